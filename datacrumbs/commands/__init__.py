@@ -1,0 +1,3 @@
+"""One module per console script."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Site file and providers to a probe plan."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""One run: identity, readiness, drain, finalisation."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""What providers share to find functions on a machine."""
+
+from __future__ import annotations

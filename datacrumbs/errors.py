@@ -1,0 +1,43 @@
+"""The one exception that carries a message, a hint and an exit code to the user."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What a command's exit status means, the same for every command."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    REFUSED = 3
+
+
+class DatacrumbsError(Exception):
+    """A failure that a user can act on.
+
+    Raised anywhere, caught once, in `datacrumbs.commands.run_command`, which prints
+    ``message`` and ``hint`` to stderr and exits with ``exit_code``.
+
+    Args:
+        message: What is wrong. For input files ``FILE:LINE: KEY: problem; expected ...``.
+        hint: How to mend it, as an instruction; empty when the message says it all.
+        exit_code: The command's exit status.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", exit_code: ExitCode = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code
+
+
+def usage_error(message: str, hint: str = "") -> DatacrumbsError:
+    """The error for a wrong command line or configuration (exit 2)."""
+    return DatacrumbsError(message, hint=hint, exit_code=ExitCode.USAGE)
+
+
+def refusal(message: str, hint: str = "") -> DatacrumbsError:
+    """The error for something refused for security (exit 3)."""
+    return DatacrumbsError(message, hint=hint, exit_code=ExitCode.REFUSED)

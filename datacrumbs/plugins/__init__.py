@@ -1,0 +1,3 @@
+"""Finding, loading and asking providers."""
+
+from __future__ import annotations

@@ -1,0 +1,233 @@
+"""The probe plan: everything that the daemon needs to know, and nothing that it must trust.
+
+The configurator composes a plan, the signer signs its canonical bytes, the engine turns it
+into one BPF program. The dataclasses here are the schema; `datacrumbs.probefile.codec` turns
+them into canonical JSON and back. Providers describe their functions with the same classes,
+which `datacrumbs.provider` re-exports.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+FORMAT = "datacrumbs-plan/1"
+FUNCTION_LIMIT = 16384
+ARGUMENT_LIMIT = 6
+
+
+class Attach(StrEnum):
+    """How a group of functions is probed."""
+
+    UPROBE = "uprobe"
+    USDT = "usdt"
+    SYSCALL = "syscall"
+    TRACEPOINT = "tracepoint"
+    KPROBE = "kprobe"
+
+
+class Role(StrEnum):
+    """What an argument means to the engine and to the writer of the trace.
+
+    FD: a descriptor; the engine resolves its file, which becomes the call's file unless a PATH did.
+    PATH: a C string naming a file; the first one is the call's file, the second is kept as a name.
+    DIRFD: the directory descriptor that a relative PATH after it starts from.
+    STRING: a C string that names something else (an HDF5 dataset, a communicator).
+    BYTES: a number of bytes that was moved; SIZE: bytes of an element, for a result in ITEMS;
+    COUNT: how much was asked for (bytes, or items of SIZE).
+    HANDLE: an opaque handle (FILE *, DIR *, hid_t, MPI_File) whose file an earlier call announced.
+    OUT_HANDLE: address that receives a new handle (MPI_File *).
+    OUT: an address whose content is not read.
+    """
+
+    FD = "fd"
+    PATH = "path"
+    DIRFD = "dirfd"
+    STRING = "string"
+    BYTES = "bytes"
+    SIZE = "size"
+    COUNT = "count"
+    OFFSET = "offset"
+    FLAGS = "flags"
+    WHENCE = "whence"
+    HANDLE = "handle"
+    OUT_HANDLE = "out_handle"
+    OUT = "out"
+    VALUE = "value"
+
+
+class Result(StrEnum):
+    """What a function returns, and so what a failure looks like.
+
+    Failure is -1 (a system call: -errno) for BYTES, STATUS, FD and OFFSET; zero or negative for
+    HANDLE; zero for POINTER; -1 for MAPPING; non-zero for CODE (MPI); negative for NEGATIVE
+    (HDF5's herr_t); never for ITEMS, VALUE and VOID. ITEMS is a number of elements, of which the
+    argument with Role.SIZE tells the bytes. A HANDLE belongs to the file of the call that made it.
+    """
+
+    BYTES = "bytes"
+    ITEMS = "items"
+    STATUS = "status"
+    FD = "fd"
+    OFFSET = "offset"
+    HANDLE = "handle"
+    POINTER = "pointer"
+    MAPPING = "mapping"
+    CODE = "code"
+    NEGATIVE = "negative"
+    VALUE = "value"
+    VOID = "void"
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One captured argument.
+
+    Args:
+        index: Position in the call from 0; for a tracepoint, the field's byte offset in its record.
+        label: Key in the trace's ``args``; lower case, digits and underscores.
+        ctype: C type as declared, for people.
+        role: What it means.
+        size: Bytes of the value: 1, 2, 4 or 8.
+        signed: Whether the value is to be sign-extended.
+    """
+
+    index: int
+    label: str
+    ctype: str = "long"
+    role: Role = Role.VALUE
+    size: int = 8
+    signed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One probed function.
+
+    Args:
+        name: Its name in the trace, as the field's readers know it (``open``, not ``openat``).
+        symbol: Its name where it lives: ELF symbol, kernel symbol, ``provider:probe`` (USDT),
+            ``category:event`` (tracepoint), or the kernel's name of a system call (``openat``).
+        category: The trace's category: POSIX, STDIO, MPI, MPIIO, HDF5, SYS, BLOCK ...
+        aliases: Other symbols at the same address.
+        offset: File offset of the first instruction (uprobe, usdt); system call number (syscall);
+            0 for kprobe and tracepoint.
+        more_offsets: Further places of one USDT probe.
+        return_offsets: USDT only: places of the probe that marks the return; empty for a point event.
+        arguments: At most 6 captured arguments, in trace order. Functions with a snippet have
+            that many fewer as the snippet declares fields.
+        result: What it returns.
+        return_probe: False where a return probe would break the program (C++ that throws).
+        snippet: Name of the snippet that runs for it, or empty.
+        usdt_arguments: USDT only: the argument format string of the note (``8@%rdi -4@$5``).
+        semaphore: USDT only: file offset of the semaphore, or 0.
+    """
+
+    name: str
+    symbol: str
+    category: str
+    offset: int = 0
+    aliases: tuple[str, ...] = ()
+    more_offsets: tuple[int, ...] = ()
+    return_offsets: tuple[int, ...] = ()
+    arguments: tuple[Argument, ...] = ()
+    result: Result = Result.VALUE
+    return_probe: bool = True
+    snippet: str = ""
+    usdt_arguments: str = ""
+    semaphore: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is probed: an ELF file, or the kernel.
+
+    Args:
+        path: Absolute real path of the ELF file; empty for the kernel.
+        build_id: Lower-case hex of the file's GNU build-id, or ``sha256:<hex>`` of the file
+            when it has none; for the kernel its release (``uname -r``).
+    """
+
+    path: str
+    build_id: str
+
+    @property
+    def is_kernel(self) -> bool:
+        """True for the kernel itself."""
+        return not self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Functions of one provider in one target with one way to attach."""
+
+    provider: str
+    layer: str
+    attach: Attach
+    target: Target
+    functions: tuple[Function, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """C that runs at the entry or return of the functions that name it.
+
+    Args:
+        name: Unique within its provider; ``[a-z][a-z0-9_]*``. The C functions are
+            ``dc_<provider>_<name>_entry`` and ``dc_<provider>_<name>_return``; either may be absent.
+        provider: Who gives it.
+        text: The C source.
+        fields: The extra values that it fills: Arguments with role BYTES, COUNT, VALUE, FD, STRING;
+            their ``index`` is their order, from 0.
+        licence: SPDX expression; the kernel takes GPL-compatible ones only.
+    """
+
+    name: str
+    provider: str
+    text: str
+    fields: tuple[Argument, ...] = ()
+    licence: str = "GPL-2.0-only"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """A provider as it was when the plan was made."""
+
+    name: str
+    distribution: str
+    version: str
+    layer: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a run leaves out, counted as ``filtered``.
+
+    Args:
+        minimum_duration_ns: Shorter calls are counted but not written.
+        inclusion_path: Only calls on files below this directory are written; empty for all.
+    """
+
+    minimum_duration_ns: int = 0
+    inclusion_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole probe plan. Same inputs give equal plans and equal bytes.
+
+    A function's identity in the kernel and in the trace's footer is its position in the
+    concatenation of all groups' functions, from 0.
+    """
+
+    providers: tuple[Provenance, ...]
+    groups: tuple[Group, ...]
+    snippets: tuple[Snippet, ...] = ()
+    filters: Filters = Filters()
+    format: str = FORMAT
+
+    @property
+    def functions(self) -> tuple[Function, ...]:
+        """All functions in the order of their identities."""
+        return tuple(function for group in self.groups for function in group.functions)

@@ -1,0 +1,182 @@
+"""All that a provider imports: the hook marker and the dataclasses that its hooks return.
+
+A provider is a distribution with an entry point in the group ``datacrumbs.providers`` that
+names a module with functions marked `hookimpl`. The hooks are specified, with examples, in
+`datacrumbs.plugins.hookspecs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from datacrumbs.probefile.plan import (
+    ARGUMENT_LIMIT,
+    Argument,
+    Attach,
+    Function,
+    Result,
+    Role,
+    Snippet,
+    Target,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "ARGUMENT_LIMIT",
+    "Argument",
+    "Attach",
+    "Check",
+    "CheckState",
+    "Cost",
+    "Function",
+    "Host",
+    "Option",
+    "Options",
+    "Preset",
+    "ProbeTarget",
+    "Provider",
+    "Result",
+    "Role",
+    "Snippet",
+    "Target",
+    "hookimpl",
+]
+
+ENTRY_POINT_GROUP = "datacrumbs.providers"
+hookimpl = pluggy.HookimplMarker("datacrumbs")
+
+OptionValue = str | int | bool | tuple[str, ...]
+Options = Mapping[str, OptionValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option that a provider takes in the site file under ``options``.
+
+    Args:
+        name: Key; lower case with underscores.
+        type: ``string``, ``integer``, ``boolean`` or ``list`` (of strings).
+        default: Value when the site file does not set it.
+        help: One line for the reference.
+        choices: Allowed values; empty for any.
+    """
+
+    name: str
+    type: str
+    default: OptionValue
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Who a provider is.
+
+    Args:
+        name: Unique; what users write after ``--providers``.
+        title: One line for ``--list``.
+        layer: Name of its place in the stack (``HDF5``, ``MPI-IO``, ``libc``, ``system calls``).
+        position: Where the layer stands; smaller is nearer to the application
+            (10 application, 20 hdf5, 30 mpi, 40 libc, 50 system calls, 60 kernel).
+        distribution: Name of the installed distribution.
+        version: Its version.
+        options: What it takes in the site file.
+    """
+
+    name: str
+    title: str
+    layer: str
+    position: int
+    distribution: str
+    version: str
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine that a plan is made for.
+
+    Args:
+        release: Kernel release, as ``uname -r``.
+        machine: Hardware name, as ``uname -m``.
+        environment: The environment in which libraries are looked for.
+        program: Executable that will be traced, when the user named one: its libraries only.
+    """
+
+    release: str
+    machine: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    program: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTarget:
+    """Something that a provider can probe on this host, in one way.
+
+    Args:
+        target: The ELF file or the kernel.
+        attach: How its functions are probed.
+        label: What it is, for ``--list`` (``Open MPI 4.1``, ``glibc``, ``system calls``).
+    """
+
+    target: Target
+    attach: Attach
+    label: str
+
+
+class Cost(StrEnum):
+    """What a preset costs a traced program, by order of magnitude."""
+
+    LOW = "low"  # below 1 % of a typical I/O program
+    MEDIUM = "medium"  # a few percent
+    HIGH = "high"  # may dominate programs of many small calls
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A named selection of functions.
+
+    Args:
+        name: What users write after ``--preset``; all providers have ``all``, and ``data`` and
+            ``metadata`` where they mean something.
+        title: One line for ``--list``.
+        cost: What to expect.
+        functions: Names (of `Function.name` or `Function.symbol`) that it selects; empty for all.
+    """
+
+    name: str
+    title: str
+    cost: Cost
+    functions: frozenset[str] = frozenset()
+
+
+class CheckState(StrEnum):
+    """Outcome of a doctor check."""
+
+    OK = "ok"
+    WARNING = "warning"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding of `datacrumbs_doctor`.
+
+    Args:
+        name: What was looked at.
+        state: The outcome.
+        detail: What was found.
+        mend: What to do about it, as a command where there is one; empty when ok.
+    """
+
+    name: str
+    state: CheckState
+    detail: str
+    mend: str = ""

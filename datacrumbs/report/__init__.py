@@ -1,0 +1,3 @@
+"""Tables from traces."""
+
+from __future__ import annotations

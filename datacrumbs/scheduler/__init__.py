@@ -1,0 +1,3 @@
+"""Job metadata of SLURM and Flux."""
+
+from __future__ import annotations

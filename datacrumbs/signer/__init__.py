@@ -1,0 +1,3 @@
+"""Keys, policy, trust and the signing service."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Records to DFTracer lines, and reading them back."""
+
+from __future__ import annotations
