@@ -1,0 +1,141 @@
+"""Functions of the running kernel and its modules: which there are, and what they take."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from datacrumbs.discovery.btf import Value, kernel_btf
+from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Result, Role
+
+KALLSYMS = Path("/proc/kallsyms")
+TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+_KPROBE_SOURCE = Path("/sys/bus/event_source/devices/kprobe")
+_FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Entry padding and control-flow stubs: addresses, but no functions to probe.
+_NO_FUNCTION = re.compile(r"__pfx_|__cfi_|__SCT__|__SCK__|__traceiter_|__bpf_trace_|__kstrtab|__initcall")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelSymbol:
+    """A symbol of the kernel's text.
+
+    Args:
+        name: As ``/proc/kallsyms`` writes it.
+        module: The module that it is in; empty for the kernel itself.
+        weak: A weak symbol: a default that nothing replaced (system calls that are not built in).
+
+    """
+
+    name: str
+    module: str
+    weak: bool
+
+
+@cache
+def kernel_symbols() -> tuple[KernelSymbol, ...]:
+    """All text symbols, in the order of their addresses; names are readable for every user.
+
+    Returns:
+        An empty tuple when the kernel has no ``/proc/kallsyms``.
+
+    """
+    try:
+        lines = KALLSYMS.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return ()
+    symbols = []
+    for line in lines:
+        _, kind, name, *module = line.split()
+        if kind in "tTwW":
+            symbols.append(KernelSymbol(name, module[0].strip("[]") if module else "", kind in "wW"))
+    return tuple(symbols)
+
+
+@cache
+def _functions() -> dict[str, str]:
+    symbols = kernel_symbols()
+    count = Counter(symbol.name for symbol in symbols)
+    traceable = _traceable_functions()
+    return {
+        symbol.name: symbol.module
+        for symbol in symbols
+        # A name that several functions have cannot be attached by name; a name with a dot is a
+        # compiler's variant whose arguments are not those of the source.
+        if count[symbol.name] == 1
+        and _FUNCTION_NAME.fullmatch(symbol.name)
+        and not _NO_FUNCTION.match(symbol.name)
+        and symbol.module not in {"bpf", "__builtin__ftrace", "__builtin__kprobes"}
+        and (not traceable or symbol.name in traceable)
+    }
+
+
+# What ftrace can hook; only root may read it, others get a few functions too many.
+def _traceable_functions() -> frozenset[str]:
+    for directory in TRACEFS:
+        try:
+            text = (directory / "available_filter_functions").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            continue
+        return frozenset(line.split(maxsplit=1)[0] for line in text.splitlines() if line)
+    return frozenset()
+
+
+def kernel_functions() -> tuple[str, ...]:
+    """The names of functions that can be probed by name, sorted; modules included.
+
+    Whether the kernel can probe any at all says `kprobes_available`.
+    """
+    return tuple(sorted(_functions()))
+
+
+def kprobes_available() -> bool:
+    """Whether the running kernel has kprobes (CONFIG_KPROBES, CONFIG_KPROBE_EVENTS)."""
+    return _KPROBE_SOURCE.exists()
+
+
+def kernel_function_arguments(name: str) -> tuple[tuple[Argument, ...], Result]:
+    """What a kernel function takes and returns, from the kernel's BTF.
+
+    Args:
+        name: One of `kernel_functions`.
+
+    Returns:
+        Its first six scalar arguments, all with `Role.VALUE`, and its kind of result. Kernel
+        functions return ``-errno``: BYTES for ``ssize_t``, STATUS for ``int``. Without BTF no
+        arguments, and `Result.VALUE`.
+
+    """
+    btf = kernel_btf(_functions().get(name, "")) or kernel_btf()
+    prototype = btf.prototype(name) if btf else None
+    if prototype is None:
+        return (), Result.VALUE
+    return value_arguments(prototype.parameters), _result(prototype.result)
+
+
+def value_arguments(parameters: tuple[Value, ...]) -> tuple[Argument, ...]:
+    """Arguments with `Role.VALUE` for parameters whose types the kernel told."""
+    arguments = []
+    for position, parameter in enumerate(parameters[:ARGUMENT_LIMIT]):
+        if not parameter.scalar or parameter.size not in {1, 2, 4, 8}:
+            break  # a structure by value shifts the registers of all that follow
+        label = argument_label(parameter.name, position)
+        role = Role.OUT if parameter.ctype.endswith("*") else Role.VALUE
+        arguments.append(Argument(position, label, parameter.ctype, role, parameter.size, parameter.signed))
+    return tuple(arguments)
+
+
+def argument_label(name: str, position: int) -> str:
+    """A parameter's name as a label: lower case, digits and underscores."""
+    return re.sub(r"[^a-z0-9_]", "_", name.lower()) or f"argument{position}"
+
+
+def _result(result: Value | None) -> Result:
+    if result is None:
+        return Result.VOID
+    if result.ctype.endswith("*"):
+        return Result.POINTER
+    return {"ssize_t": Result.BYTES, "int": Result.STATUS, "loff_t": Result.OFFSET}.get(result.ctype, Result.VALUE)

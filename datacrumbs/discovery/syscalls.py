@@ -1,0 +1,220 @@
+"""System calls of the running kernel: names, numbers, and what each takes."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.discovery._system_call_numbers import bundled_numbers
+from datacrumbs.discovery.btf import Prototype, Value, kernel_btf
+from datacrumbs.discovery.kernel import argument_label, kernel_symbols
+from datacrumbs.discovery.tracepoints import parse_format, tracefs_directory
+from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+MACHINES = ("x86_64", "aarch64", "riscv64")
+_ENTRY_PREFIX = {"x86_64": "__x64_sys_", "aarch64": "__arm64_sys_", "riscv64": "__riscv_sys_"}
+# Where the kernel's function has another name than the call (arch/*/entry/syscalls/*.tbl).
+_ENTRIES = {
+    "stat": ("newstat",),
+    "fstat": ("newfstat",),
+    "lstat": ("newlstat",),
+    "uname": ("newuname",),
+    "sendfile": ("sendfile64",),
+    "umount2": ("umount",),
+    "fadvise64": ("fadvise64", "fadvise64_64"),
+    "personality": ("personality", "arm64_personality"),
+}
+# Numbers that headers name and the table of 64-bit calls does not connect, though the function exists.
+_UNCONNECTED = {"x86_64": frozenset(("set_thread_area", "get_thread_area"))}
+_NUMBER = re.compile(r"^#define\s+__NR_(\w+)\s+(\d+)\s*$", re.MULTILINE)
+_PROTOTYPE = re.compile(r"asmlinkage\s+long\s+sys_(\w+)\s*\(([^;{}]*)\)\s*;")
+_PARAMETER = re.compile(r"(?P<type>.*?)(?P<name>\b\w+)?")
+_TYPE_WORDS = frozenset(("int", "long", "unsigned", "char", "short", "size_t", "void"))
+_SIZES = {
+    "int": (4, True), "unsigned": (4, False), "unsigned int": (4, False), "__s32": (4, True), "__u32": (4, False),
+    "u32": (4, False), "uint32_t": (4, False), "pid_t": (4, True), "uid_t": (4, False), "gid_t": (4, False),
+    "qid_t": (4, False), "key_t": (4, True), "mqd_t": (4, True), "clockid_t": (4, True), "timer_t": (4, True),
+    "key_serial_t": (4, True), "rwf_t": (4, True), "umode_t": (2, False), "__s16": (2, True), "u16": (2, False),
+    "size_t": (8, False), "unsigned long": (8, False), "u64": (8, False), "__u64": (8, False), "long": (8, True),
+    "loff_t": (8, True), "off_t": (8, True), "aio_context_t": (8, False),
+}  # fmt: skip
+_PATH_LABELS = frozenset(("path", "pathname", "filename", "oldname", "newname", "name", "specialfile", "dir_name"))
+
+
+@dataclass(frozen=True, slots=True)
+class SystemCall:
+    """A system call of the running kernel.
+
+    Args:
+        name: The kernel's name (``openat``).
+        number: Its number on this machine.
+        arguments: All its arguments, as far as known here, with the roles that types and names tell.
+
+    """
+
+    name: str
+    number: int
+    arguments: tuple[Argument, ...] = ()
+
+
+@cache
+def system_calls(machine: str) -> tuple[SystemCall, ...]:
+    """The system calls that the running kernel has, in the order of their numbers.
+
+    Names and numbers come from the headers here and from a bundled table for what is newer than
+    they are; which of them are built in tells ``/proc/kallsyms``; arguments come from the kernel's
+    BTF, then the kernel headers, then tracefs, so that no step needs root.
+
+    Args:
+        machine: Hardware name, as ``uname -m``.
+
+    Returns:
+        An empty tuple for a machine that is none of `MACHINES`.
+
+    """
+    if machine not in MACHINES:
+        return ()
+    numbers = bundled_numbers(machine) | _header_numbers(machine)
+    entries = _entries(machine)
+    arguments = _ArgumentSources()
+    calls = []
+    for name, number in numbers.items():
+        candidates = _ENTRIES.get(name, (name,))
+        present = next((entry for entry in candidates if entry in entries), "")
+        if name in _UNCONNECTED.get(machine, ()) or (entries and not present):
+            continue
+        calls.append(SystemCall(name, number, arguments.find(name, present or candidates[0])))
+    return tuple(sorted(calls, key=lambda call: call.number))
+
+
+def header_directories() -> tuple[Path, ...]:
+    """Directories of kernel headers here: the running kernel's first, then any other."""
+    modules = Path("/lib/modules") / os.uname().release
+    sources = sorted(Path("/usr/src").glob("linux-headers-*"), reverse=True)
+    kernels = sorted(Path("/usr/src/kernels").glob("*"), reverse=True)
+    return tuple(path for path in (modules / "build", modules / "source", *sources, *kernels) if path.is_dir())
+
+
+def parse_prototypes(text: str) -> dict[str, tuple[Value, ...]]:
+    """The parameters of each ``sys_*`` prototype of ``include/linux/syscalls.h``, by name."""
+    text = re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL).replace("__user", " ")
+    prototypes: dict[str, tuple[Value, ...]] = {}
+    for name, parameters in _PROTOTYPE.findall(text):
+        declared = [" ".join(part.split()) for part in parameters.split(",")]
+        if declared not in (["void"], [""]):
+            prototypes.setdefault(name, tuple(_declared_value(part) for part in declared))
+        else:
+            prototypes.setdefault(name, ())
+    return prototypes
+
+
+# The kernel's functions that serve system calls, by name without prefix.
+def _entries(machine: str) -> frozenset[str]:
+    symbols = kernel_symbols()
+    for prefix in (_ENTRY_PREFIX[machine], "sys_"):  # wrappers came with Linux 4.17
+        names = {
+            symbol.name.removeprefix(prefix) for symbol in symbols if symbol.name.startswith(prefix) and not symbol.weak
+        }
+        if "read" in names:
+            return frozenset(names)
+    return frozenset()
+
+
+def _header_numbers(machine: str) -> dict[str, int]:
+    if machine != os.uname().machine:
+        return {}
+    architecture = {"x86_64": "x86", "aarch64": "arm64", "riscv64": "riscv"}[machine]
+    generated = f"arch/{architecture}/include/generated/uapi/asm/unistd_64.h"
+    files = [directory / generated for directory in header_directories()]
+    files += [Path(f"/usr/include/{machine}-linux-gnu/asm/unistd_64.h"), Path("/usr/include/asm/unistd_64.h")]
+    numbers: dict[str, int] = {}
+    for file in files:
+        for name, number in _NUMBER.findall(_text(file)):
+            numbers.setdefault(name, int(number))
+    return numbers
+
+
+# Asks the sources in order and reads each once, when it is first needed.
+class _ArgumentSources:
+    def __init__(self) -> None:
+        self._prototypes: Mapping[str, tuple[Value, ...]] | None = None
+
+    def find(self, name: str, entry: str) -> tuple[Argument, ...]:
+        for values in self._candidates(name, entry):
+            if values is not None:
+                return tuple(_argument(value, position) for position, value in enumerate(values[:ARGUMENT_LIMIT]))
+        return ()
+
+    def _candidates(self, name: str, entry: str) -> Iterator[tuple[Value, ...] | None]:
+        btf = kernel_btf()
+        prototype = btf.prototype(f"__do_sys_{entry}") if btf else None
+        yield _own_parameters(prototype) if prototype else None
+        if self._prototypes is None:
+            self._prototypes = _header_prototypes()
+        yield self._prototypes.get(entry)
+        yield _tracefs_parameters((entry, name))
+
+
+# A call without arguments is declared to get the registers (SYSCALL_DEFINE0).
+def _own_parameters(prototype: Prototype) -> tuple[Value, ...]:
+    return () if "struct pt_regs" in "".join(value.ctype for value in prototype.parameters) else prototype.parameters
+
+
+def _header_prototypes() -> dict[str, tuple[Value, ...]]:
+    for directory in header_directories():
+        if prototypes := parse_prototypes(_text(directory / "include/linux/syscalls.h")):
+            return prototypes
+    return {}
+
+
+def _tracefs_parameters(names: Iterable[str]) -> tuple[Value, ...] | None:
+    directory = tracefs_directory()
+    for name in names:
+        text = _text(directory / f"events/syscalls/sys_enter_{name}/format") if directory else ""
+        if text:
+            fields = [field for field in parse_format(text) if field.name not in {"nr", "__syscall_nr"}]
+            return tuple(_typed_value(field.name, field.ctype) for field in fields)
+    return None
+
+
+def _declared_value(declaration: str) -> Value:
+    match = _PARAMETER.fullmatch(declaration)
+    ctype, name = (match["type"].strip(), match["name"] or "") if match else (declaration, "")
+    if name in _TYPE_WORDS or not ctype or ctype in {"struct", "const"} or name.endswith("_t"):
+        ctype, name = declaration, ""  # a parameter without a name
+    return _typed_value(name, ctype)
+
+
+def _typed_value(name: str, ctype: str) -> Value:
+    size, signed = (8, False) if ctype.endswith("*") else _SIZES.get(ctype.removeprefix("const "), (8, True))
+    return Value(name, ctype, size, signed)
+
+
+def _argument(value: Value, position: int) -> Argument:
+    label = argument_label(value.name, position)
+    size, signed = (value.size, value.signed) if value.size in {1, 2, 4, 8} else (8, False)
+    return Argument(position, label, value.ctype, _role(label, value.ctype), size, signed)
+
+
+def _role(label: str, ctype: str) -> Role:
+    if ctype.endswith("*"):
+        return Role.PATH if label in _PATH_LABELS and ctype == "const char *" else Role.OUT
+    if label in {"dfd", "dirfd", "dir_fd", "olddfd", "newdfd"}:
+        return Role.DIRFD
+    if label == "fd":
+        return Role.FD
+    return Role.FLAGS if label == "flags" else Role.VALUE
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

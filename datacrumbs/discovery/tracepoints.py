@@ -1,0 +1,104 @@
+"""Trace events of the kernel: the fields of their records."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from datacrumbs.discovery.btf import Value, kernel_btf
+from datacrumbs.discovery.kernel import TRACEFS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FIELD = re.compile(
+    r"^\s*field:(?P<type>.+?)\s*\b(?P<name>\w+)(?P<array>\[\d*\])?;"
+    r"\s*offset:(?P<offset>\d+);\s*size:(?P<size>\d+);\s*signed:(?P<signed>[01]);",
+    re.MULTILINE,
+)
+# Events that share the record of their class. The kernel's BTF names records by class and says
+# nowhere which events belong to one.
+_CLASSES = {
+    "block_bio_backmerge": "block_bio",
+    "block_bio_frontmerge": "block_bio",
+    "block_bio_queue": "block_bio",
+    "block_getrq": "block_bio",
+    "block_io_done": "block_rq",
+    "block_io_start": "block_rq",
+    "block_rq_complete": "block_rq_completion",
+    "block_rq_error": "block_rq_completion",
+    "block_rq_insert": "block_rq",
+    "block_rq_issue": "block_rq",
+    "block_rq_merge": "block_rq",
+    "mm_filemap_add_to_page_cache": "mm_filemap_op_page_cache",
+    "mm_filemap_delete_from_page_cache": "mm_filemap_op_page_cache",
+    "mm_filemap_get_pages": "mm_filemap_op_page_cache_range",
+    "mm_filemap_map_pages": "mm_filemap_op_page_cache_range",
+}
+
+
+def tracepoint_fields(category: str, event: str) -> tuple[Value, ...] | None:
+    """The fields of a trace event's record, with their byte offsets in it.
+
+    The kernel's BTF comes first, since every user can read it; then the event's ``format`` file in
+    tracefs, which only root can. The four common fields and those of variable length are left out.
+
+    Args:
+        category: The event's group in tracefs (``block``).
+        event: Its name (``block_rq_issue``).
+
+    Returns:
+        None when the event does not exist or its record is unknown here.
+
+    """
+    fields = _fields_from_btf(event)
+    return fields if fields is not None else _fields_from_tracefs(category, event)
+
+
+def tracefs_directory() -> Path | None:
+    """Where tracefs is mounted and readable for this user, or None."""
+    for directory in TRACEFS:
+        try:
+            if (directory / "events").is_dir():
+                return directory
+        except OSError:
+            continue
+    return None
+
+
+def parse_format(text: str) -> tuple[Value, ...]:
+    """The fields that a tracefs ``format`` file describes, without the common ones."""
+    fields = []
+    for match in _FIELD.finditer(text):
+        ctype, name, array = match["type"], match["name"], match["array"] or ""
+        if name.startswith("common_") or "__data_loc" in ctype or "__rel_loc" in ctype:
+            continue
+        offset, size, signed = int(match["offset"]), int(match["size"]), match["signed"] == "1"
+        fields.append(Value(name, ctype + array, size, signed and not array, offset, scalar=not array))
+    return tuple(fields)
+
+
+def _fields_from_btf(event: str) -> tuple[Value, ...] | None:
+    btf = kernel_btf()
+    if btf is None or not btf.has_typedef(f"btf_trace_{event}"):
+        return None
+    members = btf.structure(f"trace_event_raw_{event}")
+    if members is None and event in _CLASSES:
+        members = btf.structure(f"trace_event_raw_{_CLASSES[event]}")
+    if members is None:
+        return None
+    return tuple(
+        member
+        for member in members
+        if member.size and member.name != "ent" and not member.name.startswith(("__data_loc_", "__rel_loc_"))
+    )
+
+
+def _fields_from_tracefs(category: str, event: str) -> tuple[Value, ...] | None:
+    directory = tracefs_directory()
+    if directory is None:
+        return None
+    try:
+        return parse_format((directory / "events" / category / event / "format").read_text(encoding="ascii"))
+    except OSError:
+        return None
