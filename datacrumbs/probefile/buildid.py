@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from elftools.common.exceptions import ELFError
 from elftools.construct import ConstructError
@@ -15,6 +15,7 @@ from datacrumbs.errors import DatacrumbsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
     from pathlib import Path
 
 SEGMENT_LIMIT = 256
@@ -59,7 +60,7 @@ def file_build_id(path: Path | str) -> str:
         return stream_build_id(stream, str(path))
 
 
-def stream_build_id(stream: IO[bytes], name: str) -> str:
+def stream_build_id(stream: BufferedReader, name: str) -> str:
     """`file_build_id` of a file that is already open, so that nobody can swap it in between.
 
     Args:
@@ -75,12 +76,12 @@ def stream_build_id(stream: IO[bytes], name: str) -> str:
         raise DatacrumbsError(f"{name}: cannot be read: {error.strerror}") from None
 
 
-def _content_digest(stream: IO[bytes]) -> str:
+def _content_digest(stream: BufferedReader) -> str:
     stream.seek(0)
     return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
-def _gnu_build_id(stream: IO[bytes]) -> str:
+def _gnu_build_id(stream: BufferedReader) -> str:
     try:
         stream.seek(0)
         elf = ELFFile(stream)

@@ -1,0 +1,384 @@
+"""Plans to canonical JSON and back.
+
+Equal plans give equal bytes: keys sorted, no white space, UTF-8. What comes back is checked key
+by key, since it may be a stranger's; whoever holds a `Plan` from `decode` need not check again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import usage_error
+from datacrumbs.probefile.plan import (
+    ARGUMENT_LIMIT,
+    FORMAT,
+    FUNCTION_LIMIT,
+    Argument,
+    Attach,
+    Filters,
+    Function,
+    Group,
+    Plan,
+    Provenance,
+    Result,
+    Role,
+    Snippet,
+    Target,
+)
+from datacrumbs.probefile.schema import (
+    CONTROL,
+    absolute_path,
+    choice,
+    flag,
+    items,
+    mapping,
+    problem,
+    text,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SNIPPET_TEXT_LIMIT = 64 * 1024
+OFFSET_LIMIT = 1 << 47
+USER_ATTACH = frozenset({Attach.UPROBE, Attach.USDT})
+FIELD_ROLES = frozenset({Role.BYTES, Role.COUNT, Role.VALUE, Role.FD, Role.STRING})
+
+IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*")
+DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+!_-]*")
+TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+()-]*")
+CATEGORY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+# Nothing that ends a C comment or string: these may be shown in the generated program.
+SYMBOL = re.compile(r"(?!.*(\*/|/\*|//))[A-Za-z0-9_.$@:~()*,\[\]/-]+")
+CTYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_ *\[\]()&,:<>.]*")
+BUILD_ID = re.compile(r"([0-9a-f]{2}){4,64}|sha256:[0-9a-f]{64}")
+RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
+USDT_ARGUMENTS = re.compile(r"[A-Za-z0-9@%$()+*,._:\[\] #!-]*")
+LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+ ()-]*")
+FORMAT_NAME = re.compile(re.escape(FORMAT))
+# The kernel finds these by name (a tracepoint as a file name), so no more than a name is let in.
+SYMBOLS = {
+    Attach.UPROBE: (SYMBOL, "an ELF symbol"),
+    Attach.USDT: (re.compile(r"[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+"), "provider:probe"),
+    Attach.SYSCALL: (re.compile(r"[a-z_][a-z0-9_]*"), "the kernel's name of a system call"),
+    Attach.TRACEPOINT: (re.compile(r"[A-Za-z0-9_]+:[A-Za-z0-9_]+"), "category:event"),
+    Attach.KPROBE: (re.compile(r"[A-Za-z_.$][A-Za-z0-9_.$]*"), "a kernel symbol"),
+}
+# Where an argument may stand: registers and stack, or the byte offset in a tracepoint's record.
+ARGUMENT_INDEX = {
+    Attach.UPROBE: 31,
+    Attach.USDT: 11,
+    Attach.SYSCALL: 5,
+    Attach.TRACEPOINT: 4095,
+    Attach.KPROBE: 31,
+}
+
+
+def encode(plan: Plan) -> bytes:
+    """The canonical bytes of a plan. They are not checked; `decode` does.
+
+    Raises:
+        DatacrumbsError: (exit 2) for a string that UTF-8 cannot carry.
+    """
+    return canonical(_plain(plan))
+
+
+def canonical(document: object) -> bytes:
+    """Canonical JSON: sorted keys, no white space, UTF-8, no floating-point numbers expected."""
+    try:
+        return json.dumps(
+            document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_no_value
+        ).encode()
+    except UnicodeEncodeError as error:
+        raise usage_error(
+            f"plan: {error.object[error.start : error.end]!a}: not Unicode text; expected names in UTF-8",
+            "rename the file, or leave it out of the site file",
+        ) from None
+
+
+def decode(data: bytes) -> Plan:
+    """Read a plan from its canonical bytes.
+
+    Raises:
+        DatacrumbsError: (exit 2) naming the key and what was expected there.
+    """
+    return plan_from_document(parse(data, "plan"), data)
+
+
+def digest(plan_bytes: bytes) -> str:
+    """SHA-256 in hex of a plan's canonical bytes."""
+    return hashlib.sha256(plan_bytes).hexdigest()
+
+
+def snippet_digest(source: str) -> str:
+    """SHA-256 in hex of a snippet's text, as the list of trusted snippets has it."""
+    return hashlib.sha256(source.encode()).hexdigest()
+
+
+def parse(data: bytes, name: str) -> object:
+    """JSON without duplicate keys and without NaN; ``name`` is what messages call it.
+
+    Raises:
+        DatacrumbsError: (exit 2).
+    """
+    try:
+        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_value)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise usage_error(f"{name}: not valid JSON: {ascii(str(error))[1:-1][:200]}; expected UTF-8 JSON") from None
+
+
+def plan_from_document(document: object, data: bytes | None = None) -> Plan:
+    """Check a parsed plan.
+
+    Args:
+        document: What `parse` gave.
+        data: The bytes that it came from, which must then be the canonical ones.
+
+    Raises:
+        DatacrumbsError: (exit 2) naming the key and what was expected there.
+    """
+    plan = _plan(document)
+    _check_references(plan)
+    _check_places(plan)
+    if data is not None and encode(plan) != data:
+        raise usage_error("plan: not in canonical form; expected sorted keys without white space")
+    return plan
+
+
+# dataclasses.asdict copies every leaf, three times slower.
+def _plain(value: object) -> object:
+    kind = type(value)
+    if kind in KEYS:
+        return {key: _plain(getattr(value, key)) for key in KEYS[kind]}
+    if kind is tuple:
+        return [_plain(entry) for entry in value]  # type: ignore[attr-defined]
+    return value
+
+
+def _no_value(value: object) -> object:
+    raise TypeError(f"{value} is not a JSON value")
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        raise ValueError("a key appears twice in one object")
+    return document
+
+
+KEYS = {
+    kind: frozenset(field.name for field in dataclasses.fields(kind))
+    for kind in (Plan, Provenance, Group, Target, Function, Argument, Snippet, Filters)
+}
+
+
+def _plan(document: object) -> Plan:
+    value = mapping(document, "(top)", KEYS[Plan])
+    text(value["format"], "format", FORMAT_NAME, 64, f"'{FORMAT}'")
+    return Plan(
+        providers=items(value["providers"], "providers", (1, 64), _provenance),
+        groups=items(value["groups"], "groups", (1, FUNCTION_LIMIT), _group),
+        snippets=items(value["snippets"], "snippets", (0, 256), _snippet),
+        filters=_filters(value["filters"], "filters"),
+    )
+
+
+def _provenance(document: object, at: str) -> Provenance:
+    value = mapping(document, at, KEYS[Provenance])
+    return Provenance(
+        name=text(value["name"], f"{at}.name", IDENTIFIER, 64, "lower case, digits and underscores"),
+        distribution=text(value["distribution"], f"{at}.distribution", DISTRIBUTION, 128, "a distribution's name"),
+        version=text(value["version"], f"{at}.version", VERSION, 64, "a version"),
+        layer=_layer(value["layer"], f"{at}.layer"),
+        position=whole(value["position"], f"{at}.position", 0, 1000),
+    )
+
+
+def _layer(value: object, at: str) -> str:
+    return text(value, at, TITLE, 64, "letters, digits, spaces and . _ + - ( )")
+
+
+def _group(document: object, at: str) -> Group:
+    value = mapping(document, at, KEYS[Group])
+    attach = choice(value["attach"], f"{at}.attach", Attach)
+    return Group(
+        provider=text(value["provider"], f"{at}.provider", IDENTIFIER, 64, "a provider's name"),
+        layer=_layer(value["layer"], f"{at}.layer"),
+        attach=attach,
+        target=_target(value["target"], f"{at}.target", attach),
+        functions=items(value["functions"], f"{at}.functions", (1, FUNCTION_LIMIT), partial(_function, attach=attach)),
+    )
+
+
+def _target(document: object, at: str, attach: Attach) -> Target:
+    value = mapping(document, at, KEYS[Target])
+    if attach not in USER_ATTACH:
+        if value["path"] != "":
+            raise problem(f"{at}.path", value["path"], f"'' (the kernel), since attach is {attach}")
+        return Target("", text(value["build_id"], f"{at}.build_id", RELEASE, 128, "a kernel release"))
+    return Target(
+        path=absolute_path(value["path"], f"{at}.path"),
+        build_id=text(value["build_id"], f"{at}.build_id", BUILD_ID, 136, "a build-id in hex or sha256:<64 hex>"),
+    )
+
+
+def _function(document: object, at: str, attach: Attach) -> Function:
+    value = mapping(document, at, KEYS[Function])
+    usdt = attach is Attach.USDT
+    pattern, expected = SYMBOLS[attach]
+    offset = partial(whole, low=1, high=OFFSET_LIMIT)
+    snippet = value["snippet"]
+    return Function(
+        name=text(value["name"], f"{at}.name", SYMBOL, 1024, "a function's name"),
+        symbol=text(value["symbol"], f"{at}.symbol", pattern, 1024, expected),
+        category=text(value["category"], f"{at}.category", CATEGORY, 64, "letters, digits and _ . -"),
+        offset=_offset(value["offset"], f"{at}.offset", attach),
+        aliases=items(value["aliases"], f"{at}.aliases", (0, 256), _alias),
+        more_offsets=items(value["more_offsets"], f"{at}.more_offsets", (0, 256 if usdt else 0), offset),
+        return_offsets=items(value["return_offsets"], f"{at}.return_offsets", (0, 256 if usdt else 0), offset),
+        arguments=_arguments(value["arguments"], f"{at}.arguments", ARGUMENT_INDEX[attach]),
+        result=choice(value["result"], f"{at}.result", Result),
+        return_probe=flag(value["return_probe"], f"{at}.return_probe"),
+        snippet=snippet if snippet == "" else text(snippet, f"{at}.snippet", IDENTIFIER, 64, "a snippet's name or ''"),
+        usdt_arguments=text(
+            value["usdt_arguments"],
+            f"{at}.usdt_arguments",
+            USDT_ARGUMENTS,
+            512 if usdt else 0,
+            "a USDT argument format" if usdt else f"'', since attach is {attach}",
+        ),
+        semaphore=whole(value["semaphore"], f"{at}.semaphore", 0, OFFSET_LIMIT if usdt else 0),
+    )
+
+
+def _alias(value: object, at: str) -> str:
+    return text(value, at, SYMBOL, 1024, "a symbol")
+
+
+def _offset(value: object, at: str, attach: Attach) -> int:
+    if attach in USER_ATTACH:
+        return whole(value, at, 1, OFFSET_LIMIT)
+    return whole(value, at, 0, 4095 if attach is Attach.SYSCALL else 0)
+
+
+def _arguments(value: object, at: str, last_index: int) -> tuple[Argument, ...]:
+    arguments = items(value, at, (0, ARGUMENT_LIMIT), partial(_argument, last_index=last_index))
+    labels = [argument.label for argument in arguments]
+    for position, label in enumerate(labels):
+        if label in labels[:position]:
+            raise usage_error(f"plan: {at}[{position}].label: {label} is used twice; expected labels that differ")
+    return arguments
+
+
+def _argument(document: object, at: str, last_index: int) -> Argument:
+    value = mapping(document, at, KEYS[Argument])
+    size = whole(value["size"], f"{at}.size", 1, 8)
+    if size not in {1, 2, 4, 8}:
+        raise problem(f"{at}.size", size, "1, 2, 4 or 8")
+    return Argument(
+        index=whole(value["index"], f"{at}.index", 0, last_index),
+        label=text(value["label"], f"{at}.label", IDENTIFIER, 64, "lower case, digits and underscores"),
+        ctype=text(value["ctype"], f"{at}.ctype", CTYPE, 256, "a C type"),
+        role=choice(value["role"], f"{at}.role", Role),
+        size=size,
+        signed=flag(value["signed"], f"{at}.signed"),
+    )
+
+
+def _snippet(document: object, at: str) -> Snippet:
+    value = mapping(document, at, KEYS[Snippet])
+    source = value["text"]
+    plain = source.translate({ord("\n"): None, ord("\t"): None}) if isinstance(source, str) else ""
+    if not isinstance(source, str) or not plain or CONTROL.search(plain) or len(source) > SNIPPET_TEXT_LIMIT:
+        raise problem(f"{at}.text", source, f"C source without control characters, at most {SNIPPET_TEXT_LIMIT}")
+    fields = _arguments(value["fields"], f"{at}.fields", ARGUMENT_LIMIT - 1)
+    for position, field in enumerate(fields):
+        if field.index != position:
+            raise problem(f"{at}.fields[{position}].index", field.index, f"{position}, its place in the list")
+        if field.role not in FIELD_ROLES:
+            raise problem(f"{at}.fields[{position}].role", field.role.value, ", ".join(sorted(FIELD_ROLES)))
+    return Snippet(
+        name=text(value["name"], f"{at}.name", IDENTIFIER, 64, "lower case, digits and underscores"),
+        provider=text(value["provider"], f"{at}.provider", IDENTIFIER, 64, "a provider's name"),
+        text=source,
+        fields=fields,
+        licence=text(value["licence"], f"{at}.licence", LICENCE, 128, "an SPDX licence expression"),
+    )
+
+
+def _filters(document: object, at: str) -> Filters:
+    value = mapping(document, at, KEYS[Filters])
+    inclusion = value["inclusion_path"]
+    return Filters(
+        minimum_duration_ns=whole(value["minimum_duration_ns"], f"{at}.minimum_duration_ns", 0, 3600 * 10**9),
+        inclusion_path=inclusion if inclusion == "" else absolute_path(inclusion, f"{at}.inclusion_path"),
+    )
+
+
+# What names something elsewhere in the plan names something that is there, once.
+def _check_references(plan: Plan) -> None:
+    names = [provider.name for provider in plan.providers]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise usage_error(f"plan: providers[{index}].name: {name} appears twice; expected each provider once")
+    snippets = _snippets_by_name(plan, names)
+    if (total := len(plan.functions)) > FUNCTION_LIMIT:
+        raise usage_error(f"plan: groups: {total} functions; expected at most {FUNCTION_LIMIT}")
+    for at, group in _groups(plan):
+        if group.provider not in names:
+            raise problem(f"{at}.provider", group.provider, "a provider of this plan")
+        for index, function in enumerate(group.functions):
+            if function.snippet:
+                used = snippets.get((group.provider, function.snippet))
+                _check_snippet_use(function, used, f"{at}.functions[{index}]")
+
+
+def _snippets_by_name(plan: Plan, providers: list[str]) -> dict[tuple[str, str], Snippet]:
+    snippets: dict[tuple[str, str], Snippet] = {}
+    for index, snippet in enumerate(plan.snippets):
+        if snippet.provider not in providers:
+            raise problem(f"snippets[{index}].provider", snippet.provider, "a provider of this plan")
+        if (snippet.provider, snippet.name) in snippets:
+            raise usage_error(f"plan: snippets[{index}].name: {snippet.name} appears twice; expected each snippet once")
+        snippets[snippet.provider, snippet.name] = snippet
+    return snippets
+
+
+def _check_snippet_use(function: Function, snippet: Snippet | None, at: str) -> None:
+    if snippet is None:
+        raise problem(f"{at}.snippet", function.snippet, "a snippet of this plan and of the group's provider")
+    if len(function.arguments) + len(snippet.fields) > ARGUMENT_LIMIT:
+        raise usage_error(
+            f"plan: {at}: {len(function.arguments)} arguments and {len(snippet.fields)} fields of snippet "
+            f"{snippet.name}; expected at most {ARGUMENT_LIMIT} together"
+        )
+    labels = {argument.label for argument in function.arguments}
+    for field in snippet.fields:
+        if field.label in labels:
+            raise usage_error(f"plan: {at}: {field.label} is an argument and a field; expected labels that differ")
+
+
+# Two probes at one place would count every call twice.
+def _check_places(plan: Plan) -> None:
+    seen: set[tuple[str, str, str | int]] = set()
+    for at, group in _groups(plan):
+        for index, function in enumerate(group.functions):
+            by_name = group.attach in {Attach.TRACEPOINT, Attach.KPROBE}
+            place = function.symbol if by_name else function.offset
+            key = (group.attach.value, group.target.path, place)
+            if key in seen:
+                raise usage_error(
+                    f"plan: {at}.functions[{index}]: {place} is probed twice; expected one function with aliases"
+                )
+            seen.add(key)
+
+
+def _groups(plan: Plan) -> Iterator[tuple[str, Group]]:
+    return ((f"groups[{index}]", group) for index, group in enumerate(plan.groups))
