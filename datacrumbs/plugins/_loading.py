@@ -1,0 +1,118 @@
+"""From entry points to a `Providers`: one bad provider stops everything, by name."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import os
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.plugins import _tracing, hookspecs
+from datacrumbs.plugins._providers import Origin, Providers
+from datacrumbs.provider import ENTRY_POINT_GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from importlib.metadata import EntryPoint
+
+
+def load_providers(without: Collection[str] = (), only: Collection[str] | None = None) -> Providers:
+    """Import the installed providers and check that they keep the contract.
+
+    Args:
+        without: Names that are not even imported, so that a broken one can be left out.
+        only: The names to load; None for all that are installed.
+
+    Raises:
+        DatacrumbsError: (exit 2) for a name that is not installed, two providers of one name, a
+            provider that cannot be imported or that breaks the contract. The message names the
+            distribution.
+    """
+    entry_points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
+    return load_entry_points(entry_points, without=without, only=only)
+
+
+def load_entry_points(
+    entry_points: Iterable[EntryPoint], without: Collection[str] = (), only: Collection[str] | None = None
+) -> Providers:
+    """What `load_providers` does, for the given entry points; the test kit's way in."""
+    found = _by_name(entry_points)
+    _check_names("--providers", only or (), found)
+    _check_names("--without", without, found)
+    wanted = [name for name in sorted(found) if name not in without and (only is None or name in only)]
+    manager = pluggy.PluginManager("datacrumbs")
+    manager.add_hookspecs(hookspecs)
+    if os.environ.get(_tracing.VARIABLE) == "1":
+        _tracing.trace_hook_calls(manager)
+    origins = {name: _register(manager, found[name]) for name in wanted}
+    _check_pending(manager, origins)
+    providers = Providers(manager, origins)
+    for name in wanted:
+        providers.describe(name)
+    return providers
+
+
+def _by_name(entry_points: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
+    grouped: dict[str, list[EntryPoint]] = defaultdict(list)
+    for entry_point in entry_points:
+        grouped[entry_point.name].append(entry_point)
+    for name, same in sorted(grouped.items()):
+        if len(same) > 1:
+            owners = " and ".join(sorted(_distribution(entry_point) for entry_point in same))
+            raise usage_error(
+                f"two providers are named {name!r}: in the distributions {owners}",
+                f"uninstall one of them, or go on without both: --without {name}",
+            )
+    return {name: same[0] for name, same in grouped.items()}
+
+
+def _check_names(option: str, names: Collection[str], found: Collection[str]) -> None:
+    for name in names:
+        if name not in found:
+            close = difflib.get_close_matches(name, found, n=1)
+            meant = f"; did you mean {close[0]!r}?" if close else ""
+            installed = ", ".join(sorted(found)) or "none"
+            raise usage_error(f"{option}: no provider {name!r} is installed{meant}", f"installed: {installed}")
+
+
+def _register(manager: pluggy.PluginManager, entry_point: EntryPoint) -> Origin:
+    origin = Origin(entry_point.name, _distribution(entry_point), _version(entry_point))
+    hint = f"reinstall or update {origin.distribution}, or go on without it: --without {origin.name}"
+    try:
+        plugin = entry_point.load()
+        manager.register(plugin, name=origin.name)
+    except pluggy.PluginValidationError as error:
+        raise usage_error(f"provider {origin.name!r} of {origin.distribution}: {error}", hint) from error
+    except DatacrumbsError:
+        raise
+    except Exception as error:  # whatever foreign code raises while it is imported
+        _tracing.print_traceback(error)
+        raise usage_error(
+            f"provider {origin.name!r} of {origin.distribution} cannot be imported: {type(error).__name__}: {error}",
+            hint,
+        ) from error
+    return origin
+
+
+def _check_pending(manager: pluggy.PluginManager, origins: dict[str, Origin]) -> None:
+    try:
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        name = manager.get_name(error.plugin) or ""
+        distribution = origins[name].distribution if name in origins else "an unknown distribution"
+        raise usage_error(
+            f"provider {name!r} of {distribution} implements a hook that does not exist: {error}",
+            f"update {distribution} or datacrumbs, or go on without it: --without {name}",
+        ) from error
+
+
+def _distribution(entry_point: EntryPoint) -> str:
+    return entry_point.dist.name if entry_point.dist is not None else entry_point.module
+
+
+def _version(entry_point: EntryPoint) -> str:
+    return entry_point.dist.version if entry_point.dist is not None else "0"

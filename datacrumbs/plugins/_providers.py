@@ -1,0 +1,156 @@
+"""The typed façade over pluggy: the rest of the program sees functions, not hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.plugins import _tracing, _validation
+from datacrumbs.provider import Check, Function, Preset, ProbeTarget, Provider, Snippet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pluggy
+
+    from datacrumbs.provider import Host, Options
+
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a provider comes from: its entry point's name and its distribution."""
+
+    name: str
+    distribution: str
+    version: str
+
+
+class Providers:
+    """The loaded providers, each asked on its own.
+
+    Whatever a provider returns is checked here, once; whatever it raises becomes a
+    `DatacrumbsError` that names its distribution and the hook.
+    """
+
+    def __init__(self, manager: pluggy.PluginManager, origins: Mapping[str, Origin]) -> None:
+        self._manager = manager
+        self._origins = dict(origins)
+        self._described: dict[str, Provider] = {}
+        self._snippets: dict[str, tuple[Snippet, ...]] = {}
+        self._presets: dict[str, tuple[Preset, ...]] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the loaded providers, sorted."""
+        return tuple(sorted(self._origins))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._origins
+
+    def origin(self, name: str) -> Origin:
+        """The distribution that provider ``name`` comes from."""
+        return self._origins[name]
+
+    def describe(self, name: str) -> Provider:
+        """Who provider ``name`` says it is."""
+        if name not in self._described:
+            results = self._ask(name, "datacrumbs_provider")
+            if len(results) != 1:
+                raise self._broken(name, "datacrumbs_provider", "is missing; every provider must implement it")
+            with self._blame(name, "datacrumbs_provider"):
+                self._described[name] = _validation.check_provider_description(results[0], name)
+        return self._described[name]
+
+    def all(self) -> tuple[Provider, ...]:
+        """The descriptions of all loaded providers, nearest to the application first."""
+        return tuple(sorted(map(self.describe, self.names), key=lambda entry: (entry.position, entry.name)))
+
+    def targets(self, name: str, host: Host, options: Options) -> tuple[ProbeTarget, ...]:
+        """What provider ``name`` can probe on ``host``, each once."""
+        targets = self._items(name, "datacrumbs_targets", ProbeTarget, host=host, options=options)
+        with self._blame(name, "datacrumbs_targets"):
+            return _validation.check_targets(targets)
+
+    def functions(self, name: str, target: ProbeTarget, options: Options) -> tuple[Function, ...]:
+        """The functions of one target of provider ``name``."""
+        functions = self._items(name, "datacrumbs_functions", Function, target=target, options=options)
+        with self._blame(name, "datacrumbs_functions"):
+            return _validation.check_functions(functions, target.attach, self.snippets(name))
+
+    def snippets(self, name: str) -> tuple[Snippet, ...]:
+        """The snippets of provider ``name``."""
+        if name not in self._snippets:
+            snippets = self._items(name, "datacrumbs_snippets", Snippet)
+            with self._blame(name, "datacrumbs_snippets"):
+                self._snippets[name] = _validation.check_snippets(snippets, name)
+        return self._snippets[name]
+
+    def presets(self, name: str) -> tuple[Preset, ...]:
+        """The presets of provider ``name``."""
+        if name not in self._presets:
+            presets = self._items(name, "datacrumbs_presets", Preset)
+            with self._blame(name, "datacrumbs_presets"):
+                self._presets[name] = _validation.check_presets(presets)
+        return self._presets[name]
+
+    def checks(self, name: str, host: Host) -> tuple[Check, ...]:
+        """What provider ``name`` finds missing on ``host``."""
+        return self._items(name, "datacrumbs_checks", Check, host=host)
+
+    def _items(self, name: str, hook: str, kind: type[_Item], **arguments: Any) -> tuple[_Item, ...]:
+        items: list[_Item] = []
+        for result in self._ask(name, hook, **arguments):
+            if not isinstance(result, Iterable) or isinstance(result, (str, bytes)):
+                raise self._broken(name, hook, f"returned {type(result).__name__}; expected {kind.__name__} items")
+            for item in result:
+                if not isinstance(item, kind):
+                    raise self._broken(name, hook, f"returned a {type(item).__name__} item; expected {kind.__name__}")
+                items.append(item)
+        return tuple(items)
+
+    # One provider at a time, so that a failure has one culprit. The results are lists already,
+    # because a generator would raise later, outside of the blame.
+    def _ask(self, name: str, hook: str, **arguments: Any) -> list[Any]:
+        plugin = self._manager.get_plugin(name)
+        others = [other for other in self._manager.get_plugins() if other is not plugin]
+        with self._blame(name, hook):
+            results = self._manager.subset_hook_caller(hook, others)(**arguments)
+            return [_realized(result) for result in results]
+
+    def _blame(self, name: str, hook: str) -> _Blame:
+        return _Blame(self, name, hook)
+
+    def _broken(self, name: str, hook: str, problem: str) -> DatacrumbsError:
+        distribution = self._origins[name].distribution
+        return usage_error(
+            f"provider {name!r} of {distribution}: {hook} {problem}",
+            f"update {distribution}, or go on without it: --without {name}",
+        )
+
+
+class _Blame:
+    # Turns what foreign code raises, and what the contract checks find, into one kind of error.
+
+    def __init__(self, providers: Providers, name: str, hook: str) -> None:
+        self._providers, self._name, self._hook = providers, name, hook
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, _validation.ContractError):
+            raise self._providers._broken(self._name, self._hook, f"broke the contract: {error}") from error  # noqa: SLF001
+        if isinstance(error, Exception) and not isinstance(error, DatacrumbsError):
+            _tracing.print_traceback(error)
+            problem = f"failed: {type(error).__name__}: {error}"
+            raise self._providers._broken(self._name, self._hook, problem) from error  # noqa: SLF001
+
+
+def _realized(result: Any) -> Any:
+    if isinstance(result, Iterable) and not isinstance(result, (str, bytes, tuple, list)):
+        return tuple(result)
+    return result
