@@ -1,0 +1,224 @@
+"""The signed form of a plan: a DSSE envelope with an Ed25519 signature, gzip-compressed.
+
+DSSE is the signing envelope of https://github.com/secure-systems-lab/dsse (protocol version 1).
+The signature covers the payload's bytes, so they are verified before anything reads them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import gzip
+import hashlib
+import re
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.probefile.codec import canonical, digest, encode, parse, plan_from_document
+from datacrumbs.probefile.schema import items, mapping, text, whole
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+    from datacrumbs.probefile.plan import Plan
+
+PAYLOAD_TYPE = "application/vnd.datacrumbs.plan+json"
+COMPRESSED_LIMIT = 16 << 20
+EXPANDED_LIMIT = 64 << 20
+TIME_LIMIT = 1 << 40
+KEY_ID = re.compile(r"[0-9a-f]{64}")
+BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
+# A name from the account database: nothing that a terminal or a log would act on.
+ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@$+-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the signer allows.
+
+    Args:
+        uid: The user whose processes may be traced with the plan.
+        user: That user's name, for people.
+        signer: Host name of the signing service, for people.
+        issued: Seconds since the epoch from which the grant holds.
+        expires: Seconds since the epoch at which it ends.
+    """
+
+    uid: int
+    user: str
+    signer: str
+    issued: int
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPlan:
+    """A plan and who vouches for it.
+
+    Args:
+        plan: The plan, checked.
+        grant: For whom, by whom, when, until when.
+        key_id: SHA-256 in hex of the signer's raw public key.
+        digest: SHA-256 in hex of the plan's canonical bytes.
+        verified: False only from `read_unverified`, where none of the above is more than a claim.
+    """
+
+    plan: Plan
+    grant: Grant
+    key_id: str
+    digest: str
+    verified: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """An envelope taken apart, with nothing verified."""
+
+    payload: bytes
+    key_id: str
+    signature: bytes
+
+
+def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
+    """DSSE's PAE: ``"DSSEv1" SP LEN(type) SP type SP LEN(payload) SP payload``, lengths decimal."""
+    kind = payload_type.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def key_id(public: Ed25519PublicKey) -> str:
+    """SHA-256 in hex of the raw public key; people are shown its first 16 characters."""
+    return hashlib.sha256(public.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()
+
+
+def seal(plan_bytes: bytes, grant: Grant, key: Ed25519PrivateKey) -> bytes:
+    """Sign a plan and give the bytes of the probe file. Same arguments, same bytes.
+
+    Args:
+        plan_bytes: Canonical bytes of a plan that the signer has checked.
+        grant: What is allowed.
+        key: The signing key.
+
+    Raises:
+        DatacrumbsError: (exit 3) when the file would be larger than readers take.
+    """
+    payload = _payload(grant, plan_bytes)
+    signature = key.sign(pre_authentication_encoding(PAYLOAD_TYPE, payload))
+    envelope = {
+        "payload": base64.b64encode(payload).decode(),
+        "payloadType": PAYLOAD_TYPE,
+        "signatures": [{"keyid": key_id(key.public_key()), "sig": base64.b64encode(signature).decode()}],
+    }
+    expanded = canonical(envelope)
+    compressed = gzip.compress(expanded, 6, mtime=0)
+    if len(expanded) > EXPANDED_LIMIT or len(compressed) > COMPRESSED_LIMIT:
+        raise refusal("the plan is too large for a probe file", "select fewer functions")
+    return compressed
+
+
+def open_envelope(data: bytes, name: str) -> Envelope:
+    """Take a probe file apart, within the limits, without verifying anything.
+
+    Raises:
+        DatacrumbsError: (exit 3) for what is truncated, not gzip, or not an envelope.
+    """
+    expanded = expand(data, name)
+    try:
+        value = mapping(parse(expanded, "envelope"), "(top)", frozenset({"payload", "payloadType", "signatures"}))
+        text(value["payloadType"], "payloadType", re.compile(re.escape(PAYLOAD_TYPE)), 64, f"'{PAYLOAD_TYPE}'")
+        ((named, signature),) = items(value["signatures"], "signatures", (1, 1), _signature)
+        payload = _base64(value["payload"], "payload", EXPANDED_LIMIT)
+    except DatacrumbsError as error:
+        detail = error.message.removeprefix("plan: ")
+        raise refusal(f"{name}: not a probe file: {detail}", "compose it with datacrumbs_probe_configurator") from None
+    return Envelope(payload, named, signature)
+
+
+def verify(envelope: Envelope, key: Ed25519PublicKey, name: str) -> None:
+    """Check the signature.
+
+    Raises:
+        DatacrumbsError: (exit 3) when the file was altered or signed with another key.
+    """
+    try:
+        key.verify(envelope.signature, pre_authentication_encoding(PAYLOAD_TYPE, envelope.payload))
+    except InvalidSignature:
+        raise refusal(
+            f"{name}: the signature does not fit: the file was altered, or key {envelope.key_id[:16]} did not sign it",
+            "compose it anew with datacrumbs_probe_configurator",
+        ) from None
+
+
+def read_payload(envelope: Envelope, name: str, *, verified: bool = True) -> SignedPlan:
+    """Parse the payload of an envelope that was verified before.
+
+    Raises:
+        DatacrumbsError: (exit 3) when this version does not understand it.
+    """
+    try:
+        value = mapping(parse(envelope.payload, "payload"), "(top)", frozenset({"grant", "plan"}))
+        grant = _grant(value["grant"])
+        plan = plan_from_document(value["plan"])
+    except DatacrumbsError as error:
+        raise refusal(f"{name}: not understood: {error.message}", "compose it anew with this version") from None
+    plan_bytes = encode(plan)
+    if _payload(grant, plan_bytes) != envelope.payload:
+        raise refusal(f"{name}: the payload is not in canonical form", "compose it anew with this version")
+    return SignedPlan(plan, grant, envelope.key_id, digest(plan_bytes), verified)
+
+
+def expand(data: bytes, name: str) -> bytes:
+    """Decompress one gzip member, and no more than `EXPANDED_LIMIT` of it.
+
+    Raises:
+        DatacrumbsError: (exit 3).
+    """
+    decompressor = zlib.decompressobj(wbits=31)
+    try:
+        expanded = decompressor.decompress(data, EXPANDED_LIMIT + 1)
+    except zlib.error:
+        raise refusal(f"{name}: not a probe file: damaged or not gzip", "copy or compose it again") from None
+    if len(expanded) > EXPANDED_LIMIT:
+        raise refusal(f"{name}: expands to more than {EXPANDED_LIMIT} bytes")
+    if not decompressor.eof:
+        raise refusal(f"{name}: cut short: the gzip stream does not end", "copy or compose it again")
+    if decompressor.unused_data:
+        raise refusal(f"{name}: not a probe file: {len(decompressor.unused_data)} bytes follow the gzip stream")
+    return expanded
+
+
+def _payload(grant: Grant, plan_bytes: bytes) -> bytes:
+    # Canonical, since "grant" sorts before "plan" and both parts are canonical.
+    return b'{"grant":%b,"plan":%b}' % (canonical(dataclasses.asdict(grant)), plan_bytes)
+
+
+def _grant(document: object) -> Grant:
+    value = mapping(document, "grant", frozenset(field.name for field in dataclasses.fields(Grant)))
+    return Grant(
+        uid=whole(value["uid"], "grant.uid", 0, (1 << 32) - 2),
+        user=text(value["user"], "grant.user", ACCOUNT, 256, "a user's name"),
+        signer=text(value["signer"], "grant.signer", ACCOUNT, 256, "a host's name"),
+        issued=whole(value["issued"], "grant.issued", 0, TIME_LIMIT),
+        expires=whole(value["expires"], "grant.expires", 0, TIME_LIMIT),
+    )
+
+
+def _signature(document: object, at: str) -> tuple[str, bytes]:
+    value = mapping(document, at, frozenset({"keyid", "sig"}))
+    return (
+        text(value["keyid"], f"{at}.keyid", KEY_ID, 64, "SHA-256 in hex"),
+        _base64(value["sig"], f"{at}.sig", 128),
+    )
+
+
+def _base64(value: object, at: str, limit: int) -> bytes:
+    encoded = text(value, at, BASE64, limit, "base64")
+    try:
+        return base64.b64decode(encoded, validate=True)
+    except binascii.Error:
+        raise refusal(f"plan: {at}: not base64") from None

@@ -1,0 +1,109 @@
+"""Reading and writing files that decide about privileges: bounded, without links, never half-written."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError, refusal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# O_NONBLOCK: opening a FIFO must not wait for a writer.
+READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def read_bounded(path: Path, limit: int, *, protected: bool = False) -> bytes:
+    """Read a regular file once, whole, into memory.
+
+    Args:
+        path: The file; a symbolic link is refused.
+        limit: Most bytes that are taken.
+        protected: Whether only the administrator may be able to change it (see `check_protected`).
+
+    Raises:
+        DatacrumbsError: (exit 3) for a link, no regular file, one too large or one that others may
+            write; (exit 1) when it is missing or cannot be read.
+    """
+    descriptor = open_regular(path)
+    with os.fdopen(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if protected:
+            check_protected(path, status)
+        try:
+            # The size can grow after fstat, so the read itself is bounded too.
+            data = b"" if status.st_size > limit else stream.read(limit + 1)
+        except OSError as error:
+            raise DatacrumbsError(f"{path}: cannot be read: {error.strerror}") from None
+    if status.st_size > limit or len(data) > limit:
+        raise refusal(f"{path}: larger than {limit} bytes")
+    return data
+
+
+def open_regular(path: Path) -> int:
+    """Open a regular file for reading and return its descriptor; a symbolic link is refused.
+
+    Raises:
+        DatacrumbsError: (exit 3) for a link or no regular file; (exit 1) when it cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, READ_FLAGS)
+    except OSError as error:
+        if path.is_symlink():
+            raise refusal(f"{path}: a symbolic link", "give the path of the file itself") from None
+        raise DatacrumbsError(f"{path}: cannot be opened: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise refusal(f"{path}: not a regular file")
+    return descriptor
+
+
+def check_protected(path: Path, status: os.stat_result | None = None) -> None:
+    """Refuse a file or directory that somebody else than the administrator may change.
+
+    The owner must be root, or whoever runs this (a private installation); neither the group nor
+    others may write.
+
+    Raises:
+        DatacrumbsError: (exit 3).
+    """
+    found = status or path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise refusal(f"{path}: a symbolic link", "put the file or directory itself there")
+    if found.st_uid not in {0, os.geteuid()}:
+        raise refusal(f"{path}: owned by uid {found.st_uid}, expected root", f"chown root {path}")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise refusal(f"{path}: writable by others (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod go-w {path}")
+
+
+def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write a file so that its name never stands for a part of it.
+
+    Args:
+        path: Where; what is there already is replaced, a symbolic link itself, not what it points to.
+        data: The whole content.
+        mode: Permissions, before the umask.
+
+    Raises:
+        DatacrumbsError: (exit 1) when that fails; then nothing is left behind.
+    """
+    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}")
+    try:
+        if path.exists() and not path.is_file():
+            raise DatacrumbsError(f"{path}: exists and is not a regular file; nothing was written")
+        descriptor = os.open(temporary, CREATE_FLAGS, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(descriptor)
+        temporary.rename(path)
+    except OSError as error:
+        raise DatacrumbsError(f"{path}: cannot be written: {error.strerror}; nothing was written") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

@@ -1,0 +1,75 @@
+"""Probe files on disk: verify first, parse after; write whole or not at all."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import refusal
+from datacrumbs.probefile.envelope import COMPRESSED_LIMIT, open_envelope, read_payload, verify
+from datacrumbs.probefile.files import read_bounded, write_atomically
+from datacrumbs.probefile.keys import trusted_key
+from datacrumbs.probefile.targets import verify_targets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from datacrumbs.probefile.envelope import Grant, SignedPlan
+
+__all__ = ["read_probe_file", "read_unverified", "verify_targets", "write_probe_file"]
+
+# Clocks of nodes differ; a grant may seem to start this many seconds in the future.
+CLOCK_TOLERANCE = 300
+
+
+def read_probe_file(path: Path, trusted_keys_dir: Path, *, now: float, uid: int | None) -> SignedPlan:
+    """Read and verify a probe file. The file is read once; its targets are not looked at (`verify_targets`).
+
+    Args:
+        path: The file; no symbolic link, at most 16 MiB, expanding to at most 64 MiB.
+        trusted_keys_dir: Directory of trusted public keys.
+        now: Seconds since the epoch.
+        uid: The user whose processes are to be traced; None accepts every user's grant.
+
+    Raises:
+        DatacrumbsError: (exit 3) a message of its own for each refusal; (exit 1) when the file is missing.
+    """
+    name = str(path)
+    envelope = open_envelope(read_bounded(path, COMPRESSED_LIMIT), name)
+    verify(envelope, trusted_key(trusted_keys_dir, envelope.key_id, name), name)
+    signed = read_payload(envelope, name)
+    _check_grant(signed.grant, name, now, uid)
+    return signed
+
+
+def read_unverified(path: Path) -> SignedPlan:
+    """Read a probe file only to show it; ``verified`` of the result is False.
+
+    Raises:
+        DatacrumbsError: As `read_probe_file` for a file that cannot be read.
+    """
+    return read_payload(open_envelope(read_bounded(path, COMPRESSED_LIMIT), str(path)), str(path), verified=False)
+
+
+def write_probe_file(path: Path, data: bytes) -> None:
+    """Write a probe file atomically, readable by all.
+
+    Raises:
+        DatacrumbsError: (exit 1) when that fails; then nothing is left behind.
+    """
+    write_atomically(path, data, 0o644)
+
+
+def _check_grant(grant: Grant, name: str, now: float, uid: int | None) -> None:
+    again = "compose it anew with datacrumbs_probe_configurator"
+    if now < grant.issued - CLOCK_TOLERANCE:
+        raise refusal(f"{name}: not valid before {instant(grant.issued)}", "check this host's clock")
+    if now >= grant.expires:
+        raise refusal(f"{name}: expired at {instant(grant.expires)}", again)
+    if uid is not None and uid != grant.uid:
+        raise refusal(f"{name}: granted to {grant.user} (uid {grant.uid}), not to uid {uid}", f"as that user, {again}")
+
+
+def instant(seconds: int) -> str:
+    """A time of a grant as people read it, in UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
