@@ -1,0 +1,189 @@
+/* datacrumbs_wrap CMD ARGS...: run a command with its process marked for tracing. */
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#include "datacrumbs.h"
+
+#ifndef DATACRUMBS_VERSION
+#error "define DATACRUMBS_VERSION"
+#endif
+
+/* As env(1) and nohup(1) have it; usage as every DataCrumbs command has it. */
+enum { EXIT_USAGE = 2, EXIT_CANNOT_EXECUTE = 126, EXIT_NOT_FOUND = 127 };
+
+#define DC_CLIENT_LIBRARY "libdatacrumbs_client.so"
+#define DC_CLIENT_PRELOAD "LD_PRELOAD"
+
+static const char dc_client_usage[] = "usage: datacrumbs_wrap [--help] [--version] [--] CMD [ARG...]\n";
+
+static const char dc_client_help[] =
+	"\n"
+	"Run CMD with its process marked, so that a running `datacrumbs` daemon traces it and the\n"
+	"processes that it starts. CMD's exit status, signals, input, output and environment are\n"
+	"as without it, but for " DC_CLIENT_LIBRARY " in LD_PRELOAD.\n"
+	"\n"
+	"exit status:\n"
+	"  2    no CMD or an unknown option\n"
+	"  126  CMD was found but cannot be executed\n"
+	"  127  CMD was not found\n"
+	"  else the exit status of CMD\n"
+	"\n"
+	"example:\n"
+	"  datacrumbs_wrap dd if=/dev/zero of=/tmp/out.bin bs=1M count=1 status=none\n";
+
+/*
+ * The directories, from that of this executable, in which an installation keeps the library:
+ * a virtual environment, /usr/local and /usr, the last with a 64-bit directory of its own on some
+ * systems. DATACRUMBS_LIBRARY_DIRECTORY is for packagers who put it elsewhere.
+ */
+static const char *const dc_client_places[] = {
+#ifdef DATACRUMBS_LIBRARY_DIRECTORY
+	DATACRUMBS_LIBRARY_DIRECTORY,
+#endif
+	"../lib/datacrumbs",
+	"../lib64/datacrumbs",
+};
+
+/* Writes the directory of this executable, links resolved, to directory[PATH_MAX]. */
+static bool dc_client_own_directory(char *directory)
+{
+	ssize_t length = readlink("/proc/self/exe", directory, PATH_MAX - 1);
+	char *slash;
+
+	if (length > 0) {
+		directory[length] = '\0';
+	} else {
+		/* No /proc in this chroot or container: the path that the kernel executed. */
+		const char *executed = (const char *)getauxval(AT_EXECFN);
+
+		if (executed == NULL || realpath(executed, directory) == NULL)
+			return false;
+	}
+	slash = strrchr(directory, '/');
+	if (slash == NULL)
+		return false;
+	*slash = '\0';
+	return true;
+}
+
+/* Writes the library's path, links resolved, to library[PATH_MAX]. */
+static bool dc_client_find_library(char *library)
+{
+	char directory[PATH_MAX];
+	char candidate[2 * PATH_MAX];
+	size_t place;
+
+	if (!dc_client_own_directory(directory))
+		return false;
+	for (place = 0; place < sizeof(dc_client_places) / sizeof(dc_client_places[0]); place++) {
+		const char *where = dc_client_places[place];
+		int length;
+
+		if (where[0] == '/')
+			length = snprintf(candidate, sizeof(candidate), "%s/%s", where, DC_CLIENT_LIBRARY);
+		else
+			length =
+				snprintf(candidate, sizeof(candidate), "%s/%s/%s", directory, where, DC_CLIENT_LIBRARY);
+		if (length < 0 || (size_t)length >= sizeof(candidate))
+			continue;
+		if (realpath(candidate, library) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Whether `library` is one of the entries of `preload`, which blanks and colons separate. */
+static bool dc_client_is_preloaded(const char *preload, const char *library)
+{
+	size_t length = strlen(library);
+
+	while (*preload != '\0') {
+		size_t entry = strcspn(preload, " :");
+
+		if (entry == length && strncmp(preload, library, length) == 0)
+			return true;
+		preload += entry;
+		preload += strspn(preload, " :");
+	}
+	return false;
+}
+
+/* Puts `library` before what LD_PRELOAD holds; false with errno when memory is short. */
+static bool dc_client_preload(const char *library)
+{
+	const char *before = getenv(DC_CLIENT_PRELOAD);
+	char *joined;
+	bool done;
+
+	if (before == NULL || *before == '\0')
+		return setenv(DC_CLIENT_PRELOAD, library, 1) == 0;
+	if (dc_client_is_preloaded(before, library))
+		return true;
+	if (asprintf(&joined, "%s:%s", library, before) < 0)
+		return false;
+	done = setenv(DC_CLIENT_PRELOAD, joined, 1) == 0;
+	free(joined);
+	return done;
+}
+
+/*
+ * A failure here is told and no more: this process is marked, and what it starts is
+ * followed by the daemon without the library as well.
+ */
+static void dc_client_prepare_environment(void)
+{
+	char library[PATH_MAX];
+
+	if (!dc_client_find_library(library))
+		(void)fprintf(stderr,
+			      "datacrumbs_wrap: %s is not where the installation keeps it; "
+			      "going on without it\n",
+			      DC_CLIENT_LIBRARY);
+	else if (strpbrk(library, " :") != NULL)
+		(void)fprintf(stderr,
+			      "datacrumbs_wrap: LD_PRELOAD cannot hold a path with a blank or a "
+			      "colon: %s; going on without it\n",
+			      library);
+	else if (!dc_client_preload(library))
+		(void)fprintf(stderr, "datacrumbs_wrap: LD_PRELOAD: %s; going on without it\n", strerror(errno));
+}
+
+/* Tells why, in one line, and gives the exit status. */
+static int dc_client_cannot_execute(const char *command, int error)
+{
+	(void)fprintf(stderr, "datacrumbs_wrap: %s: %s\n", command, strerror(error));
+	return error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
+}
+
+int main(int count, char **arguments)
+{
+	int command = 1;
+
+	if (command < count && strcmp(arguments[command], "--help") == 0)
+		return fputs(dc_client_usage, stdout) < 0 || fputs(dc_client_help, stdout) < 0 || fflush(stdout) != 0;
+	if (command < count && strcmp(arguments[command], "--version") == 0)
+		return puts("datacrumbs_wrap " DATACRUMBS_VERSION) < 0 || fflush(stdout) != 0;
+	if (command < count && strcmp(arguments[command], "--") == 0) {
+		command++;
+	} else if (command < count && arguments[command][0] == '-') {
+		(void)fprintf(stderr, "datacrumbs_wrap: unknown option: %s\n%s", arguments[command], dc_client_usage);
+		return EXIT_USAGE;
+	}
+	if (command >= count) {
+		(void)fprintf(stderr, "datacrumbs_wrap: no command\n%s", dc_client_usage);
+		return EXIT_USAGE;
+	}
+
+	dc_client_prepare_environment();
+	datacrumbs_start();
+	(void)execvp(arguments[command], &arguments[command]);
+	return dc_client_cannot_execute(arguments[command], errno);
+}

@@ -1,0 +1,97 @@
+"""Build hooks: the client's C is compiled into the wheel, the rest stands in pyproject.toml.
+
+The launcher becomes a script of the wheel, so that it stands on PATH as the binary that it is; the
+library and the header become data files, which an installer puts below the same prefix
+(``bin/datacrumbs_wrap`` beside ``lib/datacrumbs/``). The launcher finds the library by that.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from setuptools import Distribution, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.install_scripts import install_scripts
+
+SOURCES = Path("datacrumbs/client/src")
+INCLUDE = Path("datacrumbs/client/include")
+LIBRARY = "libdatacrumbs_client.so"
+LAUNCHER = "datacrumbs_wrap"
+
+COMMON_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden", f"-I{INCLUDE}")
+# The frame pointer makes the probed functions start with `push`; the library stands without a C library.
+MARK_FLAGS = ("-fno-omit-frame-pointer", "-fno-stack-protector")
+LIBRARY_FLAGS = ("-fPIC", "-shared", "-nostdlib", f"-Wl,-soname,{LIBRARY}", "-Wl,-Bsymbolic,-z,now,-z,noexecstack")
+LAUNCHER_FLAGS = ("-fPIE", "-pie", "-rdynamic", "-Wl,-z,now,-z,noexecstack")
+
+
+def compiler() -> list[str]:
+    return shlex.split(os.environ.get("CC", "cc"))
+
+
+def compile_client(output: Path, flags: tuple[str, ...], sources: tuple[str, ...]) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        *compiler(),
+        *COMMON_FLAGS,
+        *shlex.split(os.environ.get("CFLAGS", "")),
+        *flags,
+        *(str(SOURCES / source) for source in sources),
+        *shlex.split(os.environ.get("LDFLAGS", "")),
+        "-o",
+        str(output),
+    ]
+    try:
+        subprocess.run(command, check=True)
+    except FileNotFoundError:
+        message = f"no C compiler: {command[0]} not found; install gcc or set CC"
+        raise SystemExit(message) from None
+    except subprocess.CalledProcessError as error:
+        message = f"the client does not compile (exit {error.returncode}): {shlex.join(command)}"
+        raise SystemExit(message) from None
+
+
+class ClientDistribution(Distribution):
+    """Says that there are scripts, though none is Python's: setuptools asks before it installs any."""
+
+    def has_scripts(self) -> bool:
+        return True
+
+
+class InstallClient(install_scripts):
+    """Compiles the client to where the wheel's (or the editable wheel's) parts are gathered.
+
+    Done here and not in the build step, because an editable wheel takes scripts from this command and
+    has no other step that takes data files.
+    """
+
+    def run(self) -> None:
+        super().run()
+        version = f'-DDATACRUMBS_VERSION="{self.distribution.get_version()}"'
+        launcher = Path(self.install_dir) / LAUNCHER
+        compile_client(launcher, (*MARK_FLAGS, *LAUNCHER_FLAGS, version), ("datacrumbs_wrap.c", "marks.c"))
+        data = Path(self.get_finalized_command("install_data").install_dir)
+        library = data / "lib/datacrumbs" / LIBRARY
+        compile_client(library, (*MARK_FLAGS, *LIBRARY_FLAGS), ("datacrumbs_client.c", "marks.c"))
+        header = data / "include/datacrumbs.h"
+        header.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(INCLUDE / "datacrumbs.h", header)
+
+
+class PlatformWheel(bdist_wheel):
+    """A wheel for this kind of machine and any Python 3: the C needs no interpreter."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.root_is_pure = False
+
+    def get_tag(self) -> tuple[str, str, str]:
+        _, _, platform = super().get_tag()
+        return "py3", "none", platform
+
+
+setup(distclass=ClientDistribution, cmdclass={"install_scripts": InstallClient, "bdist_wheel": PlatformWheel})
