@@ -1,0 +1,92 @@
+"""What is known of system calls beyond what the machine tells: libc's names, classes, roles, results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
+
+from datacrumbs.provider import Argument, Result, Role
+
+CLASSES = ("file", "descriptor", "data", "metadata", "network", "memory", "process", "signal", "ipc", "time", "all")
+DEFAULT_CLASSES = ("data", "metadata")
+_PATH_ROLES = frozenset((Role.PATH,))
+_DESCRIPTOR_ROLES = frozenset((Role.FD, Role.DIRFD))
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A system call as a trace shows it.
+
+    Args:
+        kernel_name: The kernel's name of it (``openat``).
+        name: libc's name, by which readers classify it (``open``).
+        category: POSIX for what libc's input and output interface has, else SYS.
+        classes: Which of `CLASSES` it is in, ``all`` apart.
+        result: What it returns.
+        arguments: What is captured of it.
+    """
+
+    kernel_name: str
+    name: str
+    category: str
+    classes: frozenset[str]
+    result: Result
+    arguments: tuple[Argument, ...]
+
+
+@cache
+def curated_calls() -> dict[str, Call]:
+    """The calls of ``calls.txt`` by the kernel's name."""
+    arguments = _curated_arguments()
+    calls: dict[str, Call] = {}
+    category = ""
+    for line in _lines("calls.txt"):
+        if line.startswith("["):
+            category = line.strip("[]")
+            continue
+        kernel_name, name, classes, result, *captured = line.split()
+        described = tuple(
+            replace(arguments[key], index=position) for position, key in enumerate(captured) if key != "-"
+        )
+        calls[kernel_name] = Call(
+            kernel_name,
+            kernel_name if name == "." else name,
+            category,
+            _classes(classes, described),
+            Result(result),
+            described,
+        )
+    return calls
+
+
+def uncurated_call(kernel_name: str, arguments: tuple[Argument, ...]) -> Call:
+    """A call of which only the machine tells: every system call fails with ``-errno``.
+
+    Addresses of user memory are left out: nothing is read from them, and nobody reads them.
+    """
+    captured = tuple(argument for argument in arguments if argument.role is not Role.OUT)
+    return Call(kernel_name, kernel_name, "SYS", _classes("-", captured), Result.STATUS, captured)
+
+
+def _classes(text: str, arguments: tuple[Argument, ...]) -> frozenset[str]:
+    classes = {word.removeprefix("=") for word in text.split(",")} - {"-"}
+    roles = {argument.role for argument in arguments}
+    if roles & _PATH_ROLES:
+        classes.add("file")
+    if roles & _DESCRIPTOR_ROLES:
+        classes.add("descriptor")
+    return frozenset(classes)
+
+
+def _curated_arguments() -> dict[str, Argument]:
+    arguments = {}
+    for line in _lines("arguments.txt"):
+        key, label, role, size, sign, ctype = line.split(maxsplit=5)
+        arguments[key] = Argument(0, label, ctype, Role(role), int(size), sign == "signed")
+    return arguments
+
+
+def _lines(name: str) -> list[str]:
+    text = (files("datacrumbs_sys") / name).read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]

@@ -1,0 +1,69 @@
+"""The system calls of this machine as functions to probe."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datacrumbs.discovery.syscalls import system_calls
+from datacrumbs.provider import Function
+from datacrumbs_sys.calls import Call, curated_calls, uncurated_call
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from datacrumbs.discovery.syscalls import SystemCall
+
+# Calls that never come back to their caller; a return probe would wait for nothing.
+_NO_RETURN = frozenset(("exit", "exit_group", "rt_sigreturn"))
+# How the kernel's own probes enter it. Tracing them would trace the tracer.
+_OF_PROBES = frozenset(("uprobe", "uretprobe"))
+
+
+def system_call_functions(
+    machine: str, classes: Collection[str] = (), names: Collection[str] = ()
+) -> tuple[Function, ...]:
+    """The system calls that are in one of the classes or have one of the names.
+
+    Args:
+        machine: Hardware name, as ``uname -m``.
+        classes: Of `datacrumbs_sys.calls.CLASSES`.
+        names: The kernel's names or libc's (``stat`` takes newfstatat and statx, too).
+
+    Returns:
+        All calls when neither classes nor names are given; in the order of their numbers.
+    """
+    everything = not classes and not names
+    functions = []
+    for system_call in system_calls(machine):
+        if system_call.name in _OF_PROBES:
+            continue
+        call = _call(system_call)
+        if (
+            everything
+            or "all" in classes
+            or call.classes.intersection(classes)
+            or {call.name, call.kernel_name} & set(names)
+        ):
+            functions.append(_function(call, system_call.number))
+    return tuple(functions)
+
+
+def calls_of_class(machine: str, name: str) -> frozenset[str]:
+    """The kernel's names of this machine's calls in a class."""
+    return frozenset(function.symbol for function in system_call_functions(machine, (name,)))
+
+
+def _call(system_call: SystemCall) -> Call:
+    return curated_calls().get(system_call.name) or uncurated_call(system_call.name, system_call.arguments)
+
+
+def _function(call: Call, number: int) -> Function:
+    return Function(
+        name=call.name,
+        symbol=call.kernel_name,
+        category=call.category,
+        offset=number,
+        arguments=call.arguments,
+        result=call.result,
+        return_probe=call.kernel_name not in _NO_RETURN,
+    )

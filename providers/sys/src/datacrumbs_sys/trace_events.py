@@ -1,0 +1,83 @@
+"""Trace events of the kernel as functions to probe: io_uring, the block layer, the page cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datacrumbs.discovery.tracepoints import tracepoint_fields
+from datacrumbs.provider import ARGUMENT_LIMIT, Argument, Function, Result, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from datacrumbs.discovery.btf import Value
+
+IO_URING = ("io_uring:io_uring_submit_req", "io_uring:io_uring_submit_sqe", "io_uring:io_uring_complete")
+BLOCK = ("block:block_rq_issue", "block:block_rq_complete")
+PAGE_CACHE = (
+    "filemap:mm_filemap_add_to_page_cache",
+    "filemap:mm_filemap_delete_from_page_cache",
+    "filemap:mm_filemap_fault",
+)
+EVENTS = IO_URING + BLOCK + PAGE_CACHE
+CATEGORIES = {"io_uring": "SYS", "block": "BLOCK", "filemap": "PAGECACHE"}
+
+# The name in the trace, where kernels have had several.
+_NAMES = {"io_uring_submit_req": "io_uring_submit", "io_uring_submit_sqe": "io_uring_submit"}
+# Which fields are captured, in the order in which they matter, and under which label.
+_LABELS = {
+    "dev": "dev",
+    "s_dev": "dev",
+    "i_ino": "ino",
+    "index": "index",
+    "order": "order",
+    "sector": "sector",
+    "nr_sector": "nr_sector",
+    "bytes": "bytes",
+    "error": "error",
+    "rwbs": "rwbs",
+    "opcode": "opcode",
+    "user_data": "user_data",
+    "res": "res",
+    "flags": "flags",
+    "cflags": "cflags",
+    "sq_thread": "sq_thread",
+}
+_ROLES = {"bytes": Role.BYTES, "flags": Role.FLAGS}
+
+
+def trace_event_functions(events: Collection[str]) -> tuple[Function, ...]:
+    """The events among those given that the running kernel has.
+
+    Args:
+        events: ``category:event`` each.
+    """
+    functions = []
+    for symbol in events:
+        group, _, event = symbol.partition(":")
+        fields = tracepoint_fields(group, event)
+        if fields is not None:
+            functions.append(_function(symbol, CATEGORIES.get(group, "KERNEL"), fields))
+    return tuple(functions)
+
+
+def _function(symbol: str, category: str, fields: tuple[Value, ...]) -> Function:
+    event = symbol.partition(":")[2]
+    known = [field for field in fields if field.name in _LABELS]
+    # An event that is not one of ours: every number, but no address of kernel memory.
+    chosen = known if symbol in EVENTS else [field for field in fields if field.scalar and "*" not in field.ctype]
+    if symbol in EVENTS:
+        chosen.sort(key=lambda field: tuple(_LABELS).index(field.name))
+    arguments = tuple(_argument(field) for field in chosen[:ARGUMENT_LIMIT])
+    return Function(_NAMES.get(event, event), symbol, category, arguments=arguments, result=Result.VOID)
+
+
+def _argument(field: Value) -> Argument:
+    label = _LABELS.get(field.name, field.name.lower())
+    role = _ROLES.get(label, Role.VALUE)
+    if field.scalar:
+        return Argument(field.offset, label, field.ctype, role, field.size, field.signed)
+    # The first characters of an array, as many as can be read in one aligned piece: `WS` says a
+    # synchronous write.
+    size = next(size for size in (8, 4, 2, 1) if field.offset % size == 0 and size <= field.size)
+    return Argument(field.offset, label, f"char[{size}]", role, size, signed=False)
