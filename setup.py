@@ -25,8 +25,8 @@ LAUNCHER = "datacrumbs_wrap"
 COMMON_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden", f"-I{INCLUDE}")
 # The frame pointer makes the probed functions start with `push`; the library stands without a C library.
 MARK_FLAGS = ("-fno-omit-frame-pointer", "-fno-stack-protector")
-LIBRARY_FLAGS = ("-fPIC", "-shared", "-nostdlib", f"-Wl,-soname,{LIBRARY}", "-Wl,-Bsymbolic,-z,now,-z,noexecstack")
-LAUNCHER_FLAGS = ("-fPIE", "-pie", "-rdynamic", "-Wl,-z,now,-z,noexecstack")
+LIBRARY_FLAGS = ("-fPIC", "-shared", "-nostdlib", f"-Wl,-soname,{LIBRARY}", "-Wl,-Bsymbolic,-z,now,-z,noexecstack,--build-id")
+LAUNCHER_FLAGS = ("-fPIE", "-pie", "-rdynamic", "-Wl,-z,now,-z,noexecstack,--build-id")
 
 
 def compiler() -> list[str]:
@@ -94,4 +94,8 @@ class PlatformWheel(bdist_wheel):
         return "py3", "none", platform
 
 
-setup(distclass=ClientDistribution, cmdclass={"install_scripts": InstallClient, "bdist_wheel": PlatformWheel})
+setup(
+    distclass=ClientDistribution,
+    cmdclass={"install_scripts": InstallClient, "bdist_wheel": PlatformWheel},
+    scripts=[],
+)
