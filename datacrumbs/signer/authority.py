@@ -1,0 +1,98 @@
+"""The decision: whether one caller's plan is signed."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.probefile.codec import digest, encode, plan_from_document
+from datacrumbs.probefile.envelope import Grant, key_id, seal
+from datacrumbs.signer.denial import DenialError
+from datacrumbs.signer.policy import check_policy, read_policy
+from datacrumbs.signer.private_key import load_private_key
+from datacrumbs.signer.snippets import check_snippets, read_trusted
+from datacrumbs.signer.targets import check_targets
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.signer.caller import Caller
+    from datacrumbs.system import SystemPaths
+
+SECONDS_A_DAY = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Signs what passes all checks. Policy and trust list are read for each request, so that changes hold at once.
+
+    Args:
+        paths: The installation.
+        key: The signing key.
+        host: Name of this host, for the grant.
+    """
+
+    paths: SystemPaths
+    key: Ed25519PrivateKey
+    host: str
+
+    @property
+    def key_id(self) -> str:
+        """Identity of the signing key."""
+        return key_id(self.key.public_key())
+
+    def sign(self, plan_bytes: bytes, plan: Plan, caller: Caller) -> bytes:
+        """The bytes of the probe file.
+
+        Args:
+            plan_bytes: Canonical bytes of the plan.
+            plan: The plan, as `check_schema` gave it.
+            caller: Who asks.
+
+        Raises:
+            DenialError: With a code for the check that failed.
+        """
+        try:
+            rules = read_policy(self.paths.policy)
+            trusted = read_trusted(self.paths.trusted_snippets)
+        except DatacrumbsError as error:
+            raise DenialError("service.configuration", error.message, error.hint) from None
+        rule = check_policy(rules, plan, caller)
+        check_snippets(plan, trusted)
+        check_targets(plan, caller, rule)
+        issued = int(time.time())
+        grant = Grant(caller.uid, caller.user, self.host, issued, issued + rule.grant_days * SECONDS_A_DAY)
+        try:
+            return seal(plan_bytes, grant, self.key)
+        except DatacrumbsError as error:
+            raise DenialError("plan.size", error.message, error.hint) from None
+
+
+def open_authority(paths: SystemPaths) -> Authority:
+    """The authority of an installation.
+
+    Raises:
+        DatacrumbsError: When there is no key or others may read it, or policy or trust list are wrong.
+    """
+    authority = Authority(paths, load_private_key(paths.private_key), socket.gethostname())
+    read_policy(paths.policy)
+    read_trusted(paths.trusted_snippets)
+    return authority
+
+
+def check_schema(document: object) -> tuple[Plan, bytes, str]:
+    """A plan from a request: checked, its canonical bytes, its digest.
+
+    Raises:
+        DenialError: (exit 2) naming the key at fault.
+    """
+    try:
+        plan = plan_from_document(document)
+        plan_bytes = encode(plan)
+    except DatacrumbsError as error:
+        raise DenialError("plan.schema", error.message, error.hint, exit_code=ExitCode.USAGE) from None
+    return plan, plan_bytes, digest(plan_bytes)

@@ -1,0 +1,143 @@
+"""The site policy: who may have which plans signed, and for how long (``policy.yaml``)."""
+
+from __future__ import annotations
+
+import pwd
+from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+import yaml
+
+from datacrumbs.errors import usage_error
+from datacrumbs.probefile.files import read_bounded
+from datacrumbs.probefile.plan import FUNCTION_LIMIT, Attach
+from datacrumbs.signer.denial import DenialError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.signer.caller import Caller
+
+POLICY_LIMIT = 1 << 20
+KERNEL = "kernel"
+CALLER = "caller"
+ASK = "ask the administrator of this host; the rule is in policy.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What some users may have signed; a rule without users and groups is for nobody.
+
+    Args:
+        users: Account names or numbers, or ``*``.
+        groups: Group names, or ``*``.
+        providers: Names of providers, as shell patterns.
+        attach: Ways to attach.
+        targets: Shell patterns (``*`` matches ``/`` too) of target paths; ``kernel`` for the kernel.
+        target_owners: Account names that may own a target; ``caller`` for who asks, ``*`` for all.
+        max_functions: Most functions of a plan.
+        grant_days: How long a grant holds.
+    """
+
+    users: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ("*",)
+    attach: tuple[str, ...] = tuple(attach.value for attach in Attach)
+    targets: tuple[str, ...] = ("/*", KERNEL)
+    target_owners: tuple[str, ...] = ("root", CALLER)
+    max_functions: int = FUNCTION_LIMIT
+    grant_days: int = 30
+
+    def applies_to(self, caller: Caller) -> bool:
+        """Whether this is the rule for a caller."""
+        named = not {"*", caller.user, str(caller.uid)}.isdisjoint(self.users)
+        return named or "*" in self.groups or not caller.groups.isdisjoint(self.groups)
+
+    def allows_owner(self, owner: int, caller: Caller) -> bool:
+        """Whether a target may belong to an account."""
+        if "*" in self.target_owners or (owner == caller.uid and CALLER in self.target_owners):
+            return True
+        try:
+            name = pwd.getpwuid(owner).pw_name
+        except KeyError:
+            name = str(owner)
+        return name in self.target_owners or str(owner) in self.target_owners
+
+
+def read_policy(path: Path) -> tuple[Rule, ...]:
+    """Read the policy; the first rule that applies to a caller decides.
+
+    Raises:
+        DatacrumbsError: (exit 2) for an unknown key or a wrong type; (exit 3) when somebody else
+            than the administrator may change the file.
+    """
+    try:
+        document = yaml.safe_load(read_bounded(path, POLICY_LIMIT, protected=True))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise usage_error(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(document, dict) or set(document) != {"rules"} or not isinstance(document["rules"], list):
+        raise usage_error(f"{path}: expected one key, `rules`, with a list of rules")
+    return tuple(_rule(path, index, entry) for index, entry in enumerate(document["rules"]))
+
+
+def check_policy(rules: tuple[Rule, ...], plan: Plan, caller: Caller) -> Rule:
+    """The rule that lets this caller have this plan signed.
+
+    Raises:
+        DenialError: When none applies, or the first that does forbids it.
+    """
+    rule = next((rule for rule in rules if rule.applies_to(caller)), None)
+    if rule is None:
+        raise DenialError("policy.user", f"policy: no rule lets user {caller.user} have plans signed", ASK)
+    if len(plan.functions) > rule.max_functions:
+        raise DenialError(
+            "policy.functions",
+            f"policy: {len(plan.functions)} functions; at most {rule.max_functions} for user {caller.user}",
+            "select fewer functions",
+        )
+    for provider in plan.providers:
+        if not _matches(provider.name, rule.providers):
+            raise DenialError(
+                "policy.provider", f"policy: provider {provider.name} is not allowed to {caller.user}", ASK
+            )
+    for group in plan.groups:
+        if group.attach.value not in rule.attach:
+            raise DenialError("policy.attach", f"policy: attach {group.attach} is not allowed to {caller.user}", ASK)
+        if not _matches(group.target.path or KERNEL, rule.targets):
+            where = group.target.path or "the kernel"
+            raise DenialError("policy.target", f"policy: target {where} is not allowed to {caller.user}", ASK)
+    return rule
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _rule(path: Path, index: int, document: object) -> Rule:
+    at = f"{path}: rules[{index}]"
+    if not isinstance(document, dict):
+        raise usage_error(f"{at}: expected keys with values")
+    defaults = {field.name: field.default for field in fields(Rule)}
+    values: dict[str, object] = {}
+    for key, value in document.items():
+        if key not in defaults:
+            raise usage_error(f"{at}.{key}: unknown key; expected one of {', '.join(sorted(defaults))}")
+        values[key] = _value(f"{at}.{key}", value, is_number=isinstance(defaults[key], int))
+    rule = Rule(**values)  # type: ignore[arg-type]
+    for attach in rule.attach:
+        if attach not in tuple(Attach):
+            raise usage_error(f"{at}.attach: {attach!r} is unknown; expected {', '.join(Attach)}")
+    return rule
+
+
+def _value(at: str, value: object, *, is_number: bool) -> object:
+    if is_number:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise usage_error(f"{at}: {value!r}; expected a positive whole number")
+        return value
+    # Numbers are user ids that somebody wrote without quotes.
+    if not isinstance(value, list) or not all(isinstance(entry, (str, int)) for entry in value):
+        raise usage_error(f"{at}: {value!r}; expected a list of strings")
+    return tuple(str(entry) for entry in value)

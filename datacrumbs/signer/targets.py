@@ -1,0 +1,81 @@
+"""The service's side of the look at target files: asks `target_check`, then applies the rule."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from datacrumbs.probefile.plan import Attach
+from datacrumbs.signer.denial import DenialError
+
+if TYPE_CHECKING:
+    from datacrumbs.probefile.plan import Plan, Target
+    from datacrumbs.signer.caller import Caller
+    from datacrumbs.signer.policy import Rule
+    from datacrumbs.signer.target_check import Finding, Wanted
+
+CHECK_SECONDS = 60
+CHECK_COMMAND = (sys.executable, "-I", "-m", "datacrumbs.signer.target_check")
+
+
+def check_targets(plan: Plan, caller: Caller, rule: Rule) -> None:
+    """Check that each target is the file meant, may be probed there, and belongs to who it may.
+
+    Raises:
+        DenialError: For the first target with a problem.
+    """
+    release = os.uname().release
+    wanted: dict[Target, Wanted] = {}
+    for group in plan.groups:
+        if not group.target.is_kernel:
+            entry = wanted.setdefault(group.target, _wanted(group.target))
+            for function in group.functions:
+                usdt = group.attach is Attach.USDT
+                places = entry["usdt"] if usdt else entry["functions"]
+                places += [function.offset, *function.more_offsets, *function.return_offsets]
+                entry["semaphores"] += [function.semaphore] if function.semaphore else []
+        elif group.target.build_id != release:
+            raise DenialError(
+                "target.changed",
+                f"kernel: the plan was made for release {group.target.build_id}, this host runs {release}",
+                "compose the probe file on this host",
+            )
+    for target, finding in zip(wanted, _findings(list(wanted.values()), caller), strict=True):
+        _check_finding(target, finding, caller, rule)
+
+
+def _check_finding(target: Target, finding: Finding, caller: Caller, rule: Rule) -> None:
+    if finding["code"]:
+        raise DenialError(finding["code"], finding["message"], finding["hint"])
+    if not rule.allows_owner(finding["owner"], caller):
+        raise DenialError(
+            "target.owner",
+            f"target {target.path}: owned by uid {finding['owner']}, who is neither root nor {caller.user}",
+            "add the owner to target_owners in policy.yaml",
+        )
+    if finding["mode"] & stat.S_IWOTH:
+        raise DenialError("target.writable", f"target {target.path}: writable by all users", f"chmod o-w {target.path}")
+
+
+def _wanted(target: Target) -> Wanted:
+    return {"path": target.path, "build_id": target.build_id, "functions": [], "usdt": [], "semaphores": []}
+
+
+def _findings(wanted: list[Wanted], caller: Caller) -> list[Finding]:
+    if not wanted:
+        return []
+    request = json.dumps({"caller": [caller.uid, caller.gid, list(caller.group_ids)], "targets": wanted})
+    try:
+        result = subprocess.run(
+            CHECK_COMMAND, input=request, capture_output=True, text=True, check=True, timeout=CHECK_SECONDS, cwd="/"
+        )
+    except (subprocess.SubprocessError, OSError):
+        raise DenialError(
+            "target.unreadable", "the target files could not be examined within the limits", "select fewer targets"
+        ) from None
+    findings: list[Finding] = json.loads(result.stdout)
+    return findings
