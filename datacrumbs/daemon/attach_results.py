@@ -1,0 +1,79 @@
+"""What could not be attached on this host, kept so that it is not tried in vain each time.
+
+A failure counts only for the same file content (build-id) on the same kernel.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from datacrumbs.engine.attach import AttachFailure
+    from datacrumbs.probefile.plan import Plan
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS failures (
+    build_id TEXT, kernel TEXT, attach TEXT, symbol TEXT, offset INTEGER, reason TEXT,
+    PRIMARY KEY (build_id, kernel, attach, symbol, offset)
+)
+"""
+
+
+class AttachResults:
+    """The host's attach results.
+
+    Args:
+        path: The SQLite file; made when missing.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._kernel = os.uname().release
+
+    def known_failures(self, plan: Plan) -> frozenset[int]:
+        """Identities of the plan's functions that failed before, with nothing changed since."""
+        with closing(self._open()) as database:
+            rows = database.execute(
+                "SELECT build_id, attach, symbol, offset FROM failures WHERE kernel = ?", (self._kernel,)
+            )
+            failed = set(rows)
+        return frozenset(identity for identity, key in _keys(plan) if key in failed)
+
+    def record(self, plan: Plan, failures: Sequence[AttachFailure]) -> None:
+        """Keep the failures of a run and forget those of functions that attached."""
+        reasons = {failure.function: failure.reason for failure in failures}
+        with closing(self._open()) as database, database:
+            for identity, (build_id, attach, symbol, offset) in _keys(plan):
+                if identity in reasons:
+                    database.execute(
+                        "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?)",
+                        (build_id, self._kernel, attach, symbol, offset, reasons[identity]),
+                    )
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            database = sqlite3.connect(self._path, timeout=10)
+            database.execute(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise DatacrumbsError(
+                f"{self._path}: cannot keep attach results: {error}", hint="remove the file; it is made anew"
+            ) from None
+        return database
+
+
+def _keys(plan: Plan) -> Iterator[tuple[int, tuple[str, str, str, int]]]:
+    identity = 0
+    for group in plan.groups:
+        for function in group.functions:
+            yield identity, (group.target.build_id, str(group.attach), function.symbol, function.offset)
+            identity += 1

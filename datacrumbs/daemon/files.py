@@ -1,0 +1,147 @@
+"""Files that root makes in places where others may write: no link is followed, nothing is overwritten."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO
+
+from datacrumbs.errors import DatacrumbsError, refusal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from datacrumbs.daemon.identity import Owner
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def create_trace(directory: Path, components: tuple[str, ...], owner: Owner) -> BinaryIO:
+    """Create a trace file below ``directory``, owned by the run's user, for writing.
+
+    Directories on the way are made with mode 0700 for the same user.
+
+    Raises:
+        DatacrumbsError: (exit 3) when something on the way is a link; (exit 1) when the file
+            exists or cannot be made.
+
+    """
+    descriptor = _open_directory(directory)
+    try:
+        for part in components[:-1]:
+            below = _enter(directory, descriptor, part, owner)
+            os.close(descriptor)
+            descriptor = below
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            trace = os.open(components[-1], flags, 0o600, dir_fd=descriptor)
+        except FileExistsError:
+            raise DatacrumbsError(
+                f"{directory.joinpath(*components)}: the trace exists already and is never overwritten",
+                hint="give another run id, or move the old trace away",
+            ) from None
+        os.fchown(trace, owner.uid, owner.gid)
+        return os.fdopen(trace, "wb", buffering=0)
+    except OSError as error:
+        raise DatacrumbsError(
+            f"{directory.joinpath(*components)}: cannot create the trace: {error.strerror}",
+            hint="free space or set trace_log_dir in datacrumbs.yaml",
+        ) from None
+    finally:
+        os.close(descriptor)
+
+
+def remove_trace(directory: Path, components: tuple[str, ...]) -> None:
+    """Remove a trace that never began."""
+    with suppress(OSError):
+        directory.joinpath(*components).unlink()
+
+
+def _open_directory(directory: Path) -> int:
+    try:
+        return os.open(directory, _DIRECTORY)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENOTDIR} and directory.is_symlink():
+            raise refusal(
+                f"{directory}: the trace directory is a symbolic link",
+                "set trace_log_dir in datacrumbs.yaml to the real directory",
+            ) from None
+        raise DatacrumbsError(
+            f"{directory}: cannot open the trace directory: {error.strerror}",
+            hint="run datacrumbs_setup, or set trace_log_dir in datacrumbs.yaml",
+        ) from None
+
+
+def _enter(directory: Path, descriptor: int, part: str, owner: Owner) -> int:
+    try:
+        os.mkdir(part, 0o700, dir_fd=descriptor)
+        made = True
+    except FileExistsError:
+        made = False
+    try:
+        below = os.open(part, _DIRECTORY, dir_fd=descriptor)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+            raise refusal(
+                f"{directory}: {part!r} on the way to the trace is a link or no directory",
+                "remove it; the daemon makes its directories itself",
+            ) from None
+        raise
+    if made:
+        os.fchown(below, owner.uid, owner.gid)
+    return below
+
+
+class RunFiles:
+    """The lock and the ready file of one run, below the run directory.
+
+    Raises:
+        DatacrumbsError: (exit 1) when a daemon runs under this id already.
+
+    """
+
+    def __init__(self, directory: Path, run: str) -> None:
+        self._ready = directory / f"datacrumbs-{run}.ready"
+        self._lock_path = directory / f"datacrumbs-{run}.lock"
+        try:
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise DatacrumbsError(
+                f"{self._lock_path}: cannot create: {error.strerror}", hint="run datacrumbs_setup"
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise DatacrumbsError(
+                f"a daemon is already running under the run id {run!r}",
+                hint=f"stop it, or give another run id; its state is in {self._ready}",
+            ) from None
+
+    @property
+    def ready(self) -> Path:
+        """The ready file."""
+        return self._ready
+
+    def announce(self, trace: Path) -> None:
+        """Write the ready file: from now on programs are traced."""
+        content = json.dumps({"pid": os.getpid(), "trace": os.fspath(trace)}) + "\n"
+        temporary = self._ready.with_suffix(".new")
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(content)
+        temporary.rename(self._ready)
+
+    def close(self) -> None:
+        """Remove both; idempotent."""
+        for path in (self._ready, self._lock_path):
+            with suppress(FileNotFoundError):
+                path.unlink()
+        with suppress(OSError):
+            os.close(self._lock)

@@ -1,0 +1,94 @@
+"""Who a run is: its id, its user, and where its trace goes."""
+
+from __future__ import annotations
+
+import pwd
+import re
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import usage_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import PurePath
+
+    from datacrumbs.system import SystemConfiguration
+
+JOB_VARIABLES = ("SLURM_JOB_ID", "FLUX_JOB_ID", "PBS_JOBID", "LSB_JOBID")
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_UNSAFE_CHARACTER = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose processes are traced, and who owns the trace."""
+
+    uid: int
+    gid: int
+    name: str
+
+
+def run_id(argument: str | None, environment: Mapping[str, str], now: float) -> str:
+    """The id of a run: the argument, else the scheduler's job id, else a timestamp.
+
+    Raises:
+        DatacrumbsError: (exit 2) when it is no plain name; it becomes part of paths.
+
+    """
+    source, value = "run id", argument
+    if value is None:
+        source = next((name for name in JOB_VARIABLES if environment.get(name)), "")
+        value = environment[source] if source else time.strftime("%Y%m%dT%H%M%S", time.localtime(now))
+    if not _SAFE.fullmatch(value):
+        raise usage_error(
+            f"{source}: {value[:80]!r} is not a plain name",
+            "use 1 to 64 letters, digits, dots, dashes and underscores, not starting with a dot or dash",
+        )
+    return value
+
+
+def owner(uid: int) -> Owner:
+    """The owner with this user id; users without an account are named by their number."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return Owner(uid, uid, str(uid))
+    return Owner(uid, entry.pw_gid, entry.pw_name)
+
+
+def trace_name(
+    configuration: SystemConfiguration, *, user: str, run: str, host: str, probes: PurePath, now: float
+) -> tuple[str, ...]:
+    """The path components of the trace below the trace directory.
+
+    Raises:
+        DatacrumbsError: (exit 2) for an unknown field or an absolute or climbing pattern.
+
+    """
+    moment = time.localtime(now)
+    fields = {
+        "user": user,
+        "run_id": run,
+        "host": host,
+        "probes": probes.name.split(".")[0],
+        "year": time.strftime("%Y", moment),
+        "month": time.strftime("%m", moment),
+        "day": time.strftime("%d", moment),
+        "time": time.strftime("%H%M%S", moment),
+    }
+    safe = {key: _UNSAFE_CHARACTER.sub("_", value).lstrip(".") or "_" for key, value in fields.items()}
+    try:
+        text = configuration.trace_pattern.format_map(safe)
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        raise usage_error(
+            f"datacrumbs.yaml: trace_pattern: {error} is not a field; expected {', '.join(sorted(fields))}"
+        ) from None
+    components = tuple(part for part in text.split("/") if part)
+    if text.startswith("/") or ".." in components or not components or not text.endswith(".pfw.gz"):
+        raise usage_error(
+            f"datacrumbs.yaml: trace_pattern: {configuration.trace_pattern!r} is not a path below the trace directory; "
+            "expected something like {user}/{run_id}-{host}.pfw.gz"
+        )
+    return components

@@ -1,0 +1,182 @@
+"""One run, from a verified probe file to a closed trace."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datacrumbs import __version__, client
+from datacrumbs.daemon.attach_results import AttachResults
+from datacrumbs.daemon.files import RunFiles, create_trace, remove_trace
+from datacrumbs.daemon.identity import owner, trace_name
+from datacrumbs.engine.engine import Engine
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.trace.footer import Footer
+from datacrumbs.trace.writer import TraceWriter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from datacrumbs.engine.engine import EngineReport
+    from datacrumbs.probefile.envelope import SignedPlan
+    from datacrumbs.system import SystemConfiguration, SystemPaths
+
+STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+_SHORTEST_WAIT = 0.001
+_LONGEST_WAIT = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What a run is started with."""
+
+    probes: Path
+    signed: SignedPlan
+    run_id: str
+    paths: SystemPaths
+    configuration: SystemConfiguration
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """Where the trace is and whether every call is accounted for."""
+
+    trace: Path
+    entered: int
+    recorded: int
+    lost: int
+    balanced: bool
+
+
+def run(request: RunRequest) -> RunResult:
+    """Trace until one of STOP_SIGNALS; then drain, write the footer and close.
+
+    The signals are blocked for the whole run and taken one by one, so that none is lost and
+    none interrupts the work.
+
+    Raises:
+        DatacrumbsError: for what cannot be attached, created or written; nothing half-made stays.
+
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    plan = request.signed.plan
+    user = owner(request.signed.grant.uid)
+    host = os.uname().nodename
+    components = trace_name(
+        request.configuration, user=user.name, run=request.run_id, host=host, probes=request.probes, now=time.time()
+    )
+    directory = request.configuration.trace_log_dir
+    with ExitStack() as stack:
+        files = RunFiles(request.paths.run, request.run_id)
+        stack.callback(files.close)
+        engine = Engine(plan, request.configuration, user.uid, request.paths.state)
+        stack.callback(engine.close)
+        report = _attach(engine, request)
+        stream = stack.enter_context(create_trace(directory, components, user))
+        try:
+            writer = TraceWriter(
+                stream,
+                plan,
+                host=host,
+                epoch_offset_ns=_epoch_offset_ns(),
+                user=user.name,
+                flush_seconds=request.configuration.flush_seconds,
+            )
+            writer.flush()
+        except OSError as error:
+            remove_trace(directory, components)
+            raise _unwritable(directory.joinpath(*components), error) from None
+        trace = directory.joinpath(*components)
+        files.announce(trace)
+        _tell(f"ready: {report.functions} functions by {report.method}; trace {trace}")
+        try:
+            _drain_until_stopped(engine, writer)
+            engine.detach()
+            while engine.poll_into(writer):
+                pass
+            return _finish(engine, writer, request, report, trace)
+        except OSError as error:
+            raise _unwritable(trace, error) from None
+
+
+def _attach(engine: Engine, request: RunRequest) -> EngineReport:
+    results = AttachResults(request.paths.attach_results)
+    plan = request.signed.plan
+    skipped = results.known_failures(plan)
+    report = engine.attach([client.client_library(), client.launcher()], skipped)
+    results.record(plan, report.failures)
+    for failure in report.failures:
+        _tell(f"not probed: {failure.symbol}: {failure.reason}")
+    if skipped:
+        _tell(f"{len(skipped)} functions left out that failed before (see {request.paths.attach_results})")
+    if not report.functions:
+        raise DatacrumbsError("no function of the plan could be probed", hint="run datacrumbs_doctor")
+    return report
+
+
+def _drain_until_stopped(engine: Engine, writer: TraceWriter) -> None:
+    wait = _SHORTEST_WAIT
+    while True:
+        taken = engine.poll_into(writer)
+        wait = _SHORTEST_WAIT if taken else min(wait * 2, _LONGEST_WAIT)
+        if taken < engine.FULL_BATCH and signal.sigtimedwait(STOP_SIGNALS, wait) is not None:
+            return
+        writer.tick()
+
+
+def _finish(engine: Engine, writer: TraceWriter, request: RunRequest, report: EngineReport, trace: Path) -> RunResult:
+    counts = engine.counts()
+    for index, count in enumerate(counts):
+        # What user space filtered was recorded by the kernel side.
+        filtered = int(writer.filtered[index])
+        count.recorded -= filtered
+        count.filtered += filtered
+    signed = request.signed
+    provenance = {
+        "datacrumbs": __version__,
+        "run_id": request.run_id,
+        "user": signed.grant.user,
+        "signer": signed.grant.signer,
+        "key_id": signed.key_id,
+        "plan": signed.digest,
+        "kernel": os.uname().release,
+        "attach_method": report.method,
+        **{f"provider {item.name}": f"{item.distribution} {item.version}" for item in signed.plan.providers},
+        **{f"target {group.target.path or 'kernel'}": group.target.build_id for group in signed.plan.groups},
+    }
+    writer.close(Footer(counts, provenance, engine.totals()))
+    return RunResult(
+        trace=trace,
+        entered=sum(count.entered for count in counts),
+        recorded=sum(count.recorded for count in counts),
+        lost=sum(sum(count.lost.values()) for count in counts),
+        balanced=all(count.balanced for count in counts),
+    )
+
+
+# The smallest difference of several tries has the least delay between the two clock reads.
+def _epoch_offset_ns() -> int:
+    best_gap, best_offset = 1 << 62, 0
+    for _ in range(16):
+        before = time.monotonic_ns()
+        wall = time.time_ns()
+        after = time.monotonic_ns()
+        if after - before < best_gap:
+            best_gap, best_offset = after - before, wall - (before + after) // 2
+    return best_offset
+
+
+def _unwritable(trace: Path, error: OSError) -> DatacrumbsError:
+    return DatacrumbsError(
+        f"{trace}: cannot write the trace: {error.strerror}",
+        hint="free space there, or set trace_log_dir in datacrumbs.yaml; what was flushed before stays readable",
+    )
+
+
+def _tell(message: str) -> None:
+    print(f"datacrumbs: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,168 @@
+"""From a plan's groups to attached programs: which way, in which order, and what failed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from datacrumbs.engine import kernel
+from datacrumbs.probefile.plan import Attach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from datacrumbs.engine.kernel import Link, UprobeSite
+    from datacrumbs.probefile.plan import Function, Group
+
+    Wanted = Sequence[tuple[int, Function]]
+
+
+@dataclass(frozen=True, slots=True)
+class AttachFailure:
+    """A function that could not be probed: its identity, its symbol, and why."""
+
+    function: int
+    symbol: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Attached:
+    """What was attached, to be detached together."""
+
+    links: list[Link] = field(default_factory=list)
+    failures: list[AttachFailure] = field(default_factory=list)
+    functions: int = 0
+
+    def close(self) -> None:
+        """Detach everything, the entries first."""
+        while self.links:
+            self.links.pop(0).close()
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Descriptors of the loaded programs by name, and whether library ones are for multi links."""
+
+    descriptor: Callable[[str], int]
+    multi: bool
+
+
+def attach_group(group: Group, first: int, programs: Programs, attached: Attached, skip: Collection[int] = ()) -> None:
+    """Attach a group's functions but those in ``skip``; identities start at ``first``; failures are collected."""
+    wanted = [(identity, function) for identity, function in enumerate(group.functions, first) if identity not in skip]
+    if group.attach is Attach.UPROBE:
+        _attach_library(group.target.path, wanted, programs, attached)
+    elif group.attach is Attach.USDT:
+        _attach_usdt(group.target.path, wanted, programs, attached)
+    elif group.attach is Attach.TRACEPOINT:
+        for identity, function in wanted:
+            category, _, event = function.symbol.partition(":")
+            _try(
+                attached,
+                identity,
+                function.symbol,
+                lambda c=category, e=event, i=identity: kernel.attach_tracepoint(  # type: ignore[misc]
+                    programs.descriptor("dc_kernel_point"), c, e, i
+                ),
+            )
+    elif group.attach is Attach.KPROBE:
+        _attach_kernel(wanted, programs, attached)
+    else:
+        attached.functions += len(group.functions)
+
+
+def _attach_library(path: str, wanted: Wanted, programs: Programs, attached: Attached) -> None:
+    # Returns first: an entry without its return would be counted as unmatched.
+    returns = [kernel.UprobeSite(function.offset, identity) for identity, function in wanted if function.return_probe]
+    entries = [kernel.UprobeSite(function.offset, identity) for identity, function in wanted]
+    symbols = {identity: function.symbol for identity, function in wanted}
+    failed: set[int] = set()
+    for name, sites, at_return in (("dc_library_leave", returns, True), ("dc_library_enter", entries, False)):
+        rest = [site for site in sites if site.cookie not in failed]
+        for site, error in _attach_sites(programs, name, path, rest, attached, at_return=at_return):
+            failed.add(site.cookie)
+            attached.failures.append(AttachFailure(site.cookie, symbols[site.cookie], os.strerror(error)))
+    attached.functions += len(wanted) - len(failed)
+
+
+# One link for all; where that fails, halves, so that one bad function costs only itself.
+def _attach_sites(
+    programs: Programs, name: str, path: str, sites: Sequence[UprobeSite], attached: Attached, *, at_return: bool
+) -> list[tuple[UprobeSite, int]]:
+    if not sites:
+        return []
+    program = programs.descriptor(name)
+    try:
+        if programs.multi:
+            attached.links.append(kernel.attach_uprobe_multi(program, path, sites, at_return=at_return))
+            return []
+        if len(sites) == 1:
+            attached.links.append(kernel.attach_uprobe(program, path, sites[0], at_return=at_return))
+            return []
+    except OSError as error:
+        if len(sites) == 1:
+            return [(sites[0], error.errno or errno.EINVAL)]
+    middle = len(sites) // 2
+    return [
+        failure
+        for half in (sites[:middle], sites[middle:])
+        for failure in _attach_sites(programs, name, path, half, attached, at_return=at_return)
+    ]
+
+
+def _attach_usdt(path: str, wanted: Wanted, programs: Programs, attached: Attached) -> None:
+    program = programs.descriptor("dc_usdt_point")
+    for identity, function in wanted:
+        for offset in (function.offset, *function.more_offsets):
+            site = kernel.UprobeSite(offset, identity, function.semaphore)
+            _try(
+                attached,
+                identity,
+                function.symbol,
+                lambda s=site: kernel.attach_uprobe(program, path, s, at_return=False),  # type: ignore[misc]
+            )
+
+
+def _attach_kernel(wanted: Wanted, programs: Programs, attached: Attached) -> None:
+    for identity, function in wanted:
+        if function.return_probe:
+            _try(
+                attached,
+                identity,
+                function.symbol,
+                lambda s=function.symbol, i=identity: kernel.attach_kprobe(  # type: ignore[misc]
+                    programs.descriptor("dc_kernel_leave"), s, i, at_return=True
+                ),
+                counts=False,
+            )
+        _try(
+            attached,
+            identity,
+            function.symbol,
+            lambda s=function.symbol, i=identity: kernel.attach_kprobe(  # type: ignore[misc]
+                programs.descriptor("dc_kernel_enter"), s, i, at_return=False
+            ),
+        )
+
+
+def _try(attached: Attached, identity: int, symbol: str, attach: Callable[[], Link], *, counts: bool = True) -> None:
+    try:
+        attached.links.append(attach())
+        attached.functions += counts
+    except OSError as error:
+        attached.failures.append(AttachFailure(identity, symbol, error.strerror or str(error)))
+
+
+def multi_links_work(descriptor: int) -> bool:
+    """Whether the kernel makes uprobe multi links: really link a loaded program to our own libc."""
+    path = os.path.realpath("/proc/self/exe")
+    try:
+        # An offset that no instruction has still makes a link: the file is not mapped for execution there.
+        kernel.attach_uprobe_multi(descriptor, path, [kernel.UprobeSite(0, 0)], at_return=False).close()
+    except OSError as error:
+        return error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
+    return platform.machine() in {"x86_64", "aarch64"}

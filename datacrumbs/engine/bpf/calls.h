@@ -1,0 +1,243 @@
+/* A call from its entry to its record. Every path ends in exactly one counter of dc_count. */
+/* SPDX-License-Identifier: GPL-2.0-only */
+
+#define DC_COUNT(count, member) __sync_fetch_and_add(&(count)->member, 1)
+
+#define DC_CASE_ENTRY(number, name) \
+	case number: \
+		name(call); \
+		break;
+
+static __always_inline void dc_snippet_entry(struct dc_call *call, u8 which)
+{
+	switch (which) {
+		DC_SNIPPETS_ENTRY(DC_CASE_ENTRY)
+	}
+}
+
+static __always_inline void dc_snippet_return(struct dc_call *call, u8 which)
+{
+	switch (which) {
+		DC_SNIPPETS_RETURN(DC_CASE_ENTRY)
+	}
+}
+
+/* Whether this process is traced. The first thing that every probe asks. */
+static __always_inline int dc_gate(void)
+{
+	u32 process = bpf_get_current_pid_tgid() >> 32;
+	return dc_processes.lookup(&process) != NULL;
+}
+
+static __always_inline struct dc_thread *dc_thread_of_current(void)
+{
+	return dc_threads.task_storage_get((void *)bpf_get_current_task_btf(), NULL,
+					   BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
+/* What a snippet asked for comes behind the requests of the function. */
+#define DC_WANTED_DESCRIPTOR DC_REQUESTS
+#define DC_WANTED_STRING (DC_REQUESTS + 1)
+#define DC_ALL_REQUESTS ((1 << (DC_REQUESTS + 2)) - 1)
+
+/* Turn the requests in `mask` into identities; those that cannot be read yet stay pending. */
+static __always_inline void dc_resolve_requests(struct dc_thread *thread, struct dc_call *call,
+						const struct dc_function *function, u32 mask)
+{
+	call->pending = 0;
+	thread->requested = mask; /* in memory: the verifier need not tell its bits apart */
+	for (u32 i = 0; i < DC_REQUESTS + 2; i++) {
+		u32 kind = DC_REQUEST_NONE;
+		u64 subject = 0;
+		int base = DC_CURRENT_DIRECTORY;
+		if (!(thread->requested & (1 << i)))
+			continue;
+		if (i < DC_REQUESTS) {
+			kind = function->request[i];
+			subject = call->arguments[function->subject[i] & 7];
+			if (function->base[i] != DC_NONE)
+				base = (int)call->arguments[function->base[i] & 7];
+		} else if (i == DC_WANTED_DESCRIPTOR && thread->wanted_descriptor >= 0) {
+			kind = DC_REQUEST_DESCRIPTOR;
+			subject = thread->wanted_descriptor;
+		} else if (i == DC_WANTED_STRING && thread->wanted_string) {
+			kind = DC_REQUEST_STRING;
+			subject = thread->wanted_string;
+		}
+		if (kind == DC_REQUEST_NONE || (!subject && kind != DC_REQUEST_DESCRIPTOR))
+			continue;
+		u64 identity = dc_resolve(kind, subject, base);
+		if (!identity) {
+			if (kind != DC_REQUEST_DESCRIPTOR)
+				call->pending |= 1 << i;
+		} else if (i == DC_WANTED_STRING) {
+			call->arguments[DC_REGISTERS + (thread->wanted_field & 1)] = identity;
+		} else if (i == DC_WANTED_DESCRIPTOR || function->slot[i] == DC_NONE) {
+			call->file = identity;
+		} else if (i < DC_REQUESTS) {
+			call->names[i] = identity;
+		}
+	}
+}
+
+/* Fill a call at its entry. The snippet runs before the requests, since it may add some. */
+static __always_inline void dc_enter(struct dc_thread *thread, struct dc_call *call,
+				     const struct dc_function *function, u32 id, u64 stack)
+{
+	call->function = id;
+	call->stack = stack;
+	call->file = 0;
+	call->names[0] = call->names[1] = call->names[2] = 0;
+	call->arguments[DC_REGISTERS] = call->arguments[DC_REGISTERS + 1] = 0;
+	call->active = 1;
+	thread->wanted_descriptor = -1;
+	thread->wanted_string = 0;
+	if (function->handle != DC_NONE)
+		call->file = dc_file_of_handle(call->arguments[function->handle & 7]);
+	if (function->snippet)
+		dc_snippet_entry(call, function->snippet);
+	dc_resolve_requests(thread, call, function, DC_ALL_REQUESTS);
+	call->start = bpf_ktime_get_ns();
+}
+
+static __always_inline int dc_failed(u8 kind, s64 result)
+{
+	switch (kind) {
+	case DC_RESULT_BYTES:
+	case DC_RESULT_FD:
+	case DC_RESULT_OFFSET:
+	case DC_RESULT_NEGATIVE:
+	case DC_RESULT_STATUS:
+	case DC_RESULT_MAPPING:
+		return result < 0;
+	case DC_RESULT_HANDLE:
+		return result == 0 || result == -1;
+	case DC_RESULT_POINTER:
+		return result == 0;
+	case DC_RESULT_CODE:
+		return result != 0;
+	}
+	return 0;
+}
+
+static __always_inline void dc_emit(struct dc_call *call, const struct dc_function *function,
+				    struct dc_count *count, u64 duration, u16 flags, u16 error)
+{
+	struct dc_record *record = dc_calls.ringbuf_reserve(sizeof(struct dc_record));
+	if (!record) {
+		DC_COUNT(count, ring_full);
+		return;
+	}
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	record->start = call->start;
+	record->duration = duration;
+	record->process = pid_tgid >> 32;
+	record->thread = pid_tgid;
+	record->function = call->function;
+	record->flags = flags;
+	record->error = error;
+	record->result = call->result;
+	record->file = call->file;
+#pragma unroll
+	for (int i = 0; i < DC_SLOTS; i++) {
+		u8 source = function->source[i];
+		record->values[i] = source < DC_REGISTERS ? call->arguments[source & 7] : 0;
+	}
+#pragma unroll
+	for (int i = 0; i < DC_REQUESTS; i++) {
+		u8 slot = function->slot[i];
+		if (slot < DC_SLOTS)
+			record->values[slot] = call->names[i];
+	}
+	if (function->fields == 1)
+		record->values[DC_SLOTS - 1] = call->arguments[DC_REGISTERS];
+	if (function->fields == 2) {
+		record->values[DC_SLOTS - 2] = call->arguments[DC_REGISTERS];
+		record->values[DC_SLOTS - 1] = call->arguments[DC_REGISTERS + 1];
+	}
+	dc_calls.ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	DC_COUNT(count, recorded);
+}
+
+static __always_inline void dc_bind_results(struct dc_call *call, const struct dc_function *function)
+{
+	if (function->result == DC_RESULT_FD && call->file && function->request[0] == DC_REQUEST_PATH)
+		dc_bind_descriptor((int)call->result, call->file);
+	if (function->result == DC_RESULT_HANDLE && call->file)
+		dc_bind_handle(call->result, call->file);
+	if (function->out_handle != DC_NONE && call->file) {
+		u64 handle = 0;
+		if (!dc_read(&handle, sizeof(handle), call->arguments[function->out_handle & 7]))
+			dc_bind_handle(handle, call->file);
+	}
+}
+
+/* End a call that returned: `error` is what a system call said, or 0. */
+static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *call,
+				     const struct dc_function *function, struct dc_count *count, u64 now,
+				     int failed, u16 error)
+{
+	u32 which = DC_SETTING_MINIMUM_DURATION;
+	u64 *minimum = dc_settings.lookup(&which);
+	u64 duration = now - call->start;
+	u32 mask = call->pending;
+	thread->wanted_descriptor = -1;
+	thread->wanted_string = 0;
+	if (function->result == DC_RESULT_FD && !failed && !call->file && !mask) {
+		thread->wanted_descriptor = call->result; /* a socket, a pipe: named by what it is */
+		mask = 1 << DC_WANTED_DESCRIPTOR;
+	}
+	if (mask) {
+		dc_resolve_requests(thread, call, function, mask);
+		if (call->pending)
+			dc_total(DC_TOTAL_NAMES_UNREAD);
+	}
+	if (function->snippet)
+		dc_snippet_return(call, function->snippet);
+	if (!failed)
+		dc_bind_results(call, function);
+	if (minimum && duration < *minimum)
+		DC_COUNT(count, filtered);
+	else
+		dc_emit(call, function, count, duration, DC_RETURNED | (failed ? DC_FAILED : 0), error);
+	call->active = 0;
+}
+
+/* A call that will never return to us. */
+static __always_inline void dc_abandon(struct dc_call *call)
+{
+	u32 id = call->function;
+	struct dc_count *count = dc_counts.lookup(&id);
+	if (count)
+		DC_COUNT(count, unmatched);
+	call->active = 0;
+}
+
+/* An instant: no return, no duration. */
+static __always_inline void dc_point(struct dc_call *call, const struct dc_function *function, u32 id,
+				     struct dc_count *count)
+{
+	DC_COUNT(count, entered);
+	call->result = 0;
+	dc_emit(call, function, count, 0, DC_POINT, 0);
+	call->active = 0;
+}
+
+static __always_inline void dc_event(u32 kind, u64 value, s64 result, u64 file)
+{
+	struct dc_record *record = dc_calls.ringbuf_reserve(sizeof(struct dc_record));
+	if (!record) {
+		dc_total(DC_TOTAL_EVENTS_LOST);
+		return;
+	}
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	__builtin_memset(record, 0, sizeof(*record));
+	record->start = bpf_ktime_get_ns();
+	record->process = pid_tgid >> 32;
+	record->thread = pid_tgid;
+	record->function = kind;
+	record->result = result;
+	record->file = file;
+	record->values[0] = value;
+	dc_calls.ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}

@@ -1,0 +1,143 @@
+/* Functions of libraries and of the kernel, matched per thread as a stack. */
+/* SPDX-License-Identifier: GPL-2.0-only */
+
+#define DC_STACK_SPAN (8ULL << 20)
+
+/* Calls that were left without returning: their frames lie below the stack pointer of a new one. */
+static __always_inline void dc_drop_dead_frames(struct dc_thread *thread, u32 id, u64 stack)
+{
+	for (int i = 0; i < DC_FRAMES; i++) {
+		u32 top = thread->depth - 1;
+		if (top >= DC_FRAMES)
+			break;
+		struct dc_call *call = &thread->frames[top & (DC_FRAMES - 1)];
+		u64 below = stack - call->stack;
+		if (below > DC_STACK_SPAN || (below == 0 && call->function != id))
+			break;
+		dc_abandon(call);
+		thread->depth = top;
+	}
+}
+
+static __always_inline int dc_function_enter(struct pt_regs *context)
+{
+	if (!dc_gate())
+		return 0;
+	u32 id = bpf_get_attach_cookie(context);
+	struct dc_function *function = dc_functions.lookup(&id);
+	struct dc_count *count = dc_counts.lookup(&id);
+	if (!function || !count)
+		return 0;
+	DC_COUNT(count, entered);
+	struct dc_thread *thread = dc_thread_of_current();
+	if (!thread) {
+		DC_COUNT(count, no_memory);
+		return 0;
+	}
+	u64 stack = PT_REGS_SP(context);
+	dc_drop_dead_frames(thread, id, stack);
+	u32 depth = thread->depth;
+	if (depth >= DC_FRAMES) {
+		thread->overflow++;
+		DC_COUNT(count, too_deep);
+		return 0;
+	}
+	struct dc_call *call = &thread->frames[depth & (DC_FRAMES - 1)];
+	call->arguments[0] = PT_REGS_PARM1(context);
+	call->arguments[1] = PT_REGS_PARM2(context);
+	call->arguments[2] = PT_REGS_PARM3(context);
+	call->arguments[3] = PT_REGS_PARM4(context);
+	call->arguments[4] = PT_REGS_PARM5(context);
+	call->arguments[5] = PT_REGS_PARM6(context);
+	dc_enter(thread, call, function, id, stack);
+	if (!(function->flags & DC_HAS_RETURN)) {
+		call->result = 0;
+		dc_emit(call, function, count, 0, DC_POINT, 0);
+		call->active = 0;
+		return 0;
+	}
+	thread->depth = depth + 1;
+	return 0;
+}
+
+/* The frame of the call that returns, with those above it abandoned; NULL when there is none. */
+static __always_inline struct dc_call *dc_pop(struct dc_thread *thread, u32 id, u64 stack, int by_stack)
+{
+	u32 found = DC_FRAMES;
+	for (u32 i = 1; i <= DC_FRAMES; i++) {
+		u32 at = thread->depth - i;
+		if (at >= DC_FRAMES)
+			break;
+		DC_OPAQUE(at);
+		struct dc_call *call = &thread->frames[at & (DC_FRAMES - 1)];
+		if (call->function == id && (!by_stack || call->stack + DC_RETURN_POPS == stack)) {
+			found = at;
+			break;
+		}
+	}
+	if (found >= DC_FRAMES)
+		return NULL;
+	for (u32 i = 0; i < DC_FRAMES; i++) {
+		u32 top = thread->depth - 1;
+		if (top >= DC_FRAMES || top <= found)
+			break;
+		DC_OPAQUE(top);
+		dc_abandon(&thread->frames[top & (DC_FRAMES - 1)]);
+		thread->depth = top;
+	}
+	thread->depth = found;
+	DC_OPAQUE(found);
+	return &thread->frames[found & (DC_FRAMES - 1)];
+}
+
+static __always_inline int dc_function_leave(struct pt_regs *context, int by_stack)
+{
+	if (!dc_gate())
+		return 0;
+	u32 id = bpf_get_attach_cookie(context);
+	u64 now = bpf_ktime_get_ns();
+	struct dc_function *function = dc_functions.lookup(&id);
+	struct dc_count *count = dc_counts.lookup(&id);
+	struct dc_thread *thread = dc_current_thread();
+	if (!function || !count)
+		return 0;
+	struct dc_call *call = thread ? dc_pop(thread, id, PT_REGS_SP(context), by_stack) : NULL;
+	if (!call) {
+		if (thread && thread->overflow)
+			thread->overflow--;
+		else
+			dc_total(DC_TOTAL_RETURNS);
+		return 0;
+	}
+	s64 result = PT_REGS_RC(context);
+	if (function->result == DC_RESULT_STATUS || function->result == DC_RESULT_FD ||
+	    function->result == DC_RESULT_CODE || function->result == DC_RESULT_NEGATIVE)
+		result = (s32)result;
+	call->result = result;
+	int failed = dc_failed(function->result, result);
+	u16 error = 0;
+	if (failed && function->flags & DC_ERRNO && thread->error_time >= call->start)
+		error = thread->error;
+	dc_leave(thread, call, function, count, now, failed, error);
+	return 0;
+}
+
+int dc_library_enter(struct pt_regs *context)
+{
+	return dc_function_enter(context);
+}
+
+int dc_library_leave(struct pt_regs *context)
+{
+	return dc_function_leave(context, 1);
+}
+
+int dc_kernel_enter(struct pt_regs *context)
+{
+	return dc_function_enter(context);
+}
+
+int dc_kernel_leave(struct pt_regs *context)
+{
+	return dc_function_leave(context, 0);
+}

@@ -1,0 +1,149 @@
+/* What the kernel side and `datacrumbs/record.py` agree on: records, functions, counters. */
+/* SPDX-License-Identifier: GPL-2.0-only */
+#include <uapi/linux/ptrace.h>
+
+#define DC_REGISTERS 6
+#define DC_FIELDS 2 /* of a snippet, behind the registers in dc_call.arguments */
+#define DC_SLOTS 6
+#define DC_FRAMES 32 /* a power of two: the verifier follows masks */
+#define DC_REQUESTS 3
+#define DC_NONE 0xff
+
+/* Keeps the compiler from turning an index that was just checked into a pointer that was not. */
+#define DC_OPAQUE(value) asm volatile("" : "+r"(value))
+
+/* A length below DC_PATH_MAX, by a mask that the compiler cannot reason away. */
+#define DC_BOUND_LENGTH(value) asm volatile("%0 &= 0xfff" : "+r"(value))
+
+/* One record of the ring of calls; record.CALL. */
+struct dc_record {
+	u64 start;
+	u64 duration;
+	u32 process;
+	u32 thread;
+	u32 function;
+	u16 flags;
+	u16 error;
+	s64 result;
+	u64 file;
+	u64 values[DC_SLOTS];
+};
+
+enum dc_flag { DC_RETURNED = 1, DC_FAILED = 2, DC_POINT = 4 };
+
+enum dc_record_kind {
+	DC_RECORD_FORK = 0xFFFFFF01,
+	DC_RECORD_EXEC = 0xFFFFFF02,
+	DC_RECORD_EXIT = 0xFFFFFF03,
+	DC_RECORD_START = 0xFFFFFF04,
+	DC_RECORD_STOP = 0xFFFFFF05,
+};
+
+/* Head of a record of the ring of names; the bytes follow. engine/names.py. */
+struct dc_name_head {
+	u64 identity;
+	u64 base;
+	u64 inode;
+	u32 device;
+	u32 mode;
+	u32 magic;
+	u32 kind;
+	u32 length;
+	u32 process;
+};
+
+enum dc_name_kind {
+	DC_NAME_PATH = 1,
+	DC_NAME_LOCATION = 2,
+	DC_NAME_STRING = 3,
+	DC_NAME_COMMAND = 4,
+};
+
+/* What a function's probe does; filled by engine/descriptors.py. */
+struct dc_function {
+	u8 source[DC_SLOTS];	    /* register of each slot, or DC_NONE */
+	u8 result;		    /* enum dc_result */
+	u8 snippet;		    /* number in the program, 0 for none */
+	u8 request[DC_REQUESTS];    /* enum dc_request_kind */
+	u8 subject[DC_REQUESTS];    /* register that the request is about */
+	u8 base[DC_REQUESTS];	    /* register of the directory descriptor, or DC_NONE */
+	u8 slot[DC_REQUESTS];	    /* slot that receives the identity, or DC_NONE: the call's file */
+	u8 handle;		    /* register with a known handle, or DC_NONE */
+	u8 out_handle;		    /* register with the address of a new handle, or DC_NONE */
+	u8 flags;		    /* enum dc_function_flag */
+	u8 fields;		    /* how many last slots the snippet fills */
+	u8 field_size[DC_SLOTS];    /* tracepoint: bytes of the field; usdt: enum dc_place */
+	u16 field_offset[DC_SLOTS]; /* tracepoint: its offset; usdt: offset in pt_regs */
+	s32 displacement[DC_SLOTS]; /* usdt: added before the read, or the constant */
+};
+
+enum dc_request_kind { DC_REQUEST_NONE, DC_REQUEST_DESCRIPTOR, DC_REQUEST_PATH, DC_REQUEST_STRING };
+enum dc_function_flag { DC_HAS_RETURN = 1, DC_ERRNO = 2 };
+enum dc_place { DC_PLACE_REGISTER = 1, DC_PLACE_MEMORY = 2, DC_PLACE_CONSTANT = 3 };
+
+enum dc_result {
+	DC_RESULT_BYTES,
+	DC_RESULT_ITEMS,
+	DC_RESULT_STATUS,
+	DC_RESULT_FD,
+	DC_RESULT_OFFSET,
+	DC_RESULT_HANDLE,
+	DC_RESULT_POINTER,
+	DC_RESULT_MAPPING,
+	DC_RESULT_CODE,
+	DC_RESULT_NEGATIVE,
+	DC_RESULT_VALUE,
+	DC_RESULT_VOID,
+};
+
+/* Conservation of one function's calls; engine/counters.py. */
+struct dc_count {
+	u64 entered;
+	u64 recorded;
+	u64 filtered;
+	u64 unmatched;
+	u64 ring_full;
+	u64 too_deep;
+	u64 no_memory;
+};
+
+/* What is counted for the run as a whole. */
+enum dc_total {
+	DC_TOTAL_NAMES_LOST,	 /* ring of names full */
+	DC_TOTAL_NAMES_UNREAD,	 /* memory of the string not readable, at entry and at return */
+	DC_TOTAL_NAMES_BUSY,	 /* no scratch left on this processor */
+	DC_TOTAL_PROCESSES_LOST, /* table of processes full */
+	DC_TOTAL_EVENTS_LOST,	 /* a process event did not fit the ring */
+	DC_TOTAL_RETURNS,	 /* returns whose entry was before the run */
+	DC_TOTAL_COMPAT,	 /* system calls of 32-bit programs, not traced */
+	DC_TOTAL_HANDLES_LOST,	 /* table of handles refused an entry */
+	DC_TOTAL_FIELDS_UNREAD,	 /* a snippet or probe could not read user memory */
+	DC_TOTALS,
+};
+
+/* A call in progress. */
+struct dc_call {
+	u64 arguments[DC_REGISTERS + DC_FIELDS];
+	u64 names[DC_REQUESTS];
+	u64 start;
+	u64 stack;
+	u64 file;
+	s64 result;
+	u32 function;
+	u16 pending; /* requests whose string could not be read at the entry */
+	u16 active;
+};
+
+/* Everything that is kept for a traced thread. */
+struct dc_thread {
+	struct dc_call system_call;
+	u64 error_time;
+	u32 error;
+	u32 depth;
+	s32 wanted_descriptor; /* set by a snippet; -1 for none */
+	u32 wanted_field;      /* set by a snippet: its string becomes this field */
+	u64 wanted_string;
+	u32 requested;
+	u32 overflow;
+	struct dc_call frames[DC_FRAMES];
+};

@@ -1,0 +1,76 @@
+/* The maps of the program. Sizes come from the system configuration as -D definitions. */
+/* SPDX-License-Identifier: GPL-2.0-only */
+
+BPF_RINGBUF_OUTPUT(dc_calls, DC_CALL_RING_PAGES);
+BPF_RINGBUF_OUTPUT(dc_name_ring, DC_NAME_RING_PAGES);
+BPF_ARRAY(dc_functions, struct dc_function, DC_FUNCTION_COUNT);
+BPF_PERCPU_ARRAY(dc_counts, struct dc_count, DC_FUNCTION_COUNT);
+BPF_ARRAY(dc_totals, u64, DC_TOTALS);
+BPF_ARRAY(dc_system_calls, u32, 512); /* number -> function + 1 */
+BPF_ARRAY(dc_settings, u64, 4);
+BPF_F_TABLE("hash", u32, u64, dc_processes, DC_PROCESSES, BPF_F_NO_PREALLOC);
+BPF_TASK_STORAGE(dc_threads, struct dc_thread);
+
+enum dc_setting { DC_SETTING_OWNER, DC_SETTING_MINIMUM_DURATION };
+
+/* An open file or a directory: two kernel addresses that are together unique while it lives. */
+struct dc_place_key {
+	u64 object;
+	u64 inode;
+};
+BPF_TABLE("lru_hash", struct dc_place_key, u64, dc_places, 65536);
+
+struct dc_handle_key {
+	u64 handle;
+	u64 process;
+};
+BPF_TABLE("lru_hash", struct dc_handle_key, u64, dc_handles, DC_HANDLES);
+
+/* Identities whose bytes were sent. */
+BPF_TABLE("lru_hash", u64, u8, dc_names, 65536);
+
+#define DC_PATH_MAX 4096
+#define DC_COMPONENT_MAX 256
+struct dc_scratch {
+	struct dc_name_head head;
+	union {
+		char bytes[DC_PATH_MAX + DC_COMPONENT_MAX];
+		u64 words[(DC_PATH_MAX + DC_COMPONENT_MAX) / 8];
+	};
+};
+
+/* Probes in user programs can be preempted by others on the same processor, so scratch is taken
+ * and given back by level. */
+#define DC_SCRATCH_LEVELS 8
+BPF_PERCPU_ARRAY(dc_scratches, struct dc_scratch, DC_SCRATCH_LEVELS);
+BPF_PERCPU_ARRAY(dc_scratch_level, u64, 1);
+
+static __always_inline void dc_total(u32 which)
+{
+	u64 *total = dc_totals.lookup(&which);
+	if (total)
+		__sync_fetch_and_add(total, 1);
+}
+
+static __always_inline struct dc_scratch *dc_take_scratch(void)
+{
+	u32 zero = 0;
+	u64 *level = dc_scratch_level.lookup(&zero);
+	if (!level)
+		return NULL;
+	u32 mine = __sync_fetch_and_add(level, 1);
+	if (mine >= DC_SCRATCH_LEVELS) {
+		__sync_fetch_and_add(level, -1);
+		dc_total(DC_TOTAL_NAMES_BUSY);
+		return NULL;
+	}
+	return dc_scratches.lookup(&mine);
+}
+
+static __always_inline void dc_give_scratch(void)
+{
+	u32 zero = 0;
+	u64 *level = dc_scratch_level.lookup(&zero);
+	if (level)
+		__sync_fetch_and_add(level, -1);
+}

@@ -1,0 +1,110 @@
+/* Which processes are traced: from the client's call, or by fork from one that is, until exit. */
+/* SPDX-License-Identifier: GPL-2.0-only */
+
+#define DC_CLONE_THREAD 0x00010000
+
+static __always_inline int dc_is_owner(void)
+{
+	u32 which = DC_SETTING_OWNER;
+	u64 *owner = dc_settings.lookup(&which);
+	u64 credentials = dc_kernel_u64((u64)bpf_get_current_task() + DC_TASK_CRED);
+	u32 effective = dc_kernel_u32(credentials + DC_CRED_EUID);
+	return owner && (u32)bpf_get_current_uid_gid() == *owner && effective == *owner;
+}
+
+static __always_inline void dc_mark(u32 process)
+{
+	u64 since = bpf_ktime_get_ns();
+	if (dc_processes.update(&process, &since))
+		dc_total(DC_TOTAL_PROCESSES_LOST);
+}
+
+/* Identity of a string of the kernel's own memory. */
+static __always_inline u64 dc_kernel_name(u32 kind, u64 address)
+{
+	struct dc_scratch *scratch = dc_take_scratch();
+	if (!scratch)
+		return 0;
+	u64 identity = 0;
+	scratch->head.inode = 0;
+	scratch->head.device = 0;
+	long read = bpf_probe_read_kernel_str(scratch->bytes, DC_PATH_MAX, (void *)address);
+	if (read > 0)
+		identity = dc_send_name(scratch, kind, 0, (read - 1) & (DC_PATH_MAX - 1));
+	dc_give_scratch();
+	return identity;
+}
+
+/* uprobe: datacrumbs_start() of the client library or the launcher. */
+int dc_client_start(struct pt_regs *context)
+{
+	u32 process = bpf_get_current_pid_tgid() >> 32;
+	if (dc_processes.lookup(&process) || !dc_is_owner())
+		return 0;
+	dc_mark(process);
+	u64 task = (u64)bpf_get_current_task();
+	dc_event(DC_RECORD_START, 0, 0, dc_kernel_name(DC_NAME_COMMAND, task + DC_TASK_COMM));
+	return 0;
+}
+
+/* uprobe: datacrumbs_stop(). */
+int dc_client_stop(struct pt_regs *context)
+{
+	u32 process = bpf_get_current_pid_tgid() >> 32;
+	if (!dc_processes.lookup(&process))
+		return 0;
+	dc_processes.delete(&process);
+	dc_event(DC_RECORD_STOP, 0, 0, 0);
+	return 0;
+}
+
+/* raw tracepoint task_newtask(struct task_struct *task, unsigned long clone_flags) */
+int dc_process_fork(struct bpf_raw_tracepoint_args *context)
+{
+	if (context->args[1] & DC_CLONE_THREAD || !dc_gate())
+		return 0;
+	u32 child = dc_kernel_u32(context->args[0] + DC_TASK_TGID);
+	dc_mark(child);
+	dc_event(DC_RECORD_FORK, child, 0, 0);
+	return 0;
+}
+
+/* raw tracepoint sched_process_exec(struct task_struct *, pid_t, struct linux_binprm *) */
+int dc_process_exec(struct bpf_raw_tracepoint_args *context)
+{
+	if (!dc_gate())
+		return 0;
+	u64 name = dc_kernel_u64(context->args[2] + DC_LINUX_BINPRM_FILENAME);
+	dc_event(DC_RECORD_EXEC, 0, 0, dc_kernel_name(DC_NAME_PATH, name));
+	if (!dc_is_owner()) { /* a set-user-id program: its owner did not ask for this */
+		u32 process = bpf_get_current_pid_tgid() >> 32;
+		dc_processes.delete(&process);
+		dc_event(DC_RECORD_STOP, 0, 0, 0);
+	}
+	return 0;
+}
+
+/* raw tracepoint sched_process_exit(struct task_struct *task) */
+int dc_process_exit(struct bpf_raw_tracepoint_args *context)
+{
+	u64 task = context->args[0];
+	struct dc_thread *thread = dc_current_thread();
+	if (thread) {
+		if (thread->system_call.active)
+			dc_abandon(&thread->system_call);
+		for (u32 i = 0; i < DC_FRAMES; i++) {
+			if (i >= thread->depth)
+				break;
+			dc_abandon(&thread->frames[i & (DC_FRAMES - 1)]);
+		}
+		thread->depth = 0;
+	}
+	if (!dc_gate())
+		return 0;
+	if (dc_kernel_u32(dc_kernel_u64(task + DC_TASK_SIGNAL) + DC_SIGNAL_STRUCT_LIVE))
+		return 0;
+	u32 process = bpf_get_current_pid_tgid() >> 32;
+	dc_event(DC_RECORD_EXIT, 0, dc_kernel_u32(task + DC_TASK_EXIT_CODE), 0);
+	dc_processes.delete(&process);
+	return 0;
+}

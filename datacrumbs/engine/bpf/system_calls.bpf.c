@@ -1,0 +1,70 @@
+/* System calls, by the two raw tracepoints that all of them pass. */
+/* SPDX-License-Identifier: GPL-2.0-only */
+
+#define DC_MAX_ERRNO 4095
+#define DC_TS_COMPAT 2
+
+/* raw tracepoint sys_enter(struct pt_regs *regs, long id) */
+int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
+{
+	if (!dc_gate())
+		return 0;
+	u32 number = context->args[1];
+	u32 *which = dc_system_calls.lookup(&number);
+	if (!which || !*which)
+		return 0;
+	if (dc_kernel_u32((u64)bpf_get_current_task() + DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT) {
+		dc_total(DC_TOTAL_COMPAT);
+		return 0;
+	}
+	u32 id = *which - 1;
+	struct dc_function *function = dc_functions.lookup(&id);
+	struct dc_count *count = dc_counts.lookup(&id);
+	if (!function || !count)
+		return 0;
+	struct dc_thread *thread = dc_thread_of_current();
+	if (!thread) {
+		DC_COUNT(count, entered);
+		DC_COUNT(count, no_memory);
+		return 0;
+	}
+	struct dc_call *call = &thread->system_call;
+	if (call->active)
+		dc_abandon(call);
+	DC_SYSTEM_CALL_ARGUMENTS(call, context->args[0]);
+	dc_enter(thread, call, function, id, 0);
+	if (!(function->flags & DC_HAS_RETURN)) {
+		dc_point(call, function, id, count);
+		return 0;
+	}
+	DC_COUNT(count, entered);
+	return 0;
+}
+
+/* raw tracepoint sys_exit(struct pt_regs *regs, long ret) */
+int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
+{
+	if (!dc_gate())
+		return 0;
+	struct dc_thread *thread = dc_current_thread();
+	if (!thread)
+		return 0;
+	s64 result = context->args[1];
+	int failed = result < 0 && result >= -DC_MAX_ERRNO;
+	u64 now = bpf_ktime_get_ns();
+	if (failed) {
+		thread->error = -result;
+		thread->error_time = now;
+	}
+	struct dc_call *call = &thread->system_call;
+	if (!call->active)
+		return 0;
+	u32 id = call->function;
+	struct dc_function *function = dc_functions.lookup(&id);
+	struct dc_count *count = dc_counts.lookup(&id);
+	if (!function || !count)
+		return 0;
+	call->result = failed ? -1 : result;
+	dc_leave(thread, call, function, count, now, failed, failed ? -result : 0);
+	return 0;
+}

@@ -1,0 +1,118 @@
+"""Offsets of kernel structure members, from the running kernel's own type information.
+
+The compiler sees headers that may belong to another kernel; the offsets that the program
+uses come from ``/sys/kernel/btf/vmlinux`` through libbpf, which is bcc's own dependency.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+
+from datacrumbs.errors import DatacrumbsError
+
+_KIND_STRUCT = 4
+_INFO_KIND_FLAG = 31
+
+MEMBERS: dict[str, tuple[str, ...]] = {
+    "task_struct": ("files", "fs", "signal", "tgid", "cred", "comm", "exit_code"),
+    "cred": ("euid",),
+    "signal_struct": ("live",),
+    "files_struct": ("fdt",),
+    "fdtable": ("fd", "max_fds"),
+    "file": ("f_inode", "f_path"),
+    "path": ("mnt", "dentry"),
+    "inode": ("i_ino", "i_sb", "i_mode"),
+    "super_block": ("s_dev", "s_magic"),
+    "dentry": ("d_name", "d_parent", "d_inode"),
+    "qstr": ("name",),
+    "vfsmount": ("mnt_root",),
+    "mount": ("mnt", "mnt_parent", "mnt_mountpoint"),
+    "fs_struct": ("pwd",),
+    "linux_binprm": ("filename",),
+    "thread_info": ("status",),
+}
+"""Structure -> members whose offsets the program is compiled with."""
+
+_OPTIONAL = {("thread_info", "status")}  # only where 32-bit programs are told apart by it (x86)
+
+
+def struct_offsets() -> dict[str, int]:
+    """Byte offset of each of MEMBERS, as ``"task_struct.files"`` -> 1824.
+
+    Raises:
+        DatacrumbsError: (exit 1) when the kernel has no BTF or lacks a member.
+
+    """
+    library = _libbpf()
+    types = library.btf__load_vmlinux_btf()
+    if not types:
+        raise DatacrumbsError(
+            "the kernel has no type information (BTF): /sys/kernel/btf/vmlinux cannot be read",
+            hint="run a kernel built with CONFIG_DEBUG_INFO_BTF=y, which every distribution's kernel is since 2020",
+        )
+    try:
+        offsets = {}
+        for structure, members in MEMBERS.items():
+            found = _members(library, types, structure)
+            for member in members:
+                if member not in found and (structure, member) not in _OPTIONAL:
+                    raise DatacrumbsError(f"struct {structure} of this kernel has no member {member}")
+                offsets[f"{structure}.{member}"] = found.get(member, -1)
+        return offsets
+    finally:
+        library.btf__free(types)
+
+
+def definitions() -> list[str]:
+    """The offsets as compiler flags: ``-DDC_TASK_FILES=1824``."""
+    flags = []
+    for name, offset in struct_offsets().items():
+        structure, member = name.split(".")
+        structure = {"task_struct": "task"}.get(structure, structure)
+        structure = "task_thread_info" if structure == "thread_info" else structure
+        flags.append(f"-DDC_{structure.upper()}_{member.upper()}={offset}")
+    return flags
+
+
+@cache
+def _libbpf() -> ctypes.CDLL:
+    try:
+        library = ctypes.CDLL("libbpf.so.1")
+    except OSError:
+        try:
+            library = ctypes.CDLL("libbpf.so.0")
+        except OSError:
+            raise DatacrumbsError(
+                "libbpf is not installed", hint="install the system package python3-bpfcc, which brings it"
+            ) from None
+    library.btf__load_vmlinux_btf.restype = ctypes.c_void_p
+    library.btf__free.argtypes = [ctypes.c_void_p]
+    library.btf__find_by_name_kind.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32]
+    library.btf__find_by_name_kind.restype = ctypes.c_int32
+    library.btf__type_by_id.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    library.btf__type_by_id.restype = ctypes.POINTER(ctypes.c_uint32)
+    library.btf__name_by_offset.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    library.btf__name_by_offset.restype = ctypes.c_char_p
+    return library
+
+
+def _members(library: ctypes.CDLL, types: int, structure: str) -> dict[str, int]:
+    identity = library.btf__find_by_name_kind(types, structure.encode(), _KIND_STRUCT)
+    return _walk(library, types, identity, 0) if identity > 0 else {}
+
+
+# struct btf_type is three words (name, info, size) and three per member (name, type, offset in bits).
+def _walk(library: ctypes.CDLL, types: int, identity: int, base: int) -> dict[str, int]:
+    words = library.btf__type_by_id(types, identity)
+    found = {}
+    for index in range(words[1] & 0xFFFF):
+        name = library.btf__name_by_offset(types, words[3 + 3 * index]).decode()
+        bits = words[5 + 3 * index]
+        if words[1] >> _INFO_KIND_FLAG:
+            bits &= 0xFFFFFF
+        if name:
+            found[name] = base + bits // 8
+        else:
+            found.update(_walk(library, types, words[4 + 3 * index], base + bits // 8))
+    return found

@@ -1,0 +1,219 @@
+"""Functions of a plan to the table that tells the kernel side what to do with each.
+
+The layout is `struct dc_function` of ``bpf/layout.h``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datacrumbs.errors import usage_error
+from datacrumbs.probefile.plan import Attach, Function, Plan, Result, Role, Snippet
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+NONE = 0xFF
+REGISTERS = 6
+SLOTS = 6
+REQUESTS = 3
+SNIPPET_FIELD_LIMIT = 2
+
+DESCRIPTOR = np.dtype(
+    [
+        ("source", "u1", (SLOTS,)),
+        ("result", "u1"),
+        ("snippet", "u1"),
+        ("request", "u1", (REQUESTS,)),
+        ("subject", "u1", (REQUESTS,)),
+        ("base", "u1", (REQUESTS,)),
+        ("slot", "u1", (REQUESTS,)),
+        ("handle", "u1"),
+        ("out_handle", "u1"),
+        ("flags", "u1"),
+        ("fields", "u1"),
+        ("field_size", "u1", (SLOTS,)),
+        ("field_offset", "<u2", (SLOTS,)),
+        ("displacement", "<i4", (SLOTS,)),
+    ],
+    align=True,
+)
+
+_RESULTS = {
+    result: number
+    for number, result in enumerate(
+        (
+            Result.BYTES,
+            Result.ITEMS,
+            Result.STATUS,
+            Result.FD,
+            Result.OFFSET,
+            Result.HANDLE,
+            Result.POINTER,
+            Result.MAPPING,
+            Result.CODE,
+            Result.NEGATIVE,
+            Result.VALUE,
+            Result.VOID,
+        )
+    )
+}
+_HAS_RETURN = 1
+_ERRNO = 2
+_DESCRIPTOR, _PATH, _STRING = 1, 2, 3
+_ERRNO_RESULTS = {
+    Result.BYTES,
+    Result.ITEMS,
+    Result.STATUS,
+    Result.FD,
+    Result.OFFSET,
+    Result.POINTER,
+    Result.MAPPING,
+    Result.HANDLE,
+}
+_ERRNO_CATEGORIES = {"POSIX", "STDIO", "SYS"}
+
+
+def snippet_numbers(plan: Plan) -> dict[tuple[str, str], int]:
+    """(provider, snippet name) -> its number in the program, from 1."""
+    return {(snippet.provider, snippet.name): number for number, snippet in enumerate(plan.snippets, 1)}
+
+
+def describe(plan: Plan) -> NDArray[np.void]:
+    """One DESCRIPTOR per function of the plan, in the order of their identities."""
+    table = np.zeros(len(plan.functions), DESCRIPTOR)
+    table["source"] = NONE
+    table["base"] = NONE
+    table["slot"] = NONE
+    table["handle"] = NONE
+    table["out_handle"] = NONE
+    numbers = snippet_numbers(plan)
+    snippets = {(snippet.provider, snippet.name): snippet for snippet in plan.snippets}
+    identity = 0
+    for group in plan.groups:
+        for function in group.functions:
+            row = table[identity]
+            key = (group.provider, function.snippet)
+            _describe_result(row, function, group.attach)
+            if group.attach is Attach.TRACEPOINT:
+                _describe_fields(row, function)
+            elif group.attach is Attach.USDT:
+                _describe_usdt(row, function)
+            else:
+                _describe_arguments(row, function)
+            if function.snippet:
+                row["snippet"] = numbers[key]
+                row["fields"] = _field_count(snippets[key])
+            identity += 1
+    return table
+
+
+def needs_errno(plan: Plan) -> bool:
+    """Whether failures of library functions are to be explained by the system call behind them."""
+    return any(
+        _explained(function) for group in plan.groups if group.attach is Attach.UPROBE for function in group.functions
+    )
+
+
+def _explained(function: Function) -> bool:
+    return function.result in _ERRNO_RESULTS and function.category in _ERRNO_CATEGORIES
+
+
+def _field_count(snippet: Snippet) -> int:
+    if len(snippet.fields) > SNIPPET_FIELD_LIMIT:
+        raise usage_error(
+            f"snippet {snippet.provider}/{snippet.name}: {len(snippet.fields)} fields; "
+            f"expected at most {SNIPPET_FIELD_LIMIT}"
+        )
+    return len(snippet.fields)
+
+
+def _describe_result(row: np.void, function: Function, attach: Attach) -> None:
+    row["result"] = _RESULTS[function.result]
+    flags = 0
+    if function.return_probe and attach in {Attach.UPROBE, Attach.SYSCALL, Attach.KPROBE}:
+        flags |= _HAS_RETURN
+    if attach is Attach.UPROBE and _explained(function):
+        flags |= _ERRNO
+    row["flags"] = flags
+
+
+# Requests are what the kernel side resolves to identities: the call's file first, then names.
+def _describe_arguments(row: np.void, function: Function) -> None:
+    requests: list[tuple[int, int, int, int]] = []
+    base = NONE
+    has_file = False
+    for slot, argument in enumerate(function.arguments):
+        if argument.index < REGISTERS:
+            row["source"][slot] = argument.index
+        if argument.role is Role.DIRFD:
+            base = argument.index
+        elif argument.role is Role.FD and not has_file:
+            requests.append((_DESCRIPTOR, argument.index, NONE, NONE))
+            has_file = True
+        elif argument.role is Role.HANDLE and row["handle"] == NONE:
+            row["handle"] = argument.index
+            has_file = True
+        elif argument.role is Role.OUT_HANDLE:
+            row["out_handle"] = argument.index
+        elif argument.role in {Role.PATH, Role.STRING}:
+            kind = _PATH if argument.role is Role.PATH else _STRING
+            if kind == _PATH and not has_file:
+                requests.append((_PATH, argument.index, base, NONE))
+                has_file = True
+            else:
+                requests.append((kind, argument.index, base if kind == _PATH else NONE, slot))
+    for index, (kind, subject, directory, slot) in enumerate(requests[:REQUESTS]):
+        row["request"][index] = kind
+        row["subject"][index] = subject
+        row["base"][index] = directory
+        row["slot"][index] = slot
+
+
+def _describe_fields(row: np.void, function: Function) -> None:
+    for slot, argument in enumerate(function.arguments):
+        row["source"][slot] = slot
+        row["field_size"][slot] = argument.size
+        row["field_offset"][slot] = argument.index
+
+
+_X86_64 = {
+    **dict(zip(("r15", "r14", "r13", "r12"), range(0, 32, 8), strict=True)),
+    "bp": 32, "bx": 40, "r11": 48, "r10": 56, "r9": 64, "r8": 72, "ax": 80, "cx": 88, "dx": 96, "si": 104, "di": 112,
+    "ip": 128, "sp": 152,
+}  # fmt: skip
+_OPERAND = re.compile(
+    r"(-?\d+)(?:f)?@(?:\$(?P<constant>-?\d+)|%(?P<register>\w+)|(?P<displacement>-?\d+)?\(%(?P<base>\w+)\))"
+)
+_REGISTER, _MEMORY, _CONSTANT = 1, 2, 3
+
+
+# The operands of a USDT note as x86-64 assemblers write them: 8@%rdi -4@$5 4@-20(%rbp).
+def _describe_usdt(row: np.void, function: Function) -> None:
+    operands = function.usdt_arguments.split()
+    for slot, argument in enumerate(function.arguments):
+        if argument.index >= len(operands):
+            continue
+        match = _OPERAND.fullmatch(operands[argument.index])
+        if match is None:
+            continue
+        if match["constant"] is not None:
+            row["field_size"][slot] = _CONSTANT
+            row["displacement"][slot] = int(match["constant"])
+        else:
+            offset = _register_offset(match["register"] or match["base"])
+            if offset is None:
+                continue
+            row["field_size"][slot] = _REGISTER if match["register"] else _MEMORY
+            row["field_offset"][slot] = offset
+            row["displacement"][slot] = int(match["displacement"] or 0)
+        row["source"][slot] = slot
+
+
+def _register_offset(name: str) -> int | None:
+    plain = re.sub(r"^(?:r|e)(?=[a-z])|[lwbd]$", "", name) if not re.fullmatch(r"r\d+", name) else name
+    plain = re.sub(r"^(r\d+)[dwb]$", r"\1", plain)
+    return _X86_64.get(plain, _X86_64.get(name.removeprefix("r").removeprefix("e")))

@@ -1,0 +1,227 @@
+"""The engine: a verified plan becomes a loaded program; its rings become batches of records."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from datacrumbs.discovery.elf import elf_functions
+from datacrumbs.engine import attach, counters, descriptors, kernel, program
+from datacrumbs.engine.compiler import compile_program, load_bcc
+from datacrumbs.engine.ring import Ring, decode_name
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.plan import Attach
+from datacrumbs.record import Batch, FunctionCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.system import SystemConfiguration
+
+_MIB = 1 << 20
+_LIFECYCLE = {
+    "task_newtask": "dc_process_fork",
+    "sched_process_exec": "dc_process_exec",
+    "sched_process_exit": "dc_process_exit",
+}
+_SETTING_OWNER, _SETTING_MINIMUM_DURATION = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReport:
+    """What the engine did with a plan: how it attached, how much, and what it could not."""
+
+    method: str
+    functions: int
+    failures: tuple[attach.AttachFailure, ...]
+
+
+class BatchSink(Protocol):
+    """Who takes batches."""
+
+    def write(self, batch: Batch) -> None:
+        """Take one batch."""
+
+
+class Engine:
+    """One loaded program.
+
+    The order of calls is `attach`, then `poll` while it runs, `detach`, `poll` until it gives
+    nothing more, then `counts` and `totals`, and `close`.
+
+    Args:
+        plan: A verified plan.
+        configuration: Sizes of rings and tables.
+        owner: User id whose processes may be traced.
+        state: Directory for what is kept between runs.
+
+    Raises:
+        DatacrumbsError: (exit 1) when bcc, headers or type information are missing, or when the
+            kernel does not take the program.
+
+    """
+
+    def __init__(self, plan: Plan, configuration: SystemConfiguration, owner: int, state: Path) -> None:
+        self._plan = plan
+        self._bcc = load_bcc()
+        self._module = compile_program(
+            program.assemble(plan), program.compiler_flags(plan, configuration), state / "programs"
+        )
+        self._programs: dict[str, Any] = {}
+        self._attached = attach.Attached()
+        self._fill_tables(owner)
+        self._calls = Ring(self._map("dc_calls"), configuration.call_ring_mib * _MIB)
+        self._names = Ring(self._map("dc_name_ring"), configuration.name_ring_mib * _MIB)
+
+    def attach(self, clients: Sequence[Path], skip: Collection[int] = ()) -> EngineReport:
+        """Attach everything, the way in for processes last.
+
+        Args:
+            skip: Identities of functions that are known not to attach.
+            clients: Files with ``datacrumbs_start`` and ``datacrumbs_stop``: the client library
+                and the launcher.
+
+        """
+        for tracepoint, name in _LIFECYCLE.items():
+            self._attached.links.append(kernel.attach_raw_tracepoint(self._raw(name), tracepoint))
+        groups = self._plan.groups
+        kinds = {group.attach for group in groups}
+        if Attach.SYSCALL in kinds or descriptors.needs_errno(self._plan):
+            self._attached.links.append(kernel.attach_raw_tracepoint(self._raw("dc_system_call_exit"), "sys_exit"))
+        if Attach.SYSCALL in kinds:
+            self._attached.links.append(kernel.attach_raw_tracepoint(self._raw("dc_system_call_enter"), "sys_enter"))
+        programs, method = self._library_programs()
+        first = 0
+        for group in groups:
+            attach.attach_group(group, first, programs, self._attached, skip)
+            first += len(group.functions)
+        for client in clients:
+            self._attach_client(client)
+        return EngineReport(method, self._attached.functions, tuple(self._attached.failures))
+
+    FULL_BATCH = 65536
+
+    def poll_into(self, sink: BatchSink) -> int:
+        """Hand one batch to ``sink``; returns its number of calls."""
+        batch = self.poll()
+        if len(batch.calls) or batch.names:
+            sink.write(batch)
+        return len(batch.calls)
+
+    def poll(self) -> Batch:
+        """Take what the rings hold, at most FULL_BATCH calls; never waits.
+
+        The calls are read first and the names after them, so every name that a call refers to
+        is in this batch or an earlier one.
+        """
+        calls = self._calls.calls(self.FULL_BATCH)
+        names = tuple(decode_name(payload) for payload in self._names.payloads())
+        return Batch(calls, names)
+
+    def detach(self) -> None:
+        """Stop intake: no probe stays in the kernel; records already in the rings stay readable."""
+        self._attached.close()
+
+    def counts(self) -> list[FunctionCounts]:
+        """Conservation counts per function; call after `detach` and the last `poll`."""
+        if not self._plan.functions:
+            return []
+        table = self._module["dc_counts"]
+        raw = np.stack([_per_processor(table, index) for index in range(len(self._plan.functions))])
+        processes = [key.value for key in self._module["dc_processes"]]
+        inside = counters.in_flight(self._map("dc_threads"), processes, len(raw))
+        return counters.function_counts(raw, inside)
+
+    def totals(self) -> dict[str, int]:
+        """What was counted for the run as a whole, by `counters.TOTALS`."""
+        table = self._module["dc_totals"]
+        return {name: int(table[index].value) for index, name in enumerate(counters.TOTALS)}
+
+    def close(self) -> None:
+        """Free everything."""
+        self.detach()
+        self._calls.close()
+        self._names.close()
+        self._module.cleanup()
+
+    # By name, not as a bcc table: bcc has no class for task storage.
+    def _map(self, name: str) -> int:
+        from bcc import lib  # noqa: PLC0415 - see compiler
+
+        return int(lib.bpf_table_fd(self._module.module, name.encode()))
+
+    def _fill_tables(self, owner: int) -> None:
+        table = self._module["dc_functions"]
+        for index, row in enumerate(descriptors.describe(self._plan)):
+            table[index] = table.Leaf.from_buffer_copy(row.tobytes())
+        calls = self._module["dc_system_calls"]
+        for index, number in enumerate(self._system_call_numbers()):
+            if number >= 0:
+                calls[number] = calls.Leaf(index + 1)
+        settings = self._module["dc_settings"]
+        settings[_SETTING_OWNER] = settings.Leaf(owner)
+        settings[_SETTING_MINIMUM_DURATION] = settings.Leaf(self._plan.filters.minimum_duration_ns)
+
+    def _system_call_numbers(self) -> list[int]:
+        return [
+            function.offset if group.attach is Attach.SYSCALL else -1
+            for group in self._plan.groups
+            for function in group.functions
+        ]
+
+    def _library_programs(self) -> tuple[attach.Programs, str]:
+        kinds = {group.attach for group in self._plan.groups}
+        multi = Attach.UPROBE in kinds and self._load_multi()
+        method = "uprobe multi link" if multi else "perf event link with cookie"
+        return attach.Programs(self._descriptor, multi), method
+
+    def _load_multi(self) -> bool:
+        names = ("dc_library_enter", "dc_library_leave")
+        try:
+            for name in names:
+                self._programs[name] = self._module.load_func(
+                    name.encode(), self._bcc.KPROBE, attach_type=kernel.UPROBE_MULTI
+                )
+            if attach.multi_links_work(self._programs[names[0]].fd):
+                return True
+        except Exception:  # noqa: BLE001, S110 - bcc raises plain Exception; an older kernel is no failure
+            pass
+        for name in names:
+            self._programs.pop(name, None)
+            self._module.funcs.pop(name.encode(), None)
+        return False
+
+    def _raw(self, name: str) -> int:
+        return self._load(name, self._bcc.RAW_TRACEPOINT)
+
+    def _descriptor(self, name: str) -> int:
+        return self._load(name, self._bcc.TRACEPOINT if name == "dc_kernel_point" else self._bcc.KPROBE)
+
+    def _load(self, name: str, kind: int) -> int:
+        if name not in self._programs:
+            try:
+                self._programs[name] = self._module.load_func(name.encode(), kind)
+            except Exception as error:  # noqa: BLE001 - bcc raises plain Exception
+                raise DatacrumbsError(
+                    f"the kernel refuses the program {name}: {error}",
+                    hint="run datacrumbs_doctor; it names what this kernel lacks",
+                ) from None
+        return int(self._programs[name].fd)
+
+    def _attach_client(self, client: Path) -> None:
+        offsets = {function.name: function.offset for function in elf_functions(client)}
+        for symbol, name in (("datacrumbs_stop", "dc_client_stop"), ("datacrumbs_start", "dc_client_start")):
+            if symbol in offsets:
+                site = kernel.UprobeSite(offsets[symbol], 0)
+                link = kernel.attach_uprobe(self._descriptor(name), os.fspath(client), site, at_return=False)
+                self._attached.links.append(link)
+
+
+def _per_processor(table: Any, index: int) -> np.ndarray[Any, Any]:
+    leaves = table[index]
+    return np.frombuffer(bytes(leaves), counters.COUNT, len(leaves))

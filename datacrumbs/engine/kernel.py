@@ -1,0 +1,189 @@
+"""The few bpf(2) and perf_event_open(2) calls that attach a loaded program.
+
+bcc compiles and loads; it cannot pass attach cookies or make multi links, and its own uprobe
+attach passes a garbage reference-counter offset. Layouts are those of `union bpf_attr` and
+`struct perf_event_attr` in the kernel's uapi headers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_NUMBERS = {"x86_64": (321, 298, 434), "aarch64": (280, 241, 434)}
+_MAP_LOOKUP_ELEM = 1
+_RAW_TRACEPOINT_OPEN = 17
+_LINK_CREATE = 28
+_PERF_EVENT = 41
+UPROBE_MULTI = 48
+_MULTI_RETURN = 1
+_PERF_TYPE_TRACEPOINT = 2
+_PERF_FLAG_FD_CLOEXEC = 8
+_PERF_ATTR_SIZE = 128
+_PIDFD_THREAD = os.O_EXCL
+_DEVICES = Path("/sys/bus/event_source/devices")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+@dataclass(frozen=True, slots=True)
+class UprobeSite:
+    """Where a uprobe goes and who it is: file offset, function identity, semaphore offset or 0."""
+
+    offset: int
+    cookie: int
+    semaphore: int = 0
+
+
+class Link:
+    """An attached program; detached when closed."""
+
+    def __init__(self, *descriptors: int) -> None:
+        self._descriptors = list(descriptors)
+
+    def close(self) -> None:
+        """Detach; idempotent."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+
+
+def _syscall(position: int, *arguments: object) -> int:
+    number = _NUMBERS[platform.machine()][position]
+    result = int(_libc.syscall(ctypes.c_long(number), *arguments))
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return result
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    buffer = ctypes.create_string_buffer(attributes, len(attributes))
+    return _syscall(0, ctypes.c_long(command), buffer, ctypes.c_long(len(attributes)))
+
+
+def _perf_event_open(attributes: bytes) -> int:
+    buffer = ctypes.create_string_buffer(attributes.ljust(_PERF_ATTR_SIZE, b"\0"), _PERF_ATTR_SIZE)
+    return _syscall(
+        1, buffer, ctypes.c_long(-1), ctypes.c_long(0), ctypes.c_long(-1), ctypes.c_long(_PERF_FLAG_FD_CLOEXEC)
+    )
+
+
+def attach_raw_tracepoint(program: int, name: str) -> Link:
+    """Attach to a raw tracepoint by its name (``sys_enter``)."""
+    text = ctypes.create_string_buffer(name.encode())
+    return Link(_bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI4x", ctypes.addressof(text), program)))
+
+
+def attach_uprobe_multi(program: int, path: str, sites: Sequence[UprobeSite], *, at_return: bool) -> Link:
+    """Attach to many places of one file with one link (Linux 6.6 and later).
+
+    The program must have been loaded for UPROBE_MULTI. One bad place fails the whole link.
+    """
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    offsets = np.array([site.offset for site in sites], np.uint64)
+    cookies = np.array([site.cookie for site in sites], np.uint64)
+    semaphores = np.array([site.semaphore for site in sites], np.uint64)
+    attributes = struct.pack(
+        "<IIIIQQQQIII4x",
+        program,
+        0,
+        UPROBE_MULTI,
+        0,
+        ctypes.addressof(name),
+        offsets.ctypes.data,
+        semaphores.ctypes.data if semaphores.any() else 0,
+        cookies.ctypes.data,
+        len(sites),
+        _MULTI_RETURN if at_return else 0,
+        0,
+    )
+    return Link(_bpf(_LINK_CREATE, attributes))
+
+
+def attach_uprobe(program: int, path: str, site: UprobeSite, *, at_return: bool) -> Link:
+    """Attach to one place of a file through a perf event, with the cookie (Linux 5.15 and later)."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    config = _return_bit("uprobe") if at_return else 0
+    config |= site.semaphore << 32
+    return _perf_link(program, _dynamic_event("uprobe", config, ctypes.addressof(name), site.offset), site.cookie)
+
+
+def attach_kprobe(program: int, symbol: str, cookie: int, *, at_return: bool) -> Link:
+    """Attach to a kernel function through a perf event."""
+    name = ctypes.create_string_buffer(symbol.encode())
+    config = _return_bit("kprobe") if at_return else 0
+    return _perf_link(program, _dynamic_event("kprobe", config, ctypes.addressof(name), 0), cookie)
+
+
+def attach_tracepoint(program: int, category: str, event: str, cookie: int) -> Link:
+    """Attach to a static tracepoint."""
+    identity = int((tracefs() / "events" / category / event / "id").read_text())
+    attributes = struct.pack("<IIQQQQ", _PERF_TYPE_TRACEPOINT, _PERF_ATTR_SIZE, identity, 1, 0, 0)
+    return _perf_link(program, _perf_event_open(attributes), cookie)
+
+
+def _dynamic_event(kind: str, config: int, config1: int, config2: int) -> int:
+    event_type = int((_DEVICES / kind / "type").read_text())
+    # type, size, config, sample_period, sample_type, read_format, flags, wakeup, bp_type, config1, config2
+    head = struct.pack("<IIQQQQQIIQQ", event_type, _PERF_ATTR_SIZE, config, 0, 0, 0, 0, 0, 0, config1, config2)
+    return _perf_event_open(head)
+
+
+def _return_bit(kind: str) -> int:
+    text = (_DEVICES / kind / "format/retprobe").read_text()  # config:0
+    return 1 << int(text.strip().rpartition(":")[2])
+
+
+def _perf_link(program: int, event: int, cookie: int) -> Link:
+    try:
+        link = _bpf(_LINK_CREATE, struct.pack("<IIIIQ", program, event, _PERF_EVENT, 0, cookie))
+    except OSError:
+        os.close(event)
+        raise
+    return Link(event, link)
+
+
+def tracefs() -> Path:
+    """Where tracefs is mounted."""
+    for place in (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing")):
+        if (place / "events").is_dir():
+            return place
+    raise FileNotFoundError("tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing")
+
+
+def has_kprobes() -> bool:
+    """Whether this kernel was built with kprobes."""
+    return (_DEVICES / "kprobe").is_dir()
+
+
+def read_task_storage(storage: int, threads: Sequence[int], dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    """The stored value of each thread that has one; needs Linux 6.9 for threads that lead no group."""
+    found = []
+    for thread in threads:
+        value = np.zeros(1, dtype)
+        with suppress(OSError):
+            descriptor = _syscall(2, ctypes.c_long(thread), ctypes.c_long(_PIDFD_THREAD))
+            try:
+                key = np.array([descriptor], np.uint32)
+                _bpf(
+                    _MAP_LOOKUP_ELEM,
+                    struct.pack("<I4xQQQ", storage, key.ctypes.data, value.ctypes.data, 0),
+                )
+                found.append(value)
+            finally:
+                os.close(descriptor)
+    return np.concatenate(found) if found else np.zeros(0, dtype)

@@ -1,0 +1,114 @@
+"""The kernel's ring buffers, read through their own pages in bulk.
+
+Page 0 of the map holds the consumer's position, page 1 the producer's, then the data, mapped
+twice so that no record wraps. A record has an 8-byte head: length with a busy and a discarded
+bit, and a page offset (kernel/bpf/ringbuf.c).
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datacrumbs.record import CALL, Name, NameKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+_PAGE = mmap.PAGESIZE
+_BUSY = 1 << 31
+_DISCARDED = 1 << 30
+_LENGTH = _DISCARDED - 1
+_FRAMED_CALL = np.dtype([("head", "<u4"), ("page", "<u4"), ("call", CALL)])
+_NAME_HEAD = np.dtype(
+    [
+        ("identity", "<u8"),
+        ("base", "<u8"),
+        ("inode", "<u8"),
+        ("device", "<u4"),
+        ("mode", "<u4"),
+        ("magic", "<u4"),
+        ("kind", "<u4"),
+        ("length", "<u4"),
+        ("process", "<u4"),
+    ]
+)
+_PIPE, _SOCKET, _ANONYMOUS = 0x50495045, 0x534F434B, 0x09041934
+
+
+class Ring:
+    """One ring buffer map.
+
+    Args:
+        descriptor: The map's file descriptor.
+        size: Bytes of its data, a power of two.
+
+    """
+
+    def __init__(self, descriptor: int, size: int) -> None:
+        self._mask = size - 1
+        self._consumer_page = mmap.mmap(descriptor, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        self._pages = mmap.mmap(descriptor, _PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PAGE)
+        self._consumer = np.frombuffer(self._consumer_page, np.uint64, 1)
+        self._producer = np.frombuffer(self._pages, np.uint64, 1)
+
+    def calls(self, limit: int) -> NDArray[np.void]:
+        """Take up to ``limit`` finished records of the ring of calls, copied out of the ring."""
+        position = int(self._consumer[0])
+        count = min(limit, (int(self._producer[0]) - position) // _FRAMED_CALL.itemsize)
+        framed = np.frombuffer(self._pages, _FRAMED_CALL, count, _PAGE + (position & self._mask))
+        head = framed["head"]
+        busy = np.flatnonzero(head & _BUSY)
+        if busy.size:
+            framed = framed[: busy[0]]
+            head = head[: busy[0]]
+        calls = framed["call"][(head & _DISCARDED) == 0]
+        self._consumer[0] = position + framed.size * _FRAMED_CALL.itemsize
+        return np.asarray(calls)
+
+    def payloads(self) -> Iterator[bytes]:
+        """Take every finished record of a ring whose records differ in length."""
+        position = int(self._consumer[0])
+        end = int(self._producer[0])
+        while position < end:
+            at = _PAGE + (position & self._mask)
+            head = int.from_bytes(self._pages[at : at + 4], "little")
+            if head & _BUSY:
+                break
+            length = head & _LENGTH
+            if not head & _DISCARDED:
+                yield self._pages[at + 8 : at + 8 + length]
+            position += (length + 8 + 7) & ~7
+            self._consumer[0] = position
+
+    def close(self) -> None:
+        """Unmap."""
+        del self._consumer, self._producer
+        self._consumer_page.close()
+        self._pages.close()
+
+
+def decode_name(payload: bytes) -> Name:
+    """A record of the ring of names; open files get the absolute path that the kernel's tree gives."""
+    head = np.frombuffer(payload, _NAME_HEAD, 1)[0]
+    data = payload[_NAME_HEAD.itemsize : _NAME_HEAD.itemsize + int(head["length"])]
+    kind = NameKind(int(head["kind"]))
+    text = _location(head, data) if kind is NameKind.LOCATION else data.decode("utf-8", "surrogateescape")
+    return Name(int(head["identity"]), kind, int(head["base"]), text)
+
+
+# Components come leaf first, each with its NUL; files without a place are named as /proc does.
+def _location(head: np.void, data: bytes) -> str:
+    components = [part.decode("utf-8", "surrogateescape") for part in data.split(b"\0")[:-1]]
+    magic, inode = int(head["magic"]), int(head["inode"])
+    if magic == _PIPE:
+        return f"pipe:[{inode}]"
+    if magic == _SOCKET:
+        return f"socket:[{inode}]"
+    if magic == _ANONYMOUS:
+        return f"anon_inode:{components[0] if components else ''}"
+    return "/" + "/".join(part for part in reversed(components) if part != "/")
