@@ -1,0 +1,152 @@
+"""What an executable is, as far as tracking it is concerned."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import InterpSegment
+
+from datacrumbs.errors import DatacrumbsError, refusal, usage_error
+from datacrumbs.probefile.buildid import ELF_PROBLEMS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
+
+CAPABILITY_ATTRIBUTE = "security.capability"
+DF_1_PIE = 0x08000000  # elf.h
+
+
+@dataclass(frozen=True, slots=True)
+class MachineKind:
+    """Which machines run a file.
+
+    Args:
+        machine: The ELF header's machine, as ``EM_X86_64``.
+        bits: Word size, 32 or 64.
+        little_endian: Byte order.
+    """
+
+    machine: str
+    bits: int
+    little_endian: bool
+
+    def __str__(self) -> str:
+        order = "little" if self.little_endian else "big"
+        return f"{self.machine.removeprefix('EM_')} ({self.bits} bits, {order}-endian)"
+
+
+@dataclass(frozen=True, slots=True)
+class Executable:
+    """A dynamic executable.
+
+    Args:
+        path: Links resolved.
+        kind: Machines that run it.
+        needed: Its needed libraries, in the file's order.
+    """
+
+    path: Path
+    kind: MachineKind
+    needed: tuple[str, ...]
+
+
+def machine_kind(path: Path) -> MachineKind:
+    """Which machines an ELF file is for.
+
+    Raises:
+        DatacrumbsError: (exit 1) when it is not a readable ELF file.
+    """
+    try:
+        with path.open("rb") as stream:
+            return _kind(ELFFile(stream))
+    except (OSError, *ELF_PROBLEMS) as error:
+        raise DatacrumbsError(f"{path}: not a readable ELF file: {error}") from None
+
+
+def read_executable(path: Path) -> Executable:
+    """Read what tracking needs to know of a dynamic executable.
+
+    Raises:
+        DatacrumbsError: (exit 1) for a script, a static executable, a library, an unreadable or damaged
+            file; (exit 2) for a path that is no file; (exit 3) for a file that runs with raised privileges.
+    """
+    resolved = _regular_file(path)
+    _refuse_raised_privileges(resolved)
+    try:
+        with resolved.open("rb") as stream:
+            if stream.read(2) == b"#!":
+                raise DatacrumbsError(
+                    f"{resolved}: a script; expected a dynamic executable",
+                    hint="track its interpreter, or run the script by datacrumbs_wrap",
+                )
+            return _read_elf(resolved, stream)
+    except OSError as error:
+        raise DatacrumbsError(f"{resolved}: cannot be read: {error.strerror}") from None
+    except ELF_PROBLEMS as error:
+        raise DatacrumbsError(f"{resolved}: not a readable ELF file: {error}; expected a dynamic executable") from None
+
+
+def _regular_file(path: Path) -> Path:
+    try:
+        resolved = path.resolve(strict=True)
+        mode = resolved.stat().st_mode
+    except OSError as error:
+        raise usage_error(f"{path}: {error.strerror}; expected an executable file") from None
+    except RuntimeError:  # how pathlib tells of a loop of links
+        raise usage_error(f"{path}: a link that leads to itself; expected an executable file") from None
+    if not stat.S_ISREG(mode):
+        raise usage_error(f"{path}: not a regular file; expected an executable file")
+    return resolved
+
+
+# Whoever may change the library would run code with the raised privileges; and the rewritten file would lose
+# them, which breaks the program.
+def _refuse_raised_privileges(path: Path) -> None:
+    mode = path.stat().st_mode
+    found = [name for bit, name in ((stat.S_ISUID, "setuid"), (stat.S_ISGID, "setgid")) if mode & bit]
+    if CAPABILITY_ATTRIBUTE in extended_attributes(path):
+        found.append("file capabilities")
+    if found:
+        raise refusal(
+            f"{path}: has {' and '.join(found)}; a program with raised privileges is not given another library",
+            "run it by datacrumbs_wrap, which marks the process and leaves the file alone",
+        )
+
+
+def extended_attributes(path: Path) -> list[str]:
+    """Names of a file's extended attributes; none where the file system has none."""
+    try:
+        return os.listxattr(path)
+    except OSError:
+        return []
+
+
+def _read_elf(path: Path, stream: BinaryIO) -> Executable:
+    elf = ELFFile(stream)
+    if elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
+        raise DatacrumbsError(f"{path}: an object file or a core dump; expected a dynamic executable")
+    segments = list(elf.iter_segments())
+    dynamic = next((segment for segment in segments if isinstance(segment, DynamicSegment)), None)
+    if not any(isinstance(segment, InterpSegment) for segment in segments):
+        # A static position-independent executable differs from a library by this flag only.
+        flags = 0 if dynamic is None else sum(tag["d_val"] for tag in dynamic.iter_tags("DT_FLAGS_1"))
+        if elf["e_type"] == "ET_EXEC" or flags & DF_1_PIE:
+            raise DatacrumbsError(
+                f"{path}: a static executable, which loads no library",
+                hint="run it by datacrumbs_wrap, which traces static programs as well",
+            )
+        raise DatacrumbsError(f"{path}: a library; expected a dynamic executable")
+    if dynamic is None:
+        raise DatacrumbsError(f"{path}: names a loader and has no dynamic section; expected a dynamic executable")
+    needed = tuple(str(cast("Any", tag).needed) for tag in dynamic.iter_tags("DT_NEEDED"))
+    return Executable(path, _kind(elf), needed)
+
+
+def _kind(elf: ELFFile) -> MachineKind:
+    return MachineKind(str(elf["e_machine"]), int(elf.elfclass), bool(elf.little_endian))
