@@ -1,0 +1,108 @@
+"""The `mpi` provider: every MPI function of Open MPI and MPICH, MPI-IO with its files and bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.discovery.elf import elf_target
+from datacrumbs.provider import (
+    Argument,
+    Attach,
+    Check,
+    CheckState,
+    Cost,
+    Option,
+    Preset,
+    ProbeTarget,
+    Provider,
+    Role,
+    Snippet,
+    hookimpl,
+)
+from datacrumbs_mpi.functions import fortran_functions, library_functions
+from datacrumbs_mpi.implementation import identify
+from datacrumbs_mpi.libraries import mpi_libraries
+from datacrumbs_mpi.signatures import DATA, METADATA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datacrumbs.provider import Function, Host, Options
+
+_BYTES = (Argument(0, "bytes", "long", Role.BYTES, 8, signed=True),)
+_FIELDS = {"close_handle": (Argument(0, "fh", "MPI_File", Role.VALUE, 8, signed=False),)}
+
+
+@hookimpl
+def datacrumbs_provider() -> Provider:
+    """Say who the provider is."""
+    return Provider(
+        name="mpi",
+        title="MPI and MPI-IO of Open MPI and MPICH",
+        layer="MPI-IO",
+        position=30,
+        distribution="datacrumbs-mpi",
+        version=version("datacrumbs-mpi"),
+        options=(
+            Option("libraries", "list", (), "Paths of MPI libraries to probe instead of those that are found."),
+            Option("trivial", "boolean", False, "Also probe functions like MPI_Wtime, which only tell a value."),
+            Option("fortran", "boolean", False, "Also probe the Fortran bindings, which call the C functions."),
+        ),
+    )
+
+
+@hookimpl
+def datacrumbs_targets(host: Host, options: Options) -> Iterator[ProbeTarget]:
+    """List the MPI libraries of this host, each implementation and version by itself."""
+    for path in mpi_libraries(host, options):
+        yield ProbeTarget(elf_target(path), Attach.UPROBE, identify(path).label)
+
+
+@hookimpl
+def datacrumbs_functions(target: ProbeTarget, options: Options) -> tuple[Function, ...]:
+    """List the MPI functions of one library."""
+    path = Path(target.target.path)
+    implementation = identify(path)
+    if implementation.name == "Fortran bindings":
+        return fortran_functions(path)
+    return library_functions(path, implementation, trivial=bool(options.get("trivial", False)))
+
+
+@hookimpl
+def datacrumbs_snippets() -> Iterator[Snippet]:
+    """Give the snippets that tell bytes and the handle that is closed."""
+    folder = files("datacrumbs_mpi") / "snippets"
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        name, suffix, _ = file.name.partition(".bpf.c")
+        if suffix:
+            yield Snippet(name, "mpi", file.read_text(encoding="utf-8"), _FIELDS.get(name, _BYTES))
+
+
+@hookimpl
+def datacrumbs_presets() -> tuple[Preset, ...]:
+    """Name selections of functions."""
+    return (
+        Preset("data", "transfers of file data", Cost.LOW, DATA),
+        Preset("metadata", "opening, closing, views, sizes and positions of files", Cost.LOW, METADATA),
+        Preset("io", "all of MPI-IO", Cost.LOW, DATA | METADATA),
+        Preset("all", "every MPI function", Cost.MEDIUM),
+    )
+
+
+@hookimpl
+def datacrumbs_checks(host: Host) -> Iterator[Check]:
+    """Say which MPI libraries there are and what cannot be told of them."""
+    paths = mpi_libraries(host, {})
+    if not paths:
+        mend = "install openmpi-bin or mpich, or set `libraries` in the site file"
+        yield Check("MPI library", CheckState.WARNING, "none found", mend)
+    for path in paths:
+        implementation = identify(path)
+        check = Check(implementation.label, CheckState.OK, str(path))
+        if implementation.problem:
+            check = replace(check, state=CheckState.WARNING, detail=f"{path}: {implementation.problem}")
+        yield check

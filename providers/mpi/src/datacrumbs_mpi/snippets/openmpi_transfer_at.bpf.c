@@ -1,0 +1,20 @@
+/* Bytes handed to Open MPI's transfers of the form (fh, offset, buffer, count, datatype): count x datatype size. */
+/* SPDX-License-Identifier: GPL-2.0-only */
+
+/* MPI_Datatype is the address of an object that begins with an opal_datatype_t: 16 bytes of object
+ * header, 8 bytes of flags, then size_t size. The provider names this snippet only after it found
+ * that layout in the library's own predefined types. */
+static __always_inline void dc_mpi_openmpi_transfer_at_entry(struct dc_call *call)
+{
+	u64 size = 0;
+	s64 count = (s32)DC_ARGUMENT(call, 3);
+	if (count > 0 && !DC_READ(&size, DC_ARGUMENT(call, 4) + 24))
+		DC_SET_FIELD(call, 0, count * size);
+}
+
+/* A call that failed moved nothing that anyone could count on. */
+static __always_inline void dc_mpi_openmpi_transfer_at_return(struct dc_call *call)
+{
+	if (DC_RESULT(call) != 0)
+		DC_SET_FIELD(call, 0, 0);
+}
