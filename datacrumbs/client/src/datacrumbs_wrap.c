@@ -62,7 +62,7 @@ static bool dc_client_own_directory(char *directory)
 		directory[length] = '\0';
 	} else {
 		/* No /proc in this chroot or container: the path that the kernel executed. */
-		const char *executed = (const char *)getauxval(AT_EXECFN);
+		const char *executed = (const char *)getauxval(AT_EXECFN); /* NOLINT(performance-no-int-to-ptr) */
 
 		if (executed == NULL || realpath(executed, directory) == NULL)
 			return false;

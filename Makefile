@@ -1,0 +1,46 @@
+# The commands of a checkout. `sudo make demo` is the first one to run; all prepare what they need by themselves.
+
+.PHONY: help demo test bench lint doctor install-system venv clean
+
+PYTHON := .venv/bin/python
+
+help:
+	@echo "sudo make demo            set up, trace real programs and show what was seen"
+	@echo "sudo make test [ARGS=..]  set up and run the whole test suite"
+	@echo "sudo make bench           measure"
+	@echo "make lint                 ruff, mypy, clang-format, clang-tidy, cppcheck, shellcheck"
+	@echo "make doctor               what this host can and cannot do"
+	@echo "sudo make install-system  system packages, kernel headers and mounts only"
+	@echo "make venv                 the virtual environment only"
+	@echo "make clean                remove what was built, the environment included"
+
+demo:
+	@scripts/set-up.sh demo
+	@$(PYTHON) scripts/demo.py $(ARGS)
+
+test:
+	@scripts/set-up.sh test
+	@$(PYTHON) -m pytest $(ARGS)
+
+bench:
+	@scripts/set-up.sh test
+	@set -e; for file in bench/[a-z]*.py; do echo "== $$file"; $(PYTHON) "$$file" $(ARGS); done
+
+lint:
+	@scripts/set-up.sh lint
+	@scripts/lint.sh
+
+doctor:
+	@scripts/set-up.sh venv
+	@.venv/bin/datacrumbs_doctor $(ARGS)
+
+install-system:
+	@scripts/set-up.sh system
+
+venv:
+	@scripts/set-up.sh venv
+
+clean:
+	rm -rf .venv .demo .cache build dist ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf providers/*/build providers/*/dist providers/*/src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,88 @@
+#!/bin/sh
+# Make this machine able to run the demo, the tests or the linters. Running it again is quick: each step looks first
+# whether there is anything to do.
+#
+# usage: scripts/set-up.sh demo|test|lint|system|venv
+set -eu
+cd "$(dirname "$0")/.."
+
+GOAL=${1:-}
+STEP=0
+
+# $1 says what the step does; the total differs by goal.
+step() {
+	STEP=$((STEP + 1))
+	echo "[$STEP/$STEPS] $1"
+}
+
+note() {
+	echo "      $1"
+}
+
+# $1 says why, $2 how to mend it.
+fail() {
+	echo "set-up: step $STEP: $1" >&2
+	echo "  mend: $2" >&2
+	exit 1
+}
+
+require_root() {
+	[ "$(id -u)" = 0 ] || fail "only root may $1" "run it by sudo, as in: sudo make demo"
+}
+
+# shellcheck source=scripts/packages.sh
+. scripts/packages.sh
+# shellcheck source=scripts/kernel.sh
+. scripts/kernel.sh
+# shellcheck source=scripts/venv.sh
+. scripts/venv.sh
+
+# $@ are the package lists.
+prepare_system() {
+	manager=$(package_manager)
+	step "system packages ($manager: $*)"
+	install_packages "$manager" "$@"
+	step "kernel headers"
+	provide_headers "$manager"
+	step "kernel file systems"
+	mount_file_systems
+}
+
+# $1 is the list of extras.
+prepare_environment() {
+	step "virtual environment"
+	make_venv
+	step "datacrumbs and its providers in it"
+	fill_venv "$1"
+}
+
+case $GOAL in
+demo)
+	STEPS=5
+	prepare_system demo
+	prepare_environment report
+	;;
+test)
+	STEPS=5
+	prepare_system demo test
+	prepare_environment report,test
+	;;
+lint)
+	STEPS=3
+	step "linters"
+	install_packages "$(package_manager)" lint
+	prepare_environment report,test,lint
+	;;
+system)
+	STEPS=3
+	prepare_system demo
+	;;
+venv)
+	STEPS=2
+	prepare_environment report
+	;;
+*)
+	echo "usage: scripts/set-up.sh demo|test|lint|system|venv" >&2
+	exit 2
+	;;
+esac

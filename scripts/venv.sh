@@ -1,0 +1,55 @@
+# shellcheck shell=sh
+# The virtual environment; sourced by set-up.sh.
+
+VENV=.venv
+# bcc's Python part is a package of the system's own interpreter, so that no other can import it.
+PYTHON=/usr/bin/python3
+
+make_venv() {
+	"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+		fail "$PYTHON is $("$PYTHON" --version 2>&1); 3.11 or newer is needed" \
+			"use a newer release of the distribution: bcc comes for its own Python only"
+	if [ -x "$VENV/bin/python" ] && "$VENV/bin/python" -c 'import pip' 2>/dev/null; then
+		note "$VENV: there"
+		return
+	fi
+	"$PYTHON" -m venv --system-site-packages "$VENV" ||
+		fail "the virtual environment cannot be made" "see the message above; is python3-venv installed?"
+	note "$VENV: made"
+}
+
+# All that decides what has to be installed; Python code is not among it, because it is installed editable.
+environment_digest() {
+	cat pyproject.toml setup.py datacrumbs/__init__.py datacrumbs/client/src/*.c datacrumbs/client/include/*.h \
+		providers/*/pyproject.toml scripts/venv.sh | sha256sum | cut -d ' ' -f 1
+}
+
+# $1 is a list of extras, separated by commas. A stamp per extra tells what has been installed for it.
+fill_venv() {
+	digest=$(environment_digest)
+	stamps=$VENV/.installed
+	mkdir -p "$stamps"
+	for extra in $(echo "$1" | tr , ' '); do
+		[ "$(cat "$stamps/$extra" 2>/dev/null)" = "$digest" ] || {
+			install_distributions "$1"
+			break
+		}
+	done
+	for extra in $(echo "$1" | tr , ' '); do
+		echo "$digest" >"$stamps/$extra"
+	done
+	note "$("$VENV/bin/python" -m pip list 2>/dev/null | awk '/^datacrumbs/ { printf "%s %s  ", $1, $2 }')"
+}
+
+install_distributions() {
+	note "installing; the first time takes a minute"
+	set -- -e ".[$1]"
+	for provider in providers/*/pyproject.toml; do
+		set -- "$@" -e "$(dirname "$provider")"
+	done
+	# Without isolation the build tools are fetched once and not once per distribution.
+	if ! { "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "setuptools>=77" &&
+		"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-build-isolation "$@"; }; then
+		fail "pip could not install the Python packages" "see its message above; it needs access to a package index"
+	fi
+}
