@@ -1,3 +1,17 @@
-"""Site file and providers to a probe plan."""
+"""Site file and providers in, probe plan out; runs as any user."""
 
 from __future__ import annotations
+
+from datacrumbs.configure.compose import Selection, compose
+from datacrumbs.configure.host import current_host
+from datacrumbs.configure.site import SiteConfiguration, default_site_file, find_site_file, read_site_file
+
+__all__ = [
+    "Selection",
+    "SiteConfiguration",
+    "compose",
+    "current_host",
+    "default_site_file",
+    "find_site_file",
+    "read_site_file",
+]

@@ -1,0 +1,150 @@
+"""Functions that an entry of a site file asks for, before they are merged into a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datacrumbs.plugins import OptionError, resolve_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from datacrumbs.configure.site import ProviderEntry
+    from datacrumbs.plugins import Providers
+    from datacrumbs.provider import Attach, Function, Host, Options, Preset, ProbeTarget, Target
+
+DEFAULT_PRESET = "default"
+"""The preset of an entry that names none, where the provider has it; else every function."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A function that an entry selected.
+
+    Args:
+        provider: Whose description of the function it is; ``site`` when no provider knows it.
+        attach: How to probe it.
+        target: Where it is.
+        function: Its description.
+        entry: What messages call the entry.
+    """
+
+    provider: str
+    attach: Attach
+    target: Target
+    function: Function
+    entry: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What came of one entry: functions, or the reason why there are none.
+
+    ``absent`` is True when the reason is this host: a library or a kernel feature that is not here.
+    """
+
+    candidates: tuple[Candidate, ...] = ()
+    reason: str = ""
+    absent: bool = False
+
+
+class Sources:
+    """The providers of one composition, asked at most once for each thing."""
+
+    def __init__(self, providers: Providers, host: Host) -> None:
+        self.providers, self.host = providers, host
+        self._targets: dict[object, tuple[ProbeTarget, ...]] = {}
+        self._functions: dict[object, tuple[Function, ...]] = {}
+
+    def targets(self, name: str, options: Options) -> tuple[ProbeTarget, ...]:
+        """What provider ``name`` can probe here."""
+        key = (name, tuple(options.items()))
+        if key not in self._targets:
+            self._targets[key] = self.providers.targets(name, self.host, options)
+        return self._targets[key]
+
+    def functions(self, name: str, target: ProbeTarget, options: Options) -> tuple[Function, ...]:
+        """The functions that provider ``name`` knows in ``target``."""
+        key = (name, target, tuple(options.items()))
+        if key not in self._functions:
+            self._functions[key] = self.providers.functions(name, target, options)
+        return self._functions[key]
+
+    def defaults(self, name: str) -> Options:
+        """The options of provider ``name`` when nothing is said."""
+        return resolve_options(self.providers.describe(name), {})
+
+
+def provider_candidates(entry: ProviderEntry, sources: Sources, preset: str) -> Selected:
+    """The functions that an entry naming a provider selects.
+
+    Args:
+        entry: Its provider is loaded.
+        sources: The providers.
+        preset: A preset from the command line; it takes the place of the entry's where the provider has it.
+
+    Raises:
+        DatacrumbsError: (exit 2) for an option or a preset that the provider does not have.
+    """
+    options = _options(entry, sources)
+    chosen = _preset(entry, sources, preset)
+    targets = sources.targets(entry.provider, options)
+    if not targets:
+        return Selected(reason="found nothing to probe on this host", absent=True)
+    candidates: list[Candidate] = []
+    seen = 0
+    for target in targets:
+        functions = sources.functions(entry.provider, target, options)
+        seen += len(functions)
+        kept = functions if chosen is None else _in_preset(functions, chosen)
+        candidates += [
+            Candidate(entry.provider, target.attach, target.target, function, entry.label)
+            for function in (matching(kept, entry) if entry.functions else kept)
+        ]
+    if candidates:
+        return Selected(tuple(candidates))
+    asked = [f"preset {chosen.name!r}"] if chosen else []
+    if entry.functions:
+        asked.append(f"functions {entry.functions.expression.pattern!r}")
+    return Selected(reason=f"{' and '.join(asked) or 'the options'} select none of {seen} functions")
+
+
+def symbols_of(function: Function) -> tuple[str, ...]:
+    """All names by which a site file may select a function."""
+    return (function.symbol, function.name, *function.aliases)
+
+
+def matching(functions: Iterable[Function], entry: ProviderEntry) -> list[Function]:
+    """Those whose symbol, name or alias the entry's expression matches."""
+    functions = tuple(functions)
+    if entry.functions is None:
+        return list(functions)
+    hits = entry.functions.select({symbol for function in functions for symbol in symbols_of(function)})
+    return [function for function in functions if not hits.isdisjoint(symbols_of(function))]
+
+
+def _options(entry: ProviderEntry, sources: Sources) -> Options:
+    given = {key: value.plain for key, value in entry.options.items()}
+    try:
+        return resolve_options(sources.providers.describe(entry.provider), given)
+    except OptionError as error:
+        raise entry.options[error.key].error(str(error)) from None
+
+
+def _preset(entry: ProviderEntry, sources: Sources, override: str) -> Preset | None:
+    presets = {preset.name: preset for preset in sources.providers.presets(entry.provider)}
+    if override in presets:
+        return presets[override]
+    if entry.preset:
+        if entry.preset not in presets and entry.where is not None:
+            where = entry.where.mapping()["preset"]
+            where.choice(tuple(sorted(presets)))
+        return presets[entry.preset]
+    return None if entry.functions else presets.get(DEFAULT_PRESET)
+
+
+def _in_preset(functions: Iterable[Function], preset: Preset) -> tuple[Function, ...]:
+    if not preset.functions:
+        return tuple(functions)
+    return tuple(function for function in functions if {function.name, function.symbol} & preset.functions)

@@ -1,0 +1,228 @@
+"""Site configuration and providers in, probe plan out. Same inputs give the same plan."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from datacrumbs import __version__
+from datacrumbs.configure.candidates import Candidate, Selected, Sources, provider_candidates
+from datacrumbs.configure.merge import merge, one_posix_layer, without_cpp_returns
+from datacrumbs.configure.reference import SITE, reference_candidates
+from datacrumbs.configure.site import Entry, ProbeKind, ProviderEntry, ReferenceEntry
+from datacrumbs.errors import usage_error
+from datacrumbs.probefile.plan import FUNCTION_LIMIT, Group, Plan, Provenance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from datacrumbs.configure.site import SiteConfiguration
+    from datacrumbs.plugins import Providers
+    from datacrumbs.provider import Host, Provider, Snippet
+
+WARNING_SHARE = 0.9
+"""Share of the function limit from which on the user is warned."""
+REFERENCE_WORDS = (SITE, *(kind.value for kind in ProbeKind))
+"""What ``--providers`` and ``--without`` take beside names of providers."""
+_SITE_PROVENANCE = Provenance(SITE, "datacrumbs", __version__, "site file", 45)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the command line selects of a site file.
+
+    Args:
+        only: Providers to take, with an entry of their own where the site file has none; entries of the
+            reference system's form stay when ``site`` or their ``probe`` is named. Empty: all of the site file.
+        without: Providers, or values of ``probe``, to leave out.
+        preset: Takes the place of the entries' presets, in the providers that have it.
+    """
+
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    preset: str = ""
+
+    @property
+    def providers(self) -> tuple[str, ...] | None:
+        """The providers to load; None for all that are installed."""
+        return tuple(name for name in self.only if name not in REFERENCE_WORDS) if self.only else None
+
+    @property
+    def unloaded(self) -> tuple[str, ...]:
+        """The providers not to load."""
+        return tuple(name for name in self.without if name not in REFERENCE_WORDS)
+
+
+@dataclass(slots=True)
+class Report:
+    """What the user should know about a composition; notes are lines."""
+
+    note: Callable[[str], None] = field(default=lambda _: None)
+    progress: Callable[[str, int, int], None] = field(default=lambda _label, _done, _total: None)
+
+
+def compose(
+    site: SiteConfiguration,
+    providers: Providers,
+    host: Host,
+    selection: Selection | None = None,
+    report: Report | None = None,
+) -> Plan:
+    """Make the probe plan of a site file for this host.
+
+    Args:
+        site: What to probe.
+        providers: The loaded providers.
+        host: The machine, and the program when libraries are to be those of one program.
+        selection: What the command line leaves of the site file.
+        report: Told what the user should know, and how far it is: the entry's label, how many are done, of how many.
+
+    Returns:
+        The plan, its groups from the application down to the kernel.
+
+    Raises:
+        DatacrumbsError: (exit 2) for an entry that cannot be followed, for no function at all, and for
+            more than `FUNCTION_LIMIT`.
+    """
+    selection, report = selection or Selection(), report or Report()
+    sources = Sources(providers, host)
+    entries = _selected_entries(site, selection)
+    _check_preset(entries, providers, selection)
+    candidates: list[Candidate] = []
+    reasons: list[str] = []
+    for done, entry in enumerate(entries):
+        report.progress(entry.label, done, len(entries))
+        found = _candidates_of(entry, sources, selection)
+        candidates += found.candidates
+        if found.reason:
+            reasons.append(f"{entry.label}: {found.reason}")
+    report.progress("", len(entries), len(entries))
+    if not candidates:
+        raise _nothing(site, reasons)
+    for reason in reasons:
+        report.note(reason)
+    plan = _plan(candidates, site, providers, report)
+    _check_limit(plan, report)
+    return plan
+
+
+def _selected_entries(site: SiteConfiguration, selection: Selection) -> list[Entry]:
+    entries = [entry for entry in site.entries if _wanted(entry, selection)]
+    named = {entry.provider for entry in entries if isinstance(entry, ProviderEntry)}
+    asked = [name for name in selection.providers or () if name not in named and name not in selection.without]
+    return entries + [ProviderEntry(name) for name in sorted(set(asked))]
+
+
+def _wanted(entry: Entry, selection: Selection) -> bool:
+    words = {entry.provider} if isinstance(entry, ProviderEntry) else {SITE, entry.probe.value}
+    return (not selection.only or not words.isdisjoint(selection.only)) and words.isdisjoint(selection.without)
+
+
+def _check_preset(entries: Iterable[Entry], providers: Providers, selection: Selection) -> None:
+    if not selection.preset:
+        return
+    names = sorted({entry.provider for entry in entries if isinstance(entry, ProviderEntry)} & set(providers.names))
+    presets = {preset.name for name in names for preset in providers.presets(name)}
+    if selection.preset not in presets:
+        close = difflib.get_close_matches(selection.preset, presets, n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        raise usage_error(
+            f"--preset: no selected provider has a preset {selection.preset!r}{meant}",
+            f"there are: {', '.join(sorted(presets)) or 'none'}; datacrumbs_probe_configurator --list shows them",
+        )
+
+
+def _candidates_of(entry: Entry, sources: Sources, selection: Selection) -> Selected:
+    if isinstance(entry, ReferenceEntry):
+        return reference_candidates(entry, sources)
+    if entry.provider not in sources.providers:
+        raise _unknown_provider(entry, sources.providers)
+    found = provider_candidates(entry, sources, selection.preset)
+    if found.absent and entry.provider in selection.only:
+        raise usage_error(
+            f"--providers: {entry.provider} {found.reason}", "datacrumbs_doctor says what is missing and how to mend it"
+        )
+    return found
+
+
+def _unknown_provider(entry: ProviderEntry, providers: Providers) -> Exception:
+    close = difflib.get_close_matches(entry.provider, providers.names, n=1)
+    meant = f"; did you mean {close[0]!r}?" if close else ""
+    return usage_error(
+        f"{entry.label}: no provider {entry.provider!r} is installed{meant}; "
+        f"expected one of {', '.join(providers.names) or 'none: no provider is installed'}",
+        f"install the distribution that has it, or go on without it: --without {entry.provider}",
+    )
+
+
+def _nothing(site: SiteConfiguration, reasons: Sequence[str]) -> Exception:
+    if not reasons:
+        return usage_error(
+            f"{site.file}: nothing to probe: no entry is left; expected entries under capture_probes",
+            "add `- provider: sys`, or name providers with --providers",
+        )
+    return usage_error(
+        "\n  ".join([f"{site.file}: no function to probe is left:", *reasons]),
+        "datacrumbs_probe_configurator --list shows what can be probed on this host",
+    )
+
+
+def _plan(candidates: Iterable[Candidate], site: SiteConfiguration, providers: Providers, report: Report) -> Plan:
+    provenance = {provider.name: provider for provider in map(_provenance, providers.all())} | {SITE: _SITE_PROVENANCE}
+    # Where a provider and the site file describe one place, the provider knows more.
+    precedence = {name: entry.position for name, entry in provenance.items()} | {SITE: 1 << 16}
+    merged = without_cpp_returns(one_posix_layer(merge(candidates, precedence, report.note)))
+    groups = _groups(merged, provenance)
+    used = {group.provider for group in groups}
+    return Plan(
+        providers=tuple(sorted((provenance[name] for name in used), key=lambda entry: (entry.position, entry.name))),
+        groups=groups,
+        snippets=_snippets(groups, providers),
+        filters=site.filters,
+    )
+
+
+def _provenance(provider: Provider) -> Provenance:
+    return Provenance(provider.name, provider.distribution, provider.version, provider.layer, provider.position)
+
+
+def _groups(candidates: Iterable[Candidate], provenance: dict[str, Provenance]) -> tuple[Group, ...]:
+    def group_key(each: Candidate) -> tuple[int, str, str, str, str]:
+        position = provenance[each.provider].position
+        return position, each.provider, each.attach.value, each.target.path, each.target.build_id
+
+    def function_key(each: Candidate) -> tuple[str, str, int]:
+        return each.function.name, each.function.symbol, each.function.offset
+
+    ordered = sorted(candidates, key=lambda each: (group_key(each), function_key(each)))
+    groups = []
+    for _, members in groupby(ordered, key=group_key):
+        same = list(members)
+        first = same[0]
+        layer = provenance[first.provider].layer
+        functions = tuple(each.function for each in same)
+        groups.append(Group(first.provider, layer, first.attach, first.target, functions))
+    return tuple(groups)
+
+
+def _snippets(groups: Iterable[Group], providers: Providers) -> tuple[Snippet, ...]:
+    used = {(group.provider, function.snippet) for group in groups for function in group.functions if function.snippet}
+    names = sorted({provider for provider, _ in used})
+    found = [snippet for name in names for snippet in providers.snippets(name) if (name, snippet.name) in used]
+    return tuple(sorted(found, key=lambda snippet: (snippet.provider, snippet.name)))
+
+
+def _check_limit(plan: Plan, report: Report) -> None:
+    count = len(plan.functions)
+    each = ", ".join(
+        f"{group.provider} {group.target.path or 'kernel'}: {len(group.functions)}" for group in plan.groups
+    )
+    hint = "choose a preset, or narrow the regular expressions of the largest"
+    if count > FUNCTION_LIMIT:
+        raise usage_error(f"{count} functions are more than the limit of {FUNCTION_LIMIT} ({each})", hint)
+    if count > WARNING_SHARE * FUNCTION_LIMIT:
+        report.note(
+            f"warning: {count} functions are {count / FUNCTION_LIMIT:.0%} of the limit of {FUNCTION_LIMIT}; {hint}"
+        )

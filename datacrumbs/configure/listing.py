@@ -1,0 +1,90 @@
+"""What the installed providers can probe on this host, for ``--list``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datacrumbs.plugins import resolve_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datacrumbs.plugins import Providers
+    from datacrumbs.provider import Host, Preset, ProbeTarget, Provider
+
+
+@dataclass(frozen=True, slots=True)
+class ListedProvider:
+    """A provider as it is on this host.
+
+    Args:
+        provider: Who it is.
+        presets: Its presets.
+        targets: What it can probe here, with the number of functions of each.
+    """
+
+    provider: Provider
+    presets: tuple[Preset, ...]
+    targets: tuple[tuple[ProbeTarget, int], ...]
+
+    def document(self) -> dict[str, object]:
+        """The same as JSON can carry it."""
+        entry = self.provider
+        return {
+            "name": entry.name,
+            "title": entry.title,
+            "layer": entry.layer,
+            "position": entry.position,
+            "distribution": entry.distribution,
+            "version": entry.version,
+            "options": [
+                {
+                    "name": option.name,
+                    "type": option.type,
+                    "default": list(option.default) if isinstance(option.default, tuple) else option.default,
+                    "choices": list(option.choices),
+                    "help": option.help,
+                }
+                for option in entry.options
+            ],
+            "presets": [
+                {"name": each.name, "title": each.title, "cost": each.cost.value, "functions": len(each.functions)}
+                for each in self.presets
+            ],
+            "targets": [
+                {
+                    "label": each.label,
+                    "attach": each.attach.value,
+                    "path": each.target.path,
+                    "build_id": each.target.build_id,
+                    "functions": count,
+                }
+                for each, count in self.targets
+            ],
+        }
+
+
+def list_providers(
+    providers: Providers, host: Host, progress: Callable[[str, int, int], None]
+) -> tuple[ListedProvider, ...]:
+    """Ask each loaded provider for its targets and functions, with its default options.
+
+    Args:
+        providers: The loaded providers.
+        host: This machine.
+        progress: Told the provider's name, how many are done, of how many.
+
+    Returns:
+        The one nearest to the application first.
+    """
+    listed = []
+    descriptions = providers.all()
+    for done, provider in enumerate(descriptions):
+        progress(provider.name, done, len(descriptions))
+        options = resolve_options(provider, {})
+        targets = providers.targets(provider.name, host, options)
+        counted = tuple((target, len(providers.functions(provider.name, target, options))) for target in targets)
+        listed.append(ListedProvider(provider, providers.presets(provider.name), counted))
+    progress("", len(descriptions), len(descriptions))
+    return tuple(listed)

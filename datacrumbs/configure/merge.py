@@ -1,0 +1,120 @@
+"""Candidates of all entries, merged so that each place is probed once and by one description."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.provider import Attach
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from datacrumbs.configure.candidates import Candidate
+    from datacrumbs.provider import Function, Target
+
+POSIX = "POSIX"
+SYSTEM = "SYS"
+_SHOWN = 3
+
+
+def merge(
+    candidates: Iterable[Candidate], positions: Mapping[str, int], note: Callable[[str], None]
+) -> tuple[Candidate, ...]:
+    """One candidate for each place.
+
+    A place is an offset in a file, a system call, or a kernel symbol. Two paths of one inode are one
+    file, since the kernel attaches to inodes; two copies of one library are two, whatever their build-id.
+    Where several descriptions meet, the one of the provider nearest to the application wins and takes
+    over the other names as aliases.
+
+    Args:
+        candidates: In the order of the site file.
+        positions: Each provider's place in the stack.
+        note: Takes a line for each pair of providers that meet.
+    """
+    places: dict[object, list[Candidate]] = defaultdict(list)
+    inodes: dict[Target, object] = {}
+    for candidate in candidates:
+        file = inodes.setdefault(candidate.target, _inode(candidate.target))
+        places[_place(candidate, file)].append(candidate)
+    met: dict[tuple[str, str], list[str]] = defaultdict(list)
+    merged = []
+    for same in places.values():
+        ordered = sorted(same, key=lambda each: _precedence(each, positions))
+        winner = ordered[0]
+        for other in ordered[1:]:
+            if other.provider != winner.provider:
+                met[winner.provider, other.provider].append(winner.function.symbol)
+        merged.append(replace(winner, function=_with_aliases(winner, ordered)))
+    for (winner_name, other_name), symbols in sorted(met.items()):
+        some = ", ".join(sorted(set(symbols))[:_SHOWN])
+        note(f"{len(symbols)} functions of {other_name} are probed as {winner_name} describes them ({some}, ...)")
+    return tuple(merged)
+
+
+def one_posix_layer(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Leave the category POSIX to one layer: libc where it is probed, else the system calls.
+
+    Readers add up what is POSIX; a write seen in both layers would count twice. The system calls
+    below a probed libc become `SYSTEM`.
+    """
+    candidates = tuple(candidates)
+    library = any(each.attach is Attach.UPROBE and each.function.category == POSIX for each in candidates)
+    if not library:
+        return candidates
+    return tuple(
+        replace(each, function=replace(each.function, category=SYSTEM))
+        if each.attach is not Attach.UPROBE and each.function.category == POSIX
+        else each
+        for each in candidates
+    )
+
+
+def without_cpp_returns(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Probe only the entry of C++ functions.
+
+    A return probe puts a foreign return address on the stack, at which the C++ run-time aborts the
+    program when an exception passes through the frame.
+    """
+    return tuple(
+        replace(each, function=replace(each.function, return_probe=False))
+        if each.attach is Attach.UPROBE and _is_cpp(each.function)
+        else each
+        for each in candidates
+    )
+
+
+def _is_cpp(function: Function) -> bool:
+    return any(name.startswith("_Z") for name in (function.symbol, *function.aliases))
+
+
+def _place(candidate: Candidate, file: object) -> object:
+    function = candidate.function
+    by_name = candidate.attach in {Attach.KPROBE, Attach.TRACEPOINT}
+    return candidate.attach, file, function.symbol if by_name else function.offset
+
+
+def _inode(target: Target) -> object:
+    if target.is_kernel:
+        return ""
+    try:
+        status = Path(target.path).stat()
+    except OSError:
+        return target.path
+    return status.st_dev, status.st_ino
+
+
+def _precedence(candidate: Candidate, positions: Mapping[str, int]) -> tuple[int, str, str, str]:
+    function = candidate.function
+    return positions[candidate.provider], candidate.provider, candidate.target.path, function.symbol
+
+
+def _with_aliases(winner: Candidate, same: Iterable[Candidate]) -> Function:
+    function = winner.function
+    if winner.attach is not Attach.UPROBE:
+        return function
+    names = {name for each in same for name in (each.function.symbol, *each.function.aliases)}
+    return replace(function, aliases=tuple(sorted(names - {function.symbol})))

@@ -1,0 +1,278 @@
+"""The site file: what a site wants probed, read from YAML and checked.
+
+Two forms of entries stand side by side under ``capture_probes``: the reference system's, which
+has the key ``probe``, and ours, which names a provider. The reference is ``docs/site-file.md``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.configure.document import Value, read_document
+from datacrumbs.configure.pattern import Pattern, compile_pattern
+from datacrumbs.errors import usage_error
+from datacrumbs.probefile.plan import Filters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from datacrumbs.system import SystemPaths
+
+
+class ProbeKind(StrEnum):
+    """The value of ``probe`` in an entry of the reference system's form."""
+
+    SYSCALLS = "syscalls"
+    KPROBE = "kprobe"
+    UPROBE = "uprobe"
+    USDT = "usdt"
+    CUSTOM = "custom"
+
+
+class SourceKind(StrEnum):
+    """The value of ``type`` in an entry of the reference system's form."""
+
+    HEADER = "header"
+    BINARY = "binary"
+    KSYM = "ksym"
+    USDT = "usdt"
+    CUSTOM = "custom"
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEntry:
+    """An entry that names one of the providers.
+
+    Args:
+        where: The entry in the site file; None when the command line asked for the provider.
+        provider: Its name.
+        preset: The preset to take; empty for the provider's default.
+        functions: Only functions whose symbol, name or alias this matches; None for all of the preset.
+        options: Key to value, not yet checked against what the provider takes.
+    """
+
+    provider: str
+    where: Value | None = None
+    preset: str = ""
+    functions: Pattern | None = None
+    options: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """What messages call the entry."""
+        return f"{self.where.file}:{self.where.line}: {self.where.key}" if self.where else f"provider {self.provider}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceEntry:
+    """An entry of the reference system's form.
+
+    Args:
+        where: The entry in the site file.
+        name: What the user calls it; the category of functions that no provider knows.
+        probe: How to probe.
+        source: Where the functions are listed.
+        file: That file, absent for ``ksym``; for ``usdt`` the ``binary_path``.
+        functions: Only these; None for all.
+        usdt_provider: The provider named in the ELF file's USDT notes; empty for any.
+    """
+
+    where: Value
+    name: str
+    probe: ProbeKind
+    source: SourceKind
+    file: Value | None = None
+    functions: Pattern | None = None
+    usdt_provider: str = ""
+
+    @property
+    def label(self) -> str:
+        """What messages call the entry."""
+        return f"{self.where.file}:{self.where.line}: {self.where.key} ({self.name})"
+
+
+Entry = ProviderEntry | ReferenceEntry
+
+
+@dataclass(frozen=True, slots=True)
+class SiteConfiguration:
+    """A site file that was read and checked.
+
+    Args:
+        file: Where it came from.
+        entries: What to probe, in the order of the file.
+        filters: What runs leave out.
+        notes: What the reader should tell the user, each a line.
+    """
+
+    file: Path
+    entries: tuple[Entry, ...] = ()
+    filters: Filters = field(default_factory=Filters)
+    notes: tuple[str, ...] = ()
+
+
+_SOURCES = {
+    ProbeKind.SYSCALLS: (SourceKind.HEADER,),
+    ProbeKind.KPROBE: (SourceKind.HEADER, SourceKind.BINARY, SourceKind.KSYM),
+    ProbeKind.UPROBE: (SourceKind.BINARY,),
+    ProbeKind.USDT: (SourceKind.USDT,),
+    ProbeKind.CUSTOM: (SourceKind.CUSTOM,),
+}
+_PROVIDER_KEYS = ("provider", "name", "preset", "functions", "options")
+_REFERENCE_KEYS = ("name", "probe", "type", "file", "regex", "enable_explorer", "include_offsets")
+_USDT_KEYS = (*_REFERENCE_KEYS, "binary_path", "provider")
+_CUSTOM_KEYS = (*_REFERENCE_KEYS, "probes", "process_header", "start_event_id", "event_type")
+_IGNORED = {
+    "data_dir": "nothing is kept between configurations",
+    "name": "the file's own name names it",
+    "profiling_interval": "it belongs to a run, not to a probe file",
+    "trace_log_dir": "the system configuration decides where traces go",
+    "user": "the signing service knows who asks and grants the probe file to that user",
+}
+_KEYS = ("capture_probes", "providers", "filters", "inclusion_path", *_IGNORED)
+_DURATION = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?) ?(?P<unit>ns|us|µs|ms|s)?")
+_NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
+_LONGEST = 3600 * 10**9
+
+
+def default_site_file() -> Path:
+    """The site file that comes with DataCrumbs."""
+    return Path(__file__).with_name("default.yaml")
+
+
+def find_site_file(name: str, paths: SystemPaths) -> Path:
+    """The file that ``name`` means: a path, or a file of the directory of site files.
+
+    Raises:
+        DatacrumbsError: (exit 2) when neither is there.
+    """
+    file = Path(name)
+    if file.exists() or "/" in name:
+        if not file.is_file():
+            raise usage_error(f"{file}: no such site file", "give the path of a YAML file")
+        return file
+    installed = paths.site_files / name
+    if not installed.is_file():
+        raise usage_error(
+            f"{name}: no such site file here or in {paths.site_files}",
+            "give the path of a YAML file; datacrumbs_setup installs default.yaml",
+        )
+    return installed
+
+
+def read_site_file(file: Path) -> SiteConfiguration:
+    """Read and check a site file.
+
+    Raises:
+        DatacrumbsError: (exit 2) ``FILE:LINE: KEY: problem; expected ...`` for anything that is not as
+            ``docs/site-file.md`` says.
+    """
+    document = read_document(file)
+    keys = document.mapping(_KEYS)
+    notes = [keys[key].message(f"ignored: {reason}") for key, reason in _IGNORED.items() if key in keys]
+    entries: list[Entry] = []
+    if "capture_probes" in keys and keys["capture_probes"].content is not None:
+        entries += [_entry(item, notes) for item in keys["capture_probes"].items()]
+    if "providers" in keys:
+        entries += [_short_entry(item) for item in keys["providers"].items()]
+    return SiteConfiguration(file, tuple(entries), _filters(keys), tuple(notes))
+
+
+def _entry(item: Value, notes: list[str]) -> Entry:
+    keys = item.mapping()
+    if "probe" in keys:
+        return _reference_entry(item, notes)
+    if "provider" not in keys:
+        item.fail("says neither `provider` nor `probe`", "`provider: NAME`, or an entry with `probe` and `type`")
+    return _provider_entry(item)
+
+
+def _short_entry(item: Value) -> Entry:
+    if isinstance(item.content, dict):
+        return _provider_entry(item)
+    return ProviderEntry(item.text(), item)
+
+
+def _provider_entry(item: Value) -> ProviderEntry:
+    keys = item.mapping(_PROVIDER_KEYS)
+    if "provider" not in keys:
+        item.fail("names no provider", "`provider: NAME`")
+    return ProviderEntry(
+        keys["provider"].text(),
+        item,
+        preset=keys["preset"].text() if "preset" in keys else "",
+        functions=compile_pattern(keys["functions"]) if "functions" in keys else None,
+        options=keys["options"].mapping() if "options" in keys else {},
+    )
+
+
+def _reference_entry(item: Value, notes: list[str]) -> ReferenceEntry:
+    keys = item.mapping()
+    for required in ("name", "probe", "type"):
+        if required not in keys:
+            item.fail(f"the key `{required}` is missing", f"`{required}: ...`, as every entry with `probe` has")
+    probe = ProbeKind(keys["probe"].choice([kind.value for kind in ProbeKind]))
+    item.mapping({ProbeKind.USDT: _USDT_KEYS, ProbeKind.CUSTOM: _CUSTOM_KEYS}.get(probe, _REFERENCE_KEYS))
+    source = SourceKind(keys["type"].choice([kind.value for kind in _SOURCES[probe]]))
+    for flag in ("enable_explorer", "include_offsets"):
+        if flag in keys:
+            keys[flag].boolean()
+    if "enable_explorer" in keys:
+        notes.append(keys["enable_explorer"].message("ignored: functions are always read anew from this machine"))
+    file = _reference_file(item, keys, source)
+    if source is SourceKind.KSYM and "regex" not in keys:
+        item.fail("the key `regex` is missing", "an expression that chooses kernel functions, such as '^xfs.*'")
+    return ReferenceEntry(
+        item,
+        keys["name"].text(),
+        probe,
+        source,
+        file,
+        compile_pattern(keys["regex"]) if "regex" in keys else None,
+        keys["provider"].text() if "provider" in keys else "",
+    )
+
+
+def _reference_file(item: Value, keys: Mapping[str, Value], source: SourceKind) -> Value | None:
+    if source in {SourceKind.KSYM, SourceKind.CUSTOM}:
+        return None
+    key = "binary_path" if source is SourceKind.USDT else "file"
+    if key not in keys:
+        item.fail(f"the key `{key}` is missing", f"`{key}: PATH`, as every entry of type {source.value} has")
+    if not keys[key].text().startswith("/"):
+        keys[key].fail(f"{keys[key].shown} is not an absolute path", "a path that starts with /")
+    return keys[key]
+
+
+def _filters(keys: Mapping[str, Value]) -> Filters:
+    given = keys["filters"].mapping(("minimum_duration", "inclusion_path")) if "filters" in keys else {}
+    if "inclusion_path" in keys and "inclusion_path" in given:
+        keys["inclusion_path"].fail(f"also set in line {given['inclusion_path'].line}", "it once")
+    inclusion = given.get("inclusion_path") or keys.get("inclusion_path")
+    return Filters(
+        minimum_duration_ns=_duration(given["minimum_duration"]) if "minimum_duration" in given else 0,
+        inclusion_path=_directory(inclusion) if inclusion is not None and inclusion.content else "",
+    )
+
+
+def _directory(where: Value) -> str:
+    text = where.text()
+    parts = text.split("/")
+    if not text.startswith("/") or {".", ".."} & set(parts):
+        where.fail(f"{text!r} is not an absolute path without . and ..", "a directory such as /lustre/project")
+    return "/" + "/".join(part for part in parts if part)
+
+
+def _duration(where: Value) -> int:
+    expected = "a time with its unit, such as 10us, 500 ns or 1.5ms, of at most an hour"
+    match = _DURATION.fullmatch(str(where.content))
+    if not match or (match["unit"] is None and float(match["number"]) != 0):
+        where.fail(f"{where.shown} is not a duration", expected)
+    nanoseconds = round(float(match["number"]) * _NANOSECONDS[match["unit"] or "ns"])
+    if nanoseconds > _LONGEST:
+        where.fail(f"{where.shown} is too long", expected)
+    return nanoseconds
