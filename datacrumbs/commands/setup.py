@@ -1,0 +1,64 @@
+"""``datacrumbs_setup``: makes the keys, the trust, the policy and the directories of a host."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._run import command_parser, run_command
+from datacrumbs.errors import refusal
+from datacrumbs.signer.installation import STAGES, install, uninstall
+from datacrumbs.system import SystemPaths
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def main() -> None:
+    arguments = parser().parse_args()
+    sys.exit(run_command(lambda: setup(arguments)))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    result = command_parser(
+        "datacrumbs_setup",
+        "Make what DataCrumbs needs on this host; run it again after an update. Nothing that is there is replaced.",
+        "sudo datacrumbs_setup --stage login",
+    )
+    result.add_argument(
+        "--stage",
+        choices=STAGES,
+        default="all",
+        help="login: where probe files are signed; compute: where programs are traced (default: all)",
+    )
+    result.add_argument("--prefix", type=Path, default=Path("/"), metavar="DIR", help="installation below DIR")
+    result.add_argument("--trust-key", type=Path, metavar="PEM", help="trust this signing host's public key")
+    result.add_argument("--uninstall", action="store_true", help="remove what this made; traces and changed files stay")
+    result.add_argument("--json", action="store_true", help="print JSON")
+    return result
+
+
+def setup(arguments: argparse.Namespace) -> None:
+    """Run the steps and print what became of each thing."""
+    if os.geteuid() != 0 and arguments.prefix == Path("/"):
+        raise refusal("setting up this host needs root", "sudo datacrumbs_setup, or --prefix DIR for a private tree")
+    # Units and messages name absolute places, wherever this was run.
+    paths = SystemPaths(arguments.prefix.resolve())
+    if arguments.uninstall:
+        steps = uninstall(paths)
+    else:
+        arguments.prefix.mkdir(parents=True, exist_ok=True)
+        steps = install(paths, arguments.stage, arguments.trust_key)
+    done = []
+    for step in steps:
+        done.append(asdict(step))
+        if not arguments.json:
+            note = f"  ({step.note})" if step.note else ""
+            print(f"{step.state:<8} {step.what}{note}")
+    if arguments.json:
+        print(json.dumps(done, indent=2, sort_keys=True))

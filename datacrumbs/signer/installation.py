@@ -1,0 +1,228 @@
+"""Making and removing the files of an installation, as `datacrumbs_setup` does.
+
+Every step looks first and changes only what is not as it should be, so it can be run again at any time.
+"""
+
+from __future__ import annotations
+
+import stat
+import sysconfig
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.probefile.files import check_protected, read_bounded, write_atomically
+from datacrumbs.probefile.keys import KEY_FILE_LIMIT, key_file_name, parse_public_key, public_key_pem, trusted_key_ids
+from datacrumbs.signer.installed import installed_snippets, provider_distributions
+from datacrumbs.signer.policy import read_policy
+from datacrumbs.signer.private_key import create_private_key, load_private_key
+from datacrumbs.signer.snippets import TrustedSnippet, read_trusted, write_trusted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    from datacrumbs.system import SystemPaths
+
+BUNDLED = ("posix", "sys", "mpi", "hdf5")
+SIGNING_UNIT = "datacrumbs_sign_probes.service"
+RUN_UNIT = "datacrumbs@.service"
+STAGES = ("login", "compute", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What became of one thing: ``made``, ``kept``, ``mended``, ``removed`` or ``missing``."""
+
+    state: str
+    what: str
+    note: str = ""
+
+
+def install(paths: SystemPaths, stage: str, trust_key: Path | None = None) -> Iterator[Step]:
+    """Make what a stage needs.
+
+    Args:
+        paths: The installation.
+        stage: ``login`` (where plans are signed), ``compute`` (where programs are traced) or ``all``.
+        trust_key: A signing host's public key to be trusted here.
+
+    Raises:
+        DatacrumbsError: When a file cannot be made, or one that is there cannot be relied on.
+    """
+    for directory, mode in _directories(paths, stage):
+        yield _directory(directory, mode)
+    if stage != "compute":
+        yield from _key_pair(paths)
+        yield _file(paths.policy, _default("signer/defaults/policy.yaml"))
+        read_policy(paths.policy)
+        yield from _trust_bundled(paths)
+        yield from _site_file(paths)
+        yield _unit(paths, SIGNING_UNIT)
+    if trust_key is not None:
+        yield _public_key(paths, parse_public_key(read_bounded(trust_key, KEY_FILE_LIMIT), trust_key))
+    yield _file(paths.system_file, _default("signer/defaults/datacrumbs.yaml"))
+    if stage != "login":
+        yield _unit(paths, RUN_UNIT)
+        if not trusted_key_ids(paths.trusted_keys):
+            yield Step(
+                "missing",
+                str(paths.trusted_keys),
+                "no key is trusted here: run datacrumbs_setup --stage compute --trust-key <the signing host's .pem>",
+            )
+
+
+def uninstall(paths: SystemPaths) -> Iterator[Step]:
+    """Remove what `install` made. Traces stay; so does what an administrator has added or changed."""
+    yield from _uninstall_defaults(paths)
+    doomed = [paths.trusted_snippets, paths.signing_socket, paths.attach_results]
+    doomed += [_unit_directory(paths) / unit for unit in (SIGNING_UNIT, RUN_UNIT)]
+    if paths.private_key.exists():
+        public = load_private_key(paths.private_key).public_key()
+        doomed += [paths.trusted_keys / key_file_name(public), paths.private_key]
+    yield from (_removed(path) for path in doomed if path.exists())
+    for directory, _ in reversed(_directories(paths, "all")):
+        if directory.is_dir() and directory != paths.traces:
+            yield _removed_if_empty(directory)
+
+
+def _uninstall_defaults(paths: SystemPaths) -> Iterator[Step]:
+    defaults = {
+        paths.policy: _default("signer/defaults/policy.yaml"),
+        paths.system_file: _default("signer/defaults/datacrumbs.yaml"),
+        paths.site_files / "default.yaml": _default("configure/default.yaml"),
+    }
+    for path, shipped in defaults.items():
+        if path.exists():
+            changed = path.read_bytes() != shipped
+            yield Step("kept", str(path), "changed since it was made") if changed else _removed(path)
+
+
+def _directories(paths: SystemPaths, stage: str) -> list[tuple[Path, int]]:
+    common = [(paths.configuration, 0o755), (paths.trusted_keys, 0o755), (paths.run, 0o755)]
+    login = [(paths.private_key.parent, 0o700), (paths.site_files, 0o755)]
+    compute = [(paths.state, 0o755), (paths.traces, 0o755)]
+    return common + (login if stage != "compute" else []) + (compute if stage != "login" else [])
+
+
+def _default(name: str) -> bytes:
+    source = files("datacrumbs").joinpath(name)
+    return source.read_bytes() if source.is_file() else b""
+
+
+def _directory(path: Path, mode: int) -> Step:
+    try:
+        if not path.exists() and not path.is_symlink():
+            path.mkdir(parents=True)
+            path.chmod(mode)
+            return Step("made", str(path))
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode):
+            raise DatacrumbsError(f"{path}: exists and is no directory", hint="move it away")
+        mended = stat.S_IMODE(status.st_mode) != mode
+        if mended:
+            path.chmod(mode)
+        check_protected(path)
+    except OSError as error:
+        raise DatacrumbsError(f"{path}: cannot be made: {error.strerror}", hint="run this as root") from None
+    return Step("mended", str(path), f"mode {mode:04o}") if mended else Step("kept", str(path))
+
+
+def _file(path: Path, content: bytes, mode: int = 0o644) -> Step:
+    if path.exists() or path.is_symlink():
+        check_protected(path)
+        return Step("kept", str(path))
+    write_atomically(path, content, mode)
+    return Step("made", str(path))
+
+
+def _key_pair(paths: SystemPaths) -> Iterator[Step]:
+    path = paths.private_key
+    if path.exists() or path.is_symlink():
+        key = load_private_key(path)
+        yield Step("kept", str(path))
+    else:
+        key = create_private_key(path)
+        yield Step("made", str(path))
+    yield _public_key(paths, key.public_key())
+
+
+def _public_key(paths: SystemPaths, key: Ed25519PublicKey) -> Step:
+    return _file(paths.trusted_keys / key_file_name(key), public_key_pem(key))
+
+
+def _trust_bundled(paths: SystemPaths) -> Iterator[Step]:
+    known = set(read_trusted(paths.trusted_snippets))
+    installed = provider_distributions()
+    wanted: set[TrustedSnippet] = set()
+    for provider in BUNDLED:
+        distribution = installed.get(provider)
+        # A stranger's provider of the same name is not ours to trust.
+        if distribution is not None and distribution.metadata["Name"].replace("_", "-") == f"datacrumbs-{provider}":
+            wanted.update(snippet.entry for snippet in installed_snippets(provider))
+    if wanted <= known and paths.trusted_snippets.exists():
+        yield Step("kept", str(paths.trusted_snippets), f"{len(known)} trusted snippets")
+        return
+    write_trusted(paths.trusted_snippets, known | wanted)
+    yield Step("made", str(paths.trusted_snippets), f"{len(known | wanted)} trusted snippets")
+
+
+def _site_file(paths: SystemPaths) -> Iterator[Step]:
+    content = _default("configure/default.yaml")
+    if content:
+        yield _file(paths.site_files / "default.yaml", content)
+
+
+def _unit_directory(paths: SystemPaths) -> Path:
+    return paths.prefix / "etc/systemd/system"
+
+
+def _unit(paths: SystemPaths, name: str) -> Step:
+    path = _unit_directory(paths) / name
+    content = unit_text(name, paths.prefix).encode()
+    if path.is_file() and path.read_bytes() == content:
+        return Step("kept", str(path))
+    state = "mended" if path.exists() else "made"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatacrumbsError(f"{path.parent}: cannot be made: {error.strerror}", hint="run this as root") from None
+    write_atomically(path, content)
+    return Step(state, str(path), "then: systemctl daemon-reload" if str(paths.prefix) == "/" else "")
+
+
+def unit_text(name: str, prefix: Path) -> str:
+    """A unit file for an installation.
+
+    Args:
+        name: Name of the unit.
+        prefix: The installation's prefix.
+
+    Raises:
+        DatacrumbsError: (exit 2) for a prefix that a unit file cannot hold.
+    """
+    scripts = sysconfig.get_path("scripts")
+    for path in (str(prefix), scripts):
+        if not path.isascii() or any(character in path for character in " \t\n%$\"'\\;"):
+            raise usage_error(f"{path!a}: expected a path without spaces, quotes, % and $ for systemd units")
+    text = _default(f"signer/defaults/{name}").decode()
+    return text.replace("@SCRIPTS@", scripts).replace("@PREFIX@", str(prefix).rstrip("/") + "/")
+
+
+def _removed_if_empty(directory: Path) -> Step:
+    try:
+        directory.rmdir()
+    except OSError:
+        return Step("kept", str(directory), "not empty")
+    return Step("removed", str(directory))
+
+
+def _removed(path: Path) -> Step:
+    try:
+        path.unlink()
+    except OSError as error:
+        raise DatacrumbsError(f"{path}: cannot be removed: {error.strerror}", hint="run this as root") from None
+    return Step("removed", str(path))
