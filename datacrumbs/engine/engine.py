@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from datacrumbs.discovery.elf import elf_functions
-from datacrumbs.engine import attach, counters, descriptors, kernel, program
+from datacrumbs.engine import counters, descriptors, kernel, program
+from datacrumbs.engine.attach import Attached, AttachFailure, Programs, attach_group, multi_links_work
 from datacrumbs.engine.compiler import compile_program, load_bcc
 from datacrumbs.engine.ring import Ring, decode_name
 from datacrumbs.errors import DatacrumbsError
@@ -38,7 +39,7 @@ class EngineReport:
 
     method: str
     functions: int
-    failures: tuple[attach.AttachFailure, ...]
+    failures: tuple[AttachFailure, ...]
 
 
 class BatchSink(Protocol):
@@ -73,7 +74,7 @@ class Engine:
             program.assemble(plan), program.compiler_flags(plan, configuration), state / "programs"
         )
         self._programs: dict[str, Any] = {}
-        self._attached = attach.Attached()
+        self._attached = Attached()
         self._fill_tables(owner)
         self._calls = Ring(self._map("dc_calls"), configuration.call_ring_mib * _MIB)
         self._names = Ring(self._map("dc_name_ring"), configuration.name_ring_mib * _MIB)
@@ -98,7 +99,7 @@ class Engine:
         programs, method = self._library_programs()
         first = 0
         for group in groups:
-            attach.attach_group(group, first, programs, self._attached, skip)
+            attach_group(group, first, programs, self._attached, skip)
             first += len(group.functions)
         for client in clients:
             self._attach_client(client)
@@ -131,15 +132,15 @@ class Engine:
         """Conservation counts per function; call after `detach` and the last `poll`."""
         if not self._plan.functions:
             return []
-        table = self._module["dc_counts"]
+        table = self._module[b"dc_counts"]
         raw = np.stack([_per_processor(table, index) for index in range(len(self._plan.functions))])
-        processes = [key.value for key in self._module["dc_processes"]]
+        processes = [key.value for key in self._module[b"dc_processes"]]
         inside = counters.in_flight(self._map("dc_threads"), processes, len(raw))
         return counters.function_counts(raw, inside)
 
     def totals(self) -> dict[str, int]:
         """What was counted for the run as a whole, by `counters.TOTALS`."""
-        table = self._module["dc_totals"]
+        table = self._module[b"dc_totals"]
         return {name: int(table[index].value) for index, name in enumerate(counters.TOTALS)}
 
     def close(self) -> None:
@@ -156,14 +157,14 @@ class Engine:
         return int(lib.bpf_table_fd(self._module.module, name.encode()))
 
     def _fill_tables(self, owner: int) -> None:
-        table = self._module["dc_functions"]
+        table = self._module[b"dc_functions"]
         for index, row in enumerate(descriptors.describe(self._plan)):
             table[index] = table.Leaf.from_buffer_copy(row.tobytes())
-        calls = self._module["dc_system_calls"]
+        calls = self._module[b"dc_system_calls"]
         for index, number in enumerate(self._system_call_numbers()):
             if number >= 0:
                 calls[number] = calls.Leaf(index + 1)
-        settings = self._module["dc_settings"]
+        settings = self._module[b"dc_settings"]
         settings[_SETTING_OWNER] = settings.Leaf(owner)
         settings[_SETTING_MINIMUM_DURATION] = settings.Leaf(self._plan.filters.minimum_duration_ns)
 
@@ -174,11 +175,11 @@ class Engine:
             for function in group.functions
         ]
 
-    def _library_programs(self) -> tuple[attach.Programs, str]:
+    def _library_programs(self) -> tuple[Programs, str]:
         kinds = {group.attach for group in self._plan.groups}
         multi = Attach.UPROBE in kinds and self._load_multi()
         method = "uprobe multi link" if multi else "perf event link with cookie"
-        return attach.Programs(self._descriptor, multi), method
+        return Programs(self._descriptor, multi), method
 
     def _load_multi(self) -> bool:
         names = ("dc_library_enter", "dc_library_leave")
@@ -187,7 +188,7 @@ class Engine:
                 self._programs[name] = self._module.load_func(
                     name.encode(), self._bcc.KPROBE, attach_type=kernel.UPROBE_MULTI
                 )
-            if attach.multi_links_work(self._programs[names[0]].fd):
+            if multi_links_work(self._programs[names[0]].fd):
                 return True
         except Exception:  # noqa: BLE001, S110 - bcc raises plain Exception; an older kernel is no failure
             pass

@@ -1,0 +1,183 @@
+"""A real engine on this kernel, one for all tests of a module, and the programs that it traces."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from datacrumbs import client
+from datacrumbs.discovery.elf import elf_functions, elf_target
+from datacrumbs.discovery.syscalls import system_calls
+from datacrumbs.engine.engine import Engine
+from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
+from datacrumbs.record import FIRST_KIND, CallFlag, Name, NameKind, RecordKind
+from datacrumbs.system import SystemConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+PROGRAMS = Path(__file__).parent / "programs"
+
+FD = Argument(0, "fd", "int", Role.FD, 4)
+PATH = Argument(0, "path", "const char *", Role.PATH, 8, signed=False)
+AT = (Argument(0, "dirfd", "int", Role.DIRFD, 4), replace(PATH, index=1))
+COUNT = Argument(2, "count", "size_t", Role.COUNT, 8, signed=False)
+CALLS = {
+    "read": ("read", (FD, COUNT), Result.BYTES),
+    "write": ("write", (FD, COUNT), Result.BYTES),
+    "openat": ("open", AT, Result.FD),
+    "close": ("close", (FD,), Result.STATUS),
+    "unlink": ("unlink", (PATH,), Result.STATUS),
+    "rename": ("rename", (PATH, replace(PATH, index=1, label="newpath")), Result.STATUS),
+    "getppid": ("getppid", (), Result.VALUE),
+    "clone": ("clone", (), Result.VALUE),
+    "execve": ("execve", (PATH,), Result.STATUS),
+}
+LAYER = {
+    "layer_add": Result.VALUE,
+    "layer_recurse": Result.VALUE,
+    "layer_nested": Result.VALUE,
+    "layer_leap": Result.VOID,
+    "layer_call": Result.VALUE,
+    "layer_wait": Result.BYTES,
+    "layer_fail": Result.STATUS,
+}
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one command left: its calls, and names by identity."""
+
+    plan: Plan
+    calls: np.ndarray
+    events: np.ndarray
+    names: dict[int, Name]
+    status: int
+
+    def named(self, name: str) -> np.ndarray:
+        identities = [index for index, function in enumerate(self.plan.functions) if function.name == name]
+        return self.calls[np.isin(self.calls["function"], identities)]
+
+    def count(self, name: str) -> int:
+        return len(self.named(name))
+
+    def returned(self, name: str) -> int:
+        return int((self.named(name)["flags"] & CallFlag.RETURNED != 0).sum())
+
+    def counts(self) -> Counter[str]:
+        return Counter(self.plan.functions[index].name for index in self.calls["function"])
+
+    def path(self, identity: int) -> str:
+        name = self.names.get(int(identity))
+        if name is None:
+            return ""
+        if name.kind is NameKind.PATH and not name.text.startswith("/") and name.base:
+            return os.path.join(self.path(name.base), name.text)
+        return name.text
+
+
+class Tracer:
+    """An attached engine that runs commands and sorts out what they left."""
+
+    def __init__(self, plan: Plan, state: Path, configuration: SystemConfiguration) -> None:
+        self.plan = plan
+        self.engine = Engine(plan, configuration, os.getuid(), state)
+        self.names: dict[int, Name] = {}
+        self.report = self.engine.attach([client.client_library(), client.launcher()])
+        self.seen = np.zeros(len(plan.functions), np.int64)
+
+    def drain(self) -> np.ndarray:
+        """Everything that is in the rings now."""
+        parts = []
+        while True:
+            batch = self.engine.poll()
+            self.names.update({name.identity: name for name in batch.names})
+            if not len(batch.calls):
+                break
+            parts.append(batch.calls)
+        calls = np.concatenate(parts) if parts else np.zeros(0, batch.calls.dtype)
+        own = calls[calls["function"] < FIRST_KIND]
+        self.seen += np.bincount(own["function"], minlength=len(self.seen))
+        return calls
+
+    def run(self, *command: str, launcher: Path | None = None, **options: object) -> Trace:
+        """Run a command under the launcher to its end; the calls of its processes, in order."""
+        self.drain()
+        done = subprocess.run([launcher or client.launcher(), *command], check=False, **options)
+        time.sleep(0.01)
+        records = self.drain()
+        is_call = records["function"] < FIRST_KIND
+        return Trace(self.plan, records[is_call], records[~is_call], dict(self.names), done.returncode)
+
+
+def system_call_group(names: Sequence[str] = tuple(CALLS)) -> Group:
+    numbers = {call.name: call.number for call in system_calls(os.uname().machine)}
+    functions = tuple(
+        Function(CALLS[name][0], name, "POSIX", numbers[name], arguments=CALLS[name][1], result=CALLS[name][2])
+        for name in names
+    )
+    return Group("sys", "system calls", Attach.SYSCALL, Target("", os.uname().release), functions)
+
+
+def layer_group(library: Path) -> Group:
+    offsets = {function.name: function.offset for function in elf_functions(library)}
+    value = Argument(0, "value", "long", Role.VALUE, 8)
+    functions = tuple(
+        Function(name, name, "POSIX", offsets[name], arguments=(value,), result=result)
+        for name, result in LAYER.items()
+    )
+    return Group("layer", "layer", Attach.UPROBE, elf_target(library), functions)
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile one of the programs: ``build("lives.c", "-static")``."""
+    directory = tmp_path_factory.mktemp("programs")
+
+    def compile_program(source: str, *flags: str, name: str = "") -> Path:
+        output = directory / (name or Path(source).stem)
+        if not output.exists():
+            subprocess.run(["cc", "-O1", "-g", "-o", output, PROGRAMS / source, *flags], check=True)
+        return output
+
+    return compile_program
+
+
+@pytest.fixture(scope="session")
+def layer(build: Callable[..., Path]) -> Path:
+    return build("layer.c", "-shared", "-fPIC", name="liblayer.so")
+
+
+@pytest.fixture(scope="session")
+def lives(build: Callable[..., Path], layer: Path) -> Path:
+    return build("lives.c", "-pthread", str(layer), f"-Wl,-rpath,{layer.parent}")
+
+
+@pytest.fixture(scope="session")
+def engine_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="session")
+def configuration(tmp_path_factory: pytest.TempPathFactory) -> SystemConfiguration:
+    return SystemConfiguration(trace_log_dir=tmp_path_factory.mktemp("traces"))
+
+
+@pytest.fixture(scope="module")
+def tracer(layer: Path, engine_state: Path, configuration: SystemConfiguration) -> Iterator[Tracer]:
+    """An engine for a few system calls and the functions of the test library."""
+    plan = Plan((), (system_call_group(), layer_group(layer)))
+    tracer = Tracer(plan, engine_state, configuration)
+    yield tracer
+    tracer.engine.close()
+
+
+__all__ = ["CALLS", "RecordKind", "Trace", "Tracer", "layer_group", "system_call_group"]
