@@ -34,6 +34,8 @@ _ENTRIES = {
 # Numbers that headers name and the table of 64-bit calls does not connect, though the function exists.
 _UNCONNECTED = {"x86_64": frozenset(("set_thread_area", "get_thread_area"))}
 _NUMBER = re.compile(r"^#define\s+__NR_(\w+)\s+(\d+)\s*$", re.MULTILINE)
+# Machines of 32 bits pass 64 in two halves; the branch for them comes first.
+_SPLIT_ARGUMENTS = re.compile(r"^#if\s+defined\(CONFIG_ARCH_SPLIT_ARG64\)$.*?^#else$", re.MULTILINE | re.DOTALL)
 _PROTOTYPE = re.compile(r"asmlinkage\s+long\s+sys_(\w+)\s*\(([^;{}]*)\)\s*;")
 _PARAMETER = re.compile(r"(?P<type>.*?)(?P<name>\b\w+)?")
 _TYPE_WORDS = frozenset(("int", "long", "unsigned", "char", "short", "size_t", "void"))
@@ -105,6 +107,7 @@ def header_directories() -> tuple[Path, ...]:
 def parse_prototypes(text: str) -> dict[str, tuple[Value, ...]]:
     """The parameters of each ``sys_*`` prototype of ``include/linux/syscalls.h``, by name."""
     text = re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL).replace("__user", " ")
+    text = _SPLIT_ARGUMENTS.sub("", text)
     prototypes: dict[str, tuple[Value, ...]] = {}
     for name, parameters in _PROTOTYPE.findall(text):
         declared = [" ".join(part.split()) for part in parameters.split(",")]
@@ -179,7 +182,7 @@ def _tracefs_parameters(names: Iterable[str]) -> tuple[Value, ...] | None:
     for name in names:
         text = _text(directory / f"events/syscalls/sys_enter_{name}/format") if directory else ""
         if text:
-            fields = [field for field in parse_format(text) if field.name not in {"nr", "__syscall_nr"}]
+            fields = parse_format(text)[1:]  # the first is the call's number
             return tuple(_typed_value(field.name, field.ctype) for field in fields)
     return None
 

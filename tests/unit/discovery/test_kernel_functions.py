@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import os
+import struct
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.discovery import kernel
+from datacrumbs.discovery.btf import Btf, kernel_btf
+from datacrumbs.discovery.kernel import (
+    kernel_function_arguments,
+    kernel_functions,
+    kernel_symbols,
+    kprobes_available,
+)
+from datacrumbs.probefile.plan import Result
+
+
+def test_names_are_there_and_unambiguous():
+    names = kernel_functions()
+    assert {"vfs_read", "vfs_write", "submit_bio"} <= set(names)
+    assert list(names) == sorted(set(names))
+    assert not [name for name in names if "." in name or name.startswith("__pfx_")]
+
+
+def test_names_that_several_functions_have_are_left_out(monkeypatch, tmp_path):
+    (tmp_path / "kallsyms").write_text(
+        "0000 T one\n0000 t two\n0000 t two\n0000 D data\n0000 t three.isra.0\n0000 W four\n0000 t five\t[ext4]\n"
+    )
+    monkeypatch.setattr(kernel, "KALLSYMS", tmp_path / "kallsyms")
+    monkeypatch.setattr(kernel, "_traceable_functions", frozenset)
+    kernel.kernel_symbols.cache_clear()
+    kernel._functions.cache_clear()
+    try:
+        assert kernel_functions() == ("five", "four", "one")
+        assert [symbol.name for symbol in kernel_symbols() if symbol.weak] == ["four"]
+        assert [symbol.module for symbol in kernel_symbols()][-1] == "ext4"
+    finally:
+        kernel.kernel_symbols.cache_clear()
+        kernel._functions.cache_clear()
+
+
+def test_arguments_come_from_the_kernels_types():
+    arguments, result = kernel_function_arguments("vfs_read")
+    assert [(argument.label, argument.size, argument.signed) for argument in arguments] == [
+        ("file", 8, False),
+        ("buf", 8, False),
+        ("count", 8, False),
+        ("pos", 8, False),
+    ]
+    assert result is Result.BYTES
+    assert kernel_function_arguments("submit_bio")[1] is Result.VOID
+    assert kernel_function_arguments("no_such_function") == ((), Result.VALUE)
+
+
+def test_kprobes_are_where_the_kernel_says():
+    configuration = Path("/boot") / f"config-{os.uname().release}"
+    if configuration.exists():
+        assert kprobes_available() == ("CONFIG_KPROBES=y" in configuration.read_text())
+    assert kprobes_available() == Path("/sys/bus/event_source/devices/kprobe").is_dir()
+
+
+def test_structures_have_their_layout():
+    btf = kernel_btf()
+    assert btf is not None
+    members = {member.name: member for member in btf.structure("pt_regs") or ()}
+    assert {member.size for member in members.values() if member.ctype == "long unsigned int"} == {8}
+    assert btf.structure("no_such_structure") is None
+    assert btf.prototype("no_such_function") is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x9f\xeb", b"x" * 100, struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, 1000, 1000, 1000)],
+    ids=["empty", "short", "foreign", "cut"],
+)
+def test_what_is_no_btf_is_refused(data):
+    with pytest.raises(ValueError, match="BTF"):
+        Btf(data)
