@@ -25,7 +25,13 @@ LAUNCHER = "datacrumbs_wrap"
 COMMON_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden", f"-I{INCLUDE}")
 # The frame pointer makes the probed functions start with `push`; the library stands without a C library.
 MARK_FLAGS = ("-fno-omit-frame-pointer", "-fno-stack-protector")
-LIBRARY_FLAGS = ("-fPIC", "-shared", "-nostdlib", f"-Wl,-soname,{LIBRARY}", "-Wl,-Bsymbolic,-z,now,-z,noexecstack,--build-id")
+LIBRARY_FLAGS = (
+    "-fPIC",
+    "-shared",
+    "-nostdlib",
+    f"-Wl,-soname,{LIBRARY}",
+    "-Wl,-Bsymbolic,-z,now,-z,noexecstack,--build-id",
+)
 LAUNCHER_FLAGS = ("-fPIE", "-pie", "-rdynamic", "-Wl,-z,now,-z,noexecstack,--build-id")
 
 

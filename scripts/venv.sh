@@ -47,9 +47,12 @@ install_distributions() {
 	for provider in providers/*/pyproject.toml; do
 		set -- "$@" -e "$(dirname "$provider")"
 	done
+	log=.cache/pip.log
+	mkdir -p .cache
 	# Without isolation the build tools are fetched once and not once per distribution.
-	if ! { "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check "setuptools>=77" &&
-		"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-build-isolation "$@"; }; then
-		fail "pip could not install the Python packages" "see its message above; it needs access to a package index"
+	if ! { "$VENV/bin/python" -m pip install --disable-pip-version-check "setuptools>=77" &&
+		"$VENV/bin/python" -m pip install --disable-pip-version-check --no-build-isolation "$@"; } >"$log" 2>&1; then
+		tail -n 15 "$log" >&2
+		fail "pip could not install the Python packages" "see $log; pip needs a package index and a C compiler"
 	fi
 }

@@ -1,0 +1,109 @@
+"""What runs as root never imports what any user may install, and readers never import bcc."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import datacrumbs
+
+PACKAGE = Path(datacrumbs.__file__).parent
+ROOT_STAGES = ("engine", "daemon", "signer", "trace", "probefile")
+FOREIGN_TO_ROOT = ("datacrumbs.provider", "datacrumbs.plugins", "datacrumbs.configure", "datacrumbs.testing")
+READER_STAGES = ("trace", "report")
+
+
+def imported_modules(file: Path, package: str) -> set[str]:
+    """Full names of all that a file imports, wherever in it, with what it takes from packages."""
+    modules = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")
+                base = ".".join([*parents[: len(parents) - node.level + 1], *([base] if base else [])])
+            modules |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("import_module", "importlib.import_module"):
+            assert isinstance(node.args[0], ast.Constant), f"{file}: imports a module whose name is computed"
+            modules.add(str(node.args[0].value))
+    return modules
+
+
+def imports_of_stage(stage: str) -> dict[str, set[str]]:
+    """Per file of a stage (path below the package) what it imports."""
+    found = {}
+    for file in sorted((PACKAGE / stage).rglob("*.py")):
+        place = file.relative_to(PACKAGE.parent)
+        found[str(place)] = imported_modules(file, ".".join(place.parent.parts))
+    return found
+
+
+def below(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+# What a stage reaches by way of other modules of the package counts too.
+def reached_modules(stage: str) -> dict[str, set[str]]:
+    direct = imports_of_stage(stage)
+    reached = {}
+    for place, modules in direct.items():
+        seen: set[str] = set()
+        waiting = list(modules)
+        while waiting:
+            module = waiting.pop()
+            if module in seen:
+                continue
+            seen.add(module)
+            file = module_file(module)
+            if file is not None:
+                package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+                waiting.extend(imported_modules(file, package))
+        reached[place] = seen
+    return reached
+
+
+def module_file(module: str) -> Path | None:
+    if not below(module, "datacrumbs"):
+        return None
+    path = PACKAGE.parent.joinpath(*module.split("."))
+    return next((file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file()), None)
+
+
+@pytest.mark.parametrize("stage", ROOT_STAGES)
+def test_root_code_never_reaches_providers_plugins_or_the_configurator(stage: str) -> None:
+    offences = {
+        place: sorted(m for m in modules if any(below(m, foreign) for foreign in FOREIGN_TO_ROOT))
+        for place, modules in reached_modules(stage).items()
+    }
+    assert offences, f"{stage} has no modules: was it renamed?"
+    assert not {place: modules for place, modules in offences.items() if modules}
+
+
+@pytest.mark.parametrize("stage", ROOT_STAGES)
+def test_root_code_never_reaches_a_provider_distribution_or_pluggy(stage: str) -> None:
+    offences = {
+        place: sorted(m for m in modules if m.startswith("datacrumbs_") or below(m, "pluggy"))
+        for place, modules in reached_modules(stage).items()
+    }
+    assert not {place: modules for place, modules in offences.items() if modules}
+
+
+@pytest.mark.parametrize("stage", READER_STAGES)
+def test_readers_never_reach_bcc(stage: str) -> None:
+    offences = [place for place, modules in reached_modules(stage).items() if any(below(m, "bcc") for m in modules)]
+    assert not offences
+
+
+def test_the_law_sees_every_form_of_import(tmp_path: Path) -> None:
+    file = tmp_path / "module.py"
+    file.write_text(
+        "import a.b\nfrom c import d\nfrom . import e\nfrom ..f import g\n"
+        "def h():\n    import i\n    import importlib\n    importlib.import_module('j.k')\n"
+    )
+    assert imported_modules(file, "x.y") == {
+        *("a.b", "c", "c.d", "x.y", "x.y.e", "x.f", "x.f.g", "i", "importlib", "j.k"),
+    }
