@@ -114,3 +114,26 @@ def test_prototypes():
     assert [value.name for value in prototypes["io_submit"]] == ["", "", ""]
     assert [value.size for value in prototypes["mark"]] == [4, 8]
     assert prototypes["lseek"][1].size == 8
+
+
+@pytest.fixture
+def bare_host(monkeypatch):
+    """A host that shows neither types nor headers nor tracefs."""
+    monkeypatch.setattr(syscalls, "kernel_btf", lambda: None)
+    monkeypatch.setattr(syscalls, "_header_numbers", lambda _machine: {})
+    monkeypatch.setattr(syscalls, "_header_prototypes", dict)
+    monkeypatch.setattr(syscalls, "tracefs_directory", lambda: None)
+    system_calls.cache_clear()
+    yield
+    system_calls.cache_clear()
+
+
+def test_the_bundled_table_is_enough(calls, bare_host):
+    found = {call.name: call for call in system_calls(MACHINE)}
+    assert {name: call.number for name, call in found.items()} == {name: call.number for name, call in calls.items()}
+    assert found["openat"].arguments == ()
+
+
+def test_without_symbols_no_call_is_left_out(monkeypatch, bare_host):
+    monkeypatch.setattr(syscalls, "kernel_symbols", tuple)
+    assert {call.name for call in system_calls("aarch64")} == set(bundled_numbers("aarch64"))

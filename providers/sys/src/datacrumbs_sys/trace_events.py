@@ -22,6 +22,8 @@ PAGE_CACHE = (
 EVENTS = IO_URING + BLOCK + PAGE_CACHE
 CATEGORIES = {"io_uring": "SYS", "block": "BLOCK", "filemap": "PAGECACHE"}
 
+# The engine copies so much of a record; what lies behind cannot be captured.
+_RECORD_LIMIT = 128
 # The name in the trace, where kernels have had several.
 _NAMES = {"io_uring_submit_req": "io_uring_submit", "io_uring_submit_sqe": "io_uring_submit"}
 # Which fields are captured, in the order in which they matter, and under which label.
@@ -63,6 +65,7 @@ def trace_event_functions(events: Collection[str]) -> tuple[Function, ...]:
 
 def _function(symbol: str, category: str, fields: tuple[Value, ...]) -> Function:
     event = symbol.partition(":")[2]
+    fields = tuple(field for field in fields if field.offset + min(field.size, 8) <= _RECORD_LIMIT)
     known = [field for field in fields if field.name in _LABELS]
     # An event that is not one of ours: every number, but no address of kernel memory.
     chosen = known if symbol in EVENTS else [field for field in fields if field.scalar and "*" not in field.ctype]
