@@ -25,6 +25,15 @@ SYMBOL = np.dtype(
 )
 """Elf64_Sym, as the System V ABI has it."""
 
+SECTION = np.dtype(
+    [("name", "<u4"), ("type", "<u4"), ("flags", "<u8"), ("address", "<u8"), ("offset", "<u8"), ("size", "<u8")]
+    + [("link", "<u4"), ("info", "<u4"), ("align", "<u8"), ("entry_size", "<u8")]
+)
+"""Elf64_Shdr."""
+
+_SHT_SYMTAB = 2
+_SHT_DYNSYM = 11
+_SHT_GNU_VERSYM = 0x6FFFFFFF
 _FUNC = 2
 _GNU_IFUNC = 10
 _GLOBAL_BINDINGS = (1, 2, 10)  # STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE
@@ -136,27 +145,40 @@ def _symbols(elf: ELFFile) -> tuple[list[str], NDArray[np.void], NDArray[np.bool
     names: list[str] = []
     rows: list[NDArray[np.void]] = []
     hidden: list[NDArray[np.bool_]] = []
-    for section_name in (".dynsym", ".symtab"):
-        section = elf.get_section_by_name(section_name)
-        if section is None or section["sh_type"] == "SHT_NOBITS":
-            continue
-        table = np.frombuffer(section.data(), SYMBOL)
-        strings = elf.get_section(section["sh_link"]).data()
-        wanted = _wanted(table)
-        versions = elf.get_section_by_name(".gnu.version") if section_name == ".dynsym" else None
-        old = np.zeros(len(table), bool)
-        if versions is not None:
-            old = (np.frombuffer(versions.data(), "<u2") & _HIDDEN_VERSION) != 0
-        selected = table[wanted]
-        # .symtab spells the version out: name@@DEFAULT, name@OLD
-        texts = [_string(strings, start) for start in selected["name"].tolist()]
-        names += [text.partition("@")[0] for text in texts]
-        spelled = np.array([_spelled_old(text) for text in texts], bool)
-        rows.append(selected)
-        hidden.append(old[wanted] | spelled)
+    sections = _section_headers(elf)
+    versions = sections[sections["type"] == _SHT_GNU_VERSYM]
+    for kind in (_SHT_DYNSYM, _SHT_SYMTAB):
+        for section in sections[sections["type"] == kind]:
+            table = np.frombuffer(_content(elf, section), SYMBOL)
+            strings = _content(elf, sections[section["link"]])
+            wanted = _wanted(table)
+            old = np.zeros(len(table), bool)
+            if kind == _SHT_DYNSYM and len(versions):
+                old = (np.frombuffer(_content(elf, versions[0]), "<u2") & _HIDDEN_VERSION) != 0
+            selected = table[wanted]
+            # .symtab spells the version out: name@@DEFAULT, name@OLD
+            texts = [_string(strings, start) for start in selected["name"].tolist()]
+            names += [text.partition("@")[0] for text in texts]
+            spelled = np.array([_spelled_old(text) for text in texts], bool)
+            rows.append(selected)
+            hidden.append(old[wanted] | spelled)
     if not rows:
         return [], np.zeros(0, SYMBOL), np.zeros(0, bool)
     return names, np.concatenate(rows), np.concatenate(hidden)
+
+
+# All section headers at once: pyelftools makes an object for each, and parses hash tables as it does.
+def _section_headers(elf: ELFFile) -> NDArray[np.void]:
+    if not elf["e_shoff"] or elf["e_shentsize"] != SECTION.itemsize:
+        return np.zeros(0, SECTION)
+    elf.stream.seek(elf["e_shoff"])
+    return np.frombuffer(elf.stream.read(elf.num_sections() * SECTION.itemsize), SECTION)
+
+
+def _content(elf: ELFFile, section: np.void) -> bytes:
+    elf.stream.seek(int(section["offset"]))
+    content: bytes = elf.stream.read(int(section["size"]))
+    return content
 
 
 def _spelled_old(text: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from elftools.elf.sections import NoteSection
 
 from datacrumbs.discovery.elf import file_offsets, load_segments, open_elf
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from elftools.elf.elffile import ELFFile
 
-_NOTE_TYPE = 3  # NT_STAPSDT
+# NT_STAPSDT is 3; pyelftools names a number after the meaning that GNU's notes give it
+_NOTE_TYPES = (3, "NT_GNU_BUILD_ID", "NT_STAPSDT")
 _ADDRESSES = struct.Struct("<QQQ")
 
 
@@ -79,11 +81,11 @@ class _Note:
 
 def _notes(elf: ELFFile) -> Iterator[_Note]:
     section = elf.get_section_by_name(".note.stapsdt")
-    if section is None:
+    if not isinstance(section, NoteSection):
         return
     base = elf.get_section_by_name(".stapsdt.base")
     for note in section.iter_notes():
-        if note["n_name"] != "stapsdt" or note["n_type"] not in (_NOTE_TYPE, "NT_STAPSDT"):
+        if note["n_name"] != "stapsdt" or note["n_type"] not in _NOTE_TYPES:
             continue
         content = note["n_descdata"]
         address, noted_base, semaphore = _ADDRESSES.unpack_from(content)

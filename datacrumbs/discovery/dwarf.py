@@ -1,0 +1,209 @@
+"""Arguments of functions from debug information (DWARF)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from elftools.elf.elffile import ELFFile
+
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.buildid import ELF_PROBLEMS, file_build_id
+from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from elftools.dwarf.die import DIE
+
+DEBUG_FOLDER = Path("/usr/lib/debug/.build-id")
+_TRANSPARENT = {
+    "DW_TAG_typedef": "",
+    "DW_TAG_const_type": "const",
+    "DW_TAG_volatile_type": "volatile",
+    "DW_TAG_restrict_type": "",
+    "DW_TAG_atomic_type": "",
+}
+_ADDRESSES = ("DW_TAG_pointer_type", "DW_TAG_reference_type", "DW_TAG_rvalue_reference_type")
+_AGGREGATES = {"DW_TAG_structure_type": "struct ", "DW_TAG_union_type": "union ", "DW_TAG_class_type": ""}
+_FLOATS = (0x03, 0x04, 0x09, 0x0F)  # DW_ATE_complex_float, float, imaginary_float, decimal_float
+_SIGNED = (0x05, 0x06, 0x0D)  # DW_ATE_signed, signed_char, signed_fixed
+_HIDDEN_RESULT = 16  # bytes; a larger structure is returned through a hidden first argument
+_DEPTH = 32
+_PATH_LABELS = frozenset({"path", "pathname", "path_name", "filename", "file_name", "file", "oldpath", "newpath"})
+_FD_LABELS = frozenset({"fd", "fildes"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    # text as in C; size 0 for void; kind: integer, address, float, aggregate
+    text: str
+    kind: str
+    size: int = 8
+    signed: bool = False
+
+
+def function_arguments(path: Path | str) -> Mapping[str, tuple[Argument, ...]]:
+    """The register arguments of the public functions that a file's debug information describes.
+
+    Detached debug information below ``/usr/lib/debug/.build-id`` is found. Floating-point arguments are left
+    out, since they are in other registers; a structure passed by value ends a function's list, since what
+    follows it cannot be placed. Only pointers called like file names are read as strings: any other ``char *``
+    could be the user's data.
+
+    Returns:
+        Symbol name -> arguments, at most 6; empty without debug information.
+
+    Raises:
+        DatacrumbsError: When the file cannot be read.
+    """
+    real = Path(path).resolve()
+    try:
+        state = real.stat()
+    except OSError as error:
+        raise DatacrumbsError(f"{path}: cannot be read: {error.strerror}") from None
+    return _function_arguments(real, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=16)
+def _function_arguments(path: Path, _modified: int, _size: int) -> Mapping[str, tuple[Argument, ...]]:
+    found: dict[str, tuple[Argument, ...]] = {}
+    for name, parameters in function_parameters(path):
+        arguments = register_arguments(parameters)
+        if len(arguments) >= len(found.get(name, ())):
+            found[name] = arguments
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter as declared: ``kind`` is ``integer``, ``address``, ``float`` or ``aggregate``."""
+
+    name: str
+    ctype: str
+    kind: str
+    size: int
+    signed: bool
+
+
+def register_arguments(parameters: Sequence[Parameter]) -> tuple[Argument, ...]:
+    """Arguments at their places in the integer registers, by the calling conventions of 64-bit Linux."""
+    arguments: list[Argument] = []
+    index = 0
+    for position, parameter in enumerate(parameters):
+        if parameter.kind == "float":
+            continue
+        if parameter.kind == "aggregate" or parameter.size not in (1, 2, 4, 8) or index >= ARGUMENT_LIMIT:
+            break
+        label = _label(parameter.name, position, {argument.label for argument in arguments})
+        role = _role(label, parameter)
+        arguments.append(Argument(index, label, parameter.ctype, role, parameter.size, parameter.signed))
+        index += 1
+    return tuple(arguments)
+
+
+def _label(name: str, position: int, taken: set[str]) -> str:
+    label = re.sub(r"[^a-z0-9_]", "_", name.lower()).strip("_")
+    if not label or not label[0].isalpha():
+        label = f"argument{position}"
+    return f"{label}{position}" if label in taken else label
+
+
+def _role(label: str, parameter: Parameter) -> Role:
+    if parameter.kind == "address":
+        if re.fullmatch(r"const char ?\*", parameter.ctype):
+            if label in _PATH_LABELS:
+                return Role.PATH
+            if label == "name" or label.endswith("_name"):
+                return Role.STRING
+        return Role.OUT
+    return Role.FD if label in _FD_LABELS and parameter.ctype == "int" else Role.VALUE
+
+
+def function_parameters(path: Path) -> Iterator[tuple[str, list[Parameter]]]:
+    """Symbol and parameters of each public function; functions with a hidden first argument are left out."""
+    source = _debug_file(path)
+    if source is None:
+        return
+    try:
+        with ELFFile.load_from_path(str(source)) as elf:
+            for unit in elf.get_dwarf_info().iter_CUs():
+                for entry in unit.get_top_DIE().iter_children():
+                    if entry.tag == "DW_TAG_subprogram" and "DW_AT_external" in entry.attributes:
+                        yield from _subprogram(entry)
+    except (*ELF_PROBLEMS, OSError, RecursionError):
+        return  # broken debug information describes nothing; the symbols are still there
+
+
+def _debug_file(path: Path) -> Path | None:
+    identity = file_build_id(path)
+    detached = DEBUG_FOLDER / identity[:2] / f"{identity[2:]}.debug"
+    for candidate in (path, detached):
+        try:
+            with candidate.open("rb") as stream:
+                if ELFFile(stream).has_dwarf_info(strict=True):
+                    return candidate
+        except (*ELF_PROBLEMS, OSError):
+            continue
+    return None
+
+
+def _subprogram(entry: DIE) -> Iterator[tuple[str, list[Parameter]]]:
+    name = _text(entry, "DW_AT_linkage_name") or _text(entry, "DW_AT_name")
+    result = _type(entry)
+    if not name or (result.kind == "aggregate" and result.size > _HIDDEN_RESULT):
+        return
+    parameters = []
+    for child in entry.iter_children():
+        if child.tag == "DW_TAG_formal_parameter":
+            kind = _type(child)
+            parameters.append(Parameter(_text(child, "DW_AT_name"), kind.text, kind.kind, kind.size, kind.signed))
+    yield name, parameters
+
+
+def _text(entry: DIE, attribute: str) -> str:
+    value: Any = entry.attributes.get(attribute)
+    return value.value.decode("utf-8", "replace") if value is not None and isinstance(value.value, bytes) else ""
+
+
+def _number(entry: DIE, attribute: str, default: int) -> int:
+    value: Any = entry.attributes.get(attribute)
+    return value.value if value is not None and isinstance(value.value, int) else default
+
+
+def _type(entry: DIE, depth: int = 0) -> _Type:
+    if "DW_AT_type" not in entry.attributes:
+        return _Type("void", "integer", 0)
+    target = entry.get_DIE_from_attribute("DW_AT_type")
+    if depth > _DEPTH:
+        return _Type("?", "aggregate", 0)
+    name = _text(target, "DW_AT_name")
+    if target.tag in _TRANSPARENT:
+        inner = _type(target, depth + 1)
+        qualified = f"{_TRANSPARENT[target.tag]} {inner.text}".strip()
+        return replace(inner, text=name if target.tag == "DW_TAG_typedef" and name else qualified)
+    if target.tag in _ADDRESSES:
+        pointed = _type(target, depth + 1).text
+        return _Type(f"{pointed}*" if pointed.endswith("*") else f"{pointed} *", "address")
+    return _plain_type(target, name)
+
+
+def _plain_type(target: DIE, name: str) -> _Type:
+    if target.tag == "DW_TAG_base_type":
+        return _base_type(target, name)
+    if target.tag == "DW_TAG_enumeration_type":
+        return _Type(f"enum {name}".strip(), "integer", _number(target, "DW_AT_byte_size", 4))
+    if target.tag == "DW_TAG_subroutine_type":
+        return _Type("void ()", "integer", 0)
+    text = f"{_AGGREGATES.get(str(target.tag), '')}{name}" or "?"
+    return _Type(text, "aggregate", _number(target, "DW_AT_byte_size", 0))
+
+
+def _base_type(target: DIE, name: str) -> _Type:
+    encoding = _number(target, "DW_AT_encoding", 0)
+    size = _number(target, "DW_AT_byte_size", 8)
+    kind = "float" if encoding in _FLOATS else "integer"
+    return _Type(name, kind, size, encoding in _SIGNED)
