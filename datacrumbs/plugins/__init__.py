@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datacrumbs.plugins._loading import load_providers
-from datacrumbs.plugins._options import resolve_options
+from datacrumbs.plugins import hookspecs
+from datacrumbs.plugins._loading import load_module, load_providers
+from datacrumbs.plugins._options import OptionError, resolve_options
 from datacrumbs.plugins._providers import Providers
 from datacrumbs.plugins._validation import check_functions, check_provider_description
 
 __all__ = [
+    "OptionError",
     "Providers",
     "check_functions",
     "check_provider_description",
+    "hookspecs",
+    "load_module",
     "load_providers",
     "resolve_options",
 ]

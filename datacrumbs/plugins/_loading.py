@@ -16,7 +16,7 @@ from datacrumbs.plugins._providers import Origin, Providers
 from datacrumbs.provider import ENTRY_POINT_GROUP
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from importlib.metadata import EntryPoint
 
 
@@ -39,19 +39,40 @@ def load_providers(without: Collection[str] = (), only: Collection[str] | None =
 def load_entry_points(
     entry_points: Iterable[EntryPoint], without: Collection[str] = (), only: Collection[str] | None = None
 ) -> Providers:
-    """What `load_providers` does, for the given entry points; the test kit's way in."""
+    """What `load_providers` does, for the given entry points; the tests' way in."""
     found = _by_name(entry_points)
     _check_names("--providers", only or (), found)
     _check_names("--without", without, found)
     wanted = [name for name in sorted(found) if name not in without and (only is None or name in only)]
+    return _load({_origin(found[name]): found[name].load for name in wanted})
+
+
+def load_module(module: object, name: str, distribution: str, version: str) -> Providers:
+    """One provider as `load_providers` would load it, without an entry point; for tests.
+
+    Args:
+        module: The module with the hook implementations.
+        name: What the entry point would be named.
+        distribution: The distribution that errors name.
+        version: Its version.
+
+    Raises:
+        DatacrumbsError: (exit 2) when it breaks the contract.
+    """
+    return _load({Origin(name, distribution, version): lambda: module})
+
+
+def _load(loaders: Mapping[Origin, Callable[[], object]]) -> Providers:
     manager = pluggy.PluginManager("datacrumbs")
     manager.add_hookspecs(hookspecs)
     if os.environ.get(_tracing.VARIABLE) == "1":
         _tracing.trace_hook_calls(manager)
-    origins = {name: _register(manager, found[name]) for name in wanted}
+    for origin, load in loaders.items():
+        _register(manager, origin, load)
+    origins = {origin.name: origin for origin in loaders}
     _check_pending(manager, origins)
     providers = Providers(manager, origins)
-    for name in wanted:
+    for name in origins:
         providers.describe(name)
     return providers
 
@@ -79,12 +100,10 @@ def _check_names(option: str, names: Collection[str], found: Collection[str]) ->
             raise usage_error(f"{option}: no provider {name!r} is installed{meant}", f"installed: {installed}")
 
 
-def _register(manager: pluggy.PluginManager, entry_point: EntryPoint) -> Origin:
-    origin = Origin(entry_point.name, _distribution(entry_point), _version(entry_point))
+def _register(manager: pluggy.PluginManager, origin: Origin, load: Callable[[], object]) -> None:
     hint = f"reinstall or update {origin.distribution}, or go on without it: --without {origin.name}"
     try:
-        plugin = entry_point.load()
-        manager.register(plugin, name=origin.name)
+        manager.register(load(), name=origin.name)
     except pluggy.PluginValidationError as error:
         raise usage_error(f"provider {origin.name!r} of {origin.distribution}: {error}", hint) from error
     except DatacrumbsError:
@@ -95,7 +114,6 @@ def _register(manager: pluggy.PluginManager, entry_point: EntryPoint) -> Origin:
             f"provider {origin.name!r} of {origin.distribution} cannot be imported: {type(error).__name__}: {error}",
             hint,
         ) from error
-    return origin
 
 
 def _check_pending(manager: pluggy.PluginManager, origins: dict[str, Origin]) -> None:
@@ -114,5 +132,6 @@ def _distribution(entry_point: EntryPoint) -> str:
     return entry_point.dist.name if entry_point.dist is not None else entry_point.module
 
 
-def _version(entry_point: EntryPoint) -> str:
-    return entry_point.dist.version if entry_point.dist is not None else "0"
+def _origin(entry_point: EntryPoint) -> Origin:
+    version = entry_point.dist.version if entry_point.dist is not None else "0"
+    return Origin(entry_point.name, _distribution(entry_point), version)

@@ -75,10 +75,10 @@ def check_functions(functions: Sequence[Function], attach: Attach, snippets: Ite
     fields = {snippet.name: len(snippet.fields) for snippet in snippets}
     for function in functions:
         _check_function(function, fields)
-    if attach is Attach.UPROBE:
-        _unique("function at one offset", (function.offset for function in functions))
-    else:
+    if attach in {Attach.KPROBE, Attach.TRACEPOINT}:
         _unique("function", (function.symbol for function in functions))
+    else:
+        _unique("function at one offset", (function.offset for function in functions))
     return tuple(functions)
 
 

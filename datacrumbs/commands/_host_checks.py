@@ -1,0 +1,214 @@
+"""What the kernel and the system packages of this host can do, for `datacrumbs_doctor`."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.engine.compiler import load_bcc
+from datacrumbs.engine.kernel import has_kprobes
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.provider import Check, CheckState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MACHINES = ("x86_64", "aarch64")
+_MOUNTS = Path("/proc/self/mounts")
+_BTF = Path("/sys/kernel/btf/vmlinux")
+_KHEADERS = Path("/sys/kernel/kheaders.tar.xz")
+_LOCKDOWN = Path("/sys/kernel/security/lockdown")
+_MEMLOCK_NEEDED = 128 << 20  # the rings of the default system configuration, with room
+_COMPILE_SECONDS = 120.0
+_HEADERS_MEND = (
+    "Debian: apt-get install linux-headers-$(uname -r), or linux-headers-amd64 and link "
+    "/lib/modules/$(uname -r)/build to it; RHEL: dnf install kernel-devel-$(uname -r)"
+)
+_BCC_MEND = (
+    "Debian: apt-get install python3-bpfcc; RHEL: dnf install python3-bcc; make the virtual environment with "
+    "/usr/bin/python3 -m venv --system-site-packages"
+)
+
+
+def host_checks() -> Iterator[Check]:
+    """All checks of this host, in the order in which tracing needs them."""
+    yield _machine()
+    yield _root()
+    yield _bcc()
+    yield _headers()
+    yield _btf()
+    yield _mount("tracefs", "/sys/kernel/tracing")
+    yield _mount("bpf", "/sys/fs/bpf", name="bpffs")
+    yield _lockdown()
+    yield _memory_limit()
+    yield from _features()
+    yield _kprobes()
+    yield _patchelf()
+
+
+def _machine() -> Check:
+    machine = platform.machine()
+    if machine in MACHINES:
+        return Check("machine", CheckState.OK, f"{machine}, Linux {platform.release()}")
+    return Check("machine", CheckState.MISSING, f"{machine} is not supported", f"use one of {', '.join(MACHINES)}")
+
+
+def _root() -> Check:
+    if os.geteuid() == 0:
+        return Check("root", CheckState.OK, "running as root")
+    detail = "not root: composing and reports work, the daemon does not, and not all could be checked"
+    return Check("root", CheckState.WARNING, detail, "sudo datacrumbs_doctor")
+
+
+def _bcc() -> Check:
+    try:
+        load_bcc()
+    except DatacrumbsError:
+        return Check("bcc", CheckState.MISSING, *_why_no_bcc())
+    import bcc  # noqa: PLC0415 -- present, as was just seen
+
+    return Check("bcc", CheckState.OK, f"bcc {getattr(bcc, '__version__', 'of unknown version')} from {bcc.__file__}")
+
+
+def _why_no_bcc() -> tuple[str, str]:
+    try:
+        import bcc  # noqa: PLC0415 -- to see which one it is
+    except ImportError as error:
+        return f"not importable by {sys.executable}: {error}", _BCC_MEND
+    return (
+        f"{bcc.__file__} is another project of that name: it has no BPF",
+        f"{sys.executable} -m pip uninstall bcc; {_BCC_MEND}",
+    )
+
+
+def _headers() -> Check:
+    name, release = "kernel headers", platform.release()
+    build = Path("/lib/modules", release, "build")
+    if not build.is_dir():
+        if _KHEADERS.exists():
+            return Check(name, CheckState.OK, f"in the kernel itself: {_KHEADERS}")
+        state = "is a link to nothing" if build.is_symlink() else "is not there"
+        return Check(name, CheckState.MISSING, f"missing: {build} {state}", _HEADERS_MEND)
+    found = _headers_release(build)
+    if found == release:
+        return Check(name, CheckState.OK, f"of the running kernel, {release}")
+    detail = (
+        f"of another version: {build} has {found or 'an unknown release'}, the running kernel is {release}; "
+        "DataCrumbs' programs take kernel structures from BTF, so they work"
+    )
+    return Check(name, CheckState.WARNING, detail, f"install the headers of {release} where there are any")
+
+
+def _headers_release(build: Path) -> str:
+    try:
+        return (build / "include/config/kernel.release").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _btf() -> Check:
+    if os.access(_BTF, os.R_OK):
+        return Check("kernel BTF", CheckState.OK, str(_BTF))
+    return Check(
+        "kernel BTF", CheckState.MISSING, f"{_BTF} is not readable", "use a kernel with CONFIG_DEBUG_INFO_BTF=y"
+    )
+
+
+def _mount(kind: str, place: str, name: str = "") -> Check:
+    name = name or kind
+    mounts = [line.split() for line in _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()]
+    found = [fields[1] for fields in mounts if fields[2] == kind]
+    if found:
+        return Check(name, CheckState.OK, f"mounted on {', '.join(dict.fromkeys(found))}")
+    return Check(name, CheckState.WARNING, "not mounted", f"mount -t {kind} {kind} {place}")
+
+
+def _lockdown() -> Check:
+    try:
+        text = _LOCKDOWN.read_text(encoding="ascii")
+    except OSError:
+        return Check("kernel lockdown", CheckState.OK, "not in this kernel")
+    mode = text.partition("[")[2].partition("]")[0]
+    if mode != "confidentiality":
+        return Check("kernel lockdown", CheckState.OK, mode)
+    detail = "confidentiality: BPF programs may not read the memory of programs"
+    return Check("kernel lockdown", CheckState.MISSING, detail, "boot with lockdown=integrity or without it")
+
+
+# Since Linux 5.11 BPF memory is charged to the cgroup; before, to this limit, which the daemon raises.
+def _memory_limit() -> Check:
+    _, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    shown = "unlimited" if hard == resource.RLIM_INFINITY else f"{hard >> 10} KiB"
+    if hard == resource.RLIM_INFINITY or hard >= _MEMLOCK_NEEDED or os.geteuid() == 0:
+        return Check("locked memory", CheckState.OK, f"limit {shown}; root may raise it")
+    detail = f"limit {shown}; kernels before 5.11 need {_MEMLOCK_NEEDED >> 20} MiB for the rings"
+    return Check("locked memory", CheckState.WARNING, detail, "the daemon's unit sets LimitMEMLOCK=infinity")
+
+
+def _features() -> Iterator[Check]:
+    if os.geteuid() != 0:
+        yield Check("BPF programs", CheckState.WARNING, "not tried: only root may load one", "sudo datacrumbs_doctor")
+        return
+    try:
+        child = subprocess.run(
+            [sys.executable, "-I", "-m", "datacrumbs.commands._feature_check"],
+            capture_output=True,
+            text=True,
+            timeout=_COMPILE_SECONDS,
+            check=False,
+        )
+        findings = json.loads(child.stdout)
+    except (subprocess.TimeoutExpired, ValueError):
+        yield Check(
+            "BPF programs",
+            CheckState.MISSING,
+            "the compiler ended or hung; see the checks of bcc and headers above",
+            _HEADERS_MEND,
+        )
+        return
+    yield from _feature_findings(findings, child.stderr)
+
+
+def _feature_findings(findings: dict[str, str | None], words: str) -> Iterator[Check]:
+    if findings.get("compile") is not None:
+        lines = [line for line in words.splitlines() if "error" in line] or [str(findings["compile"])]
+        yield Check("BPF programs", CheckState.MISSING, f"do not compile: {lines[0]}", _HEADERS_MEND)
+        return
+    yield Check("BPF programs", CheckState.OK, "compile")
+    needed = {
+        "ring_buffer": ("ring buffer", "use Linux 5.8 or later"),
+        "uprobe": ("library functions (uprobe)", "use Linux 5.15 or later, with CONFIG_UPROBE_EVENTS=y"),
+    }
+    for key, (name, mend) in needed.items():
+        reason = findings.get(key, "not tried")
+        state = CheckState.OK if reason is None else CheckState.MISSING
+        yield Check(name, state, "works" if reason is None else f"refused: {reason}", "" if reason is None else mend)
+    reason = findings.get("uprobe_multi", "not tried")
+    if reason is None:
+        yield Check("many functions at once (uprobe_multi)", CheckState.OK, "works")
+    else:
+        detail = f"{reason}; functions are attached one by one, slowly from 1000 on"
+        mend = "use Linux 6.6 or later; until then choose presets with few functions"
+        yield Check("many functions at once (uprobe_multi)", CheckState.WARNING, detail, mend)
+
+
+def _kprobes() -> Check:
+    if has_kprobes():
+        return Check("kernel functions", CheckState.OK, "kprobes are there")
+    detail = "this kernel has no kprobes: system calls and trace events are all that is seen of it"
+    return Check("kernel functions", CheckState.WARNING, detail, "use a kernel with CONFIG_KPROBES=y where it matters")
+
+
+def _patchelf() -> Check:
+    found = shutil.which("patchelf")
+    if found:
+        return Check("patchelf", CheckState.OK, found)
+    mend = "apt-get install patchelf, or dnf install patchelf"
+    return Check("patchelf", CheckState.WARNING, "missing: datacrumbs_track does not work without it", mend)

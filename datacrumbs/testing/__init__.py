@@ -1,0 +1,17 @@
+"""The public test kit: what a provider's own tests call to show that it keeps the contract.
+
+Example::
+
+    import datacrumbs_zlib
+    from datacrumbs.testing import check_provider
+
+    def test_contract() -> None:
+        report = check_provider(datacrumbs_zlib)
+        assert report.functions("deflate")
+"""
+
+from __future__ import annotations
+
+from datacrumbs.testing._contract import ProviderReport, check_provider
+
+__all__ = ["ProviderReport", "check_provider"]

@@ -1,0 +1,156 @@
+"""The provider contract as one check, with every breach listed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import inspect
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from datacrumbs.configure.host import current_host
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.plugins import hookspecs, load_module, resolve_options
+from datacrumbs.provider import ENTRY_POINT_GROUP, CheckState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+    from datacrumbs.plugins import Providers
+    from datacrumbs.provider import Function, Host, Options, ProbeTarget, Provider, Snippet
+
+_HOOK_PREFIX = "datacrumbs_"
+_SPDX = "SPDX-License-Identifier:"
+_GPL = re.compile(r"\bGPL-2\.0(-only|-or-later|\+)?\b|\bDual (BSD|MIT)/GPL\b")
+# A snippet is linked into the one program: what it includes, maps or prints is not its own.
+_FORBIDDEN = {
+    r"^\s*#\s*include\b": "an #include; the engine's macros are all that a snippet may use",
+    r"\bbpf_(map|ringbuf|perf_event)_\w+": "a map or ring buffer; a snippet fills its fields and nothing else",
+    r"\bBPF_(HASH|ARRAY|TABLE|PERF|RINGBUF|STACK|LPM|DEVMAP|CPUMAP|PROG)\w*": "a map of its own",
+    r"\bbpf_trace_printk\b": "bpf_trace_printk; the kernel's log is not for traced programs",
+    r"\bbpf_probe_read\w*": "bpf_probe_read; use DC_READ, which counts what fails",
+    r"\bbpf_probe_write_user\b": "a write into the traced program",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderReport:
+    """What a provider gave on this host.
+
+    Args:
+        provider: Who it is.
+        targets: What it can probe here, with the functions of each.
+        snippets: Its snippets.
+    """
+
+    provider: Provider
+    targets: tuple[tuple[ProbeTarget, tuple[Function, ...]], ...]
+    snippets: tuple[Snippet, ...]
+
+    def functions(self, name: str) -> tuple[Function, ...]:
+        """The functions of all targets that have this name or symbol."""
+        return tuple(
+            function
+            for _, functions in self.targets
+            for function in functions
+            if name in {function.name, function.symbol, *function.aliases}
+        )
+
+
+def check_provider(module: ModuleType, host: Host | None = None) -> ProviderReport:
+    """Check that a module keeps the provider contract on this host.
+
+    Checked are: the hooks' names and markers; the description against the installed distribution and its
+    entry point; types, names and limits of all that the hooks return; that they return the same when asked
+    twice, and something sound without environment variables; the snippets' form; the presets; the doctor checks.
+
+    Args:
+        module: The module that the entry point names.
+        host: The machine to ask for; None for this one.
+
+    Returns:
+        What the provider gave.
+
+    Raises:
+        AssertionError: With every breach on a line of its own.
+    """
+    host = host or current_host()
+    problems = list(_hook_problems(module))
+    try:
+        description = module.datacrumbs_provider()
+        providers = load_module(module, description.name, description.distribution, description.version)
+        report = _ask(providers, description, host, resolve_options(description, {}))
+        _ask(providers, description, replace(host, environment={}), resolve_options(description, {}))
+        problems += _distribution_problems(module, description)
+        problems += _report_problems(providers, report, host)
+    except (DatacrumbsError, AttributeError) as error:
+        problems.append(str(error))
+    if problems:
+        raise AssertionError("\n".join(["the provider contract is broken:", *problems]))
+    return report
+
+
+def _hook_problems(module: ModuleType) -> Iterator[str]:
+    specified = {name for name in vars(hookspecs) if name.startswith(_HOOK_PREFIX)}
+    for name, function in inspect.getmembers(module, inspect.isfunction):
+        if not name.startswith(_HOOK_PREFIX):
+            continue
+        if name not in specified:
+            yield f"{name}: no such hook; there are {', '.join(sorted(specified))}"
+        elif not hasattr(function, "datacrumbs_impl"):
+            yield f"{name}: not marked; put @hookimpl of datacrumbs.provider above it"
+
+
+def _distribution_problems(module: ModuleType, provider: Provider) -> Iterator[str]:
+    try:
+        distribution = importlib.metadata.distribution(provider.distribution)
+    except importlib.metadata.PackageNotFoundError:
+        yield f"distribution {provider.distribution!r} is not installed; install the provider to test it"
+        return
+    if distribution.version != provider.version:
+        yield f"version is {provider.version!r}, but {provider.distribution} {distribution.version} is installed"
+    points = [point for point in distribution.entry_points if point.group == ENTRY_POINT_GROUP]
+    if not any(point.name == provider.name and point.module == module.__name__ for point in points):
+        yield f"no entry point {provider.name} = {module.__name__} in the group {ENTRY_POINT_GROUP}"
+
+
+def _ask(providers: Providers, provider: Provider, host: Host, options: Options) -> ProviderReport:
+    name = provider.name
+    targets = providers.targets(name, host, options)
+    described = tuple((target, providers.functions(name, target, options)) for target in targets)
+    return ProviderReport(provider, described, providers.snippets(name))
+
+
+def _report_problems(providers: Providers, report: ProviderReport, host: Host) -> Iterator[str]:
+    again = _ask(providers, report.provider, host, resolve_options(report.provider, {}))
+    if again.targets != report.targets:
+        yield "asked twice, the provider gives different targets or functions; plans must be deterministic"
+    for snippet in report.snippets:
+        yield from _snippet_problems(snippet)
+    presets = {preset.name: preset for preset in providers.presets(report.provider.name)}
+    if "all" not in presets:
+        yield "presets: there is no preset 'all'"
+    elif presets["all"].functions:
+        yield "preset 'all': names functions; expected an empty set, which means all"
+    for check in providers.checks(report.provider.name, host):
+        if check.state is not CheckState.OK and not check.mend:
+            yield f"check {check.name!r}: {check.state.value}, but does not say how to mend it"
+
+
+def _snippet_problems(snippet: Snippet) -> Iterator[str]:
+    where = f"snippet {snippet.name!r}"
+    lines = snippet.text.splitlines()
+    if not (lines[0].startswith(("/*", "//"))):
+        yield f"{where}: the first line is no comment that says what it is for"
+    if not any(_SPDX in line for line in lines[:3]):
+        yield f"{where}: no {_SPDX} in its first lines"
+    if not _GPL.search(snippet.licence):
+        yield f"{where}: licence {snippet.licence!r} is not compatible with the kernel's GPL-2.0"
+    code = re.sub(r"/\*.*?\*/|//[^\n]*", " ", snippet.text, flags=re.DOTALL)
+    for pattern, problem in _FORBIDDEN.items():
+        if found := re.search(pattern, code, re.MULTILINE):
+            yield f"{where}: {found[0].strip()}: {problem}"
+    for field in range(len(snippet.fields)):
+        if not re.search(rf"DC_SET_FIELD(_STRING)?\(\s*call\s*,\s*{field}\s*,", code):
+            yield f"{where}: field {field} ({snippet.fields[field].label}) is never set"
