@@ -36,6 +36,7 @@ ELF_PROBLEMS = (
     AssertionError,
     OverflowError,
     MemoryError,
+    OSError,  # a seek to where no file can reach; a disk's own error shows again in the digest
 )
 
 

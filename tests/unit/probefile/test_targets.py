@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.probefile.buildid import file_build_id
+from datacrumbs.probefile.plan import Target
+from datacrumbs.probefile.targets import open_target, verify_targets
+
+SHELL = Path("/bin/sh").resolve()
+
+
+def with_target(plan, path, build_id):
+    return replace(plan, groups=(replace(plan.groups[0], target=Target(str(path), build_id)),))
+
+
+def refused(plan, message):
+    with pytest.raises(DatacrumbsError, match=message) as caught:
+        verify_targets(plan)
+    assert caught.value.exit_code == ExitCode.REFUSED
+
+
+def test_build_id_is_what_readelf_says():
+    notes = subprocess.run(["readelf", "-n", str(SHELL)], capture_output=True, text=True, check=True).stdout
+    assert file_build_id(SHELL) == re.search(r"Build ID: ([0-9a-f]+)", notes).group(1)
+
+
+def test_a_file_without_build_id_has_a_digest(tmp_path):
+    source, program = tmp_path / "m.c", tmp_path / "m"
+    source.write_text("int main(void) { return 0; }")
+    subprocess.run(["cc", "-Wl,--build-id=none", "-o", program, source], check=True)
+    assert file_build_id(program) == f"sha256:{hashlib.sha256(program.read_bytes()).hexdigest()}"
+
+
+def test_a_missing_file_and_a_fifo(tmp_path):
+    with pytest.raises(DatacrumbsError, match="cannot be read"):
+        file_build_id(tmp_path / "absent")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(DatacrumbsError):
+        open_target(Target(str(tmp_path / "fifo"), "ab" * 20))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_hostile_elf_files_give_an_identity_in_bounded_time(tmp_path, data):
+    content = bytearray(SHELL.read_bytes()[:4096])
+    for _ in range(data.draw(st.integers(1, 12))):
+        content[data.draw(st.integers(4, 1023))] = data.draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFF]))
+    path = tmp_path / "hostile"
+    path.write_bytes(content)
+    assert re.fullmatch(r"([0-9a-f]{2}){4,64}|sha256:[0-9a-f]{64}", file_build_id(path))
+
+
+def test_present_targets_are_accepted(plan):
+    verify_targets(plan)
+
+
+def test_a_moved_build_id(plan, tmp_path):
+    copy = tmp_path / "program"
+    shutil.copy(SHELL, copy)
+    refused(with_target(plan, copy, "ab" * 20), "moved build-id: the plan was made for abab")
+
+
+def test_a_missing_target(plan, tmp_path):
+    refused(with_target(plan, tmp_path / "absent", "ab" * 20), "cannot be opened: No such file")
+
+
+def test_a_link_in_the_last_place_and_before_it(plan, tmp_path):
+    (tmp_path / "real").mkdir()
+    copy = tmp_path / "real" / "program"
+    shutil.copy(SHELL, copy)
+    (tmp_path / "real" / "link").symlink_to(copy)
+    (tmp_path / "way").symlink_to(tmp_path / "real")
+    refused(with_target(plan, tmp_path / "real" / "link", file_build_id(copy)), "a symbolic link")
+    refused(with_target(plan, tmp_path / "way" / "program", file_build_id(copy)), "expected a path without links")
+    verify_targets(with_target(plan, copy, file_build_id(copy)))
+
+
+def test_another_kernel(plan):
+    group = replace(plan.groups[1], target=Target("", "0.1.2-other"))
+    refused(replace(plan, groups=(group,)), "made for release 0.1.2-other, this host runs")
