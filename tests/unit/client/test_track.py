@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.client.executable import read_executable
+
+COMMANDS = Path(sys.executable).parent
+
+
+def run(*words, **options):
+    return subprocess.run(
+        [str(word) for word in words], check=False, capture_output=True, text=True, timeout=60, **options
+    )
+
+
+def track(executable, *output):
+    return run(COMMANDS / "datacrumbs_track", "--executable", executable, *output)
+
+
+def untrack(executable, *output):
+    return run(COMMANDS / "datacrumbs_untrack", "--executable", executable, *output)
+
+
+def copy_of(name, directory):
+    return Path(shutil.copy2(Path(shutil.which(name)).resolve(), directory / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("ls", ("-la", "/")),
+        ("dd", ("if=/etc/passwd", "status=none")),
+        ("sqlite3", (":memory:", "create table t(a); insert into t values (23); select * from t;")),
+        ("git", ("--version",)),
+        ("true", ()),
+    ],
+)
+def test_real_programs_do_the_same_tracked_and_untracked(tmp_path, library, name, arguments):
+    program = copy_of(name, tmp_path)
+    expected = run(program, *arguments)
+    needed = read_executable(program).needed
+    done = track(program)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert done.stderr == f"datacrumbs_track: {program}: tracked\n"
+    assert read_executable(program).needed == (str(library), *needed)
+    tracked = run(program, *arguments)
+    assert (tracked.returncode, tracked.stdout, tracked.stderr) == (0, expected.stdout, expected.stderr)
+    assert untrack(program).returncode == 0
+    assert read_executable(program).needed == needed
+    assert run(program, *arguments).stdout == expected.stdout
+    assert list(tmp_path.iterdir()) == [program]
+
+
+def test_a_tracked_program_loads_the_library(tmp_path, library):
+    program = copy_of("cat", tmp_path)
+    assert track(program).returncode == 0
+    assert str(library) in run(program, "/proc/self/maps").stdout
+
+
+def test_musl_programs_are_tracked(tmp_path, compiled, library):
+    program = Path(shutil.copy2(compiled("musl-gcc", "reporter"), tmp_path))
+    assert track(program).returncode == 0
+    assert run(program).returncode == 23
+    assert str(library) in read_executable(program).needed
+
+
+def test_the_forms_of_the_command_line(tmp_path, library):
+    program = copy_of("ls", tmp_path)
+    assert track(program, program).returncode == 0  # the form of the page on using it
+    assert str(library) in read_executable(program).needed
+    original = program.read_bytes()
+    other = tmp_path / "other"
+    assert untrack(program, other).returncode == 0
+    assert program.read_bytes() == original
+    assert str(library) not in read_executable(other).needed
+    assert run(other, tmp_path).returncode == 0
+
+
+def test_what_is_done_already_is_said_and_nothing_is_written(tmp_path):
+    program = copy_of("ls", tmp_path)
+    before = program.stat()
+    done = untrack(program)
+    assert (done.returncode, done.stderr) == (0, f"datacrumbs_untrack: {program}: not tracked\n")
+    assert program.stat().st_ino == before.st_ino
+    track(program)
+    before = program.stat()
+    done = track(program)
+    assert (done.returncode, done.stderr) == (0, f"datacrumbs_track: {program}: already tracked\n")
+    assert program.stat().st_ino == before.st_ino
+    other = tmp_path / "other"
+    assert track(program, other).returncode == 0
+    assert other.read_bytes() == program.read_bytes()
+
+
+def test_another_installations_library_gives_way(tmp_path, library):
+    program = copy_of("ls", tmp_path)
+    needed = read_executable(program).needed
+    subprocess.run(["patchelf", "--add-needed", "/gone/libdatacrumbs_client.so", program], check=True)
+    assert track(program).returncode == 0
+    assert read_executable(program).needed == (str(library), *needed)
+
+
+def test_mode_owner_and_attributes_are_kept_and_the_date_is_new(tmp_path):
+    program = copy_of("ls", tmp_path)
+    program.chmod(0o750)
+    os.setxattr(program, "user.note", b"kept")
+    if os.geteuid() == 0:
+        os.chown(program, 12, 34)
+    os.utime(program, (1, 1))
+    before = program.stat()
+    assert track(program).returncode == 0
+    after = program.stat()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert os.getxattr(program, "user.note") == b"kept"
+    assert after.st_mtime > before.st_mtime
+
+
+def test_a_file_without_write_permission_keeps_that(tmp_path):
+    program = copy_of("ls", tmp_path)
+    program.chmod(0o555)
+    assert track(program).returncode == 0
+    assert stat.S_IMODE(program.stat().st_mode) == 0o555
+
+
+def test_a_running_program_is_replaced(tmp_path):
+    program = copy_of("sleep", tmp_path)
+    process = subprocess.Popen([program, "60"])
+    try:
+        assert track(program).returncode == 0
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_link_stays_and_its_file_is_changed(tmp_path, library):
+    program = copy_of("ls", tmp_path)
+    link = tmp_path / "link"
+    link.symlink_to("ls")
+    assert track(link).returncode == 0
+    assert link.is_symlink()
+    assert str(library) in read_executable(program).needed
+
+
+@pytest.mark.parametrize(("bits", "word"), [(0o4755, "setuid"), (0o2755, "setgid")])
+def test_programs_with_raised_privileges_are_refused(tmp_path, bits, word):
+    program = copy_of("ls", tmp_path)
+    program.chmod(bits)
+    content = program.read_bytes()
+    for command in (track, untrack):
+        done = command(program)
+        assert done.returncode == 3
+        assert word in done.stderr
+        assert "datacrumbs_wrap" in done.stderr
+    assert program.read_bytes() == content
+
+
+@pytest.mark.kernel
+def test_file_capabilities_are_refused(tmp_path):
+    program = copy_of("ls", tmp_path)
+    subprocess.run(["setcap", "cap_net_raw+ep", program], check=True)
+    done = track(program)
+    assert done.returncode == 3
+    assert "file capabilities" in done.stderr
+
+
+def static_program(compiled, directory, _library):
+    return compiled("cc", "reporter", "-static")
+
+
+def static_pie_program(compiled, directory, _library):
+    return compiled("cc", "reporter", "-static-pie")
+
+
+def script(_compiled, directory, _library):
+    path = directory / "script"
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def text(_compiled, directory, _library):
+    path = directory / "text"
+    path.write_text("some text\n")
+    return path
+
+
+def empty(_compiled, directory, _library):
+    path = directory / "empty"
+    path.touch()
+    return path
+
+
+def truncated(_compiled, directory, _library):
+    path = copy_of("ls", directory)
+    os.truncate(path, 1000)
+    return path
+
+
+def foreign(_compiled, directory, _library):
+    path = copy_of("ls", directory)
+    with path.open("r+b") as stream:
+        stream.seek(18)  # e_machine
+        stream.write(b"\xf3\x00")  # RISC-V
+    return path
+
+
+def library_file(_compiled, directory, library):
+    return Path(shutil.copy2(library, directory))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (static_program, ("static executable", "datacrumbs_wrap")),
+        (static_pie_program, ("static executable", "datacrumbs_wrap")),
+        (script, ("a script", "interpreter")),
+        (text, ("not a readable ELF file",)),
+        (empty, ("not a readable ELF file",)),
+        (truncated, ("not a readable ELF file",)),
+        (foreign, ("RISCV", "this installation's library")),
+        (library_file, ("a library",)),
+    ],
+)
+def test_what_is_no_dynamic_executable_of_this_machine_is_refused(tmp_path, compiled, library, make, words):
+    path = make(compiled, tmp_path, library)
+    content = path.read_bytes()
+    done = track(path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert str(path) in done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr
+    assert path.read_bytes() == content
+
+
+def test_paths_that_are_no_file_are_usage_errors(tmp_path):
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    for path in (tmp_path / "missing", tmp_path, Path("/dev/null"), loop):
+        done = track(path)
+        assert done.returncode == 2, path
+        assert str(path) in done.stderr
+    program = copy_of("ls", tmp_path)
+    for output in (tmp_path, tmp_path / "missing" / "ls"):
+        assert track(program, output).returncode == 2
+
+
+def test_a_missing_patchelf_is_named(tmp_path):
+    program = copy_of("ls", tmp_path)
+    done = run(COMMANDS / "datacrumbs_track", "--executable", program, env={"PATH": str(tmp_path)})
+    assert done.returncode == 1
+    assert "patchelf" in done.stderr
+
+
+def test_a_directory_that_cannot_be_written_is_told(compiled):
+    # /proc/self/fd is writable by nobody, root included.
+    program = compiled("cc", "reporter")
+    done = track(program, "/proc/self/fd/../tracked")
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["track", "untrack"])
+def test_help_version_and_usage(name):
+    command = COMMANDS / f"datacrumbs_{name}"
+    assert "example:" in run(command, "--help").stdout
+    assert run(command, "--version").stdout.startswith(f"datacrumbs_{name} ")
+    assert run(command).returncode == 2

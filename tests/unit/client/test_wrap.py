@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import datacrumbs
+
+
+def run(*words, **options):
+    options = {"capture_output": True, "text": True, "timeout": 30} | options
+    return subprocess.run([str(word) for word in words], check=False, **options)
+
+
+def preload_of(*words, env):
+    done = run(*words, "env", env=env)
+    return [line.partition("=")[2] for line in done.stdout.splitlines() if line.startswith("LD_PRELOAD=")]
+
+
+@pytest.mark.parametrize(("compiler", "flags"), [("cc", ()), ("cc", ("-static",)), ("musl-gcc", ())])
+def test_arguments_signals_descriptors_and_environment_are_as_without_it(wrap, compiled, environment, compiler, flags):
+    program = compiled(compiler, "reporter", *flags)
+
+    def change_dispositions():
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+
+    read, write = os.pipe()
+    try:
+        options = {"env": environment, "preexec_fn": change_dispositions, "pass_fds": (read,)}
+        arguments = ("a b", "", "--help", "--", "$(x)")
+        bare = run(program, *arguments, **options)
+        wrapped = run(wrap, program, *arguments, **options)
+    finally:
+        os.close(read)
+        os.close(write)
+    assert wrapped.stdout == bare.stdout
+    assert wrapped.stderr == bare.stderr == ""
+    assert wrapped.returncode == bare.returncode == 23
+    assert f"descriptor {read}\n" in wrapped.stdout
+    assert "signal 10 ignored 1" in wrapped.stdout
+
+
+def test_defect_11_wrapped_output_is_not_corrupted(wrap, tmp_path):
+    source, target = tmp_path / "f", tmp_path / "g"
+    source.write_bytes(os.urandom(100_003))
+    with target.open("wb") as output:
+        done = run(wrap, "cat", source, stdout=output, stderr=subprocess.PIPE, capture_output=False, text=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert target.read_bytes() == source.read_bytes()
+
+
+def test_input_reaches_the_command(wrap):
+    assert run(wrap, "cat", input="some input\n").stdout == "some input\n"
+
+
+def test_death_by_signal_is_passed_on(wrap):
+    assert run(wrap, "sh", "-c", "kill -KILL $$").returncode == -signal.SIGKILL
+
+
+def test_the_process_is_the_command_itself(wrap):
+    process = subprocess.Popen([wrap, "sh", "-c", "echo $$"], stdout=subprocess.PIPE, text=True)
+    assert process.communicate()[0] == f"{process.pid}\n"
+
+
+def test_library_comes_first_and_keeps_what_was_preloaded(wrap, library, environment):
+    assert preload_of(wrap, env=environment) == [str(library)]
+    assert preload_of(wrap, env=environment | {"LD_PRELOAD": ""}) == [str(library)]
+    for other in ("libm.so.6", "libm.so.6:librt.so.1", "libm.so.6 librt.so.1"):
+        assert preload_of(wrap, env=environment | {"LD_PRELOAD": other}) == [f"{library}:{other}"]
+
+
+def test_library_is_not_preloaded_twice(wrap, library, environment):
+    assert preload_of(wrap, wrap, env=environment) == [str(library)]
+    for before in (f"libm.so.6:{library}", f"libm.so.6 {library}", f"{library}"):
+        assert preload_of(wrap, env=environment | {"LD_PRELOAD": before}) == [before]
+    longer = f"{library}.other"
+    assert preload_of(wrap, env=environment | {"LD_PRELOAD": longer})[0].startswith(f"{library}:")
+
+
+def test_library_is_loaded_by_glibc_and_musl_programs(wrap, library, compiled, environment):
+    command = ["/bin/cat", "/proc/self/maps"]
+    assert str(library) in run(wrap, *command, env=environment).stdout
+    # musl's loader tells on stderr when it cannot load what is preloaded.
+    musl = run(wrap, compiled("musl-gcc", "reporter"), env=environment)
+    assert (musl.returncode, musl.stderr) == (23, "")
+
+
+def test_options_end_before_the_command(wrap):
+    for words in ((), ("--",)):
+        assert run(wrap, *words, "printf", "%s ", "--version", "--", "--help").stdout == "--version -- --help "
+
+
+def test_help_and_version_go_to_stdout(wrap):
+    assert run(wrap, "--version").stdout == f"datacrumbs_wrap {datacrumbs.__version__}\n"
+    done = run(wrap, "--help")
+    assert done.returncode == 0
+    assert "example:" in done.stdout
+    assert not done.stderr
+
+
+@pytest.mark.parametrize("words", [(), ("--",), ("--unknown", "true"), ("-x",)])
+def test_wrong_usage_exits_2(wrap, words):
+    done = run(wrap, *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "usage: datacrumbs_wrap" in done.stderr
+
+
+def test_what_cannot_be_executed_exits_as_env_does(wrap, tmp_path):
+    plain = tmp_path / "plain"
+    plain.write_text("x")
+    missing = tmp_path / "missing"
+    for command, status in ((missing, 127), ("no-such-command-here", 127), (plain, 126), (tmp_path, 126)):
+        done = run(wrap, command)
+        assert done.returncode == status == run("env", command).returncode
+        assert done.stdout == ""
+        assert done.stderr.count("\n") == 1
+        assert str(command) in done.stderr
+
+
+def test_a_script_without_interpreter_line_runs_as_by_env(wrap, tmp_path):
+    script = tmp_path / "script"
+    script.write_text("echo ran $1\n")
+    script.chmod(0o755)
+    assert run(wrap, script, "it").stdout == "ran it\n"
+
+
+@pytest.fixture
+def installation(wrap, library, tmp_path):
+    """Gives a function that makes another installation: the launcher and the library below a prefix."""
+
+    def make(prefix, *, lib="lib"):
+        (tmp_path / prefix / "bin").mkdir(parents=True)
+        (tmp_path / prefix / lib / "datacrumbs").mkdir(parents=True)
+        copy = shutil.copy2(library, tmp_path / prefix / lib / "datacrumbs")
+        return Path(shutil.copy2(wrap, tmp_path / prefix / "bin")), Path(copy)
+
+    return make
+
+
+@pytest.mark.parametrize("lib", ["lib", "lib64"])
+def test_library_is_found_beside_the_launcher(installation, environment, tmp_path, lib):
+    launcher, library = installation("usr", lib=lib)
+    assert preload_of(launcher, env=environment) == [str(library)]
+    link = tmp_path / "link"
+    link.symlink_to(launcher)
+    assert preload_of(link, env=environment) == [str(library)]
+    path = f"{launcher.parent}:{environment['PATH']}"
+    assert preload_of("env", f"PATH={path}", "datacrumbs_wrap", env=environment) == [str(library)]
+
+
+@pytest.mark.parametrize("prefix", ["with blank", "with:colon"])
+def test_a_path_that_cannot_be_preloaded_is_told_and_the_command_runs(installation, environment, prefix):
+    launcher, _ = installation(prefix)
+    done = run(launcher, "env", env=environment)
+    assert done.returncode == 0
+    assert "LD_PRELOAD=" not in done.stdout
+    assert "going on without it" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_missing_library_is_told_and_the_command_runs(installation, environment):
+    launcher, library = installation("usr")
+    library.unlink()
+    done = run(launcher, "echo", "ran", env=environment)
+    assert (done.returncode, done.stdout) == (0, "ran\n")
+    assert "libdatacrumbs_client.so" in done.stderr
+
+
+def test_full_output_is_an_error(wrap):
+    with open("/dev/full", "w") as full:
+        assert run(wrap, "--help", stdout=full, stderr=None, capture_output=False).returncode == 1
+
+
+def test_python_programs_see_their_own_environment(wrap, environment, library):
+    program = "import json, os; print(json.dumps(dict(os.environ)))"
+    seen = json.loads(run(wrap, sys.executable, "-c", program, env=environment).stdout)
+    assert seen.pop("LD_PRELOAD") == str(library)
+    bare = json.loads(run(sys.executable, "-c", program, env=environment).stdout)
+    assert seen == bare
