@@ -1,0 +1,155 @@
+"""A real installation below a directory that every user can reach, and the real service on it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from shutil import rmtree
+
+import pytest
+
+from datacrumbs.probefile.buildid import file_build_id
+from datacrumbs.probefile.codec import encode, snippet_digest
+from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
+from datacrumbs.signer.installation import install
+from datacrumbs.signer.places import probe_places
+from datacrumbs.signer.snippets import TrustedSnippet, write_trusted
+from datacrumbs.system import SystemPaths
+
+NOBODY = 65534
+SOURCE = "int first(void) { return 1; }\nint second(void) { return first() + 1; }\n"
+TEXT = "/* one field */\n/* SPDX-License-Identifier: GPL-2.0-only */\n"
+
+# The command, with other limits.
+SERVICE = """
+import functools, sys
+from pathlib import Path
+from datacrumbs.commands import sign_probes
+from datacrumbs.commands._run import run_command
+from datacrumbs.signer.service import Limits, Service
+sign_probes.Service = functools.partial(Service, limits=Limits({limits}))
+sys.exit(run_command(lambda: sign_probes.serve(Path({prefix!r}))))
+"""
+
+
+class Installation:
+    """An installation with a policy for everybody and one trusted snippet."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.paths = SystemPaths(directory / "prefix")
+        self.paths.prefix.mkdir()
+        list(install(self.paths, "all"))
+        self.trust(TEXT)
+        self.library = directory / "libtwo.so"
+        self.build(SOURCE)
+        self.log = directory / "log"
+
+    def build(self, source: str) -> None:
+        path = self.directory / "two.c"
+        path.write_text(source)
+        subprocess.run(
+            ["cc", "-shared", "-fPIC", "-Wl,--build-id=sha1", "-o", str(self.library), str(path)], check=True
+        )
+
+    def trust(self, text: str) -> None:
+        digest = snippet_digest(text)
+        entry = TrustedSnippet("posix", "datacrumbs-posix", "0.1.0", "one.bpf.c", digest)
+        write_trusted(self.paths.trusted_snippets, [entry])
+
+    def policy(self, text: str) -> None:
+        self.paths.policy.write_text(text)
+
+    def target(self, path: Path | None = None) -> Target:
+        path = path or self.library
+        return Target(str(path.resolve()), file_build_id(path))
+
+    def offsets(self) -> list[int]:
+        with self.library.open("rb") as stream:
+            return sorted(probe_places(stream).functions)
+
+    def plan(self, **changes: object) -> Plan:
+        functions = tuple(Function(f"f{offset}", f"f{offset}", "POSIX", offset=offset) for offset in self.offsets()[:2])
+        functions = (replace(functions[0], snippet="one"), functions[1])
+        snippet = Snippet("one", "posix", TEXT, (Argument(0, "count", "size_t", Role.COUNT),))
+        plan = Plan(
+            (Provenance("posix", "datacrumbs-posix", "0.1.0", "libc", 40),),
+            (Group("posix", "libc", Attach.UPROBE, self.target(), functions),),
+            (snippet,),
+        )
+        return replace(plan, **changes)
+
+    def plan_bytes(self) -> bytes:
+        return encode(self.plan())
+
+    def plan_of(self, target: Target, offset: int | None = None) -> Plan:
+        function = Function("f", "f", "POSIX", offset=offset or self.offsets()[0])
+        return self.plan(groups=(Group("posix", "libc", Attach.UPROBE, target, (function,)),), snippets=())
+
+    @contextmanager
+    def service(self, limits: str = ""):
+        code = SERVICE.format(limits=limits, prefix=str(self.paths.prefix))
+        with (
+            self.log.open("ab") as log,
+            subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process,
+        ):
+            first = process.stderr.readline()
+            assert "ready on" in first, first + process.stderr.read()
+            # Into a file, so that a full pipe never stops the service.
+            copier = subprocess.Popen(["cat"], stdin=process.stderr, stdout=log)
+            try:
+                yield process
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(20)
+                copier.wait(20)
+        assert process.returncode == 0
+
+    def decisions(self) -> str:
+        return self.log.read_text()
+
+
+@pytest.fixture
+def installation():
+    # pytest's own directories are closed to other users.
+    directory = Path(tempfile.mkdtemp(prefix="datacrumbs-test-"))
+    directory.chmod(0o755)
+    try:
+        yield Installation(directory)
+    finally:
+        rmtree(directory)
+
+
+@pytest.fixture
+def as_nobody():
+    """Run a function in a child process that is nobody; gives what it printed or raised."""
+    if os.geteuid() != 0:
+        pytest.skip("becoming another user needs root")
+
+    def run(work) -> str:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reader)
+            try:
+                os.setgroups([])
+                os.setgid(NOBODY)
+                os.setuid(NOBODY)
+                text = str(work())
+            except BaseException as error:  # noqa: BLE001 - a child must not return into pytest
+                text = f"{type(error).__name__}: {error}"
+            os.write(writer, text.encode()[:60000])
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as stream:
+            text = stream.read()
+        os.waitpid(child, 0)
+        return text
+
+    return run

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.probefile.reader import read_probe_file, write_probe_file
+from datacrumbs.signer.client import SigningError, request_signature, service_key_id
+from datacrumbs.signer.protocol import LENGTH
+
+NOBODY = 65534
+
+
+def raw(installation, data: bytes, seconds: float = 20) -> dict:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(seconds)
+        connection.connect(str(installation.paths.signing_socket))
+        connection.sendall(data)
+        return reply_of(connection)
+
+
+def reply_of(connection: socket.socket) -> dict:
+    stream = connection.makefile("rb")
+    (size,) = LENGTH.unpack(stream.read(4))
+    return json.loads(stream.read(size))
+
+
+def message(document: object) -> bytes:
+    body = json.dumps(document).encode()
+    return LENGTH.pack(len(body)) + body
+
+
+def test_a_plan_is_signed_for_its_caller(installation):
+    with installation.service():
+        data = request_signature(installation.plan(), installation.paths)
+        path = installation.directory / "p.json.gz"
+        write_probe_file(path, data)
+        signed = read_probe_file(path, installation.paths.trusted_keys, now=time.time(), uid=os.getuid())
+        assert signed.plan == installation.plan()
+        assert signed.grant.expires - signed.grant.issued == 30 * 86400
+        assert signed.key_id == service_key_id(installation.paths)
+    assert f'"decision": "signed", "code": "", "uid": {os.getuid()}' in installation.decisions()
+    assert signed.digest in installation.decisions()
+    assert not installation.paths.signing_socket.exists()
+
+
+def test_the_caller_is_who_the_kernel_says(installation, as_nobody):
+    path = installation.directory / "p.json.gz"
+    with installation.service():
+        text = as_nobody(lambda: request_signature(installation.plan(), installation.paths).hex())
+        path.write_bytes(bytes.fromhex(text))
+    signed = read_probe_file(path, installation.paths.trusted_keys, now=time.time(), uid=NOBODY)
+    assert (signed.grant.uid, signed.grant.user) == (NOBODY, "nobody")
+    with pytest.raises(DatacrumbsError, match="granted to nobody"):
+        read_probe_file(path, installation.paths.trusted_keys, now=time.time(), uid=0)
+
+
+def test_a_grant_in_the_request_is_no_request(installation):
+    request = {"version": 1, "request": "sign", "plan": json.loads(installation.plan_bytes()), "uid": 0}
+    with installation.service():
+        assert raw(installation, message(request))["code"] == "request.form"
+
+
+def test_many_callers_at_once(installation):
+    with installation.service(), ThreadPoolExecutor(16) as pool:
+        plan = installation.plan()
+        files = list(pool.map(lambda _: request_signature(plan, installation.paths), range(16)))
+    assert len(files) == 16
+    assert installation.decisions().count('"decision": "signed"') == 16
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "request.form"),
+        (b"{", "request.form"),
+        (b"\xff\xfe", "request.form"),
+        (b"[" * 50000, "request.form"),
+        (b"{}", "request.form"),
+        (b'{"version":2,"request":"status"}', "request.form"),
+        (b'{"version":1,"request":"sign"}', "request.form"),
+        (b'{"version":1,"request":"sign","plan":null}', "plan.schema"),
+        (b'{"version":1,"request":"sign","plan":{"a":1}}', "plan.schema"),
+    ],
+)
+def test_what_is_no_request_is_refused(installation, body, code):
+    with installation.service():
+        assert raw(installation, LENGTH.pack(len(body)) + body)["code"] == code
+
+
+def test_an_oversized_request_is_refused_before_it_is_read(installation):
+    with installation.service():
+        reply = raw(installation, LENGTH.pack(0xFFFFFFFF))
+    assert reply["code"] == "request.size"
+    assert "at most 33554432" in reply["message"]
+
+
+def test_an_oversized_request_that_is_sent_all_the_same(installation):
+    with installation.service("request_bytes=1000"), pytest.raises(SigningError, match="at most 1000 are taken"):
+        request_signature(installation.plan(), installation.paths)
+
+
+def test_a_slow_request_is_cut_off_and_others_go_on(installation):
+    with installation.service("request_seconds=1.5"), socket.socket(socket.AF_UNIX) as slow:
+        slow.connect(str(installation.paths.signing_socket))
+        slow.sendall(LENGTH.pack(1000))
+        started = time.monotonic()
+        assert request_signature(installation.plan(), installation.paths)
+        slow.settimeout(0.2)
+        while time.monotonic() - started < 10:  # a byte at a time, for ever
+            try:
+                slow.sendall(b" ")
+                time.sleep(0.1)
+            except OSError:
+                break
+        assert time.monotonic() - started < 5
+    assert "did not arrive within 1.5 s" in installation.decisions()
+
+
+def test_a_caller_that_closes_early(installation):
+    with installation.service():
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(installation.paths.signing_socket))
+            connection.sendall(b"\0\0")
+        assert request_signature(installation.plan(), installation.paths)
+
+
+def test_connections_of_one_user_are_bounded(installation, as_nobody):
+    def flood() -> str:
+        held = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        for connection in held:
+            connection.connect(str(installation.paths.signing_socket))
+        return raw(installation, message({"version": 1, "request": "status"}))["code"]
+
+    with installation.service("connections_per_user=3"):
+        assert as_nobody(flood) == "service.busy"
+        assert service_key_id(installation.paths)  # others are served
+
+
+def test_all_connections_are_bounded(installation):
+    with installation.service("connections=2, request_seconds=3"):
+        held = [socket.socket(socket.AF_UNIX) for _ in range(2)]
+        for connection in held:
+            connection.connect(str(installation.paths.signing_socket))
+        time.sleep(0.3)
+        reply = raw(installation, message({"version": 1, "request": "status"}))
+        assert reply["code"] == "service.busy"
+        for connection in held:
+            connection.close()
+        time.sleep(0.3)
+        assert service_key_id(installation.paths)
+
+
+def test_a_stop_lets_a_request_in_work_finish(installation):
+    with installation.service() as process, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(request_signature, installation.plan(), installation.paths)
+        while not installation.paths.signing_socket.exists():
+            time.sleep(0.01)
+        time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        assert waiting.result(20)
+
+
+def test_no_service(installation):
+    with pytest.raises(DatacrumbsError, match="the signing service is not running") as caught:
+        request_signature(installation.plan(), installation.paths)
+    assert "systemctl start datacrumbs_sign_probes" in caught.value.hint
+    assert caught.value.exit_code == ExitCode.FAILED
+
+
+def test_a_second_service_is_refused_and_a_stale_socket_is_not_in_the_way(installation):
+    with installation.service():
+        code = "import sys; from datacrumbs.commands.sign_probes import main; sys.argv[1:] = ['--prefix', %r]; main()"
+        second = subprocess.run(
+            [sys.executable, "-c", code % str(installation.paths.prefix)], capture_output=True, text=True, check=False
+        )
+        assert second.returncode == 1
+        assert "already listening" in second.stderr
+        assert service_key_id(installation.paths)
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(installation.paths.signing_socket))
+    with installation.service():
+        assert service_key_id(installation.paths)
+
+
+def test_a_socket_from_systemd_is_used_and_left_in_place(installation):
+    path = installation.paths.run / "other.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        code = (
+            "import os, sys; os.dup2(%d, 3); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1');"
+            "from datacrumbs.commands.sign_probes import main; sys.argv[1:] = ['--prefix', %r]; main()"
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", code % (listener.fileno(), str(installation.paths.prefix))],
+            pass_fds=[listener.fileno()],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    with process:
+        assert "other.sock" in process.stderr.readline()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(path))
+            connection.sendall(message({"version": 1, "request": "status"}))
+            assert reply_of(connection)["status"] == "ready"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    assert path.exists()
+
+
+def test_readiness_reaches_systemd(installation, monkeypatch):
+    address = installation.directory / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(address))
+        receiver.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+        with installation.service():
+            assert receiver.recv(100) == b"READY=1"
+        assert receiver.recv(100) == b"STOPPING=1"
+
+
+def test_a_plan_that_breaks_the_schema_never_reaches_the_service(installation):
+    plan = installation.plan()
+    function = replace(plan.groups[0].functions[0], name="x\ny")
+    with pytest.raises(DatacrumbsError, match=r"groups\[0\].functions\[0\].name: 'x\\ny'") as caught:
+        request_signature(replace(plan, groups=(replace(plan.groups[0], functions=(function,)),)), installation.paths)
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_log_lines_hold_nothing_unescaped(installation):
+    document = json.loads(installation.plan_bytes())
+    document["groups"][0]["target"]["path"] = '/lib/x\n{"decision": "signed"}\x1b[2J'
+    with installation.service():
+        assert raw(installation, message({"version": 1, "request": "sign", "plan": document}))["code"] == "plan.schema"
+    lines = installation.decisions().splitlines()
+    assert len(lines) == 1
+    assert lines[0].isprintable()
+    assert json.loads(lines[0].split(": ", 1)[1])["decision"] == "refused"
