@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 
     from datacrumbs.provider import Function, Host, Options
 
+__version__ = "0.1.0"
+
 _BYTES = (Argument(0, "bytes", "long", Role.BYTES, 8, signed=True),)
 _FIELDS = {"close_handle": (Argument(0, "fh", "MPI_File", Role.VALUE, 8, signed=False),)}
 
@@ -46,11 +47,11 @@ def datacrumbs_provider() -> Provider:
         layer="MPI-IO",
         position=30,
         distribution="datacrumbs-mpi",
-        version=version("datacrumbs-mpi"),
+        version=__version__,
         options=(
             Option("libraries", "list", (), "Paths of MPI libraries to probe instead of those that are found."),
-            Option("trivial", "boolean", False, "Also probe functions like MPI_Wtime, which only tell a value."),
-            Option("fortran", "boolean", False, "Also probe the Fortran bindings, which call the C functions."),
+            Option("trivial", "boolean", default=False, help="Also probe MPI_Wtime and others that only tell a value."),
+            Option("fortran", "boolean", default=False, help="Also probe the Fortran bindings, which call the C ones."),
         ),
     )
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.discovery.elf import ElfFunction, elf_functions
 from datacrumbs.discovery.headers import header_arguments
 from datacrumbs.discovery.signatures import functions_of, signature
-from datacrumbs.provider import ARGUMENT_LIMIT, Function, Result
+from datacrumbs.provider import Function, Result, Role
 from datacrumbs_mpi.signatures import IO, OTHER, TRIVIAL, file_signatures, result_of, returns
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ def _other(name: str) -> Signature:
     return signature(category, name, result_of(name), return_probe=returns(name))
 
 
-# Scalars only: an address tells a reader nothing, and differs in each run.
 def _with_arguments(
     functions: tuple[Function, ...], path: Path, implementation: Implementation
 ) -> tuple[Function, ...]:
@@ -73,9 +72,9 @@ def _with_arguments(
     )
 
 
+# Scalars only: an address, and Open MPI's handles are addresses, tells a reader nothing.
 def _scalars(arguments: tuple[Argument, ...]) -> tuple[Argument, ...]:
-    scalars = [entry for entry in arguments if "*" not in entry.ctype and "[" not in entry.ctype]
-    return tuple(entry for entry in scalars if entry.index < ARGUMENT_LIMIT)
+    return tuple(entry for entry in arguments if entry.role is Role.VALUE)
 
 
 def find_header(path: Path, implementation: Implementation) -> Path | None:

