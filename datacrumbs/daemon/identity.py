@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 JOB_VARIABLES = ("SLURM_JOB_ID", "FLUX_JOB_ID", "PBS_JOBID", "LSB_JOBID")
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_FIELD = re.compile(r"\{([^}]*)\}")
 _UNSAFE_CHARACTER = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -79,12 +80,12 @@ def trace_name(
         "time": time.strftime("%H%M%S", moment),
     }
     safe = {key: _UNSAFE_CHARACTER.sub("_", value).lstrip(".") or "_" for key, value in fields.items()}
-    try:
-        text = configuration.trace_pattern.format_map(safe)
-    except (KeyError, ValueError, IndexError, AttributeError) as error:
-        raise usage_error(
-            f"datacrumbs.yaml: trace_pattern: {error} is not a field; expected {', '.join(sorted(fields))}"
-        ) from None
+    for field in _FIELD.findall(configuration.trace_pattern):
+        if field not in safe:
+            raise usage_error(
+                f"datacrumbs.yaml: trace_pattern: {{{field}}} is not a field; expected {', '.join(sorted(fields))}"
+            )
+    text = _FIELD.sub(lambda match: safe[match[1]], configuration.trace_pattern)
     components = tuple(part for part in text.split("/") if part)
     if text.startswith("/") or ".." in components or not components or not text.endswith(".pfw.gz"):
         raise usage_error(

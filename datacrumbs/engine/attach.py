@@ -115,15 +115,19 @@ def _attach_sites(
 
 
 def _attach_usdt(path: str, wanted: Wanted, programs: Programs, attached: Attached) -> None:
-    program = programs.descriptor("dc_usdt_point")
     for identity, function in wanted:
-        for offset in (function.offset, *function.more_offsets):
+        places = [("dc_usdt_leave", offset) for offset in function.return_offsets]
+        places += [("dc_usdt_enter", offset) for offset in (function.offset, *function.more_offsets)]
+        for name, offset in places:
             site = kernel.UprobeSite(offset, identity, function.semaphore)
             _try(
                 attached,
                 identity,
                 function.symbol,
-                lambda s=site: kernel.attach_uprobe(program, path, s, at_return=False),  # type: ignore[misc]
+                lambda n=name, s=site: kernel.attach_uprobe(  # type: ignore[misc]
+                    programs.descriptor(n), path, s, at_return=False
+                ),
+                counts=offset == function.offset,
             )
 
 

@@ -36,7 +36,9 @@ DESCRIPTOR = np.dtype(
         ("flags", "u1"),
         ("fields", "u1"),
         ("field_size", "u1", (SLOTS,)),
+        ("scale", "u1", (SLOTS,)),
         ("field_offset", "<u2", (SLOTS,)),
+        ("index_offset", "<u2", (SLOTS,)),
         ("displacement", "<i4", (SLOTS,)),
     ],
     align=True,
@@ -136,6 +138,8 @@ def _describe_result(row: np.void, function: Function, attach: Attach) -> None:
     flags = 0
     if function.return_probe and attach in {Attach.UPROBE, Attach.SYSCALL, Attach.KPROBE}:
         flags |= _HAS_RETURN
+    if attach is Attach.USDT and function.return_offsets:
+        flags |= _HAS_RETURN
     if attach is Attach.UPROBE and _explained(function):
         flags |= _ERRNO
     row["flags"] = flags
@@ -186,18 +190,20 @@ _X86_64 = {
     "ip": 128, "sp": 152,
 }  # fmt: skip
 _OPERAND = re.compile(
-    r"(-?\d+)(?:f)?@(?:\$(?P<constant>-?\d+)|%(?P<register>\w+)|(?P<displacement>-?\d+)?\(%(?P<base>\w+)\))"
+    r"-?\d+f?@(?:"
+    r"\$(?P<constant>-?\d+)|%(?P<register>\w+)|"
+    r"(?P<displacement>-?\d+)?\(%(?P<base>\w+)(?:,%(?P<index>\w+)(?:,(?P<scale>[1248]))?)?\)"
+    r")"
 )
 _REGISTER, _MEMORY, _CONSTANT = 1, 2, 3
 
 
-# The operands of a USDT note as x86-64 assemblers write them: 8@%rdi -4@$5 4@-20(%rbp).
+# The operands of a USDT note as x86-64 assemblers write them: 8@%rdi -4@$5 4@-20(%rbp) 8@(%rax,%rdx,8).
+# Others (symbols) are left out: a value that is not known must not look like one that is.
 def _describe_usdt(row: np.void, function: Function) -> None:
     operands = function.usdt_arguments.split()
     for slot, argument in enumerate(function.arguments):
-        if argument.index >= len(operands):
-            continue
-        match = _OPERAND.fullmatch(operands[argument.index])
+        match = _OPERAND.fullmatch(operands[argument.index]) if argument.index < len(operands) else None
         if match is None:
             continue
         if match["constant"] is not None:
@@ -205,11 +211,14 @@ def _describe_usdt(row: np.void, function: Function) -> None:
             row["displacement"][slot] = int(match["constant"])
         else:
             offset = _register_offset(match["register"] or match["base"])
-            if offset is None:
+            index = _register_offset(match["index"]) if match["index"] else 0
+            if offset is None or index is None:
                 continue
             row["field_size"][slot] = _REGISTER if match["register"] else _MEMORY
             row["field_offset"][slot] = offset
             row["displacement"][slot] = int(match["displacement"] or 0)
+            row["index_offset"][slot] = index
+            row["scale"][slot] = int(match["scale"] or 1) if match["index"] else 0
         row["source"][slot] = slot
 
 

@@ -113,11 +113,11 @@ def test_library_failures_carry_the_error_of_the_system_call_behind(tracer, live
 
 def test_process_ids_are_used_again_without_mistake(tracer, lives: Path) -> None:
     """A mark dies with its process: processes that nobody marked are not traced, whatever their id."""
-    import subprocess  # noqa: PLC0415
+    import subprocess
 
     trace = tracer.run(str(lives), "short", "499")
     assert trace.count("getppid") == 2 * 499
-    assert not list(tracer.engine._module[b"dc_processes"])  # noqa: SLF001
+    assert not list(tracer.engine._module[b"dc_processes"])
     subprocess.run([lives, "short", "499"], check=True)
     assert len(tracer.drain()) == 0
 

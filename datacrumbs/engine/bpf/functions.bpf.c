@@ -19,6 +19,22 @@ static __always_inline void dc_drop_dead_frames(struct dc_thread *thread, u32 id
 	}
 }
 
+/* A new frame for a call; NULL when it cannot be followed, which is counted. */
+static __always_inline struct dc_call *dc_push(struct dc_thread *thread, struct dc_count *count, u32 id,
+					       u64 stack)
+{
+	dc_drop_dead_frames(thread, id, stack);
+	u32 depth = thread->depth;
+	if (depth >= DC_FRAMES) {
+		thread->overflow++;
+		DC_COUNT(count, too_deep);
+		return NULL;
+	}
+	thread->depth = depth + 1;
+	DC_OPAQUE(depth);
+	return &thread->frames[depth & (DC_FRAMES - 1)];
+}
+
 static __always_inline int dc_function_enter(struct pt_regs *context)
 {
 	if (!dc_gate())
@@ -35,14 +51,9 @@ static __always_inline int dc_function_enter(struct pt_regs *context)
 		return 0;
 	}
 	u64 stack = PT_REGS_SP(context);
-	dc_drop_dead_frames(thread, id, stack);
-	u32 depth = thread->depth;
-	if (depth >= DC_FRAMES) {
-		thread->overflow++;
-		DC_COUNT(count, too_deep);
+	struct dc_call *call = dc_push(thread, count, id, stack);
+	if (!call)
 		return 0;
-	}
-	struct dc_call *call = &thread->frames[depth & (DC_FRAMES - 1)];
 	call->arguments[0] = PT_REGS_PARM1(context);
 	call->arguments[1] = PT_REGS_PARM2(context);
 	call->arguments[2] = PT_REGS_PARM3(context);
@@ -51,12 +62,11 @@ static __always_inline int dc_function_enter(struct pt_regs *context)
 	call->arguments[5] = PT_REGS_PARM6(context);
 	dc_enter(thread, call, function, id, stack);
 	if (!(function->flags & DC_HAS_RETURN)) {
+		thread->depth--;
 		call->result = 0;
 		dc_emit(call, function, count, 0, DC_POINT, 0);
 		call->active = 0;
-		return 0;
 	}
-	thread->depth = depth + 1;
 	return 0;
 }
 
@@ -118,6 +128,8 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 	u16 error = 0;
 	if (failed && function->flags & DC_ERRNO && thread->error_time >= call->start)
 		error = thread->error;
+	else if (failed && !by_stack && result >= -DC_MAX_ERRNO)
+		error = -result; /* the kernel's own functions say it themselves */
 	dc_leave(thread, call, function, count, now, failed, error);
 	return 0;
 }

@@ -1,6 +1,5 @@
 /* What the kernel side and `datacrumbs/record.py` agree on: records, functions, counters. */
 /* SPDX-License-Identifier: GPL-2.0-only */
-#include <uapi/linux/ptrace.h>
 
 #define DC_REGISTERS 6
 #define DC_FIELDS 2 /* of a snippet, behind the registers in dc_call.arguments */
@@ -73,7 +72,9 @@ struct dc_function {
 	u8 flags;		    /* enum dc_function_flag */
 	u8 fields;		    /* how many last slots the snippet fills */
 	u8 field_size[DC_SLOTS];    /* tracepoint: bytes of the field; usdt: enum dc_place */
+	u8 scale[DC_SLOTS];	    /* usdt: of the index register, 0 for none */
 	u16 field_offset[DC_SLOTS]; /* tracepoint: its offset; usdt: offset in pt_regs */
+	u16 index_offset[DC_SLOTS]; /* usdt: offset of the index register in pt_regs */
 	s32 displacement[DC_SLOTS]; /* usdt: added before the read, or the constant */
 };
 

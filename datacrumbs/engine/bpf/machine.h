@@ -1,5 +1,6 @@
 /* What differs between processors. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#include <uapi/linux/ptrace.h>
 
 #if defined(__TARGET_ARCH_x86) || defined(__x86_64__) || defined(bpf_target_x86)
 #define DC_RETURN_POPS 8	   /* the return address */

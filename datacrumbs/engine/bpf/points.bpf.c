@@ -17,7 +17,52 @@ static __always_inline u64 dc_field(const void *bytes, u32 offset, u32 size)
 	return *(u64 *)at;
 }
 
-static __always_inline int dc_record_point(void *context, int usdt)
+static __always_inline int dc_read_tracepoint(void *context, const struct dc_function *function,
+					      u64 *arguments)
+{
+	struct dc_scratch *scratch = dc_take_scratch();
+	if (!scratch)
+		return 0;
+	bpf_probe_read_kernel(scratch->bytes, DC_TRACEPOINT_BYTES, context);
+#pragma unroll
+	for (int i = 0; i < DC_SLOTS; i++) {
+		if (function->source[i] != DC_NONE)
+			arguments[i] = dc_field(scratch->bytes, function->field_offset[i],
+						function->field_size[i]);
+	}
+	dc_give_scratch();
+	return 1;
+}
+
+static __always_inline int dc_read_usdt(void *context, const struct dc_function *function, u64 *arguments)
+{
+	struct dc_scratch *scratch = dc_take_scratch();
+	if (!scratch)
+		return 0;
+	bpf_probe_read_kernel(scratch->bytes, sizeof(struct pt_regs), context);
+#pragma unroll
+	for (int i = 0; i < DC_SLOTS; i++) {
+		u8 place = function->field_size[i];
+		if (function->source[i] == DC_NONE)
+			continue;
+		u64 value = (s64)function->displacement[i];
+		if (place != DC_PLACE_CONSTANT)
+			value += scratch->words[(function->field_offset[i] & 0xff) / 8];
+		if (function->scale[i])
+			value += scratch->words[(function->index_offset[i] & 0xff) / 8] * function->scale[i];
+		if (place == DC_PLACE_MEMORY) {
+			u64 read = 0;
+			dc_read(&read, sizeof(read), value);
+			value = read;
+		}
+		arguments[i] = value;
+	}
+	dc_give_scratch();
+	return 1;
+}
+
+/* perf tracepoint */
+int dc_kernel_point(void *context)
 {
 	if (!dc_gate())
 		return 0;
@@ -26,49 +71,51 @@ static __always_inline int dc_record_point(void *context, int usdt)
 	struct dc_count *count = dc_counts.lookup(&id);
 	if (!function || !count)
 		return 0;
-	struct dc_scratch *scratch = dc_take_scratch();
-	if (!scratch) {
-		DC_COUNT(count, entered);
-		DC_COUNT(count, no_memory);
-		return 0;
-	}
-	if (usdt)
-		bpf_probe_read_kernel(scratch->bytes, sizeof(struct pt_regs), context);
+	struct dc_call call = {.function = id, .start = bpf_ktime_get_ns()};
+	DC_COUNT(count, entered);
+	if (dc_read_tracepoint(context, function, call.arguments))
+		dc_emit(&call, function, count, 0, DC_POINT, 0);
 	else
-		bpf_probe_read_kernel(scratch->bytes, DC_TRACEPOINT_BYTES, context);
-	struct dc_call call = {};
-	call.function = id;
-	call.start = bpf_ktime_get_ns();
-#pragma unroll
-	for (int i = 0; i < DC_SLOTS; i++) {
-		u8 size = function->field_size[i];
-		if (function->source[i] == DC_NONE)
-			continue;
-		if (!usdt) {
-			call.arguments[i] = dc_field(scratch->bytes, function->field_offset[i], size);
-			continue;
-		}
-		u64 value = (s64)function->displacement[i];
-		if (size != DC_PLACE_CONSTANT)
-			value += *(u64 *)&scratch->bytes[function->field_offset[i] & 0xff];
-		if (size == DC_PLACE_MEMORY) {
-			u64 read = 0;
-			dc_read(&read, sizeof(read), value);
-			value = read;
-		}
-		call.arguments[i] = value;
-	}
-	dc_give_scratch();
-	dc_point(&call, function, id, count);
+		DC_COUNT(count, no_memory);
 	return 0;
 }
 
-int dc_kernel_point(void *context)
+/* uprobe at a USDT probe: an instant, or the entry of a call whose return is a probe of its own */
+int dc_usdt_enter(struct pt_regs *context)
 {
-	return dc_record_point(context, 0);
+	if (!dc_gate())
+		return 0;
+	u32 id = bpf_get_attach_cookie(context);
+	struct dc_function *function = dc_functions.lookup(&id);
+	struct dc_count *count = dc_counts.lookup(&id);
+	if (!function || !count)
+		return 0;
+	DC_COUNT(count, entered);
+	struct dc_thread *thread = dc_thread_of_current();
+	u64 arguments[DC_SLOTS] = {};
+	if (!thread || !dc_read_usdt(context, function, arguments)) {
+		DC_COUNT(count, no_memory);
+		return 0;
+	}
+	u64 stack = PT_REGS_SP(context);
+	struct dc_call *call = dc_push(thread, count, id, stack);
+	if (!call)
+		return 0;
+#pragma unroll
+	for (int i = 0; i < DC_SLOTS; i++)
+		call->arguments[i] = arguments[i];
+	dc_enter(thread, call, function, id, stack);
+	if (!(function->flags & DC_HAS_RETURN)) {
+		thread->depth--;
+		call->result = 0;
+		dc_emit(call, function, count, 0, DC_POINT, 0);
+		call->active = 0;
+	}
+	return 0;
 }
 
-int dc_usdt_point(void *context)
+/* uprobe at the USDT probe of a return */
+int dc_usdt_leave(struct pt_regs *context)
 {
-	return dc_record_point(context, 1);
+	return dc_function_leave(context, 0);
 }

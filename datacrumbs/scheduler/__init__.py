@@ -1,3 +1,0 @@
-"""Job metadata of SLURM and Flux."""
-
-from __future__ import annotations

@@ -1,0 +1,45 @@
+"""Run ids and trace paths: plain names only, whatever the environment says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.daemon.identity import run_id, trace_name
+from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.system import SystemConfiguration
+
+_CONFIGURATION = SystemConfiguration(trace_log_dir=Path("/traces"))
+
+
+def test_argument_then_job_then_time() -> None:
+    assert run_id("mine", {"SLURM_JOB_ID": "7"}, 0) == "mine"
+    assert run_id(None, {"SLURM_JOB_ID": "7"}, 0) == "7"
+    assert run_id(None, {"FLUX_JOB_ID": "f2x"}, 0) == "f2x"
+    assert run_id(None, {}, 86400 * 365).startswith("197")
+
+
+@pytest.mark.parametrize("bad", ["", "..", "../x", "a/b", "a b", "$(id)", "a\nb", "-x", "x" * 65, ".hidden", "é"])
+def test_names_that_are_not_plain(bad: str) -> None:
+    with pytest.raises(DatacrumbsError) as caught:
+        run_id(bad, {}, 0)
+    assert caught.value.exit_code is ExitCode.USAGE
+    with pytest.raises(DatacrumbsError):
+        run_id(None, {"SLURM_JOB_ID": bad or " "}, 0)
+
+
+def test_trace_name_is_below_the_directory() -> None:
+    name = trace_name(_CONFIGURATION, user="../../etc", run="7", host="n/1", probes=Path("/x/$(id).json.gz"), now=0.0)
+    assert name[0] == "_.._etc"
+    assert all("/" not in part and part not in {".", ".."} for part in name)
+    assert name[-1] == "__id_-7-n_1.pfw.gz"
+
+
+@pytest.mark.parametrize(
+    "pattern", ["/abs.pfw.gz", "../x.pfw.gz", "{nope}.pfw.gz", "x.gz", "", "{user.__class__}.pfw.gz"]
+)
+def test_bad_patterns(pattern: str) -> None:
+    configuration = SystemConfiguration(trace_log_dir=Path("/traces"), trace_pattern=pattern)
+    with pytest.raises(DatacrumbsError):
+        trace_name(configuration, user="u", run="1", host="h", probes=Path("p"), now=0.0)

@@ -1,0 +1,82 @@
+"""What the kernel side is told to do with each argument."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datacrumbs.engine.descriptors import NONE, describe
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, Role, Snippet, Target
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_KERNEL = Target("", "6.1")
+
+
+def _row(function: Function, attach: Attach = Attach.SYSCALL, snippets: tuple[Snippet, ...] = ()) -> np.void:
+    arguments = (Argument(0, "dirfd", role=Role.DIRFD), Argument(1, "path", role=Role.PATH))
+    row = _row(Function("open", "openat", "POSIX", arguments=arguments))
+    assert (row["request"][0], row["subject"][0], row["base"][0], row["slot"][0]) == (2, 1, 0, NONE)
+    row = _row(
+        Function("open", "openat", "POSIX", arguments=(Argument(0, "dirfd", role=Role.DIRFD), Argument(1, "path", role=Role.PATH)))
+    )  # fmt: skip
+    assert (row["request"][0], row["subject"][0], row["base"][0], row["slot"][0]) == (2, 1, 0, NONE)
+    assert row["source"].tolist() == [0, 1, NONE, NONE, NONE, NONE]
+
+
+def test_second_path_gets_its_slot() -> None:
+    paths = tuple(
+        Argument(index, label, role=role)
+        for index, label, role in [(0, "a", Role.DIRFD), (1, "b", Role.PATH), (2, "c", Role.DIRFD), (3, "d", Role.PATH)]
+    )
+    row = _row(Function("rename", "renameat2", "POSIX", arguments=paths))
+    assert row["request"].tolist() == [2, 2, 0]
+    assert row["subject"][:2].tolist() == [1, 3]
+    assert row["base"][:2].tolist() == [0, 2]
+    assert row["slot"][:2].tolist() == [NONE, 3]
+
+
+def test_first_descriptor_is_the_file() -> None:
+    arguments = (Argument(1, "out", role=Role.FD), Argument(0, "in", role=Role.FD))
+    row = _row(Function("sendfile", "sendfile", "POSIX", arguments=arguments))
+    assert row["request"].tolist() == [1, 0, 0]
+    assert row["subject"][0] == 1
+
+
+@pytest.mark.parametrize(
+    ("operand", "place", "offset", "displacement"),
+    [
+        ("8@%rdi", 1, 112, 0),
+        ("-4@%eax", 1, 80, 0),
+        ("4@%r8d", 1, 72, 0),
+        ("-4@$-5", 3, 0, -5),
+        ("8@-24(%rbp)", 2, 32, -24),
+        ("8@(%rsp)", 2, 152, 0),
+        ("1@%r15b", 1, 0, 0),
+    ],
+)
+def test_usdt_operands(operand: str, place: int, offset: int, displacement: int) -> None:
+    row = _row(Function("f", "p:f", "USDT", arguments=(Argument(0, "a"),), usdt_arguments=operand), Attach.USDT)
+    assert (row["field_size"][0], row["field_offset"][0], row["displacement"][0]) == (place, offset, displacement)
+    assert row["source"][0] == 0
+
+
+def test_usdt_operand_of_an_unknown_kind_is_left_out() -> None:
+    row = _row(
+        Function("f", "p:f", "USDT", arguments=(Argument(0, "a"),), usdt_arguments="8@symbol+4(%rip)"), Attach.USDT
+    )
+    assert row["source"][0] == NONE
+
+
+def test_too_many_snippet_fields() -> None:
+    fields = tuple(Argument(index, f"f{index}") for index in range(3))
+    with pytest.raises(DatacrumbsError, match="at most 2"):
+        _row(Function("f", "f", "X", snippet="s"), Attach.UPROBE, (Snippet("s", "p", "", fields),))
+
+
+def test_void_functions_have_a_return() -> None:
+    assert _row(Function("f", "f", "X", result=Result.VOID))["flags"] == 1
+    assert _row(Function("f", "f", "X", return_probe=False))["flags"] == 0
