@@ -1,6 +1,6 @@
 # The commands of a checkout. `sudo make demo` is the first one to run; all prepare what they need by themselves.
 
-.PHONY: help demo test bench lint doctor install-system venv clean
+.PHONY: help demo test bench lint format doctor install-system venv clean
 
 PYTHON := .venv/bin/python
 
@@ -9,6 +9,7 @@ help:
 	@echo "sudo make test [ARGS=..]  set up and run the whole test suite"
 	@echo "sudo make bench           measure"
 	@echo "make lint                 ruff, mypy, clang-format, clang-tidy, cppcheck, shellcheck"
+	@echo "make format               rewrite Python and C in the house format"
 	@echo "make doctor               what this host can and cannot do"
 	@echo "sudo make install-system  system packages, kernel headers and mounts only"
 	@echo "make venv                 the virtual environment only"
@@ -29,6 +30,11 @@ bench:
 lint:
 	@scripts/set-up.sh lint
 	@scripts/lint.sh
+
+format:
+	@scripts/set-up.sh lint
+	@.venv/bin/ruff format .
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
 
 doctor:
 	@scripts/set-up.sh venv

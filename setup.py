@@ -62,9 +62,12 @@ def compile_client(output: Path, flags: tuple[str, ...], sources: tuple[str, ...
 
 
 class ClientDistribution(Distribution):
-    """Says that there are scripts, though none is Python's: setuptools asks before it installs any."""
+    """Says what setuptools asks before it acts: there are scripts, though none is Python's, and machine code."""
 
     def has_scripts(self) -> bool:
+        return True
+
+    def has_ext_modules(self) -> bool:
         return True
 
 
@@ -90,10 +93,6 @@ class InstallClient(install_scripts):
 
 class PlatformWheel(bdist_wheel):
     """A wheel for this kind of machine and any Python 3: the C needs no interpreter."""
-
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.root_is_pure = False
 
     def get_tag(self) -> tuple[str, str, str]:
         _, _, platform = super().get_tag()
