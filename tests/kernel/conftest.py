@@ -80,7 +80,7 @@ class Trace:
         if name is None:
             return ""
         if name.kind is NameKind.PATH and not name.text.startswith("/") and name.base:
-            return os.path.join(self.path(name.base), name.text)
+            return f"{self.path(name.base)}/{name.text}"
         return name.text
 
 

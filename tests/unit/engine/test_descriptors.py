@@ -17,12 +17,12 @@ _KERNEL = Target("", "6.1")
 
 
 def _row(function: Function, attach: Attach = Attach.SYSCALL, snippets: tuple[Snippet, ...] = ()) -> np.void:
+    return describe(Plan((), (Group("p", "layer", attach, _KERNEL, (function,)),), snippets))[0]
+
+
+def test_path_after_its_directory() -> None:
     arguments = (Argument(0, "dirfd", role=Role.DIRFD), Argument(1, "path", role=Role.PATH))
     row = _row(Function("open", "openat", "POSIX", arguments=arguments))
-    assert (row["request"][0], row["subject"][0], row["base"][0], row["slot"][0]) == (2, 1, 0, NONE)
-    row = _row(
-        Function("open", "openat", "POSIX", arguments=(Argument(0, "dirfd", role=Role.DIRFD), Argument(1, "path", role=Role.PATH)))
-    )  # fmt: skip
     assert (row["request"][0], row["subject"][0], row["base"][0], row["slot"][0]) == (2, 1, 0, NONE)
     assert row["source"].tolist() == [0, 1, NONE, NONE, NONE, NONE]
 
