@@ -40,7 +40,7 @@ def test_expected_to_fail():
 
 @pytest.mark.parametrize(
     ("environment", "outcome"),
-    [({}, {"skipped": 5, "xfailed": 1}), ({"CI": "true"}, {"failed": 3, "error": 1, "skipped": 1, "xfailed": 1})],
+    [({}, {"skipped": 5, "xfailed": 1}), ({"CI": "true"}, {"failed": 1, "error": 3, "skipped": 1, "xfailed": 1})],
 )
 def test_skips_fail_in_ci_only(tmp_path, environment, outcome):
     (tmp_path / "test_beds.py").write_text(TESTS)
