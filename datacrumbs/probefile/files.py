@@ -54,7 +54,8 @@ def open_regular(path: Path) -> int:
     try:
         descriptor = os.open(path, READ_FLAGS)
     except OSError as error:
-        if path.is_symlink():
+        # Path.is_symlink raises where a directory is closed to this user.
+        if os.path.islink(path):  # noqa: PTH114
             raise refusal(f"{path}: a symbolic link", "give the path of the file itself") from None
         raise DatacrumbsError(f"{path}: cannot be opened: {error.strerror}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

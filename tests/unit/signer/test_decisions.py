@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.probefile.codec import encode
+from datacrumbs.probefile.plan import Attach, Function, Group, Target
+from datacrumbs.signer.authority import open_authority
+from datacrumbs.signer.caller import Caller
+from datacrumbs.signer.denial import DenialError
+from datacrumbs.signer.policy import read_policy
+from datacrumbs.signer.snippets import is_gpl_compatible
+
+ME = Caller(os.getuid(), os.getgid(), 1, "me", frozenset({"physics"}), (os.getgid(),))
+NOBODY = Caller(65534, 65534, 1, "nobody", frozenset({"nogroup"}), (65534,))
+
+
+def sign(installation, plan, caller=ME):
+    return open_authority(installation.paths).sign(encode(plan), plan, caller)
+
+
+def denied(installation, plan, code, message, caller=ME):
+    with pytest.raises(DenialError, match=message) as caught:
+        sign(installation, plan, caller)
+    assert caught.value.code == code
+    assert caught.value.exit_code == ExitCode.REFUSED
+
+
+class TestPolicy:
+    @pytest.mark.parametrize("rule", ["users: [me]", "groups: [physics]", f"users: [{os.getuid()}]", "groups: ['*']"])
+    def test_a_rule_by_user_group_and_number(self, installation, rule):
+        installation.policy(f"rules: [{{{rule}}}]")
+        assert sign(installation, installation.plan())
+
+    @pytest.mark.parametrize("text", ["rules: []", "rules: [{users: [eve]}]", "rules: [{groups: [chemistry]}]"])
+    def test_nobodys_rule(self, installation, text):
+        installation.policy(text)
+        denied(installation, installation.plan(), "policy.user", "no rule lets user me")
+
+    @pytest.mark.parametrize(
+        ("key", "code"),
+        [
+            ("providers: [hdf5, 'mp*']", "policy.provider"),
+            ("attach: [syscall]", "policy.attach"),
+            ("targets: ['/usr/*', kernel]", "policy.target"),
+            ("max_functions: 1", "policy.functions"),
+            ("target_owners: [daemon]", "target.owner"),
+        ],
+    )
+    def test_what_a_rule_forbids(self, installation, key, code):
+        installation.policy(f"rules: [{{users: ['*'], {key}}}]")
+        denied(installation, installation.plan(), code, "policy|owned by")
+
+    def test_the_kernel_is_a_target_of_its_own(self, installation):
+        installation.policy("rules: [{users: ['*'], targets: ['/*']}]")
+        kernel = Target("", os.uname().release)
+        group = Group("posix", "libc", Attach.SYSCALL, kernel, (Function("read", "read", "POSIX"),))
+        denied(installation, installation.plan(groups=(group,), snippets=()), "policy.target", "target the kernel")
+
+    def test_the_first_rule_decides(self, installation):
+        installation.policy("rules: [{users: [me], max_functions: 1}, {users: ['*']}]")
+        denied(installation, installation.plan(), "policy.functions", "at most 1")
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("rules: 3", "expected one key"),
+            ("rule: []", "expected one key"),
+            ("{", "not valid YAML"),
+            ("rules: [{user: [a]}]", r"rules\[0\].user: unknown key"),
+            ("rules: [{users: a}]", r"rules\[0\].users: 'a'; expected a list"),
+            ("rules: [{grant_days: 0}]", r"rules\[0\].grant_days: 0; expected a positive"),
+            ("rules: [{max_functions: yes}]", r"rules\[0\].max_functions: True"),
+            ("rules: [{attach: [ptrace]}]", r"rules\[0\].attach: 'ptrace' is unknown"),
+        ],
+    )
+    def test_a_wrong_policy_is_named(self, installation, text, message):
+        installation.policy(text)
+        with pytest.raises(DatacrumbsError, match=message) as caught:
+            read_policy(installation.paths.policy)
+        assert caught.value.exit_code == ExitCode.USAGE
+
+    def test_a_policy_that_others_may_write_signs_nothing(self, installation):
+        authority = open_authority(installation.paths)
+        installation.paths.policy.chmod(0o666)
+        plan = installation.plan()
+        with pytest.raises(DenialError, match="writable by others"):
+            authority.sign(encode(plan), plan, ME)
+
+
+class TestSnippets:
+    def test_an_untrusted_snippet(self, installation):
+        installation.trust("something else")
+        denied(
+            installation, installation.plan(), "snippet.untrusted", "posix/one of datacrumbs-posix 0.1.0 .*not trusted"
+        )
+
+    def test_an_altered_snippet(self, installation):
+        plan = installation.plan()
+        snippet = replace(plan.snippets[0], text=plan.snippets[0].text + " ")
+        denied(installation, replace(plan, snippets=(snippet,)), "snippet.untrusted", "not trusted")
+
+    @pytest.mark.parametrize("change", [{"version": "0.1.1"}, {"distribution": "other"}])
+    def test_a_trusted_text_under_another_package(self, installation, change):
+        plan = installation.plan()
+        plan = replace(plan, providers=(replace(plan.providers[0], **change),))
+        denied(installation, plan, "snippet.untrusted", "not trusted")
+
+    @pytest.mark.parametrize("said", ["Apache-2.0", "LicenseRef-Mine"])
+    def test_a_licence_that_the_kernel_does_not_take(self, installation, said):
+        text = f"/* x */\n/* SPDX-License-Identifier: {said} */\n"
+        installation.trust(text)
+        plan = installation.plan()
+        plan = replace(plan, snippets=(replace(plan.snippets[0], text=text, licence=said),))
+        denied(installation, plan, "snippet.licence", f"licence {said} is not compatible")
+
+    def test_a_licence_that_the_text_does_not_state(self, installation):
+        text = "/* SPDX-License-Identifier: Apache-2.0 */\n"
+        installation.trust(text)
+        plan = installation.plan()
+        plan = replace(plan, snippets=(replace(plan.snippets[0], text=text),))
+        denied(installation, plan, "snippet.licence", "the text says licence Apache-2.0")
+
+    @pytest.mark.parametrize(
+        ("expression", "compatible"),
+        [
+            ("GPL-2.0-only", True),
+            ("MIT OR Apache-2.0", True),
+            ("MIT AND Apache-2.0", False),
+            ("(MIT OR Apache-2.0) AND Apache-2.0", False),
+            ("GPL-3.0-only", False),
+            ("", False),
+        ],
+    )
+    def test_licence_expressions(self, expression, compatible):
+        assert is_gpl_compatible(expression) is compatible
+
+
+class TestTargets:
+    def test_a_moved_build_id(self, installation):
+        plan = installation.plan()
+        installation.build("int first(void) { return 7; }\nint second(void) { return 8; }\n")
+        denied(installation, plan, "target.changed", "moved build-id")
+
+    def test_a_missing_file_and_a_link(self, installation):
+        target = installation.target()
+        link = installation.directory / "link.so"
+        link.symlink_to(installation.library)
+        denied(installation, installation.plan_of(replace(target, path=str(link))), "target.changed", "symbolic link")
+        absent = replace(target, path="/absent/$(id)")
+        denied(installation, installation.plan_of(absent), "target.changed", "No such file")
+
+    def test_another_kernel(self, installation):
+        group = Group("posix", "x", Attach.SYSCALL, Target("", "0.0.1"), (Function("read", "read", "POSIX"),))
+        denied(installation, installation.plan(groups=(group,), snippets=()), "target.changed", "release 0.0.1")
+
+    def test_a_place_inside_an_instruction(self, installation):
+        inside = installation.offsets()[1] + 1
+        plan = installation.plan_of(installation.target(), inside)
+        denied(installation, plan, "target.place", f"offset {inside:#x} is not the start of a function")
+
+    def test_a_semaphore_that_is_no_semaphore(self, installation):
+        function = Function("p", "a:b", "POSIX", offset=installation.offsets()[0], semaphore=64)
+        group = Group("posix", "x", Attach.USDT, installation.target(), (function,))
+        denied(installation, installation.plan(groups=(group,), snippets=()), "target.place", "not the start")
+
+    def test_a_file_that_everybody_may_write(self, installation):
+        installation.library.chmod(0o666)
+        denied(installation, installation.plan(), "target.writable", "writable by all users")
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+    def test_owners(self, installation):
+        os.chown(installation.library, NOBODY.uid, NOBODY.gid)
+        denied(installation, installation.plan(), "target.owner", "owned by uid 65534, who is neither root nor me")
+        assert sign(installation, installation.plan(), NOBODY)
+        installation.policy("rules: [{users: ['*'], target_owners: [nobody]}]")
+        assert sign(installation, installation.plan())
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="asks as another user")
+    def test_files_are_opened_with_the_callers_rights(self, installation):
+        closed = installation.directory / "closed"
+        closed.mkdir(mode=0o700)
+        target = installation.target()
+        hidden = closed / "lib.so"
+        hidden.write_bytes(installation.library.read_bytes())
+        plan = installation.plan_of(replace(target, path=str(hidden)), 4096)
+        absent = installation.plan_of(replace(target, path=f"{closed}/absent.so"), 4096)
+        denied(installation, plan, "target.changed", "Permission denied", NOBODY)
+        denied(installation, absent, "target.changed", "Permission denied", NOBODY)
+
+    def test_usdt_probes_of_a_real_program(self, installation):
+        program = Path("/usr/bin/python3.11")
+        notes = subprocess.run(["readelf", "-n", program], capture_output=True, text=True, check=False).stdout
+        if "stapsdt" not in notes:
+            pytest.skip("this python has no USDT probes")
+        location = int(notes.split("Location: ")[1].split(",")[0], 16)
+        semaphore = int(notes.split("Semaphore: ")[1].split()[0], 16)
+        load = {line.split()[2]: line.split()[1] for line in _loads(program)}
+        function = Function(
+            "gc__start",
+            "python:gc__start",
+            "PYTHON",
+            offset=_file_offset(load, location),
+            semaphore=_file_offset(load, semaphore),
+        )
+        group = Group("posix", "x", Attach.USDT, installation.target(program), (function,))
+        assert sign(installation, installation.plan(groups=(group,), snippets=()))
+
+
+def _loads(program: Path) -> list[str]:
+    out = subprocess.run(["readelf", "-lW", program], capture_output=True, text=True, check=True).stdout
+    return [line for line in out.splitlines() if line.split()[:1] == ["LOAD"]]
+
+
+def _file_offset(load: dict[str, str], address: int) -> int:
+    base = max(int(start, 16) for start in load if int(start, 16) <= address)
+    return address - base + int(next(offset for start, offset in load.items() if int(start, 16) == base), 16)
+
+
+class TestPrivateKey:
+    @pytest.mark.parametrize("mode", [0o440, 0o444, 0o644, 0o660])
+    def test_a_key_that_others_may_read(self, installation, mode):
+        installation.paths.private_key.chmod(mode)
+        with pytest.raises(DatacrumbsError, match=r"expected 0400|writable by others") as caught:
+            open_authority(installation.paths)
+        assert caught.value.exit_code == ExitCode.REFUSED
+
+    def test_no_key(self, installation):
+        installation.paths.private_key.unlink()
+        with pytest.raises(DatacrumbsError, match="there is no signing key"):
+            open_authority(installation.paths)
+
+    def test_a_key_of_another_kind(self, installation):
+        subprocess.run(
+            ["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out",
+             installation.paths.private_key], check=True)  # fmt: skip
+        with pytest.raises(DatacrumbsError, match="not an Ed25519 key"):
+            open_authority(installation.paths)

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.probefile.keys import trusted_key_ids
+from datacrumbs.signer.installation import RUN_UNIT, SIGNING_UNIT, install, uninstall, unit_text
+from datacrumbs.signer.private_key import load_private_key
+from datacrumbs.signer.snippets import TrustedSnippet, read_trusted
+from datacrumbs.system import SystemPaths, read_system_configuration
+
+TEXT = "/* hello */\n/* SPDX-License-Identifier: GPL-2.0-only */\n"
+
+
+def command(name: str, *arguments: object, path: Path | None = None, status: int = 0):
+    code = f"import sys; from datacrumbs.commands.{name} import main; sys.argv[0] = 'datacrumbs_{name}'; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | ({"PYTHONPATH": str(path)} if path else {}),
+    )
+    assert result.returncode == status, result.stderr
+    return result
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A directory of installed packages with one provider, whose import would leave a mark."""
+    site = tmp_path / "site"
+    package, information = site / "dc_demo", site / "datacrumbs_demo-1.2.dist-info"
+    (package / "snippets").mkdir(parents=True)
+    information.mkdir()
+    (package / "__init__.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')")
+    (package / "snippets/hello.bpf.c").write_text(TEXT)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: datacrumbs-demo\nVersion: 1.2\n")
+    (information / "entry_points.txt").write_text("[datacrumbs.providers]\ndemo = dc_demo\n")
+    (information / "RECORD").write_text("dc_demo/__init__.py,,\ndc_demo/snippets/hello.bpf.c,,\n")
+    return site
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> SystemPaths:
+    paths = SystemPaths(tmp_path / "prefix")
+    paths.prefix.mkdir()
+    return paths
+
+
+def states(steps) -> set[str]:
+    return {step.state for step in steps}
+
+
+class TestSetup:
+    def test_makes_everything_once(self, paths):
+        assert states(install(paths, "all")) == {"made"}
+        key = paths.private_key.read_bytes()
+        assert states(install(paths, "all")) == {"kept"}
+        assert paths.private_key.read_bytes() == key
+
+    def test_modes(self, paths):
+        list(install(paths, "all"))
+        assert paths.private_key.stat().st_mode & 0o7777 == 0o400
+        assert paths.private_key.parent.stat().st_mode & 0o7777 == 0o700
+        for place in (paths.trusted_keys, paths.run, paths.site_files, paths.configuration):
+            assert place.stat().st_mode & 0o7777 == 0o755
+        for file in (paths.policy, paths.system_file, paths.trusted_snippets):
+            assert file.stat().st_mode & 0o7777 == 0o644
+
+    def test_a_wrong_mode_is_mended(self, paths):
+        list(install(paths, "all"))
+        paths.trusted_keys.chmod(0o777)
+        assert [step.what for step in install(paths, "all") if step.state == "mended"] == [str(paths.trusted_keys)]
+        assert paths.trusted_keys.stat().st_mode & 0o7777 == 0o755
+
+    def test_stages(self, paths, tmp_path):
+        list(install(paths, "login"))
+        assert paths.private_key.exists()
+        assert not paths.traces.exists()
+        node = SystemPaths(tmp_path / "node")
+        node.prefix.mkdir()
+        assert "missing" in states(install(node, "compute"))
+        assert not node.private_key.exists()
+        assert not node.policy.exists()
+        public = next(paths.trusted_keys.iterdir())
+        assert "missing" not in states(install(node, "compute", public))
+        assert trusted_key_ids(node.trusted_keys) == [public.stem]
+
+    def test_the_shipped_configuration_is_the_default_one(self, paths):
+        list(install(paths, "all"))
+        shipped = read_system_configuration(paths)
+        paths.system_file.unlink()
+        assert shipped == read_system_configuration(paths)
+
+    def test_changed_files_are_kept(self, paths):
+        list(install(paths, "all"))
+        paths.policy.write_text("rules: []\n")
+        list(install(paths, "all"))
+        assert paths.policy.read_text() == "rules: []\n"
+
+    def test_uninstall_leaves_traces_and_changed_files(self, paths):
+        list(install(paths, "all"))
+        (paths.traces / "t.pfw.gz").write_text("x")
+        paths.policy.write_text("rules: []\n")
+        kept = {step.what for step in uninstall(paths) if step.state == "kept"}
+        assert str(paths.policy) in kept
+        left = {str(path.relative_to(paths.prefix)) for path in paths.prefix.rglob("*") if path.is_file()}
+        assert left == {"etc/datacrumbs/policy.yaml", "var/log/datacrumbs/t.pfw.gz"}
+
+    def test_an_untouched_installation_goes_wholly(self, paths):
+        list(install(paths, "all"))
+        assert states(uninstall(paths)) == {"removed"}
+        assert [path for path in paths.prefix.rglob("*") if path.is_file()] == []
+
+    def test_the_command(self, tmp_path):
+        first = json.loads(command("setup", "--prefix", tmp_path / "p", "--json").stdout)
+        assert {step["state"] for step in first} == {"made"}
+        assert "kept" in command("setup", "--prefix", tmp_path / "p").stdout
+        command("setup", "--prefix", tmp_path / "p", "--uninstall")
+
+    def test_a_link_in_the_place_of_the_key(self, paths, tmp_path):
+        list(install(paths, "all"))
+        paths.private_key.rename(tmp_path / "key")
+        paths.private_key.symlink_to(tmp_path / "key")
+        with pytest.raises(DatacrumbsError, match="a symbolic link"):
+            list(install(paths, "all"))
+
+    def test_a_file_in_the_place_of_a_directory(self, paths):
+        (paths.prefix / "etc").mkdir()
+        paths.configuration.write_text("")
+        with pytest.raises(DatacrumbsError, match="exists and is no directory"):
+            list(install(paths, "all"))
+
+    def test_this_host_needs_root(self, as_nobody):
+        assert "needs root" in as_nobody(lambda: command("setup", status=ExitCode.REFUSED).stderr)
+        assert "root only" in as_nobody(lambda: command("sign_probes", status=ExitCode.REFUSED).stderr)
+
+
+class TestUnits:
+    @pytest.mark.parametrize("name", [SIGNING_UNIT, RUN_UNIT])
+    def test_systemd_accepts_the_units(self, paths, name, tmp_path):
+        list(install(paths, "all"))
+        unit = tmp_path / name.replace("@", "@run1")
+        text = (paths.prefix / "etc/systemd/system" / name).read_text()
+        assert "@SCRIPTS@" not in text
+        assert "@PREFIX@" not in text
+        # The commands' own paths depend on where this tree is installed.
+        unit.write_text("".join(_with_a_command(line) for line in text.splitlines(keepends=True)))
+        found = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+        assert (found.returncode, found.stdout + found.stderr) == (0, "")
+
+    def test_the_signing_service_is_confined(self, paths, tmp_path):
+        list(install(paths, "all"))
+        unit = tmp_path / SIGNING_UNIT
+        unit.write_text((paths.prefix / "etc/systemd/system" / SIGNING_UNIT).read_text())
+        subprocess.run(
+            ["systemd-analyze", "security", "--offline=true", "--threshold=25", unit], check=True, capture_output=True
+        )
+
+    def test_a_prefix_that_a_unit_cannot_hold(self):
+        with pytest.raises(DatacrumbsError, match="without spaces, quotes"):
+            unit_text(SIGNING_UNIT, Path("/opt/$(id) x"))
+
+
+def _with_a_command(line: str) -> str:
+    return "ExecStart=/bin/true\n" if line.startswith("ExecStart=") else line
+
+
+class TestTrust:
+    def test_add_list_verify_remove(self, site, paths):
+        list(install(paths, "login"))
+        where = ("--prefix", paths.prefix, "--json", "--provider", "demo")
+        added = json.loads(command("trust", "add", *where, path=site).stdout)
+        assert added[0]["distribution"] == "datacrumbs-demo"
+        assert added[0]["version"] == "1.2"
+        assert json.loads(command("trust", "list", *where, path=site).stdout) == added
+        assert json.loads(command("trust", "verify", *where, path=site).stdout)[0]["state"] == "trusted"
+        (site / "dc_demo/snippets/hello.bpf.c").write_text(TEXT + "int changed;\n")
+        found = json.loads(command("trust", "verify", *where, path=site, status=1).stdout)
+        assert sorted(row["state"] for row in found) == ["not installed", "not trusted"]
+        assert json.loads(command("trust", "remove", *where, path=site).stdout) == added
+        assert not [entry for entry in read_trusted(paths.trusted_snippets) if entry.provider == "demo"]
+
+    def test_the_provider_is_never_imported(self, site, paths, tmp_path):
+        list(install(paths, "login"))
+        command("trust", "add", "--provider", "demo", "--prefix", paths.prefix, path=site)
+        (site / "datacrumbs_demo-1.2.dist-info/RECORD").write_text("")  # as an editable installation has it
+        command("trust", "verify", "--provider", "demo", "--prefix", paths.prefix, path=site)
+        assert not (tmp_path / "imported").exists()
+
+    def test_by_distribution(self, site, paths):
+        list(install(paths, "login"))
+        command("trust", "add", "--distribution", "DataCrumbs_demo", "--prefix", paths.prefix, path=site)
+        assert any(entry.provider == "demo" for entry in read_trusted(paths.trusted_snippets))
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+    def test_a_file_that_others_own_is_named(self, site, paths):
+        list(install(paths, "login"))
+        os.chown(site / "dc_demo/snippets/hello.bpf.c", 65534, -1)
+        result = command("trust", "add", "--provider", "demo", "--prefix", paths.prefix, path=site)
+        assert "owned by uid 65534, who could have changed it" in result.stderr
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("add", "--provider", "absent"), "no installed distribution has this provider"),
+            (("add", "--distribution", "absent"), "no installed distribution of this name"),
+            (("add",), "expected --provider or --distribution"),
+            (("remove",), "expected --provider or --distribution"),
+            (("remove", "--provider", "absent"), "absent is not in"),
+            (("add", "--provider", "a", "--distribution", "b"), "not allowed with"),
+        ],
+    )
+    def test_wrong_use(self, paths, arguments, message):
+        result = command("trust", *arguments, "--prefix", paths.prefix, status=ExitCode.USAGE)
+        assert message in result.stderr
+
+    @pytest.mark.parametrize("text", ["{", "snippets: 3", "snippets: [{provider: a}]", "[]"])
+    def test_a_damaged_list(self, paths, text):
+        list(install(paths, "login"))
+        paths.trusted_snippets.write_text(text)
+        with pytest.raises(DatacrumbsError) as caught:
+            read_trusted(paths.trusted_snippets)
+        assert caught.value.exit_code == ExitCode.USAGE
+
+    def test_bundled_providers_are_trusted_by_setup(self, paths):
+        list(install(paths, "login"))
+        for entry in read_trusted(paths.trusted_snippets):
+            assert isinstance(entry, TrustedSnippet)
+            assert entry.distribution == f"datacrumbs-{entry.provider}"
+
+    def test_the_key_is_usable(self, paths):
+        list(install(paths, "login"))
+        assert load_private_key(paths.private_key)
+
+
+@pytest.mark.parametrize("name", ["setup", "trust", "sign_probes"])
+def test_help_and_version(name):
+    assert "example:" in command(name, "--help").stdout
+    assert "0." in command(name, "--version").stdout
