@@ -1,6 +1,6 @@
 """The signed form of a plan: a DSSE envelope with an Ed25519 signature, gzip-compressed.
 
-DSSE is the signing envelope of https://github.com/secure-systems-lab/dsse (protocol version 1).
+DSSE is the Dead Simple Signing Envelope of the Secure Systems Lab, protocol version 1.0.0.
 The signature covers the payload's bytes, so they are verified before anything reads them.
 """
 

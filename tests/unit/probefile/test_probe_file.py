@@ -44,7 +44,7 @@ def test_the_same_inputs_give_the_same_bytes(bench):
 
 
 def test_pre_authentication_encoding_is_the_standards_own_example():
-    # https://github.com/secure-systems-lab/dsse/blob/v1.0.0/protocol.md
+    # The example in protocol.md of DSSE 1.0.0.
     encoded = pre_authentication_encoding("http://example.com/HelloWorld", b"hello world")
     assert encoded == b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
 
