@@ -31,6 +31,8 @@ _PROGRAM = "datacrumbs_doctor"
 HOST, INSTALLATION = "host", "installation"
 _STYLES = {CheckState.OK: "green", CheckState.WARNING: "yellow", CheckState.MISSING: "red"}
 
+_WIDTH = 120  # columns in a file or pipe, which has none of its own
+
 Finding = tuple[str, Check]
 """Who looked (`HOST`, `INSTALLATION` or a provider's name), and what was found."""
 
@@ -200,6 +202,8 @@ def _print_table(findings: Sequence[Finding], *, works: bool) -> None:
         table.add_row("" if area == shown else area, f"[{style}]{name}[/{style}]", _plain(check.detail) + mend)
         shown = area
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH)
     console.print(table)
     console.print("Tracing can work here." if works else "Tracing cannot work here yet: mend what is missing.")
 

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import pytest
+
+from datacrumbs.plugins import OptionError, hookspecs, resolve_options
+from datacrumbs.plugins._validation import (
+    ContractError,
+    check_functions,
+    check_presets,
+    check_provider_description,
+    check_snippets,
+    check_targets,
+)
+from datacrumbs.provider import (
+    Argument,
+    Attach,
+    Cost,
+    Function,
+    Option,
+    Preset,
+    ProbeTarget,
+    Provider,
+    Role,
+    Snippet,
+    Target,
+)
+
+TEXT = "static void dc_alpha_one_entry(struct dc_call *call) {}"
+ONE = Snippet("one", "alpha", TEXT, (Argument(0, "bytes", role=Role.BYTES),))
+
+
+def arguments(count: int) -> tuple[Argument, ...]:
+    return tuple(Argument(index, f"argument{index}") for index in range(count))
+
+
+@pytest.mark.parametrize(
+    ("functions", "attach", "words"),
+    [
+        ([Function("a", "a", "X", arguments=arguments(7))], Attach.UPROBE, "at most 6"),
+        ([Function("a", "a", "X", arguments=arguments(6), snippet="one")], Attach.UPROBE, "7 arguments and snippet"),
+        ([Function("a", "a", "X", snippet="two")], Attach.UPROBE, "no snippet 'two'"),
+        ([Function("a", "a", "X", offset=8), Function("b", "b", "X", offset=8)], Attach.UPROBE, "offset 8 is there"),
+        ([Function("a", "a", "X"), Function("b", "a", "X")], Attach.KPROBE, "function 'a' is there twice"),
+        ([Function("a", "a", "X", offset=-1)], Attach.UPROBE, "offset -1"),
+        ([Function("a b", "a", "X")], Attach.UPROBE, "'a b' is not a printable symbol"),
+        ([Function("a", "a", "X Y")], Attach.UPROBE, "category"),
+        ([Function("a", "a", "X", result="bytes")], Attach.UPROBE, "expected a Result"),
+        ([Function("a", "a", "X", arguments=(Argument(0, "Fd"),))], Attach.UPROBE, "not a lower case word"),
+        ([Function("a", "a", "X", arguments=(Argument(0, "fd", size=3),))], Attach.UPROBE, "expected 1, 2, 4 or 8"),
+        ([Function("a", "a", "X", arguments=(Argument(0, "fd", role="fd!"),))], Attach.UPROBE, "expected a Role"),
+        ([Function("a", "a", "X", arguments=(Argument(0, "fd"), Argument(1, "fd")))], Attach.UPROBE, "there twice"),
+    ],
+)
+def test_functions_that_break_the_contract(functions, attach, words):
+    with pytest.raises(ContractError, match=words):
+        check_functions(functions, attach, [ONE])
+
+
+def test_several_places_of_one_usdt_probe_keep_the_contract():
+    probes = [Function("p", "python:p", "X", offset=8), Function("p", "python:p", "X", offset=24)]
+    assert check_functions(probes, Attach.USDT, ()) == tuple(probes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"title": ""}, "title"),
+        ({"version": "1\n2"}, "version"),
+        ({"position": "first"}, "position"),
+        ({"options": (Option("a", "list", "x", ""),) * 2}, "option 'a' is there twice"),
+        ({"options": (Option("A", "string", "x", ""),)}, "not a lower case word"),
+        ({"options": (Option("a", "number", 1, ""),)}, "expected one of string, integer, boolean, list"),
+        ({"options": (Option("a", "integer", "1", ""),)}, "default is '1' is not a whole number"),
+        ({"options": (Option("a", "string", "x", "", ("y",)),)}, "expected one of y"),
+    ],
+)
+def test_descriptions_that_break_the_contract(changes, words):
+    described = {
+        "name": "alpha",
+        "title": "t",
+        "layer": "l",
+        "position": 1,
+        "distribution": "d",
+        "version": "1",
+    }
+    with pytest.raises(ContractError, match=words):
+        check_provider_description(Provider(**(described | changes)), "alpha")
+
+
+def test_a_description_must_be_a_provider():
+    with pytest.raises(ContractError, match="returned dict"):
+        check_provider_description({}, "alpha")
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (ProbeTarget(Target("", "6.1"), Attach.UPROBE, "x"), "uprobe needs an ELF file"),
+        (ProbeTarget(Target("/lib/x.so", "ab"), Attach.SYSCALL, "x"), "syscall needs the kernel"),
+        (ProbeTarget(Target("/lib/x.so", ""), Attach.UPROBE, "x"), "build-id is empty"),
+    ],
+)
+def test_targets_that_break_the_contract(target, words):
+    with pytest.raises(ContractError, match=words):
+        check_targets([target])
+
+
+@pytest.mark.parametrize(
+    ("snippet", "words"),
+    [
+        (Snippet("one", "beta", TEXT), "its provider is 'beta'"),
+        (Snippet("two", "alpha", TEXT), "neither dc_alpha_two_entry nor"),
+        (Snippet("one", "alpha", TEXT, (Argument(1, "bytes"),)), "has index 1, not 0"),
+        (Snippet("one", "alpha", TEXT, (Argument(0, "path", role=Role.PATH),)), "role 'path'"),
+    ],
+)
+def test_snippets_that_break_the_contract(snippet, words):
+    with pytest.raises(ContractError, match=words):
+        check_snippets([snippet], "alpha")
+
+
+def test_two_presets_of_one_name_break_the_contract():
+    with pytest.raises(ContractError, match="there twice"):
+        check_presets([Preset("all", "", Cost.LOW)] * 2)
+
+
+OPTIONS = Provider(
+    "alpha",
+    "t",
+    "l",
+    1,
+    "d",
+    "1",
+    (
+        Option("classes", "list", ("file",), "", ("file", "memory")),
+        Option("depth", "integer", 3, ""),
+        Option("deep", "boolean", default=False, help=""),
+    ),
+)
+
+
+def test_options_get_their_defaults():
+    assert resolve_options(OPTIONS, {"depth": 5}) == {"classes": ("file",), "deep": False, "depth": 5}
+
+
+def test_one_string_is_a_list_of_one():
+    assert resolve_options(OPTIONS, {"classes": "memory"})["classes"] == ("memory",)
+
+
+@pytest.mark.parametrize(
+    ("given", "key", "words"),
+    [
+        ({"clases": []}, "clases", "did you mean 'classes'"),
+        ({"depth": True}, "depth", "not a whole number"),
+        ({"deep": "yes"}, "deep", "not true or false"),
+        ({"classes": [1]}, "classes", "not a list of strings"),
+        ({"classes": ["filed"]}, "classes", "'filed' is not a choice; expected one of file, memory"),
+        ({"classes": {"a": 1}}, "classes", "not a list of strings"),
+    ],
+)
+def test_options_that_a_provider_does_not_take(given, key, words):
+    with pytest.raises(OptionError, match=words) as caught:
+        resolve_options(OPTIONS, given)
+    assert caught.value.key == key
+
+
+@pytest.mark.parametrize("name", [name for name in vars(hookspecs) if name.startswith("datacrumbs_")])
+def test_every_hook_says_in_one_line_what_it_is_for_and_shows_an_example(name):
+    lines = (getattr(hookspecs, name).__doc__ or "").splitlines()
+    assert lines[0].endswith(".")
+    assert len(lines[0]) < 80
+    assert any(line.strip() == "Example::" for line in lines)
+    assert any("@hookimpl" in line for line in lines)
