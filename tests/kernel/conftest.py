@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 
 from datacrumbs import client
+from datacrumbs.configure import Selection, compose, current_host
+from datacrumbs.configure.site import ProviderEntry, SiteConfiguration
 from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.discovery.syscalls import system_calls
 from datacrumbs.engine.engine import Engine
+from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
-from datacrumbs.record import FIRST_KIND, CallFlag, Name, NameKind, RecordKind
+from datacrumbs.record import FIRST_KIND, CallFlag, Name, NameKind
 from datacrumbs.system import SystemConfiguration
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ class Trace:
     events: np.ndarray
     names: dict[int, Name]
     status: int
+    output: str | bytes | None = None
 
     def named(self, name: str) -> np.ndarray:
         identities = [index for index, function in enumerate(self.plan.functions) if function.name == name]
@@ -115,7 +119,7 @@ class Tracer:
         time.sleep(0.01)
         records = self.drain()
         is_call = records["function"] < FIRST_KIND
-        return Trace(self.plan, records[is_call], records[~is_call], dict(self.names), done.returncode)
+        return Trace(self.plan, records[is_call], records[~is_call], dict(self.names), done.returncode, done.stdout)
 
 
 def system_call_group(names: Sequence[str] = tuple(CALLS)) -> Group:
@@ -180,4 +184,9 @@ def tracer(layer: Path, engine_state: Path, configuration: SystemConfiguration) 
     tracer.engine.close()
 
 
-__all__ = ["CALLS", "RecordKind", "Trace", "Tracer", "layer_group", "system_call_group"]
+def composed(*entries: ProviderEntry, without: tuple[str, ...] = ()) -> Plan:
+    """The plan of a site file with these entries, on this host."""
+    site = SiteConfiguration(Path("test.yaml"), entries)
+    selection = Selection(without=without)
+    names = tuple({entry.provider for entry in entries})
+    return compose(site, load_providers(without, names), current_host(), selection)
