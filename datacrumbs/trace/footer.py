@@ -1,0 +1,77 @@
+"""The end of a complete trace: what became of every call, and where the trace comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from datacrumbs.trace.names import metadata_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.record import FunctionCounts
+
+COUNTS = "datacrumbs_counts"
+PROVENANCE = "datacrumbs_provenance"
+FOOTER = "datacrumbs_footer"
+PARTS = ("entered", "recorded", "filtered", "unmatched", "in_flight")
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What the daemon knows at the end of a run.
+
+    Args:
+        counts: One per function of the plan, in its order.
+        provenance: Flat texts: plan digest, signer, key id, kernel, build-ids, version.
+        other: Further numbers: names lost, ring overflows.
+    """
+
+    counts: Sequence[FunctionCounts]
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    other: Mapping[str, int] = field(default_factory=dict)
+
+
+def footer_lines(footer: Footer, plan: Plan) -> Iterator[str]:
+    """The metadata lines of a footer, flat, since some readers stop at nested arguments.
+
+    One line per function that was entered, one with the provenance, one with the totals, which
+    comes last and says that the trace is complete.
+    """
+    places = [(group, function) for group in plan.groups for function in group.functions]
+    totals = dict.fromkeys(PARTS, 0)
+    lost: dict[str, int] = {}
+    for identity, (counts, (group, function)) in enumerate(zip(footer.counts, places, strict=True)):
+        for part in PARTS:
+            totals[part] += int(getattr(counts, part))
+        for cause, calls in counts.lost.items():
+            lost[cause] = lost.get(cause, 0) + int(calls)
+        if counts.entered or not counts.balanced:
+            yield metadata_line(
+                COUNTS,
+                0,
+                0,
+                [
+                    ("function", identity),
+                    ("name", function.name),
+                    ("symbol", function.symbol),
+                    ("category", function.category),
+                    ("provider", group.provider),
+                    ("layer", group.layer),
+                    *((part, int(getattr(counts, part))) for part in PARTS),
+                    *((f"lost_{cause}", int(calls)) for cause, calls in sorted(counts.lost.items())),
+                ],
+            )
+    yield metadata_line(PROVENANCE, 0, 0, sorted(footer.provenance.items()))
+    yield metadata_line(
+        FOOTER,
+        0,
+        0,
+        [
+            *totals.items(),
+            *((f"lost_{cause}", calls) for cause, calls in sorted(lost.items())),
+            *((key, int(number)) for key, number in sorted(footer.other.items())),
+        ],
+    )

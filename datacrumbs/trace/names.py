@@ -1,0 +1,165 @@
+"""The names of a run: identity -> path or string, kept compactly, since a run can have millions."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datacrumbs.record import NameKind
+from datacrumbs.trace.text import hash_number, hash_text, json_string, normalise, raw_argument, raw_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import NDArray
+
+    from datacrumbs.record import Name
+
+RECENT_LIMIT = 65536
+DEPTH_LIMIT = 64  # bases of bases; the kernel's own path limit allows fewer useful ones
+FILE_KINDS = (NameKind.PATH, NameKind.LOCATION)
+
+
+class NameTable:
+    """All names seen so far.
+
+    A name costs its text and about 40 bytes: identities lie in one sorted array, new ones wait in a
+    dict until there are enough to be worth a merge.
+
+    Args:
+        host_hash: 16 hex digits, for the metadata lines.
+        inclusion_path: Directory below which files count as included; empty for all.
+    """
+
+    def __init__(self, host_hash: str, inclusion_path: str = "") -> None:
+        self._host_hash = host_hash
+        inclusion = normalise(inclusion_path) if inclusion_path else ""
+        self._directory = inclusion.rstrip("/") + "/" if inclusion else ""
+        self._recent: dict[int, int] = {}
+        self._identities = np.empty(0, dtype=np.uint64)
+        self._positions = np.empty(0, dtype=np.int64)
+        self._hashes = array("Q")
+        self._included = bytearray()
+        self._ends = array("Q", [0])
+        self._texts = bytearray()
+        self._emitted: set[int] = set()
+        self.unresolved = 0
+        """How many names had to be made up, because a call referred to one that never came."""
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def add(self, names: Sequence[Name]) -> list[str]:
+        """Take names in.
+
+        Returns:
+            The FH and SH metadata lines that must precede the calls that use them.
+        """
+        waiting = {name.identity: name for name in names}
+        lines = [
+            self._store(name.identity, name.kind, self._resolve(name, waiting))
+            for name in names
+            if self._position(name.identity) < 0
+        ]
+        return [line for line in lines if line]
+
+    def text(self, identity: int) -> str:
+        """The resolved text of a name, or an empty string when there is none."""
+        position = self._position(identity)
+        if position < 0:
+            return ""
+        return self._texts[self._ends[position] : self._ends[position + 1]].decode("utf-8", "surrogateescape")
+
+    def find(
+        self, identities: NDArray[np.uint64], kind: NameKind
+    ) -> tuple[NDArray[np.uint64], NDArray[np.bool_], list[str]]:
+        """Look up names; those that never came get one that says so.
+
+        Args:
+            identities: (n,) distinct, non-zero identities.
+            kind: What they would be, were they lost.
+
+        Returns:
+            (n,) hashes, (n,) whether the file is below the inclusion path, and metadata lines that must
+            be written before their first use.
+        """
+        lines = []
+        positions = np.empty(len(identities), dtype=np.int64)
+        for row, identity in enumerate(identities.tolist()):
+            position = self._position(identity)
+            if position < 0:
+                self.unresolved += 1
+                lines.append(self._store(identity, kind, f"[lost name {identity:016x}]"))
+                position = self._position(identity)
+            positions[row] = position
+        hashes = np.frombuffer(self._hashes, dtype=np.uint64)[positions]
+        included = np.frombuffer(self._included, dtype=np.uint8)[positions] > 0
+        return hashes, included, [line for line in lines if line]
+
+    def _position(self, identity: int) -> int:
+        position = self._recent.get(identity, -1)
+        if position < 0 and len(self._identities):
+            row = int(np.searchsorted(self._identities, np.uint64(identity)))
+            if row < len(self._identities) and self._identities[row] == identity:
+                position = int(self._positions[row])
+        return position
+
+    def _resolve(self, name: Name, waiting: dict[int, Name]) -> str:
+        text = name.text
+        if name.kind not in FILE_KINDS:
+            return text
+        base, depth = name.base, 0
+        while base and not text.startswith("/") and depth < DEPTH_LIMIT:
+            earlier = self.text(base)
+            following = 0 if earlier else waiting[base].base if base in waiting else 0
+            parent = earlier or (waiting[base].text if base in waiting else "")
+            if not parent:
+                break
+            text, base, depth = f"{parent}/{text}", following, depth + 1
+        # Sockets, pipes and the like have no path: `pipe:[4711]` stays as the kernel writes it.
+        return normalise(text) if "/" in text else text
+
+    def _store(self, identity: int, kind: NameKind, text: str) -> str:
+        number = hash_number(text)
+        self._recent[identity] = len(self._hashes)
+        self._hashes.append(number)
+        self._included.append(not self._directory or f"{text}/".startswith(self._directory))
+        self._texts += raw_bytes(text)
+        self._ends.append(len(self._texts))
+        if len(self._recent) >= RECENT_LIMIT:
+            self._merge()
+        if kind is NameKind.COMMAND or number in self._emitted:
+            return ""
+        if len(self._emitted) >= RECENT_LIMIT:
+            self._emitted.clear()  # a line written twice does no harm, a set without end would
+        self._emitted.add(number)
+        return name_line("FH" if kind in FILE_KINDS else "SH", self._host_hash, text, number)
+
+    def _merge(self) -> None:
+        identities = np.fromiter(self._recent.keys(), dtype=np.uint64, count=len(self._recent))
+        positions = np.fromiter(self._recent.values(), dtype=np.int64, count=len(self._recent))
+        every = np.concatenate([self._identities, identities])
+        order = np.argsort(every, kind="stable")
+        self._identities = every[order]
+        self._positions = np.concatenate([self._positions, positions])[order]
+        self._recent.clear()
+
+
+def name_line(kind: str, host_hash: str, text: str, number: int) -> str:
+    """The metadata line that gives a hash its text (``HH``, ``FH`` or ``SH``)."""
+    return (
+        f'{{"name":"{kind}","cat":"dftracer","ph":"M","pid":0,"tid":0,"args":{{"hhash":"{host_hash}",'
+        f'"name":{json_string(text)},"value":"{hash_text(number)}"{raw_argument(text)}}}}}\n'
+    )
+
+
+def metadata_line(name: str, process: int, thread: int, arguments: Iterable[tuple[str, str | int]]) -> str:
+    """Any other metadata line, with flat arguments."""
+    inner = ",".join(
+        f"{json_string(key)}:{value if isinstance(value, int) else json_string(value)}" for key, value in arguments
+    )
+    return (
+        f'{{"name":{json_string(name)},"cat":"dftracer","ph":"M","pid":{process},"tid":{thread},"args":{{{inner}}}}}\n'
+    )

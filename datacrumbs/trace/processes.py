@@ -1,0 +1,89 @@
+"""What the trace says of processes and threads: names before use, and their beginnings and ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datacrumbs.record import RecordKind
+from datacrumbs.trace.names import metadata_line
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from datacrumbs.trace.names import NameTable
+
+PROCESS_EVENT = "datacrumbs_process"
+
+
+class ProcessTable:
+    """The processes and threads that are alive and already named in the trace.
+
+    Args:
+        names: Where the executables' names are found.
+        epoch_offset_ns: What to add to CLOCK_MONOTONIC to get epoch time, in ns.
+    """
+
+    def __init__(self, names: NameTable, epoch_offset_ns: int) -> None:
+        self._names = names
+        self._offset = epoch_offset_ns
+        self._labels: dict[int, str] = {}
+        self._threads: dict[int, set[int]] = {}
+
+    def introduce(self, calls: NDArray[np.void]) -> list[str]:
+        """Metadata lines for processes and threads that these calls are the first of."""
+        pairs = np.unique(calls["process"].astype(np.uint64) << np.uint64(32) | calls["thread"].astype(np.uint64))
+        lines: list[str] = []
+        for pair in pairs.tolist():
+            lines += self._introduce(pair >> 32, pair & 0xFFFFFFFF)
+        return lines
+
+    def lifecycle(self, records: NDArray[np.void]) -> list[str]:
+        """Metadata lines for FORK, EXEC, EXIT, START and STOP records, in their order."""
+        lines: list[str] = []
+        for record in records:
+            lines += self._event(record)
+        return lines
+
+    def _event(self, record: np.void) -> list[str]:
+        process, thread = int(record["process"]), int(record["thread"])
+        kind = int(record["function"])
+        details: list[tuple[str, str | int]] = []
+        lines: list[str] = []
+        if kind == RecordKind.FORK:
+            child = int(record["values"][0])
+            details.append(("child", child))
+            self._threads.pop(child, None)  # a reused pid is another process
+            self._labels[child] = self._labels.get(process, "")
+        elif kind in (RecordKind.EXEC, RecordKind.START) and int(record["file"]):
+            path = self._names.text(int(record["file"]))
+            details.append(("path", path))
+            self._labels[process] = path.rsplit("/", 1)[-1]
+            lines += self._process_name(process)
+        elif kind == RecordKind.EXIT:
+            details.append(("status", int(record["result"])))
+            self._threads.pop(process, None)
+            self._labels.pop(process, None)
+        name = RecordKind(kind).name.lower() if kind in set(RecordKind) else f"kind_{kind:x}"
+        microseconds = (int(record["start"]) + self._offset) // 1000
+        what: list[tuple[str, str | int]] = [("event", name), ("time", microseconds), *details]
+        return [*lines, metadata_line(PROCESS_EVENT, process, thread, what)]
+
+    def _introduce(self, process: int, thread: int) -> list[str]:
+        threads = self._threads.get(process)
+        lines: list[str] = []
+        if threads is None:
+            threads = self._threads[process] = set()
+            lines += self._process_name(process)
+        if thread not in threads:
+            threads.add(thread)
+            label = self._label(process) if thread == process else f"{self._label(process)} {thread}"
+            lines.append(metadata_line("thread_name", process, thread, [("name", label)]))
+        return lines
+
+    def _process_name(self, process: int) -> list[str]:
+        return [metadata_line("process_name", process, process, [("name", self._label(process))])]
+
+    def _label(self, process: int) -> str:
+        return self._labels.get(process) or f"process {process}"
