@@ -26,8 +26,18 @@ SYMBOL = np.dtype(
 """Elf64_Sym, as the System V ABI has it."""
 
 SECTION = np.dtype(
-    [("name", "<u4"), ("type", "<u4"), ("flags", "<u8"), ("address", "<u8"), ("offset", "<u8"), ("size", "<u8")]
-    + [("link", "<u4"), ("info", "<u4"), ("align", "<u8"), ("entry_size", "<u8")]
+    [
+        ("name", "<u4"),
+        ("type", "<u4"),
+        ("flags", "<u8"),
+        ("address", "<u8"),
+        ("offset", "<u8"),
+        ("size", "<u8"),
+        ("link", "<u4"),
+        ("info", "<u4"),
+        ("align", "<u8"),
+        ("entry_size", "<u8"),
+    ]
 )
 """Elf64_Shdr."""
 

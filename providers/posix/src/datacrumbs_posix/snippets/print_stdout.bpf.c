@@ -1,0 +1,13 @@
+/* Bytes printed to standard output: what descriptor 1 is. */
+/* SPDX-License-Identifier: GPL-2.0-only */
+
+static __always_inline void dc_posix_print_stdout_entry(struct dc_call *call)
+{
+	DC_SET_FILE_BY_DESCRIPTOR(call, 1);
+}
+
+static __always_inline void dc_posix_print_stdout_return(struct dc_call *call)
+{
+	s32 printed = (s32)DC_RESULT(call);
+	DC_SET_FIELD(call, 0, printed > 0 ? printed : 0);
+}
