@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-
 from elftools.elf.sections import SymbolTableSection
 
 from datacrumbs.discovery.elf import open_elf
