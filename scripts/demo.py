@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -209,6 +210,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prefix", type=Path, default=REPOSITORY / ".demo", help="the private tree (default: .demo)")
     demo = Demo(parser.parse_args().prefix.resolve())
+    # As Ctrl-C: the services must be stopped on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         check_possible(demo.prefix)
         run_demo(demo)
