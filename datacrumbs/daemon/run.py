@@ -87,7 +87,7 @@ def run(request: RunRequest) -> RunResult:
                 user=user.name,
                 flush_seconds=request.configuration.flush_seconds,
             )
-            writer.flush()
+
         except OSError as error:
             remove_trace(directory, components)
             raise _unwritable(directory.joinpath(*components), error) from None
