@@ -23,6 +23,9 @@ DEPTH_LIMIT = 32
 
 _PLACEHOLDER = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 
+_TAG = "tag:yaml.org,2002:"
+_TAGS = frozenset({"map", "seq", "str", "int", "float", "bool", "null", "timestamp"})
+
 Scalar = str | int | float | bool | None
 
 
@@ -122,8 +125,8 @@ def read_document(file: Path) -> Value:
             aliases expand without end. Each names the file and, where there is one, the line.
     """
     text = _read(file)
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)  # looks for control characters at once
         node = loader.get_single_node()
         if node is None:
             return Value(file, 1, "", {})
@@ -132,8 +135,6 @@ def read_document(file: Path) -> Value:
         raise _yaml_error(file, text, error) from None
     except RecursionError:
         raise usage_error(f"{file}: nested too deeply; expected at most {DEPTH_LIMIT} levels") from None
-    finally:
-        loader.dispose()
 
 
 def _read(file: Path) -> str:
@@ -178,12 +179,17 @@ class _Reader:
             here.fail(f"more than {VALUE_LIMIT} values with aliases followed", "a site file")
         if depth > DEPTH_LIMIT:
             here.fail(f"nested more than {DEPTH_LIMIT} levels deep", "a site file")
+        if node.tag.removeprefix(_TAG) not in _TAGS:
+            here.fail(f"the tag {node.tag.removeprefix(_TAG)!r} is not allowed", "plain YAML")
         if isinstance(node, yaml.MappingNode):
             return Value(self._file, line, key, self._mapping(node, key, depth))
         if isinstance(node, yaml.SequenceNode):
             items = [self.value(item, f"{key}[{index}]", depth + 1) for index, item in enumerate(node.value)]
             return Value(self._file, line, key, items)
-        scalar = self._loader.construct_object(node)
+        try:
+            scalar = self._loader.construct_object(node)
+        except ValueError as error:  # !!int of what is no number
+            here.fail(f"not what its tag says: {error}", "plain YAML")
         if not isinstance(scalar, (str, int, float, bool, type(None))):
             scalar = node.value  # a date is a string to us
         if isinstance(scalar, str) and (placeholder := _PLACEHOLDER.search(scalar)):

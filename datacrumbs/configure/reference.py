@@ -12,10 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from elftools.elf.sections import SymbolTableSection
+
 from datacrumbs.configure.candidates import Candidate, Selected, Sources, symbols_of
 from datacrumbs.configure.site import ProbeKind, ReferenceEntry, SourceKind
 from datacrumbs.discovery.dwarf import function_arguments
-from datacrumbs.discovery.elf import elf_functions, elf_target
+from datacrumbs.discovery.elf import elf_functions, elf_target, open_elf
 from datacrumbs.discovery.kernel import kernel_function_arguments, kernel_functions, kprobes_available
 from datacrumbs.discovery.usdt import UsdtProbe, usdt_probes
 from datacrumbs.errors import DatacrumbsError
@@ -161,11 +163,11 @@ def _listed(entry: ReferenceEntry) -> frozenset[str] | None:
         text = _COMMENT.sub(" ", _read(entry, path, _HEADER_LIMIT).decode("utf-8", "replace"))
         return frozenset(_IDENTIFIER_BEFORE_PARENTHESIS.findall(text))
     if path.suffix == ".xz":
-        return _module_functions(entry, path)
-    return _names(_on_line(entry.file, elf_functions, path))
+        return _compressed_module_functions(entry, path)
+    return _on_line(entry.file, _module_functions, path)
 
 
-def _module_functions(entry: ReferenceEntry, path: Path) -> frozenset[str]:
+def _compressed_module_functions(entry: ReferenceEntry, path: Path) -> frozenset[str]:
     try:
         with lzma.open(path) as stream, tempfile.NamedTemporaryFile(suffix=".ko") as plain:
             data = stream.read(_MODULE_LIMIT + 1)
@@ -173,13 +175,21 @@ def _module_functions(entry: ReferenceEntry, path: Path) -> frozenset[str]:
                 _where(entry).fail(f"{path} expands to more than {_MODULE_LIMIT} bytes", "a kernel module")
             plain.write(data)
             plain.flush()
-            return _names(_on_line(entry.file, elf_functions, Path(plain.name)))
+            return _on_line(entry.file, _module_functions, Path(plain.name))
     except (lzma.LZMAError, EOFError, OSError) as error:
         _where(entry).fail(f"{path} cannot be decompressed: {error}", "a kernel module")
 
 
-def _names(symbols: Iterable[ElfFunction]) -> frozenset[str]:
-    return frozenset(name for symbol in symbols for name in (symbol.name, *symbol.aliases))
+# A module is not linked yet: its functions have no address, and static ones can be probed too.
+def _module_functions(path: Path) -> frozenset[str]:
+    with open_elf(path) as elf:
+        table = elf.get_section_by_name(".symtab")
+        symbols = table.iter_symbols() if isinstance(table, SymbolTableSection) else ()
+        return frozenset(
+            symbol.name
+            for symbol in symbols
+            if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] != "SHN_UNDEF"
+        )
 
 
 # A provider describes a file when it lists it as a target, or one of the same name: the site's
