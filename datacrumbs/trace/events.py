@@ -114,8 +114,9 @@ def _result(shape: Shape, state: State, calls: NDArray[np.void], size: NDArray[n
 
 
 def _errno_table(errno: NDArray[np.int64]) -> Table:
+    # Written even when it is 0, since its presence is what tells a failed call from one that returned -1.
     distinct, index = np.unique(errno, return_inverse=True)
-    return Table(text_table([f',"errno":{number}'.encode() if number else b"" for number in distinct.tolist()]), index)
+    return Table(text_table([f',"errno":{number}'.encode() for number in distinct.tolist()]), index)
 
 
 def _numbers_table(numbers: NDArray[np.uint32]) -> Table:

@@ -1,0 +1,122 @@
+"""``datacrumbs_report``: what a trace says, by function, file, process, layer or error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from datacrumbs.commands._run import command_parser, run_command
+from datacrumbs.report.summary import VIEWS, Selection, by_layer, conservation, parse_moment, select, table
+from datacrumbs.report.tables import call_table, print_trace
+from datacrumbs.trace.reader import find_traces, read_traces
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from datacrumbs.trace.reader import Traces
+
+FILES_SHOWN = 10
+WIDTH = 140  # of output that goes to a file or a pipe
+PROGRAM = "datacrumbs_report"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = command_parser(
+        PROGRAM,
+        "Show what traces say: calls by layer and function, the most expensive files, and whether anything is missing.",
+        f"{PROGRAM} run.pfw.gz --by file --path '/data/*' --limit 20",
+    )
+    made.add_argument("traces", nargs="+", metavar="TRACE", help="a trace (.pfw.gz), or a directory of traces")
+    made.add_argument("--by", choices=VIEWS, help="one table, a row per function, file, process, layer or error")
+    made.add_argument("--json", action="store_true", help="print the data as JSON")
+    made.add_argument("--name", action="append", default=[], metavar="GLOB", help="only functions of this name")
+    made.add_argument("--path", action="append", default=[], metavar="GLOB", help="only calls on files of this path")
+    made.add_argument("--pid", action="append", default=[], type=int, metavar="N", help="only this process")
+    moment = "seconds or, with 'us', microseconds after the first call; or epoch microseconds"
+    made.add_argument("--since", metavar="TIME", help=f"only calls that end at or after this moment ({moment})")
+    made.add_argument("--until", metavar="TIME", help="only calls that begin at or before this moment")
+    made.add_argument("--limit", type=_positive, metavar="N", help="at most N rows of each table")
+    return made
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run_command(lambda: report(sys.argv[1:])))
+
+
+def report(arguments: Sequence[str]) -> int:
+    """Run the command.
+
+    Returns:
+        0 also for traces that are cut short: the report says so.
+    """
+    options = parser().parse_args(arguments)
+    selection = Selection(
+        tuple(options.name),
+        tuple(options.path),
+        tuple(options.pid),
+        None if options.since is None else parse_moment(options.since),
+        None if options.until is None else parse_moment(options.until),
+    )
+    traces = read_traces(find_traces(options.traces))
+    tables = _tables(traces, selection, options.by, options.limit)
+    if options.json:
+        print(json.dumps({"traces": _described(traces), **tables}, indent=2))
+        return 0
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    for name, rows in tables.items():
+        if rows:
+            console.print(call_table(_TITLES.get(name, name), rows))
+            console.print()
+        else:
+            console.print(f"{_TITLES.get(name, name)}: none")
+    for trace in traces.files:
+        print_trace(console, trace)
+    return 0
+
+
+_TITLES = {
+    "functions": "Calls by layer and function",
+    "files": "Most expensive files",
+    "processes": "Calls by process",
+    "layers": "Calls by layer",
+    "errors": "Failed calls",
+}
+
+
+def _tables(traces: Traces, selection: Selection, view: str | None, limit: int | None) -> dict[str, Any]:
+    calls = select(traces, selection)
+    if view is None:
+        functions = by_layer(table(traces, calls, "function", limit))
+        return {"functions": functions, "files": table(traces, calls, "file", limit or FILES_SHOWN)}
+    rows = table(traces, calls, view, limit)
+    plural = {"process": "processes"}.get(view, f"{view}s")
+    return {plural: by_layer(rows) if view == "function" else rows}
+
+
+def _described(traces: Traces) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": str(trace.path),
+            "host": trace.host,
+            "complete": trace.complete,
+            "shortcoming": trace.shortcoming,
+            "calls": trace.lines,
+            "run": trace.run,
+            "provenance": trace.provenance,
+            "conservation": conservation(trace),
+        }
+        for trace in traces.files
+    ]
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number <= 0:
+        raise ValueError
+    return number

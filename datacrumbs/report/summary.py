@@ -1,0 +1,188 @@
+"""What a report says, as data: tables of calls, the most expensive files, the conservation of calls."""
+
+from __future__ import annotations
+
+import errno as errno_names
+import os
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from datacrumbs.errors import usage_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from datacrumbs.trace.reader import TraceFile, Traces
+
+LAYERS = {
+    "HDF5": "HDF5",
+    "MPIIO": "MPI-IO",
+    "MPI": "MPI",
+    "STDIO": "STDIO",
+    "POSIX": "POSIX",
+    "SYS": "system calls",
+    "IO_URING": "io_uring",
+    "VFS": "file system",
+    "BLOCK": "block layer",
+}
+"""Category -> layer, from the application down; other categories come first, under their own names."""
+
+VIEWS = ("function", "file", "process", "layer", "error")
+EPOCH_LIMIT = 10**14  # a number above it is epoch microseconds: as seconds of a run it would be three million years
+PARTS = ("entered", "recorded", "filtered", "unmatched", "in_flight")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which calls a report is about.
+
+    Args:
+        names: Globs of function names; any must match; empty for all.
+        paths: Globs of file paths; empty for all.
+        pids: Process ids; empty for all.
+        since: First moment, us after the first call, or epoch us; calls that reach into it count.
+        until: Last moment, likewise.
+    """
+
+    names: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    pids: tuple[int, ...] = ()
+    since: int | None = None
+    until: int | None = None
+
+
+def parse_moment(text: str) -> int:
+    """A moment from the command line, in us: ``1.5`` or ``1.5s`` (seconds), ``1500us``, epoch us.
+
+    Raises:
+        DatacrumbsError: (exit 2) when it is no number.
+    """
+    unit = 1 if text.endswith("us") else 1_000_000
+    number = text.removesuffix("us").removesuffix("s")
+    try:
+        if number.isdigit() and int(number) >= EPOCH_LIMIT:
+            return int(number)
+        moment = round(float(number) * unit)
+    except (ValueError, OverflowError):
+        raise usage_error(f"{text!r} is not a moment; expected seconds (1.5), 1500us, or epoch microseconds") from None
+    if moment < 0:
+        raise usage_error(f"{text!r} is before the first call; expected a positive number")
+    return moment
+
+
+def select(traces: Traces, selection: Selection) -> pl.LazyFrame:
+    """The calls that a selection leaves."""
+    calls = traces.calls
+    if selection.names:
+        calls = calls.filter(pl.col("name").cast(pl.String).is_in(_matching(calls, "name", selection.names)))
+    if selection.paths:
+        calls = calls.filter(pl.col("path").is_in(_matching(calls, "path", selection.paths)))
+    if selection.pids:
+        calls = calls.filter(pl.col("pid").is_in(selection.pids))
+    if selection.since is None and selection.until is None:
+        return calls
+    first = traces.calls.select(pl.col("ts").min()).collect().item() or 0
+    if selection.since is not None:
+        calls = calls.filter(pl.col("ts") + pl.col("dur") >= _absolute(selection.since, first))
+    if selection.until is not None:
+        calls = calls.filter(pl.col("ts") <= _absolute(selection.until, first))
+    return calls
+
+
+def table(traces: Traces, calls: pl.LazyFrame, view: str, limit: int | None = None) -> list[dict[str, Any]]:
+    """One row per function, file, process, layer or kind of error, the most time first.
+
+    Returns:
+        Dicts with the view's own keys, then count, errors, bytes (None when unknown), time_us, p50_us, p99_us.
+    """
+    keys = {
+        "function": ["category", "name"],
+        "file": ["path"],
+        "process": ["trace", "pid"],
+        "layer": ["category"],
+        "error": ["errno", "category", "name"],
+    }[view]
+    if view == "error":
+        calls = calls.filter(pl.col("errno").is_not_null())
+    if view == "file":
+        calls = calls.filter(pl.col("path").is_not_null())
+    words = [pl.col(key).cast(pl.String) for key in keys if key in {"category", "name"}]
+    grouped = calls.with_columns(words).group_by(keys).agg(_measures())
+    rows = grouped.sort(["time_us", *keys], descending=[True, *[False] * len(keys)], nulls_last=True)
+    if limit is not None:
+        rows = rows.head(limit)
+    return [_readable(traces, row) for row in rows.collect(engine="streaming").to_dicts()]
+
+
+def by_layer(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Function rows in the order of the stack, the most time first within a layer."""
+    order = {layer: position for position, layer in enumerate(LAYERS.values())}
+    return sorted(rows, key=lambda row: (order.get(row["layer"], -1), row["layer"], -row["time_us"], row["name"]))
+
+
+def conservation(trace: TraceFile) -> dict[str, Any] | None:
+    """What became of every call of a run, or None when the trace has no footer.
+
+    Returns:
+        entered, recorded, filtered, unmatched, in_flight, lost, lost_causes, balanced, and ``losers``: the
+        functions that lost calls.
+    """
+    if trace.footer is None:
+        return None
+    totals: dict[str, Any] = {part: trace.footer.get(part, 0) for part in PARTS}
+    totals["lost_causes"] = {k[5:]: v for k, v in trace.footer.items() if k.startswith("lost_")}
+    totals["lost"] = sum(totals["lost_causes"].values())
+    parts = sum(totals[part] for part in PARTS[1:]) + totals["lost"]
+    totals["balanced"] = totals["entered"] == parts and all(_balanced(counts) for counts in trace.counts)
+    losers = [{**counts, "lost": _lost(counts)} for counts in trace.counts if _lost(counts)]
+    totals["losers"] = sorted(losers, key=lambda counts: (-counts["lost"], counts["name"]))
+    return totals
+
+
+def _lost(counts: dict[str, Any]) -> int:
+    return sum(value for key, value in counts.items() if key.startswith("lost_"))
+
+
+def _balanced(counts: dict[str, Any]) -> bool:
+    return bool(counts["entered"] == sum(counts[part] for part in PARTS[1:]) + _lost(counts))
+
+
+def _measures() -> list[pl.Expr]:
+    duration = pl.col("dur")
+    known = pl.col("bytes").is_not_null().any()
+    return [
+        pl.len().alias("count"),
+        pl.col("errno").is_not_null().sum().alias("errors"),
+        pl.when(known).then(pl.col("bytes").sum()).alias("bytes"),
+        duration.sum().alias("time_us"),
+        duration.quantile(0.5, "nearest").cast(pl.Int64).alias("p50_us"),
+        duration.quantile(0.99, "nearest").cast(pl.Int64).alias("p99_us"),
+    ]
+
+
+def _matching(calls: pl.LazyFrame, column: str, globs: tuple[str, ...]) -> list[str]:
+    values = calls.select(pl.col(column).cast(pl.String).unique()).collect().to_series().drop_nulls()
+    return [value for value in values if any(fnmatchcase(value, glob) for glob in globs)]
+
+
+def _absolute(moment: int, first: int) -> int:
+    return moment if moment >= EPOCH_LIMIT else first + moment
+
+
+def _readable(traces: Traces, row: dict[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in row.items():
+        if key == "category":
+            result["layer"] = LAYERS.get(value, value)
+        elif key == "errno":
+            result["error"] = errno_names.errorcode.get(value, str(value)) if value else "failed"
+            result["meaning"] = os.strerror(value) if value else "no errno"
+        elif key == "trace":
+            result["host"] = traces.files[value].host
+            result["process"] = traces.processes.get((value, row["pid"]), "")
+        else:
+            result[key] = value
+    return result

@@ -1,0 +1,111 @@
+"""A report for people, with rich."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.markup import escape
+from rich.table import Table
+
+from datacrumbs.report.summary import conservation
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from datacrumbs.trace.reader import TraceFile
+
+HEADINGS = {
+    "layer": "layer",
+    "name": "function",
+    "path": "file",
+    "host": "host",
+    "process": "process",
+    "pid": "pid",
+    "error": "error",
+    "meaning": "meaning",
+    "count": "calls",
+    "errors": "errors",
+    "bytes": "bytes",
+    "time_us": "time",
+    "p50_us": "p50",
+    "p99_us": "p99",
+}
+TEXTS = frozenset({"layer", "name", "path", "host", "process", "error", "meaning"})
+FOLDED = frozenset({"path", "meaning", "process"})
+LOSERS_SHOWN = 5
+
+
+def call_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
+    """A table of report rows; a layer's name stands only where it changes."""
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    keys = list(rows[0]) if rows else ["name", "count"]
+    for key in keys:
+        justify: Literal["left", "right"] = "left" if key in TEXTS else "right"
+        table.add_column(HEADINGS.get(key, key), justify=justify, overflow="fold", no_wrap=key not in FOLDED)
+    previous = None
+    for row in rows:
+        cells = [_cell(key, row[key]) for key in keys]
+        if keys[0] == "layer" and "name" in keys:
+            cells[0] = "" if row["layer"] == previous else cells[0]
+            previous = row["layer"]
+        table.add_row(*cells)
+    return table
+
+
+def print_trace(console: Console, trace: TraceFile) -> None:
+    """Where a trace is, whether it is complete, and what became of every call."""
+    state = "[green]complete[/green]" if trace.complete else f"[yellow]{escape(trace.shortcoming)}[/yellow]"
+    console.print(f"trace {escape(printable(str(trace.path)))}: {state}", soft_wrap=True)
+    totals = conservation(trace)
+    if totals is None:
+        return
+    sign = "=" if totals["balanced"] else "[red]does not equal[/red]"
+    console.print(
+        f"  entered {totals['entered']:,} {sign} recorded {totals['recorded']:,} + filtered {totals['filtered']:,}"
+        f" + lost {totals['lost']:,} + unmatched {totals['unmatched']:,} + in flight {totals['in_flight']:,}",
+        soft_wrap=True,
+    )
+    for counts in totals["losers"][:LOSERS_SHOWN]:
+        console.print(f"  [yellow]lost[/yellow] {counts['lost']:,} of {counts['entered']:,} {escape(counts['name'])}")
+    if len(totals["losers"]) > LOSERS_SHOWN:
+        console.print(f"  and {len(totals['losers']) - LOSERS_SHOWN} more functions lost calls (--json has all)")
+
+
+def duration(microseconds: int) -> str:
+    """A time with three digits and a unit."""
+    for limit, divisor, unit in ((1000, 1, "us"), (1_000_000, 1000, "ms")):
+        if microseconds < limit:
+            return f"{microseconds / divisor:.3g} {unit}"
+    return f"{microseconds / 1_000_000:,.2f} s"
+
+
+def size(number: int) -> str:
+    """Bytes with a binary unit."""
+    value = float(number)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if value < 1024 or unit == "TiB":
+            break
+        value /= 1024
+    return f"{number} B" if unit == "B" else f"{value:,.1f} {unit}"
+
+
+def printable(text: str) -> str:
+    """Text that cannot steer a terminal: control characters and lone surrogates are shown as escapes."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
+        for character in text
+    )
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if key in TEXTS:
+        return escape(printable(str(value)))
+    if key.endswith("_us"):
+        return duration(value)
+    if key == "bytes":
+        return size(value)
+    return f"{value}" if key == "pid" else f"{value:,}"

@@ -1,0 +1,301 @@
+"""Traces to columns: ours and DFTracer's, whole or cut short, many at once."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from datacrumbs.errors import usage_error
+from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
+from datacrumbs.trace.members import TraceText
+from datacrumbs.trace.processes import PROCESS_EVENT
+from datacrumbs.trace.text import restore
+from datacrumbs.trace.writer import RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SUFFIX = ".pfw.gz"
+SPILL_ROWS = 8_000_000
+"""Calls kept in memory, about 60 bytes each; more go to temporary Parquet files."""
+
+NUMBER, TEXT = pl.Int64, pl.String
+ARGUMENTS = pl.Struct(
+    {"hhash": TEXT, "fhash": TEXT, "ret": NUMBER, "errno": NUMBER, "bytes": NUMBER}
+    | {"symbol": TEXT, "name": TEXT, "value": TEXT, "raw": TEXT}
+)
+SCHEMA: dict[str, Any] = {"name": TEXT, "cat": TEXT, "ph": TEXT, "pid": NUMBER, "tid": NUMBER}
+SCHEMA |= {"ts": NUMBER, "dur": NUMBER, "args": ARGUMENTS}
+WORD = pl.Categorical()
+OUR_LINE = re.compile(rb'^\{"name":"datacrumbs_[^\n]*', re.MULTILINE)
+
+MOVING: tuple[str, ...] = (
+    "read",
+    "write",
+    "pread",
+    "pwrite",
+    "pread64",
+    "pwrite64",
+    "readv",
+    "writev",
+    "preadv",
+    "pwritev",
+)
+MOVING += ("preadv2", "pwritev2", "fread", "fwrite", "send", "recv", "sendto", "recvfrom", "sendmsg", "recvmsg")
+"""Calls whose ``ret`` is the bytes moved, for traces that do not say ``bytes``."""
+
+
+@dataclass(slots=True)
+class TraceFile:
+    """One file, and whether all of the run is in it.
+
+    Attributes:
+        path: Where it is.
+        host: Node name, or empty.
+        run: What the head says: user, version, inclusion_path; empty for a trace that is not ours.
+        counts: Conservation counts per function, from the footer.
+        provenance: From the footer.
+        footer: Totals of the footer; None when there is none.
+        lines: Calls read.
+        skipped: Lines that no parser takes.
+        damage: What is wrong with the file, or empty.
+        closed: Whether the last line is there.
+        events: Process lifecycle, in order.
+    """
+
+    path: Path
+    host: str = ""
+    run: dict[str, Any] = field(default_factory=dict)
+    counts: list[dict[str, Any]] = field(default_factory=list)
+    provenance: dict[str, str] = field(default_factory=dict)
+    footer: dict[str, int] | None = None
+    lines: int = 0
+    skipped: int = 0
+    damage: str = ""
+    closed: bool = False
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """True only when nothing hints at anything missing."""
+        return not self.shortcoming
+
+    @property
+    def shortcoming(self) -> str:
+        """Why the trace is not known to be complete; empty when it is."""
+        if self.damage:
+            return f"cut short: {self.damage}"
+        if self.skipped:
+            return f"damaged: {self.skipped} lines cannot be read"
+        if self.footer is None:
+            if self.run or not self.closed:
+                return "cut short: no footer"
+            return "not a DataCrumbs trace: it does not say whether calls are missing"
+        if not self.closed:
+            return "cut short: no last line"
+        expected = self.footer.get("lines", self.lines)
+        return "" if expected == self.lines else f"damaged: {self.lines} of {expected} calls are in the file"
+
+
+@dataclass(slots=True)
+class Traces:
+    """What was read.
+
+    Attributes:
+        files: One per trace.
+        calls: Lazy columns: trace (u32, position in ``files``), category, name, pid, tid, ts (epoch us),
+            dur (us), ret, errno (null unless failed), bytes (null when unknown), path (null when none).
+        processes: (trace, pid) -> last known process name.
+        raw_paths: hash -> text with surrogateescape, for names that are not valid UTF-8.
+    """
+
+    files: list[TraceFile]
+    calls: pl.LazyFrame
+    processes: dict[tuple[int, int], str]
+    raw_paths: dict[str, str]
+    _spill: tempfile.TemporaryDirectory[str] | None = None
+
+
+def find_traces(arguments: Sequence[str | Path]) -> list[Path]:
+    """Trace files from files and directories.
+
+    Raises:
+        DatacrumbsError: (exit 2) when one does not exist, or a directory has no trace.
+    """
+    found: list[Path] = []
+    for path in map(Path, arguments):
+        if path.is_dir():
+            inside = sorted(entry for entry in path.iterdir() if entry.name.endswith(SUFFIX))
+            if not inside:
+                raise usage_error(f"{path}: no trace in this directory; expected files *{SUFFIX}")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise usage_error(f"{path}: no such file or directory")
+    return list(dict.fromkeys(found))
+
+
+def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS) -> Traces:
+    """Read whole traces.
+
+    Args:
+        paths: Trace files.
+        spill_rows: How many calls may stay in memory.
+
+    Raises:
+        DatacrumbsError: (exit 2) when a file is missing, empty or not gzip.
+    """
+    gathering = _Gathering(spill_rows)
+    files = [gathering.read(position, path) for position, path in enumerate(paths)]
+    return Traces(files, gathering.calls(), gathering.processes, gathering.raw_paths, gathering.spill)
+
+
+class _Gathering:
+    def __init__(self, spill_rows: int) -> None:
+        self._spill_rows = spill_rows
+        self._frames: list[pl.DataFrame] = []
+        self._rows = 0
+        self._parts = 0
+        self._paths: list[pl.DataFrame] = []
+        self.spill: tempfile.TemporaryDirectory[str] | None = None
+        self.processes: dict[tuple[int, int], str] = {}
+        self.raw_paths: dict[str, str] = {}
+
+    def read(self, position: int, path: Path) -> TraceFile:
+        trace = TraceFile(path)
+        text = TraceText(path)
+        last = b""
+        for chunk in text.chunks():
+            last = chunk[-16:]
+            self._chunk(position, trace, chunk)
+        trace.damage = text.damage
+        trace.closed = last.rstrip(b"\n").rpartition(b"\n")[2] == b"]"
+        return trace
+
+    def calls(self) -> pl.LazyFrame:
+        parts = [frame.lazy() for frame in self._frames] or [_columns(_parse(b"")[0], 0, ours=True).lazy()]
+        if self.spill:
+            parts.insert(0, pl.scan_parquet(f"{self.spill.name}/*.parquet"))
+        empty = pl.DataFrame(schema={"fhash": WORD, "path": TEXT})
+        paths = pl.concat([empty, *self._paths]).unique("fhash", keep="first")
+        return pl.concat(parts).join(paths.lazy(), on="fhash", how="left")
+
+    def _chunk(self, position: int, trace: TraceFile, chunk: bytes) -> None:
+        for line in OUR_LINE.findall(chunk):
+            _take_our_line(trace, line)
+        frame, skipped = _parse(chunk)
+        trace.skipped += skipped
+        self._metadata(position, trace, frame.filter(pl.col("ph") == "M"))
+        calls = _columns(frame.filter(pl.col("ph") == "X"), position, ours=bool(trace.run))
+        trace.lines += len(calls)
+        self._frames.append(calls)
+        self._rows += len(calls)
+        if self._rows >= self._spill_rows:
+            self._write_out()
+
+    def _metadata(self, position: int, trace: TraceFile, frame: pl.DataFrame) -> None:
+        rows = frame.select("name", "pid", pl.col("args").struct.field("name").alias("text"), "args").drop_nulls("text")
+        arguments = rows["args"].struct
+        rows = rows.with_columns(arguments.field("value"), arguments.field("raw"))
+        hosts = rows.filter(pl.col("name") == "HH")
+        if len(hosts):
+            trace.host = str(hosts["text"][0])
+        files = rows.filter(pl.col("name") == "FH")
+        self._paths.append(files.select(pl.col("value").cast(WORD).alias("fhash"), pl.col("text").alias("path")))
+        for value, raw in files.drop_nulls("raw").select("value", "raw").iter_rows():
+            self.raw_paths[value] = restore(raw)
+        for pid, text in rows.filter(pl.col("name") == "process_name").select("pid", "text").iter_rows():
+            self.processes[position, pid] = text
+
+    def _write_out(self) -> None:
+        if self.spill is None:
+            self.spill = tempfile.TemporaryDirectory(prefix="datacrumbs-report-")
+        pl.concat(self._frames).write_parquet(Path(self.spill.name) / f"{self._parts:06}.parquet", compression="lz4")
+        self._parts += 1
+        self._frames.clear()
+        self._rows = 0
+
+
+def _take_our_line(trace: TraceFile, line: bytes) -> None:
+    try:
+        document = json.loads(line)
+    except ValueError:
+        return  # counted as skipped where all lines are parsed
+    arguments = document.get("args", {})
+    match document["name"]:
+        case name if name == RUN:
+            trace.run = arguments
+        case name if name == COUNTS:
+            trace.counts.append(arguments)
+        case name if name == PROVENANCE:
+            trace.provenance = arguments
+        case name if name == FOOTER:
+            trace.footer = arguments
+        case name if name == PROCESS_EVENT:
+            trace.events.append({"pid": document["pid"], "tid": document["tid"], **arguments})
+
+
+def _parse(chunk: bytes) -> tuple[pl.DataFrame, int]:
+    # Lines to a frame, and how many are no JSON.
+    chunk = chunk.removeprefix(b"[\n")
+    if chunk.endswith((b"\n]\n", b"\n]")) or chunk in {b"]\n", b"]"}:
+        chunk = chunk.rstrip(b"]\n")
+        chunk += b"\n" if chunk else b""
+    try:
+        return _frame(chunk), 0
+    except pl.exceptions.PolarsError:
+        # A damaged file, a rare thing: find the lines that are to blame one by one.
+        lines = [line for line in chunk.splitlines() if line not in {b"[", b"]", b""}]
+        good = [line for line in lines if _is_object(line)]
+        return _frame(b"\n".join(good)), len(lines) - len(good)
+
+
+def _frame(chunk: bytes) -> pl.DataFrame:
+    if not chunk.strip():
+        return pl.DataFrame(schema=SCHEMA)
+    return pl.read_ndjson(io.BytesIO(chunk), schema=SCHEMA, ignore_errors=True)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _columns(frame: pl.DataFrame, position: int, *, ours: bool) -> pl.DataFrame:
+    arguments = pl.col("args").struct
+    ret, errno, moved = (arguments.field(name) for name in ("ret", "errno", "bytes"))
+    if not ours:
+        # DFTracer writes neither errno nor bytes; there -1 is a failure and ret of a data call its bytes.
+        errno = pl.when(ret == -1).then(pl.coalesce(errno, 0)).otherwise(errno)
+        moved = pl.coalesce(moved, pl.when(pl.col("name").is_in(MOVING) & (ret >= 0)).then(ret))
+    return frame.select(
+        pl.lit(position, pl.UInt32).alias("trace"),
+        pl.col("cat").cast(WORD).alias("category"),
+        pl.col("name").cast(WORD),
+        "pid",
+        "tid",
+        "ts",
+        pl.col("dur").fill_null(0),
+        ret.alias("ret"),
+        errno.alias("errno"),
+        moved.alias("bytes"),
+        arguments.field("fhash").cast(WORD).alias("fhash"),
+    )
+
+
+def iterate_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Every JSON line of a trace as a dict, one at a time: for tests and small tools."""
+    for chunk in TraceText(path).chunks():
+        for line in chunk.splitlines():
+            if line not in {b"[", b"]"}:
+                yield json.loads(line)
