@@ -13,5 +13,14 @@ Example::
 from __future__ import annotations
 
 from datacrumbs.testing._contract import ProviderReport, check_provider
+from datacrumbs.testing._installation import Installation, RunningDaemon, TraceLines, read_lines, run_workload
 
-__all__ = ["ProviderReport", "check_provider"]
+__all__ = [
+    "Installation",
+    "ProviderReport",
+    "RunningDaemon",
+    "TraceLines",
+    "check_provider",
+    "read_lines",
+    "run_workload",
+]
