@@ -14,7 +14,7 @@ from datacrumbs.errors import refusal
 from datacrumbs.probefile.files import check_protected
 from datacrumbs.signer.authority import open_authority
 from datacrumbs.signer.service import Service, listen
-from datacrumbs.signer.systemd import notify, passed_socket
+from datacrumbs.systemd import notify, passed_socket
 from datacrumbs.system import SystemPaths
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from datacrumbs.daemon.files import RunFiles, create_trace, remove_trace
 from datacrumbs.daemon.identity import owner, trace_name
 from datacrumbs.engine.engine import Engine
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.systemd import notify
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.writer import TraceWriter
 
@@ -93,9 +94,11 @@ def run(request: RunRequest) -> RunResult:
             raise _unwritable(directory.joinpath(*components), error) from None
         trace = directory.joinpath(*components)
         files.announce(trace)
+        notify("READY=1")
         _tell(f"ready: {report.functions} functions by {report.method}; trace {trace}")
         try:
             _drain_until_stopped(engine, writer)
+            notify("STOPPING=1")
             engine.detach()
             while engine.poll_into(writer):
                 pass

@@ -51,13 +51,18 @@ class Programs:
     multi: bool
 
 
-def attach_group(group: Group, first: int, programs: Programs, attached: Attached, skip: Collection[int] = ()) -> None:
-    """Attach a group's functions but those in ``skip``; identities start at ``first``; failures are collected."""
+def attach_group(
+    group: Group, path: str, first: int, programs: Programs, attached: Attached, skip: Collection[int] = ()
+) -> None:
+    """Attach a group's functions but those in ``skip``; failures are collected.
+
+    Identities start at ``first``; ``path`` is the file to probe, empty for the kernel.
+    """
     wanted = [(identity, function) for identity, function in enumerate(group.functions, first) if identity not in skip]
     if group.attach is Attach.UPROBE:
-        _attach_library(group.target.path, wanted, programs, attached)
+        _attach_library(path, wanted, programs, attached)
     elif group.attach is Attach.USDT:
-        _attach_usdt(group.target.path, wanted, programs, attached)
+        _attach_usdt(path, wanted, programs, attached)
     elif group.attach is Attach.TRACEPOINT:
         for identity, function in wanted:
             category, _, event = function.symbol.partition(":")

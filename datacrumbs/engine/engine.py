@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +16,7 @@ from datacrumbs.engine.compiler import compile_program, load_bcc
 from datacrumbs.engine.ring import Ring, decode_name
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.plan import Attach
+from datacrumbs.probefile.targets import open_target
 from datacrumbs.record import Batch, FunctionCounts
 
 if TYPE_CHECKING:
@@ -99,7 +101,12 @@ class Engine:
         programs, method = self._library_programs()
         first = 0
         for group in groups:
-            attach_group(group, first, programs, self._attached, skip)
+            with ExitStack() as stack:
+                path = ""
+                if not group.target.is_kernel:
+                    # Through the descriptor that was checked: the name may lead elsewhere by now.
+                    path = f"/proc/self/fd/{stack.enter_context(open_target(group.target)).fileno()}"
+                attach_group(group, path, first, programs, self._attached, skip)
             first += len(group.functions)
         for client in clients:
             self._attach_client(client)
