@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from datacrumbs.client import client_library, launcher
+from datacrumbs.commands._console import table_console
 from datacrumbs.commands._host_checks import host_checks
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.configure.host import current_host
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 _PROGRAM = "datacrumbs_doctor"
 HOST, INSTALLATION = "host", "installation"
 _STYLES = {CheckState.OK: "green", CheckState.WARNING: "yellow", CheckState.MISSING: "red"}
-
-_WIDTH = 120  # columns in a file or pipe, which has none of its own
 
 Finding = tuple[str, Check]
 """Who looked (`HOST`, `INSTALLATION` or a provider's name), and what was found."""
@@ -198,16 +197,9 @@ def _print_table(findings: Sequence[Finding], *, works: bool) -> None:
         name = f"{check.state.value}: {check.name}" if check.state is not CheckState.OK else check.name
         if shown not in {"", area}:
             table.add_section()
-        mend = f"\n[bold]mend:[/bold] {_plain(check.mend)}" if check.mend else ""
-        table.add_row("" if area == shown else area, f"[{style}]{name}[/{style}]", _plain(check.detail) + mend)
+        mend = f"\n[bold]mend:[/bold] {escape(check.mend)}" if check.mend else ""
+        table.add_row("" if area == shown else area, f"[{style}]{name}[/{style}]", escape(check.detail) + mend)
         shown = area
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH)
+    console = table_console()
     console.print(table)
     console.print("Tracing can work here." if works else "Tracing cannot work here yet: mend what is missing.")
-
-
-# Square brackets in paths and messages are text, not markup.
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from datacrumbs.commands._console import table_console
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.configure import Selection, compose, current_host, find_site_file, read_site_file
 from datacrumbs.configure.compose import REFERENCE_WORDS, Report
@@ -151,19 +153,21 @@ def _print_list(listed: Sequence[ListedProvider]) -> None:
     for each in listed:
         entry = each.provider
         rows = [
-            (target.label + (f"\n{target.target.path}" if target.target.path else ""), target.attach.value, str(count))
+            (escape(f"{target.label}\n{target.target.path}".strip()), target.attach.value, str(count))
             for target, count in each.targets
         ] or [("nothing to probe here", "", "0")]
         for position, row in enumerate(rows):
             who = (entry.name, entry.version, entry.layer) if position == 0 else ("", "", "")
-            table.add_row(*who, *row, end_section=position == len(rows) - 1)
+            table.add_row(*map(escape, who), *row, end_section=position == len(rows) - 1)
     presets = Table(title="Presets", title_justify="left")
     for heading in ("provider", "preset", "cost", "what it selects"):
         presets.add_column(heading, overflow="fold")
     for each in listed:
         for position, preset in enumerate(each.presets):
-            presets.add_row("" if position else each.provider.name, preset.name, preset.cost.value, preset.title)
-    console = Console(highlight=False, markup=False)
+            presets.add_row(
+                "" if position else each.provider.name, preset.name, preset.cost.value, escape(preset.title)
+            )
+    console = table_console()
     console.print(table)
     console.print(presets)
 

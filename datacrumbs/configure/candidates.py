@@ -91,7 +91,9 @@ def provider_candidates(entry: ProviderEntry, sources: Sources, preset: str) -> 
     chosen = _preset(entry, sources, preset)
     targets = sources.targets(entry.provider, options)
     if not targets:
-        return Selected(reason="found nothing to probe on this host", absent=True)
+        program = sources.host.program
+        where = f"among the libraries that {program} loads" if program else "on this host"
+        return Selected(reason=f"found nothing to probe {where}", absent=True)
     candidates: list[Candidate] = []
     seen = 0
     for target in targets:

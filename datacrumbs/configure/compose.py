@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from datacrumbs.errors import usage_error
 from datacrumbs.probefile.plan import FUNCTION_LIMIT, Group, Plan, Provenance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from datacrumbs.configure.site import SiteConfiguration
     from datacrumbs.plugins import Providers
@@ -91,18 +92,18 @@ def compose(
     entries = _selected_entries(site, selection)
     _check_preset(entries, providers, selection)
     candidates: list[Candidate] = []
-    reasons: list[str] = []
+    reasons: dict[str, list[str]] = defaultdict(list)
     for done, entry in enumerate(entries):
         report.progress(entry.label, done, len(entries))
         found = _candidates_of(entry, sources, selection)
         candidates += found.candidates
         if found.reason:
-            reasons.append(f"{entry.label}: {found.reason}")
+            reasons[found.reason].append(entry.label)
     report.progress("", len(entries), len(entries))
     if not candidates:
         raise _nothing(site, reasons)
-    for reason in reasons:
-        report.note(reason)
+    for reason, labels in reasons.items():
+        report.note(f"{_together(labels)}: {reason}")
     plan = _plan(candidates, site, providers, report)
     _check_limit(plan, report)
     return plan
@@ -157,16 +158,23 @@ def _unknown_provider(entry: ProviderEntry, providers: Providers) -> Exception:
     )
 
 
-def _nothing(site: SiteConfiguration, reasons: Sequence[str]) -> Exception:
+def _nothing(site: SiteConfiguration, reasons: Mapping[str, Sequence[str]]) -> Exception:
     if not reasons:
         return usage_error(
             f"{site.file}: nothing to probe: no entry is left; expected entries under capture_probes",
             "add `- provider: sys`, or name providers with --providers",
         )
+    lines = [f"{label}: {reason}" for reason, labels in reasons.items() for label in labels]
     return usage_error(
-        "\n  ".join([f"{site.file}: no function to probe is left:", *reasons]),
+        "\n  ".join([f"{site.file}: no function to probe is left:", *lines]),
         "datacrumbs_probe_configurator --list shows what can be probed on this host",
     )
+
+
+# What a whole cluster's site file lacks on one host would fill the screen with one reason.
+def _together(labels: Sequence[str]) -> str:
+    more = len(labels) - 1
+    return labels[0] if not more else f"{labels[0]} and {more} more {'entry' if more == 1 else 'entries'}"
 
 
 def _plan(candidates: Iterable[Candidate], site: SiteConfiguration, providers: Providers, report: Report) -> Plan:

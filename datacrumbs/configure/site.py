@@ -64,7 +64,8 @@ class ProviderEntry:
     @property
     def label(self) -> str:
         """What messages call the entry."""
-        return f"{self.where.file}:{self.where.line}: {self.where.key}" if self.where else f"provider {self.provider}"
+        where = f"{self.where.file}:{self.where.line}: {self.where.key} " if self.where else ""
+        return f"{where}({self.provider})" if where else f"provider {self.provider}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,7 +207,9 @@ def test_options_are_checked_where_they_stand(site, load, host, make_plugin):
 
 
 def test_a_provider_that_is_not_installed(site, load, host, system):
-    with pytest.raises(DatacrumbsError, match=r"site.yaml:1: providers\[0\]: no provider 'syss' is installed; did you"):
+    with pytest.raises(
+        DatacrumbsError, match=r"site.yaml:1: providers\[0\] \(syss\): no provider 'syss' is installed; did you"
+    ):
         compose(site("providers: [syss]"), load(system), host)
 
 
@@ -216,7 +218,7 @@ def test_a_provider_with_nothing_here_is_a_note_unless_it_was_named(site, load, 
     notes: list[str] = []
     compose(site("providers: [sys, mpi]"), providers, host, report=Report(notes.append))
     assert len(notes) == 1
-    assert notes[0].endswith("providers[1]: found nothing to probe on this host")
+    assert notes[0].endswith("providers[1] (mpi): found nothing to probe on this host")
     with pytest.raises(DatacrumbsError, match="--providers: mpi found nothing to probe on this host"):
         compose(site("providers: [sys, mpi]"), providers, host, Selection(only=("sys", "mpi")))
 
@@ -232,9 +234,12 @@ def test_no_function_at_all_is_an_error_that_says_why_for_each_entry(site, load,
         compose(read, load(system, make_plugin("mpi", [])), host)
     assert caught.value.exit_code == ExitCode.USAGE
     message = caught.value.message
-    assert "site.yaml:3: capture_probes[0]: functions 'nothing_like_it' select none of 3 functions" in message
-    assert "site.yaml:4: capture_probes[1]: preset 'data' and functions 'futex' select none of 3 functions" in message
-    assert "site.yaml:5: capture_probes[2]: found nothing to probe on this host" in message
+    assert "site.yaml:3: capture_probes[0] (sys): functions 'nothing_like_it' select none of 3 functions" in message
+    assert (
+        "site.yaml:4: capture_probes[1] (sys): preset 'data' and functions 'futex' select none of 3 functions"
+        in message
+    )
+    assert "site.yaml:5: capture_probes[2] (mpi): found nothing to probe on this host" in message
 
 
 @pytest.mark.parametrize("text", ["", "capture_probes: []"])

@@ -217,3 +217,12 @@ def test_kernel_functions_of_a_compressed_module(site, load, host, tmp_path, bui
     with pytest.raises(DatacrumbsError, match="cannot be decompressed"):
         compose(site(f"capture_probes: [{entry}]"), load(), host)
     assert "vfs_read" in kernel_functions()
+
+
+def test_one_reason_for_many_entries_is_one_note(site, load, host, system, monkeypatch):
+    monkeypatch.setattr("datacrumbs.configure.reference.kprobes_available", lambda: False)
+    notes: list[str] = []
+    read = site(f"capture_probes: [{KSYM}, {KSYM}, {KSYM}, {{provider: sys}}]")
+    compose(read, load(system), host, report=Report(notes.append))
+    assert len(notes) == 1
+    assert "capture_probes[0] (vfs) and 2 more entries: the running kernel has no kprobes" in notes[0]

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+
+import pytest
+
+from datacrumbs.commands.probe_configurator import parser, run
+from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.probefile.reader import read_probe_file
+from datacrumbs.system import SystemPaths
+
+NEEDS_SYS = pytest.mark.skipif(find_spec("datacrumbs_sys") is None, reason="datacrumbs-sys is not installed")
+SITE = "capture_probes:\n  - {provider: sys, preset: data}\n"
+
+
+def command(module: str, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    code = f"from datacrumbs.commands.{module} import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory):
+    """A private installation with its signing service running."""
+    prefix = tmp_path_factory.mktemp("prefix")
+    made = command("setup", "--prefix", str(prefix))
+    assert made.returncode == 0, made.stderr
+    paths = SystemPaths(prefix)
+    code = "from datacrumbs.commands.sign_probes import main; main()"
+    service = subprocess.Popen([sys.executable, "-c", code, "--prefix", str(prefix)], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not paths.signing_socket.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    yield paths
+    service.terminate()
+    service.wait(30)
+
+
+@NEEDS_SYS
+def test_a_site_file_becomes_a_signed_probe_file(installation, tmp_path):
+    site, output = tmp_path / "site.yaml", tmp_path / "probes.json.gz"
+    site.write_text(SITE)
+    done = command("probe_configurator", str(site), str(output), "--prefix", str(installation.prefix))
+    assert done.returncode == 0, done.stderr
+    signed = read_probe_file(output, installation.trusted_keys, now=time.time(), uid=None)
+    count = len(signed.plan.functions)
+    assert {group.provider for group in signed.plan.groups} == {"sys"}
+    assert done.stdout.startswith(f"{output}: {count} functions: sys {count}; for ")
+    assert done.stderr == ""  # and no progress bar where there is no terminal
+
+
+@NEEDS_SYS
+def test_the_same_inputs_give_the_same_plan_and_json_says_what_was_done(installation, tmp_path):
+    site = tmp_path / "site.yaml"
+    site.write_text(SITE + "user: nobody\n")
+    plans = []
+    for name in ("a", "b"):
+        output = tmp_path / name
+        done = command("probe_configurator", str(site), str(output), "--json", "--prefix", str(installation.prefix))
+        summary = json.loads(done.stdout)
+        assert summary["file"] == str(output)
+        assert "user: ignored" in summary["notes"][0]
+        assert "user: ignored" in done.stderr
+        plans.append(read_probe_file(output, installation.trusted_keys, now=time.time(), uid=None).plan)
+        assert summary["functions"] == {"sys": len(plans[-1].functions)}
+    assert plans[0] == plans[1]
+
+
+@NEEDS_SYS
+def test_the_installed_default_site_file_is_found_by_its_name(installation, tmp_path):
+    output = tmp_path / "probes.json.gz"
+    done = command(
+        "probe_configurator", "default.yaml", str(output), "--providers", "sys", "--prefix", str(installation.prefix)
+    )
+    assert done.returncode == 0, done.stderr
+    shown = command("probe_configurator", "--show", str(output), "--prefix", str(installation.prefix))
+    assert shown.returncode == 0
+    assert "openat" in shown.stdout
+    as_json = command("probe_configurator", "--show", str(output), "--json", "--prefix", str(installation.prefix))
+    assert json.loads(as_json.stdout)["signature"]["verified"] is True
+
+
+@NEEDS_SYS
+def test_showing_a_file_that_is_not_trusted_here_warns(installation, tmp_path):
+    site, output = tmp_path / "site.yaml", tmp_path / "probes.json.gz"
+    site.write_text(SITE)
+    command("probe_configurator", str(site), str(output), "--prefix", str(installation.prefix))
+    shown = command("probe_configurator", "--show", str(output), "--json", "--prefix", str(tmp_path))
+    assert "the daemon would refuse this file" in shown.stderr
+    assert json.loads(shown.stdout)["signature"]["verified"] is False
+
+
+@NEEDS_SYS
+def test_defect_14_a_failure_is_an_exit_code_and_no_file(installation, tmp_path):
+    """The reference exits with 0 and writes nothing when signing fails or no probe is found."""
+    site, output = tmp_path / "site.yaml", tmp_path / "out" / "probes.json.gz"
+    output.parent.mkdir()
+    cases = {
+        "no function": ("capture_probes: [{provider: sys, functions: no_such_call}]", installation.prefix, 2),
+        "no service": (SITE, tmp_path / "nowhere", 1),
+        "wrong key": ("capture_prob: []", installation.prefix, 2),
+    }
+    for text, prefix, code in cases.values():
+        site.write_text(text)
+        done = command("probe_configurator", str(site), str(output), "--prefix", str(prefix))
+        assert done.returncode == code, done.stderr
+        assert done.stdout == ""
+        assert len(done.stderr.splitlines()) >= 1
+        assert list(output.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "SITE.yaml and OUT.json.gz are needed"),
+        (["site.yaml"], "SITE.yaml and OUT.json.gz are needed"),
+        (["site.yaml", "/no/such/dir/out.json.gz"], "the directory /no/such/dir does not exist"),
+        (["--list", "--without", "sysss"], "--without: no provider 'sysss' is installed"),
+    ],
+)
+def test_wrong_command_lines(arguments, words):
+    with pytest.raises(DatacrumbsError, match=words) as caught:
+        run(arguments)
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_a_program_that_is_not_there(tmp_path):
+    site = tmp_path / "site.yaml"
+    site.write_text(SITE)
+    with pytest.raises(DatacrumbsError, match="--program: 'no-such-program' is not an executable file"):
+        run([str(site), str(tmp_path / "o"), "--program", "no-such-program"])
+
+
+@NEEDS_SYS
+def test_the_list_names_targets_and_counts(capsys):
+    assert run(["--list", "--providers", "sys", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert listed["name"] == "sys"
+    assert listed["distribution"] == "datacrumbs-sys"
+    assert {target["attach"]: target["functions"] > 0 for target in listed["targets"]}["syscall"]
+    assert "default" in {preset["name"] for preset in listed["presets"]}
+    assert run(["--list", "--providers", "sys"]) == 0
+    assert "system calls" in capsys.readouterr().out
+
+
+def test_the_help_shows_an_example(capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["--help"])
+    assert "example:" in capsys.readouterr().out

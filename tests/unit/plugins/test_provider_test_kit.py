@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+
+from datacrumbs.provider import (
+    Argument,
+    Attach,
+    Check,
+    CheckState,
+    Cost,
+    Function,
+    Preset,
+    ProbeTarget,
+    Provider,
+    Role,
+    Snippet,
+    Target,
+    hookimpl,
+)
+from datacrumbs.testing import check_provider
+
+TEXT = """/* Counts things. */
+/* SPDX-License-Identifier: GPL-2.0-only */
+static __always_inline void dc_alpha_one_entry(struct dc_call *call) { DC_SET_FIELD(call, 0, 1); }
+"""
+FIELD = Argument(0, "bytes", role=Role.BYTES)
+
+
+def module(**hooks):
+    made = types.ModuleType("alpha_module")
+    made.datacrumbs_provider = hookimpl(lambda: Provider("alpha", "t", "l", 1, "pluggy", "0"))
+    made.datacrumbs_presets = hookimpl(lambda: [Preset("all", "all", Cost.LOW)])
+    for name, function in hooks.items():
+        setattr(made, name, function)
+    return made
+
+
+def problems(**hooks) -> str:
+    with pytest.raises(AssertionError) as caught:
+        check_provider(module(**hooks))
+    return str(caught.value)
+
+
+def snippet(text=TEXT, fields=(FIELD,), licence="GPL-2.0-only"):
+    return hookimpl(lambda: [Snippet("one", "alpha", text, fields, licence)])
+
+
+def test_the_distribution_is_compared():
+    text = problems()
+    assert "version is '0', but pluggy " in text
+    assert "no entry point alpha = alpha_module in the group datacrumbs.providers" in text
+
+
+def test_a_distribution_that_is_not_installed():
+    gone = hookimpl(lambda: Provider("alpha", "t", "l", 1, "no-such-distribution", "0"))
+    assert "'no-such-distribution' is not installed" in problems(datacrumbs_provider=gone)
+
+
+def test_hooks_that_are_not_marked_or_not_there():
+    text = problems(datacrumbs_checks=lambda: (), datacrumbs_tragets=lambda: ())
+    assert "datacrumbs_checks: not marked; put @hookimpl" in text
+    assert "datacrumbs_tragets: no such hook" in text
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (snippet("int x;\n" + TEXT), "the first line is no comment"),
+        (snippet(TEXT.replace("SPDX-License-Identifier:", "")), "no SPDX-License-Identifier:"),
+        (snippet(licence="Apache-2.0"), "not compatible with the kernel's GPL-2.0"),
+        (snippet(TEXT + "#include <linux/fs.h>\n"), "an #include"),
+        (snippet(TEXT + "BPF_HASH(mine);\n"), "a map of its own"),
+        (snippet(TEXT + "x = bpf_map_lookup_elem(&m, &k);\n"), "fills its fields and nothing else"),
+        (snippet(TEXT + "bpf_probe_read_user(&x, 8, p);\n"), "use DC_READ"),
+        (snippet(fields=(FIELD, Argument(1, "more"))), "field 1 (more) is never set"),
+    ],
+)
+def test_snippets_that_break_the_rules(made, words):
+    assert words in problems(datacrumbs_snippets=made)
+
+
+def test_presets_and_checks():
+    assert "no preset 'all'" in problems(datacrumbs_presets=hookimpl(lambda: ()))
+    named = [Preset("all", "all", Cost.LOW, frozenset({"x"}))]
+    assert "preset 'all': names functions" in problems(datacrumbs_presets=hookimpl(lambda: named))
+    silent = hookimpl(lambda: [Check("x", CheckState.MISSING, "gone")])
+    assert "check 'x': missing, but does not say how to mend it" in problems(datacrumbs_checks=silent)
+
+
+def test_plans_must_be_the_same_each_time():
+    target = ProbeTarget(Target(sys.executable, "ab" * 10), Attach.UPROBE, "x")
+    counter = iter(range(100))
+    text = problems(
+        datacrumbs_targets=hookimpl(lambda: [target]),
+        datacrumbs_functions=hookimpl(lambda: [Function("f", "f", "X", offset=next(counter))]),
+    )
+    assert "asked twice, the provider gives different targets or functions" in text
+
+
+def test_a_module_without_a_description():
+    with pytest.raises(AssertionError, match="datacrumbs_provider"):
+        check_provider(types.ModuleType("empty"))
