@@ -34,9 +34,14 @@ def assemble(plan: Plan) -> str:
 
 
 def compiler_flags(plan: Plan, configuration: SystemConfiguration) -> list[str]:
-    """Sizes of the maps and offsets of the running kernel as ``-D`` definitions."""
+    """Sizes of the maps, parts to leave in, and offsets of the running kernel, as ``-D`` definitions.
+
+    The number of functions is rounded up to a power of two, so that most plans share one program.
+    """
+    kinds = sorted({group.attach for group in plan.groups})
     return [
-        f"-DDC_FUNCTION_COUNT={max(1, len(plan.functions))}",
+        f"-DDC_FUNCTION_COUNT={max(256, 1 << (len(plan.functions) - 1).bit_length())}",
+        *(f"-DDC_WITH_{kind.upper()}" for kind in kinds),
         f"-DDC_CALL_RING_PAGES={configuration.call_ring_mib * 1024 * 1024 // _PAGE}",
         f"-DDC_NAME_RING_PAGES={configuration.name_ring_mib * 1024 * 1024 // _PAGE}",
         f"-DDC_PROCESSES={configuration.processes}",

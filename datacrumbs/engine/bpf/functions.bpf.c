@@ -134,6 +134,7 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 	return 0;
 }
 
+#ifdef DC_WITH_UPROBE
 int dc_library_enter(struct pt_regs *context)
 {
 	return dc_function_enter(context);
@@ -143,7 +144,9 @@ int dc_library_leave(struct pt_regs *context)
 {
 	return dc_function_leave(context, 1);
 }
+#endif
 
+#ifdef DC_WITH_KPROBE
 int dc_kernel_enter(struct pt_regs *context)
 {
 	return dc_function_enter(context);
@@ -153,3 +156,4 @@ int dc_kernel_leave(struct pt_regs *context)
 {
 	return dc_function_leave(context, 0);
 }
+#endif

@@ -61,6 +61,7 @@ static __always_inline int dc_read_usdt(void *context, const struct dc_function 
 	return 1;
 }
 
+#ifdef DC_WITH_TRACEPOINT
 /* perf tracepoint */
 int dc_kernel_point(void *context)
 {
@@ -79,7 +80,9 @@ int dc_kernel_point(void *context)
 		DC_COUNT(count, no_memory);
 	return 0;
 }
+#endif
 
+#ifdef DC_WITH_USDT
 /* uprobe at a USDT probe: an instant, or the entry of a call whose return is a probe of its own */
 int dc_usdt_enter(struct pt_regs *context)
 {
@@ -119,3 +122,4 @@ int dc_usdt_leave(struct pt_regs *context)
 {
 	return dc_function_leave(context, 0);
 }
+#endif

@@ -4,6 +4,7 @@
 #define DC_MAX_ERRNO 4095
 #define DC_TS_COMPAT 2
 
+#ifdef DC_WITH_SYSCALL
 /* raw tracepoint sys_enter(struct pt_regs *regs, long id) */
 int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 {
@@ -13,10 +14,12 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 	u32 *which = dc_system_calls.lookup(&number);
 	if (!which || !*which)
 		return 0;
+#if DC_TASK_THREAD_INFO_STATUS >= 0 /* only x86 tells 32-bit calls apart there */
 	if (dc_kernel_u32((u64)bpf_get_current_task() + DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT) {
 		dc_total(DC_TOTAL_COMPAT);
 		return 0;
 	}
+#endif
 	u32 id = *which - 1;
 	struct dc_function *function = dc_functions.lookup(&id);
 	struct dc_count *count = dc_counts.lookup(&id);
@@ -40,6 +43,7 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 	DC_COUNT(count, entered);
 	return 0;
 }
+#endif
 
 /* raw tracepoint sys_exit(struct pt_regs *regs, long ret) */
 int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
