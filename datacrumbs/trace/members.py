@@ -96,7 +96,7 @@ try:
 except ImportError:
     import zlib as _inflating  # type: ignore[no-redef]
 
-_ERRORS: tuple[type[Exception], ...] = (zlib.error, _inflating.error)
+_ERRORS: tuple[type[Exception], ...] = (zlib.error, _inflating.error)  # type: ignore[assignment]
 
 
 def _new_inflater() -> _Inflater:

@@ -17,6 +17,7 @@ from datacrumbs.trace.events import EventWriter
 from datacrumbs.trace.footer import Footer, footer_lines
 from datacrumbs.trace.lines import Table, render
 from datacrumbs.trace.names import NameTable, metadata_line, name_line
+from datacrumbs.trace.order import tie_ranks
 from datacrumbs.trace.processes import ProcessTable
 from datacrumbs.trace.shape import State, shapes, states
 from datacrumbs.trace.text import hash_number, hash_text
@@ -69,6 +70,7 @@ class TraceWriter:
         number = hash_number(host)
         host_hash = hash_text(number)
         self._names = NameTable(host_hash, plan.filters.inclusion_path)
+        self._epoch_offset_ns = epoch_offset_ns
         self._filtering = bool(plan.filters.inclusion_path)
         self._events = EventWriter(self._names, host_hash, epoch_offset_ns)
         self._processes = ProcessTable(self._names, epoch_offset_ns)
@@ -105,8 +107,8 @@ class TraceWriter:
     def write(self, batch: Batch) -> None:
         """Take a batch in; its lines are in the file after the next flush.
 
-        Lines of one batch stand grouped by function, not in time's order: no reader asks for an
-        order, and groups render and compress better.
+        Lines of one batch stand grouped by function, not in time's order: groups render and compress
+        better, and readers ask for no order but that of `tie_ranks`.
 
         Raises:
             DatacrumbsError: Writing failed (a full disk). Once: later calls only count `unwritten`.
@@ -152,14 +154,15 @@ class TraceWriter:
                 return
         self._count(self._waiting, calls["function"])
         self._take_text(self._processes.introduce(calls))
-        keys = calls["function"] * np.uint32(len(State)) + states(calls["flags"])
+        keys = calls["function"].astype(np.uint64) * np.uint64(len(State)) + states(calls["flags"])
+        keys |= tie_ranks(calls, self._epoch_offset_ns).astype(np.uint64) << np.uint64(32)
         order = np.argsort(keys, kind="stable")
         calls = calls.take(order)
         index = files.index[order]
         keys = keys[order]
         bounds = [0, *(np.flatnonzero(np.diff(keys)) + 1).tolist(), len(keys)]
         for start, end in pairwise(bounds):
-            self._write_variant(int(keys[start]), calls[start:end], Table(files.entries, index[start:end]))
+            self._write_variant(int(keys[start]) & 0xFFFFFFFF, calls[start:end], Table(files.entries, index[start:end]))
 
     def _write_variant(self, key: int, calls: NDArray[np.void], files: Table) -> None:
         function, state = divmod(key, len(State))

