@@ -1,0 +1,60 @@
+"""What every console script keeps: an example in its help, its version, exit 2 for what it does not know."""
+
+from __future__ import annotations
+
+import subprocess
+import sysconfig
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+VERSION = distribution("datacrumbs").version
+COMMANDS = sorted(entry.name for entry in distribution("datacrumbs").entry_points.select(group="console_scripts"))
+LAUNCHER = "datacrumbs_wrap"  # a C program, installed beside them
+# What a command asks for before it complains about anything else.
+REQUIRED = {
+    "datacrumbs": ["probes.json.gz"],
+    "datacrumbs_report": ["trace.pfw.gz"],
+    "datacrumbs_track": ["--executable", "program"],
+    "datacrumbs_trust": ["list"],
+    "datacrumbs_untrack": ["--executable", "program"],
+}
+
+
+def _run(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([SCRIPTS / command, *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_every_command_of_the_seed_is_there() -> None:
+    assert {
+        "datacrumbs", "datacrumbs_doctor", "datacrumbs_probe_configurator", "datacrumbs_report", "datacrumbs_setup",
+        "datacrumbs_sign_probes", "datacrumbs_track", "datacrumbs_untrack",
+    } <= set(COMMANDS)  # fmt: skip
+    assert (SCRIPTS / LAUNCHER).exists()
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, LAUNCHER])
+def test_help_has_an_example(command: str) -> None:
+    done = _run(command, "--help")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    _, marker, example = done.stdout.partition("example")
+    assert marker, done.stdout
+    assert command in example
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, LAUNCHER])
+def test_version(command: str) -> None:
+    done = _run(command, "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{command} {VERSION}\n", "")
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, LAUNCHER])
+def test_unknown_option(command: str) -> None:
+    done = _run(command, *REQUIRED.get(command, []), "--no-such-option")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "--no-such-option" in done.stderr
+    assert "Traceback" not in done.stderr
