@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from datacrumbs.discovery.elf import ElfFunction
 
-_CALL, _JUMP = 0xE8, 0xE9  # x86-64: near call and jump with a 32-bit displacement
+_CALL, _JUMP, _SHORT_JUMP = 0xE8, 0xE9, 0xEB  # x86-64: call and jumps with displacements of 32, 32 and 8 bits
 _BRANCHES = (0b000101, 0b100101)  # aarch64: the top six bits of b and bl
 _CODE_LIMIT = 1 << 20
 
@@ -47,11 +47,15 @@ def direct_calls(path: Path | str, functions: Iterable[ElfFunction]) -> Mapping[
 
 def _x86_targets(code: bytes, offset: int) -> NDArray[np.int64]:
     content = np.frombuffer(code, np.uint8)
-    places = np.flatnonzero((content == _CALL) | (content == _JUMP))
-    places = places[places + 5 <= len(content)]
-    windows = np.stack([content[places + 1 + byte] for byte in range(4)], axis=1) if len(places) else content[:0]
-    displacements = np.ascontiguousarray(windows).view("<i4").reshape(-1).astype(np.int64)
-    return offset + places[: len(displacements)] + 5 + displacements
+    far = np.flatnonzero((content[:-4] == _CALL) | (content[:-4] == _JUMP))
+    windows = np.stack([content[far + 1 + byte] for byte in range(4)], axis=1)
+    near = np.flatnonzero(content[:-1] == _SHORT_JUMP)
+    return np.concatenate(
+        [
+            offset + far + 5 + windows.view("<i4").reshape(-1).astype(np.int64),
+            offset + near + 2 + content[near + 1].view(np.int8).astype(np.int64),
+        ]
+    )
 
 
 def _arm_targets(code: bytes, offset: int) -> NDArray[np.int64]:

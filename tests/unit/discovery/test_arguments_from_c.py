@@ -1,0 +1,165 @@
+"""Arguments from debug information and from headers, of functions that a compiler made."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.discovery.dwarf import function_arguments
+from datacrumbs.discovery.headers import header_arguments, parameter_names
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.provider import Role
+
+HEADER = r"""
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+typedef int64_t handle_t;
+struct pair { long first, second; };
+struct large { long values[9]; };
+enum mode { ONE, TWO };
+extern int put(int fd, const void *buffer, size_t count, off_t offset);
+extern handle_t make(const char *filename, unsigned flags, enum mode mode);
+extern void mixed(int first, double skipped, short second, float too, unsigned char third);
+extern int by_value(int before, struct pair pair, int after);
+extern struct large hidden(int first);
+extern int many(int a, int b, int c, int d, int e, int f, int g, int h);
+extern int called(int (*callback)(void *, int), void *opaque, const char *text);
+extern int variadic(handle_t id, const char *attr_name, ...);
+extern int unnamed(int, const char *, size_t);
+static inline int uses(void) { return put(1, 0, 2, 3) + undeclared_elsewhere(4); }
+"""
+SOURCE = r"""
+#include "some.h"
+int put(int fd, const void *buffer, size_t count, off_t offset) { return fd; }
+handle_t make(const char *filename, unsigned flags, enum mode mode) { return flags; }
+void mixed(int first, double skipped, short second, float too, unsigned char third) {}
+int by_value(int before, struct pair pair, int after) { return after; }
+struct large hidden(int first) { struct large result = {{first}}; return result; }
+int many(int a, int b, int c, int d, int e, int f, int g, int h) { return h; }
+int called(int (*callback)(void *, int), void *opaque, const char *text) { return 1; }
+int variadic(handle_t id, const char *attr_name, ...) { return 2; }
+int unnamed(int a, const char *b, size_t c) { return a; }
+static int quiet(int a) { return a; }
+int (*keep)(int) = quiet;
+"""
+FULL = {
+    "put": [
+        (0, "fd", Role.FD, 4, True),
+        (1, "buffer", Role.OUT, 8, False),
+        (2, "count", Role.VALUE, 8, False),
+        (3, "offset", Role.VALUE, 8, True),
+    ],
+    "make": [
+        (0, "filename", Role.PATH, 8, False),
+        (1, "flags", Role.VALUE, 4, False),
+        (2, "mode", Role.VALUE, 4, False),
+    ],
+    # floating-point arguments are in registers of their own
+    "mixed": [
+        (0, "first", Role.VALUE, 4, True),
+        (1, "second", Role.VALUE, 2, True),
+        (2, "third", Role.VALUE, 1, False),
+    ],
+    # what follows a structure cannot be placed
+    "by_value": [(0, "before", Role.VALUE, 4, True)],
+    "many": [(index, label, Role.VALUE, 4, True) for index, label in enumerate("abcdef")],
+    # text could be anything, so it is not read
+    "called": [
+        (0, "callback", Role.OUT, 8, False),
+        (1, "opaque", Role.OUT, 8, False),
+        (2, "text", Role.OUT, 8, False),
+    ],
+    "variadic": [(0, "id", Role.VALUE, 8, True), (1, "attr_name", Role.STRING, 8, False)],
+}
+
+
+def shape(arguments):
+    return [(one.index, one.label, one.role, one.size, one.signed) for one in arguments]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("arguments")
+    (folder / "some.h").write_text(HEADER.replace(" + undeclared_elsewhere(4)", ""))
+    (folder / "some.c").write_text(SOURCE)
+    subprocess.run(["gcc", "-g", "-w", "-shared", "-fPIC", "-o", "libsome.so", "some.c"], check=True, cwd=folder)
+    subprocess.run(["strip", "-g", "-o", "libstripped.so", "libsome.so"], check=True, cwd=folder)
+    return folder
+
+
+def test_debug_information_tells_arguments(folder):
+    found = function_arguments(folder / "libsome.so")
+    assert {name: shape(found[name]) for name in FULL} == FULL
+    assert not {"quiet", "hidden"} & set(found)
+
+
+def test_without_debug_information_nothing_is_told(folder):
+    assert function_arguments(folder / "libstripped.so") == {}
+    with pytest.raises(DatacrumbsError, match="absent"):
+        function_arguments(folder / "absent.so")
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("version", ["4", "5"])
+def test_versions_of_debug_information(folder, tmp_path, compiler, version):
+    output = tmp_path / "lib.so"
+    subprocess.run(
+        [compiler, f"-gdwarf-{version}", "-w", "-shared", "-fPIC", "-o", output, "some.c"], check=True, cwd=folder
+    )
+    found = function_arguments(output)
+    assert {name: shape(found[name]) for name in FULL} == FULL
+
+
+def test_headers_tell_the_same(folder):
+    found = header_arguments(folder / "some.h", [*FULL, "hidden", "absent"])
+    assert {name: shape(found[name]) for name in FULL} == FULL
+    assert set(found) == set(FULL)
+
+
+def test_parameters_without_names_get_numbers(folder):
+    found = header_arguments(folder / "some.h", ["unnamed"])
+    assert [label for _, label, *_ in shape(found["unnamed"])] == ["argument0", "argument1", "argument2"]
+
+
+def test_calls_in_headers_are_no_declarations(tmp_path):
+    (tmp_path / "odd.h").write_text(
+        "int there(int a);\n#define USE elsewhere (1)\nstatic int f(void) { return there(2); }\n"
+    )
+    assert set(header_arguments(tmp_path / "odd.h", ["there", "elsewhere", "f"])) == {"there"}
+
+
+def test_what_a_macro_hides_is_taken_out(tmp_path):
+    (tmp_path / "odd.h").write_text("int there(int a);\n#define wrap(x) absent (x)\nenum { size = sizeof(wrap) };\n")
+    assert header_arguments(tmp_path / "odd.h", ["there"]) == {}  # the header itself does not compile
+    (tmp_path / "fine.h").write_text('int there(int a);\nstatic const char *text = "absent (1)";\n')
+    assert set(header_arguments(tmp_path / "fine.h", ["there", "absent"])) == {"there"}
+
+
+def test_missing_headers_and_compilers_tell_nothing(tmp_path, folder, monkeypatch):
+    assert header_arguments(tmp_path / "absent.h", ["put"]) == {}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert header_arguments(folder / "some.h", ["put"], [tmp_path]) == {}
+
+
+def test_real_headers():
+    found = header_arguments(Path("stdio.h"), ["fread", "fseek"])
+    assert [one.index for one in found["fread"]] == [0, 1, 2, 3]
+    assert [one.size for one in found["fseek"]] == [8, 8, 4]
+
+
+@pytest.mark.parametrize(
+    ("declaration", "expected"),
+    [
+        ("int f(void);", []),
+        ("int f(int a, char *b[], ...);", ["a", "b"]),
+        ("int f(int, unsigned long, const char *, struct stat *);", ["", "", "", ""]),
+        ("int f(int (*go)(int, int), size_t);", ["go", ""]),
+        ("int f(const int values[4] __attribute__((unused)), MPI_File fh);", ["values", "fh"]),
+    ],
+)
+def test_parameter_names(declaration, expected):
+    assert parameter_names(declaration, "f") == expected
