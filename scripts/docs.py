@@ -1,0 +1,439 @@
+"""Write the reference pages below docs/reference from the code that they describe.
+
+Run it after a change of options, hooks, keys or counters; a test compares the pages with what it would write.
+What the code says about itself (docstrings, help texts, comments of the C layout) is taken from there. The few
+descriptions that stand here are for what has no place for words, and an entry too many or too few is an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import enum
+import importlib
+import inspect
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from datacrumbs import client, provider
+from datacrumbs.configure import site
+from datacrumbs.engine import counters
+from datacrumbs.plugins import hookspecs, load_providers
+from datacrumbs.record import FunctionCounts
+from datacrumbs.system import SystemConfiguration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+REFERENCE = Path("docs/reference")
+BUNDLED = ("hdf5", "mpi", "posix", "sys")
+NOTICE = "<!-- Written by scripts/docs.py from the code; do not edit. -->"
+
+EXIT_STATUS = """## Exit status
+
+0 done, 1 the work failed, 2 wrong command line or configuration, 3 refused for security.
+Messages go to standard error, data to standard output.
+"""
+
+TOP_KEYS = {
+    "capture_probes": "list of entries, of either form; see below",
+    "providers": "list of entries that name providers; an item that is a plain word is a provider's name",
+    "filters": "mapping: what a run leaves out and counts as `filtered`",
+    "inclusion_path": "the same as `filters.inclusion_path`, as the reference system's site files have it",
+}
+FILTER_KEYS = {
+    "minimum_duration": "a time with its unit (`10us`, `500 ns`, `1.5ms`), at most an hour; shorter calls are not written",
+    "inclusion_path": "an absolute directory; calls on files that are not below it are not written",
+}
+PROVIDER_KEYS = {
+    "provider": "name of an installed provider; required",
+    "name": "a name for people; nothing depends on it",
+    "preset": "one of the provider's presets; without it `default` where the provider has it, else every function",
+    "functions": "a regular expression; only functions of which it matches the whole symbol, name or an alias",
+    "options": "mapping: the provider's own options, see [providers](providers.md)",
+}
+REFERENCE_KEYS = {
+    "name": "required; the category in the trace of functions that no provider describes",
+    "probe": "required; how to probe, see the next table",
+    "type": "required; where the functions are listed, see the next table",
+    "file": "absolute path of the header, library or kernel module",
+    "regex": "a regular expression; only functions of which it matches the whole name",
+    "enable_explorer": "true or false; accepted and ignored: functions are always read anew",
+    "include_offsets": "true or false; accepted and without effect: names never carry offsets",
+    "binary_path": "`usdt` only: absolute path of the file with the probes",
+    "provider": "`usdt` only: the provider named in the file's USDT notes; all without it",
+    "probes": "`custom` only; such entries are refused",
+    "process_header": "`custom` only; such entries are refused",
+    "start_event_id": "`custom` only; such entries are refused",
+    "event_type": "`custom` only; such entries are refused",
+}
+LOSSES = {
+    "ring_full": "The ring of calls had no room. Make `call_ring_mib` larger or probe less.",
+    "too_deep": "The call was nested in more than 32 probed calls of its thread.",
+    "no_memory": "The kernel had no memory for the thread's state, or no scratch space was free.",
+}
+COUNTS = ("entered", "recorded", "filtered", "unmatched", "in_flight")
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page: path from the repository's root -> text."""
+    written = {
+        REFERENCE / "hooks.md": hooks_page(),
+        REFERENCE / "site-file-keys.md": site_file_page(),
+        REFERENCE / "system-keys.md": system_page(),
+        REFERENCE / "providers.md": providers_page(),
+        REFERENCE / "trace-counters.md": counters_page(),
+    }
+    commands = command_pages()
+    written |= {REFERENCE / "commands" / f"{name}.md": text for name, (_, text) in commands.items()}
+    index = [f"* [`{name}`]({name}.md): {title}" for name, (title, _) in sorted(commands.items())]
+    written[REFERENCE / "commands" / "README.md"] = page("Commands", "\n".join(index))
+    return written
+
+
+def page(title: str, *parts: str) -> str:
+    """A page from its parts."""
+    return "\n\n".join([NOTICE, f"# {title}", *(part.strip() for part in parts if part.strip())]) + "\n"
+
+
+def table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """A table of cells that may hold anything but line breaks."""
+    headings = list(headings)
+    lines = [headings, ["---"] * len(headings), *([_cell(cell) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")
+
+
+def code(value: object) -> str:
+    """Text as code, with the reST marks of docstrings made Markdown's."""
+    return f"`{value}`"
+
+
+def prose(text: str) -> str:
+    """A docstring's text as Markdown."""
+    return text.replace("``", "`")
+
+
+# ---- commands ----
+
+
+class _CapturedError(Exception):
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        super().__init__(parser.prog)
+        self.parser = parser
+
+
+def command_pages() -> dict[str, tuple[str, str]]:
+    """Command -> its one-line title and its page; the console scripts of pyproject.toml and the launcher."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    written = {}
+    for name, entry_point in project["scripts"].items():
+        parser = command_line(name, entry_point)
+        written[name] = (_title(parser), _command_page(parser))
+    text = subprocess.run([client.launcher(), "--help"], check=True, capture_output=True, text=True).stdout
+    title = text.split("\n\n")[1].replace("\n", " ").split(". ")[0].rstrip(".") + "."
+    written["datacrumbs_wrap"] = (title, page("datacrumbs_wrap", f"```text\n{text.strip()}\n```"))
+    return written
+
+
+def command_line(name: str, entry_point: str) -> argparse.ArgumentParser:
+    """The parser of a command: what its entry point would parse the arguments with."""
+    module, _, function = entry_point.partition(":")
+    main = getattr(importlib.import_module(module), function)
+
+    def capture(self: argparse.ArgumentParser, *_arguments: Any, **_options: Any) -> NoReturn:
+        raise _CapturedError(self)
+
+    parse, words = argparse.ArgumentParser.parse_args, sys.argv
+    argparse.ArgumentParser.parse_args, sys.argv = capture, [name]  # type: ignore[method-assign]
+    try:
+        main()
+    except _CapturedError as captured:
+        return captured.parser
+    finally:
+        argparse.ArgumentParser.parse_args, sys.argv = parse, words  # type: ignore[method-assign]
+    raise RuntimeError(f"{name}: its entry point parses no arguments")
+
+
+def _title(parser: argparse.ArgumentParser) -> str:
+    return (parser.description or "").replace("\n", " ").split(". ")[0].rstrip(".") + "."
+
+
+# Not argparse's own text: its layout differs between versions of Python.
+def _command_page(parser: argparse.ArgumentParser) -> str:
+    actions = parser._actions  # noqa: SLF001 - argparse has no public way to list them
+    positional = [action for action in actions if not action.option_strings]
+    optional = [action for action in actions if action.option_strings]
+    words = [_usage(action) for action in (*optional, *positional)]
+    example = (parser.epilog or "").removeprefix("example:").strip("\n")
+    parts = [parser.description or "", f"```text\n{parser.prog} {' '.join(words)}\n```"]
+    if positional:
+        parts.append(table(("argument", "meaning"), ((code(_name(action)), _help(action)) for action in positional)))
+    options = ((code(", ".join(_spellings(action))), _help(action)) for action in optional)
+    parts.append(table(("option", "meaning"), options))
+    parts += ["## Example", f"```sh\n{inspect.cleandoc(example)}\n```", EXIT_STATUS]
+    return page(parser.prog, *parts)
+
+
+def _name(action: argparse.Action) -> str:
+    if action.metavar is not None:
+        return str(action.metavar)
+    if action.choices is not None:
+        return "{" + ",".join(map(str, action.choices)) + "}"
+    return action.dest if not action.option_strings else action.dest.upper()
+
+
+def _spellings(action: argparse.Action) -> list[str]:
+    value = "" if action.nargs == 0 else f" {_name(action)}"
+    return [f"{spelling}{value}" for spelling in action.option_strings]
+
+
+def _usage(action: argparse.Action) -> str:
+    text = _spellings(action)[0] if action.option_strings else _name(action)
+    if action.nargs in {"+", "*"} and not action.option_strings:
+        text = f"{text} [{text} ...]"
+    needed = action.required if action.option_strings else action.nargs not in {"?", "*"}
+    return text if needed else f"[{text}]"
+
+
+def _help(action: argparse.Action) -> str:
+    return (action.help or "").replace("%(default)s", str(action.default))
+
+
+# ---- hooks ----
+
+
+def hooks_page() -> str:
+    """The hooks and everything that they return."""
+    names = [name for name in vars(hookspecs) if name.startswith("datacrumbs_")]
+    parts = [
+        "A provider is a distribution with an entry point in the group "
+        f"`{provider.ENTRY_POINT_GROUP}` that names a module. [Write a provider](../write-a-provider.md) shows a whole one.",
+        inspect.getdoc(hookspecs) or "",
+    ]
+    parts += [_hook(name, getattr(hookspecs, name)) for name in names]
+    parts.append("## What the hooks take and return")
+    given = [getattr(provider, name) for name in sorted(provider.__all__)]
+    parts += [_dataclass(each) for each in given if dataclasses.is_dataclass(each)]
+    parts += [_enumeration(each) for each in given if isinstance(each, type) and issubclass(each, enum.Enum)]
+    return page("Hooks", *parts)
+
+
+def _hook(name: str, function: Callable[..., object]) -> str:
+    signature = inspect.signature(function)
+    shown = f"```python\ndef {name}{str(signature).replace(chr(39), '')}\n```"
+    return f"## {name}\n\n{shown}\n\n{_docstring(function)}"
+
+
+def _docstring(described: object) -> str:
+    # Google style: "Args:" becomes a list, "Example::" a block of code.
+    text = inspect.getdoc(described) or ""
+    blocks = re.split(r"\n(?=Args:\n|Example::\n|Raises:\n)", text)
+    written = []
+    for block in blocks:
+        head, _, rest = block.partition("\n")
+        if head in {"Args:", "Raises:"}:
+            items = _arguments(rest).items()
+            written.append("\n".join(f"* `{name}`: {meaning}" for name, meaning in items))
+        elif head == "Example::":
+            written.append(f"```python\n{inspect.cleandoc(rest)}\n```")
+        else:
+            written.append(prose(block).strip())
+    return "\n\n".join(written)
+
+
+def _arguments(text: str) -> dict[str, str]:
+    """Name -> meaning, from the body of an "Args:" block."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in inspect.cleandoc(text).splitlines():
+        match = re.fullmatch(r"(\w+): (.*)", line)
+        if match:
+            name = match[1]
+            found[name] = match[2]
+        elif line.strip():
+            found[name] += f" {line.strip()}"
+    return {name: prose(meaning) for name, meaning in found.items()}
+
+
+def _described(described: type) -> tuple[str, dict[str, str]]:
+    text = inspect.getdoc(described) or ""
+    before, _, after = text.partition("Args:\n")
+    return prose(before).strip(), _arguments(after) if after else {}
+
+
+def _dataclass(described: type) -> str:
+    text, meanings = _described(described)
+    rows = [
+        (code(field.name), code(field.type), _default(field), meanings.get(field.name, ""))
+        for field in dataclasses.fields(described)
+    ]
+    return f"### {described.__name__}\n\n{text}\n\n{table(('field', 'type', 'default', 'meaning'), rows)}"
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is dataclasses.MISSING:
+        return "required" if field.default_factory is dataclasses.MISSING else code(field.default_factory())
+    value = field.default
+    return code(f"{type(value).__name__}.{value.name}" if isinstance(value, enum.Enum) else repr(value))
+
+
+def _enumeration(described: type[enum.Enum]) -> str:
+    text = re.sub(r"^([A-Z_]+): ", r"* \1: ", _described(described)[0], flags=re.MULTILINE)
+    text = re.sub(r"\n(?=\* )", "\n\n", text, count=1)
+    members = ", ".join(code(member.value) for member in described)
+    return f"### {described.__name__}\n\n{text}\n\nValues: {members}."
+
+
+# ---- keys ----
+
+
+def described_keys(keys: Iterable[str], descriptions: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Rows of a table of keys, which must be those that the code knows."""
+    keys = tuple(keys)
+    if differing := set(keys) ^ set(descriptions):
+        raise RuntimeError(f"scripts/docs.py describes other keys than the code has: {sorted(differing)}")
+    return ((code(key), descriptions[key]) for key in keys)
+
+
+def site_file_page() -> str:
+    """The keys of a site file."""
+    ignored = {key: f"ignored, with a note: {reason}" for key, reason in site._IGNORED.items()}  # noqa: SLF001
+    top = described_keys(site._KEYS, TOP_KEYS | ignored)  # noqa: SLF001
+    own = described_keys(site._PROVIDER_KEYS, PROVIDER_KEYS)  # noqa: SLF001
+    known = dict.fromkeys((*site._REFERENCE_KEYS, *site._USDT_KEYS, *site._CUSTOM_KEYS))  # noqa: SLF001
+    sources = [
+        (code(probe.value), ", ".join(code(source.value) for source in kinds))
+        for probe, kinds in site._SOURCES.items()  # noqa: SLF001
+    ]
+    return page(
+        "Keys of the site file",
+        "[The site file](../site-file.md) explains them with examples.",
+        "## Top level",
+        table(("key", "meaning"), top),
+        "## filters",
+        table(("key", "meaning"), ((code(key), meaning) for key, meaning in FILTER_KEYS.items())),
+        "## Entries that name a provider",
+        table(("key", "meaning"), own),
+        "## Entries with `probe`, the reference system's form",
+        table(("key", "meaning"), described_keys(known, REFERENCE_KEYS)),
+        table(("probe", "type may be"), sources),
+    )
+
+
+def system_page() -> str:
+    """The keys of the system configuration."""
+    _, meanings = _described(SystemConfiguration)
+    defaults = {field.name: _default(field) for field in dataclasses.fields(SystemConfiguration)}
+    defaults["trace_log_dir"] = code("/var/log/datacrumbs")
+    rows = [(code(key), default, meanings[key]) for key, default in defaults.items()]
+    return page(
+        "Keys of the system configuration",
+        "The file is `/etc/datacrumbs/datacrumbs.yaml`; [the page about it](../system-configuration.md) explains it.",
+        table(("key", "default", "meaning"), rows),
+    )
+
+
+def providers_page() -> str:
+    """The bundled providers with their options and presets."""
+    loaded = load_providers((), BUNDLED)
+    parts = []
+    for each in loaded.all():
+        options = [
+            (
+                code(option.name),
+                option.type,
+                _option_default(option.default),
+                option.help + (f"; one of {', '.join(map(code, option.choices))}" if option.choices else ""),
+            )
+            for option in each.options
+        ]
+        presets = [(code(preset.name), preset.cost.value, preset.title) for preset in loaded.presets(each.name)]
+        parts += [
+            f"## {each.name}",
+            f"{each.title}. Layer {each.layer}, position {each.position}; distribution `{each.distribution}`.",
+            table(("option", "type", "default", "meaning"), options) if options else "No options.",
+            table(("preset", "cost", "what it selects"), presets),
+        ]
+    costs = prose(inspect.getdoc(provider.Cost) or "")
+    intro = (
+        f"{costs} `low` is below 1 % of a typical I/O program, `medium` a few percent, `high` may dominate programs of "
+        "many small calls. `datacrumbs_probe_configurator --list` shows what a host really has: a preset without a "
+        "function on a host is absent there."
+    )
+    return page("The bundled providers", intro, *parts)
+
+
+def _option_default(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(code, value)) or "empty"
+    return code(str(value).lower()) if isinstance(value, bool) else code(value) if value != "" else "empty"
+
+
+# ---- counters ----
+
+
+def counters_page() -> str:
+    """What the footer of a trace counts."""
+    words = " ".join((inspect.getdoc(FunctionCounts) or "").split())
+    meanings = dict(re.findall(r"(\w+): (.*?)(?= \w+: |$)", words))
+    meanings["entered"] = "the function was called in a traced process; the sum of all the others"
+    parts = [(code(name), prose(meanings[name]).rstrip(".")) for name in COUNTS]
+    losses = ((code(f"lost_{name.strip('`')}"), meaning) for name, meaning in described_keys(counters.LOSSES, LOSSES))
+    others = [
+        (
+            "names_unresolved",
+            "Names that calls refer to and that never came; their hash stands in the trace without a text.",
+        ),
+        ("lines", "Call lines in the trace."),
+    ]
+    totals = [
+        (code(name), meaning) for name, meaning in (*zip(counters.TOTALS, _layout_totals(), strict=True), *others)
+    ]
+    return page(
+        "Counters of a trace",
+        "Every complete trace ends with a line `datacrumbs_counts` for each function that was entered, a line "
+        "`datacrumbs_provenance`, and a line `datacrumbs_footer` with the sums. "
+        "For each function `entered = recorded + filtered + unmatched + in_flight + lost`, exactly.",
+        "## Per function, and summed in the footer",
+        table(("counter", "meaning"), (*parts, *losses)),
+        "## Of the run as a whole, in the footer",
+        table(("counter", "meaning"), totals),
+    )
+
+
+def _layout_totals() -> list[str]:
+    # The C enumeration says what each one counts, in the order of counters.TOTALS.
+    layout = (REPOSITORY / "datacrumbs/engine/bpf/layout.h").read_text(encoding="utf-8")
+    body = layout.partition("enum dc_total {")[2].partition("DC_TOTALS")[0]
+    return [f"{text[:1].upper()}{text[1:]}." for text in re.findall(r"/\* (.*?) \*/", body)]
+
+
+def main() -> int:
+    """Write the pages; with ``--check`` only say which differ."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a page is not current")
+    check = parser.parse_args().check
+    differing = 0
+    for path, text in pages().items():
+        file = REPOSITORY / path
+        if file.is_file() and file.read_text(encoding="utf-8") == text:
+            continue
+        differing += 1
+        print(path)
+        if not check:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+    return 1 if check and differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
