@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datacrumbs.provider import Host, Options
 
 SONAMES = ("libc.so.6", "ld-musl-*.so.1", "libc.musl-*.so.1")
+_START = "__libc_start_main"  # what every program with a C library in it begins with
 _SHELL = Path("/bin/sh")
 _GLIBC_VERSION = re.compile(rb"GNU C Library \(.{1,80}?\) [a-z]+ release version (\d+\.\d+)")
 _MUSL_MARK = b"musl libc"
@@ -61,7 +62,7 @@ def _shell_libc() -> tuple[Path, ...]:
 
 def _static(program: Path) -> tuple[Path, ...]:
     names = {name for function in elf_functions(program) for name in (function.name, *function.aliases)}
-    return (program.resolve(),) if {"read", "write"} <= names or "fread" in names else ()
+    return (program.resolve(),) if _START in names else ()
 
 
 @lru_cache(maxsize=32)
