@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,12 +15,19 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def shared_directory() -> Iterator[Path]:
+    """A directory that every user may enter, as pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="datacrumbs-tests-", ignore_cleanup_errors=True) as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+
+
+@pytest.fixture(scope="session")
+def installation(shared_directory: Path) -> Iterator[Installation]:
     """Keys, trust, policy and a running signing service; needs root."""
-    prefix = tmp_path_factory.mktemp("installation")
-    prefix.chmod(0o755)
-    for parent in (prefix.parent, prefix.parent.parent):
-        parent.chmod(0o755)
+    prefix = shared_directory / "installation"
+    prefix.mkdir(mode=0o755)
     made = Installation(prefix)
     made.start()
     yield made

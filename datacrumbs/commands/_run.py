@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs import __version__
@@ -32,6 +33,11 @@ def run_command(command: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.FAILED)
+    except OSError as error:
+        # What no caller foresaw: a file that cannot be reached, a full disk. Still words, not a traceback.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{_program()}: {where}{error.strerror or error}", file=sys.stderr)
+        return int(ExitCode.FAILED)
 
 
 def command_parser(program: str, description: str, example: str) -> argparse.ArgumentParser:
@@ -47,4 +53,4 @@ def command_parser(program: str, description: str, example: str) -> argparse.Arg
 
 
 def _program() -> str:
-    return os.path.basename(sys.argv[0]) or "datacrumbs"
+    return Path(sys.argv[0]).name or "datacrumbs"

@@ -1,0 +1,123 @@
+"""A run as users start it: whose it is, beside another one, and what it leaves."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datacrumbs.testing import read_lines
+
+if TYPE_CHECKING:
+    from datacrumbs.testing import Installation
+
+pytestmark = pytest.mark.kernel
+
+COMMANDS = Path(sysconfig.get_path("scripts"))
+NOBODY = 65534
+SITE = "capture_probes:\n  - provider: sys\n    preset: default\n"
+
+
+@pytest.fixture(scope="module")
+def probes(installation: Installation) -> Path:
+    return installation.probes(SITE)
+
+
+def test_two_daemons_at_once_see_the_same(installation: Installation, probes: Path) -> None:
+    with installation.daemon(probes) as first, installation.daemon(probes) as second:
+        first.wrap("/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=7", "count=1009", "status=none")
+        traces = [first.lines(), second.lines()]
+    for trace in traces:
+        assert len(trace.named("write")) == 1009
+        assert sum(call["args"]["ret"] for call in trace.named("write")) == 7 * 1009
+    assert traces[0].tally() == traces[1].tally()
+
+
+def test_run_of_an_ordinary_user(installation: Installation, shared_directory: Path) -> None:
+    """The user composes, root runs, only the user's processes are in it, and the trace is the user's."""
+    directory = shared_directory / "user"
+    directory.mkdir()
+    os.chown(directory, NOBODY, NOBODY)
+    site = directory / "site.yaml"
+    site.write_text(SITE)
+    probes = directory / "mine.json.gz"
+    done = subprocess.run(
+        [COMMANDS / "datacrumbs_probe_configurator", "--prefix", installation.prefix, site, probes],
+        user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, check=False, cwd="/",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with installation.daemon(probes) as daemon:
+        daemon.wrap("/bin/cat", "/etc/hostname", user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True)
+        daemon.wrap("/bin/cat", "/etc/shadow", capture_output=True)  # root's: must not be seen
+        trace = daemon.lines()
+    files = {trace.file(call) for call in trace.calls}
+    assert "/etc/hostname" in files
+    assert "/etc/shadow" not in files
+    about = daemon.trace.stat()
+    assert (about.st_uid, stat.S_IMODE(about.st_mode)) == (NOBODY, 0o600)
+
+
+def test_set_user_id_program_ends_the_trace(installation: Installation, probes: Path, tmp_path: Path) -> None:
+    """What runs with another's rights is not shown to the user who started it."""
+    program = tmp_path / "cat"
+    program.write_bytes(Path("/bin/cat").read_bytes())
+    program.chmod(0o755)
+    os.chown(program, NOBODY, NOBODY)
+    program.chmod(0o4755)
+    with installation.daemon(probes) as daemon:
+        daemon.wrap(program, "/etc/hostname", capture_output=True)
+        trace = daemon.lines()
+    assert "/etc/hostname" not in {trace.file(call) for call in trace.calls}
+
+
+def test_program_that_started_before_the_daemon(installation: Installation, probes: Path) -> None:
+    """It is not marked, so it is not traced; nothing that it does is counted."""
+    command = ["/bin/sh", "-c", "read x; cat /etc/hostname"]
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as early,
+        installation.daemon(probes) as daemon,
+    ):
+        early.communicate(b"\n")
+        daemon.wrap("/bin/true")
+        trace = daemon.lines()
+    assert "/etc/hostname" not in {trace.file(call) for call in trace.calls}
+
+
+def test_daemon_stopped_in_the_middle_counts_what_is_inside(installation: Installation, probes: Path) -> None:
+    with (
+        installation.daemon(probes) as daemon,
+        subprocess.Popen(
+            [COMMANDS / "datacrumbs_wrap", "/bin/cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as waiting,
+    ):
+        assert waiting.stdin is not None
+        assert waiting.stdout is not None
+        waiting.stdin.write(b"x")
+        waiting.stdin.flush()
+        assert waiting.stdout.read(1) == b"x"
+        while Path(f"/proc/{waiting.pid}/syscall").read_text().split()[0] == "running":
+            time.sleep(0.01)  # until it is inside its next read
+        daemon.stop()
+        waiting.stdin.close()
+    trace = read_lines(daemon.trace)
+    assert trace.counts["read"]["in_flight"] == 1, trace.counts["read"]
+    assert trace.footer["entered"] == trace.footer["recorded"] + trace.footer["unmatched"] + 1
+
+
+def test_filters_are_counted(installation: Installation, tmp_path: Path) -> None:
+    probes = installation.probes(SITE + "filters:\n  minimum_duration: 100ms\n")
+    trace = installation.trace(probes, ["/bin/cat", "/etc/hostname"], stdout=-3)
+    assert trace.footer["filtered"] > 10
+    assert trace.footer["entered"] == trace.footer["filtered"] + trace.footer["recorded"] + trace.footer["unmatched"]
+    (tmp_path / "inside").write_text("x")
+    probes = installation.probes(SITE + f"filters:\n  inclusion_path: {tmp_path}\n")
+    trace = installation.trace(probes, ["/bin/cat", "/etc/hostname", tmp_path / "inside"], stdout=-3)
+    assert {trace.file(call) for call in trace.calls} == {str(tmp_path / "inside")}
+    assert trace.footer["recorded"] == len(trace.calls)
+    assert trace.footer["filtered"] > 10
