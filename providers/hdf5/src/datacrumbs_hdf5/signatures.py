@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CATEGORY = "HDF5"
 
 _LOCATION = "loc_id:hid_t=handle"
-_NAME = "name:const char *=string"
+_NAME = "object:const char *=string"
 _OBJECT = "obj_name:const char *=string"
 _ATTRIBUTE = "attr_name:const char *=string"
 _GROUP = "group_name:const char *=string"
@@ -35,12 +35,12 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("H5Fflush", "negative", (_LOCATION, "scope:int")),
     (
         (
-            "H5Fclose H5Fget_intent H5Fget_vfd_handle H5Fget_filesize H5Fget_eoa H5Fget_fileno H5Fget_info1 H5Fget_info2 "
-            "H5Fget_mdc_config H5Fset_mdc_config H5Fget_mdc_hit_rate H5Fget_mdc_size H5Freset_mdc_hit_rate_stats "
-            "H5Fget_metadata_read_retry_info H5Fstart_swmr_write H5Fclear_elink_file_cache H5Fstart_mdc_logging "
-            "H5Fstop_mdc_logging H5Fget_mdc_logging_status H5Fformat_convert H5Freset_page_buffering_stats "
-            "H5Fget_page_buffering_stats H5Fget_mdc_image_info H5Fget_dset_no_attrs_hint H5Fset_dset_no_attrs_hint "
-            "H5Fset_mpi_atomicity H5Fget_mpi_atomicity H5Fset_latest_format H5Fset_libver_bounds"
+            "H5Fclose H5Fget_intent H5Fget_vfd_handle H5Fget_filesize H5Fget_eoa H5Fget_fileno H5Fget_info1 "
+            "H5Fget_info2 H5Fget_mdc_config H5Fset_mdc_config H5Fget_mdc_hit_rate H5Fget_mdc_size "
+            "H5Freset_mdc_hit_rate_stats H5Fget_metadata_read_retry_info H5Fstart_swmr_write H5Fclear_elink_file_cache "
+            "H5Fstart_mdc_logging H5Fstop_mdc_logging H5Fget_mdc_logging_status H5Fformat_convert "
+            "H5Freset_page_buffering_stats H5Fget_page_buffering_stats H5Fget_mdc_image_info H5Fget_dset_no_attrs_hint "
+            "H5Fset_dset_no_attrs_hint H5Fset_mpi_atomicity H5Fget_mpi_atomicity H5Fset_latest_format H5Fset_libver_bounds"
         ),
         "negative",
         (_LOCATION,),
@@ -64,7 +64,7 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "negative",
         (_LOCATION,),
     ),
-    ("H5Dwrite_chunk", "negative", (_LOCATION, "-", "filters:uint32_t=flags", "-", "data_size:size_t=bytes")),
+    ("H5Dwrite_chunk", "negative", (_LOCATION, "-", "filters:uint32_t=flags", "-", "bytes:size_t=bytes")),
     ("H5Dread_multi H5Dwrite_multi", "negative", ("count:size_t=count",)),
     ("H5Dget_storage_size H5Dget_offset", "value", (_LOCATION,)),
     ("H5Gcreate1 H5Gcreate2 H5Gopen1 H5Gopen2", "handle", (_LOCATION, _NAME)),

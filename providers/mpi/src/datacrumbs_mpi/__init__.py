@@ -105,5 +105,6 @@ def datacrumbs_checks(host: Host) -> Iterator[Check]:
         implementation = identify(path)
         check = Check(implementation.label, CheckState.OK, str(path))
         if implementation.problem:
-            check = replace(check, state=CheckState.WARNING, detail=f"{path}: {implementation.problem}")
+            detail = f"{path}: {implementation.problem}"
+            check = replace(check, state=CheckState.WARNING, detail=detail, mend="trace its transfers without bytes")
         yield check
