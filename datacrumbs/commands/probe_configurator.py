@@ -20,6 +20,7 @@ from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.configure import Selection, compose, current_host, find_site_file, read_site_file
 from datacrumbs.configure.compose import REFERENCE_WORDS, Report
 from datacrumbs.configure.listing import ListedProvider, list_providers
+from datacrumbs.configure.site import ProviderEntry
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.reader import instant, read_probe_file, read_unverified, write_probe_file
@@ -97,7 +98,8 @@ def _configure(selection: Selection, options: argparse.Namespace, paths: SystemP
     site = read_site_file(find_site_file(options.site, paths))
     notes = list(site.notes)
     host = current_host(options.program)
-    providers = load_providers(selection.unloaded, selection.providers)
+    named = {entry.provider for entry in site.entries if isinstance(entry, ProviderEntry)}
+    providers = load_providers(selection.unloaded, selection.providers, named)
     with _progress("composing") as progress:
         plan = compose(site, providers, host, selection, Report(notes.append, progress))
     _print_notes(notes)

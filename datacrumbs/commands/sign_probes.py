@@ -14,8 +14,8 @@ from datacrumbs.errors import refusal
 from datacrumbs.probefile.files import check_protected
 from datacrumbs.signer.authority import open_authority
 from datacrumbs.signer.service import Service, listen
-from datacrumbs.systemd import notify, passed_socket
 from datacrumbs.system import SystemPaths
+from datacrumbs.systemd import notify, passed_socket
 
 if TYPE_CHECKING:
     import argparse

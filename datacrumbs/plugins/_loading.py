@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 
-def load_providers(without: Collection[str] = (), only: Collection[str] | None = None) -> Providers:
+def load_providers(
+    without: Collection[str] = (), only: Collection[str] | None = None, named: Collection[str] = ()
+) -> Providers:
     """Import the installed providers and check that they keep the contract.
 
     Args:
         without: Names that are not even imported, so that a broken one can be left out.
         only: The names to load; None for all that are installed.
+        named: Names that ``without`` may have though they are not installed: a site file's.
 
     Raises:
         DatacrumbsError: (exit 2) for a name that is not installed, two providers of one name, a
@@ -33,16 +36,19 @@ def load_providers(without: Collection[str] = (), only: Collection[str] | None =
             distribution.
     """
     entry_points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    return load_entry_points(entry_points, without=without, only=only)
+    return load_entry_points(entry_points, without=without, only=only, named=named)
 
 
 def load_entry_points(
-    entry_points: Iterable[EntryPoint], without: Collection[str] = (), only: Collection[str] | None = None
+    entry_points: Iterable[EntryPoint],
+    without: Collection[str] = (),
+    only: Collection[str] | None = None,
+    named: Collection[str] = (),
 ) -> Providers:
     """What `load_providers` does, for the given entry points; the tests' way in."""
     found = _by_name(entry_points)
     _check_names("--providers", only or (), found)
-    _check_names("--without", without, found)
+    _check_names("--without", set(without).difference(named), found)
     wanted = [name for name in sorted(found) if name not in without and (only is None or name in only)]
     return _load({_origin(found[name]): found[name].load for name in wanted})
 

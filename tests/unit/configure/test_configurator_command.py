@@ -152,3 +152,12 @@ def test_the_help_shows_an_example(capsys):
     with pytest.raises(SystemExit):
         parser().parse_args(["--help"])
     assert "example:" in capsys.readouterr().out
+
+
+def test_without_takes_what_the_site_file_names_though_it_is_not_installed(tmp_path):
+    site = tmp_path / "site.yaml"
+    site.write_text("capture_probes:\n  - provider: absent\n  - provider: sys\n    functions: no_such_call\n")
+    done = command("probe_configurator", str(site), str(tmp_path / "out.json.gz"), "--without", "absent")
+    assert done.returncode == ExitCode.USAGE
+    assert "is installed" not in done.stderr
+    assert "no_such_call" in done.stderr
