@@ -41,6 +41,21 @@ SECTION = np.dtype(
 )
 """Elf64_Shdr."""
 
+SEGMENT = np.dtype(
+    [
+        ("type", "<u4"),
+        ("flags", "<u4"),
+        ("offset", "<u8"),
+        ("address", "<u8"),
+        ("physical", "<u8"),
+        ("size", "<u8"),
+        ("memory", "<u8"),
+        ("align", "<u8"),
+    ]
+)
+"""Elf64_Phdr; ``size`` is that in the file."""
+
+_PT_LOAD = 1
 _SHT_SYMTAB = 2
 _SHT_DYNSYM = 11
 _SHT_GNU_VERSYM = 0x6FFFFFFF
@@ -117,32 +132,34 @@ def _elf_functions(path: Path, _modified: int, _size: int, old_versions: bool) -
     inside = offsets >= 0
     names = [name for name, keep in zip(names, inside, strict=True) if keep]
     symbols, hidden, offsets = symbols[inside], hidden[inside], offsets[inside]
-    current = {name for name, old in zip(names, hidden, strict=True) if not old}
-    found: dict[int, _Address] = {}
+    current = {name for name, old in zip(names, hidden.tolist(), strict=True) if not old}
+    found: dict[int, list[str]] = {}
+    sizes: dict[int, int] = {}
+    indirect: set[int] = set()
     rows = zip(
         names, hidden.tolist(), offsets.tolist(), symbols["size"].tolist(), symbols["info"].tolist(), strict=True
     )
     for name, old, offset, size, info in rows:
-        if old and name in current and not old_versions:
+        if old and not old_versions and name in current:
             continue
-        found.setdefault(offset, _Address(set(), [], info & 0xF == _GNU_IFUNC)).add(name, size)
-    functions = [address.function(offset) for offset, address in found.items()]
-    return tuple(sorted(functions, key=lambda function: (function.name, function.offset)))
+        if offset in found:
+            found[offset].append(name)
+            sizes[offset] = max(size, sizes[offset])
+            continue
+        found[offset] = [name]
+        sizes[offset] = size
+        if info & 0xF == _GNU_IFUNC:
+            indirect.add(offset)
+    functions = []
+    for offset, aliases in found.items():
+        preferred, *others = sorted(set(aliases), key=preference) if len(aliases) > 1 else aliases
+        functions.append(ElfFunction(preferred, offset, sizes[offset], tuple(sorted(others)), offset in indirect))
+    functions.sort(key=_by_name)
+    return tuple(functions)
 
 
-@dataclass(slots=True)
-class _Address:
-    names: set[str]
-    sizes: list[int]
-    ifunc: bool
-
-    def add(self, name: str, size: int) -> None:
-        self.names.add(name)
-        self.sizes.append(size)
-
-    def function(self, offset: int) -> ElfFunction:
-        preferred = min(self.names, key=preference)
-        return ElfFunction(preferred, offset, max(self.sizes), tuple(sorted(self.names - {preferred})), self.ifunc)
+def _by_name(function: ElfFunction) -> tuple[str, int]:
+    return function.name, function.offset
 
 
 def preference(name: str) -> tuple[int, int, str]:
@@ -219,12 +236,12 @@ def load_segments(path: Path | str) -> NDArray[np.uint64]:
 
 
 def _load_segments(elf: ELFFile) -> NDArray[np.uint64]:
-    rows = [
-        (segment["p_vaddr"], segment["p_offset"], segment["p_filesz"])
-        for segment in elf.iter_segments()
-        if segment["p_type"] == "PT_LOAD"
-    ]
-    return np.array(rows, np.uint64).reshape(-1, 3)
+    if elf["e_phentsize"] != SEGMENT.itemsize:
+        return np.zeros((0, 3), np.uint64)
+    elf.stream.seek(elf["e_phoff"])
+    table = np.frombuffer(elf.stream.read(elf.num_segments() * SEGMENT.itemsize), SEGMENT)
+    loads = table[table["type"] == _PT_LOAD]
+    return np.stack([loads["address"], loads["offset"], loads["size"]], axis=1)
 
 
 def file_offsets(addresses: NDArray[np.uint64], segments: NDArray[np.uint64]) -> NDArray[np.int64]:
