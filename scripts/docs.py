@@ -47,7 +47,7 @@ TOP_KEYS = {
     "inclusion_path": "the same as `filters.inclusion_path`, as the reference system's site files have it",
 }
 FILTER_KEYS = {
-    "minimum_duration": "a time with its unit (`10us`, `500 ns`, `1.5ms`), at most an hour; shorter calls are not written",
+    "minimum_duration": "a time with its unit (`10us`, `1.5ms`), at most an hour; shorter calls are not written",
     "inclusion_path": "an absolute directory; calls on files that are not below it are not written",
 }
 PROVIDER_KEYS = {
@@ -214,15 +214,15 @@ def _help(action: argparse.Action) -> str:
 def hooks_page() -> str:
     """The hooks and everything that they return."""
     names = [name for name in vars(hookspecs) if name.startswith("datacrumbs_")]
-    parts = [
-        "A provider is a distribution with an entry point in the group "
-        f"`{provider.ENTRY_POINT_GROUP}` that names a module. [Write a provider](../write-a-provider.md) shows a whole one.",
-        inspect.getdoc(hookspecs) or "",
-    ]
+    intro = (
+        f"A provider is a distribution with an entry point in the group `{provider.ENTRY_POINT_GROUP}` that names a "
+        "module. [Write a provider](../write-a-provider.md) shows a whole one."
+    )
+    parts = [intro, inspect.getdoc(hookspecs) or ""]
     parts += [_hook(name, getattr(hookspecs, name)) for name in names]
     parts.append("## What the hooks take and return")
     given = [getattr(provider, name) for name in sorted(provider.__all__)]
-    parts += [_dataclass(each) for each in given if dataclasses.is_dataclass(each)]
+    parts += [_dataclass(each) for each in given if isinstance(each, type) and dataclasses.is_dataclass(each)]
     parts += [_enumeration(each) for each in given if isinstance(each, type) and issubclass(each, enum.Enum)]
     return page("Hooks", *parts)
 
@@ -288,7 +288,6 @@ def _default(field: dataclasses.Field[Any]) -> str:
 
 def _enumeration(described: type[enum.Enum]) -> str:
     text = re.sub(r"^([A-Z_]+): ", r"* \1: ", _described(described)[0], flags=re.MULTILINE)
-    text = re.sub(r"\n(?=\* )", "\n\n", text, count=1)
     members = ", ".join(code(member.value) for member in described)
     return f"### {described.__name__}\n\n{text}\n\nValues: {members}."
 

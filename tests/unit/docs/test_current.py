@@ -1,0 +1,139 @@
+"""The documents say what the code does: generated pages are current, links lead somewhere, examples are valid."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from datacrumbs.configure import compose
+from datacrumbs.configure.host import current_host
+from datacrumbs.configure.site import read_site_file
+from datacrumbs.plugins import hookspecs, load_providers
+from datacrumbs.system import SystemPaths, read_system_configuration
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+DOCUMENTS = (
+    REPOSITORY / "README.md",
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
+    *sorted((REPOSITORY / "providers").glob("*/README.md")),
+)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_COMMAND = re.compile(r"\bdatacrumbs_[a-z_]+")
+
+
+@pytest.fixture(scope="module")
+def docs() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("datacrumbs_docs_script", REPOSITORY / "scripts/docs.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return [text for found, text in _FENCE.findall(document.read_text(encoding="utf-8")) if found == language]
+
+
+def test_generated_pages_are_current(docs: ModuleType) -> None:
+    stale = [
+        str(path)
+        for path, text in docs.pages().items()
+        if not (REPOSITORY / path).is_file() or (REPOSITORY / path).read_text(encoding="utf-8") != text
+    ]
+    assert not stale, f"run .venv/bin/python scripts/docs.py; not current: {stale}"
+
+
+def test_no_page_is_left_over(docs: ModuleType) -> None:
+    written = {REPOSITORY / path for path in docs.pages()}
+    assert set((REPOSITORY / docs.REFERENCE).rglob("*.md")) == written
+
+
+def test_every_command_has_a_page() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pages = {file.stem for file in (REPOSITORY / "docs/reference/commands").glob("datacrumbs*.md")}
+    assert pages == {*project["scripts"], "datacrumbs_wrap"}
+
+
+def test_every_hook_is_documented() -> None:
+    text = (REPOSITORY / "docs/reference/hooks.md").read_text(encoding="utf-8")
+    hooks = [name for name in vars(hookspecs) if name.startswith("datacrumbs_")]
+    assert hooks
+    for hook in hooks:
+        assert f"\n### {hook}\n" in text or f"\n## {hook}\n" in text
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_links_lead_somewhere(document: Path) -> None:
+    text = _FENCE.sub("", document.read_text(encoding="utf-8"))
+    for link in _LINK.findall(text):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (document.parent / path).resolve() if path else document
+        assert target.exists(), f"{document.name}: {link}"
+        if anchor:
+            assert anchor in anchors(target), f"{document.name}: {link}"
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of a page's headings, as the usual renderers make them."""
+    headings = re.findall(r"^#+ (.*)$", _FENCE.sub("", document.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_files_that_the_code_points_to_are_there() -> None:
+    for source in (REPOSITORY / "datacrumbs").rglob("*.py"):
+        for name in re.findall(r"\bdocs/[\w/.-]+\.md\b", source.read_text(encoding="utf-8")):
+            assert (REPOSITORY / name).is_file(), f"{source.name} names {name}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_commands_that_documents_name_exist(document: Path) -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    known = {*project["scripts"], "datacrumbs_wrap"}
+    for block in blocks(document, "sh"):
+        for line in block.splitlines():
+            words = line.split("#")[0].removeprefix("sudo ").split()
+            if words and _COMMAND.fullmatch(words[0]):
+                assert words[0] in known, f"{document.name}: {line}"
+
+
+@pytest.mark.parametrize("number", range(len(blocks(REPOSITORY / "docs/site-file.md", "yaml"))))
+def test_examples_of_the_site_file_are_valid(number: int, tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(blocks(REPOSITORY / "docs/site-file.md", "yaml")[number], encoding="utf-8")
+    assert read_site_file(file).file == file
+
+
+def test_the_first_example_of_the_site_file_composes(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(blocks(REPOSITORY / "docs/site-file.md", "yaml")[0], encoding="utf-8")
+    site = read_site_file(file)
+    plan = compose.compose(site, load_providers((), ("sys", "posix")), current_host())
+    assert {provider.name for provider in plan.providers} == {"sys", "posix"}
+
+
+def test_examples_of_the_system_configuration_are_valid(tmp_path: Path) -> None:
+    paths = SystemPaths(tmp_path)
+    paths.configuration.mkdir(parents=True)
+    for block in blocks(REPOSITORY / "docs/system-configuration.md", "yaml"):
+        paths.system_file.write_text(block, encoding="utf-8")
+        read_system_configuration(paths)
+
+
+def test_other_examples_in_yaml_parse() -> None:
+    for document in DOCUMENTS:
+        for block in blocks(document, "yaml"):
+            assert yaml.safe_load(block)
