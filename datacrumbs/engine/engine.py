@@ -32,6 +32,7 @@ _LIFECYCLE = {
     "sched_process_exec": "dc_process_exec",
     "sched_process_exit": "dc_process_exit",
 }
+_ITERATOR = "bpf_iter__task"
 _SETTING_OWNER, _SETTING_MINIMUM_DURATION = 0, 1
 
 
@@ -90,6 +91,7 @@ class Engine:
                 and the launcher.
 
         """
+        self._load(_ITERATOR, self._bcc.TRACING)  # now, so that what a kernel lacks is known at the start
         for tracepoint, name in _LIFECYCLE.items():
             self._attached.links.append(kernel.attach_raw_tracepoint(self._raw(name), tracepoint))
         groups = self._plan.groups
@@ -141,8 +143,7 @@ class Engine:
             return []
         table = self._module[b"dc_counts"]
         raw = np.stack([_per_processor(table, index) for index in range(len(self._plan.functions))])
-        processes = [key.value for key in self._module[b"dc_processes"]]
-        inside = counters.in_flight(self._map("dc_threads"), processes, len(raw))
+        inside = counters.in_flight(kernel.read_iterator(self._load(_ITERATOR, self._bcc.TRACING)), len(raw))
         return counters.function_counts(raw, inside)
 
     def totals(self) -> dict[str, int]:

@@ -11,7 +11,6 @@ import ctypes
 import os
 import platform
 import struct
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,19 +20,17 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-_NUMBERS = {"x86_64": (321, 298, 434), "aarch64": (280, 241, 434)}
-_MAP_LOOKUP_ELEM = 1
+_NUMBERS = {"x86_64": (321, 298), "aarch64": (280, 241)}
 _RAW_TRACEPOINT_OPEN = 17
 _LINK_CREATE = 28
+_ITER_CREATE = 33
+_TRACE_ITER = 28
 _PERF_EVENT = 41
 UPROBE_MULTI = 48
 _MULTI_RETURN = 1
 _PERF_TYPE_TRACEPOINT = 2
 _PERF_FLAG_FD_CLOEXEC = 8
 _PERF_ATTR_SIZE = 128
-_PIDFD_THREAD = os.O_EXCL
 _DEVICES = Path("/sys/bus/event_source/devices")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -170,20 +167,12 @@ def has_kprobes() -> bool:
     return (_DEVICES / "kprobe").is_dir()
 
 
-def read_task_storage(storage: int, threads: Sequence[int], dtype: np.dtype[np.void]) -> NDArray[np.void]:
-    """The stored value of each thread that has one; needs Linux 6.9 for threads that lead no group."""
-    found = []
-    for thread in threads:
-        value = np.zeros(1, dtype)
-        with suppress(OSError):
-            descriptor = _syscall(2, ctypes.c_long(thread), ctypes.c_long(_PIDFD_THREAD))
-            try:
-                key = np.array([descriptor], np.uint32)
-                _bpf(
-                    _MAP_LOOKUP_ELEM,
-                    struct.pack("<I4xQQQ", storage, key.ctypes.data, value.ctypes.data, 0),
-                )
-                found.append(value)
-            finally:
-                os.close(descriptor)
-    return np.concatenate(found) if found else np.zeros(0, dtype)
+def read_iterator(program: int) -> bytes:
+    """All that a loaded iterator program writes in one pass."""
+    link = _bpf(_LINK_CREATE, struct.pack("<IIII", program, 0, _TRACE_ITER, 0))
+    try:
+        iterator = _bpf(_ITER_CREATE, struct.pack("<II", link, 0))
+    finally:
+        os.close(link)
+    with open(iterator, "rb") as file:  # noqa: PTH123 - a descriptor
+        return file.read()

@@ -50,7 +50,9 @@ static __always_inline void dc_resolve_requests(struct dc_thread *thread, struct
 		u32 kind = DC_REQUEST_NONE;
 		u64 subject = 0;
 		int base = DC_CURRENT_DIRECTORY;
-		if (!(thread->requested & (1 << i)))
+		/* Volatile: a load moved before the loop's head would make the head be entered without a
+		 * jump, which verifiers before Linux 6.5 take for an endless loop ("back-edge"). */
+		if (!(*(volatile u32 *)&thread->requested & (1 << i)))
 			continue;
 		if (i < DC_REQUESTS) {
 			kind = function->request[i];

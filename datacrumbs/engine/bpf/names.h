@@ -13,6 +13,9 @@ static __always_inline u64 dc_kernel_u64(u64 address)
 	return value;
 }
 
+/* A pointer member of a structure whose type the verifier knows: a plain load, no helper. */
+#define DC_FOLLOW(structure, offset) (*(void **)((structure) + (offset)))
+
 static __always_inline u32 dc_kernel_u32(u64 address)
 {
 	u32 value = 0;
@@ -107,18 +110,21 @@ struct dc_open_file {
 /* The open file behind a descriptor of this task, or its current directory. */
 static __always_inline int dc_open_file(int descriptor, struct dc_open_file *file)
 {
-	u64 task = (u64)bpf_get_current_task();
+	void *task = (void *)bpf_get_current_task_btf();
 	u64 path;
 	if (descriptor == DC_CURRENT_DIRECTORY) {
-		path = dc_kernel_u64(task + DC_TASK_FS) + DC_FS_STRUCT_PWD;
+		path = (u64)DC_FOLLOW(task, DC_TASK_FS) + DC_FS_STRUCT_PWD;
 		file->dentry = dc_kernel_u64(path + DC_PATH_DENTRY);
 		file->object = file->dentry;
 		file->inode = dc_kernel_u64(file->dentry + DC_DENTRY_D_INODE);
 	} else {
-		u64 table = dc_kernel_u64(dc_kernel_u64(task + DC_TASK_FILES) + DC_FILES_STRUCT_FDT);
-		if ((u32)descriptor >= dc_kernel_u32(table + DC_FDTABLE_MAX_FDS))
+		void *files = DC_FOLLOW(task, DC_TASK_FILES);
+		if (!files)
 			return 0;
-		u64 slots = dc_kernel_u64(table + DC_FDTABLE_FD);
+		void *table = DC_FOLLOW(files, DC_FILES_STRUCT_FDT);
+		if (!table || (u32)descriptor >= *(u32 *)(table + DC_FDTABLE_MAX_FDS))
+			return 0;
+		u64 slots = (u64)DC_FOLLOW(table, DC_FDTABLE_FD);
 		file->object = dc_kernel_u64(slots + 8ULL * (u32)descriptor);
 		if (!file->object)
 			return 0;

@@ -15,7 +15,7 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 	if (!which || !*which)
 		return 0;
 #if DC_TASK_THREAD_INFO_STATUS >= 0 /* only x86 tells 32-bit calls apart there */
-	if (dc_kernel_u32((u64)bpf_get_current_task() + DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT) {
+	if (*(u32 *)((void *)bpf_get_current_task_btf() + DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT) {
 		dc_total(DC_TOTAL_COMPAT);
 		return 0;
 	}
