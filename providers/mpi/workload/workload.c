@@ -86,11 +86,15 @@ static void collective(MPI_File file)
 	TIMES(1, MPI_File_seek(file, 0, MPI_SEEK_SET));
 	STARTS(7, MPI_File_iread_all(file, bytes, 47, MPI_BYTE, &request));
 	STARTS(11, MPI_File_iread_at_all(file, 56, bytes, 53, MPI_BYTE, &request));
-	PAIRS(2, MPI_File_write_all_begin(file, numbers, 59, MPI_INT), MPI_File_write_all_end(file, numbers, MPI_STATUS_IGNORE));
-	PAIRS(3, MPI_File_write_at_all_begin(file, 0, numbers, 61, MPI_INT), MPI_File_write_at_all_end(file, numbers, MPI_STATUS_IGNORE));
+	PAIRS(2, MPI_File_write_all_begin(file, numbers, 59, MPI_INT),
+	      MPI_File_write_all_end(file, numbers, MPI_STATUS_IGNORE));
+	PAIRS(3, MPI_File_write_at_all_begin(file, 0, numbers, 61, MPI_INT),
+	      MPI_File_write_at_all_end(file, numbers, MPI_STATUS_IGNORE));
 	TIMES(1, MPI_File_seek(file, 0, MPI_SEEK_SET));
-	PAIRS(5, MPI_File_read_all_begin(file, numbers, 67, MPI_INT), MPI_File_read_all_end(file, numbers, MPI_STATUS_IGNORE));
-	PAIRS(7, MPI_File_read_at_all_begin(file, 0, numbers, 71, MPI_INT), MPI_File_read_at_all_end(file, numbers, MPI_STATUS_IGNORE));
+	PAIRS(5, MPI_File_read_all_begin(file, numbers, 67, MPI_INT),
+	      MPI_File_read_all_end(file, numbers, MPI_STATUS_IGNORE));
+	PAIRS(7, MPI_File_read_at_all_begin(file, 0, numbers, 71, MPI_INT),
+	      MPI_File_read_at_all_end(file, numbers, MPI_STATUS_IGNORE));
 }
 
 static void shared(MPI_File file)
@@ -101,12 +105,14 @@ static void shared(MPI_File file)
 	TIMES(13, MPI_File_write_shared(file, numbers, 2, MPI_INT, MPI_STATUS_IGNORE));
 	STARTS(17, MPI_File_iwrite_shared(file, numbers, 3, MPI_INT, &request));
 	TIMES(19, MPI_File_write_ordered(file, bytes, 5, MPI_CHAR, MPI_STATUS_IGNORE));
-	PAIRS(2, MPI_File_write_ordered_begin(file, bytes, 7, MPI_CHAR), MPI_File_write_ordered_end(file, bytes, MPI_STATUS_IGNORE));
+	PAIRS(2, MPI_File_write_ordered_begin(file, bytes, 7, MPI_CHAR),
+	      MPI_File_write_ordered_end(file, bytes, MPI_STATUS_IGNORE));
 	TIMES(1, MPI_File_seek_shared(file, 0, MPI_SEEK_SET));
 	TIMES(23, MPI_File_read_shared(file, bytes, 3, MPI_CHAR, MPI_STATUS_IGNORE));
 	STARTS(29, MPI_File_iread_shared(file, bytes, 2, MPI_CHAR, &request));
 	TIMES(31, MPI_File_read_ordered(file, bytes, 11, MPI_CHAR, MPI_STATUS_IGNORE));
-	PAIRS(3, MPI_File_read_ordered_begin(file, bytes, 13, MPI_CHAR), MPI_File_read_ordered_end(file, bytes, MPI_STATUS_IGNORE));
+	PAIRS(3, MPI_File_read_ordered_begin(file, bytes, 13, MPI_CHAR),
+	      MPI_File_read_ordered_end(file, bytes, MPI_STATUS_IGNORE));
 }
 
 static void describe(MPI_File file)
@@ -167,7 +173,8 @@ int main(int count, char **arguments)
 	snprintf(missing, sizeof(missing), "%s.missing", arguments[0]);
 
 	for (int turn = 0; turn < 3; turn++) {
-		check(MPI_File_open(MPI_COMM_WORLD, path, MPI_MODE_CREATE | MPI_MODE_RDWR, MPI_INFO_NULL, &file), "MPI_File_open");
+		check(MPI_File_open(MPI_COMM_WORLD, path, MPI_MODE_CREATE | MPI_MODE_RDWR, MPI_INFO_NULL, &file),
+		      "MPI_File_open");
 		if (turn == 0)
 			individual(file);
 		if (turn == 1)

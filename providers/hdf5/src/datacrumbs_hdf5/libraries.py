@@ -29,7 +29,7 @@ class Library:
     """An HDF5 library as it is on this machine.
 
     Args:
-        version: As the library says (``1.10.8``), or empty.
+        version: As the library says (``1.10.8``), for the high-level one that of the library below it, or empty.
         high_level: True for ``libhdf5_hl``.
         below: Soname of the MPI library that it is built with, or of the HDF5 library for the high-level one.
     """
@@ -81,11 +81,17 @@ def describe(path: Path | str) -> Library:
 
 @lru_cache(maxsize=64)
 def _describe(path: Path, _modified: int, _size: int) -> Library:
-    with open_elf(path) as elf:
-        section = elf.get_section_by_name(".rodata")
-        match = _VERSION_TEXT.search(section.data()) if section is not None else None
     dynamic = read_dynamic(path)
     needed = dynamic.needed if dynamic is not None else ()
     high_level = not any(function.name == "H5Fopen" for function in elf_functions(path))
     below = next((name for name in needed if name.startswith("libhdf5" if high_level else "libmpi")), "")
-    return Library(match[1].decode("ascii") if match else "", high_level, below)
+    beneath = path.parent / below
+    version = _version(beneath) if high_level and beneath.is_file() else _version(path)
+    return Library(version, high_level, below)
+
+
+def _version(path: Path) -> str:
+    with open_elf(path) as elf:
+        section = elf.get_section_by_name(".rodata")
+        match = _VERSION_TEXT.search(section.data()) if section is not None else None
+    return match[1].decode("ascii") if match else ""

@@ -40,7 +40,8 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "H5Freset_mdc_hit_rate_stats H5Fget_metadata_read_retry_info H5Fstart_swmr_write H5Fclear_elink_file_cache "
             "H5Fstart_mdc_logging H5Fstop_mdc_logging H5Fget_mdc_logging_status H5Fformat_convert "
             "H5Freset_page_buffering_stats H5Fget_page_buffering_stats H5Fget_mdc_image_info H5Fget_dset_no_attrs_hint "
-            "H5Fset_dset_no_attrs_hint H5Fset_mpi_atomicity H5Fget_mpi_atomicity H5Fset_latest_format H5Fset_libver_bounds"
+            "H5Fset_dset_no_attrs_hint H5Fset_mpi_atomicity H5Fget_mpi_atomicity H5Fset_latest_format "
+            "H5Fset_libver_bounds"
         ),
         "negative",
         (_LOCATION,),

@@ -32,6 +32,8 @@ _VERSION = re.compile(rb"\d+\.\d+(\.\d+)?[\w.+-]{0,16}")
 # The release stands by itself among the strings, with or without the v of its tag.
 _OPENMPI_VERSION = re.compile(rb"\0v?(\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?)\0")
 
+_LONE_RELEASE = re.compile(rb"\0([3-9]\.\d+\.\d+(?:(?:a|b|rc)\d+)?)\0")
+
 
 @dataclass(frozen=True, slots=True)
 class Implementation:
@@ -109,12 +111,18 @@ def _size_offset(elf: ELFFile, symbols: SymbolTableSection) -> int | None:
 
 
 def _mpich(elf: ELFFile, symbols: SymbolTableSection, file: str) -> Implementation:
-    text = _content(elf, symbols, "MPII_Version_string", 32)
-    match = _VERSION.match(text)
-    version = match[0].decode("ascii") if match else ""
+    match = _VERSION.match(_content(elf, symbols, "MPII_Version_string", 32))
+    version = match[0].decode("ascii") if match else _lone_release(elf)
     if "_abi" in file:
         return Implementation("MPICH", f"{version} (standard ABI)".strip(), problem="the ABI's handles tell no sizes")
     return Implementation("MPICH", version, "mpich")
+
+
+# Builds that hide the symbol have the release among their strings all the same.
+def _lone_release(elf: ELFFile) -> str:
+    section = elf.get_section_by_name(".rodata")
+    found = set(_LONE_RELEASE.findall(section.data())) if section is not None else set()
+    return found.pop().decode("ascii") if len(found) == 1 else ""
 
 
 def _defined(symbols: SymbolTableSection, name: str) -> int | None:

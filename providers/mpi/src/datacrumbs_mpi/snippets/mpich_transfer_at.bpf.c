@@ -1,4 +1,4 @@
-/* Bytes handed to MPICH's transfers of the form (fh, offset, buffer, count, datatype): count x datatype size. */
+/* Bytes handed to MPICH's transfers of the form (fh, offset, buffer, count, datatype). */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
 /* MPI_Datatype is an int. Those of basic types are 0x4c00SSNN, of which SS is the size in bytes.
