@@ -174,5 +174,5 @@ def read_iterator(program: int) -> bytes:
         iterator = _bpf(_ITER_CREATE, struct.pack("<II", link, 0))
     finally:
         os.close(link)
-    with open(iterator, "rb") as file:  # noqa: PTH123 - a descriptor
+    with open(iterator, "rb") as file:
         return file.read()

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from datacrumbs.system import SystemConfiguration
 
 _BEFORE_SNIPPETS = ("machine.h", "layout.h", "maps.h", "names.h", "snippet.h")
-_AFTER_SNIPPETS = ("calls.h", "processes.bpf.c", "system_calls.bpf.c", "functions.bpf.c", "points.bpf.c", "in_flight.bpf.c")
+_AFTER_SNIPPETS = (
+    "calls.h",
+    "processes.bpf.c",
+    "system_calls.bpf.c",
+    "functions.bpf.c",
+    "points.bpf.c",
+    "in_flight.bpf.c",
+)
 _PAGE = 4096
 
 

@@ -51,7 +51,7 @@ static __always_inline void dc_resolve_requests(struct dc_thread *thread, struct
 		u64 subject = 0;
 		int base = DC_CURRENT_DIRECTORY;
 		/* Volatile: a load moved before the loop's head would make the head be entered without a
-		 * jump, which verifiers before Linux 6.5 take for an endless loop ("back-edge"). */
+		 * jump, which the verifier of Linux 6.1 takes for an endless loop ("back-edge"). */
 		if (!(*(volatile u32 *)&thread->requested & (1 << i)))
 			continue;
 		if (i < DC_REQUESTS) {
