@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.errors import DatacrumbsError
@@ -59,8 +60,9 @@ def compile_program(text: str, flags: list[str], checked: Path) -> Any:
     digest = hashlib.sha256(json.dumps([text, flags, os.uname().release]).encode()).hexdigest()
     if not (checked / digest).exists():
         _compile_in_child(text, flags)
-        checked.mkdir(mode=0o755, parents=True, exist_ok=True)
-        (checked / digest).touch()
+        with suppress(OSError):  # without room there the next start tries again
+            checked.mkdir(mode=0o755, parents=True, exist_ok=True)
+            (checked / digest).touch()
     try:
         return bpf(text=text.encode(), cflags=flags)
     except Exception as error:  # noqa: BLE001 - bcc raises plain Exception

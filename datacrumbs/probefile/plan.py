@@ -60,7 +60,8 @@ class Result(StrEnum):
     """What a function returns, and so what a failure looks like.
 
     Failure is -1 (a system call: -errno) for BYTES, STATUS, FD and OFFSET; zero or negative for
-    HANDLE; zero for POINTER; -1 for MAPPING; non-zero for CODE (MPI); negative for NEGATIVE
+    HANDLE; zero for POINTER (of libc: with a system call's error behind it, since fgets() returns
+    zero at the end of a file, too); -1 for MAPPING; non-zero for CODE (MPI); negative for NEGATIVE
     (HDF5's herr_t); never for ITEMS, VALUE and VOID. ITEMS is a number of elements, of which the
     argument with Role.SIZE tells the bytes. A HANDLE belongs to the file of the call that made it.
     """
