@@ -20,8 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from datacrumbs.trace.compress import IsalCompressor, ZlibCompressor
+from datacrumbs.trace.lines import Table, hash_table, render, text_table
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from datacrumbs.trace.lines import Piece
 
 SHAPES = [
     ("open", "POSIX", ("flags", "mode"), True),
@@ -50,9 +55,7 @@ def synthetic(rows: int) -> dict[str, Any]:
         "dur": random.integers(0, 4000, rows),
         "ret": random.integers(0, 1 << 20, rows),
         "values": random.integers(0, 1 << 22, (rows, 4)),
-        "file": np.array([f"{value:016x}" for value in random.integers(0, 1 << 62, 997)])[
-            random.integers(0, 997, rows)
-        ].astype(object),
+        "hash": random.integers(1 << 60, 1 << 62, 997).astype(np.uint64)[random.integers(0, 997, rows)],
     }
 
 
@@ -69,7 +72,8 @@ def frame(batch: dict[str, Any], shape: int, rows: Any) -> pl.DataFrame:
     columns = {name: batch[name][rows] for name in COLUMNS}
     columns |= {label: batch["values"][rows, slot] for slot, label in enumerate(SHAPES[shape][2])}
     if SHAPES[shape][3]:
-        columns["fhash"] = pl.Series(batch["file"][rows], dtype=pl.String)
+        distinct, index = np.unique(batch["hash"][rows], return_inverse=True)
+        columns["fhash"] = pl.Series([f"{number:016x}" for number in distinct.tolist()]).gather(index)
     return pl.DataFrame(columns)
 
 
@@ -115,48 +119,27 @@ def polars_struct(batch: dict[str, Any]) -> bytes:
     return output.getvalue()
 
 
-def digits(values: Any) -> tuple[Any, Any]:
-    """Decimal digits of non-negative integers as an (n, width) byte matrix and the mask of those that count."""
-    values = values.astype(np.uint64)
-    width = max(1, len(str(int(values.max()))))
-    matrix = np.empty((len(values), width), dtype=np.uint8)
-    mask = np.ones((len(values), width), dtype=bool)
-    rest = values
-    for column in range(width - 1, -1, -1):
-        if column < width - 1:
-            mask[:, column] = rest > 0
-        quotient = rest // np.uint64(10)
-        matrix[:, column] = (rest - quotient * np.uint64(10)).astype(np.uint8) + 48
-        rest = quotient
-    return matrix, mask
-
-
 def numpy_bytes(batch: dict[str, Any]) -> bytes:
-    """Byte matrices of constant text and digits, leading zeros masked out."""
+    """The writer's own `render`: byte matrices, numbers from a table of four digits, NULs dropped."""
     parts = []
     for shape, rows in variants(batch):
         labels, file = SHAPES[shape][2], SHAPES[shape][3]
-        pieces: list[Any] = [b'{"id":', batch["id"][rows], b"," + HEADS[shape].encode(), batch["pid"][rows]]
-        for label in ("tid", "ts", "dur"):
-            pieces += [f',"{label}":'.encode(), batch[label][rows]]
+        pieces: list[Piece] = [b'{"id":', batch["id"][rows], b"," + HEADS[shape].encode(), few(batch["pid"][rows])]
+        pieces += [b',"tid":', few(batch["tid"][rows]), b',"ts":', batch["ts"][rows], b',"dur":', batch["dur"][rows]]
         pieces += [f',"ph":"X","args":{{"hhash":"{HASH}","ret":'.encode(), batch["ret"][rows]]
         for slot, label in enumerate(labels):
             pieces += [f',"{label}":'.encode(), batch["values"][rows, slot]]
         if file:
-            pieces += [b',"fhash":"', batch["file"][rows].astype("S16").view(np.uint8).reshape(-1, 16), b'"']
-        matrices, masks = [], []
-        for piece in [*pieces, b"}}\n"]:
-            if isinstance(piece, bytes):
-                matrix = np.broadcast_to(np.frombuffer(piece, np.uint8), (len(rows), len(piece)))
-                mask = np.ones(matrix.shape, dtype=bool)
-            elif piece.ndim == 2:
-                matrix, mask = piece, np.ones(piece.shape, dtype=bool)
-            else:
-                matrix, mask = digits(piece)
-            matrices.append(matrix)
-            masks.append(mask)
-        parts.append(np.hstack(matrices)[np.hstack(masks)].tobytes())
+            distinct, index = np.unique(batch["hash"][rows], return_inverse=True)
+            pieces.append(Table(hash_table(distinct, b',"fhash":"', b'"'), index))
+        parts.append(render([*pieces, b"}}\n"], len(rows)))
     return b"".join(parts)
+
+
+def few(numbers: Any) -> Table:
+    """A table of the few distinct numbers."""
+    distinct, index = np.unique(numbers, return_inverse=True)
+    return Table(text_table([str(number).encode() for number in distinct.tolist()]), index)
 
 
 def dictionaries(batch: dict[str, Any]) -> list[dict[str, Any]]:
@@ -214,6 +197,12 @@ def main() -> None:
             size = sum(len(writer(batch)) for batch in batches)
             rates.append(options.rows / (time.perf_counter() - begin))
         print(f"{name:15} {median(rates) / 1e6:6.2f} M rows/s  {size / options.rows:5.0f} B a row")
+    text = b"".join(numpy_bytes(batch) for batch in batches[:10])
+    for compressor in (IsalCompressor(), ZlibCompressor()):
+        begin = time.perf_counter()
+        size = sum(len(compressor.member(text[at : at + (2 << 20)])) for at in range(0, len(text), 2 << 20))
+        rate = len(text) / (time.perf_counter() - begin) / 1e6
+        print(f"{type(compressor).__name__:15} {rate:6.0f} MB/s, ratio {len(text) / size:.1f}")
 
 
 if __name__ == "__main__":

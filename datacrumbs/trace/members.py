@@ -56,6 +56,8 @@ class TraceText:
                 if newline:
                     yield lines + newline
         lines, newline, rest = b"".join(gathered).rpartition(b"\n")
+        if rest.strip() == b"]":  # other writers end without a newline
+            lines, newline, rest = b"\n".join([lines, rest]) if newline else rest, b"\n", b""
         if rest:
             self.damage = self.damage or "the last line is not whole"
         if newline:

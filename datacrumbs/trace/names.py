@@ -25,7 +25,7 @@ FILE_KINDS = (NameKind.PATH, NameKind.LOCATION)
 class NameTable:
     """All names seen so far.
 
-    A name costs its text and about 40 bytes: identities lie in one sorted array, new ones wait in a
+    A name costs its text and about 60 bytes: identities lie in one sorted array, new ones wait in a
     dict until there are enough to be worth a merge.
 
     Args:

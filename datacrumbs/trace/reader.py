@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,7 +106,7 @@ class TraceFile:
         return "" if expected == self.lines else f"damaged: {self.lines} of {expected} calls are in the file"
 
 
-@dataclass(slots=True)
+@dataclass
 class Traces:
     """What was read.
 
@@ -114,13 +116,18 @@ class Traces:
             dur (us), ret, errno (null unless failed), bytes (null when unknown), path (null when none).
         processes: (trace, pid) -> last known process name.
         raw_paths: hash -> text with surrogateescape, for names that are not valid UTF-8.
+        spill: Directory of temporary files, removed with this object.
     """
 
     files: list[TraceFile]
     calls: pl.LazyFrame
     processes: dict[tuple[int, int], str]
     raw_paths: dict[str, str]
-    _spill: tempfile.TemporaryDirectory[str] | None = None
+    spill: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.spill:
+            weakref.finalize(self, shutil.rmtree, self.spill, ignore_errors=True)
 
 
 def find_traces(arguments: Sequence[str | Path]) -> list[Path]:
@@ -154,7 +161,12 @@ def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS) -> Traces:
         DatacrumbsError: (exit 2) when a file is missing, empty or not gzip.
     """
     gathering = _Gathering(spill_rows)
-    files = [gathering.read(position, path) for position, path in enumerate(paths)]
+    try:
+        files = [gathering.read(position, path) for position, path in enumerate(paths)]
+    except BaseException:
+        if gathering.spill:
+            shutil.rmtree(gathering.spill, ignore_errors=True)
+        raise
     return Traces(files, gathering.calls(), gathering.processes, gathering.raw_paths, gathering.spill)
 
 
@@ -165,7 +177,7 @@ class _Gathering:
         self._rows = 0
         self._parts = 0
         self._paths: list[pl.DataFrame] = []
-        self.spill: tempfile.TemporaryDirectory[str] | None = None
+        self.spill: Path | None = None
         self.processes: dict[tuple[int, int], str] = {}
         self.raw_paths: dict[str, str] = {}
 
@@ -183,7 +195,7 @@ class _Gathering:
     def calls(self) -> pl.LazyFrame:
         parts = [frame.lazy() for frame in self._frames] or [_columns(_parse(b"")[0], 0, ours=True).lazy()]
         if self.spill:
-            parts.insert(0, pl.scan_parquet(f"{self.spill.name}/*.parquet"))
+            parts.insert(0, pl.scan_parquet(self.spill / "*.parquet"))
         empty = pl.DataFrame(schema={"fhash": WORD, "path": TEXT})
         paths = pl.concat([empty, *self._paths]).unique("fhash", keep="first")
         return pl.concat(parts).join(paths.lazy(), on="fhash", how="left")
@@ -217,8 +229,8 @@ class _Gathering:
 
     def _write_out(self) -> None:
         if self.spill is None:
-            self.spill = tempfile.TemporaryDirectory(prefix="datacrumbs-report-")
-        pl.concat(self._frames).write_parquet(Path(self.spill.name) / f"{self._parts:06}.parquet", compression="lz4")
+            self.spill = Path(tempfile.mkdtemp(prefix="datacrumbs-report-"))
+        pl.concat(self._frames).write_parquet(self.spill / f"{self._parts:06}.parquet", compression="lz4")
         self._parts += 1
         self._frames.clear()
         self._rows = 0

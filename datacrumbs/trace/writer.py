@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from itertools import pairwise
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -82,6 +82,7 @@ class TraceWriter:
         self._start = stream.tell() if self._seekable else 0
         self._end = 0
         self._state = _OPEN
+        self._error: OSError | None = None
         functions = len(self._shapes)
         self._written: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
         self._waiting: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
@@ -122,6 +123,7 @@ class TraceWriter:
             self._take_text(self._processes.lifecycle(calls[position : position + 1]))
             before = position + 1
         self._write_calls(calls[before:])
+        self._raise_once()
 
     def tick(self) -> None:
         """Close the member if the last one is older than ``flush_seconds``."""
@@ -148,11 +150,10 @@ class TraceWriter:
         self._take_text(lines)
         if self._filtering:
             keep = included[index]
-            self._count(self.filtered, calls["function"][~keep])
+            self.filtered += np.bincount(calls["function"][~keep], minlength=len(self.filtered))
             calls, files = calls[keep], Table(files.entries, index[keep])
             if not len(calls):
                 return
-        self._count(self._waiting, calls["function"])
         self._take_text(self._processes.introduce(calls))
         keys = calls["function"].astype(np.uint64) * np.uint64(len(State)) + states(calls["flags"])
         keys |= tie_ranks(calls, self._epoch_offset_ns).astype(np.uint64) << np.uint64(32)
@@ -169,10 +170,8 @@ class TraceWriter:
         pieces, lines = self._events.pieces(self._shapes[function], State(state), calls, self._next_id, files)
         self._take_text(lines)
         self._next_id += len(calls)
+        self._waiting[function] += len(calls)
         self._take(render(pieces, len(calls)))
-
-    def _count(self, counts: NDArray[np.int64], functions: NDArray[np.uint32]) -> None:
-        counts += np.bincount(functions, minlength=len(counts))
 
     def _take_text(self, lines: Iterable[str]) -> None:
         text = "".join(lines)
@@ -183,7 +182,7 @@ class TraceWriter:
         self._pending.append(text)
         self._pending_size += len(text)
         if self._pending_size >= MEMBER_TARGET:
-            self.flush()
+            self._flush()
 
     def flush(self) -> None:
         """Close the gzip member and hand it to the stream.
@@ -191,6 +190,10 @@ class TraceWriter:
         Raises:
             DatacrumbsError: Writing failed. The file then ends with its last whole member.
         """
+        self._flush()
+        self._raise_once()
+
+    def _flush(self) -> None:
         self._flushed = time.monotonic()
         if not self._pending:
             return
@@ -213,27 +216,34 @@ class TraceWriter:
         self._stream.flush()
         self._end += len(member)
 
-    def _fail(self, error: OSError) -> NoReturn:
+    def _fail(self, error: OSError) -> None:
+        # Raised only when the whole batch is counted, or the counts would not add up.
         self._state = _FAILED
-        self.unwritten += self._waiting
-        self._waiting[:] = 0
+        self._error = error
         if self._seekable:
             with suppress(OSError):  # what stands before the torn member is readable all the same
                 self._stream.truncate(self._start + self._end)
-        raise DatacrumbsError(
-            f"the trace cannot be written: {error.strerror or error}",
-            hint="make room where the traces go; what is in the file so far is readable",
-        ) from error
+
+    def _raise_once(self) -> None:
+        error, self._error = self._error, None
+        if error:
+            raise DatacrumbsError(
+                f"the trace cannot be written: {error.strerror or error}",
+                hint="make room where the traces go; what is in the file so far is readable",
+            ) from error
 
 
 def cut(text: bytes) -> Iterable[bytes]:
     """Parts of ``text`` of at most MEMBER_LIMIT bytes, each ending at a line's end."""
     start = 0
-    while len(text) - start > MEMBER_LIMIT:
-        end = text.rfind(b"\n", start, start + MEMBER_LIMIT) + 1
-        if end <= start:  # one line longer than a member: names end at the kernel's path limit, so never seen
+    parts = -(-len(text) // MEMBER_LIMIT)
+    while parts > 1:
+        # Of equal size, so that no small rest becomes a member.
+        end = text.rfind(b"\n", start, start + -(-(len(text) - start) // parts)) + 1
+        if end <= start:  # one line longer than a part: names end at the kernel's path limit, so never seen
             end = text.find(b"\n", start) + 1 or len(text)
         yield text[start:end]
         start = end
+        parts = max(-(-(len(text) - start) // MEMBER_LIMIT), parts - 1)
     if start < len(text):
         yield text[start:]

@@ -9,6 +9,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from datacrumbs.trace.reader import find_traces, read_traces
 
 if TYPE_CHECKING:
@@ -19,6 +21,13 @@ def our_counts(directory: Path) -> dict[str, int]:
     """Calls by name, as our own reader counts them."""
     frame = read_traces(find_traces([directory])).calls.select("name").collect()
     return dict(sorted((str(name), count) for name, count in frame["name"].value_counts().iter_rows()))
+
+
+def our_bytes(directory: Path, categories: tuple[str, ...]) -> dict[str, tuple[int, int]]:
+    """Calls and bytes by name of some categories, as our own reader counts them."""
+    calls = read_traces(find_traces([directory])).calls.filter(pl.col("category").cast(pl.String).is_in(categories))
+    rows = calls.group_by("name").agg(pl.len(), pl.col("bytes").sum().alias("bytes")).collect().iter_rows()
+    return {str(name): (count, size) for name, count, size in rows}
 
 
 def check_validate(reader: Any, directory: Path) -> None:
@@ -40,6 +49,9 @@ def check_view(reader: Any, trace: Path, index: Path) -> list[dict[str, Any]]:
     by_name = reader.run("dftracer_view", *common, "--group-by", "name", "--agg", "count,sum:size,p99:dur")
     rows = [json.loads(line) for line in by_name.splitlines() if line.startswith("{")]
     assert {row["name"]: row["count"] for row in rows} == our_counts(trace)
+    moved = our_bytes(trace, ("POSIX", "STDIO"))
+    sizes = {row["name"]: row["sum_size"] for row in rows if row["name"] in moved}
+    assert {name: size for name, size in sizes.items() if size} == {n: size for n, (_, size) in moved.items() if size}
     by_file = reader.run("dftracer_view", *common, "--group-by", "file_path", "--agg", "count,sum:size,p99:dur")
     return [json.loads(line) for line in by_file.splitlines() if line.startswith("{")]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -156,24 +157,13 @@ class Recorder:
 
     def call(self, function: int, values: tuple[int, ...] = (), *, file: int = 0, result: int = 0, **more: int) -> list:
         """One call; ``inside`` ns are left for what is nested in it."""
-        record = np.zeros(1, CALL)
         start = self.now
         duration = more.get("duration", int(self.random.integers(80, 60_000)))
         flags = more.get("flags", int(CallFlag.RETURNED))
-        record[0] = (
-            start,
-            duration,
-            self.process,
-            self.thread,
-            function,
-            flags,
-            more.get("errno", 0),
-            result,
-            file,
-            [*values, *[0] * (6 - len(values))],
-        )
         self.now = start + duration + int(self.random.integers(1, 3000))
-        return [record]
+        padded = (*values, *[0] * (6 - len(values)))
+        who = (self.process, self.thread)
+        return [(start, duration, *who, function, flags, more.get("errno", 0), result, file, padded)]
 
     def nested(self, depth: int) -> list:
         """fread around fread around ... around read: all begin within a microsecond, the inner ones end first."""
@@ -210,7 +200,7 @@ def records(rounds: int, seed: int = 7) -> np.ndarray:
                 parts += recorder.call(CLOSE, (2**32 - 1,), result=-1, errno=9, flags=failed)
                 parts += recorder.call(READ, (4, 1), file=LOST, result=0)
             parts += recorder.call(EXIT, (1,), flags=0, duration=0)
-    return np.concatenate(parts)
+    return np.array(parts, dtype=CALL)
 
 
 def lifecycle(kind: RecordKind, process: int, *, child: int = 0, file: int = 0) -> np.ndarray:
@@ -255,7 +245,8 @@ def finish(writer: TraceWriter, lost: dict[int, int] | None = None) -> list[Func
     return counts
 
 
-def trace_bytes(rounds: int, *, close: bool = True, lost: dict[int, int] | None = None) -> bytes:
+@cache
+def trace_bytes(rounds: int, *, close: bool = True, lost: tuple[tuple[int, int], ...] = ()) -> bytes:
     """A whole trace, or with ``close`` off one whose daemon died."""
     stream = io.BytesIO()
     writer = new_writer(stream)
@@ -263,7 +254,7 @@ def trace_bytes(rounds: int, *, close: bool = True, lost: dict[int, int] | None 
         writer.write(batch)
     writer.flush()
     if close:
-        finish(writer, lost)
+        finish(writer, dict(lost))
     return stream.getvalue()
 
 

@@ -1,0 +1,153 @@
+"""datacrumbs_report, as its users call it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datacrumbs.commands.report import report
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.report.summary import parse_moment
+from datacrumbs.report.tables import duration, printable, size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROUNDS = 12
+
+
+@pytest.fixture
+def trace(synthetic, tmp_path: Path) -> Path:
+    return synthetic.write_trace(tmp_path / "run.pfw.gz", ROUNDS, lost=((synthetic.READ, 5),))
+
+
+def data_of(capsys, *arguments: object) -> dict:
+    assert report([*map(str, arguments), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def text_of(capsys, *arguments: object) -> str:
+    assert report([*map(str, arguments)]) == 0
+    return capsys.readouterr().out
+
+
+def test_the_default_view(trace: Path, synthetic, capsys) -> None:
+    text = text_of(capsys, trace)
+    calls = len(synthetic.records(ROUNDS))
+    assert text.index("HDF5") < text.index("MPI-IO") < text.index("STDIO") < text.index("POSIX")
+    assert f"entered {calls + 5:,} = recorded {calls:,} + filtered 0 + lost 5 + unmatched 0 + in flight 0" in text
+    assert "lost 5 of" in text
+    assert f"trace {trace}: complete" in text
+    assert "/data/ünïcode-漢字-🦀.h5" in text
+    assert "\x01" not in text
+
+
+def test_functions(trace: Path, synthetic, capsys) -> None:
+    rows = {row["name"]: row for row in data_of(capsys, trace)["functions"]}
+    assert sum(row["count"] for row in rows.values()) == len(synthetic.records(ROUNDS))
+    stat = rows["stat"]
+    assert (stat["layer"], stat["count"], stat["errors"], stat["bytes"]) == ("POSIX", 6 * ROUNDS, 6 * ROUNDS, None)
+    assert rows["pwrite"]["bytes"] == 6 * sum(100 + turn for turn in range(ROUNDS))
+    assert rows["MPI_File_write"]["bytes"] == 2048 * 6 * ROUNDS
+    assert 0 <= stat["p50_us"] <= stat["p99_us"] <= stat["time_us"]
+
+
+def test_times_are_those_of_the_calls(trace: Path, synthetic, capsys) -> None:
+    records = synthetic.records(ROUNDS)
+    mine = records[records["function"] == synthetic.OPEN]
+    start = mine["start"].astype(int) + synthetic.EPOCH
+    durations = sorted(((start + mine["duration"].astype(int)) // 1000 - start // 1000).tolist())
+    (row,) = data_of(capsys, trace, "--by", "function", "--name", "open")["functions"]
+    assert row["time_us"] == sum(durations)
+    assert row["p50_us"] in durations[len(durations) // 2 - 1 : len(durations) // 2 + 1]
+    assert row["p99_us"] in durations[-3:]
+
+
+@pytest.mark.parametrize(
+    ("view", "plural", "key"),
+    [
+        ("function", "functions", "name"),
+        ("file", "files", "path"),
+        ("process", "processes", "pid"),
+        ("layer", "layers", "layer"),
+        ("error", "errors", "error"),
+    ],
+)
+def test_views(trace: Path, capsys, view: str, plural: str, key: str) -> None:
+    rows = data_of(capsys, trace, "--by", view)[plural]
+    assert rows
+    assert all(key in row for row in rows)
+    assert len(data_of(capsys, trace, "--by", view, "--limit", "2")[plural]) == 2
+    assert text_of(capsys, trace, "--by", view)
+
+
+def test_errors_by_name(trace: Path, capsys) -> None:
+    rows = data_of(capsys, trace, "--by", "error")["errors"]
+    assert {(row["error"], row["name"], row["count"]) for row in rows} == {
+        ("EFAULT", "read", 6 * ROUNDS),
+        ("ENOENT", "stat", 6 * ROUNDS),
+        ("EBADF", "close", 6 * ROUNDS),
+    }
+
+
+def test_filters(trace: Path, synthetic, capsys) -> None:
+    def count(*arguments: str) -> int:
+        return sum(row["count"] for row in data_of(capsys, trace, "--by", "layer", *arguments)["layers"])
+
+    everything = len(synthetic.records(ROUNDS))
+    assert count("--name", "*read") == count("--name", "read") + count("--name", "fread")
+    assert count("--pid", "1000") + count("--pid", "1001") + count("--pid", "1002") == everything
+    assert count("--path", "/home/*") == 6 * ROUNDS
+    assert count("--since", "0") == everything
+    assert count("--until", "1000s") == everything
+    half = count("--since", "500us")
+    assert 0 < half < everything
+    assert half + count("--until", "499us") >= everything  # a call over the border counts on both sides
+    assert count("--name", "nothing") == 0
+
+
+def test_a_filter_that_leaves_nothing_says_so(trace: Path, capsys) -> None:
+    assert "none" in text_of(capsys, trace, "--name", "nothing")
+
+
+def test_moments() -> None:
+    assert parse_moment("1.5") == parse_moment("1.5s") == parse_moment("1500000us") == 1_500_000
+    assert parse_moment("1790000000000000") == 1_790_000_000_000_000
+    for bad in ("soon", "-1", "1ms", "inf", "nan"):
+        with pytest.raises(DatacrumbsError):
+            parse_moment(bad)
+
+
+def test_a_trace_that_is_cut_short_is_called_so(synthetic, tmp_path: Path, capsys) -> None:
+    path = tmp_path / "killed.pfw.gz"
+    path.write_bytes(synthetic.trace_bytes(ROUNDS, close=False))
+    assert "cut short: no footer" in text_of(capsys, path)
+    (described,) = data_of(capsys, path)["traces"]
+    assert (described["complete"], described["conservation"]) == (False, None)
+
+
+@pytest.mark.parametrize("arguments", [["missing.pfw.gz"], ["."], ["x", "--limit", "0"], ["x", "--by", "colour"], []])
+def test_wrong_use_ends_with_exit_2(tmp_path: Path, arguments: list[str]) -> None:
+    command = [sys.executable, "-c", "from datacrumbs.commands.report import main; main()", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_help_and_version() -> None:
+    for option in ("--help", "--version"):
+        command = [sys.executable, "-c", "from datacrumbs.commands.report import main; main()", option]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert "datacrumbs_report" in done.stdout
+
+
+def test_sizes_durations_and_text_for_people() -> None:
+    assert [size(number) for number in (0, 1023, 1024, 5 << 30)] == ["0 B", "1023 B", "1.0 KiB", "5.0 GiB"]
+    assert [duration(number) for number in (7, 1500, 61_000_000)] == ["7 us", "1.5 ms", "61.00 s"]
+    assert printable("a\x1b[31m\n\udcff") == r"a\x1b[31m\n\udcff"

@@ -1,0 +1,202 @@
+"""Reading traces back, whole, cut at any byte, damaged, and DFTracer's own."""
+
+from __future__ import annotations
+
+import gc
+import gzip
+import json
+import random
+import zlib
+from typing import TYPE_CHECKING
+
+import polars as pl
+import pytest
+
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.trace.reader import find_traces, iterate_lines, read_traces
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROUNDS = 11
+
+
+@pytest.fixture
+def trace(synthetic, tmp_path: Path) -> Path:
+    return synthetic.write_trace(tmp_path / "run.pfw.gz", ROUNDS)
+
+
+def whole_members(data: bytes) -> bytes:
+    text = b""
+    while data:
+        inflater = zlib.decompressobj(wbits=31)
+        part = inflater.decompress(data)
+        if not inflater.eof:
+            break
+        text += part
+        data = inflater.unused_data
+    return text
+
+
+def test_a_whole_trace_is_complete(synthetic, trace: Path) -> None:
+    traces = read_traces([trace])
+    (file,) = traces.files
+    assert file.complete, file.shortcoming
+    assert (file.host, file.run["user"], file.provenance["signer"]) == ("node1", "user", "host")
+    assert file.lines == len(synthetic.records(ROUNDS)) == sum(counts["recorded"] for counts in file.counts)
+    assert {event["event"] for event in file.events} == {"start", "exec", "fork", "exit"}
+    assert traces.processes == {(0, 1000): "dd", (0, 1001): "dd", (0, 1002): "dd"}
+
+
+def test_columns(synthetic, trace: Path) -> None:
+    calls = read_traces([trace]).calls.collect()
+    assert calls.columns == [
+        "trace",
+        "category",
+        "name",
+        "pid",
+        "tid",
+        "ts",
+        "dur",
+        "ret",
+        "errno",
+        "bytes",
+        "fhash",
+        "path",
+    ]
+    assert len(calls) == len(synthetic.records(ROUNDS))
+    names = calls["name"].cast(pl.String)
+    assert set(calls.filter(names == "stat")["path"]) == {"/home/user/sub/../file"}
+    assert calls.filter(names == "stat")["errno"].to_list() == [2] * 6 * ROUNDS
+    assert calls.filter(names == "close")["path"].null_count() == 6 * ROUNDS
+    assert calls.filter(names == "MPI_File_write")["bytes"].to_list() == [2048] * 6 * ROUNDS
+
+
+def test_bytes_that_are_no_text_come_back(synthetic, trace: Path) -> None:
+    assert list(read_traces([trace]).raw_paths.values()) == [synthetic.FILES[3]]
+
+
+def test_a_trace_cut_at_any_byte_gives_all_whole_members(synthetic, tmp_path: Path) -> None:
+    data = synthetic.trace_bytes(300)
+    chooser = random.Random(3)
+    places = [11, 12, 30, len(data) - 1, len(data) - 9, *(chooser.randrange(30, len(data)) for _ in range(12))]
+    for place in places:
+        path = tmp_path / f"cut-{place}.pfw.gz"
+        path.write_bytes(data[:place])
+        file = read_traces([path]).files[0]
+        assert not file.complete
+        assert "cut short" in file.shortcoming
+        assert file.lines >= whole_members(data[:place]).count(b'"ph":"X"')
+
+
+def test_a_killed_daemon_leaves_a_trace_without_footer(synthetic, tmp_path: Path) -> None:
+    path = tmp_path / "killed.pfw.gz"
+    path.write_bytes(synthetic.trace_bytes(ROUNDS, close=False))
+    (file,) = read_traces([path]).files
+    assert file.shortcoming == "cut short: no footer"
+    assert file.lines == len(synthetic.records(ROUNDS))
+
+
+def test_a_lost_member_is_noticed(synthetic, tmp_path: Path) -> None:
+    data = synthetic.trace_bytes(2000)
+    first = zlib.decompressobj(wbits=31)
+    first.decompress(data)
+    second = zlib.decompressobj(wbits=31)
+    second.decompress(first.unused_data)
+    head = data[: len(data) - len(first.unused_data)]
+    path = tmp_path / "gap.pfw.gz"
+    path.write_bytes(head + second.unused_data)
+    assert "calls are in the file" in read_traces([path]).files[0].shortcoming
+
+
+def test_altered_bytes_are_noticed(synthetic, tmp_path: Path) -> None:
+    data = bytearray(synthetic.trace_bytes(300))
+    for place in random.Random(5).sample(range(len(data) // 3, len(data) - 100), 8):
+        altered = data.copy()
+        altered[place] ^= 0x55
+        path = tmp_path / "altered.pfw.gz"
+        path.write_bytes(altered)
+        assert not read_traces([path]).files[0].complete
+
+
+def test_lines_that_are_no_json_are_counted(synthetic, tmp_path: Path) -> None:
+    text = gzip.decompress(synthetic.trace_bytes(3)).splitlines(keepends=True)
+    text.insert(40, b"{broken\n")
+    path = tmp_path / "broken.pfw.gz"
+    path.write_bytes(gzip.compress(b"".join(text)))
+    (file,) = read_traces([path]).files
+    assert file.shortcoming == "damaged: 1 lines cannot be read"
+    assert file.lines == len(synthetic.records(3))
+
+
+def test_more_calls_than_memory_may_hold(synthetic, trace: Path) -> None:
+    columns = [pl.col("name").cast(pl.String), "ts", "dur", "path"]
+    whole = read_traces([trace]).calls.select(columns).sort(pl.all()).collect()
+    spilled = read_traces([trace, trace], spill_rows=500)
+    assert spilled.spill
+    assert len(list(spilled.spill.iterdir())) > 1
+    calls = spilled.calls.filter(pl.col("trace") == 1).select(columns).sort(pl.all()).collect()
+    assert calls.equals(whole)
+    place = spilled.spill
+    del spilled
+    gc.collect()
+    assert not place.exists()
+
+
+def test_several_traces_and_directories(synthetic, tmp_path: Path) -> None:
+    for host in "ab":
+        synthetic.write_trace(tmp_path / f"{host}.pfw.gz", 2)
+    (tmp_path / "notes.txt").write_text("not a trace")
+    found = find_traces([tmp_path, tmp_path / "a.pfw.gz"])
+    assert [path.name for path in found] == ["a.pfw.gz", "b.pfw.gz"]
+    traces = read_traces(found)
+    assert traces.calls.select(pl.len()).collect().item() == 2 * len(synthetic.records(2))
+
+
+def test_an_empty_run(synthetic, tmp_path: Path) -> None:
+    path = synthetic.write_trace(tmp_path / "empty.pfw.gz", 0)
+    traces = read_traces([path])
+    assert traces.files[0].complete
+    assert traces.files[0].lines == 6  # each thread's exit_group
+
+
+def test_a_dftracer_trace_has_calls_but_no_verdict(tmp_path: Path) -> None:
+    common = '"cat":"POSIX","pid":5,"tid":6,"ts":1000,"dur":7,"ph":"X","args":{"hhash":"a","fhash":"f1"'
+    lines = [
+        "[",
+        '{"id":1,"name":"FH","cat":"dftracer","pid":5,"tid":6,"ph":"M","args":{"hhash":"a","name":"/x","value":"f1"}}',
+        f'{{"id":2,"name":"read",{common},"ret":100}}}}',
+        f'{{"id":3,"name":"read",{common},"ret":-1}}}}',
+        f'{{"id":4,"name":"lseek",{common},"ret":100}}}}',
+        "]",
+    ]
+    path = tmp_path / "dftracer.pfw.gz"
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    traces = read_traces([path])
+    calls = traces.calls.collect()
+    assert calls["bytes"].to_list() == [100, None, None]
+    assert calls["errno"].to_list() == [None, 0, None]
+    assert set(calls["path"]) == {"/x"}
+    assert "not a DataCrumbs trace" in traces.files[0].shortcoming
+
+
+@pytest.mark.parametrize(("content", "problem"), [(b"", "empty"), (b"[\n]\n", "not a gzip file")])
+def test_files_that_are_no_traces(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / "bad.pfw.gz"
+    path.write_bytes(content)
+    with pytest.raises(DatacrumbsError, match=problem) as caught:
+        read_traces([path])
+    assert caught.value.exit_code == 2
+
+
+def test_places_without_traces(tmp_path: Path) -> None:
+    with pytest.raises(DatacrumbsError, match="no trace in this directory"):
+        find_traces([tmp_path])
+    with pytest.raises(DatacrumbsError, match="no such file"):
+        find_traces([tmp_path / "missing"])
+
+
+def test_lines_one_at_a_time(synthetic, trace: Path) -> None:
+    kinds = [line["ph"] for line in iterate_lines(trace)]
+    assert kinds.count("X") == len(synthetic.records(ROUNDS))
+    assert json.dumps(next(iter(iterate_lines(trace)))["name"]) == '"HH"'

@@ -1,0 +1,399 @@
+"""The lines of a trace, read with Python's own json and gzip."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import datacrumbs.trace.names
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.plan import Filters
+from datacrumbs.record import CALL, FIRST_KIND, Batch, CallFlag, Name, NameKind
+from datacrumbs.trace.compress import MEMBER_LIMIT, ZlibCompressor, default_compressor
+from datacrumbs.trace.names import NameTable
+from datacrumbs.trace.writer import TraceWriter, cut
+
+ROUNDS = 11
+
+
+def md5_of(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def lines_of(data: bytes) -> list[dict]:
+    text = gzip.decompress(data).split(b"\n")
+    assert text[0] == b"["
+    assert text[-2:] == [b"]", b""]
+    return [json.loads(line) for line in text[1:-2]]
+
+
+def calls_of(data: bytes, name: str = "") -> list[dict]:
+    return [line for line in lines_of(data) if line["ph"] == "X" and name in ("", line["name"])]
+
+
+def texts_of(lines: list[dict], kind: str) -> dict[str, str]:
+    return {line["args"]["value"]: line["args"]["name"] for line in lines if line["name"] == kind}
+
+
+def members(data: bytes) -> list[bytes]:
+    import zlib
+
+    found = []
+    while data:
+        inflater = zlib.decompressobj(wbits=31)
+        found.append(inflater.decompress(data))
+        assert inflater.eof
+        data = inflater.unused_data
+    return found
+
+
+def written(synthetic, records: np.ndarray, names: tuple[Name, ...] = ()) -> list[dict]:
+    stream = io.BytesIO()
+    writer = synthetic.new_writer(stream)
+    writer.write(Batch(records, names))
+    synthetic.finish(writer)
+    return calls_of(stream.getvalue())
+
+
+def test_every_record_is_one_valid_line(synthetic) -> None:
+    calls = calls_of(synthetic.trace_bytes(ROUNDS))
+    records = synthetic.records(ROUNDS)
+    assert len(calls) == len(records)
+    assert sorted(call["id"] for call in calls) == list(range(len(calls)))
+    expected = sorted(
+        zip(
+            ((records["start"].astype(np.int64) + synthetic.EPOCH) // 1000).tolist(),
+            records["process"].tolist(),
+            records["thread"].tolist(),
+            [synthetic.FUNCTIONS[function].name for function in records["function"]],
+            strict=True,
+        )
+    )
+    assert sorted((call["ts"], call["pid"], call["tid"], call["name"]) for call in calls) == expected
+
+
+def test_defect_02_pid_and_tid_are_not_swapped_and_times_are_epoch(synthetic) -> None:
+    calls = calls_of(synthetic.trace_bytes(1))
+    assert {call["pid"] for call in calls} == {1000, 1001, 1002}
+    assert {call["tid"] - call["pid"] for call in calls} == {0, 50}
+    assert all(call["ts"] > synthetic.EPOCH // 1000 for call in calls)
+
+
+def test_nesting_survives_rounding(synthetic) -> None:
+    calls = calls_of(synthetic.trace_bytes(200))
+    threads: dict[int, list[tuple[int, int]]] = {}
+    for call in calls:
+        threads.setdefault(call["tid"], []).append((call["ts"], call["ts"] + call["dur"]))
+    for spans in threads.values():
+        stack: list[int] = []
+        for begin, end in sorted(spans, key=lambda span: (span[0], -span[1])):
+            while stack and stack[-1] <= begin:
+                stack.pop()
+            assert not stack or end <= stack[-1]
+            stack.append(end)
+
+
+def test_outer_calls_come_before_inner_ones_of_the_same_microsecond(synthetic) -> None:
+    seen: dict[tuple[int, int], int] = {}
+    ties = 0
+    for call in calls_of(synthetic.trace_bytes(200)):
+        if call["name"] not in {"read", "fread"} or call["args"]["ret"] <= 0:
+            continue
+        key = (call["tid"], call["ts"])
+        ties += key in seen
+        assert seen.get(key, call["dur"]) >= call["dur"]
+        seen[key] = call["dur"]
+    assert ties > 10
+
+
+def test_results_errors_and_bytes(synthetic) -> None:
+    data = synthetic.trace_bytes(ROUNDS)
+    reads = [call["args"] for call in calls_of(data, "read")]
+    failed = [call for call in reads if "errno" in call]
+    assert {(call["ret"], call["errno"]) for call in failed} == {(-1, 14)}
+    assert all("bytes" not in call for call in failed)
+    assert {(call["ret"], call["bytes"]) for call in reads if "errno" not in call} == {(4096, 4096), (0, 0)}
+    # The system call's own -errno tells the errno where the record has none.
+    assert {(call["args"]["ret"], call["args"]["errno"]) for call in calls_of(data, "stat")} == {(-1, 2)}
+    assert {(call["args"]["ret"], call["args"]["errno"]) for call in calls_of(data, "close")} == {(-1, 9)}
+
+
+def test_items_become_bytes(synthetic) -> None:
+    for call in calls_of(synthetic.trace_bytes(ROUNDS), "fread"):
+        size = call["args"]["count"] // 10
+        assert 2 <= size <= 4
+        assert call["args"]["size"] == 1
+        assert call["args"]["ret"] == call["args"]["bytes"] == 7 * size
+
+
+def test_snippet_fields_void_results_and_points(synthetic) -> None:
+    data = synthetic.trace_bytes(ROUNDS)
+    mpi = calls_of(data, "MPI_File_write")[0]["args"]
+    assert mpi["bytes"] == 2048
+    assert mpi["ret"] == 0
+    assert "type" not in mpi
+    assert mpi["arg_type"] == 13
+    for call in calls_of(data, "block_rq_issue"):
+        assert (call["ph"], call["dur"], "ret" in call["args"]) == ("X", 0, False)
+        assert call["args"]["sector"] >= 2**63
+        assert call["args"]["symbol"] == "block:block_rq_issue"
+    assert all("ret" not in call["args"] for call in calls_of(data, "exit_group"))
+
+
+def test_widths_and_signs(synthetic) -> None:
+    data = synthetic.trace_bytes(ROUNDS)
+    opened = calls_of(data, "open")[0]["args"]
+    assert opened["dirfd"] == -100
+    assert opened["flags"] == (0o101 | 2**31) - 2**32
+    assert opened["mode"] == 0o644
+    assert opened["symbol"] == "openat"
+    assert calls_of(data, "close")[0]["args"]["fd"] == -1
+    assert 2**64 - 1 in {call["args"]["count"] for call in calls_of(data, "read")}
+    assert min(call["args"]["offset"] for call in calls_of(data, "pwrite")) == 2**40
+
+
+@pytest.mark.parametrize(
+    "value", [0, 1, 9, 10, 9999, 10000, 99_999_999, 2**32 - 1, 2**53, 2**63 - 1, -1, -(2**63), -9999]
+)
+def test_numbers_of_all_lengths(synthetic, value: int) -> None:
+    record = np.zeros(3, CALL)
+    record["function"], record["flags"] = synthetic.PWRITE, int(CallFlag.RETURNED)
+    record["values"][:, 2] = [value % 2**64, 0, 7]
+    assert [call["args"]["offset"] for call in written(synthetic, record)] == [value, 0, 7]
+
+
+def test_names_are_joined_escaped_and_hashed(synthetic) -> None:
+    data = synthetic.trace_bytes(ROUNDS)
+    assert gzip.decompress(data).isascii()
+    lines = lines_of(data)
+    files = texts_of(lines, "FH")
+    assert {"/data/plain.bin", synthetic.FILES[1], synthetic.FILES[2], "pipe:[4711]"} <= set(files.values())
+    by_path = {path: value for value, path in files.items()}
+    assert by_path["/data/plain.bin"] == md5_of(b"/data/plain.bin")[::2].hex()
+    assert {files[call["args"]["fhash"]] for call in calls_of(data, "stat")} == {"/home/user/sub/../file"}
+    assert {files[call["args"]["newpath_hash"]] for call in calls_of(data, "rename")} == {synthetic.FILES[1]}
+    strings = texts_of(lines, "SH")
+    assert {strings[call["args"]["dataset_hash"]] for call in calls_of(data, "H5Dopen2")} == {'group/"temperature"'}
+    assert all("fhash" not in call["args"] for call in calls_of(data, "close"))
+
+
+def test_defect_13_bytes_that_are_no_text_stay_apart_and_can_be_restored(synthetic) -> None:
+    lines = lines_of(synthetic.trace_bytes(ROUNDS))
+    (line,) = [line for line in lines if "raw" in line["args"]]
+    assert line["args"]["name"] == "/data/inv��alid"
+    assert bytes.fromhex(line["args"]["raw"]) == b"/data/inv\xff\xfealid"
+    assert line["args"]["value"] == md5_of(b"/data/inv\xff\xfealid")[::2].hex()
+
+
+def test_names_stand_before_their_use(synthetic) -> None:
+    known: set[str] = set()
+    for line in lines_of(synthetic.trace_bytes(ROUNDS)):
+        if line["name"] in {"FH", "SH", "HH"}:
+            known.add(line["args"]["value"])
+        elif line["ph"] == "X":
+            used = {value for key, value in line["args"].items() if key in {"hhash", "fhash"} or key.endswith("_hash")}
+            assert used <= known
+
+
+def test_threads_and_processes_are_introduced_before_use(synthetic) -> None:
+    named: set[tuple[int, int]] = set()
+    for line in lines_of(synthetic.trace_bytes(ROUNDS)):
+        if line["name"] == "thread_name":
+            named.add((line["pid"], line["tid"]))
+        elif line["ph"] == "X":
+            assert (line["pid"], line["tid"]) in named
+    names = [line for line in lines_of(synthetic.trace_bytes(1)) if line["name"] == "process_name"]
+    assert {line["args"]["name"] for line in names} == {"dd"}
+
+
+def test_a_lost_name_is_told(synthetic) -> None:
+    stream = io.BytesIO()
+    writer = synthetic.new_writer(stream)
+    for batch in synthetic.batches(3):
+        writer.write(batch)
+    assert writer.names_unresolved == 1
+    synthetic.finish(writer)
+    lines = lines_of(stream.getvalue())
+    assert f"[lost name {synthetic.LOST:016x}]" in texts_of(lines, "FH").values()
+    assert lines[-1]["args"]["names_unresolved"] == 1
+
+
+def test_an_empty_run_and_empty_batches(synthetic) -> None:
+    stream = io.BytesIO()
+    writer = synthetic.new_writer(stream)
+    writer.write(Batch(np.empty(0, CALL)))
+    assert json.loads(gzip.decompress(stream.getvalue()).splitlines()[1])["name"] == "HH"
+    synthetic.finish(writer)
+    lines = lines_of(stream.getvalue())
+    assert [line["name"] for line in lines] == ["HH", "datacrumbs_run", "datacrumbs_provenance", "datacrumbs_footer"]
+    assert lines[-1]["args"]["entered"] == 0
+
+
+def test_the_footer_accounts_for_every_call(synthetic) -> None:
+    lines = lines_of(synthetic.trace_bytes(ROUNDS, lost=((synthetic.READ, 5),)))
+    footer = lines[-1]["args"]
+    calls = len(synthetic.records(ROUNDS))
+    assert (footer["entered"], footer["recorded"], footer["lost_ring_full"]) == (calls + 5, calls, 5)
+    counts = {line["args"]["function"]: line["args"] for line in lines if line["name"] == "datacrumbs_counts"}
+    assert counts[synthetic.READ]["lost_ring_full"] == 5
+    assert sum(count["recorded"] for count in counts.values()) == calls
+    assert counts[synthetic.STAT]["symbol"] == "newfstatat"
+
+
+def test_inclusion_path_filters_by_resolved_file(synthetic) -> None:
+    stream = io.BytesIO()
+    writer = synthetic.new_writer(stream, synthetic.plan(Filters(inclusion_path="/home/user/")))
+    for batch in synthetic.batches(ROUNDS):
+        writer.write(batch)
+    synthetic.finish(writer)
+    calls = calls_of(stream.getvalue())
+    assert {call["name"] for call in calls} == {"stat"}
+    assert len(calls) == 6 * ROUNDS == writer.recorded.sum()
+    assert writer.filtered.sum() + writer.recorded.sum() == len(synthetic.records(ROUNDS))
+
+
+def test_members_end_at_lines_and_the_bracket_is_not_alone(synthetic) -> None:
+    parts = members(synthetic.trace_bytes(2000))
+    assert len(parts) > 2
+    assert parts[0].startswith(b'[\n{"name":"HH"')
+    assert all(part.endswith(b"\n") and len(part) <= MEMBER_LIMIT for part in parts)
+    # The last two are flushed before their time, by the end of the run.
+    assert all(len(part) >= 1 << 20 for part in parts[1:-2])
+
+
+def test_a_huge_batch_is_cut_into_members() -> None:
+    text = b"".join(b"x" * 99 + b"\n" for _ in range(100_000))
+    parts = list(cut(text))
+    assert b"".join(parts) == text
+    assert all(len(part) <= MEMBER_LIMIT and part.endswith(b"\n") for part in parts)
+
+
+def test_tick_flushes_by_time(synthetic) -> None:
+    stream = io.BytesIO()
+    writer = synthetic.new_writer(stream, flush_seconds=1000)
+    head = len(stream.getvalue())
+    writer.write(synthetic.batches(1)[1])
+    writer.tick()
+    assert len(stream.getvalue()) == head
+    writer._flush_seconds = 0
+    writer.tick()
+    assert len(stream.getvalue()) > head
+
+
+def test_both_compressors_give_gzip_members() -> None:
+    for compressor in (ZlibCompressor(), default_compressor()):
+        assert gzip.decompress(compressor.member(b"abc\n") + compressor.member(b"def\n")) == b"abc\ndef\n"
+
+
+class FullDisk(io.BytesIO):
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def write(self, data) -> int:
+        fits = min(len(data), self.room - self.tell())
+        if fits <= 0:
+            raise OSError(28, "No space left on device")
+        return super().write(bytes(data[:fits]))
+
+
+def test_a_full_disk_is_told_once_and_counted(synthetic) -> None:
+    stream = FullDisk(20_000)
+    writer = synthetic.new_writer(stream)
+    given = 0
+    for batch in synthetic.batches(20, size=500):
+        writer.write(batch)
+        given += int((batch.calls["function"] < FIRST_KIND).sum())
+        if stream.tell() > 15_000:
+            break
+        writer.flush()
+    many = synthetic.records(2000)
+    with pytest.raises(DatacrumbsError, match="No space left"):
+        writer.write(Batch(many))
+    more = synthetic.records(5)
+    writer.write(Batch(more))
+    writer.flush()
+    assert writer.unwritten.sum() + writer.recorded.sum() == given + len(many) + len(more)
+    text = b"".join(members(stream.getvalue()))
+    assert text.count(b'"ph":"X"') == writer.recorded.sum()
+
+
+def test_many_names_stay_small(monkeypatch) -> None:
+    import tracemalloc
+
+    monkeypatch.setattr(datacrumbs.trace.names, "RECENT_LIMIT", 1000)
+    table = NameTable("0" * 16)
+    count = 5 * 4096
+    tracemalloc.start()
+    for begin in range(0, count, 4096):
+        names = [
+            Name(identity * 7919 + 1, NameKind.LOCATION, 0, f"/data/{identity}")
+            for identity in range(begin, begin + 4096)
+        ]
+        table.add(names)
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # The text itself, about 60 bytes of index, and what waits for the next merge.
+    assert size < count * 80 + 1000 * 250
+    assert table.text(7919 * 1234 + 1) == "/data/1234"
+    hashes, _, lines = table.find(np.array([1, 7919 * 99 + 1], dtype=np.uint64), NameKind.LOCATION)
+    assert lines == []
+    assert int(hashes[1]) == int.from_bytes(md5_of(b"/data/99")[::2], "big")
+
+
+def test_bases_are_resolved_through_bases() -> None:
+    table = NameTable("0" * 16)
+    names = (
+        Name(3, NameKind.PATH, 2, "c/."),
+        Name(2, NameKind.PATH, 1, "b//"),
+        Name(1, NameKind.LOCATION, 0, "/a"),
+        Name(4, NameKind.PATH, 77, "unknown/base"),
+        Name(5, NameKind.PATH, 1, "//absolute"),
+        Name(6, NameKind.PATH, 6, "itself"),
+        Name(7, NameKind.PATH, 1, ""),
+    )
+    table.add(names)
+    assert [table.text(identity) for identity in range(1, 8)] == [
+        "/a", "/a/b", "/a/b/c", "unknown/base", "/absolute", table.text(6), "/a",
+    ]  # fmt: skip
+    assert len(table.text(6)) < 1000
+
+
+def test_output_is_deterministic(synthetic) -> None:
+    assert synthetic.trace_bytes(7) == synthetic.trace_bytes.__wrapped__(7)
+
+
+def test_a_reused_pid_is_introduced_again(synthetic) -> None:
+    from datacrumbs.record import RecordKind
+
+    stream = io.BytesIO()
+    writer = synthetic.new_writer(stream)
+    records = synthetic.records(1)
+    writer.write(Batch(records, synthetic.NAMES))
+    writer.write(Batch(synthetic.lifecycle(RecordKind.EXIT, 1000)))
+    writer.write(Batch(records))
+    synthetic.finish(writer)
+    named = [line for line in lines_of(stream.getvalue()) if line["name"] == "process_name"]
+    assert sum(line["pid"] == 1000 for line in named) == 2
+    assert sum(line["pid"] == 1001 for line in named) == 1
+
+
+def test_defect_08_labels_never_carry_user_data(synthetic) -> None:
+    # An argument without a role for names is written as a number, whatever its C type.
+    function = synthetic.FUNCTIONS[synthetic.PWRITE]
+    argument = replace(function.arguments[0], label="buffer", ctype="const char *", size=8, signed=False)
+    plan = synthetic.plan()
+    group = replace(plan.groups[0], functions=(replace(function, arguments=(argument,)),))
+    stream = io.BytesIO()
+    writer = TraceWriter(stream, replace(plan, groups=(group,)), host="h", epoch_offset_ns=0, user="u", flush_seconds=1)
+    record = np.zeros(1, CALL)
+    record["flags"], record["values"] = int(CallFlag.RETURNED), 0x7FFF_1234
+    writer.write(Batch(record))
+    synthetic.finish(writer)
+    assert calls_of(stream.getvalue())[0]["args"]["buffer"] == 0x7FFF_1234
