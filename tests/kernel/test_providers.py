@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +35,6 @@ def traced(
     )
 
 
-def _failed(call: dict[str, Any], expected: dict[str, Any]) -> bool:
-    return "errno" in call["args"] or call["args"].get("failed") or False
-
-
 def test_counts(traced: tuple[TraceLines, dict[str, Any]]) -> None:
     trace, wanted = traced
     tally = trace.tally()
@@ -51,3 +48,14 @@ def test_conservation(traced: tuple[TraceLines, dict[str, Any]]) -> None:
     footer = trace.footer
     assert footer["entered"] == footer["recorded"] + footer["filtered"] + footer["unmatched"] + footer["in_flight"]
     assert footer["recorded"] == len(trace.calls)
+
+
+def test_errors_and_bytes(traced: tuple[TraceLines, dict[str, Any]]) -> None:
+    """A failed call has its errno, 0 where the layer has none of its own; bytes are those moved."""
+    trace, wanted = traced
+    errors, moved = Counter(), Counter()
+    for call in trace.calls:
+        errors[call["name"]] += "errno" in call["args"]
+        moved[call["name"]] += max(0, call["args"].get("bytes", 0))
+    for name, row in wanted["counts"].items():
+        assert (name, errors[name], moved[name]) == (name, row.get("errors", 0), row.get("bytes", 0))

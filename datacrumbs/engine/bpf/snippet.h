@@ -26,6 +26,9 @@
 /* The call is about the file behind this descriptor. */
 #define DC_SET_FILE_BY_DESCRIPTOR(call, descriptor) dc_want_descriptor(descriptor)
 
+/* The call is about the file of the call that made this handle. */
+#define DC_SET_FILE_BY_HANDLE(call, handle) ((call)->file = dc_file_of_handle(handle))
+
 /* Declared field number `field` is the C string at this address of the program's memory. */
 #define DC_SET_FIELD_STRING(call, field, address) dc_want_string(field, (u64)(address))
 

@@ -7,7 +7,5 @@ static __always_inline void dc_mpi_close_handle_entry(struct dc_call *call)
 	if (DC_READ(&handle, DC_ARGUMENT(call, 0)))
 		return;
 	DC_SET_FIELD(call, 0, handle);
-#ifdef DC_SET_FILE_BY_HANDLE
 	DC_SET_FILE_BY_HANDLE(call, handle);
-#endif
 }
