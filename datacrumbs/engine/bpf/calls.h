@@ -182,13 +182,19 @@ static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *c
 	u32 which = DC_SETTING_MINIMUM_DURATION;
 	u64 *minimum = dc_settings.lookup(&which);
 	u64 duration = now - call->start;
-	u32 mask = call->pending;
 	thread->wanted_descriptor = -1;
 	thread->wanted_string = 0;
-	if (function->result == DC_RESULT_FD && !failed && !call->file && !mask) {
+	thread->requested = call->pending;
+	thread->failed = failed;
+	thread->failure = error;
+	if (function->result == DC_RESULT_FD && !failed && !call->file && !call->pending) {
 		thread->wanted_descriptor = call->result; /* a socket, a pipe: named by what it is */
-		mask = 1 << DC_WANTED_DESCRIPTOR;
+		thread->requested = 1 << DC_WANTED_DESCRIPTOR;
 	}
+	/* Out of memory again: one state for the verifier to follow, not one per way here. */
+	failed = *(volatile u32 *)&thread->failed;
+	error = *(volatile u32 *)&thread->failure;
+	u32 mask = *(volatile u32 *)&thread->requested;
 	if (mask) {
 		dc_resolve_requests(thread, call, function, mask);
 		if (call->pending)

@@ -96,7 +96,7 @@ static __always_inline struct dc_call *dc_pop(struct dc_thread *thread, u32 id, 
 		thread->depth = top;
 	}
 	thread->depth = found;
-	DC_OPAQUE(found);
+	found = *(volatile u32 *)&thread->depth; /* any frame, to the verifier: it follows one, not each */
 	return &thread->frames[found & (DC_FRAMES - 1)];
 }
 

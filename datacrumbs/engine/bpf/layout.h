@@ -146,5 +146,7 @@ struct dc_thread {
 	u64 wanted_string;
 	u32 requested;
 	u32 overflow;
+	u32 failed; /* of the call that is being left, and its error */
+	u32 failure;
 	struct dc_call frames[DC_FRAMES];
 };

@@ -49,6 +49,7 @@ static __always_inline u64 dc_hash(struct dc_scratch *scratch, u64 length, u64 s
 static __always_inline u64 dc_send_name(struct dc_scratch *scratch, u32 kind, u64 base, u64 length)
 {
 	DC_BOUND_LENGTH(length);
+	scratch->head.length = length;
 	u64 seed = kind * DC_MIX ^ base ^ (scratch->head.inode << 20) ^ scratch->head.device;
 	u64 identity = dc_hash(scratch, length, seed);
 	u8 one = 1;
@@ -57,8 +58,8 @@ static __always_inline u64 dc_send_name(struct dc_scratch *scratch, u32 kind, u6
 	scratch->head.identity = identity;
 	scratch->head.base = base;
 	scratch->head.kind = kind;
-	scratch->head.length = length;
 	scratch->head.process = bpf_get_current_pid_tgid() >> 32;
+	length = *(volatile u32 *)&scratch->head.length; /* one state for the verifier, not one per block */
 	DC_BOUND_LENGTH(length);
 	if (dc_name_ring.ringbuf_output(scratch, sizeof(scratch->head) + length, BPF_RB_NO_WAKEUP)) {
 		dc_total(DC_TOTAL_NAMES_LOST);
