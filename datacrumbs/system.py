@@ -6,12 +6,11 @@ work in a private tree. The configuration is ``etc/datacrumbs/datacrumbs.yaml``.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import yaml
-
-from datacrumbs.errors import usage_error
+from datacrumbs.document import Value, read_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,36 +109,34 @@ def read_system_configuration(paths: SystemPaths) -> SystemConfiguration:
     Raises:
         DatacrumbsError: (exit 2) for an unknown key, a wrong type or a value out of range.
     """
-    file = paths.system_file
-    try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        document = {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise usage_error(f"{file}: cannot be read: {error}", "mend the file or run datacrumbs_setup") from None
-    if not isinstance(document, dict):
-        raise usage_error(f"{file}: not a mapping of keys; expected `key: value` lines")
-    known = {entry.name: entry.type for entry in fields(SystemConfiguration)}
     values: dict[str, object] = {"trace_log_dir": paths.traces}
-    for key, value in document.items():
-        if key not in known:
-            raise usage_error(f"{file}: {key}: unknown key; expected one of {', '.join(sorted(known))}")
-        values[key] = _checked(file, key, str(known[key]), value)
+    if os.path.lexists(paths.system_file):
+        known = {entry.name: str(entry.type) for entry in fields(SystemConfiguration)}
+        for key, value in read_document(paths.system_file).mapping(known).items():
+            values[key] = _checked(key, known[key], value)
     return SystemConfiguration(**values)  # type: ignore[arg-type]
 
 
-def _checked(file: Path, key: str, kind: str, value: object) -> object:
-    if kind == "Path" and isinstance(value, str) and value.startswith("/"):
-        return Path(value)
-    if kind == "str" and isinstance(value, str):
-        return value
-    if kind == "float" and isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
-        return float(value)
-    if kind == "int" and isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        if key.endswith("_mib") and value & (value - 1):
-            raise usage_error(f"{file}: {key}: {value} is not a power of two; expected 1, 2, 4, 8, ... MiB")
-        return value
-    expected = {"Path": "an absolute path", "str": "a string", "float": "a positive number"}.get(
-        kind, "a positive whole number"
-    )
-    raise usage_error(f"{file}: {key}: {value!r} is not {expected}")
+def _checked(key: str, kind: str, value: Value) -> object:
+    content = value.content
+    number = 0 if isinstance(content, bool) or not isinstance(content, (int, float)) else content
+    if kind == "Path" and isinstance(content, str) and content.startswith("/"):
+        return Path(content)
+    if kind == "str" and isinstance(content, str) and content:
+        return content
+    if kind == "float" and number > 0:
+        return float(number)
+    if kind == "int" and isinstance(number, int) and number > 0:
+        if key.endswith("_mib") and number & (number - 1):
+            value.fail(f"{number} is not a power of two", "1, 2, 4, 8, ... MiB")
+        return number
+    wanted, example = _KINDS[kind]
+    raise value.error(f"{value.shown} is not {wanted}", example)
+
+
+_KINDS = {
+    "Path": ("an absolute path", "a directory such as /var/log/datacrumbs"),
+    "str": ("a string", "text in quotes"),
+    "float": ("a positive number", "e.g. 1.0"),
+    "int": ("a positive whole number", "e.g. 64"),
+}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MACHINES = ("x86_64", "aarch64")
 _MOUNTS = Path("/proc/self/mounts")
 _BTF = Path("/sys/kernel/btf/vmlinux")
+_BTF_MAGIC = b"\x9f\xeb"  # 0xeB9F, in the byte order of the machine
 _KHEADERS = Path("/sys/kernel/kheaders.tar.xz")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _MEMLOCK_NEEDED = 128 << 20  # the rings of the default system configuration, with room
@@ -114,11 +115,15 @@ def _headers_release(build: Path) -> str:
 
 
 def _btf() -> Check:
-    if os.access(_BTF, os.R_OK):
-        return Check("kernel BTF", CheckState.OK, str(_BTF))
-    return Check(
-        "kernel BTF", CheckState.MISSING, f"{_BTF} is not readable", "use a kernel with CONFIG_DEBUG_INFO_BTF=y"
-    )
+    mend = "use a kernel with CONFIG_DEBUG_INFO_BTF=y"
+    try:
+        with _BTF.open("rb") as stream:
+            magic = stream.read(len(_BTF_MAGIC))
+    except OSError as error:
+        return Check("kernel BTF", CheckState.MISSING, f"{_BTF} cannot be read: {error.strerror}", mend)
+    if magic not in {_BTF_MAGIC, _BTF_MAGIC[::-1]}:
+        return Check("kernel BTF", CheckState.MISSING, f"{_BTF} holds no type information", mend)
+    return Check("kernel BTF", CheckState.OK, str(_BTF))
 
 
 def _mount(kind: str, place: str, name: str = "") -> Check:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import FrameType
 
-    from datacrumbs.configure.document import Value
+    from datacrumbs.document import Value
     from datacrumbs.errors import DatacrumbsError
 
 LENGTH_LIMIT = 4096

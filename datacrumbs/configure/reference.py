@@ -26,8 +26,8 @@ from datacrumbs.provider import Attach, Function, ProbeTarget, Result, Target
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from datacrumbs.configure.document import Value
     from datacrumbs.discovery.elf import ElfFunction
+    from datacrumbs.document import Value
     from datacrumbs.provider import Argument
 
 _Found = TypeVar("_Found")

@@ -12,8 +12,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.configure.document import Value, read_document
 from datacrumbs.configure.pattern import Pattern, compile_pattern
+from datacrumbs.document import Value, read_document
 from datacrumbs.errors import usage_error
 from datacrumbs.probefile.plan import Filters
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
@@ -41,7 +41,7 @@ class AttachResults:
 
     def known_failures(self, plan: Plan) -> frozenset[int]:
         """Identities of the plan's functions that failed before, with nothing changed since."""
-        with closing(self._open()) as database:
+        with self._database() as database:
             rows = database.execute(
                 "SELECT build_id, attach, symbol, offset FROM failures WHERE kernel = ?", (self._kernel,)
             )
@@ -51,7 +51,7 @@ class AttachResults:
     def record(self, plan: Plan, failures: Sequence[AttachFailure]) -> None:
         """Keep the failures of a run and forget those of functions that attached."""
         reasons = {failure.function: failure.reason for failure in failures}
-        with closing(self._open()) as database, database:
+        with self._database() as database:
             for identity, (build_id, attach, symbol, offset) in _keys(plan):
                 if identity in reasons:
                     database.execute(
@@ -59,16 +59,18 @@ class AttachResults:
                         (build_id, self._kernel, attach, symbol, offset, reasons[identity]),
                     )
 
-    def _open(self) -> sqlite3.Connection:
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
         try:
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            database = sqlite3.connect(self._path, timeout=10)
-            database.execute(_SCHEMA)
+            with closing(sqlite3.connect(self._path, timeout=10)) as database, database:
+                database.execute(_SCHEMA)
+                yield database
         except (OSError, sqlite3.Error) as error:
             raise DatacrumbsError(
-                f"{self._path}: cannot keep attach results: {error}", hint="remove the file; it is made anew"
+                f"{self._path}: cannot keep attach results: {error}",
+                hint=f"make room in {self._path.parent}, or remove the file if it is damaged; it is made anew",
             ) from None
-        return database
 
 
 def _keys(plan: Plan) -> Iterator[tuple[int, tuple[str, str, str, int]]]:

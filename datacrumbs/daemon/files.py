@@ -6,7 +6,7 @@ import errno
 import fcntl
 import json
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from datacrumbs.errors import DatacrumbsError, refusal
@@ -48,16 +48,21 @@ def create_trace(directory: Path, components: tuple[str, ...], owner: Owner) -> 
     except OSError as error:
         raise DatacrumbsError(
             f"{directory.joinpath(*components)}: cannot create the trace: {error.strerror}",
-            hint="free space or set trace_log_dir in datacrumbs.yaml",
+            hint="make room where the traces go, or set trace_log_dir in datacrumbs.yaml",
         ) from None
     finally:
         os.close(descriptor)
 
 
 def remove_trace(directory: Path, components: tuple[str, ...]) -> None:
-    """Remove a trace that never began."""
-    with suppress(OSError):
-        directory.joinpath(*components).unlink()
+    """Remove a trace that never began; the way to it is the user's, so no link on it is followed."""
+    with suppress(OSError), ExitStack() as stack:
+        descriptor = os.open(directory, _DIRECTORY)
+        stack.callback(os.close, descriptor)
+        for part in components[:-1]:
+            descriptor = os.open(part, _DIRECTORY, dir_fd=descriptor)
+            stack.callback(os.close, descriptor)
+        os.unlink(components[-1], dir_fd=descriptor)
 
 
 def _open_directory(directory: Path) -> int:
@@ -128,15 +133,26 @@ class RunFiles:
         return self._ready
 
     def announce(self, trace: Path) -> None:
-        """Write the ready file: from now on programs are traced."""
+        """Write the ready file, whole or not at all: from now on programs are traced.
+
+        Raises:
+            DatacrumbsError: (exit 1) when it cannot be written.
+
+        """
         content = json.dumps({"pid": os.getpid(), "trace": os.fspath(trace)}) + "\n"
         temporary = self._ready.with_suffix(".new")
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(content)
-        temporary.rename(self._ready)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            temporary.unlink(missing_ok=True)
+            with os.fdopen(os.open(temporary, flags, 0o644), "w") as stream:
+                stream.write(content)
+            temporary.rename(self._ready)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink()
+            raise DatacrumbsError(
+                f"{self._ready}: cannot be written: {error.strerror}", hint=f"make room in {self._ready.parent}"
+            ) from None
 
     def close(self) -> None:
         """Remove both; idempotent."""

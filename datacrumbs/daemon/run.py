@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from datacrumbs.engine.engine import EngineReport
@@ -78,33 +79,31 @@ def run(request: RunRequest) -> RunResult:
         engine = Engine(plan, request.configuration, user.uid, request.paths.state)
         stack.callback(engine.close)
         report = _attach(engine, request)
+        trace = directory.joinpath(*components)
         stream = stack.enter_context(create_trace(directory, components, user))
         try:
-            writer = TraceWriter(
-                stream,
-                plan,
-                host=host,
-                epoch_offset_ns=_epoch_offset_ns(),
-                user=user.name,
-                flush_seconds=request.configuration.flush_seconds,
-            )
-
-        except OSError as error:
+            with _naming(trace):
+                writer = TraceWriter(
+                    stream,
+                    plan,
+                    host=host,
+                    epoch_offset_ns=_epoch_offset_ns(),
+                    user=user.name,
+                    flush_seconds=request.configuration.flush_seconds,
+                )
+            files.announce(trace)
+        except DatacrumbsError:
             remove_trace(directory, components)
-            raise _unwritable(directory.joinpath(*components), error) from None
-        trace = directory.joinpath(*components)
-        files.announce(trace)
+            raise
         notify("READY=1")
         _tell(f"ready: {report.functions} functions by {report.method}; trace {trace}")
-        try:
+        with _naming(trace):
             _drain_until_stopped(engine, writer)
             notify("STOPPING=1")
             engine.detach()
             while engine.poll_into(writer):
                 pass
             return _finish(engine, writer, request, report, trace)
-        except OSError as error:
-            raise _unwritable(trace, error) from None
 
 
 def _attach(engine: Engine, request: RunRequest) -> EngineReport:
@@ -174,11 +173,13 @@ def _epoch_offset_ns() -> int:
     return best_offset
 
 
-def _unwritable(trace: Path, error: OSError) -> DatacrumbsError:
-    return DatacrumbsError(
-        f"{trace}: cannot write the trace: {error.strerror}",
-        hint="free space there, or set trace_log_dir in datacrumbs.yaml; what was flushed before stays readable",
-    )
+# The writer knows a stream, not its name.
+@contextmanager
+def _naming(trace: Path) -> Iterator[None]:
+    try:
+        yield
+    except DatacrumbsError as error:
+        raise DatacrumbsError(f"{trace}: {error.message}", hint=error.hint, exit_code=error.exit_code) from None
 
 
 def _tell(message: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import refusal
+from datacrumbs.errors import DatacrumbsError, refusal
 from datacrumbs.probefile.envelope import COMPRESSED_LIMIT, open_envelope, read_payload, verify
 from datacrumbs.probefile.files import read_bounded, write_atomically
 from datacrumbs.probefile.keys import trusted_key
@@ -35,7 +35,7 @@ def read_probe_file(path: Path, trusted_keys_dir: Path, *, now: float, uid: int 
         DatacrumbsError: (exit 3) a message of its own for each refusal; (exit 1) when the file is missing.
     """
     name = str(path)
-    envelope = open_envelope(read_bounded(path, COMPRESSED_LIMIT), name)
+    envelope = open_envelope(_bytes(path), name)
     verify(envelope, trusted_key(trusted_keys_dir, envelope.key_id, name), name)
     signed = read_payload(envelope, name)
     _check_grant(signed.grant, name, now, uid)
@@ -48,7 +48,7 @@ def read_unverified(path: Path) -> SignedPlan:
     Raises:
         DatacrumbsError: As `read_probe_file` for a file that cannot be read.
     """
-    return read_payload(open_envelope(read_bounded(path, COMPRESSED_LIMIT), str(path)), str(path), verified=False)
+    return read_payload(open_envelope(_bytes(path), str(path)), str(path), verified=False)
 
 
 def write_probe_file(path: Path, data: bytes) -> None:
@@ -58,6 +58,14 @@ def write_probe_file(path: Path, data: bytes) -> None:
         DatacrumbsError: (exit 1) when that fails; then nothing is left behind.
     """
     write_atomically(path, data, 0o644)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return read_bounded(path, COMPRESSED_LIMIT)
+    except DatacrumbsError as error:
+        hint = error.hint or "give the path of a probe file; datacrumbs_probe_configurator can compose it"
+        raise DatacrumbsError(error.message, hint=hint, exit_code=error.exit_code) from None
 
 
 def _check_grant(grant: Grant, name: str, now: float, uid: int | None) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SIZE_LIMIT = 1 << 20
-"""Bytes of a site file; the largest known one has 3 KiB."""
+"""Bytes of a file; the largest known site file has 3 KiB."""
 VALUE_LIMIT = 20_000
 """Values of a document with its aliases followed, so that nested aliases cannot blow up."""
 DEPTH_LIMIT = 32
@@ -142,7 +142,7 @@ def _read(file: Path) -> str:
         with file.open("rb") as stream:
             data = stream.read(SIZE_LIMIT + 1)
         if len(data) > SIZE_LIMIT:
-            raise usage_error(f"{file}: larger than {SIZE_LIMIT} bytes; expected a site file")
+            raise usage_error(f"{file}: larger than {SIZE_LIMIT} bytes; expected a configuration file")
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise usage_error(f"{file}: not UTF-8 text: {error}; expected YAML") from None
@@ -176,9 +176,9 @@ class _Reader:
         line = node.start_mark.line + 1
         here = Value(self._file, line, key, None)
         if self._count > VALUE_LIMIT:
-            here.fail(f"more than {VALUE_LIMIT} values with aliases followed", "a site file")
+            here.fail(f"more than {VALUE_LIMIT} values with aliases followed", "a configuration file")
         if depth > DEPTH_LIMIT:
-            here.fail(f"nested more than {DEPTH_LIMIT} levels deep", "a site file")
+            here.fail(f"nested more than {DEPTH_LIMIT} levels deep", "a configuration file")
         if node.tag.removeprefix(_TAG) not in _TAGS:
             here.fail(f"the tag {node.tag.removeprefix(_TAG)!r} is not allowed", "plain YAML")
         if isinstance(node, yaml.MappingNode):
