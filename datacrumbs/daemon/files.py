@@ -113,18 +113,16 @@ class RunFiles:
         self._lock_path = directory / f"datacrumbs-{run}.lock"
         try:
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise DatacrumbsError(
-                f"{self._lock_path}: cannot create: {error.strerror}", hint="run datacrumbs_setup"
-            ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
+            self._lock = _locked(self._lock_path)
+        except BlockingIOError:
             raise DatacrumbsError(
                 f"a daemon is already running under the run id {run!r}",
                 hint=f"stop it, or give another run id; its state is in {self._ready}",
+            ) from None
+        except OSError as error:
+            raise DatacrumbsError(
+                f"{self._lock_path}: cannot create: {error.strerror}",
+                hint=f"run datacrumbs_setup, make room in {directory}",
             ) from None
 
     @property
@@ -161,3 +159,19 @@ class RunFiles:
                 path.unlink()
         with suppress(OSError):
             os.close(self._lock)
+
+
+# A daemon that ends removes its lock file. Whoever had opened that one before holds a lock that
+# nobody else would meet, and tries again.
+def _locked(path: Path) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                return descriptor
+        os.close(descriptor)
