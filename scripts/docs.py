@@ -12,6 +12,7 @@ import dataclasses
 import enum
 import importlib
 import inspect
+import io
 import re
 import subprocess
 import sys
@@ -19,18 +20,26 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
+
 from datacrumbs import client, provider
 from datacrumbs.configure import site
 from datacrumbs.engine import counters
 from datacrumbs.plugins import hookspecs, load_providers
 from datacrumbs.record import FunctionCounts
+from datacrumbs.report.summary import Selection, by_layer, select
+from datacrumbs.report.summary import table as table_of
+from datacrumbs.report.tables import call_table, print_trace
 from datacrumbs.system import SystemConfiguration
+from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/reference")
+PICTURE = Path("docs/images/report.svg")
 BUNDLED = ("hdf5", "mpi", "posix", "sys")
 NOTICE = "<!-- Written by scripts/docs.py from the code; do not edit. -->"
 
@@ -416,11 +425,33 @@ def _layout_totals() -> list[str]:
     return [f"{text[:1].upper()}{text[1:]}." for text in re.findall(r"/\* (.*?) \*/", body)]
 
 
+# ---- the picture ----
+
+
+def picture(trace: Path) -> str:
+    """The report of a trace as SVG, as `datacrumbs_report` prints it on a terminal."""
+    console = Console(record=True, width=92, file=io.StringIO(), highlight=False)
+    traces = read_traces([trace])
+    calls = select(traces, Selection())
+    console.print(call_table("Calls by layer and function", by_layer(table_of(traces, calls, "function", None))))
+    console.print()
+    console.print(call_table("Most expensive files", table_of(traces, calls, "file", 10)))
+    console.print()
+    print_trace(console, traces.files[0])
+    # Fonts from the net are no part of a document that is read offline.
+    form = re.sub(r"@font-face \{\{.*?\}\}|<!--.*?-->", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    return console.export_svg(title="datacrumbs_report", code_format=form, unique_id="report")
+
+
 def main() -> int:
     """Write the pages; with ``--check`` only say which differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a page is not current")
-    check = parser.parse_args().check
+    parser.add_argument("--picture", type=Path, metavar="TRACE", help="write the README's picture from a trace instead")
+    options = parser.parse_args()
+    if options.picture:
+        (REPOSITORY / PICTURE).write_text(picture(options.picture), encoding="utf-8")
+        return 0
     differing = 0
     for path, text in pages().items():
         file = REPOSITORY / path
@@ -428,10 +459,10 @@ def main() -> int:
             continue
         differing += 1
         print(path)
-        if not check:
+        if not options.check:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
-    return 1 if check and differing else 0
+    return 1 if options.check and differing else 0
 
 
 if __name__ == "__main__":

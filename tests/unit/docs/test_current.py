@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import platform
 import re
 import sys
 import tomllib
@@ -16,6 +17,7 @@ from datacrumbs.configure import compose
 from datacrumbs.configure.host import current_host
 from datacrumbs.configure.site import read_site_file
 from datacrumbs.plugins import hookspecs, load_providers
+from datacrumbs.provider import Attach
 from datacrumbs.system import SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:
@@ -93,12 +95,6 @@ def anchors(document: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_files_that_the_code_points_to_are_there() -> None:
-    for source in (REPOSITORY / "datacrumbs").rglob("*.py"):
-        for name in re.findall(r"\bdocs/[\w/.-]+\.md\b", source.read_text(encoding="utf-8")):
-            assert (REPOSITORY / name).is_file(), f"{source.name} names {name}"
-
-
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_commands_that_documents_name_exist(document: Path) -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -108,6 +104,14 @@ def test_commands_that_documents_name_exist(document: Path) -> None:
             words = line.split("#")[0].removeprefix("sudo ").split()
             if words and _COMMAND.fullmatch(words[0]):
                 assert words[0] in known, f"{document.name}: {line}"
+
+
+def test_code_in_the_provider_guide_is_the_examples() -> None:
+    guide = (REPOSITORY / "docs/write-a-provider.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"<!-- from (\S+) -->\n```\w+\n(.*?)\n```", guide, re.DOTALL)
+    assert len(quoted) > 5
+    for name, text in quoted:
+        assert text in (REPOSITORY / "tests/third_party_provider" / name).read_text(encoding="utf-8"), name
 
 
 @pytest.mark.parametrize("number", range(len(blocks(REPOSITORY / "docs/site-file.md", "yaml"))))
@@ -121,8 +125,19 @@ def test_the_first_example_of_the_site_file_composes(tmp_path: Path) -> None:
     file = tmp_path / "site.yaml"
     file.write_text(blocks(REPOSITORY / "docs/site-file.md", "yaml")[0], encoding="utf-8")
     site = read_site_file(file)
-    plan = compose.compose(site, load_providers((), ("sys", "posix")), current_host())
+    plan = compose(site, load_providers((), ("sys", "posix")), current_host())
     assert {provider.name for provider in plan.providers} == {"sys", "posix"}
+
+
+def test_the_examples_of_the_other_form_compose(tmp_path: Path) -> None:
+    (text,) = (block for block in blocks(REPOSITORY / "docs/site-file.md", "yaml") if "probe: usdt" in block)
+    machine = platform.machine()
+    python = Path(sys.executable).resolve()
+    text = text.replace("x86_64-linux-gnu", f"{machine}-linux-gnu").replace("/usr/bin/python3.11", str(python))
+    file = tmp_path / "site.yaml"
+    file.write_text(text, encoding="utf-8")
+    plan = compose(read_site_file(file), load_providers((), ("sys",)), current_host())
+    assert {group.attach for group in plan.groups} >= {Attach.SYSCALL, Attach.UPROBE, Attach.USDT}
 
 
 def test_examples_of_the_system_configuration_are_valid(tmp_path: Path) -> None:
