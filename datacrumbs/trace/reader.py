@@ -300,7 +300,7 @@ def _columns(frame: pl.DataFrame, position: int, *, ours: bool) -> pl.DataFrame:
         pl.col("dur").fill_null(0),
         ret.alias("ret"),
         errno.alias("errno"),
-        moved.alias("bytes"),
+        pl.when(moved >= 0).then(moved).alias("bytes"),  # a layer says -1 where it cannot know
         arguments.field("fhash").cast(WORD).alias("fhash"),
     )
 
