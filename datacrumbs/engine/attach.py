@@ -38,9 +38,9 @@ class Attached:
     functions: int = 0
 
     def close(self) -> None:
-        """Detach everything, the entries first."""
+        """Detach everything, the last first: the way in, the entries, the returns, the ends of processes."""
         while self.links:
-            self.links.pop(0).close()
+            self.links.pop().close()
 
 
 @dataclass(frozen=True, slots=True)

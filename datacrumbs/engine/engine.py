@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from datacrumbs.probefile.plan import Plan
     from datacrumbs.system import SystemConfiguration
+
+AttachMethod = Literal["auto", "multi", "perf"]
 
 _MIB = 1 << 20
 _LIFECYCLE = {
@@ -63,6 +65,8 @@ class Engine:
         configuration: Sizes of rings and tables.
         owner: User id whose processes may be traced.
         state: Directory for what is kept between runs.
+        attach_method: How library functions are attached: ``auto`` takes the fastest way that
+            works here; ``multi`` and ``perf`` take no other.
 
     Raises:
         DatacrumbsError: (exit 1) when bcc, headers or type information are missing, or when the
@@ -70,8 +74,17 @@ class Engine:
 
     """
 
-    def __init__(self, plan: Plan, configuration: SystemConfiguration, owner: int, state: Path) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        configuration: SystemConfiguration,
+        owner: int,
+        state: Path,
+        *,
+        attach_method: AttachMethod = "auto",
+    ) -> None:
         self._plan = plan
+        self._attach_method = attach_method
         self._bcc = load_bcc()
         self._module = compile_program(
             program.assemble(plan), program.compiler_flags(plan, configuration), state / "programs"
@@ -185,7 +198,11 @@ class Engine:
 
     def _library_programs(self) -> tuple[Programs, str]:
         kinds = {group.attach for group in self._plan.groups}
-        multi = Attach.UPROBE in kinds and self._load_multi()
+        multi = Attach.UPROBE in kinds and self._attach_method != "perf" and self._load_multi()
+        if Attach.UPROBE in kinds and self._attach_method == "multi" and not multi:
+            raise DatacrumbsError(
+                "this kernel has no uprobe multi links", hint="use attach method `auto`; they came with Linux 6.6"
+            )
         method = "uprobe multi link" if multi else "perf event link with cookie"
         return Programs(self._descriptor, multi), method
 
