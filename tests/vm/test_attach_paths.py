@@ -1,0 +1,73 @@
+"""Every way to attach to library functions, forced on the host's kernel, sees the same calls."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from datacrumbs import client
+from datacrumbs.engine.engine import Engine
+from datacrumbs.probefile.plan import Plan
+
+from ..kernel.conftest import Tracer, layer_group, system_call_group  # noqa: TID252 - the kernel tests' bed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from datacrumbs.system import SystemConfiguration
+
+pytestmark = pytest.mark.kernel
+
+_METHODS = {"multi": "uprobe multi link", "perf": "perf event link with cookie"}
+
+
+class _ForcedTracer(Tracer):
+    def __init__(self, plan: Plan, state: Path, configuration: SystemConfiguration, method: str) -> None:
+        self.plan = plan
+        self.engine = Engine(plan, configuration, os.getuid(), state, attach_method=method)  # type: ignore[arg-type]
+        self.names = {}
+        self.report = self.engine.attach([client.client_library(), client.launcher()])
+        self.seen = np.zeros(len(plan.functions), np.int64)
+
+
+@pytest.fixture(scope="module", params=_METHODS)
+def forced(
+    request: pytest.FixtureRequest, layer: Path, engine_state: Path, configuration: SystemConfiguration
+) -> Iterator[_ForcedTracer]:
+    plan = Plan((), (system_call_group(("read", "getppid")), layer_group(layer)))
+    tracer = _ForcedTracer(plan, engine_state, configuration, request.param)
+    assert tracer.report.method == _METHODS[request.param]
+    yield tracer
+    tracer.engine.close()
+
+
+def test_everything_is_attached(forced: _ForcedTracer) -> None:
+    assert forced.report.failures == ()
+    assert forced.report.functions == len(forced.plan.functions)
+
+
+@pytest.mark.parametrize(
+    ("mode", "counts"),
+    [
+        ("recursion", {"layer_recurse": 3 * 17 + 32, "layer_nested": 5, "layer_add": 10}),
+        ("callbacks", {"layer_call": 5, "layer_add": 5}),
+        ("leaps", {"layer_add": 5}),
+        ("failing", {"layer_fail": 8}),
+    ],
+)
+def test_counts(forced: _ForcedTracer, lives: Path, mode: str, counts: dict[str, int]) -> None:
+    trace = forced.run(str(lives), mode)
+    assert trace.status == 0
+    assert {name: count for name, count in trace.counts().items() if name.startswith("layer_")} == counts
+    assert all(trace.returned(name) == count for name, count in counts.items())
+
+
+def test_conservation(forced: _ForcedTracer) -> None:
+    forced.drain()
+    counts = forced.engine.counts()
+    assert all(count.balanced for count in counts)
+    assert [count.recorded for count in counts] == forced.seen.tolist()
