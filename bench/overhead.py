@@ -1,0 +1,213 @@
+#!/usr/bin/env python3
+"""Measure what tracing costs dd and sqlite3, beside strace and bpftrace on the same system calls.
+
+All variants take turns in each round, so that a machine that gets slower slows them all; figures are
+medians. The daemon traces what the site file that comes with DataCrumbs says and is started anew in each round, since
+an attached tracer slows the bare run, too; how much is the variant "attached, not traced". After each round the
+counts of its trace must be complete.
+
+    sudo python bench/overhead.py [--quick] [--rounds N] [--json FILE] [--markdown FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from _harness import installation, machine, markdown_table, middle, replace_section, tell, timed
+from _peers import Bpftrace, Strace
+
+from datacrumbs import client
+from datacrumbs.configure import default_site_file
+from datacrumbs.probefile.plan import Attach
+from datacrumbs.probefile.reader import read_unverified
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datacrumbs.testing import Installation
+
+BARE, BYSTANDER, TRACED = "bare", "datacrumbs, attached, not traced", "datacrumbs"
+MEMORY = Path("/dev/shm")  # noqa: S108 -- files without a disk: a disk's own noise would hide the tracer
+REPEATS = 3  # of a variant in its turn; strace takes too long for more than one
+
+
+@dataclass
+class Workload:
+    """One command.
+
+    Args:
+        name: For the tables.
+        program: Name of its process.
+        command: What is run, below a directory on a memory file system.
+        prepare: What makes its input new before each run.
+        calls: System calls of one run that the probe file has, by kernel name.
+        seconds: Variant -> one figure per round, in order.
+        lost: Variant -> calls that it could not tell of.
+    """
+
+    name: str
+    program: str
+    command: list[str]
+    prepare: Callable[[], None] = lambda: None
+    calls: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    lost: Counter[str] = field(default_factory=Counter)
+
+    def measure(self, variant: str, run: Callable[[list[str]], float], repeats: int) -> None:
+        """Add one figure: the median of some runs right after each other."""
+        figures = []
+        for _ in range(repeats):
+            self.prepare()
+            figures.append(run(self.command))
+        self.seconds[variant].append(median(figures))
+
+
+def workloads(directory: Path, scale: int) -> list[Workload]:
+    """The commands; ``scale`` 10 is the full size."""
+    dd = ["dd", "if=/dev/zero", "of=/dev/null", "status=none"]
+    database = directory / "new.db"
+    inserts = {"one transaction": (5000 * scale, True), "a transaction each": (100 * scale, False)}
+    found = [
+        Workload(f"dd bs=4k count={10_000 * scale}", "dd", [*dd, "bs=4k", f"count={10_000 * scale}"]),
+        Workload(f"dd bs=1 count={10_000 * scale}", "dd", [*dd, "bs=1", f"count={10_000 * scale}"]),
+    ]
+    for number, (title, (count, together)) in enumerate(inserts.items()):
+        script = directory / f"script{number}.sql"
+        rows = [f"insert into t values ({row}, 'value {row}');" for row in range(count)]  # noqa: S608
+        script.write_text("\n".join(["create table t(a, b);", *(["begin;", *rows, "commit;"] if together else rows)]))
+        command = ["sqlite3", "-batch", str(database), f".read {script}"]
+        found.append(
+            Workload(f"sqlite3, {count} inserts, {title}", "sqlite3", command, lambda: database.unlink(missing_ok=True))
+        )
+    return found
+
+
+def count_calls(workload: Workload, known: set[str], directory: Path) -> Counter[str]:
+    """The workload's system calls that the probe file has, as strace counts them."""
+    output = directory / "calls"
+    workload.prepare()
+    options = ["-f", "-c", "-U", "name,calls", "-o", str(output)]
+    subprocess.run(["strace", *options, *workload.command], check=True, stdout=subprocess.DEVNULL)
+    rows = re.findall(r"^(\w+) +(\d+)$", output.read_text(), re.MULTILINE)
+    return Counter({name: int(count) for name, count in rows if name in known})
+
+
+def traced_round(site: Installation, probes: Path, items: list[Workload]) -> float:
+    """Start a daemon, run each workload beside it and under it, stop it, check its counts.
+
+    Returns:
+        Seconds from the start of the daemon's process to its ready file.
+    """
+    begin = time.time_ns()
+    with site.daemon(probes) as daemon:
+        start = (daemon.ready.stat().st_mtime_ns - begin) / 1e9
+        for workload in items:
+            workload.measure(BYSTANDER, timed, REPEATS)
+            workload.measure(TRACED, lambda command: timed([client.launcher(), *command]), REPEATS)
+        trace = daemon.lines()
+    wanted: Counter[str] = Counter()
+    for workload in items:
+        wanted += Counter({name: REPEATS * count for name, count in workload.calls.items()})
+    for name, count in wanted.items():
+        row = trace.counts[name]
+        if row["entered"] < count or row["recorded"] != row["entered"]:
+            raise SystemExit(f"{name}: {count} calls were made, the trace says {dict(row)}")
+    tell(f"    {sum(wanted.values())} calls at least, all in the trace")
+    return start
+
+
+def main() -> None:
+    options = _options()
+    scale = 1 if options.quick else 10
+    with TemporaryDirectory(prefix="datacrumbs-bench-", dir=MEMORY) as place, installation() as site:
+        directory = Path(place)
+        probes = site.probes(default_site_file().read_text(encoding="utf-8"))
+        plan = read_unverified(probes).plan
+        known = {item.symbol for group in plan.groups if group.attach is Attach.SYSCALL for item in group.functions}
+        items = workloads(directory, scale)
+        for workload in items:
+            workload.calls = count_calls(workload, known, directory)
+        starts = []
+        for number in range(options.rounds):
+            tell(f"round {number + 1} of {options.rounds}")
+            for workload in items:
+                workload.measure(BARE, timed, REPEATS)
+            starts.append(traced_round(site, probes, items))
+            peer_round(items, directory)
+    _report(options, items, starts, len(plan.functions))
+
+
+def peer_round(items: list[Workload], directory: Path) -> None:
+    """Each of the other tracers on each workload, once."""
+    peers = [*(Bpftrace(directory, name) for name in Bpftrace.SCRIPTS), Strace(directory, count=True)]
+    for peer in [*peers, Strace(directory, count=False)]:
+        if not peer.available:
+            continue
+        repeats = 1 if isinstance(peer, Strace) else REPEATS
+        for workload in items:
+            with peer.attached(workload.calls, workload.program):
+                workload.measure(peer.name, peer.run, repeats)
+            workload.lost[peer.name] += peer.lost(workload.calls, repeats)
+
+
+def _report(options: argparse.Namespace, items: list[Workload], starts: list[float], functions: int) -> None:
+    facts = machine()
+    headings = ["", "seconds (range)", "of bare", "added ns a call"]
+    parts = [", ".join(f"{name} {value}" if name != "processor" else value for name, value in facts.items()) + "."]
+    parts.append(f"{options.rounds} rounds; files in memory.")
+    document: dict[str, object] = {"machine": facts, "rounds": options.rounds, "functions": functions, "workloads": []}
+    for workload in items:
+        rows, figures = [], {}
+        for variant, seconds in workload.seconds.items():
+            bare = workload.seconds[BARE]
+            # Each round against its own bare run: what the machine did between rounds drops out.
+            ratio = median(mine / its for mine, its in zip(seconds, bare, strict=True))
+            added = median(mine - its for mine, its in zip(seconds, bare, strict=True)) / workload.calls.total() * 1e9
+            label = f"{variant} (lost {workload.lost[variant]:,} calls)" if workload.lost[variant] else variant
+            rows.append([label, middle(seconds), f"{ratio:.2f}", "" if variant == BARE else f"{added:,.0f}"])
+            figures[variant] = {
+                "seconds": seconds,
+                "ratio": ratio,
+                "added_ns_a_call": added,
+                "lost": workload.lost[variant],
+            }
+        title = f"**{workload.name}**: {workload.calls.total()} system calls"
+        parts.append(f"{title}\n\n{markdown_table(headings, rows)}")
+        document["workloads"].append({"name": workload.name, "calls": workload.calls, "variants": figures})
+    later = starts[1:] or starts
+    parts.append(
+        f"Start of the daemon, from its process to its ready file, {functions} functions: "
+        f"{starts[0]:.2f} s the first time, {middle(later)} s later."
+    )
+    document["start_seconds"] = starts
+    text = "\n\n".join(parts)
+    print(text)
+    if options.json:
+        options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if options.markdown:
+        replace_section(options.markdown, "overhead", text)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work, three rounds")
+    parser.add_argument("--rounds", type=int, metavar="N", help="default: 5, with --quick 3")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the tables into this document's section")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    return options
+
+
+if __name__ == "__main__":
+    main()
