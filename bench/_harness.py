@@ -32,6 +32,7 @@ def machine() -> dict[str, str]:
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "datacrumbs": __version__,
+        "load average before": f"{os.getloadavg()[0]:.1f}",
     }
     for tool, option in (("strace", "-V"), ("bpftrace", "-V"), ("dd", "--version"), ("sqlite3", "--version")):
         if shutil.which(tool):

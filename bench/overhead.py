@@ -12,6 +12,7 @@ counts of its trace must be complete.
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import re
 import subprocess
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
     from datacrumbs.testing import Installation
 
-BARE, BYSTANDER, TRACED = "bare", "datacrumbs, attached, not traced", "datacrumbs"
+BARE, BYSTANDER = "bare", ", attached, but not traced"
+DEFAULT, SYSTEM_CALLS = "datacrumbs", "datacrumbs, system calls only"
+VARIANTS = {DEFAULT: (), SYSTEM_CALLS: ("--providers", "sys")}
 MEMORY = Path("/dev/shm")  # noqa: S108 -- files without a disk: a disk's own noise would hide the tracer
 REPEATS = 3  # of a variant in its turn; strace takes too long for more than one
 
@@ -51,6 +54,7 @@ class Workload:
         command: What is run, below a directory on a memory file system.
         prepare: What makes its input new before each run.
         calls: System calls of one run that the probe file has, by kernel name.
+        recorded: Variant of ours -> calls in its trace of one run; with libc's, where they are probed.
         seconds: Variant -> one figure per round, in order.
         lost: Variant -> calls that it could not tell of.
     """
@@ -60,6 +64,7 @@ class Workload:
     command: list[str]
     prepare: Callable[[], None] = lambda: None
     calls: Counter[str] = field(default_factory=Counter)
+    recorded: dict[str, int] = field(default_factory=dict)
     seconds: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     lost: Counter[str] = field(default_factory=Counter)
 
@@ -102,7 +107,28 @@ def count_calls(workload: Workload, known: set[str], directory: Path) -> Counter
     return Counter({name: int(count) for name, count in rows if name in known})
 
 
-def traced_round(site: Installation, probes: Path, items: list[Workload]) -> float:
+def count_recorded(site: Installation, probes: Path, variant: str, items: list[Workload]) -> float:
+    """Find how many calls of any layer each workload makes, from a trace of each.
+
+    Returns:
+        Seconds of the daemon's start, with a program that this host never compiled before.
+    """
+    processes = {}
+    begin = time.time_ns()
+    with site.daemon(probes) as daemon:
+        start = (daemon.ready.stat().st_mtime_ns - begin) / 1e9
+        for workload in items:
+            workload.prepare()
+            process = subprocess.Popen([client.launcher(), *workload.command], stdout=subprocess.DEVNULL)
+            process.wait()
+            processes[process.pid] = workload
+        trace = daemon.lines()
+    for process, count in Counter(call["pid"] for call in trace.calls).items():
+        processes[process].recorded[variant] = count
+    return start
+
+
+def traced_round(site: Installation, probes: Path, variant: str, items: list[Workload]) -> float:
     """Start a daemon, run each workload beside it and under it, stop it, check its counts.
 
     Returns:
@@ -112,44 +138,65 @@ def traced_round(site: Installation, probes: Path, items: list[Workload]) -> flo
     with site.daemon(probes) as daemon:
         start = (daemon.ready.stat().st_mtime_ns - begin) / 1e9
         for workload in items:
-            workload.measure(BYSTANDER, timed, REPEATS)
-            workload.measure(TRACED, lambda command: timed([client.launcher(), *command]), REPEATS)
-        trace = daemon.lines()
+            workload.measure(variant + BYSTANDER, timed, REPEATS)
+            workload.measure(variant, lambda command: timed([client.launcher(), *command]), REPEATS)
+    counts = footer_counts(daemon.trace)
     wanted: Counter[str] = Counter()
     for workload in items:
         wanted += Counter({name: REPEATS * count for name, count in workload.calls.items()})
     for name, count in wanted.items():
-        row = trace.counts[name]
-        if row["entered"] < count or row["recorded"] != row["entered"]:
-            raise SystemExit(f"{name}: {count} calls were made, the trace says {dict(row)}")
-    tell(f"    {sum(wanted.values())} calls at least, all in the trace")
+        if counts[name]["entered"] < count or counts[name]["recorded"] != counts[name]["entered"]:
+            raise SystemExit(f"{name}: {count} calls were made, the trace says {counts[name]}")
+    tell(f"    {variant}: {sum(row['recorded'] for row in counts.values())} calls, all in the trace")
     return start
+
+
+def footer_counts(trace: Path) -> dict[str, dict[str, int]]:
+    """Function symbol -> its counts, of a trace too large to be read as objects.
+
+    Raises:
+        SystemExit: The trace has no footer, so it is not whole.
+    """
+    with gzip.open(trace, "rb") as stream:
+        lines = [
+            json.loads(line) for line in stream if b'"datacrumbs_counts"' in line or b'"datacrumbs_footer"' in line
+        ]
+    if not lines or lines[-1]["name"] != "datacrumbs_footer":
+        raise SystemExit(f"{trace}: no footer")
+    return {line["args"]["symbol"]: line["args"] for line in lines[:-1]}
 
 
 def main() -> None:
     options = _options()
-    scale = 1 if options.quick else 10
+    facts = machine()
+    scale = 2 if options.quick else 10
     with TemporaryDirectory(prefix="datacrumbs-bench-", dir=MEMORY) as place, installation() as site:
         directory = Path(place)
-        probes = site.probes(default_site_file().read_text(encoding="utf-8"))
-        plan = read_unverified(probes).plan
-        known = {item.symbol for group in plan.groups if group.attach is Attach.SYSCALL for item in group.functions}
+        site_file = default_site_file().read_text(encoding="utf-8")
+        probes = {variant: site.probes(site_file, *words) for variant, words in VARIANTS.items()}
+        plans = {variant: read_unverified(file).plan for variant, file in probes.items()}
+        groups = plans[SYSTEM_CALLS].groups
+        known = {item.symbol for group in groups if group.attach is Attach.SYSCALL for item in group.functions}
         items = workloads(directory, scale)
         for workload in items:
             workload.calls = count_calls(workload, known, directory)
-        starts = []
+        starts = {variant: [count_recorded(site, probes[variant], variant, items)] for variant in VARIANTS}
         for number in range(options.rounds):
             tell(f"round {number + 1} of {options.rounds}")
             for workload in items:
                 workload.measure(BARE, timed, REPEATS)
-            starts.append(traced_round(site, probes, items))
+            for variant in VARIANTS:
+                starts[variant].append(traced_round(site, probes[variant], variant, items))
             peer_round(items, directory)
-    _report(options, items, starts, len(plan.functions))
+    _report(options, facts, items, starts, {variant: len(plan.functions) for variant, plan in plans.items()})
 
 
 def peer_round(items: list[Workload], directory: Path) -> None:
     """Each of the other tracers on each workload, once."""
-    peers = [*(Bpftrace(directory, name) for name in Bpftrace.SCRIPTS), Strace(directory, count=True)]
+    peers: list[Bpftrace | Strace] = [
+        *(Bpftrace(directory, name) for name in Bpftrace.SCRIPTS),
+        Strace(directory, count=True),
+    ]
     for peer in [*peers, Strace(directory, count=False)]:
         if not peer.available:
             continue
@@ -160,47 +207,62 @@ def peer_round(items: list[Workload], directory: Path) -> None:
             workload.lost[peer.name] += peer.lost(workload.calls, repeats)
 
 
-def _report(options: argparse.Namespace, items: list[Workload], starts: list[float], functions: int) -> None:
-    facts = machine()
-    headings = ["", "seconds (range)", "of bare", "added ns a call"]
-    parts = [", ".join(f"{name} {value}" if name != "processor" else value for name, value in facts.items()) + "."]
-    parts.append(f"{options.rounds} rounds; files in memory.")
-    document: dict[str, object] = {"machine": facts, "rounds": options.rounds, "functions": functions, "workloads": []}
+def _report(
+    options: argparse.Namespace,
+    facts: dict[str, str],
+    items: list[Workload],
+    starts: dict[str, list[float]],
+    functions: dict[str, int],
+) -> None:
+    parts = [
+        ", ".join(value if name == "processor" else f"{name} {value}" for name, value in facts.items())
+        + f". {options.rounds} rounds; files in memory; medians, in brackets the range over the rounds."
+    ]
+    measured = []
     for workload in items:
-        rows, figures = [], {}
-        for variant, seconds in workload.seconds.items():
-            bare = workload.seconds[BARE]
-            # Each round against its own bare run: what the machine did between rounds drops out.
-            ratio = median(mine / its for mine, its in zip(seconds, bare, strict=True))
-            added = median(mine - its for mine, its in zip(seconds, bare, strict=True)) / workload.calls.total() * 1e9
-            label = f"{variant} (lost {workload.lost[variant]:,} calls)" if workload.lost[variant] else variant
-            rows.append([label, middle(seconds), f"{ratio:.2f}", "" if variant == BARE else f"{added:,.0f}"])
-            figures[variant] = {
-                "seconds": seconds,
-                "ratio": ratio,
-                "added_ns_a_call": added,
-                "lost": workload.lost[variant],
-            }
-        title = f"**{workload.name}**: {workload.calls.total()} system calls"
-        parts.append(f"{title}\n\n{markdown_table(headings, rows)}")
-        document["workloads"].append({"name": workload.name, "calls": workload.calls, "variants": figures})
-    later = starts[1:] or starts
-    parts.append(
-        f"Start of the daemon, from its process to its ready file, {functions} functions: "
-        f"{starts[0]:.2f} s the first time, {middle(later)} s later."
-    )
-    document["start_seconds"] = starts
+        rows, figures = _rows(workload)
+        parts += [f"**{workload.name}**", markdown_table(HEADINGS, rows)]
+        measured.append({"name": workload.name, "calls": workload.calls, "variants": figures})
+    rows = [
+        [variant, str(functions[variant]), f"{first:.2f}", middle(later)] for variant, (first, *later) in starts.items()
+    ]
+    parts += [
+        "**Start of the daemon**, from its process to its ready file, in seconds:",
+        markdown_table(["", "functions", "the first time on a host", "later"], rows),
+    ]
     text = "\n\n".join(parts)
     print(text)
     if options.json:
+        document = {"machine": facts, "rounds": options.rounds, "workloads": measured, "start_seconds": starts}
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     if options.markdown:
         replace_section(options.markdown, "overhead", text)
 
 
+FEWEST_CALLS = 1000  # of fewer the start of the program hides what each costs
+HEADINGS = ["", "calls seen", "seconds", "of bare", "added ns a call"]
+
+
+# Each round against its own bare run: what the machine did between rounds drops out.
+def _rows(workload: Workload) -> tuple[list[list[str]], dict[str, object]]:
+    rows: list[list[str]] = []
+    figures: dict[str, object] = {}
+    bare = workload.seconds[BARE]
+    for variant, seconds in workload.seconds.items():
+        calls = workload.recorded.get(variant.removesuffix(BYSTANDER), workload.calls.total())
+        ratio = median(mine / its for mine, its in zip(seconds, bare, strict=True))
+        added = median(mine - its for mine, its in zip(seconds, bare, strict=True)) / calls * 1e9
+        figures[variant] = {"seconds": seconds, "ratio": ratio, "calls": calls, "added_ns_a_call": added}
+        label = f"{variant} (lost {workload.lost[variant]:,})" if workload.lost[variant] else variant
+        seen = "" if variant == BARE or variant.endswith(BYSTANDER) else f"{calls:,}"
+        shown = "" if variant == BARE or calls < FEWEST_CALLS else f"{added:,.0f}"
+        rows.append([label, seen, middle(seconds), f"{ratio:.2f}", shown])
+    return rows, figures
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the work, three rounds")
+    parser.add_argument("--quick", action="store_true", help="a fifth of the work, three rounds")
     parser.add_argument("--rounds", type=int, metavar="N", help="default: 5, with --quick 3")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the tables into this document's section")
