@@ -149,7 +149,7 @@ def _custom(entry: ReferenceEntry, sources: Sources) -> Selected:
     entry.where.fail(
         "C of a site file cannot be loaded into the kernel",
         "an entry that names a provider",
-        "write a provider with a snippet, which an administrator can trust (docs/first-provider.md), "
+        "write a provider with a snippet, which an administrator can trust (docs/write-a-provider.md), "
         "or go on without such entries: --without custom",
     )
 

@@ -60,7 +60,7 @@ def _header_arguments(
     command = [compiler, "-x", "c", "-D_GNU_SOURCE", *(f"-I{folder}" for folder in folders)]
     include = f'#include "{header}"\n' if header.is_absolute() else f"#include <{header}>\n"
     text = _run([*command, "-E", "-P", "-"], include).stdout
-    declared = [name for name in names if re.search(rf"\b{re.escape(name)}\s*\(", text)]
+    declared = [name for name in names if name in _openings(text)]
     if not declared:
         return {}
     labels = {name: parameter_names(text, name) for name in declared}
@@ -102,11 +102,20 @@ def parameter_names(text: str, function: str) -> list[str]:
 
     ``void`` and a missing declaration give an empty list.
     """
-    for match in re.finditer(rf"\b{re.escape(function)}\s*\(", text):
-        inside = _balanced(text, match.end())
+    for start in _openings(text).get(function, ()):
+        inside = _balanced(text, start)
         if inside is not None and inside.strip() not in ("", "void"):
             return [_parameter_name(part) for part in _parts(inside) if part.strip() != "..."]
     return []
+
+
+# Where the parenthesis behind each name opens, in one pass over the text.
+@lru_cache(maxsize=4)
+def _openings(text: str) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for match in re.finditer(r"\b(\w+)\s*\(", text):
+        found.setdefault(match[1], []).append(match.end())
+    return found
 
 
 def _balanced(text: str, start: int) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datacrumbs.engine import kernel
+from datacrumbs.engine.kprobe_events import attach_kernel_return, remove_left_definitions
 from datacrumbs.probefile.plan import Attach
 
 if TYPE_CHECKING:
@@ -137,14 +138,15 @@ def _attach_usdt(path: str, wanted: Wanted, programs: Programs, attached: Attach
 
 
 def _attach_kernel(wanted: Wanted, programs: Programs, attached: Attached) -> None:
+    remove_left_definitions()
     for identity, function in wanted:
         if function.return_probe:
             _try(
                 attached,
                 identity,
                 function.symbol,
-                lambda s=function.symbol, i=identity: kernel.attach_kprobe(  # type: ignore[misc]
-                    programs.descriptor("dc_kernel_leave"), s, i, at_return=True
+                lambda s=function.symbol, i=identity: attach_kernel_return(  # type: ignore[misc]
+                    programs.descriptor("dc_kernel_leave"), s, i
                 ),
                 counts=False,
             )
@@ -153,7 +155,7 @@ def _attach_kernel(wanted: Wanted, programs: Programs, attached: Attached) -> No
             identity,
             function.symbol,
             lambda s=function.symbol, i=identity: kernel.attach_kprobe(  # type: ignore[misc]
-                programs.descriptor("dc_kernel_enter"), s, i, at_return=False
+                programs.descriptor("dc_kernel_enter"), s, i
             ),
         )
 

@@ -119,11 +119,10 @@ def attach_uprobe(program: int, path: str, site: UprobeSite, *, at_return: bool)
     return _perf_link(program, _dynamic_event("uprobe", config, ctypes.addressof(name), site.offset), site.cookie)
 
 
-def attach_kprobe(program: int, symbol: str, cookie: int, *, at_return: bool) -> Link:
-    """Attach to a kernel function through a perf event."""
+def attach_kprobe(program: int, symbol: str, cookie: int) -> Link:
+    """Attach to the entry of a kernel function through a perf event; for returns see `kprobe_events`."""
     name = ctypes.create_string_buffer(symbol.encode())
-    config = _return_bit("kprobe") if at_return else 0
-    return _perf_link(program, _dynamic_event("kprobe", config, ctypes.addressof(name), 0), cookie)
+    return _perf_link(program, _dynamic_event("kprobe", 0, ctypes.addressof(name), 0), cookie)
 
 
 def attach_tracepoint(program: int, category: str, event: str, cookie: int) -> Link:

@@ -174,7 +174,9 @@ class Installation:
             return daemon.lines()
 
 
-def run_workload(installation: Installation, directory: Path, site: str, table: Path) -> tuple[TraceLines, dict[str, Any]]:
+def run_workload(
+    installation: Installation, directory: Path, site: str, table: Path
+) -> tuple[TraceLines, dict[str, Any]]:
     """Build a provider's workload, run it under a real daemon, and give its trace and its table.
 
     Args:
@@ -201,5 +203,3 @@ def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
         if process.poll() is not None or time.monotonic() > deadline:
             raise AssertionError(f"{process.args!r} did not get ready:\n{log.read_text(errors='replace')}")
         time.sleep(0.02)
-
-

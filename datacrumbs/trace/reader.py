@@ -131,7 +131,7 @@ class Traces:
 
 
 def find_traces(arguments: Sequence[str | Path]) -> list[Path]:
-    """Trace files from files and directories.
+    """Trace files from files and from directories with all that is below them.
 
     Raises:
         DatacrumbsError: (exit 2) when one does not exist, or a directory has no trace.
@@ -139,9 +139,9 @@ def find_traces(arguments: Sequence[str | Path]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, arguments):
         if path.is_dir():
-            inside = sorted(entry for entry in path.iterdir() if entry.name.endswith(SUFFIX))
+            inside = sorted(entry for entry in path.rglob(f"*{SUFFIX}") if entry.is_file())
             if not inside:
-                raise usage_error(f"{path}: no trace in this directory; expected files *{SUFFIX}")
+                raise usage_error(f"{path}: no trace in this directory or below it; expected files *{SUFFIX}")
             found += inside
         elif path.exists():
             found.append(path)

@@ -94,7 +94,7 @@ def run_in_guest(kernel: GuestKernel, command: str, shared: Path, *, seconds: fl
 
     Args:
         kernel: From `provide_kernel`.
-        command: Shell text; ``/run/guest`` is ``shared`` there, ``/dev/vda`` an empty disk.
+        command: Shell text; ``/run/guest`` is ``shared`` there, ``/dev/vda`` and ``/dev/vdb`` are empty disks.
         shared: Directory for the command's files; receives ``console``, ``output`` and ``status``.
         seconds: The whole run may take so long.
 
@@ -106,12 +106,13 @@ def run_in_guest(kernel: GuestKernel, command: str, shared: Path, *, seconds: fl
     (shared / "first").write_text(_FIRST, encoding="utf-8")
     initramfs = shared / "initramfs"
     _make_initramfs(kernel, shared / "initramfs.d", initramfs)
-    disk = shared / "disk"
-    with disk.open("wb") as file:
-        file.truncate(_DISK_BYTES)
+    disks = [shared / "disk0", shared / "disk1"]
+    for disk in disks:
+        with disk.open("wb") as file:
+            file.truncate(_DISK_BYTES)
     try:
         done = subprocess.run(
-            _machine(kernel, initramfs, disk, shared), capture_output=True, text=True, check=False, timeout=seconds
+            _machine(kernel, initramfs, disks, shared), capture_output=True, text=True, check=False, timeout=seconds
         )
         words = done.stderr
     except subprocess.TimeoutExpired:
@@ -132,7 +133,7 @@ def _version(release: str) -> list[int]:
     return [int(part) for part in release.replace("-", ".").split(".") if part.isdigit()]
 
 
-def _machine(kernel: GuestKernel, initramfs: Path, disk: Path, shared: Path) -> list[str]:
+def _machine(kernel: GuestKernel, initramfs: Path, disks: list[Path], shared: Path) -> list[str]:
     options = "security_model=none"
     arguments = (
         "-accel tcg,thread=multi -cpu max -smp 2 -m 3072 -no-reboot -nographic -nic none -monitor none "
@@ -141,7 +142,7 @@ def _machine(kernel: GuestKernel, initramfs: Path, disk: Path, shared: Path) -> 
         f"-serial file:{shlex.quote(str(shared / 'console'))} "
         f"-virtfs local,path=/,mount_tag=host,{options},readonly=on,multidevs=remap "
         f"-virtfs local,path={shlex.quote(str(shared))},mount_tag=out,{options} "
-        f"-drive file={shlex.quote(str(disk))},if=virtio,format=raw,cache=unsafe"
+        + " ".join(f"-drive file={shlex.quote(str(disk))},if=virtio,format=raw,cache=unsafe" for disk in disks)
     )
     return ["qemu-system-x86_64", *shlex.split(arguments)]
 

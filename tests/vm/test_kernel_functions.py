@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 
 from datacrumbs import client
+from datacrumbs.engine import kprobe_events
 from datacrumbs.probefile.plan import Attach
-from datacrumbs.record import CallFlag
+from datacrumbs.record import FIRST_KIND, CallFlag
+
+from ..kernel.conftest import Trace  # noqa: TID252 - the kernel tests' bed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,29 +97,55 @@ def test_results_and_errors(tracer, program: Callable[[str], Path], tmp_path: Pa
     assert _inside(reads, trace.named("read"))
 
 
-def test_every_thread_that_waits_in_a_kernel_function(tracer, program: Callable[[str], Path]) -> None:
-    """Kernels keep few places for return probes by default; a call that waits holds one."""
-    trace = tracer.run(str(program("layers.c")), "blocked", "47", stdin=subprocess.DEVNULL)
-    assert trace.status == 0
+@pytest.fixture(scope="module")
+def waiting(tracer, program: Callable[[str], Path]):
+    """Counts while 47 threads wait in a read, counts after it, and the calls."""
+    tracer.drain()
+    read = [function.name for function in tracer.plan.functions].index("read")
+    with subprocess.Popen([client.launcher(), program("layers.c"), "blocked", "47"], stdin=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 60
+        while (during := tracer.engine.counts())[read].in_flight < 48 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert process.stdin is not None
+        process.stdin.close()
+    assert process.returncode == 0
+    records = tracer.drain()
+    trace = Trace(tracer.plan, records[records["function"] < FIRST_KIND], records[:0], dict(tracer.names), 0)
+    return during, tracer.engine.counts(), trace
+
+
+def test_every_thread_that_waits_in_a_kernel_function_returns(waiting) -> None:
+    """A return probe of a kernel function has few places for calls in progress, unless it asks for more."""
+    _, _, trace = waiting
     assert trace.count("read") == 47 + 1
     assert trace.returned("vfs_read") == 47 + 1
     assert _inside(np.sort(trace.named("vfs_read"), order="thread"), np.sort(trace.named("read"), order="thread"))
 
 
-def test_calls_in_progress_of_every_thread(tracer, program: Callable[[str], Path]) -> None:
-    tracer.drain()
-    names = [function.name for function in tracer.plan.functions]
-    with subprocess.Popen([client.launcher(), program("layers.c"), "blocked", "7"], stdin=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 60
-        while (counts := tracer.engine.counts())[names.index("read")].in_flight < 8 and time.monotonic() < deadline:
-            time.sleep(0.2)
-        assert process.stdin is not None
-        process.stdin.close()
-    assert counts[names.index("read")].in_flight == 7 + 1
-    assert counts[names.index("vfs_read")].in_flight == 7 + 1
-    assert counts[names.index("read")].balanced
-    after = tracer.engine.counts()
-    assert after[names.index("read")].in_flight == after[names.index("vfs_read")].in_flight == 0
+@pytest.mark.parametrize("name", ["read", "vfs_read"])
+def test_calls_in_progress_of_every_thread(tracer, waiting, name: str) -> None:
+    during, after, _ = waiting
+    index = [function.name for function in tracer.plan.functions].index(name)
+    assert during[index].in_flight == 47 + 1
+    assert during[index].balanced
+    assert after[index].in_flight == 0
+    assert after[index].unmatched == during[index].unmatched
+
+
+def test_definitions_of_return_probes_go_with_their_run(tracer) -> None:
+    """Those of a killed run go with the next one; those in use stay."""
+    definitions = Path("/sys/kernel/tracing/kprobe_events")
+    own = definitions.read_text()
+    assert "r1024:datacrumbs_" in own
+    with definitions.open("a") as file:
+        file.write("r1024:datacrumbs_999999999_0a/return_0 vfs_read\n")
+    assert definitions.read_text() != own
+    kprobe_events.remove_left_definitions()
+    assert definitions.read_text() == own
+    link = kprobe_events.attach_kernel_return(tracer.engine._programs["dc_kernel_leave"].fd, "vfs_fsync", 0)
+    assert definitions.read_text() != own
+    link.close()
+    assert definitions.read_text() == own
 
 
 def test_a_file_systems_functions_lie_inside_the_vfs(
@@ -147,9 +176,9 @@ def test_pages_enter_the_cache_once(tracer, program: Callable[[str], Path], ext4
     assert added == [list(range(17)), []]
 
 
-def test_requests_of_the_disk(tracer, program: Callable[[str], Path], ext4: Path) -> None:
-    Path("/sys/block/vda/queue/scheduler").write_text("none")
-    trace = tracer.run(str(program("layers.c")), "direct", "/dev/vda")
+def test_requests_of_the_disk(tracer, program: Callable[[str], Path]) -> None:
+    Path("/sys/block/vdb/queue/scheduler").write_text("none")
+    trace = tracer.run(str(program("layers.c")), "direct", "/dev/vdb")
     assert trace.status == 0
     issued = [_arguments(trace, call) for call in trace.named("block_rq_issue")]
     assert [event["sector"] for event in issued] == list(range(0, 31 * 8, 8))

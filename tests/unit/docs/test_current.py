@@ -159,3 +159,9 @@ def test_other_examples_in_yaml_parse() -> None:
     for document in DOCUMENTS:
         for block in blocks(document, "yaml"):
             assert yaml.safe_load(block)
+
+
+def test_files_that_the_code_points_to_are_there() -> None:
+    for source in (REPOSITORY / "datacrumbs").rglob("*.py"):
+        for name in re.findall(r"\bdocs/[\w/.-]+\.md\b", source.read_text(encoding="utf-8")):
+            assert (REPOSITORY / name).is_file(), f"{source.name} names {name}"
