@@ -143,7 +143,8 @@ def _preset(entry: ProviderEntry, sources: Sources, override: str) -> Preset | N
             where = entry.where.mapping()["preset"]
             where.choice(tuple(sorted(presets)))
         return presets[entry.preset]
-    return None if entry.functions else presets.get(DEFAULT_PRESET)
+    # An entry that selects by functions or options means those, not what a default leaves of them.
+    return None if entry.functions or entry.options else presets.get(DEFAULT_PRESET)
 
 
 def _in_preset(functions: Iterable[Function], preset: Preset) -> tuple[Function, ...]:

@@ -137,8 +137,7 @@ def test_definitions_of_return_probes_go_with_their_run(tracer) -> None:
     definitions = Path("/sys/kernel/tracing/kprobe_events")
     own = definitions.read_text()
     assert "r1024:datacrumbs_" in own
-    with definitions.open("a") as file:
-        file.write("r1024:datacrumbs_999999999_0a/return_0 vfs_read\n")
+    kprobe_events._write("r1024:datacrumbs_999999999_0a/return_0 vfs_read")
     assert definitions.read_text() != own
     kprobe_events.remove_left_definitions()
     assert definitions.read_text() == own

@@ -3,7 +3,8 @@
 
 #define DC_STACK_SPAN (8ULL << 20)
 
-/* Calls that were left without returning: their frames lie below the stack pointer of a new one. */
+/* Calls that were left without returning: their frames lie below the stack pointer of a new one,
+ * or are the kernel's (its addresses have the highest bit) while the program itself runs. */
 static __always_inline void dc_drop_dead_frames(struct dc_thread *thread, u32 id, u64 stack)
 {
 	for (int i = 0; i < DC_FRAMES; i++) {
@@ -12,7 +13,8 @@ static __always_inline void dc_drop_dead_frames(struct dc_thread *thread, u32 id
 			break;
 		struct dc_call *call = &thread->frames[top & (DC_FRAMES - 1)];
 		u64 below = stack - call->stack;
-		if (below > DC_STACK_SPAN || (below == 0 && call->function != id))
+		int left_kernel = (s64)stack >= 0 && (s64)call->stack < 0;
+		if (!left_kernel && (below > DC_STACK_SPAN || (below == 0 && call->function != id)))
 			break;
 		dc_abandon(call);
 		thread->depth = top;

@@ -4,10 +4,11 @@ import shutil
 
 import pytest
 
-from datacrumbs.configure import Selection, compose
+from datacrumbs.configure import Selection, compose, current_host, read_site_file
 from datacrumbs.configure.compose import Report
 from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.codec import decode, encode
 from datacrumbs.probefile.plan import FUNCTION_LIMIT
 from datacrumbs.provider import (
@@ -287,3 +288,10 @@ def test_an_expression_that_never_ends_is_stopped(site, load, host, make_plugin,
     slow = make_plugin("slow", [(target, [Function("a" * 60 + "b", "a" * 60 + "b", "X", offset=16)])])
     with pytest.raises(DatacrumbsError, match=r"capture_probes\[0\].functions: takes longer than"):
         compose(site("capture_probes: [{provider: slow, functions: '(a+)+c'}]"), load(slow), host)
+
+
+def test_options_without_a_preset_select_what_they_name(tmp_path):
+    site = tmp_path / "site.yaml"
+    site.write_text("capture_probes:\n  - {provider: sys, options: {classes: [network]}}\n")
+    plan = compose(read_site_file(site), load_providers(only=["sys"]), current_host())
+    assert {"sendto", "recvfrom", "connect"} <= {function.symbol for function in plan.functions}
