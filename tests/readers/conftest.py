@@ -17,6 +17,8 @@ import pytest
 if TYPE_CHECKING:
     from types import ModuleType
 
+    from datacrumbs.testing import Installation
+
 HERE = Path(__file__).resolve().parent
 CACHE = Path(os.environ.get("DATACRUMBS_READERS", HERE.parents[1] / ".cache/readers"))
 REQUIREMENTS = {
@@ -99,24 +101,34 @@ def perfetto() -> Perfetto:
     return Perfetto(found[-1])
 
 
-@pytest.fixture(scope="session")
-def synthetic() -> ModuleType:
-    return load(HERE / "synthetic.py")
-
-
-@pytest.fixture(scope="session")
-def trace_directory(tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType) -> Path:
-    """The traces that the readers are given: synthetic ones, or those in DATACRUMBS_TRACES."""
-    given = os.environ.get("DATACRUMBS_TRACES")
-    directory = tmp_path_factory.mktemp("traces")
-    if given:
-        # A copy, since readers leave index files beside the traces.
-        for trace in sorted(Path(given).glob("*.pfw.gz")):
-            shutil.copy(trace, directory)
-    else:
+@pytest.fixture(scope="session", params=["synthetic", "recorded"])
+def trace_directory(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The traces that the readers are given: of every variant of a line, and of a real run."""
+    directory = tmp_path_factory.mktemp(request.param)
+    if request.param == "synthetic":
+        synthetic = load(HERE / "synthetic.py")
         synthetic.write_trace(directory / "node1.pfw.gz", ROUNDS)
         synthetic.write_trace(directory / "node2.pfw.gz", 0)
+    else:
+        shutil.copy(record(request.getfixturevalue("installation"), tmp_path_factory.mktemp("work")), directory)
     return directory
+
+
+def record(installation: Installation, work: Path) -> Path:
+    """Trace programs that nobody here wrote, at system calls and streams; gives the trace."""
+    site = "capture_probes:\n  - {provider: sys, preset: default}\n  - {provider: posix, preset: stdio}\n"
+    sql = "create table t(a, b); " + "insert into t values (1, 'x'); " * 23 + "select count(*) from t;"
+    commands = [
+        ["/bin/dd", "if=/dev/zero", 'of=ünïcode "quoted"', "bs=4k", "count=1009", "status=none"],
+        ["sqlite3", "new.db", sql],
+        ["/usr/bin/python3", "-c", "import json, threading; print(open('/etc/passwd').read())"],
+        ["sh", "-c", "cat /etc/passwd missing | sort | tail -1; ls -la / > out"],
+    ]
+    with installation.daemon(installation.probes(site)) as daemon:
+        for command in commands:
+            daemon.wrap(*command, cwd=work, capture_output=True)
+        daemon.stop()
+    return daemon.trace
 
 
 def load(path: Path) -> ModuleType:
