@@ -1,4 +1,5 @@
 #!/bin/busybox sh
+# shellcheck shell=dash
 # The guest's first process: the host's root, read-only below an overlay, then the command of the share `out`.
 bb=/bin/busybox
 $bb mkdir -p /proc /sys /dev /host /top /new

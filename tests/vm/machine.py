@@ -17,7 +17,7 @@ from pathlib import Path
 
 _INIT = Path(__file__).with_name("init.sh")
 _MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_blk", "crc32c_generic", "ext4")
-_TOOLS = ("qemu-system-x86_64", "busybox", "cpio", "depmod", "modprobe", "dpkg-deb", "apt-get")
+_TOOLS = ("qemu-system-x86_64", "busybox", "cpio", "depmod", "modprobe", "dpkg-deb", "apt-get", "mkfs.ext4")
 _DISK_BYTES = 64 << 20
 # The first process of the root: it may not end, so it runs the command and powers off.
 _FIRST = """\

@@ -3,10 +3,12 @@
  * left, 4 bytes each. Its name is what bcc looks the iterator up by. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
+struct dc_iteration_meta {
+	struct seq_file *file;
+};
+
 struct dc_iteration {
-	struct {
-		struct seq_file *file;
-	} *meta;
+	struct dc_iteration_meta *meta;
 	struct task_struct *task;
 };
 
