@@ -22,8 +22,7 @@ static __always_inline void dc_drop_dead_frames(struct dc_thread *thread, u32 id
 }
 
 /* A new frame for a call; NULL when it cannot be followed, which is counted. */
-static __always_inline struct dc_call *dc_push(struct dc_thread *thread, struct dc_count *count, u32 id,
-					       u64 stack)
+static __always_inline struct dc_call *dc_push(struct dc_thread *thread, struct dc_count *count, u32 id, u64 stack)
 {
 	dc_drop_dead_frames(thread, id, stack);
 	u32 depth = thread->depth;
@@ -113,7 +112,10 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 	struct dc_thread *thread = dc_current_thread();
 	if (!function || !count)
 		return 0;
-	struct dc_call *call = thread ? dc_pop(thread, id, PT_REGS_SP(context), by_stack) : NULL;
+	struct dc_call *call = NULL;
+	/* Without the stack to tell them apart, the calls that were too deep return first. */
+	if (thread && (by_stack || !thread->overflow))
+		call = dc_pop(thread, id, PT_REGS_SP(context), by_stack);
 	if (!call) {
 		if (thread && thread->overflow)
 			thread->overflow--;
@@ -121,6 +123,7 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 			dc_total(DC_TOTAL_RETURNS);
 		return 0;
 	}
+	thread->overflow = 0;
 	s64 result = PT_REGS_RC(context);
 	if (function->result == DC_RESULT_STATUS || function->result == DC_RESULT_FD ||
 	    function->result == DC_RESULT_CODE || function->result == DC_RESULT_NEGATIVE)

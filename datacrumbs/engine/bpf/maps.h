@@ -32,6 +32,7 @@ BPF_TABLE("lru_hash", u64, u8, dc_names, 65536);
 #define DC_PATH_MAX 4096
 #define DC_COMPONENT_MAX 256
 struct dc_scratch {
+	u64 in_use;
 	struct dc_name_head head;
 	union {
 		char bytes[DC_PATH_MAX + DC_COMPONENT_MAX];
@@ -39,11 +40,10 @@ struct dc_scratch {
 	};
 };
 
-/* Probes in user programs can be preempted by others on the same processor, so scratch is taken
- * and given back by level. */
-#define DC_SCRATCH_LEVELS 8
-BPF_PERCPU_ARRAY(dc_scratches, struct dc_scratch, DC_SCRATCH_LEVELS);
-BPF_PERCPU_ARRAY(dc_scratch_level, u64, 1);
+/* Probes in user programs can be preempted by others on the same processor, in any order, so each
+ * piece of scratch says itself whether it is in use. */
+#define DC_SCRATCHES 8
+BPF_PERCPU_ARRAY(dc_scratches, struct dc_scratch, DC_SCRATCHES);
 
 static __always_inline void dc_total(u32 which)
 {
@@ -54,23 +54,17 @@ static __always_inline void dc_total(u32 which)
 
 static __always_inline struct dc_scratch *dc_take_scratch(void)
 {
-	u32 zero = 0;
-	u64 *level = dc_scratch_level.lookup(&zero);
-	if (!level)
-		return NULL;
-	u32 mine = __sync_fetch_and_add(level, 1);
-	if (mine >= DC_SCRATCH_LEVELS) {
-		__sync_fetch_and_add(level, -1);
-		dc_total(DC_TOTAL_NAMES_BUSY);
-		return NULL;
+	for (u32 i = 0; i < DC_SCRATCHES; i++) {
+		u32 which = i;
+		struct dc_scratch *scratch = dc_scratches.lookup(&which);
+		if (scratch && !__sync_val_compare_and_swap(&scratch->in_use, 0, 1))
+			return scratch;
 	}
-	return dc_scratches.lookup(&mine);
+	dc_total(DC_TOTAL_NAMES_BUSY);
+	return NULL;
 }
 
-static __always_inline void dc_give_scratch(void)
+static __always_inline void dc_give_scratch(struct dc_scratch *scratch)
 {
-	u32 zero = 0;
-	u64 *level = dc_scratch_level.lookup(&zero);
-	if (level)
-		__sync_fetch_and_add(level, -1);
+	__sync_lock_test_and_set(&scratch->in_use, 0);
 }

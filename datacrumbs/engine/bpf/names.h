@@ -61,7 +61,7 @@ static __always_inline u64 dc_send_name(struct dc_scratch *scratch, u32 kind, u6
 	scratch->head.process = bpf_get_current_pid_tgid() >> 32;
 	length = *(volatile u32 *)&scratch->head.length; /* one state for the verifier, not one per block */
 	DC_BOUND_LENGTH(length);
-	if (dc_name_ring.ringbuf_output(scratch, sizeof(scratch->head) + length, BPF_RB_NO_WAKEUP)) {
+	if (dc_name_ring.ringbuf_output(&scratch->head, sizeof(scratch->head) + length, BPF_RB_NO_WAKEUP)) {
 		dc_total(DC_TOTAL_NAMES_LOST);
 		return identity;
 	}
@@ -158,7 +158,7 @@ static __always_inline u64 dc_place(int descriptor)
 	scratch->head.magic = dc_kernel_u32(super + DC_SUPER_BLOCK_S_MAGIC);
 	u32 length = dc_walk(scratch, dc_kernel_u64(path + DC_PATH_MNT), dc_kernel_u64(path + DC_PATH_DENTRY));
 	u64 identity = dc_send_name(scratch, DC_NAME_LOCATION, 0, length);
-	dc_give_scratch();
+	dc_give_scratch(scratch);
 	dc_places.update(&key, &identity);
 	return identity;
 }
@@ -207,7 +207,7 @@ static __always_inline u64 dc_resolve(u32 kind, u64 subject, int base)
 		scratch->head.length = read;
 		length = scratch->head.length;
 		if (length == 0 || length > DC_PATH_MAX) {
-			dc_give_scratch();
+			dc_give_scratch(scratch);
 			return 0;
 		}
 		length--;
@@ -219,8 +219,8 @@ static __always_inline u64 dc_resolve(u32 kind, u64 subject, int base)
 		return place;
 	u64 identity = place;
 	if (kind == DC_REQUEST_STRING || length)
-		identity = dc_send_name(scratch, kind == DC_REQUEST_PATH ? DC_NAME_PATH : DC_NAME_STRING,
-					place, length);
-	dc_give_scratch();
+		identity =
+			dc_send_name(scratch, kind == DC_REQUEST_PATH ? DC_NAME_PATH : DC_NAME_STRING, place, length);
+	dc_give_scratch(scratch);
 	return identity;
 }

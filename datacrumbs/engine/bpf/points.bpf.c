@@ -17,8 +17,7 @@ static __always_inline u64 dc_field(const void *bytes, u32 offset, u32 size)
 	return *(u64 *)at;
 }
 
-static __always_inline int dc_read_tracepoint(void *context, const struct dc_function *function,
-					      u64 *arguments)
+static __always_inline int dc_read_tracepoint(void *context, const struct dc_function *function, u64 *arguments)
 {
 	struct dc_scratch *scratch = dc_take_scratch();
 	if (!scratch)
@@ -27,10 +26,9 @@ static __always_inline int dc_read_tracepoint(void *context, const struct dc_fun
 #pragma unroll
 	for (int i = 0; i < DC_SLOTS; i++) {
 		if (function->source[i] != DC_NONE)
-			arguments[i] = dc_field(scratch->bytes, function->field_offset[i],
-						function->field_size[i]);
+			arguments[i] = dc_field(scratch->bytes, function->field_offset[i], function->field_size[i]);
 	}
-	dc_give_scratch();
+	dc_give_scratch(scratch);
 	return 1;
 }
 
@@ -57,7 +55,7 @@ static __always_inline int dc_read_usdt(void *context, const struct dc_function 
 		}
 		arguments[i] = value;
 	}
-	dc_give_scratch();
+	dc_give_scratch(scratch);
 	return 1;
 }
 

@@ -31,7 +31,7 @@ static __always_inline u64 dc_kernel_name(u32 kind, u64 address)
 	long read = bpf_probe_read_kernel_str(scratch->bytes, DC_PATH_MAX, (void *)address);
 	if (read > 0)
 		identity = dc_send_name(scratch, kind, 0, (read - 1) & (DC_PATH_MAX - 1));
-	dc_give_scratch();
+	dc_give_scratch(scratch);
 	return identity;
 }
 
