@@ -5,8 +5,8 @@ import re
 import pytest
 
 from datacrumbs.configure import default_site_file, find_site_file, read_site_file
-from datacrumbs.document import SIZE_LIMIT
 from datacrumbs.configure.site import ProbeKind, ProviderEntry, ReferenceEntry, SourceKind
+from datacrumbs.document import SIZE_LIMIT
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.system import SystemPaths
 
