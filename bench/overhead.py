@@ -35,11 +35,12 @@ from datacrumbs.probefile.reader import read_unverified
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from datacrumbs.testing import Installation
+    from datacrumbs.testing import Installation, RunningDaemon
 
 BARE, BYSTANDER = "bare", ", attached, but not traced"
 DEFAULT, SYSTEM_CALLS = "datacrumbs", "datacrumbs, system calls only"
 VARIANTS = {DEFAULT: (), SYSTEM_CALLS: ("--providers", "sys")}
+_PROCESS = re.compile(rb'"pid":(\d+)')
 MEMORY = Path("/dev/shm")  # noqa: S108 -- files without a disk: a disk's own noise would hide the tracer
 REPEATS = 3  # of a variant in its turn; strace takes too long for more than one
 
@@ -122,9 +123,10 @@ def count_recorded(site: Installation, probes: Path, variant: str, items: list[W
             process = subprocess.Popen([client.launcher(), *workload.command], stdout=subprocess.DEVNULL)
             process.wait()
             processes[process.pid] = workload
-        trace = daemon.lines()
-    for process, count in Counter(call["pid"] for call in trace.calls).items():
-        processes[process].recorded[variant] = count
+    with gzip.open(daemon.trace, "rb") as stream:
+        found = (_PROCESS.search(line) for line in stream if b'"ph":"X"' in line)
+        for pid, count in Counter(int(match[1]) for match in found if match).items():
+            processes[pid].recorded[variant] = count
     return start
 
 
@@ -142,8 +144,8 @@ def traced_round(
     with site.daemon(probes) as daemon:
         start = (daemon.ready.stat().st_mtime_ns - begin) / 1e9
         for workload in items:
-            workload.measure(variant + BYSTANDER, timed, REPEATS)
-            workload.measure(variant, lambda command: timed([client.launcher(), *command]), REPEATS)
+            workload.measure(variant + BYSTANDER, lambda command: beside(daemon, command), REPEATS)
+            workload.measure(variant, lambda command: beside(daemon, [client.launcher(), *command]), REPEATS)
     counts = footer_counts(daemon.trace)
     lost = {name: sum(row[key] for key in row if key.startswith("lost_")) for name, row in counts.items()}
     wanted: Counter[str] = Counter()
@@ -159,16 +161,32 @@ def traced_round(
     return start
 
 
+def beside(daemon: RunningDaemon, command: list[str | Path]) -> float:
+    """Seconds of a run that begins when the daemon has written what came before."""
+    status = Path(f"/proc/{daemon.process.pid}/stat")
+    ticks, before = 0, -_IDLE_TICKS - 1
+    while ticks - before > _IDLE_TICKS:
+        before = ticks
+        time.sleep(_IDLE_SECONDS)
+        ticks = sum(int(field) for field in status.read_text().rpartition(")")[2].split()[11:13])
+    return timed(command)
+
+
+_IDLE_SECONDS, _IDLE_TICKS = 0.2, 1
+
+
 def footer_counts(trace: Path) -> dict[str, dict[str, int]]:
     """Function symbol -> its counts, of a trace too large to be read as objects.
 
     Raises:
         SystemExit: The trace has no footer, so it is not whole.
     """
+    end = b""
     with gzip.open(trace, "rb") as stream:
-        lines = [
-            json.loads(line) for line in stream if b'"datacrumbs_counts"' in line or b'"datacrumbs_footer"' in line
-        ]
+        while chunk := stream.read(8 << 20):
+            end = end[-(8 << 20) :] + chunk
+    wanted = (b'"datacrumbs_counts"', b'"datacrumbs_footer"')
+    lines = [json.loads(line) for line in end.splitlines() if any(name in line for name in wanted)]
     if not lines or lines[-1]["name"] != "datacrumbs_footer":
         raise SystemExit(f"{trace}: no footer")
     return {line["args"]["symbol"]: line["args"] for line in lines[:-1]}
@@ -216,7 +234,7 @@ def peer_round(items: list[Workload], directory: Path) -> None:
             workload.lost[peer.name] += peer.lost(workload.calls, repeats)
 
 
-def _report(
+def _report(  # noqa: PLR0917 -- all that was measured, once
     options: argparse.Namespace,
     facts: dict[str, str],
     items: list[Workload],
@@ -226,7 +244,7 @@ def _report(
 ) -> None:
     parts = [
         ", ".join(value if name == "processor" else f"{name} {value}" for name, value in facts.items())
-        + f". {options.rounds} rounds; files in memory; medians, in brackets the range over the rounds."
+        + f". Rounds: {options.rounds}; files in memory; medians, in brackets the range over the rounds."
     ]
     measured = []
     for workload in items:
@@ -244,7 +262,7 @@ def _report(
         for variant, (first, *later) in starts.items()
     ]
     parts += [
-        "**The daemon**: seconds from the start of its process to its ready file, and calls that it lost in all rounds:",
+        "**The daemon**: seconds from its start to its ready file, and calls that it lost in all rounds:",
         markdown_table(["", "functions", "first start on a host", "later starts", "lost"], rows),
     ]
     text = "\n\n".join(parts)
