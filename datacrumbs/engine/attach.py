@@ -53,7 +53,7 @@ class Programs:
 
 
 def attach_group(
-    group: Group, path: str, first: int, programs: Programs, attached: Attached, skip: Collection[int] = ()
+    group: Group, path: str, first: int, programs: Programs, attached: Attached, *, skip: Collection[int] = ()
 ) -> None:
     """Attach a group's functions but those in ``skip``; failures are collected.
 

@@ -121,7 +121,7 @@ class Engine:
                 if not group.target.is_kernel:
                     # Through the descriptor that was checked: the name may lead elsewhere by now.
                     path = f"/proc/self/fd/{stack.enter_context(open_target(group.target)).fileno()}"
-                attach_group(group, path, first, programs, self._attached, skip)
+                attach_group(group, path, first, programs, self._attached, skip=skip)
             first += len(group.functions)
         for client in clients:
             self._attach_client(client)

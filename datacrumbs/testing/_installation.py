@@ -121,7 +121,7 @@ class Installation:
             self.service = subprocess.Popen(
                 [_COMMANDS / "datacrumbs_sign_probes", "--prefix", self.prefix], stdout=log, stderr=log
             )
-        _wait(lambda: (self.prefix / "run/datacrumbs/sign.sock").is_socket(), self.service, self.prefix / "sign.log")
+        _wait((self.prefix / "run/datacrumbs/sign.sock").is_socket, self.service, self.prefix / "sign.log")
 
     def stop(self) -> None:
         """End what was started."""
@@ -134,7 +134,7 @@ class Installation:
     def command(self, name: str, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run one of the product's commands on this installation; its output is captured."""
         command = [_COMMANDS / name, "--prefix", self.prefix, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, **{"check": False, **options})
+        return subprocess.run(command, check=options.pop("check", False), capture_output=True, text=True, **options)
 
     def probes(self, site: str, *options: str) -> Path:
         """Compose and sign the probe file of a site file's text."""

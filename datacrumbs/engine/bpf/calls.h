@@ -31,8 +31,7 @@ static __always_inline int dc_gate(void)
 
 static __always_inline struct dc_thread *dc_thread_of_current(void)
 {
-	return dc_threads.task_storage_get((void *)bpf_get_current_task_btf(), NULL,
-					   BPF_LOCAL_STORAGE_GET_F_CREATE);
+	return dc_threads.task_storage_get((void *)bpf_get_current_task_btf(), NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
 /* What a snippet asked for comes behind the requests of the function. */
@@ -83,8 +82,8 @@ static __always_inline void dc_resolve_requests(struct dc_thread *thread, struct
 }
 
 /* Fill a call at its entry. The snippet runs before the requests, since it may add some. */
-static __always_inline void dc_enter(struct dc_thread *thread, struct dc_call *call,
-				     const struct dc_function *function, u32 id, u64 stack)
+static __always_inline void dc_enter(struct dc_thread *thread, struct dc_call *call, const struct dc_function *function,
+				     u32 id, u64 stack)
 {
 	call->function = id;
 	call->stack = stack;
@@ -122,8 +121,8 @@ static __always_inline int dc_failed(u8 kind, s64 result)
 	return 0;
 }
 
-static __always_inline void dc_emit(struct dc_call *call, const struct dc_function *function,
-				    struct dc_count *count, u64 duration, u16 flags, u16 error)
+static __always_inline void dc_emit(struct dc_call *call, const struct dc_function *function, struct dc_count *count,
+				    u64 duration, u16 flags, u16 error)
 {
 	struct dc_record *record = dc_calls.ringbuf_reserve(sizeof(struct dc_record));
 	if (!record) {
@@ -175,9 +174,8 @@ static __always_inline void dc_bind_results(struct dc_call *call, const struct d
 }
 
 /* End a call that returned: `error` is what a system call said, or 0. */
-static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *call,
-				     const struct dc_function *function, struct dc_count *count, u64 now,
-				     int failed, u16 error)
+static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *call, const struct dc_function *function,
+				     struct dc_count *count, u64 now, int failed, u16 error)
 {
 	u32 which = DC_SETTING_MINIMUM_DURATION;
 	u64 *minimum = dc_settings.lookup(&which);

@@ -9,8 +9,7 @@
 #define DC_SYSTEM_CALL_ARGUMENTS(call, registers) \
 	do { \
 		u64 read[8] = {}; \
-		bpf_probe_read_kernel(read, sizeof(read), \
-				      (void *)((registers) + offsetof(struct pt_regs, r10))); \
+		bpf_probe_read_kernel(read, sizeof(read), (void *)((registers) + offsetof(struct pt_regs, r10))); \
 		(call)->arguments[0] = read[7]; \
 		(call)->arguments[1] = read[6]; \
 		(call)->arguments[2] = read[5]; \

@@ -15,7 +15,7 @@
 #define DC_RESULT(call) ((call)->result)
 
 /* Fill declared field number `field` (0 or 1). */
-#define DC_SET_FIELD(call, field, value) ((call)->arguments[DC_REGISTERS + ((field) & 1)] = (value))
+#define DC_SET_FIELD(call, field, value) ((call)->arguments[DC_REGISTERS + ((field)&1)] = (value))
 
 /* Copy sizeof(*destination) bytes of the program's memory; 0 on success. */
 #define DC_READ(destination, address) dc_read(destination, sizeof(*(destination)), (u64)(address))

@@ -134,7 +134,7 @@ static void report(void)
 static char buffer[PAGE], name[64];
 static int file; /* open for reading and writing during the whole run */
 
-static struct iovec vector[3] = { { buffer, 5 }, { buffer + 5, 7 }, { buffer + 12, 11 } };
+static struct iovec vector[3] = {{buffer, 5}, {buffer + 5, 7}, {buffer + 12, 11}};
 
 static void data_calls(void)
 {
@@ -175,7 +175,8 @@ static void pipe_calls(void)
 {
 	int first[2], second[2], other;
 	MUST((other = STATUS(open, "other", O_CREAT | O_RDWR, 0600)) >= 0);
-	TIMES(2) {
+	TIMES(2)
+	{
 		MUST(STATUS(pipe, first) == 0);
 		MUST(STATUS(pipe2, second, O_CLOEXEC) == 0);
 		if (!i_) {
@@ -200,29 +201,34 @@ static void pipe_calls(void)
 static void socket_calls(void)
 {
 	int pair[2], listening, client, served;
-	struct sockaddr_un address = { AF_UNIX, "socket" };
+	struct sockaddr_un address = {AF_UNIX, "socket"};
 	socklen_t length = sizeof(address);
-	struct msghdr message = { .msg_iov = vector, .msg_iovlen = 3 };
-	struct mmsghdr many[2] = { { { .msg_iov = vector, .msg_iovlen = 3 } }, { { .msg_iov = vector, .msg_iovlen = 3 } } };
-	TIMES(2) {
+	struct msghdr message = {.msg_iov = vector, .msg_iovlen = 3};
+	struct mmsghdr many[2] = {{{.msg_iov = vector, .msg_iovlen = 3}}, {{.msg_iov = vector, .msg_iovlen = 3}}};
+	TIMES(2)
+	{
 		MUST(STATUS(socketpair, AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
 		if (!i_)
 			MUST(STATUS(close, pair[0]) == 0 && STATUS(close, pair[1]) == 0);
 	}
-	TIMES(7) {
+	TIMES(7)
+	{
 		MUST(BYTES(send, pair[0], buffer, 31, 0) == 31);
 		MUST(BYTES(recv, pair[1], buffer, BLOCK, 0) == 31);
 	}
 	TIMES(4) MUST(BYTES(recv, pair[1], buffer, BLOCK, MSG_DONTWAIT) == -1);
-	TIMES(5) {
+	TIMES(5)
+	{
 		MUST(BYTES(sendto, pair[0], buffer, 37, 0, NULL, 0) == 37);
 		MUST(BYTES(recvfrom, pair[1], buffer, BLOCK, 0, NULL, NULL) == 37);
 	}
-	TIMES(3) {
+	TIMES(3)
+	{
 		MUST(BYTES(sendmsg, pair[0], &message, 0) == 23);
 		MUST(BYTES(recvmsg, pair[1], &message, 0) == 23);
 	}
-	TIMES(2) {
+	TIMES(2)
+	{
 		MUST(STATUS(sendmmsg, pair[0], many, 2, 0) == 2);
 		MUST(STATUS(recvmmsg, pair[1], many, 2, 0, NULL) == 2);
 	}
@@ -231,7 +237,8 @@ static void socket_calls(void)
 	MUST(STATUS(bind, listening, (struct sockaddr *)&address, length) == 0);
 	MUST(STATUS(bind, listening, (struct sockaddr *)&address, length) == -1);
 	TIMES(3) MUST(STATUS(listen, listening, 5) == 0);
-	TIMES(4) {
+	TIMES(4)
+	{
 		MUST((client = STATUS(socket, AF_UNIX, SOCK_STREAM, 0)) >= 0);
 		MUST(STATUS(connect, client, (struct sockaddr *)&address, length) == 0);
 		if (i_ % 2)
@@ -250,17 +257,20 @@ static void socket_calls(void)
 static void opening_calls(int directory)
 {
 	int opened, other;
-	TIMES(5) {
+	TIMES(5)
+	{
 		MUST((opened = STATUS(openat, directory, "file", O_RDONLY)) >= 0);
 		MUST(STATUS(close, opened) == 0);
 	}
 	TIMES(2) MUST(STATUS(openat, directory, "absent", O_RDONLY) == -1);
-	TIMES(3) {
+	TIMES(3)
+	{
 		MUST((opened = STATUS(creat, "created", 0600)) >= 0);
 		MUST(STATUS(close, opened) == 0);
 	}
 	TIMES(24) MUST(STATUS(open, "absent", O_RDONLY) == -1);
-	TIMES(2) {
+	TIMES(2)
+	{
 		MUST((opened = STATUS(mkstemp, strcpy(name, "s-XXXXXX"))) >= 0);
 		MUST(STATUS(close, opened) == 0 && STATUS(unlink, name) == 0);
 		MUST((opened = STATUS(mkostemp, strcpy(name, "s-XXXXXX"), O_APPEND)) >= 0);
@@ -272,9 +282,10 @@ static void opening_calls(int directory)
 		MUST(POINTER(mkdtemp, strcpy(name, "d-XXXXXX")) == name);
 		MUST(STATUS(rmdir, name) == 0);
 	}
-	struct file_handle handle = { 0 };
+	struct file_handle handle = {0};
 	TIMES(3) MUST(STATUS(open_by_handle_at, -1, &handle, O_RDONLY) == -1);
-	TIMES(5) {
+	TIMES(5)
+	{
 		MUST((opened = STATUS(dup, file)) >= 0);
 		MUST((other = STATUS(dup2, file, opened)) == opened);
 		MUST((other = STATUS(dup3, file, opened, O_CLOEXEC)) == opened);
@@ -335,9 +346,9 @@ static void attribute_calls(int directory)
 	TIMES(2) MUST(STATUS(fchown, file, -1, -1) == 0);
 	TIMES(5) MUST(STATUS(lchown, "file", -1, -1) == 0);
 	TIMES(2) MUST(STATUS(fchownat, directory, "file", -1, -1, 0) == 0);
-	struct timeval times[2] = { { 1, 0 }, { 2, 0 } };
-	struct timespec instants[2] = { { 1, 0 }, { 2, 0 } };
-	struct utimbuf seconds = { 1, 2 };
+	struct timeval times[2] = {{1, 0}, {2, 0}};
+	struct timespec instants[2] = {{1, 0}, {2, 0}};
+	struct utimbuf seconds = {1, 2};
 	TIMES(2) MUST(STATUS(utime, "file", &seconds) == 0);
 	TIMES(3) MUST(STATUS(utimes, "file", times) == 0);
 	TIMES(2) MUST(STATUS(lutimes, "file", times) == 0);
@@ -345,7 +356,7 @@ static void attribute_calls(int directory)
 	TIMES(5) MUST(STATUS(futimens, file, instants) == 0);
 	TIMES(7) MUST(STATUS(utimensat, directory, "file", instants, 0) == 0);
 	TIMES(2) MUST(STATUS(futimesat, directory, "file", times) == 0);
-	struct flock lock = { F_RDLCK, SEEK_SET, 0, 1 };
+	struct flock lock = {F_RDLCK, SEEK_SET, 0, 1};
 	TIMES(5) MUST(STATUS(fcntl, file, F_GETFL) >= 0);
 	TIMES(3) MUST(STATUS(fcntl, file, F_SETLK, &lock) == 0);
 	TIMES(3) MUST(STATUS(fcntl, -1, F_GETFD) == -1);
@@ -380,7 +391,8 @@ static void extended_attribute_calls(void)
 
 static void name_calls(int directory)
 {
-	TIMES(3) {
+	TIMES(3)
+	{
 		MUST(STATUS(link, "file", "second") == 0);
 		MUST(STATUS(rename, "second", "third") == 0);
 		MUST(STATUS(renameat, directory, "third", directory, "fourth") == 0);
@@ -389,14 +401,16 @@ static void name_calls(int directory)
 	TIMES(2) MUST(STATUS(link, "absent", "second") == -1);
 	TIMES(4) MUST(STATUS(rename, "absent", "second") == -1);
 	TIMES(2) MUST(STATUS(renameat, directory, "absent", directory, "second") == -1);
-	TIMES(5) {
+	TIMES(5)
+	{
 		MUST(STATUS(symlink, "file", "pointing") == 0);
 		MUST(BYTES(readlink, "pointing", buffer, BLOCK) == 4);
 		MUST(STATUS(unlinkat, directory, "pointing", 0) == 0);
 	}
 	TIMES(2) MUST(BYTES(readlink, "file", buffer, BLOCK) == -1);
 	TIMES(2) MUST(STATUS(unlinkat, directory, "absent", 0) == -1);
-	TIMES(2) {
+	TIMES(2)
+	{
 		MUST(STATUS(linkat, directory, "file", directory, "second", 0) == 0);
 		MUST(STATUS(remove, "second") == 0);
 		MUST(STATUS(symlinkat, "file", directory, "pointing") == 0);
@@ -408,7 +422,8 @@ static void name_calls(int directory)
 		MUST(STATUS(mknodat, directory, "fifo", S_IFIFO | 0600, 0) == 0 && STATUS(remove, "fifo") == 0);
 	}
 	MUST(STATUS(remove, "absent") == -1);
-	TIMES(5) {
+	TIMES(5)
+	{
 		MUST(STATUS(mkdir, "folder", 0700) == 0);
 		MUST(STATUS(rmdir, "folder") == 0);
 	}
@@ -427,7 +442,8 @@ static void directory_calls(void)
 {
 	DIR *stream = NULL;
 	struct dirent entry, *next;
-	TIMES(3) {
+	TIMES(3)
+	{
 		MUST((stream = POINTER(opendir, ".")));
 		if (i_ < 2)
 			MUST(STATUS(closedir, stream) == 0);
@@ -441,7 +457,8 @@ static void directory_calls(void)
 	TIMES(3) MUST(VALUE(readdir, stream) != 0);
 	TIMES(2) MUST(CODE(readdir_r, stream, &entry, &next) == 0);
 	MUST(STATUS(closedir, stream) == 0);
-	TIMES(2) {
+	TIMES(2)
+	{
 		int opened = STATUS(open, ".", O_RDONLY | O_DIRECTORY);
 		MUST((stream = POINTER(fdopendir, opened)));
 		MUST(STATUS(closedir, stream) == 0);
@@ -452,7 +469,8 @@ static void directory_calls(void)
 static void memory_calls(void)
 {
 	char *mapped;
-	TIMES(5) {
+	TIMES(5)
+	{
 		MUST((mapped = POINTER(mmap, NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0)) != MAP_FAILED);
 		mapped[0] = 1;
 		MUST(STATUS(msync, mapped, PAGE, MS_SYNC) == 0);
@@ -489,7 +507,8 @@ static void writing_streams(void)
 {
 	static char own[PAGE];
 	FILE *stream = NULL;
-	TIMES(7) {
+	TIMES(7)
+	{
 		MUST((stream = POINTER(fopen, "stream", "w")));
 		if (i_ < 6)
 			MUST(STATUS(fclose, stream) == 0);
@@ -543,19 +562,22 @@ static void other_streams(void)
 {
 	static char own[PAGE];
 	FILE *stream;
-	TIMES(2) {
+	TIMES(2)
+	{
 		int opened = STATUS(open, "stream", O_RDONLY);
 		MUST((stream = POINTER(fdopen, opened, "r")));
 		VOID(setbuf, stream, NULL);
 		MUST(STATUS(fclose, stream) == 0);
 	}
-	TIMES(2) {
+	TIMES(2)
+	{
 		MUST((stream = POINTER(tmpfile)));
 		VOID(setbuffer, stream, own, PAGE);
 		VOID(setlinebuf, stream);
 		MUST(STATUS(fclose, stream) == 0);
 	}
-	TIMES(2) {
+	TIMES(2)
+	{
 		MUST((stream = POINTER(popen, "exit 0", "r")));
 		MUST(STATUS(pclose, stream) == 0);
 	}

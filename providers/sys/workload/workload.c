@@ -33,19 +33,19 @@
 #include <unistd.h>
 
 #define CALL(...) syscall(__VA_ARGS__)
-#define REPEAT(count, ...)                                                                                             \
-	for (int turn = 0; turn < (count); turn++)                                                                     \
-		if (!(__VA_ARGS__)) {                                                                                  \
-			CALL(SYS_exit_group, failed(__LINE__));                                                        \
+#define REPEAT(count, ...) \
+	for (int turn = 0; turn < (count); turn++) \
+		if (!(__VA_ARGS__)) { \
+			CALL(SYS_exit_group, failed(__LINE__)); \
 		}
 /* A call that must give exactly this, or just not fail, or fail with this errno. */
 #define EXPECT(count, value, ...) REPEAT(count, (CALL(__VA_ARGS__) == (value)))
-#define SUCCEED(count, ...)	  REPEAT(count, (CALL(__VA_ARGS__) >= 0))
-#define FAIL(count, code, ...)	  REPEAT(count, (CALL(__VA_ARGS__) == -1 && errno == (code)))
+#define SUCCEED(count, ...) REPEAT(count, (CALL(__VA_ARGS__) >= 0))
+#define FAIL(count, code, ...) REPEAT(count, (CALL(__VA_ARGS__) == -1 && errno == (code)))
 
 #define NO_DESCRIPTOR 999
-#define NOPS	      17
-#define RING_READS    6
+#define NOPS 17
+#define RING_READS 6
 
 static char buffer[4096];
 static struct iovec vectors[2] = {{buffer, 10}, {buffer + 10, 20}};

@@ -8,7 +8,7 @@ static __always_inline void dc_posix_message_entry(struct dc_call *call)
 {
 	struct {
 		u64 entries; /* msg_iov */
-		u32 count; /* msg_iovlen: size_t in glibc, int in musl; the kernel allows 1024 */
+		u32 count;   /* msg_iovlen: size_t in glibc, int in musl; the kernel allows 1024 */
 	} header = {};
 	u64 asked = 0;
 	/* msg_iov and msg_iovlen follow msg_name and msg_namelen */
