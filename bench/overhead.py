@@ -33,7 +33,7 @@ from datacrumbs.probefile.plan import Attach
 from datacrumbs.probefile.reader import read_unverified
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from datacrumbs.testing import Installation, RunningDaemon
 
@@ -161,7 +161,7 @@ def traced_round(
     return start
 
 
-def beside(daemon: RunningDaemon, command: list[str | Path]) -> float:
+def beside(daemon: RunningDaemon, command: Sequence[str | Path]) -> float:
     """Seconds of a run that begins when the daemon has written what came before."""
     status = Path(f"/proc/{daemon.process.pid}/stat")
     ticks, before = 0, -_IDLE_TICKS - 1
