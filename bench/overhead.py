@@ -152,9 +152,9 @@ def traced_round(
     for workload in items:
         wanted += Counter({name: REPEATS * count for name, count in workload.calls.items()})
     for name, count in wanted.items():
-        row = counts[name]
+        row = counts.get(name, {"entered": 0})
         if row["entered"] < count or row["recorded"] + lost[name] != row["entered"]:
-            raise SystemExit(f"{name}: {count} calls were made, the trace says {row}")
+            raise SystemExit(f"{name}: {count} calls were made, the trace says {row}\n{daemon.log.read_text()}")
     entered = sum(row["entered"] for row in counts.values())
     tell(f"    {variant}: {entered} calls, all in the trace but {sum(lost.values())}")
     losses[variant] += Counter(entered=entered, lost=sum(lost.values()))
