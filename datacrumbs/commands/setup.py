@@ -17,6 +17,8 @@ from datacrumbs.system import SystemPaths
 if TYPE_CHECKING:
     import argparse
 
+    from datacrumbs.signer.installation import Step
+
 
 def main() -> None:
     arguments = parser().parse_args()
@@ -54,11 +56,18 @@ def setup(arguments: argparse.Namespace) -> None:
     else:
         arguments.prefix.mkdir(parents=True, exist_ok=True)
         steps = install(paths, arguments.stage, arguments.trust_key)
-    done = []
+    done: list[Step] = []
+    try:
+        done.extend(steps)
+    finally:
+        # Printed at the end: a closed pipe (`| head`) must not leave a host half set up.
+        _print_steps(done, as_json=arguments.json)
+
+
+def _print_steps(steps: list[Step], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([asdict(step) for step in steps], indent=2, sort_keys=True))
+        return
     for step in steps:
-        done.append(asdict(step))
-        if not arguments.json:
-            note = f"  ({step.note})" if step.note else ""
-            print(f"{step.state:<8} {step.what}{note}")
-    if arguments.json:
-        print(json.dumps(done, indent=2, sort_keys=True))
+        note = f"  ({step.note})" if step.note else ""
+        print(f"{step.state:<8} {step.what}{note}")
