@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from datacrumbs.report.tables import call_table, print_trace
 from datacrumbs.trace.reader import find_traces, read_traces
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Sequence
 
     from datacrumbs.trace.reader import Traces
@@ -40,7 +40,12 @@ def parser() -> argparse.ArgumentParser:
     moment = "seconds or, with 'us', microseconds after the first call; or epoch microseconds"
     made.add_argument("--since", metavar="TIME", help=f"only calls that end at or after this moment ({moment})")
     made.add_argument("--until", metavar="TIME", help="only calls that begin at or before this moment")
-    made.add_argument("--limit", type=_positive, metavar="N", help="at most N rows of each table")
+    made.add_argument(
+        "--limit",
+        type=_positive,
+        metavar="N",
+        help=f"at most N rows of each table (default: {FILES_SHOWN} files beside the functions, else all)",
+    )
     return made
 
 
@@ -64,7 +69,7 @@ def report(arguments: Sequence[str]) -> int:
         None if options.until is None else parse_moment(options.until),
     )
     traces = read_traces(find_traces(options.traces))
-    tables = _tables(traces, selection, options.by, options.limit)
+    tables, cut = _tables(traces, selection, options.by, options.limit)
     if options.json:
         print(json.dumps({"traces": _described(traces), **tables}, indent=2))
         return 0
@@ -72,9 +77,11 @@ def report(arguments: Sequence[str]) -> int:
     for name, rows in tables.items():
         if rows:
             console.print(call_table(_TITLES.get(name, name), rows))
-            console.print()
+            if name in cut:
+                console.print(f"... and more (--limit N, now {len(rows)})")
         else:
             console.print(f"{_TITLES.get(name, name)}: none")
+        console.print()
     for trace in traces.files:
         print_trace(console, trace)
     return 0
@@ -89,14 +96,21 @@ _TITLES = {
 }
 
 
-def _tables(traces: Traces, selection: Selection, view: str | None, limit: int | None) -> dict[str, Any]:
+def _tables(
+    traces: Traces, selection: Selection, view: str | None, limit: int | None
+) -> tuple[dict[str, list[dict[str, Any]]], set[str]]:
+    # The rows of each table by its name, and the names of those that were cut.
     calls = select(traces, selection)
-    if view is None:
-        functions = by_layer(table(traces, calls, "function", limit))
-        return {"functions": functions, "files": table(traces, calls, "file", limit or FILES_SHOWN)}
-    rows = table(traces, calls, view, limit)
-    plural = {"process": "processes"}.get(view, f"{view}s")
-    return {plural: by_layer(rows) if view == "function" else rows}
+    limits = {view: limit} if view else {"function": limit, "file": limit or FILES_SHOWN}
+    tables, cut = {}, set()
+    for each, most in limits.items():
+        name = {"process": "processes"}.get(each, f"{each}s")
+        # One row more than asked for shows whether there are more.
+        rows = table(traces, calls, each, most and most + 1)
+        if most and len(rows) > most:
+            cut.add(name)
+        tables[name] = by_layer(rows[:most]) if each == "function" else rows[:most]
+    return tables, cut
 
 
 def _described(traces: Traces) -> list[dict[str, Any]]:
@@ -116,7 +130,6 @@ def _described(traces: Traces) -> list[dict[str, Any]]:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, not {text!r}")
+    return int(text)

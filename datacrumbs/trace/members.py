@@ -33,11 +33,13 @@ class TraceText:
 
     Attributes:
         damage: After reading: what is wrong with the compressed file, or empty.
+        start: After reading: the first byte of the text, or empty.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damage = ""
+        self.start = b""
 
     def chunks(self) -> Iterator[bytes]:
         """Pieces of about CHUNK_SIZE bytes, each ending at a line's end.
@@ -48,6 +50,7 @@ class TraceText:
         gathered: list[bytes] = []
         size = 0
         for text in self._texts():
+            self.start = self.start or text[:1]
             gathered.append(text)
             size += len(text)
             if size >= CHUNK_SIZE:

@@ -158,7 +158,7 @@ def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS) -> Traces:
         spill_rows: How many calls may stay in memory.
 
     Raises:
-        DatacrumbsError: (exit 2) when a file is missing, empty or not gzip.
+        DatacrumbsError: (exit 2) when a file is missing, empty, not gzip or something else than a trace.
     """
     gathering = _Gathering(spill_rows)
     try:
@@ -188,6 +188,8 @@ class _Gathering:
         for chunk in text.chunks():
             last = chunk[-16:]
             self._chunk(position, trace, chunk)
+        if text.start not in {b"", b"["} and not (trace.lines or trace.run or trace.host):
+            raise usage_error(f"{path}: holds no line of a trace; expected a trace ({SUFFIX})")
         trace.damage = text.damage
         trace.closed = last.rstrip(b"\n").rpartition(b"\n")[2] == b"]"
         return trace

@@ -180,7 +180,15 @@ def test_a_dftracer_trace_has_calls_but_no_verdict(tmp_path: Path) -> None:
     assert "not a DataCrumbs trace" in traces.files[0].shortcoming
 
 
-@pytest.mark.parametrize(("content", "problem"), [(b"", "empty"), (b"[\n]\n", "not a gzip file")])
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "empty"),
+        (b"[\n]\n", "not a gzip file"),
+        (gzip.compress(b'{"payload": "AA=="}'), "holds no line of a trace"),
+        (gzip.compress(b"notes\nof someone\n"), "holds no line of a trace"),
+    ],
+)
 def test_files_that_are_no_traces(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "bad.pfw.gz"
     path.write_bytes(content)
