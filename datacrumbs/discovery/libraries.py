@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.discovery.files import is_file, is_folder
 from datacrumbs.discovery.loader import Loader, read_dynamic
 from datacrumbs.discovery.python_programs import extension_modules, is_python
 from datacrumbs.errors import usage_error
@@ -85,7 +86,7 @@ def interpreter_of(program: Path, environment: Mapping[str, str]) -> Path:
     Raises:
         DatacrumbsError: (exit 2) when there is no such program.
     """
-    path = program if program.is_absolute() or program.exists() else _on_path(program.name, environment) or program
+    path = program if program.is_absolute() or is_file(program) else _on_path(program.name, environment) or program
     for _depth in range(4):  # the kernel follows as many
         try:
             with path.open("rb") as stream:
@@ -108,7 +109,7 @@ def interpreter_of(program: Path, environment: Mapping[str, str]) -> Path:
 def _on_path(name: str, environment: Mapping[str, str]) -> Path | None:
     for folder in environment.get("PATH", os.defpath).split(":"):
         candidate = Path(folder or ".") / name
-        if candidate.is_file() and os.access(candidate, os.X_OK):
+        if is_file(candidate) and os.access(candidate, os.X_OK):
             return candidate
     return None
 
@@ -137,13 +138,13 @@ def _host_candidates(names: Sequence[str], environment: Mapping[str, str]) -> It
             if "/" in name:
                 continue
             for path in sorted(folder.glob(name)):
-                if path not in seen and path.is_file():
+                if path not in seen and is_file(path):
                     seen.add(path)
                     yield path
     for soname, paths in library_cache().items():
         if _matches(Path(soname), names):
-            yield from (path for path in paths if path not in seen and path.is_file())
-    yield from (Path(name) for name in names if name.startswith("/") and Path(name).is_file())
+            yield from (path for path in paths if path not in seen and is_file(path))
+    yield from (Path(name) for name in names if name.startswith("/") and is_file(Path(name)))
 
 
 def search_folders(environment: Mapping[str, str]) -> tuple[Path, ...]:
@@ -154,12 +155,12 @@ def search_folders(environment: Mapping[str, str]) -> tuple[Path, ...]:
     for root in _package_roots(environment):
         folders += [root / name for name in _LIBRARY_FOLDERS]
     virtual = environment.get("VIRTUAL_ENV", "")
-    if virtual.startswith("/"):
+    if virtual.startswith("/") and is_folder(Path(virtual)):
         folders += [Path(virtual) / name for name in _LIBRARY_FOLDERS]
         for packages in sorted(Path(virtual).glob("lib*/python3*/site-packages")):
             for pattern in _BUNDLES:
                 folders += sorted(packages.glob(pattern))
-    existing = [folder for folder in folders if folder.is_dir()]
+    existing = [folder for folder in folders if is_folder(folder)]
     return tuple({folder.resolve(): folder for folder in reversed(existing)}.values())[::-1]
 
 

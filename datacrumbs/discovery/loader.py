@@ -11,6 +11,7 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.segments import InterpSegment
 
 from datacrumbs.discovery.elf import open_elf
+from datacrumbs.discovery.files import is_file
 from datacrumbs.errors import DatacrumbsError, usage_error
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Loader:
             # musl's loader is its C library; these names never reach the file system
             for name in ("libc.so", f"libc.musl-{path.name[8:].split('.')[0]}.so.1"):
                 self._found[name] = path
-        if path.exists():
+        if is_file(path):
             order[path] = None
 
     def _enqueue(
@@ -164,7 +165,7 @@ class Loader:
         queue.append((dynamic, (needing, *parents)))
 
     def _usable(self, path: Path) -> bool:
-        dynamic = read_dynamic(path) if path.is_file() else None
+        dynamic = read_dynamic(path) if is_file(path) else None
         return dynamic is not None and dynamic.machine == self._program.machine
 
     # ld.so(8): RPATH of the file and of those that needed it unless it has RUNPATH, LD_LIBRARY_PATH, RUNPATH, the
@@ -193,7 +194,7 @@ class Loader:
     def _default_folders(self) -> Iterator[Path]:
         if self._musl:
             listed = Path(f"/etc/{Path(self._program.interpreter).name.replace('.so.1', '')}.path")
-            text = listed.read_text(encoding="utf-8") if listed.is_file() else "/lib:/usr/local/lib:/usr/lib"
+            text = listed.read_text(encoding="utf-8") if is_file(listed) else "/lib:/usr/local/lib:/usr/lib"
             yield from (Path(part) for part in text.replace("\n", ":").split(":") if part)
             return
         triplet = _TRIPLETS.get(self._program.machine, "")

@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.discovery.files import is_file, is_folder
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -40,7 +42,7 @@ def search_path(program: Path, environment: Mapping[str, str]) -> tuple[Path, ..
     folders = (
         [Path(line) for line in answer.stdout.splitlines() if line.startswith("/")] if not answer.returncode else []
     )
-    return tuple(folder for folder in dict.fromkeys(folders) if folder.is_dir())
+    return tuple(folder for folder in dict.fromkeys(folders) if is_folder(folder))
 
 
 def extension_modules(program: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
@@ -48,6 +50,6 @@ def extension_modules(program: Path, environment: Mapping[str, str]) -> tuple[Pa
     found: dict[Path, None] = {}
     for folder in search_path(program, environment):
         for path in sorted(folder.rglob("*.so*")):
-            if path.is_file() and re.search(r"\.so(\.[0-9]+)*$", path.name):
+            if is_file(path) and re.search(r"\.so(\.[0-9]+)*$", path.name):
                 found.setdefault(path)
     return tuple(found)

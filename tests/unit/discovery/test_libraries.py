@@ -185,3 +185,25 @@ def test_missing_programs_are_a_clear_error(tmp_path):
         with pytest.raises(DatacrumbsError) as caught:
             program_libraries(program, {})
         assert caught.value.exit_code == ExitCode.USAGE
+
+
+@pytest.fixture
+def closed_folder(tmp_path):
+    """A folder that this test's user may not enter."""
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    folder.chmod(0)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    yield folder
+    if root:
+        os.seteuid(0)
+    folder.chmod(0o700)
+
+
+def test_folders_of_others_in_the_environment_are_passed_over(closed_folder):
+    variables = ("HDF5_DIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+    environment = {name: str(closed_folder) for name in variables} | {"PATH": f"{closed_folder}:{os.defpath}"}
+    assert find_libraries(["libc.so.6"], host(environment)) == find_libraries(["libc.so.6"], host())
+    assert program_libraries(Path("sh"), environment) == program_libraries(Path("sh"), PLAIN)
