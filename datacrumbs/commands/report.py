@@ -78,7 +78,7 @@ def report(arguments: Sequence[str]) -> int:
         if rows:
             console.print(call_table(_TITLES.get(name, name), rows))
             if name in cut:
-                console.print(f"... and more (--limit N, now {len(rows)})")
+                console.print(f"... only the first {len(rows)}; --limit N shows more")
         else:
             console.print(f"{_TITLES.get(name, name)}: none")
         console.print()

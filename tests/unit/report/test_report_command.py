@@ -82,8 +82,8 @@ def test_views(trace: Path, capsys, view: str, plural: str, key: str) -> None:
     assert rows
     assert all(key in row for row in rows)
     assert len(data_of(capsys, trace, "--by", view, "--limit", "2")[plural]) == 2
-    assert "and more" not in text_of(capsys, trace, "--by", view, "--limit", str(len(rows)))
-    assert "... and more (--limit N, now 1)" in text_of(capsys, trace, "--by", view, "--limit", "1")
+    assert "only the first" not in text_of(capsys, trace, "--by", view, "--limit", str(len(rows)))
+    assert "... only the first 1; --limit N shows more" in text_of(capsys, trace, "--by", view, "--limit", "1")
 
 
 def test_errors_by_name(trace: Path, capsys) -> None:
