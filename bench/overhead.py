@@ -298,12 +298,12 @@ def _rows(workload: Workload) -> tuple[list[list[str]], dict[str, object]]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a fifth of the work, three rounds")
-    parser.add_argument("--rounds", type=int, metavar="N", help="default: 5, with --quick 3")
+    parser.add_argument("--quick", action="store_true", help="a fifth of the work")
+    parser.add_argument("--rounds", type=int, metavar="N", help="default: 3")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the tables into this document's section")
     options = parser.parse_args()
-    options.rounds = options.rounds or (3 if options.quick else 5)
+    options.rounds = options.rounds or 3
     return options
 
 
