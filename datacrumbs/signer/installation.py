@@ -5,6 +5,7 @@ Every step looks first and changes only what is not as it should be, so it can b
 
 from __future__ import annotations
 
+import shutil
 import stat
 import sysconfig
 from dataclasses import dataclass
@@ -78,15 +79,17 @@ def install(paths: SystemPaths, stage: str, trust_key: Path | None = None) -> It
 def uninstall(paths: SystemPaths) -> Iterator[Step]:
     """Remove what `install` made. Traces stay; so does what an administrator has added or changed."""
     yield from _uninstall_defaults(paths)
-    doomed = [paths.trusted_snippets, paths.signing_socket, paths.attach_results]
+    doomed = [paths.trusted_snippets, paths.signing_socket]
     doomed += [_unit_directory(paths) / unit for unit in (SIGNING_UNIT, RUN_UNIT)]
     if paths.private_key.exists():
         public = load_private_key(paths.private_key).public_key()
         doomed += [paths.trusted_keys / key_file_name(public), paths.private_key]
     yield from (_removed(path) for path in doomed if path.exists())
+    if paths.state.is_dir():
+        yield _removed_tree(paths.state)
     for directory, _ in reversed(_directories(paths, "all")):
-        if directory.is_dir() and directory != paths.traces:
-            yield _removed_if_empty(directory)
+        if directory.is_dir():
+            yield _removed_if_empty(directory, "traces" if directory == paths.traces else "not empty")
 
 
 def _uninstall_defaults(paths: SystemPaths) -> Iterator[Step]:
@@ -212,11 +215,20 @@ def unit_text(name: str, prefix: Path) -> str:
     return text.replace("@SCRIPTS@", scripts).replace("@PREFIX@", str(prefix).rstrip("/") + "/")
 
 
-def _removed_if_empty(directory: Path) -> Step:
+def _removed_if_empty(directory: Path, otherwise: str) -> Step:
     try:
         directory.rmdir()
     except OSError:
-        return Step("kept", str(directory), "not empty")
+        return Step("kept", str(directory), otherwise)
+    return Step("removed", str(directory))
+
+
+# What daemons remember between runs; nothing in it is an administrator's.
+def _removed_tree(directory: Path) -> Step:
+    try:
+        shutil.rmtree(directory)
+    except OSError as error:
+        raise DatacrumbsError(f"{directory}: cannot be removed: {error.strerror}", hint="run this as root") from None
     return Step("removed", str(directory))
 
 

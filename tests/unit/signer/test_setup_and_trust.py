@@ -115,8 +115,10 @@ class TestSetup:
 
     def test_an_untouched_installation_goes_wholly(self, paths):
         list(install(paths, "all"))
+        (paths.state / "programs").mkdir()
+        (paths.state / "programs/0123").touch()
         assert states(uninstall(paths)) == {"removed"}
-        assert [path for path in paths.prefix.rglob("*") if path.is_file()] == []
+        assert not list(paths.prefix.rglob("*datacrumbs*"))
 
     def test_the_command(self, tmp_path):
         first = json.loads(command("setup", "--prefix", tmp_path / "p", "--json").stdout)
