@@ -202,4 +202,11 @@ def _print_table(findings: Sequence[Finding], *, works: bool) -> None:
         shown = area
     console = table_console()
     console.print(table)
-    console.print("Tracing can work here." if works else "Tracing cannot work here yet: mend what is missing.")
+    console.print("Tracing can work here." if works else _what_is_missing(findings))
+
+
+def _what_is_missing(findings: Sequence[Finding]) -> str:
+    lacking = [(area, check.name) for area, check in findings if check.state is CheckState.MISSING]
+    names = ", ".join(name for area, name in lacking if area in {HOST, INSTALLATION})
+    able = all(area != HOST for area, _ in lacking)
+    return f"Tracing cannot work here yet: mend {names}." + (" The host itself is able to." if able else "")

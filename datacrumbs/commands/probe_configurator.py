@@ -171,7 +171,8 @@ def _print_list(listed: Sequence[ListedProvider]) -> None:
             )
     console = table_console()
     console.print(table)
-    console.print(presets)
+    if presets.row_count:
+        console.print(presets)
 
 
 # A bar on a terminal only, and on stderr: stdout may be a file that someone reads.

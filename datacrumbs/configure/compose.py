@@ -131,7 +131,9 @@ def _check_preset(entries: Iterable[Entry], providers: Providers, selection: Sel
         meant = f"; did you mean {close[0]!r}?" if close else ""
         raise usage_error(
             f"--preset: no selected provider has a preset {selection.preset!r}{meant}",
-            f"there are: {', '.join(sorted(presets)) or 'none'}; datacrumbs_probe_configurator --list shows them",
+            f"there are: {', '.join(sorted(presets))}; datacrumbs_probe_configurator --list shows them"
+            if presets
+            else "the selected providers have no presets: leave --preset out",
         )
 
 
