@@ -159,7 +159,13 @@ static void dc_client_prepare_environment(void)
 /* Tells why, in one line, and gives the exit status. */
 static int dc_client_cannot_execute(const char *command, int error)
 {
-	(void)fprintf(stderr, "datacrumbs_wrap: %s: %s\n", command, strerror(error));
+	const char *why = strerror(error);
+
+	if (error == ENOENT && strchr(command, '/') == NULL)
+		why = "command not found";
+	else if (error == ENOENT && access(command, F_OK) == 0)
+		why = "its interpreter was not found"; /* of a script's first line, or the dynamic loader */
+	(void)fprintf(stderr, "datacrumbs_wrap: %s: %s\n", command, why);
 	return error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
 }
 

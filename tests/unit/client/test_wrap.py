@@ -126,6 +126,14 @@ def test_what_cannot_be_executed_exits_as_env_does(wrap, tmp_path):
         assert str(command) in done.stderr
 
 
+def test_the_message_says_what_is_missing(wrap, tmp_path):
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    assert run(wrap, script).stderr == f"datacrumbs_wrap: {script}: its interpreter was not found\n"
+    assert run(wrap, "no-such-command-here").stderr == "datacrumbs_wrap: no-such-command-here: command not found\n"
+
+
 def test_a_script_without_interpreter_line_runs_as_by_env(wrap, tmp_path):
     script = tmp_path / "script"
     script.write_text("echo ran $1\n")
