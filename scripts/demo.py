@@ -169,7 +169,7 @@ def run_demo(demo: Demo) -> None:
 
 def record(demo: Demo) -> Path:
     """Run the daemon around the workloads; gives the trace."""
-    demo.step("the daemon: verifies the file, attaches its probes")
+    demo.step("the daemon: verifies the file, compiles, attaches its probes; some 15 s the first time")
     ready = demo.run / f"datacrumbs-{demo.run_id}.ready"
     command = (COMMANDS / "datacrumbs", "--prefix", demo.prefix, demo.probe_file, demo.run_id)
     with demo.service("datacrumbs", ready.is_file, *command):

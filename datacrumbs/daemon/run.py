@@ -76,6 +76,7 @@ def run(request: RunRequest) -> RunResult:
     with ExitStack() as stack:
         files = RunFiles(request.paths.run, request.run_id)
         stack.callback(files.close)
+        _tell(f"compiling, then attaching {len(plan.functions)} functions for {user.name}; takes some seconds")
         engine = Engine(plan, request.configuration, user.uid, request.paths.state)
         stack.callback(engine.close)
         report = _attach(engine, request)
