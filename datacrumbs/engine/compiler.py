@@ -38,7 +38,7 @@ def load_bcc() -> Any:
         raise DatacrumbsError(
             "bcc is not importable by this Python",
             hint="install the system package python3-bpfcc (python3-bcc on the RHEL family) "
-            "and use a virtual environment with system site packages; PyPI's `bcc` is another project",
+            "and use a virtual environment with system site packages; the Python index's `bcc` is another project",
         ) from None
     return BPF
 
