@@ -220,8 +220,10 @@ static __always_inline void dc_abandon(struct dc_call *call)
 }
 
 /* An instant: no return, no duration. */
-static __always_inline void dc_point(struct dc_call *call, const struct dc_function *function, struct dc_count *count)
+static __always_inline void dc_point(struct dc_call *call, const struct dc_function *function, u32 id,
+				     struct dc_count *count)
 {
+	DC_COUNT(count, entered);
 	call->result = 0;
 	dc_emit(call, function, count, 0, DC_POINT, 0);
 	call->active = 0;

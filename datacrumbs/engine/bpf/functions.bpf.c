@@ -64,7 +64,9 @@ static __always_inline int dc_function_enter(struct pt_regs *context)
 	dc_enter(thread, call, function, id, stack);
 	if (!(function->flags & DC_HAS_RETURN)) {
 		thread->depth--;
-		dc_point(call, function, count);
+		call->result = 0;
+		dc_emit(call, function, count, 0, DC_POINT, 0);
+		call->active = 0;
 	}
 	return 0;
 }

@@ -73,7 +73,7 @@ int dc_kernel_point(void *context)
 	struct dc_call call = {.function = id, .start = bpf_ktime_get_ns()};
 	DC_COUNT(count, entered);
 	if (dc_read_tracepoint(context, function, call.arguments))
-		dc_point(&call, function, count);
+		dc_emit(&call, function, count, 0, DC_POINT, 0);
 	else
 		DC_COUNT(count, no_memory);
 	return 0;
@@ -108,7 +108,9 @@ int dc_usdt_enter(struct pt_regs *context)
 	dc_enter(thread, call, function, id, stack);
 	if (!(function->flags & DC_HAS_RETURN)) {
 		thread->depth--;
-		dc_point(call, function, count);
+		call->result = 0;
+		dc_emit(call, function, count, 0, DC_POINT, 0);
+		call->active = 0;
 	}
 	return 0;
 }

@@ -36,9 +36,11 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 		dc_abandon(call);
 	DC_SYSTEM_CALL_ARGUMENTS(call, context->args[0]);
 	dc_enter(thread, call, function, id, 0);
+	if (!(function->flags & DC_HAS_RETURN)) {
+		dc_point(call, function, id, count);
+		return 0;
+	}
 	DC_COUNT(count, entered);
-	if (!(function->flags & DC_HAS_RETURN))
-		dc_point(call, function, count);
 	return 0;
 }
 #endif
