@@ -36,6 +36,7 @@ log = logging.getLogger("datacrumbs.signer")
 
 SOCKET_MODE = 0o666  # any user may ask; the policy decides
 BACKLOG = 64
+STOPPING = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,8 @@ class Service:
         self._checks = asyncio.Semaphore(self.limits.checks)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        for number in STOPPING:
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
         tasks: set[asyncio.Task[None]] = set()
 
         # start_unix_server's own tasks cannot be awaited, so that a stop would cut replies off.
@@ -89,6 +90,9 @@ class Service:
         async with await asyncio.start_unix_server(connected, sock=listener, backlog=BACKLOG):
             ready()
             await stop.wait()
+        # The loop's own handlers would give way to the default on its close, and a second SIGTERM would kill the exit.
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN)
         if tasks:
             await asyncio.wait(tasks, timeout=self.limits.request_seconds)
 

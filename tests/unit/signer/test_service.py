@@ -170,6 +170,13 @@ def test_a_stop_lets_a_request_in_work_finish(installation):
         assert waiting.result(20)
 
 
+def test_a_second_stop_during_the_exit_changes_nothing(installation):
+    with installation.service() as process:
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+
+
 def test_no_service(installation):
     with pytest.raises(DatacrumbsError, match="the signing service is not running") as caught:
         request_signature(installation.plan(), installation.paths)
