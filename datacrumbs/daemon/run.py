@@ -97,7 +97,10 @@ def run(request: RunRequest) -> RunResult:
             remove_trace(directory, components)
             raise
         notify("READY=1")
-        _tell(f"ready: {report.functions} functions by {report.method}; trace {trace}")
+        _tell(
+            f"ready: {report.functions} functions by {report.method}, attached in {report.seconds * 1000:.1f} ms; "
+            f"trace {trace}"
+        )
         with _naming(trace):
             _drain_until_stopped(engine, writer)
             notify("STOPPING=1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -40,11 +41,12 @@ _SETTING_OWNER, _SETTING_MINIMUM_DURATION = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class EngineReport:
-    """What the engine did with a plan: how it attached, how much, and what it could not."""
+    """What the engine did with a plan: how it attached, how much, what it could not, and how long attaching took."""
 
     method: str
     functions: int
     failures: tuple[AttachFailure, ...]
+    seconds: float
 
 
 class BatchSink(Protocol):
@@ -114,7 +116,7 @@ class Engine:
         if Attach.SYSCALL in kinds:
             self._attached.links.append(kernel.attach_raw_tracepoint(self._raw("dc_system_call_enter"), "sys_enter"))
         programs, method = self._library_programs()
-        first = 0
+        first, begin = 0, time.perf_counter()
         for group in groups:
             with ExitStack() as stack:
                 path = ""
@@ -123,9 +125,10 @@ class Engine:
                     path = f"/proc/self/fd/{stack.enter_context(open_target(group.target)).fileno()}"
                 attach_group(group, path, first, programs, self._attached, skip=skip)
             first += len(group.functions)
+        seconds = time.perf_counter() - begin
         for client in clients:
             self._attach_client(client)
-        return EngineReport(method, self._attached.functions, tuple(self._attached.failures))
+        return EngineReport(method, self._attached.functions, tuple(self._attached.failures), seconds)
 
     FULL_BATCH = 65536
 
