@@ -54,6 +54,35 @@ class RecordKind(IntEnum):
 
 FIRST_KIND = 0xFFFFFF00
 
+BUCKETS = 64
+
+PROFILE = np.dtype(
+    [
+        ("file", "<u8"),  # identity of a Name, or 0
+        ("process", "<u4"),
+        ("function", "<u4"),
+        ("cause", "<u4"),  # ProfileCause
+        ("count", "<u8"),
+        ("errors", "<u8"),
+        ("bytes", "<u8"),
+        ("time", "<u8"),  # ns in the calls
+        ("longest", "<u8"),
+        ("shortest", "<u8"),
+        ("first", "<u8"),  # beginning of the first call, CLOCK_MONOTONIC, ns
+        ("last", "<u8"),  # end of the last one
+        ("times", "<u4", (BUCKETS,)),  # calls that returned, by the number of bits of their ns
+        ("sizes", "<u4", (BUCKETS,)),  # calls that moved bytes, by the number of bits of their bytes
+    ]
+)
+"""Calls of one process, function and file in one interval, added up."""
+
+
+class ProfileCause(IntEnum):
+    """Why calls were added up and not recorded one by one."""
+
+    PROFILE = 0  # the function's mode
+    GUARD = 1  # it was called too often
+
 
 class NameKind(IntEnum):
     """What the bytes of a Name are."""
@@ -90,22 +119,26 @@ class Batch:
 class FunctionCounts:
     """Conservation of one function's calls: ``entered`` is the sum of all the others.
 
-    recorded: written to the trace. filtered: left out by a filter on purpose.
+    recorded: written to the trace. filtered: left out by a filter or by sampling, on purpose.
+    counted: added up in profiles, not written one by one.
     lost: cause -> calls that should be in the trace and are not (``ring_full`` ...).
     unmatched: entered but never seen to return (killed in the call, longjmp, execve, exit).
     in_flight: entered and still inside when the run stopped.
+    causes: what ``filtered`` and ``counted`` are made of, as far as the kernel side did it.
     """
 
     entered: int = 0
     recorded: int = 0
     filtered: int = 0
+    counted: int = 0
     unmatched: int = 0
     in_flight: int = 0
     lost: dict[str, int] = field(default_factory=dict)
+    causes: dict[str, int] = field(default_factory=dict)
 
     @property
     def balanced(self) -> bool:
         """True when every call is accounted for."""
         return self.entered == (
-            self.recorded + self.filtered + self.unmatched + self.in_flight + sum(self.lost.values())
+            self.recorded + self.filtered + self.counted + self.unmatched + self.in_flight + sum(self.lost.values())
         )

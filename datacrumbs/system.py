@@ -91,6 +91,12 @@ class SystemConfiguration:
         name_ring_mib: Size of the ring of names; a power of two.
         processes: How many traced processes there can be at once.
         handles: How many open handles (FILE *, hid_t, MPI_File) are followed.
+        profiles: How many combinations of process, function and file are added up apart in one interval.
+        profile_seconds: Calls that are only counted are written so often, added up.
+        guard_function_rate: Calls per second of one function, from which on they are only counted.
+        guard_total_rate: Calls per second of all functions, from which on those of the most called are only counted.
+        guard_ring_percent: How full the ring of calls may be before the most called functions are only counted;
+            100 lets it overflow.
         flush_seconds: A gzip member is closed at least this often.
     """
 
@@ -100,6 +106,11 @@ class SystemConfiguration:
     name_ring_mib: int = 8
     processes: int = 65536
     handles: int = 65536
+    profiles: int = 65536
+    profile_seconds: float = 1.0
+    guard_function_rate: int = 20_000_000
+    guard_total_rate: int = 100_000_000
+    guard_ring_percent: int = 90
     flush_seconds: float = 1.0
 
 
@@ -129,6 +140,8 @@ def _checked(key: str, kind: str, value: Value) -> object:
     if kind == "int" and isinstance(number, int) and number > 0:
         if key.endswith("_mib") and number & (number - 1):
             value.fail(f"{number} is not a power of two", "1, 2, 4, 8, ... MiB")
+        if key.endswith("_percent") and number > 100:
+            value.fail(f"{number} is more than 100", "a percentage, 1 to 100")
         return number
     wanted, example = _KINDS[kind]
     raise value.error(f"{value.shown} is not {wanted}", example)

@@ -86,7 +86,13 @@ LOSSES = {
     "too_deep": "The call was nested in more than 32 probed calls of its thread.",
     "no_memory": "The kernel had no memory for the thread's state, or no scratch space was free.",
 }
-COUNTS = ("entered", "recorded", "filtered", "unmatched", "in_flight")
+COUNTS = ("entered", "recorded", "filtered", "counted", "unmatched", "in_flight")
+CAUSES = {
+    "filtered_duration": "Of `filtered`: shorter than `minimum_duration`.",
+    "filtered_sampled": "Of `filtered`: not among the calls that sampling chose.",
+    "counted_profile": "Of `counted`: the function's mode is `profile`.",
+    "counted_guard": "Of `counted`: the function was called too often for a line each.",
+}
 
 
 def pages() -> dict[Path, str]:
@@ -410,9 +416,9 @@ def counters_page() -> str:
         "Counters of a trace",
         "Every complete trace ends with a line `datacrumbs_counts` for each function that was entered, a line "
         "`datacrumbs_provenance`, and a line `datacrumbs_footer` with the sums. "
-        "For each function `entered = recorded + filtered + unmatched + in_flight + lost`, exactly.",
+        "For each function `entered = recorded + filtered + counted + unmatched + in_flight + lost`, exactly.",
         "## Per function, and summed in the footer",
-        table(("counter", "meaning"), (*parts, *losses)),
+        table(("counter", "meaning"), (*parts, *described_keys(counters.CAUSES, CAUSES), *losses)),
         "## Of the run as a whole, in the footer",
         table(("counter", "meaning"), totals),
     )

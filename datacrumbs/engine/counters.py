@@ -15,14 +15,26 @@ COUNT = np.dtype(
     [
         ("entered", "<u8"),
         ("recorded", "<u8"),
+        ("ceiling", "<u8"),
         ("filtered", "<u8"),
         ("unmatched", "<u8"),
         ("ring_full", "<u8"),
         ("too_deep", "<u8"),
         ("no_memory", "<u8"),
+        ("sampled", "<u8"),
+        ("profiled", "<u8"),
+        ("guarded", "<u8"),
     ]
 )
 """`struct dc_count` of ``bpf/layout.h``."""
+
+CAUSES = {
+    "filtered_duration": "filtered",
+    "filtered_sampled": "sampled",
+    "counted_profile": "profiled",
+    "counted_guard": "guarded",
+}
+"""Key of `FunctionCounts.causes` -> the counter."""
 
 LOSSES = ("ring_full", "too_deep", "no_memory")
 
@@ -36,6 +48,7 @@ TOTALS = (
     "compat_calls",
     "handles_lost",
     "fields_unread",
+    "profiles_lost",
 )
 """`enum dc_total` of ``bpf/layout.h``."""
 
@@ -52,7 +65,9 @@ def function_counts(counts: NDArray[np.void], inside: NDArray[np.int64]) -> list
         FunctionCounts(
             entered=int(sums["entered"][index]),
             recorded=int(sums["recorded"][index]),
-            filtered=int(sums["filtered"][index]),
+            filtered=int(sums["filtered"][index] + sums["sampled"][index]),
+            counted=int(sums["profiled"][index] + sums["guarded"][index]),
+            causes={cause: int(sums[name][index]) for cause, name in CAUSES.items() if sums[name][index]},
             unmatched=int(sums["unmatched"][index]),
             in_flight=int(inside[index]),
             lost={cause: int(sums[cause][index]) for cause in LOSSES if sums[cause][index]},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.errors import usage_error
-from datacrumbs.probefile.plan import Attach, Function, Plan, Result, Role, Snippet
+from datacrumbs.probefile.plan import Argument, Attach, Function, Mode, Plan, Result, Role, Snippet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +40,9 @@ DESCRIPTOR = np.dtype(
         ("field_offset", "<u2", (SLOTS,)),
         ("index_offset", "<u2", (SLOTS,)),
         ("displacement", "<i4", (SLOTS,)),
+        ("sample", "<u4"),
+        ("moved", "u1"),
+        ("moved_at", "u1"),
     ],
     align=True,
 )
@@ -65,6 +68,9 @@ _RESULTS = {
 }
 _HAS_RETURN = 1
 _ERRNO = 2
+_PROFILED = 4
+_SAMPLED = 8
+_MOVED_RESULT, _MOVED_ITEMS, _MOVED_ARGUMENT = 1, 2, 3
 _DESCRIPTOR, _PATH, _STRING = 1, 2, 3
 _ERRNO_RESULTS = {
     Result.BYTES,
@@ -106,9 +112,17 @@ def describe(plan: Plan) -> NDArray[np.void]:
                 _describe_usdt(row, function)
             else:
                 _describe_arguments(row, function)
+            extra: tuple[Argument, ...] = ()
             if function.snippet:
                 row["snippet"] = numbers[key]
                 row["fields"] = _field_count(snippets[key])
+                extra = snippets[key].fields
+            _describe_bytes(row, function, extra, group.attach)
+            if group.mode is Mode.PROFILE:
+                row["flags"] |= _PROFILED
+            elif group.sample > 1:
+                row["flags"] |= _SAMPLED
+                row["sample"] = (1 << 32) // group.sample
             identity += 1
     return table
 
@@ -143,6 +157,21 @@ def _describe_result(row: np.void, function: Function, attach: Attach) -> None:
     if attach is Attach.UPROBE and _explained(function):
         flags |= _ERRNO
     row["flags"] = flags
+
+
+# Where the bytes of a call are that is only counted: those that a line of it would say (trace/shape.py).
+def _describe_bytes(row: np.void, function: Function, extra: tuple[Argument, ...], attach: Attach) -> None:
+    by_slot = attach in {Attach.TRACEPOINT, Attach.USDT}
+    places = [(slot if by_slot else argument.index, argument) for slot, argument in enumerate(function.arguments)]
+    places += [(REGISTERS + index, argument) for index, argument in enumerate(extra)]
+    named = [place for place, argument in places if argument.label == "bytes" and place < REGISTERS + len(extra)]
+    sizes = [place for place, argument in places if argument.role is Role.SIZE and place < REGISTERS]
+    if named:
+        row["moved"], row["moved_at"] = _MOVED_ARGUMENT, named[0]
+    elif function.result is Result.BYTES or (function.result is Result.ITEMS and not sizes):
+        row["moved"] = _MOVED_RESULT
+    elif function.result is Result.ITEMS:
+        row["moved"], row["moved_at"] = _MOVED_ITEMS, sizes[0]
 
 
 # Requests are what the kernel side resolves to identities: the call's file first, then names.

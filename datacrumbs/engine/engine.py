@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from datacrumbs.discovery.elf import elf_functions
-from datacrumbs.engine import counters, descriptors, kernel, program
+from datacrumbs.engine import counters, descriptors, kernel, modes, program
 from datacrumbs.engine.attach import Attached, AttachFailure, Programs, attach_group, multi_links_work
 from datacrumbs.engine.compiler import compile_program, load_bcc
 from datacrumbs.engine.ring import Ring, decode_name
@@ -23,6 +23,8 @@ from datacrumbs.record import Batch, FunctionCounts
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from datacrumbs.probefile.plan import Plan
     from datacrumbs.system import SystemConfiguration
@@ -36,7 +38,7 @@ _LIFECYCLE = {
     "sched_process_exit": "dc_process_exit",
 }
 _ITERATOR = "bpf_iter__task"
-_SETTING_OWNER, _SETTING_MINIMUM_DURATION = 0, 1
+_SETTING_OWNER, _SETTING_MINIMUM_DURATION, _SETTING_EPOCH, _SETTING_GUARD = range(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,11 @@ class Engine:
         self._programs: dict[str, Any] = {}
         self._attached = Attached()
         self._fill_tables(owner)
+        for position, value in enumerate(modes.guard_settings(configuration), _SETTING_GUARD):
+            self._set(position, value)
         self._calls = Ring(self._map("dc_calls"), configuration.call_ring_mib * _MIB)
         self._names = Ring(self._map("dc_name_ring"), configuration.name_ring_mib * _MIB)
+        self._profiles = modes.Profiles(self._map("dc_profiles"), lambda epoch: self._set(_SETTING_EPOCH, epoch))
 
     def attach(self, clients: Sequence[Path], skip: Collection[int] = ()) -> EngineReport:
         """Attach everything, the way in for processes last.
@@ -149,6 +154,13 @@ class Engine:
         names = tuple(decode_name(payload) for payload in self._names.payloads())
         return Batch(calls, names)
 
+    def profiles(self) -> NDArray[np.void]:
+        """What was added up instead of recorded since the last time, as record.PROFILE.
+
+        Names that profiles refer to come with the next `poll`.
+        """
+        return self._profiles.take()
+
     def detach(self) -> None:
         """Stop intake: no probe stays in the kernel; records already in the rings stay readable."""
         self._attached.close()
@@ -188,9 +200,12 @@ class Engine:
         for index, number in enumerate(self._system_call_numbers()):
             if number >= 0:
                 calls[number] = calls.Leaf(index + 1)
+        self._set(_SETTING_OWNER, owner)
+        self._set(_SETTING_MINIMUM_DURATION, self._plan.filters.minimum_duration_ns)
+
+    def _set(self, position: int, value: int) -> None:
         settings = self._module[b"dc_settings"]
-        settings[_SETTING_OWNER] = settings.Leaf(owner)
-        settings[_SETTING_MINIMUM_DURATION] = settings.Leaf(self._plan.filters.minimum_duration_ns)
+        settings[position] = settings.Leaf(value)
 
     def _system_call_numbers(self) -> list[int]:
         return [

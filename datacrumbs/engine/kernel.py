@@ -68,8 +68,16 @@ def _syscall(position: int, *arguments: object) -> int:
 
 
 def _bpf(command: int, attributes: bytes) -> int:
-    buffer = ctypes.create_string_buffer(attributes, len(attributes))
-    return _syscall(0, ctypes.c_long(command), buffer, ctypes.c_long(len(attributes)))
+    return bpf(command, ctypes.create_string_buffer(attributes, len(attributes)))
+
+
+def bpf(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
+    """The system call; ``attributes`` are those of the command, and hold its answer afterwards.
+
+    Raises:
+        OSError: The kernel's error.
+    """
+    return _syscall(0, ctypes.c_long(command), attributes, ctypes.c_long(len(attributes)))
 
 
 def _perf_event_open(attributes: bytes) -> int:

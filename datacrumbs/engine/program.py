@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _BEFORE_SNIPPETS = ("machine.h", "layout.h", "maps.h", "names.h", "snippet.h")
 _AFTER_SNIPPETS = (
+    "modes.h",
     "calls.h",
     "processes.bpf.c",
     "system_calls.bpf.c",
@@ -53,6 +54,7 @@ def compiler_flags(plan: Plan, configuration: SystemConfiguration) -> list[str]:
         f"-DDC_NAME_RING_PAGES={configuration.name_ring_mib * 1024 * 1024 // _PAGE}",
         f"-DDC_PROCESSES={configuration.processes}",
         f"-DDC_HANDLES={configuration.handles}",
+        f"-DDC_PROFILES={configuration.profiles}",
         "-Wno-unused-function",
         *btf.definitions(),
     ]

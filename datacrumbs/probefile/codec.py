@@ -18,11 +18,13 @@ from datacrumbs.probefile.plan import (
     ARGUMENT_LIMIT,
     FORMAT,
     FUNCTION_LIMIT,
+    SAMPLE_LIMIT,
     Argument,
     Attach,
     Filters,
     Function,
     Group,
+    Mode,
     Plan,
     Provenance,
     Result,
@@ -214,6 +216,8 @@ def _group(document: object, at: str) -> Group:
         attach=attach,
         target=_target(value["target"], f"{at}.target", attach),
         functions=items(value["functions"], f"{at}.functions", (1, FUNCTION_LIMIT), partial(_function, attach=attach)),
+        mode=choice(value["mode"], f"{at}.mode", Mode),
+        sample=whole(value["sample"], f"{at}.sample", 1, SAMPLE_LIMIT),
     )
 
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 FORMAT = "datacrumbs-plan/1"
 FUNCTION_LIMIT = 16384
 ARGUMENT_LIMIT = 6
+SAMPLE_LIMIT = 1_000_000
 
 
 class Attach(StrEnum):
@@ -24,6 +25,16 @@ class Attach(StrEnum):
     SYSCALL = "syscall"
     TRACEPOINT = "tracepoint"
     KPROBE = "kprobe"
+
+
+class Mode(StrEnum):
+    """How much of a call the trace keeps.
+
+    TRACE: a line for each call. PROFILE: calls added up in the kernel by process, function and file.
+    """
+
+    TRACE = "trace"
+    PROFILE = "profile"
 
 
 class Role(StrEnum):
@@ -160,13 +171,25 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Functions of one provider in one target with one way to attach."""
+    """Functions of one provider in one target with one way to attach, kept in one way.
+
+    Args:
+        provider: Whose they are.
+        layer: Their layer, for people.
+        attach: How they are probed.
+        target: Where they are.
+        functions: In the order of their identities.
+        mode: What the trace keeps of their calls.
+        sample: One of how many calls gets a line, chosen at random; with mode TRACE only.
+    """
 
     provider: str
     layer: str
     attach: Attach
     target: Target
     functions: tuple[Function, ...]
+    mode: Mode = Mode.TRACE
+    sample: int = 1
 
 
 @dataclass(frozen=True, slots=True)

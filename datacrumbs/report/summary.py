@@ -32,7 +32,7 @@ LAYERS = {
 
 VIEWS = ("function", "file", "process", "layer", "error")
 EPOCH_LIMIT = 10**14  # a number above it is epoch microseconds: as seconds of a run it would be three million years
-PARTS = ("entered", "recorded", "filtered", "unmatched", "in_flight")
+PARTS = ("entered", "recorded", "filtered", "counted", "unmatched", "in_flight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def conservation(trace: TraceFile) -> dict[str, Any] | None:
     """What became of every call of a run, or None when the trace has no footer.
 
     Returns:
-        entered, recorded, filtered, unmatched, in_flight, lost, lost_causes, balanced, and ``losers``: the
+        entered, recorded, filtered, counted, unmatched, in_flight, lost, lost_causes, balanced, and ``losers``: the
         functions that lost calls.
     """
     if trace.footer is None:
@@ -147,7 +147,7 @@ def _lost(counts: dict[str, Any]) -> int:
 
 
 def _balanced(counts: dict[str, Any]) -> bool:
-    return bool(counts["entered"] == sum(counts[part] for part in PARTS[1:]) + _lost(counts))
+    return bool(counts["entered"] == sum(counts.get(part, 0) for part in PARTS[1:]) + _lost(counts))
 
 
 def _measures() -> list[pl.Expr]:

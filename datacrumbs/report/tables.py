@@ -62,9 +62,10 @@ def print_trace(console: Console, trace: TraceFile) -> None:
     if totals is None:
         return
     sign = "=" if totals["balanced"] else "[red]does not equal[/red]"
+    counted = f" + counted {totals['counted']:,}" if totals["counted"] else ""
     console.print(
         f"  entered {totals['entered']:,} {sign} recorded {totals['recorded']:,} + filtered {totals['filtered']:,}"
-        f" + lost {totals['lost']:,} + unmatched {totals['unmatched']:,} + in flight {totals['in_flight']:,}",
+        f"{counted} + lost {totals['lost']:,} + unmatched {totals['unmatched']:,} + in flight {totals['in_flight']:,}",
         soft_wrap=True,
     )
     for counts in totals["losers"][:LOSERS_SHOWN]:

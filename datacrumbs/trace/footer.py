@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COUNTS = "datacrumbs_counts"
 PROVENANCE = "datacrumbs_provenance"
 FOOTER = "datacrumbs_footer"
-PARTS = ("entered", "recorded", "filtered", "unmatched", "in_flight")
+PARTS = ("entered", "recorded", "filtered", "counted", "unmatched", "in_flight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +42,13 @@ def footer_lines(footer: Footer, plan: Plan) -> Iterator[str]:
     """
     places = [(group, function) for group in plan.groups for function in group.functions]
     totals = dict.fromkeys(PARTS, 0)
-    lost: dict[str, int] = {}
+    causes: dict[str, int] = {}
     for identity, (counts, (group, function)) in enumerate(zip(footer.counts, places, strict=True)):
         for part in PARTS:
             totals[part] += int(getattr(counts, part))
-        for cause, calls in counts.lost.items():
-            lost[cause] = lost.get(cause, 0) + int(calls)
+        reasons = {**counts.causes, **{f"lost_{cause}": calls for cause, calls in counts.lost.items()}}
+        for cause, calls in reasons.items():
+            causes[cause] = causes.get(cause, 0) + int(calls)
         if counts.entered or not counts.balanced:
             yield metadata_line(
                 COUNTS,
@@ -61,7 +62,7 @@ def footer_lines(footer: Footer, plan: Plan) -> Iterator[str]:
                     ("provider", group.provider),
                     ("layer", group.layer),
                     *((part, int(getattr(counts, part))) for part in PARTS),
-                    *((f"lost_{cause}", int(calls)) for cause, calls in sorted(counts.lost.items())),
+                    *((cause, int(calls)) for cause, calls in sorted(reasons.items())),
                 ],
             )
     yield metadata_line(PROVENANCE, 0, 0, sorted(footer.provenance.items()))
@@ -71,7 +72,7 @@ def footer_lines(footer: Footer, plan: Plan) -> Iterator[str]:
         0,
         [
             *totals.items(),
-            *((f"lost_{cause}", calls) for cause, calls in sorted(lost.items())),
+            *sorted(causes.items()),
             *((key, int(number)) for key, number in sorted(footer.other.items())),
         ],
     )

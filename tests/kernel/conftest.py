@@ -172,7 +172,8 @@ def engine_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def configuration(tmp_path_factory: pytest.TempPathFactory) -> SystemConfiguration:
-    return SystemConfiguration(trace_log_dir=tmp_path_factory.mktemp("traces"))
+    # The guard would keep rings from overflowing, which some tests want; it has tests of its own.
+    return SystemConfiguration(trace_log_dir=tmp_path_factory.mktemp("traces"), guard_ring_percent=100)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 /* A call from its entry to its record. Every path ends in exactly one counter of dc_count. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
-#define DC_COUNT(count, member) __sync_fetch_and_add(&(count)->member, 1)
-
 #define DC_CASE_ENTRY(number, name) \
 	case number: \
 		name(call); \
@@ -124,6 +122,8 @@ static __always_inline int dc_failed(u8 kind, s64 result)
 static __always_inline void dc_emit(struct dc_call *call, const struct dc_function *function, struct dc_count *count,
 				    u64 duration, u16 flags, u16 error)
 {
+	if (dc_withheld(call, function, count, duration, flags))
+		return;
 	struct dc_record *record = dc_calls.ringbuf_reserve(sizeof(struct dc_record));
 	if (!record) {
 		DC_COUNT(count, ring_full);

@@ -76,10 +76,13 @@ struct dc_function {
 	u16 field_offset[DC_SLOTS]; /* tracepoint: its offset; usdt: offset in pt_regs */
 	u16 index_offset[DC_SLOTS]; /* usdt: offset of the index register in pt_regs */
 	s32 displacement[DC_SLOTS]; /* usdt: added before the read, or the constant */
+	u32 sample;		    /* how many of 2^32 calls get a record, where DC_SAMPLED */
+	u8 moved;		    /* enum dc_moved */
+	u8 moved_at;		    /* which of dc_call.arguments it is about */
 };
 
 enum dc_request_kind { DC_REQUEST_NONE, DC_REQUEST_DESCRIPTOR, DC_REQUEST_PATH, DC_REQUEST_STRING };
-enum dc_function_flag { DC_HAS_RETURN = 1, DC_ERRNO = 2 };
+enum dc_function_flag { DC_HAS_RETURN = 1, DC_ERRNO = 2, DC_PROFILED = 4, DC_SAMPLED = 8 };
 enum dc_place { DC_PLACE_REGISTER = 1, DC_PLACE_MEMORY = 2, DC_PLACE_CONSTANT = 3 };
 
 enum dc_result {
@@ -97,15 +100,57 @@ enum dc_result {
 	DC_RESULT_VOID,
 };
 
+/* Where the bytes that a call moved are: its result, the result times an argument, an argument. */
+enum dc_moved { DC_MOVED_NONE, DC_MOVED_RESULT, DC_MOVED_ITEMS, DC_MOVED_ARGUMENT };
+
 /* Conservation of one function's calls; engine/counters.py. */
 struct dc_count {
 	u64 entered;
 	u64 recorded;
+	u64 ceiling; /* of `recorded`, where the guard is asked again; no count */
 	u64 filtered;
 	u64 unmatched;
 	u64 ring_full;
 	u64 too_deep;
 	u64 no_memory;
+	u64 sampled;
+	u64 profiled;
+	u64 guarded;
+};
+
+/* What calls without records of their own are added up by; record.PROFILE. */
+struct dc_profile_key {
+	u64 file;
+	u32 process;
+	u32 function;
+	u32 epoch;
+	u32 cause; /* enum dc_cause */
+};
+
+enum dc_cause { DC_CAUSE_PROFILE, DC_CAUSE_GUARD };
+
+#define DC_BUCKETS 64
+
+/* Inverse numbers are kept of minima, so that all start at zero and only rise. */
+struct dc_profile {
+	u64 count;
+	u64 errors;
+	u64 bytes;
+	u64 time;
+	u64 longest;
+	u64 inverse_shortest;
+	u64 inverse_first;
+	u64 last;
+	u32 times[DC_BUCKETS]; /* by the number of bits of the nanoseconds */
+	u32 sizes[DC_BUCKETS]; /* by the number of bits of the bytes */
+};
+
+/* How much a function, or all of them, asked for in an interval. */
+struct dc_guard {
+	u64 interval;
+	u64 used;
+	u64 before;
+	u64 degraded;
 };
 
 /* What is counted for the run as a whole. */
@@ -119,6 +164,7 @@ enum dc_total {
 	DC_TOTAL_COMPAT,	 /* system calls of 32-bit programs, not traced */
 	DC_TOTAL_HANDLES_LOST,	 /* table of handles refused an entry */
 	DC_TOTAL_FIELDS_UNREAD,	 /* a snippet or probe could not read user memory */
+	DC_TOTAL_PROFILES_LOST,	 /* counted calls that are in no profile, since the table of profiles was full */
 	DC_TOTALS,
 };
 

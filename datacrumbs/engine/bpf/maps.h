@@ -1,17 +1,31 @@
 /* The maps of the program. Sizes come from the system configuration as -D definitions. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
+/* engine/modes.py has those of the guard. */
+enum dc_setting {
+	DC_SETTING_OWNER,
+	DC_SETTING_MINIMUM_DURATION,
+	DC_SETTING_EPOCH,	    /* of the profiles that calls are added to */
+	DC_SETTING_GUARD_SHARE,	    /* calls that a processor may record before it asks again; 0: no guard */
+	DC_SETTING_GUARD_FUNCTION,  /* calls of a function in an interval */
+	DC_SETTING_GUARD_TOTAL,	    /* calls of all functions in an interval */
+	DC_SETTING_GUARD_RING_HIGH, /* bytes in the ring from which on functions are degraded */
+	DC_SETTING_GUARD_RING_LOW,  /* bytes in the ring up to which they recover */
+	DC_SETTINGS,
+};
+
 BPF_RINGBUF_OUTPUT(dc_calls, DC_CALL_RING_PAGES);
 BPF_RINGBUF_OUTPUT(dc_name_ring, DC_NAME_RING_PAGES);
 BPF_ARRAY(dc_functions, struct dc_function, DC_FUNCTION_COUNT);
 BPF_PERCPU_ARRAY(dc_counts, struct dc_count, DC_FUNCTION_COUNT);
 BPF_ARRAY(dc_totals, u64, DC_TOTALS);
 BPF_ARRAY(dc_system_calls, u32, 512); /* number -> function + 1 */
-BPF_ARRAY(dc_settings, u64, 4);
+BPF_ARRAY(dc_settings, u64, DC_SETTINGS);
 BPF_F_TABLE("hash", u32, u64, dc_processes, DC_PROCESSES, BPF_F_NO_PREALLOC);
 BPF_TASK_STORAGE(dc_threads, struct dc_thread);
-
-enum dc_setting { DC_SETTING_OWNER, DC_SETTING_MINIMUM_DURATION };
+BPF_F_TABLE("hash", struct dc_profile_key, struct dc_profile, dc_profiles, DC_PROFILES, BPF_F_NO_PREALLOC);
+BPF_ARRAY(dc_empty_profile, struct dc_profile, 1);
+BPF_ARRAY(dc_guards, struct dc_guard, DC_FUNCTION_COUNT + 1); /* the last: of all functions */
 
 /* An open file or a directory: two kernel addresses that are together unique while it lives. */
 struct dc_place_key {
@@ -44,6 +58,8 @@ struct dc_scratch {
  * piece of scratch says itself whether it is in use. */
 #define DC_SCRATCHES 8
 BPF_PERCPU_ARRAY(dc_scratches, struct dc_scratch, DC_SCRATCHES);
+
+#define DC_COUNT(count, member) __sync_fetch_and_add(&(count)->member, 1)
 
 static __always_inline void dc_total(u32 which)
 {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs import record
-from datacrumbs.engine import counters, descriptors, ring
+from datacrumbs.engine import counters, descriptors, modes, ring
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,8 @@ _STRUCTURES = {
     "dc_function": descriptors.DESCRIPTOR,
     "dc_count": counters.COUNT,
     "dc_name_head": ring._NAME_HEAD,
+    "dc_profile_key": modes.KEY,
+    "dc_profile": modes.VALUE,
 }
 _RENAMED = {"errno": "error"}
 

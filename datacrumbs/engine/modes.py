@@ -1,0 +1,165 @@
+"""What the kernel side counts instead of recording: the guard's limits, and profiles to read."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datacrumbs.engine import kernel
+from datacrumbs.record import BUCKETS, CALL, PROFILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from datacrumbs.probefile.plan import Mode, Plan
+    from datacrumbs.system import SystemConfiguration
+
+GUARD_INTERVAL_NS = 1 << 27
+"""`DC_GUARD_SHIFT` of ``bpf/modes.h``."""
+SHARES = 16
+"""In so many parts processors take what a function may record in an interval."""
+RING_SHARES = 64
+LARGEST_SHARE = 1024
+RECOVERED = 0.5
+"""Share of the ring up to which degraded functions recover."""
+CHUNK = 4096
+
+KEY = np.dtype([("file", "<u8"), ("process", "<u4"), ("function", "<u4"), ("epoch", "<u4"), ("cause", "<u4")])
+"""`struct dc_profile_key` of ``bpf/layout.h``."""
+VALUE = np.dtype(
+    [(name, "<u8") for name in ("count", "errors", "bytes", "time", "longest")]
+    + [(name, "<u8") for name in ("inverse_shortest", "inverse_first", "last")]
+    + [(name, "<u4", (BUCKETS,)) for name in ("times", "sizes")]
+)
+"""`struct dc_profile` of ``bpf/layout.h``."""
+
+_MAP_CREATE, _UPDATE, _NEXT_KEY, _LOOKUP_BATCH, _DELETE_BATCH = 0, 2, 4, 24, 27
+_ARRAY, _ARRAY_OF_MAPS = 2, 12
+
+
+def with_mode(plan: Plan, mode: Mode | None) -> Plan:
+    """The plan with one mode for all of its functions; unchanged for None. Sampling stays where calls are traced."""
+    if mode is None:
+        return plan
+    return replace(plan, groups=tuple(replace(group, mode=mode) for group in plan.groups))
+
+
+def guard_settings(configuration: SystemConfiguration) -> tuple[int, int, int, int, int]:
+    """The settings of the guard: share, function, total, ring high, ring low (``bpf/maps.h``)."""
+    seconds = GUARD_INTERVAL_NS / 1e9
+    function = max(1, round(configuration.guard_function_rate * seconds))
+    total = max(1, round(configuration.guard_total_rate * seconds))
+    ring = configuration.call_ring_mib << 20
+    share = min(function // SHARES, total // SHARES, ring // CALL.itemsize // RING_SHARES, LARGEST_SHARE)
+    high = ring * configuration.guard_ring_percent // 100
+    return max(1, share), function, total, high, min(high, int(ring * RECOVERED))
+
+
+class Profiles:
+    """The table of profiles of a loaded program.
+
+    Calls are added under the number of an epoch. A new epoch begins before the last one is read, and
+    reading waits until no program that saw the last one still runs. So what is read is final.
+
+    Args:
+        table: Descriptor of the map.
+        begin: Makes the kernel side count under an epoch.
+    """
+
+    def __init__(self, table: int, begin: Callable[[int], None]) -> None:
+        self._table = table
+        self._begin = begin
+        self._epoch = 0
+
+    def take(self) -> NDArray[np.void]:
+        """What was added up since the last time, as record.PROFILE, and forget it."""
+        if self._is_empty():
+            return np.zeros(0, PROFILE)
+        self._epoch += 1
+        self._begin(self._epoch)
+        wait_for_programs()
+        keys, values = self._read()
+        old = keys["epoch"] != self._epoch
+        keys, values = keys[old], values[old]
+        self._delete(keys)
+        profiles = np.zeros(len(keys), PROFILE)
+        for name in ("file", "process", "function", "cause"):
+            profiles[name] = keys[name]
+        for name in ("count", "errors", "bytes", "time", "longest", "last", "times", "sizes"):
+            profiles[name] = values[name]
+        returned = values["times"].any(axis=1)
+        profiles["shortest"] = np.where(returned, ~values["inverse_shortest"], 0)
+        profiles["first"] = ~values["inverse_first"]
+        order = np.lexsort((profiles["file"], profiles["process"], profiles["function"], profiles["cause"]))
+        return np.asarray(profiles[order])
+
+    def _is_empty(self) -> bool:
+        key = np.zeros(1, KEY)
+        try:
+            kernel.bpf(_NEXT_KEY, _attributes("<I4xQQ", self._table, 0, key.ctypes.data))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return True
+            raise
+        return False
+
+    def _read(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
+        parts: list[tuple[NDArray[np.void], NDArray[np.void]]] = []
+        places = np.zeros(2, np.uint64)
+        room = CHUNK
+        more = True
+        while more:
+            keys, values = np.zeros(room, KEY), np.zeros(room, VALUE)
+            start = places.ctypes.data if parts else 0
+            addresses = (start, places[1:].ctypes.data, keys.ctypes.data, values.ctypes.data)
+            attributes = _attributes("<QQQQIIQQ", *addresses, room, self._table, 0, 0)
+            try:
+                kernel.bpf(_LOOKUP_BATCH, attributes)
+            except OSError as error:
+                if error.errno == errno.ENOSPC:  # one bucket holds more
+                    room *= 2
+                    continue
+                if error.errno != errno.ENOENT:
+                    raise
+                more = False
+            taken = struct.unpack_from("<I", attributes.raw, 32)[0]
+            parts.append((keys[:taken], values[:taken]))
+            places[0] = places[1]
+        return np.concatenate([keys for keys, _ in parts]), np.concatenate([values for _, values in parts])
+
+    def _delete(self, keys: NDArray[np.void]) -> None:
+        keys = np.ascontiguousarray(keys)
+        if len(keys):
+            given = (0, 0, keys.ctypes.data, 0, len(keys), self._table, 0, 0)
+            kernel.bpf(_DELETE_BATCH, _attributes("<QQQQIIQQ", *given))
+
+
+def wait_for_programs() -> None:
+    """Return when every BPF program that ran at the time of the call has ended.
+
+    The kernel waits so after an update of a map of maps, so that the old map is no longer in use
+    (Linux 5.0 and later, commit 1ae80cf31938). This one has no other purpose.
+    """
+    inner = kernel.bpf(_MAP_CREATE, _attributes("<IIIIII", _ARRAY, 4, 4, 1, 0, 0))
+    outer = -1
+    try:
+        outer = kernel.bpf(_MAP_CREATE, _attributes("<IIIIII", _ARRAY_OF_MAPS, 4, 4, 1, 0, inner))
+        key, value = np.zeros(1, np.uint32), np.full(1, inner, np.uint32)
+        kernel.bpf(_UPDATE, _attributes("<I4xQQQ", outer, key.ctypes.data, value.ctypes.data, 0))
+    finally:
+        os.close(inner)
+        if outer >= 0:
+            os.close(outer)
+
+
+def _attributes(layout: str, *values: int) -> ctypes.Array[ctypes.c_char]:
+    packed = struct.pack(layout, *values)
+    return ctypes.create_string_buffer(packed, len(packed))

@@ -1,0 +1,182 @@
+"""Calls that get no line of their own are counted exactly: profiled, sampled out, or held back by the guard."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from datacrumbs import client
+from datacrumbs.engine.modes import GUARD_INTERVAL_NS
+from datacrumbs.probefile.plan import Mode, Plan
+from datacrumbs.record import PROFILE, ProfileCause
+
+from .conftest import Tracer, system_call_group
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from datacrumbs.system import SystemConfiguration
+
+pytestmark = pytest.mark.kernel
+
+CALLS = 50021
+THREADS, EACH = 7, 1009
+
+_WRITERS = f"""
+import os, threading
+def work(number):
+    file = os.open(f"/dev/null", os.O_WRONLY)
+    for turn in range({EACH}):
+        os.write(file, bytes(number + 1))
+    try:
+        os.write(-1, b"x")
+    except OSError:
+        pass
+    os.close(file)
+threads = [threading.Thread(target=work, args=(number,)) for number in range({THREADS})]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def dd(calls: int = CALLS) -> tuple[str, ...]:
+    return ("/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={calls}", "status=none")
+
+
+@pytest.fixture
+def start(engine_state: Path, configuration: SystemConfiguration) -> Iterator[Callable[..., Tracer]]:
+    """Starts engines for reads and writes: ``start(mode=..., sample=..., call_ring_mib=...)``."""
+    tracers = []
+
+    def make(mode: Mode = Mode.TRACE, sample: int = 1, **settings: int) -> Tracer:
+        group = replace(system_call_group(("read", "write")), mode=mode, sample=sample)
+        tracers.append(Tracer(Plan((), (group,)), engine_state, replace(configuration, **settings)))
+        return tracers[-1]
+
+    yield make
+    for tracer in tracers:
+        tracer.engine.close()
+
+
+def of_writes(profiles: np.ndarray) -> np.ndarray:
+    return profiles[profiles["function"] == 1]
+
+
+def test_profile_counts_every_call_of_every_thread(start: Callable[..., Tracer]) -> None:
+    tracer = start(Mode.PROFILE)
+    trace = tracer.run(sys.executable, "-c", _WRITERS)
+    profiles = tracer.engine.profiles()
+    assert not len(trace.calls)
+    assert profiles.dtype == PROFILE
+    writes = tracer.engine.counts()[1]
+    assert writes.balanced
+    assert writes.counted == writes.causes["counted_profile"] == writes.entered == of_writes(profiles)["count"].sum()
+    null = max(of_writes(profiles), key=lambda row: row["count"])
+    assert null["count"] == THREADS * EACH
+    assert trace.path(null["file"]) == "/dev/null"
+    assert null["bytes"] == EACH * sum(range(1, THREADS + 1))
+    assert null["errors"] == 0
+    # 1 | 2, 3 | 4 to 7 bytes: numbers of one, two and three bits.
+    assert null["sizes"][:5].tolist() == [0, EACH, 2 * EACH, 4 * EACH, 0]
+    assert null["times"].sum() == THREADS * EACH
+    assert 0 < null["shortest"] <= null["time"] / null["count"] <= null["longest"]
+    assert null["first"] + null["longest"] <= null["last"]
+    assert of_writes(profiles)["errors"].sum() == THREADS
+    assert tracer.engine.totals()["profiles_lost"] == 0
+    assert not len(tracer.engine.profiles())
+
+
+def test_nothing_is_missing_or_double_when_profiles_are_read_all_the_time(start: Callable[..., Tracer]) -> None:
+    tracer = start(Mode.PROFILE)
+    process = subprocess.Popen([client.launcher(), *dd(CALLS * 4)])
+    taken = []
+    while process.poll() is None:
+        taken.append(tracer.engine.profiles())
+    taken.append(tracer.engine.profiles())
+    tracer.drain()
+    writes = of_writes(np.concatenate(taken))
+    assert len([rows for rows in taken if len(rows)]) > 3
+    assert writes["count"].sum() == writes["bytes"].sum() == CALLS * 4
+    assert (writes["times"].sum(axis=1) == writes["count"]).all()
+    assert tracer.engine.counts()[1].counted == CALLS * 4
+
+
+def test_full_table_of_profiles_is_counted(start: Callable[..., Tracer], tmp_path: Path) -> None:
+    tracer = start(Mode.PROFILE, profiles=8)
+    program = "import os,sys\nfor n in range(23): os.write(os.open(f'{sys.argv[1]}/{n}', os.O_CREAT|os.O_WRONLY), b'x')"
+    tracer.run(sys.executable, "-c", program, str(tmp_path))
+    counted = sum(count.counted for count in tracer.engine.counts())
+    assert len(tracer.engine.profiles()) <= 8
+    lost = tracer.engine.totals()["profiles_lost"]
+    assert lost > 0
+    assert all(count.balanced for count in tracer.engine.counts())
+    assert counted == sum(count.entered for count in tracer.engine.counts())
+
+
+def test_profile_agrees_with_trace_and_strace(start: Callable[..., Tracer]) -> None:
+    command = (sys.executable, "-c", _WRITERS)
+    traced = start().run(*command)
+    profiles = start(Mode.PROFILE)
+    profiles.run(*command)
+    rows = of_writes(profiles.engine.profiles())
+    calls = traced.named("write")
+    moved = calls["result"][calls["result"] > 0].sum()
+    assert (rows["count"].sum(), rows["bytes"].sum()) == (len(calls), moved)
+    told = subprocess.run(["strace", "-fc", "-e", "write", *command], capture_output=True, text=True, check=True).stderr
+    counted = re.search(r"(\d+)\s+(\d+)\s+write$", told, re.MULTILINE)
+    assert counted is not None
+    assert (int(counted[1]), int(counted[2])) == (rows["count"].sum(), rows["errors"].sum())
+
+
+def test_sampling_counts_what_it_leaves_out(start: Callable[..., Tracer]) -> None:
+    tracer = start(sample=10)
+    trace = tracer.run(*dd())
+    writes = tracer.engine.counts()[1]
+    assert writes.entered == CALLS
+    assert writes.recorded == trace.count("write")
+    assert writes.recorded + writes.causes["filtered_sampled"] == CALLS
+    assert writes.filtered == writes.causes["filtered_sampled"]
+    # Five standard deviations of a binomial distribution.
+    assert abs(writes.recorded - CALLS / 10) < 5 * (CALLS * 0.1 * 0.9) ** 0.5
+
+
+def test_rate_guard_degrades_to_counting_and_recovers(start: Callable[..., Tracer]) -> None:
+    tracer = start(guard_function_rate=20_000)
+    trace = tracer.run(*dd())
+    reads, writes = tracer.engine.counts()
+    profiles = tracer.engine.profiles()
+    assert Counter(profiles["cause"].tolist()).keys() == {ProfileCause.GUARD}
+    assert writes.entered == CALLS
+    assert 0 < writes.recorded == trace.count("write") < CALLS / 2
+    assert writes.recorded + writes.causes["counted_guard"] == CALLS
+    rows = of_writes(profiles)
+    assert rows["count"].sum() == rows["bytes"].sum() == writes.counted
+    assert reads.balanced
+    assert writes.balanced
+    # What comes after a quiet interval is recorded in full.
+    time.sleep(3 * GUARD_INTERVAL_NS / 1e9)
+    trace = tracer.run(*dd(101))
+    assert trace.count("write") == 101
+
+
+def test_full_ring_degrades_the_busy_and_spares_the_rare(start: Callable[..., Tracer]) -> None:
+    tracer = start(call_ring_mib=1, guard_ring_percent=80)
+    script = "dd if=/dev/zero of=/dev/null bs=1 count=50021 status=none; exec dd if=/dev/zero bs=1 count=1 status=none"
+    trace = tracer.run("/bin/sh", "-c", script, stdout=subprocess.DEVNULL)
+    reads, writes = tracer.engine.counts()
+    assert writes.entered == CALLS + 1
+    assert not writes.lost
+    assert not reads.lost
+    assert 0 < writes.causes["counted_guard"] == of_writes(tracer.engine.profiles())["count"].sum()
+    assert writes.recorded == trace.count("write")
+    assert reads.balanced
+    assert writes.balanced
