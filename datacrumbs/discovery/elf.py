@@ -172,7 +172,7 @@ def _symbols(elf: ELFFile) -> tuple[list[str], NDArray[np.void], NDArray[np.bool
     names: list[str] = []
     rows: list[NDArray[np.void]] = []
     hidden: list[NDArray[np.bool_]] = []
-    sections = _section_headers(elf)
+    sections = section_headers(elf)
     versions = sections[sections["type"] == _SHT_GNU_VERSYM]
     for kind in (_SHT_DYNSYM, _SHT_SYMTAB):
         for section in sections[sections["type"] == kind]:
@@ -194,8 +194,8 @@ def _symbols(elf: ELFFile) -> tuple[list[str], NDArray[np.void], NDArray[np.bool
     return names, np.concatenate(rows), np.concatenate(hidden)
 
 
-# All section headers at once: pyelftools makes an object for each, and parses hash tables as it does.
-def _section_headers(elf: ELFFile) -> NDArray[np.void]:
+def section_headers(elf: ELFFile) -> NDArray[np.void]:
+    """All section headers at once: pyelftools makes an object for each, and parses hash tables as it does."""
     if not elf["e_shoff"] or elf["e_shentsize"] != SECTION.itemsize:
         return np.zeros(0, SECTION)
     elf.stream.seek(elf["e_shoff"])
