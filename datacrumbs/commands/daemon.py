@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.daemon.identity import run_id
@@ -13,6 +14,9 @@ from datacrumbs.errors import refusal
 from datacrumbs.probefile.reader import read_probe_file
 from datacrumbs.probefile.targets import verify_targets
 from datacrumbs.system import SystemPaths, read_system_configuration
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def main() -> None:
@@ -22,22 +26,47 @@ def main() -> None:
         "Trace the marked programs of a probe file's user until SIGINT or SIGTERM; needs root.",
         "sudo datacrumbs /tmp/probes.json.gz myrun",
     )
-    parser.add_argument("probes", type=Path, metavar="PROBES", help="signed probe file")
+    parser.add_argument("probes", nargs="?", type=Path, metavar="PROBES", help="signed probe file")
     parser.add_argument("run_id", nargs="?", metavar="RUN-ID", help="default: the scheduler's job id, else a timestamp")
     parser.add_argument("--prefix", type=Path, default=Path("/"), help="root of a private installation")
     parser.add_argument("--print-program", action="store_true", help="print the C program of the file and exit")
+    unit = parser.add_argument_group("as a unit (datacrumbs@.service); PROBES and RUN-ID are left out")
+    unit.add_argument("--instance", metavar="RUN-ID", help="trace what run/datacrumbs/datacrumbs-RUN-ID.env says")
+    unit.add_argument("--clean-up", metavar="RUN-ID", help="remove what a killed daemon of this run left, and exit")
     arguments = parser.parse_args()
-    sys.exit(run_command(lambda: _run(arguments.probes, arguments.run_id, arguments.prefix, arguments.print_program)))
+    if sum(name is not None for name in (arguments.probes, arguments.instance, arguments.clean_up)) != 1:
+        parser.error("expected PROBES, or one of --instance and --clean-up alone")
+    sys.exit(run_command(lambda: _command(arguments)))
 
 
-def _run(probes: Path, identifier: str | None, prefix: Path, print_program: bool) -> int:
-    paths = SystemPaths(prefix.absolute())
+def _command(arguments: argparse.Namespace) -> int:
+    paths = SystemPaths(arguments.prefix.absolute())
+    if arguments.probes is not None:
+        return _run(paths, arguments.probes, arguments.run_id, print_program=arguments.print_program)
+    from datacrumbs.daemon.instance import clean_up, read_instance, run_log  # noqa: PLC0415 - only a unit needs it
+
+    identity = run_id(arguments.instance or arguments.clean_up, os.environ, time.time())
+    if os.geteuid() != 0:
+        raise refusal("units run as root", "systemctl start datacrumbs@RUN-ID")
+    if arguments.clean_up:
+        clean_up(paths.run, identity, os.environ)
+        return 0
+    with run_log(paths.run, identity) as log:
+        instance = read_instance(paths.run, identity)
+        if instance.uid is not None:
+            os.fchown(log, instance.uid, -1)
+        return _run(paths, instance.probes, identity, uid=instance.uid)
+
+
+def _run(
+    paths: SystemPaths, probes: Path, identifier: str | None, *, uid: int | None = None, print_program: bool = False
+) -> int:
     configuration = read_system_configuration(paths)
     now = time.time()
     identity = run_id(identifier, os.environ, now)
     if os.geteuid() != 0 and not print_program:
         raise refusal("tracing needs root", "run it with sudo, or start datacrumbs@.service")
-    signed = read_probe_file(probes, paths.trusted_keys, now=now, uid=None)
+    signed = read_probe_file(probes, paths.trusted_keys, now=now, uid=uid)
     if print_program:
         from datacrumbs.engine.program import assemble  # noqa: PLC0415 - the daemon's own start needs more of the engine
 

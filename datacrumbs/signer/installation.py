@@ -19,6 +19,7 @@ from datacrumbs.signer.installed import installed_snippets, provider_distributio
 from datacrumbs.signer.policy import read_policy
 from datacrumbs.signer.private_key import create_private_key, load_private_key
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted, write_trusted
+from datacrumbs.system import read_system_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 BUNDLED = ("posix", "sys", "mpi", "hdf5")
 SIGNING_UNIT = "datacrumbs_sign_probes.service"
+SIGNING_SOCKET = "datacrumbs_sign_probes.socket"
 RUN_UNIT = "datacrumbs@.service"
 STAGES = ("login", "compute", "all")
 
@@ -62,10 +64,11 @@ def install(paths: SystemPaths, stage: str, trust_key: Path | None = None) -> It
         read_policy(paths.policy)
         yield from _trust_bundled(paths)
         yield from _site_file(paths)
-        yield _unit(paths, SIGNING_UNIT)
+        yield from (_unit(paths, unit) for unit in (SIGNING_SOCKET, SIGNING_UNIT))
     if trust_key is not None:
         yield _public_key(paths, parse_public_key(read_bounded(trust_key, KEY_FILE_LIMIT), trust_key))
     yield _file(paths.system_file, _default("signer/defaults/datacrumbs.yaml"))
+    yield _filled(paths, _temporary_files(paths), "tmpfiles.conf")
     if stage != "login":
         yield _unit(paths, RUN_UNIT)
         if not trusted_key_ids(paths.trusted_keys):
@@ -80,10 +83,12 @@ def uninstall(paths: SystemPaths) -> Iterator[Step]:
     """Remove what `install` made. Traces stay; so does what an administrator has added or changed."""
     yield from _uninstall_defaults(paths)
     doomed = [paths.trusted_snippets, paths.signing_socket]
-    doomed += [_unit_directory(paths) / unit for unit in (SIGNING_UNIT, RUN_UNIT)]
+    doomed += [_unit_directory(paths) / unit for unit in (SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT)]
+    doomed += [_temporary_files(paths)]
     if paths.private_key.exists():
-        public = load_private_key(paths.private_key).public_key()
-        doomed += [paths.trusted_keys / key_file_name(public), paths.private_key]
+        doomed.append(paths.private_key)
+    # All of them: trust that stays behind would be found again by the next installation.
+    doomed += [paths.trusted_keys / f"{identity}.pem" for identity in trusted_key_ids(paths.trusted_keys)]
     yield from (_removed(path) for path in doomed if path.exists())
     if paths.state.is_dir():
         yield _removed_tree(paths.state)
@@ -183,9 +188,19 @@ def _unit_directory(paths: SystemPaths) -> Path:
     return paths.prefix / "etc/systemd/system"
 
 
+def _temporary_files(paths: SystemPaths) -> Path:
+    return paths.prefix / "etc/tmpfiles.d/datacrumbs.conf"
+
+
 def _unit(paths: SystemPaths, name: str) -> Step:
-    path = _unit_directory(paths) / name
-    content = unit_text(name, paths.prefix).encode()
+    step = _filled(paths, _unit_directory(paths) / name, name)
+    changed = step.state != "kept" and str(paths.prefix) == "/"
+    return Step(step.state, step.what, "then: systemctl daemon-reload") if changed else step
+
+
+# What is derived from the installation is written anew; an administrator changes units by drop-ins.
+def _filled(paths: SystemPaths, path: Path, name: str) -> Step:
+    content = unit_text(name, paths).encode()
     if path.is_file() and path.read_bytes() == content:
         return Step("kept", str(path))
     state = "mended" if path.exists() else "made"
@@ -194,25 +209,30 @@ def _unit(paths: SystemPaths, name: str) -> Step:
     except OSError as error:
         raise DatacrumbsError(f"{path.parent}: cannot be made: {error.strerror}", hint="run this as root") from None
     write_atomically(path, content)
-    return Step(state, str(path), "then: systemctl daemon-reload" if str(paths.prefix) == "/" else "")
+    return Step(state, str(path))
 
 
-def unit_text(name: str, prefix: Path) -> str:
+def unit_text(name: str, paths: SystemPaths) -> str:
     """A unit file for an installation.
 
     Args:
         name: Name of the unit.
-        prefix: The installation's prefix.
+        paths: The installation; the directory of traces in its system configuration may be written by a run.
 
     Raises:
-        DatacrumbsError: (exit 2) for a prefix that a unit file cannot hold.
+        DatacrumbsError: (exit 2) for a path that a unit file cannot hold.
     """
-    scripts = sysconfig.get_path("scripts")
-    for path in (str(prefix), scripts):
+    filled = {
+        "@SCRIPTS@": sysconfig.get_path("scripts"),
+        "@PREFIX@": str(paths.prefix).rstrip("/") + "/",
+        "@TRACES@": str(read_system_configuration(paths).trace_log_dir),
+    }
+    text = _default(f"signer/defaults/{name}").decode()
+    for mark, path in filled.items():
         if not path.isascii() or any(character in path for character in " \t\n%$\"'\\;"):
             raise usage_error(f"{path!a}: expected a path without spaces, quotes, % and $ for systemd units")
-    text = _default(f"signer/defaults/{name}").decode()
-    return text.replace("@SCRIPTS@", scripts).replace("@PREFIX@", str(prefix).rstrip("/") + "/")
+        text = text.replace(mark, path)
+    return text
 
 
 def _removed_if_empty(directory: Path, otherwise: str) -> Step:

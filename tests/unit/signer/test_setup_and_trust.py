@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.keys import trusted_key_ids
-from datacrumbs.signer.installation import RUN_UNIT, SIGNING_UNIT, install, uninstall, unit_text
+from datacrumbs.signer.installation import RUN_UNIT, SIGNING_SOCKET, SIGNING_UNIT, install, uninstall, unit_text
 from datacrumbs.signer.private_key import load_private_key
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted
 from datacrumbs.system import SystemPaths, read_system_configuration
@@ -145,33 +146,48 @@ class TestSetup:
 
 
 class TestUnits:
-    @pytest.mark.parametrize("name", [SIGNING_UNIT, RUN_UNIT])
+    @pytest.mark.parametrize("name", [SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT])
     def test_systemd_accepts_the_units(self, paths, name, tmp_path):
-        list(install(paths, "all"))
-        unit = tmp_path / name.replace("@", "@run1")
-        text = (paths.prefix / "etc/systemd/system" / name).read_text()
-        assert "@SCRIPTS@" not in text
-        assert "@PREFIX@" not in text
-        # The commands' own paths depend on where this tree is installed.
-        unit.write_text("".join(_with_a_command(line) for line in text.splitlines(keepends=True)))
-        found = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
-        assert (found.returncode, found.stdout + found.stderr) == (0, "")
+        assert verified(_unit(paths, name, tmp_path)) == (0, "")
 
-    def test_the_signing_service_is_confined(self, paths, tmp_path):
-        list(install(paths, "all"))
-        unit = tmp_path / SIGNING_UNIT
-        unit.write_text((paths.prefix / "etc/systemd/system" / SIGNING_UNIT).read_text())
-        subprocess.run(
-            ["systemd-analyze", "security", "--offline=true", "--threshold=25", unit], check=True, capture_output=True
+    # systemd-analyze takes tenths as whole numbers, and lets what is equal pass.
+    @pytest.mark.parametrize(("name", "exposure"), [(SIGNING_UNIT, 15), (RUN_UNIT, 24)])
+    def test_units_are_confined(self, paths, name, exposure, tmp_path):
+        unit = _unit(paths, name, tmp_path)
+        security = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
+        found = subprocess.run(
+            [*security, f"--threshold={exposure}", unit], capture_output=True, text=True, check=False
         )
+        assert found.returncode == 0, found.stdout
+        assert exposure < 25
+
+    def test_a_run_may_write_where_traces_go(self, paths):
+        paths.configuration.mkdir(parents=True)
+        paths.system_file.write_text("trace_log_dir: /scratch/traces\n")
+        assert "ReadWritePaths=-/scratch/traces\n" in unit_text(RUN_UNIT, paths)
 
     def test_a_prefix_that_a_unit_cannot_hold(self):
         with pytest.raises(DatacrumbsError, match="without spaces, quotes"):
-            unit_text(SIGNING_UNIT, Path("/opt/$(id) x"))
+            unit_text(SIGNING_UNIT, SystemPaths(Path("/opt/$(id) x")))
 
 
-def _with_a_command(line: str) -> str:
-    return "ExecStart=/bin/true\n" if line.startswith("ExecStart=") else line
+# The unit as installed; the commands' own paths depend on where this tree is.
+def _unit(paths, name, directory):
+    list(install(paths, "all"))
+    text = (paths.prefix / "etc/systemd/system" / name).read_text()
+    for mark in ("@SCRIPTS@", "@PREFIX@", "@TRACES@"):
+        assert mark not in text
+    # Those of the signing service name each other.
+    for neighbour in {SIGNING_SOCKET, SIGNING_UNIT, name}:
+        text = (paths.prefix / "etc/systemd/system" / neighbour).read_text()
+        unit = directory / neighbour.replace("@", "@run1")
+        unit.write_text(re.sub(r"(?m)^(Exec\w+)=.*", r"\1=/bin/true", text))
+    return directory / name.replace("@", "@run1")
+
+
+def verified(unit):
+    found = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    return found.returncode, found.stdout + found.stderr
 
 
 class TestTrust:

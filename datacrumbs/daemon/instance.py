@@ -1,0 +1,156 @@
+"""A run as a unit: its environment file, its log, and what is left when it ends.
+
+The file ``datacrumbs-<run id>.env`` is written by whoever starts the unit, often with a path that a user
+chose. So it is read here and not by systemd: what it holds is data of three known keys, and never
+becomes the environment of a process that runs as root.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from datacrumbs.daemon.files import RunFiles
+from datacrumbs.engine.kprobe_events import remove_left_definitions
+from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.probefile.files import read_bounded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+FILE_LIMIT = 64 * 1024
+KEYS = ("PROBE_FILE", "USER", "RUN_ID")
+_LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What a unit traces.
+
+    Args:
+        probes: The signed probe file.
+        uid: The user that its grant must name; None accepts every user's grant.
+    """
+
+    probes: Path
+    uid: int | None
+
+
+def environment_file(directory: Path, run: str) -> Path:
+    """The environment file of a run."""
+    return directory / f"datacrumbs-{run}.env"
+
+
+def log_file(directory: Path, run: str) -> Path:
+    """The log of a run that is a unit."""
+    return directory / f"datacrumbs-{run}.log"
+
+
+def read_instance(directory: Path, run: str) -> Instance:
+    """Read the environment file of a run.
+
+    One ``KEY=VALUE`` a line; a value goes to the line's end as it stands, without quotes or escapes. An unknown key, a
+    key that comes twice or any other line is refused: a path with a line break would otherwise bring keys of its own.
+
+    Raises:
+        DatacrumbsError: (exit 1) when it is missing; (exit 2) for a wrong form; (exit 3) when others than root may
+            change it.
+    """
+    path = environment_file(directory, run)
+    values = _values(path, os.fsdecode(read_bounded(path, FILE_LIMIT, protected=True)))
+    if values.get("RUN_ID", run) != run:
+        raise usage_error(f"{path}: RUN_ID: {values['RUN_ID'][:80]!r} is not the unit's instance {run!r}")
+    probes = values.get("PROBE_FILE", "")
+    if not probes.startswith("/"):
+        raise usage_error(f"{path}: PROBE_FILE: {probes[:80]!r}; expected the absolute path of a probe file")
+    return Instance(Path(probes), _uid(path, values["USER"]) if "USER" in values else None)
+
+
+@contextmanager
+def run_log(directory: Path, run: str) -> Iterator[int]:
+    """Write messages to the run's log as well; gives its descriptor, so that it can be given to the run's user.
+
+    Args:
+        directory: The run directory.
+        run: The run id.
+
+    Raises:
+        DatacrumbsError: (exit 1) when the log cannot be made.
+    """
+    path = log_file(directory, run)
+    try:
+        path.unlink(missing_ok=True)
+        stream = os.fdopen(os.open(path, _LOG_FLAGS, 0o400), "w", encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise DatacrumbsError(f"{path}: cannot be made: {error.strerror}", hint="run datacrumbs_setup") from None
+    journal = sys.stderr
+    with stream:
+        sys.stderr = _Both(journal, stream)
+        try:
+            yield stream.fileno()
+        except (DatacrumbsError, OSError) as error:
+            # The journal gets it from the command's own boundary.
+            hint = getattr(error, "hint", "")
+            print(f"datacrumbs: {error}", *([f"  hint: {hint}"] if hint else []), sep="\n", file=stream)
+            raise
+        finally:
+            sys.stderr = journal
+
+
+def clean_up(directory: Path, run: str, environment: Mapping[str, str]) -> None:
+    """Remove what a run left behind that had no time to do so itself; after any other end there is nothing.
+
+    Args:
+        directory: The run directory.
+        run: The run id.
+        environment: Of a unit's ``ExecStopPost``: the log stays when the unit did not end well.
+    """
+    remove_left_definitions()
+    try:
+        RunFiles(directory, run).close()
+    except DatacrumbsError:
+        return  # a daemon runs under this id, though not this unit's
+    if environment.get("SERVICE_RESULT", "success") == "success":
+        log_file(directory, run).unlink(missing_ok=True)
+
+
+class _Both:
+    def __init__(self, first: TextIO, second: TextIO) -> None:
+        self._streams = (first, second)
+
+    def write(self, text: str) -> int:
+        for stream in self._streams:
+            stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        for stream in self._streams:
+            stream.flush()
+
+
+def _values(path: Path, text: str) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line or line.startswith("#"):
+            continue
+        key, equals, value = line.partition("=")
+        if not equals or key not in KEYS:
+            raise usage_error(f"{path}:{number}: {line[:80]!a}; expected KEY=VALUE with one of {', '.join(KEYS)}")
+        if key in values:
+            raise usage_error(f"{path}:{number}: {key}: given twice")
+        values[key] = value
+    return values
+
+
+def _uid(path: Path, name: str) -> int:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except (KeyError, ValueError):
+        if name.isascii() and name.isdigit():
+            return int(name)
+        raise usage_error(f"{path}: USER: {name[:80]!a} is no account of this host") from None

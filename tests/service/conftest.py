@@ -1,0 +1,103 @@
+"""A booted systemd with a whole installation: keys, units, the signing socket, and two users."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .box import Box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+USERS = ("alice", "bob")
+SITE = "capture_probes:\n  - provider: sys\n    preset: data\n"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.service)
+
+
+class Machine(Box):
+    """A box in which users have probe files and runs are units."""
+
+    def set_up(self) -> None:
+        """Install, make the users, and start the signing socket."""
+        for user in USERS:
+            self.done("useradd", "--create-home", user)
+        self.done_product("datacrumbs_setup")
+        self.done("systemctl", "daemon-reload")
+        self.done("systemctl", "start", "datacrumbs_sign_probes.socket")
+
+    def done(self, *command: str | Path) -> str:
+        """Run a command that must succeed; gives its output."""
+        result = self.run(*command)
+        assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+        return result.stdout
+
+    def done_product(self, name: str, *arguments: str | Path, user: str = "") -> str:
+        """Run one of the product's commands, which must succeed."""
+        result = self.product(name, *arguments, user=user)
+        assert result.returncode == 0, f"{name}: {result.stdout}{result.stderr}"
+        return result.stdout
+
+    def probes(self, user: str, site: str = SITE, name: str = "probes.json.gz") -> str:
+        """A probe file that a user has composed and had signed, in the user's home."""
+        site_file = f"/home/{user}/site.yaml"
+        self.path(site_file).write_text(site)
+        output = f"/home/{user}/{name}"
+        self.done_product("datacrumbs_probe_configurator", site_file, output, user=user)
+        return output
+
+    def environment(self, run: str, text: str) -> None:
+        """Write the environment file of a run, as a scheduler's prolog does."""
+        self.path(f"/run/datacrumbs/datacrumbs-{run}.env").write_text(text)
+
+    def wrap(self, user: str, *command: str) -> None:
+        """Run a marked program as a user."""
+        self.done_product("datacrumbs_wrap", *command, user=user)
+
+    def log(self, run: str) -> str:
+        """The log of a run; empty when there is none."""
+        path = self.path(f"/run/datacrumbs/datacrumbs-{run}.log")
+        return path.read_text() if path.exists() else ""
+
+    def trace(self, user: str, run: str) -> Path:
+        """The trace of a run, as the host reaches it."""
+        (found,) = self.path("/var/log/datacrumbs").glob(f"{user}/*/*-{run}-*.pfw.gz")
+        return found
+
+    def run_files(self) -> set[str]:
+        """Names in the run directory, but the socket's and environment files'."""
+        names = {path.name for path in self.path("/run/datacrumbs").iterdir()}
+        return {name for name in names if name != "sign.sock" and not name.endswith(".env")}
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Machine]:
+    if shutil.which("systemd-nspawn") is None:
+        pytest.skip("systemd-nspawn is not installed")
+    box = Machine("units")
+    try:
+        box.start()
+        box.set_up()
+        yield box
+    finally:
+        box.stop()
+
+
+@pytest.fixture(scope="session")
+def alices(machine: Machine) -> str:
+    """A probe file of alice."""
+    return machine.probes("alice")
+
+
+@pytest.fixture(scope="session")
+def bobs(machine: Machine) -> str:
+    """A probe file of bob."""
+    return machine.probes("bob")

@@ -1,0 +1,82 @@
+"""A login node and a compute node as machines of their own, and what an uninstallation leaves on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.testing import read_lines
+
+from .conftest import SITE, Machine
+
+SOCKET, SERVICE = "datacrumbs_sign_probes.socket", "datacrumbs_sign_probes.service"
+# What every command and every boot changes.
+CHANGING = ("/var/log/journal", "/var/log/wtmp", "/var/lib/systemd", "/run/systemd", "/run/log", "/run/udev")
+
+
+@pytest.fixture
+def host():
+    made = []
+
+    def boot(name):
+        box = Machine(name)
+        made.append(box)
+        box.start()
+        box.done("useradd", "--create-home", "alice")
+        return box
+
+    yield boot
+    for box in made:
+        box.stop()
+
+
+def files(box):
+    """Every file and directory where an installation could leave something."""
+    listed = box.done("find", "/etc", "/var", "/run", "/usr/lib/systemd", "/usr/local", "-xdev").splitlines()
+    return {path for path in listed if not path.startswith(CHANGING)}
+
+
+def test_only_the_public_key_travels(host, tmp_path):
+    login = host("login")
+    before = files(login)
+    login.done_product("datacrumbs_setup", "--stage", "login")
+    login.done("systemctl", "daemon-reload")
+    login.done("systemctl", "enable", "--now", SOCKET, SERVICE)
+    probes = login.probes("alice", SITE)
+    (key,) = login.path("/etc/datacrumbs/trust").glob("*.pem")
+    travelling = {"probes.json.gz": login.path(probes).read_bytes(), key.name: key.read_bytes()}
+    private = login.path("/etc/datacrumbs/keys/signing.key").read_bytes()
+    assert not login.path("/etc/systemd/system/datacrumbs@.service").exists()
+    login.done("systemctl", "disable", "--now", SOCKET, SERVICE)
+    login.done_product("datacrumbs_setup", "--uninstall")
+    login.done("systemctl", "daemon-reload")
+    assert files(login) - before == set()
+    assert before - files(login) == set()
+    login.stop()
+
+    compute = host("compute")
+    before = files(compute)
+    for name, content in travelling.items():
+        compute.path(f"/home/alice/{name}").write_bytes(content)
+    compute.done_product("datacrumbs_setup", "--stage", "compute", "--trust-key", f"/home/alice/{key.name}")
+    compute.done("systemctl", "daemon-reload")
+    assert not compute.path("/etc/datacrumbs/keys").exists()
+    assert not compute.path(f"/etc/systemd/system/{SERVICE}").exists()
+    assert (
+        compute.run("grep", "--recursive", "--fixed-strings", "--", private.splitlines()[1].decode(), "/etc").stdout
+        == ""
+    )
+    compute.environment("1", "PROBE_FILE=/home/alice/probes.json.gz\nUSER=alice\n")
+    compute.done("systemctl", "start", "datacrumbs@1")
+    compute.wrap("alice", "dd", "if=/dev/zero", "of=/dev/null", "bs=1k", "count=43", "status=none")
+    compute.done("systemctl", "stop", "datacrumbs@1")
+    trace = compute.trace("alice", "1")
+    assert read_lines(trace).tally()["write"] == 43
+    compute.path("/run/datacrumbs/datacrumbs-1.env").unlink()
+    inside = Path("/", *trace.parts[4:])
+    compute.done_product("datacrumbs_setup", "--uninstall")
+    compute.done("systemctl", "daemon-reload")
+    # Traces are the users', and so are the directories that lead to them.
+    assert files(compute) - before == {str(path) for path in (inside, *inside.parents[:-1])} - before
+    assert before - files(compute) == set()
