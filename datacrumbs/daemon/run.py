@@ -90,6 +90,7 @@ def run(request: RunRequest) -> RunResult:
                     host=host,
                     epoch_offset_ns=_epoch_offset_ns(),
                     user=user.name,
+                    run_id=request.run_id,
                     flush_seconds=request.configuration.flush_seconds,
                 )
             files.announce(trace)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RECENT_LIMIT = 65536
 DEPTH_LIMIT = 64  # bases of bases; the kernel's own path limit allows fewer useful ones
 FILE_KINDS = (NameKind.PATH, NameKind.LOCATION)
+_INCLUDED, _FILE, _WRITTEN = 1, 2, 4
 
 
 class NameTable:
@@ -41,7 +42,7 @@ class NameTable:
         self._identities = np.empty(0, dtype=np.uint64)
         self._positions = np.empty(0, dtype=np.int64)
         self._hashes = array("Q")
-        self._included = bytearray()
+        self._flags = bytearray()
         self._ends = array("Q", [0])
         self._texts = bytearray()
         self._emitted: set[int] = set()
@@ -65,12 +66,16 @@ class NameTable:
         ]
         return [line for line in lines if line]
 
+    def renew(self) -> None:
+        """Begin a new file, in which no name stands yet: `find` gives the lines of those that are used again."""
+        flags = np.frombuffer(self._flags, dtype=np.uint8)
+        flags &= _INCLUDED | _FILE
+        self._emitted.clear()
+
     def text(self, identity: int) -> str:
         """The resolved text of a name, or an empty string when there is none."""
         position = self._position(identity)
-        if position < 0:
-            return ""
-        return self._texts[self._ends[position] : self._ends[position + 1]].decode("utf-8", "surrogateescape")
+        return self._text(position) if position >= 0 else ""
 
     def find(
         self, identities: NDArray[np.uint64], kind: NameKind
@@ -95,8 +100,12 @@ class NameTable:
                 position = self._position(identity)
             positions[row] = position
         hashes = np.frombuffer(self._hashes, dtype=np.uint64)[positions]
-        included = np.frombuffer(self._included, dtype=np.uint8)[positions] > 0
-        return hashes, included, [line for line in lines if line]
+        flags = np.frombuffer(self._flags, dtype=np.uint8)[positions]
+        lines += [self._line(position) for position in positions[flags & _WRITTEN == 0].tolist()]
+        return hashes, flags & _INCLUDED > 0, [line for line in lines if line]
+
+    def _text(self, position: int) -> str:
+        return self._texts[self._ends[position] : self._ends[position + 1]].decode("utf-8", "surrogateescape")
 
     def _position(self, identity: int) -> int:
         position = self._recent.get(identity, -1)
@@ -125,17 +134,24 @@ class NameTable:
         number = hash_number(text)
         self._recent[identity] = len(self._hashes)
         self._hashes.append(number)
-        self._included.append(not self._directory or f"{text}/".startswith(self._directory))
+        included = not self._directory or f"{text}/".startswith(self._directory)
+        self._flags.append(included * _INCLUDED | (kind in FILE_KINDS) * _FILE)
         self._texts += raw_bytes(text)
         self._ends.append(len(self._texts))
         if len(self._recent) >= RECENT_LIMIT:
             self._merge()
-        if kind is NameKind.COMMAND or number in self._emitted:
+        return "" if kind is NameKind.COMMAND else self._line(len(self._hashes) - 1)
+
+    def _line(self, position: int) -> str:
+        self._flags[position] |= _WRITTEN
+        number = self._hashes[position]
+        if number in self._emitted:
             return ""
         if len(self._emitted) >= RECENT_LIMIT:
             self._emitted.clear()  # a line written twice does no harm, a set without end would
         self._emitted.add(number)
-        return name_line("FH" if kind in FILE_KINDS else "SH", self._host_hash, text, number)
+        kind = "FH" if self._flags[position] & _FILE else "SH"
+        return name_line(kind, self._host_hash, self._text(position), number)
 
     def _merge(self) -> None:
         identities = np.fromiter(self._recent.keys(), dtype=np.uint64, count=len(self._recent))

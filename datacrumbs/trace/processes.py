@@ -39,6 +39,10 @@ class ProcessTable:
             lines += self._introduce(pair >> 32, pair & 0xFFFFFFFF)
         return lines
 
+    def renew(self) -> None:
+        """Begin a new file, in which no process is named yet."""
+        self._threads.clear()
+
     def lifecycle(self, records: NDArray[np.void]) -> list[str]:
         """Metadata lines for FORK, EXEC, EXIT, START and STOP records, in their order."""
         lines: list[str] = []

@@ -17,6 +17,7 @@ import polars as pl
 from datacrumbs.errors import usage_error
 from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
 from datacrumbs.trace.members import TraceText
+from datacrumbs.trace.notes import NOTE
 from datacrumbs.trace.processes import PROCESS_EVENT
 from datacrumbs.trace.text import restore
 from datacrumbs.trace.writer import RUN
@@ -61,7 +62,7 @@ class TraceFile:
     Attributes:
         path: Where it is.
         host: Node name, or empty.
-        run: What the head says: user, version, inclusion_path; empty for a trace that is not ours.
+        run: What the head says: user, version, inclusion_path, run_id, part; empty for a trace that is not ours.
         counts: Conservation counts per function, from the footer.
         provenance: From the footer.
         footer: Totals of the footer; None when there is none.
@@ -70,6 +71,8 @@ class TraceFile:
         damage: What is wrong with the file, or empty.
         closed: Whether the last line is there.
         events: Process lifecycle, in order.
+        notes: What happened in intervals, such as losses.
+        absent: Which other files of the same run are missing, or empty.
     """
 
     path: Path
@@ -83,6 +86,8 @@ class TraceFile:
     damage: str = ""
     closed: bool = False
     events: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    absent: str = ""
 
     @property
     def complete(self) -> bool:
@@ -103,7 +108,7 @@ class TraceFile:
         if not self.closed:
             return "cut short: no last line"
         expected = self.footer.get("lines", self.lines)
-        return "" if expected == self.lines else f"damaged: {self.lines} of {expected} calls are in the file"
+        return self.absent if expected == self.lines else f"damaged: {self.lines} of {expected} calls are in the file"
 
 
 @dataclass
@@ -167,6 +172,7 @@ def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS) -> Traces:
         if gathering.spill:
             shutil.rmtree(gathering.spill, ignore_errors=True)
         raise
+    _look_for_parts(files)
     return Traces(files, gathering.calls(), gathering.processes, gathering.raw_paths, gathering.spill)
 
 
@@ -238,6 +244,24 @@ class _Gathering:
         self._rows = 0
 
 
+# A run that goes on in several files is complete when all of them are here.
+def _look_for_parts(files: list[TraceFile]) -> None:
+    parts: dict[tuple[str, str, str], set[int]] = {}
+    for file in files:
+        parts.setdefault(_run_key(file), set()).add(int(file.run.get("part", 0)))
+    for file in files:
+        part, here = int(file.run.get("part", 0)), parts[_run_key(file)]
+        absent = [str(number) for number in range(part) if number not in here]
+        if file.footer and file.footer.get("continued") and part + 1 not in here:
+            absent.append(str(part + 1))
+        if absent:
+            file.absent = f"part of a run: part {', '.join(absent)} is not here"
+
+
+def _run_key(file: TraceFile) -> tuple[str, str, str]:
+    return file.host, str(file.run.get("user", "")), str(file.run.get("run_id", ""))
+
+
 def _take_our_line(trace: TraceFile, line: bytes) -> None:
     try:
         document = json.loads(line)
@@ -253,6 +277,8 @@ def _take_our_line(trace: TraceFile, line: bytes) -> None:
             trace.provenance = arguments
         case name if name == FOOTER:
             trace.footer = arguments
+        case name if name == NOTE:
+            trace.notes.append(arguments)
         case name if name == PROCESS_EVENT:
             trace.events.append({"pid": document["pid"], "tid": document["tid"], **arguments})
 

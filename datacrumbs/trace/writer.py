@@ -14,16 +14,17 @@ from datacrumbs.errors import DatacrumbsError
 from datacrumbs.record import FIRST_KIND, NameKind
 from datacrumbs.trace.compress import MEMBER_LIMIT, MEMBER_TARGET, Compressor, default_compressor
 from datacrumbs.trace.events import EventWriter
-from datacrumbs.trace.footer import Footer, footer_lines
+from datacrumbs.trace.footer import Footer, footer_lines, part_lines
 from datacrumbs.trace.lines import Table, render
 from datacrumbs.trace.names import NameTable, metadata_line, name_line
+from datacrumbs.trace.notes import Note, note_line
 from datacrumbs.trace.order import tie_ranks
 from datacrumbs.trace.processes import ProcessTable
 from datacrumbs.trace.shape import State, shapes, states
 from datacrumbs.trace.text import hash_number, hash_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -47,6 +48,7 @@ class TraceWriter:
         host: Node name.
         epoch_offset_ns: CLOCK_REALTIME minus CLOCK_MONOTONIC, in ns.
         user: Name of the run's user.
+        run_id: The run's id: the files of a run that goes on in several ones are known by it.
         flush_seconds: A member is closed at least this often.
         compressor: Makes the members.
     """
@@ -59,11 +61,12 @@ class TraceWriter:
         host: str,
         epoch_offset_ns: int,
         user: str,
+        run_id: str = "",
         flush_seconds: float,
         compressor: Compressor | None = None,
     ) -> None:
-        self._stream = stream
         self._plan = plan
+        self._functions = plan.functions
         self._shapes = shapes(plan)
         self._compressor = compressor or default_compressor()
         self._flush_seconds = flush_seconds
@@ -77,10 +80,8 @@ class TraceWriter:
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._next_id = 0
+        self._part = -1
         self._flushed = time.monotonic()
-        self._seekable = stream.seekable()
-        self._start = stream.tell() if self._seekable else 0
-        self._end = 0
         self._state = _OPEN
         self._error: OSError | None = None
         functions = len(self._shapes)
@@ -90,10 +91,15 @@ class TraceWriter:
         """Per function: calls that the inclusion path left out."""
         self.unwritten: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
         """Per function: calls that are not in the file because writing it failed."""
-        about = [("user", user), ("version", __version__), ("inclusion_path", plan.filters.inclusion_path)]
-        head = ["[\n", name_line("HH", host_hash, host, number), metadata_line(RUN, 0, 0, about)]
-        self._take_text(head)
-        self.flush()
+        self._about: list[tuple[str, str | int]] = [
+            ("user", user),
+            ("version", __version__),
+            ("inclusion_path", plan.filters.inclusion_path),
+        ]
+        self._about += [("run_id", run_id)]
+        self._host_line = name_line("HH", host_hash, host, number)
+        self._begin(stream)
+        self._raise_once()
 
     @property
     def recorded(self) -> NDArray[np.int64]:
@@ -125,6 +131,45 @@ class TraceWriter:
         self._write_calls(calls[before:])
         self._raise_once()
 
+    def note(self, *notes: Note) -> None:
+        """Take notes in: what a reader must know of an interval, such as losses.
+
+        Raises:
+            DatacrumbsError: Writing failed.
+        """
+        self._take_text(note_line(note, self._functions, self._epoch_offset_ns) for note in notes)
+        self._raise_once()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file so far, without what waits for the next flush."""
+        return self._end
+
+    def continue_in(self, stream: BinaryIO, provenance: Mapping[str, str]) -> BinaryIO:
+        """Finish this file, and go on in another one, in which all stands that a reader of it needs.
+
+        Args:
+            stream: Of the new file.
+            provenance: As in `Footer`.
+
+        Returns:
+            The stream of the finished file, which stays open.
+
+        Raises:
+            DatacrumbsError: Writing failed. Nothing more is written, to neither file.
+        """
+        finished = self._stream
+        if self._state == _OPEN:
+            self._take_text(part_lines(provenance, self._part, self._next_id - self._first_id))
+            self._take_text(["]\n"])
+            self._flush()
+            self._names.renew()
+            self._processes.renew()
+            if self._state == _OPEN:
+                self._begin(stream)
+        self._raise_once()
+        return finished
+
     def tick(self) -> None:
         """Close the member if the last one is older than ``flush_seconds``."""
         if time.monotonic() - self._flushed >= self._flush_seconds:
@@ -134,11 +179,22 @@ class TraceWriter:
         """Write the footer and the last line. The stream stays open."""
         if self._state != _OPEN:
             return
-        other = {**footer.other, "names_unresolved": self._names.unresolved, "lines": self._next_id}
+        other = {**footer.other, "names_unresolved": self._names.unresolved, "lines": self._next_id - self._first_id}
+        other["part"] = self._part
         self._take_text(footer_lines(Footer(footer.counts, footer.provenance, other), self._plan))
         self._take_text(["]\n"])
         self.flush()
         self._state = _CLOSED
+
+    def _begin(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._seekable = stream.seekable()
+        self._start = stream.tell() if self._seekable else 0
+        self._end = 0
+        self._part += 1
+        self._first_id = self._next_id
+        self._take_text(["[\n", self._host_line, metadata_line(RUN, 0, 0, [*self._about, ("part", self._part)])])
+        self._flush()
 
     def _write_calls(self, calls: NDArray[np.void]) -> None:
         for start in range(0, len(calls), ROWS):

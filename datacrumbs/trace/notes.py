@@ -1,0 +1,56 @@
+"""What a reader must know of an interval of the run: that calls were lost in it, for instance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from datacrumbs.trace.names import metadata_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from datacrumbs.probefile.plan import Function
+
+NOTE = "datacrumbs_note"
+LOST = "lost"
+DEGRADED = "degraded"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One thing that happened in one interval.
+
+    A ``lost`` note has the details ``cause`` and ``calls``: so many calls were lost in this interval, not since
+    the beginning; all notes of a function and cause add up to the footer's ``lost_<cause>``.
+
+    Args:
+        event: ``LOST``, ``DEGRADED``, or another word.
+        begin: CLOCK_MONOTONIC, ns.
+        end: The same.
+        function: Position in the plan's functions, or None for what concerns the whole run.
+        details: Further arguments, flat.
+    """
+
+    event: str
+    begin: int
+    end: int
+    function: int | None = None
+    details: Mapping[str, str | int] = field(default_factory=dict)
+
+
+def note_line(note: Note, functions: Sequence[Function], epoch_offset_ns: int) -> str:
+    """The line of a note.
+
+    Args:
+        note: What happened.
+        functions: The plan's.
+        epoch_offset_ns: CLOCK_REALTIME minus CLOCK_MONOTONIC, in ns.
+    """
+    arguments: list[tuple[str, str | int]] = [("event", note.event)]
+    arguments += [(key, (time + epoch_offset_ns) // 1000) for key, time in (("begin", note.begin), ("end", note.end))]
+    if note.function is not None:
+        function = functions[note.function]
+        arguments += [("function", note.function), ("name", function.name)]
+        arguments += [("symbol", function.symbol), ("category", function.category)]
+    return metadata_line(NOTE, 0, 0, [*arguments, *note.details.items()])
