@@ -40,8 +40,13 @@ class SystemPaths:
         return self.configuration / "keys/signing.key"
 
     @property
+    def next_private_key(self) -> Path:
+        """The key that will sign after the next rotation; its public half travels before."""
+        return self.configuration / "keys/next.key"
+
+    @property
     def trusted_keys(self) -> Path:
-        """Directory of public keys, one ``<key id>.pem`` each."""
+        """Directory of public keys, one ``<key id>.pem`` each, and of ``revoked.yaml``."""
         return self.configuration / "trust"
 
     @property

@@ -9,9 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.commands._audit import audit
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.errors import refusal
 from datacrumbs.signer.installation import STAGES, install, uninstall
+from datacrumbs.signer.rotation import prepare_rotation, rotate
 from datacrumbs.system import SystemPaths
 
 if TYPE_CHECKING:
@@ -40,6 +42,12 @@ def parser() -> argparse.ArgumentParser:
     )
     result.add_argument("--prefix", type=Path, default=Path("/"), metavar="DIR", help="installation below DIR")
     result.add_argument("--trust-key", type=Path, metavar="PEM", help="trust this signing host's public key")
+    result.add_argument(
+        "--next-key", action="store_true", help="make the key of the next rotation; it does not sign yet"
+    )
+    result.add_argument(
+        "--rotate-key", action="store_true", help="sign with the next key; what the old one signed holds"
+    )
     result.add_argument("--uninstall", action="store_true", help="remove what this made; traces and changed files stay")
     result.add_argument("--json", action="store_true", help="print JSON")
     return result
@@ -53,12 +61,18 @@ def setup(arguments: argparse.Namespace) -> None:
     paths = SystemPaths(arguments.prefix.resolve())
     if arguments.uninstall:
         steps = uninstall(paths)
+    elif arguments.next_key:
+        steps = prepare_rotation(paths)
+    elif arguments.rotate_key:
+        steps = rotate(paths)
     else:
         arguments.prefix.mkdir(parents=True, exist_ok=True)
         steps = install(paths, arguments.stage, arguments.trust_key)
     done: list[Step] = []
     try:
         done.extend(steps)
+        if arguments.rotate_key:
+            audit(paths, "rotate key", [step.what for step in done])
     finally:
         # Printed at the end: a closed pipe (`| head`) must not leave a host half set up.
         _print_steps(done, as_json=arguments.json)

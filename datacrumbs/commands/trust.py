@@ -1,4 +1,4 @@
-"""``datacrumbs_trust``: which providers' C snippets may be signed into probe files."""
+"""``datacrumbs_trust``: which snippets and keys are believed here, and what is not believed any more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.commands._audit import audit
 from datacrumbs.commands._run import command_parser, run_command
+from datacrumbs.commands._trusted_keys import REVOKING, change_or_list_keys, change_revocations
 from datacrumbs.errors import ExitCode, usage_error
 from datacrumbs.signer.installed import InstalledSnippet, installed_snippets, provider_distributions
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted, write_trusted
@@ -17,7 +19,7 @@ from datacrumbs.system import SystemPaths
 if TYPE_CHECKING:
     import argparse
 
-ACTIONS = ("add", "list", "remove", "verify")
+ACTIONS = ("add", "list", "remove", "verify", "revoke", "restore")
 
 
 def main() -> None:
@@ -30,13 +32,26 @@ def parser() -> argparse.ArgumentParser:
     result = command_parser(
         "datacrumbs_trust",
         "Say which installed providers' C snippets may run in the kernel: their digests are recorded per version.\n"
-        "Read a provider's snippets/*.bpf.c before you add it.",
-        "datacrumbs_trust add --provider posix",
+        "Read a provider's snippets/*.bpf.c before you add it. Also: whose signatures are believed, and what was\n"
+        "signed but is not believed any more.",
+        "datacrumbs_trust add --provider posix\n"
+        "  datacrumbs_trust add --key login1.pem\n"
+        "  datacrumbs_trust revoke --user alice",
     )
-    result.add_argument("action", choices=ACTIONS, help="what to do; verify compares with what is installed now")
+    result.add_argument(
+        "action",
+        choices=ACTIONS,
+        help="verify compares snippets with what is installed now; revoke ends what was signed; restore undoes it",
+    )
     chosen = result.add_mutually_exclusive_group()
     chosen.add_argument("--provider", metavar="NAME", help="a provider's name")
     chosen.add_argument("--distribution", metavar="NAME", help="a distribution's name")
+    chosen.add_argument("--key", metavar="KEY", help="to add: a public key's .pem; else its id, or the id's beginning")
+    chosen.add_argument("--plan", metavar="DIGEST", help="to revoke: one plan, as --show and traces give it")
+    chosen.add_argument("--snippet", metavar="SHA256", help="to revoke: one snippet's text")
+    chosen.add_argument("--user", metavar="NAME", help="to revoke: all grants that this user has by now")
+    chosen.add_argument("--keys", action="store_true", help="to list: public keys")
+    chosen.add_argument("--revoked", action="store_true", help="to list: what was revoked")
     result.add_argument("--prefix", type=Path, default=Path("/"), metavar="DIR", help="installation below DIR")
     result.add_argument("--json", action="store_true", help="print JSON")
     return result
@@ -44,11 +59,19 @@ def parser() -> argparse.ArgumentParser:
 
 def trust(arguments: argparse.Namespace) -> int:
     """Run one action; the exit status is 1 when ``verify`` finds a difference."""
-    path = SystemPaths(arguments.prefix).trusted_snippets
-    if arguments.action == "add":
-        return _add(path, arguments)
-    if arguments.action == "remove":
-        return _remove(path, arguments)
+    paths = SystemPaths(arguments.prefix)
+    if arguments.action in REVOKING:
+        return change_revocations(paths, arguments)
+    if arguments.key or arguments.keys or arguments.revoked:
+        return change_or_list_keys(paths, arguments)
+    if arguments.plan or arguments.snippet or arguments.user:
+        raise usage_error(f"{arguments.action}: --plan, --snippet and --user are for revoke and restore")
+    path = paths.trusted_snippets
+    if arguments.action in {"add", "remove"}:
+        change = _add if arguments.action == "add" else _remove
+        status = change(path, arguments)
+        audit(paths, f"{arguments.action} snippets", arguments.provider or arguments.distribution)
+        return status
     if arguments.action == "list":
         _print([asdict(entry) for entry in _chosen(read_trusted(path), arguments)], as_json=arguments.json)
         return ExitCode.DONE

@@ -9,6 +9,7 @@ from datacrumbs.errors import DatacrumbsError, refusal
 from datacrumbs.probefile.envelope import COMPRESSED_LIMIT, open_envelope, read_payload, verify
 from datacrumbs.probefile.files import read_bounded, write_atomically
 from datacrumbs.probefile.keys import trusted_key
+from datacrumbs.probefile.revocation import read_revocations
 from datacrumbs.probefile.targets import verify_targets
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def read_probe_file(path: Path, trusted_keys_dir: Path, *, now: float, uid: int 
 
     Args:
         path: The file; no symbolic link, at most 16 MiB, expanding to at most 64 MiB.
-        trusted_keys_dir: Directory of trusted public keys.
+        trusted_keys_dir: Directory of trusted public keys, and of what was revoked.
         now: Seconds since the epoch.
         uid: The user whose processes are to be traced; None accepts every user's grant.
 
@@ -36,9 +37,13 @@ def read_probe_file(path: Path, trusted_keys_dir: Path, *, now: float, uid: int 
     """
     name = str(path)
     envelope = open_envelope(_bytes(path), name)
+    revoked = read_revocations(trusted_keys_dir)
+    revoked.check_key(envelope.key_id, name)
     verify(envelope, trusted_key(trusted_keys_dir, envelope.key_id, name), name)
     signed = read_payload(envelope, name)
     _check_grant(signed.grant, name, now, uid)
+    revoked.check_grant(signed.grant, name)
+    revoked.check_plan(signed.plan, signed.digest, name)
     return signed
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import digest, encode, plan_from_document
 from datacrumbs.probefile.envelope import Grant, key_id, seal
+from datacrumbs.probefile.revocation import read_revocations
 from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.policy import check_policy, read_policy
 from datacrumbs.signer.private_key import load_private_key
@@ -17,8 +18,6 @@ from datacrumbs.signer.snippets import check_snippets, read_trusted
 from datacrumbs.signer.targets import check_targets
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
     from datacrumbs.probefile.plan import Plan
     from datacrumbs.signer.caller import Caller
     from datacrumbs.system import SystemPaths
@@ -28,22 +27,22 @@ SECONDS_A_DAY = 86400
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Signs what passes all checks. Policy and trust list are read for each request, so that changes hold at once.
+    """Signs what passes all checks.
+
+    Key, policy, trust list and revocations are read for each request, so that changes hold at once.
 
     Args:
         paths: The installation.
-        key: The signing key.
         host: Name of this host, for the grant.
     """
 
     paths: SystemPaths
-    key: Ed25519PrivateKey
     host: str
 
     @property
     def key_id(self) -> str:
         """Identity of the signing key."""
-        return key_id(self.key.public_key())
+        return key_id(load_private_key(self.paths.private_key).public_key())
 
     def sign(self, plan_bytes: bytes, plan: Plan, caller: Caller) -> bytes:
         """The bytes of the probe file.
@@ -59,15 +58,22 @@ class Authority:
         try:
             rules = read_policy(self.paths.policy)
             trusted = read_trusted(self.paths.trusted_snippets)
+            revoked = read_revocations(self.paths.trusted_keys)
+            key = load_private_key(self.paths.private_key)
+            revoked.check_key(key_id(key.public_key()), "this host's plans")
         except DatacrumbsError as error:
             raise DenialError("service.configuration", error.message, error.hint) from None
         rule = check_policy(rules, plan, caller)
         check_snippets(plan, trusted)
+        try:
+            revoked.check_plan(plan, digest(plan_bytes), "policy")
+        except DatacrumbsError as error:
+            raise DenialError("plan.revoked", error.message, error.hint) from None
         check_targets(plan, caller, rule)
         issued = int(time.time())
         grant = Grant(caller.uid, caller.user, self.host, issued, issued + rule.grant_days * SECONDS_A_DAY)
         try:
-            return seal(plan_bytes, grant, self.key)
+            return seal(plan_bytes, grant, key)
         except DatacrumbsError as error:
             raise DenialError("plan.size", error.message, error.hint) from None
 
@@ -78,10 +84,11 @@ def open_authority(paths: SystemPaths) -> Authority:
     Raises:
         DatacrumbsError: When there is no key or others may read it, or policy or trust list are wrong.
     """
-    authority = Authority(paths, load_private_key(paths.private_key), socket.gethostname())
+    load_private_key(paths.private_key)
     read_policy(paths.policy)
     read_trusted(paths.trusted_snippets)
-    return authority
+    read_revocations(paths.trusted_keys)
+    return Authority(paths, socket.gethostname())
 
 
 def check_schema(document: object) -> tuple[Plan, bytes, str]:

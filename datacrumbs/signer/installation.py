@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.probefile.files import check_protected, read_bounded, write_atomically
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, key_file_name, parse_public_key, public_key_pem, trusted_key_ids
+from datacrumbs.probefile.revocation import FILE_NAME
 from datacrumbs.signer.installed import installed_snippets, provider_distributions
 from datacrumbs.signer.policy import read_policy
 from datacrumbs.signer.private_key import create_private_key, load_private_key
@@ -66,7 +67,7 @@ def install(paths: SystemPaths, stage: str, trust_key: Path | None = None) -> It
         yield from _site_file(paths)
         yield from (_unit(paths, unit) for unit in (SIGNING_SOCKET, SIGNING_UNIT))
     if trust_key is not None:
-        yield _public_key(paths, parse_public_key(read_bounded(trust_key, KEY_FILE_LIMIT), trust_key))
+        yield trust_public_key(paths, parse_public_key(read_bounded(trust_key, KEY_FILE_LIMIT), trust_key))
     yield _file(paths.system_file, _default("signer/defaults/datacrumbs.yaml"))
     yield _filled(paths, _temporary_files(paths), "tmpfiles.conf")
     if stage != "login":
@@ -87,6 +88,7 @@ def uninstall(paths: SystemPaths) -> Iterator[Step]:
     doomed += [_temporary_files(paths)]
     if paths.private_key.exists():
         doomed.append(paths.private_key)
+    doomed += [path for path in (paths.next_private_key, paths.trusted_keys / FILE_NAME) if path.exists()]
     # All of them: trust that stays behind would be found again by the next installation.
     doomed += [paths.trusted_keys / f"{identity}.pem" for identity in trusted_key_ids(paths.trusted_keys)]
     yield from (_removed(path) for path in doomed if path.exists())
@@ -155,10 +157,11 @@ def _key_pair(paths: SystemPaths) -> Iterator[Step]:
     else:
         key = create_private_key(path)
         yield Step("made", str(path))
-    yield _public_key(paths, key.public_key())
+    yield trust_public_key(paths, key.public_key())
 
 
-def _public_key(paths: SystemPaths, key: Ed25519PublicKey) -> Step:
+def trust_public_key(paths: SystemPaths, key: Ed25519PublicKey) -> Step:
+    """Put a public key into the trust directory."""
     return _file(paths.trusted_keys / key_file_name(key), public_key_pem(key))
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from datacrumbs.errors import usage_error
 from datacrumbs.probefile.files import read_bounded
-from datacrumbs.probefile.plan import FUNCTION_LIMIT, Attach
+from datacrumbs.probefile.plan import FUNCTION_LIMIT, Attach, Mode
 from datacrumbs.signer.denial import DenialError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Rule:
         groups: Group names, or ``*``.
         providers: Names of providers, as shell patterns.
         attach: Ways to attach.
+        modes: Ways to record, ``trace`` and ``profile``.
         targets: Shell patterns (``*`` matches ``/`` too) of target paths; ``kernel`` for the kernel.
         target_owners: Account names that may own a target; ``caller`` for who asks, ``*`` for all.
         max_functions: Most functions of a plan.
@@ -45,6 +46,7 @@ class Rule:
     groups: tuple[str, ...] = ()
     providers: tuple[str, ...] = ("*",)
     attach: tuple[str, ...] = tuple(attach.value for attach in Attach)
+    modes: tuple[str, ...] = tuple(mode.value for mode in Mode)
     targets: tuple[str, ...] = ("/*", KERNEL)
     target_owners: tuple[str, ...] = ("root", CALLER)
     max_functions: int = FUNCTION_LIMIT
@@ -105,6 +107,8 @@ def check_policy(rules: tuple[Rule, ...], plan: Plan, caller: Caller) -> Rule:
     for group in plan.groups:
         if group.attach.value not in rule.attach:
             raise DenialError("policy.attach", f"policy: attach {group.attach} is not allowed to {caller.user}", ASK)
+        if group.mode.value not in rule.modes:
+            raise DenialError("policy.mode", f"policy: mode {group.mode} is not allowed to {caller.user}", ASK)
         if not _matches(group.target.path or KERNEL, rule.targets):
             where = group.target.path or "the kernel"
             raise DenialError("policy.target", f"policy: target {where} is not allowed to {caller.user}", ASK)
@@ -126,9 +130,10 @@ def _rule(path: Path, index: int, document: object) -> Rule:
             raise usage_error(f"{at}.{key}: unknown key; expected one of {', '.join(sorted(defaults))}")
         values[key] = _value(f"{at}.{key}", value, is_number=isinstance(defaults[key], int))
     rule = Rule(**values)  # type: ignore[arg-type]
-    for attach in rule.attach:
-        if attach not in tuple(Attach):
-            raise usage_error(f"{at}.attach: {attach!r} is unknown; expected {', '.join(Attach)}")
+    for key, known in (("attach", Attach), ("modes", Mode)):
+        for name in getattr(rule, key):
+            if name not in tuple(known):
+                raise usage_error(f"{at}.{key}: {name!r} is unknown; expected {', '.join(known)}")
     return rule
 
 

@@ -89,3 +89,15 @@ def test_the_socket_goes_with_its_unit_and_every_user_may_use_it(machine):
     assert done.returncode == 1
     assert "the signing service is not running" in done.stderr
     machine.done("systemctl", "start", "datacrumbs_sign_probes.socket")
+
+
+def test_changes_of_trust_are_logged_with_who_made_them(machine):
+    machine.done_product("datacrumbs_trust", "revoke", "--plan", "a" * 64)
+    machine.done_product("datacrumbs_trust", "restore", "--plan", "a" * 64)
+    machine.run("journalctl", "--sync")
+    lines = machine.done("journalctl", "--no-pager", "--output=cat", "--identifier=datacrumbs_trust").splitlines()
+    logged = [json.loads(line) for line in lines]
+    assert [(entry["action"], entry["what"], entry["uid"]) for entry in logged] == [
+        ("revoke", "a" * 64, 0),
+        ("restore", "a" * 64, 0),
+    ]

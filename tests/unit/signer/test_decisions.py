@@ -47,6 +47,7 @@ class TestPolicy:
         [
             ("providers: [hdf5, 'mp*']", "policy.provider"),
             ("attach: [syscall]", "policy.attach"),
+            ("modes: [profile]", "policy.mode"),
             ("targets: ['/usr/*', kernel]", "policy.target"),
             ("max_functions: 1", "policy.functions"),
             ("target_owners: [daemon]", "target.owner"),
@@ -77,6 +78,7 @@ class TestPolicy:
             ("rules: [{grant_days: 0}]", r"rules\[0\].grant_days: 0; expected a positive"),
             ("rules: [{max_functions: yes}]", r"rules\[0\].max_functions: True"),
             ("rules: [{attach: [ptrace]}]", r"rules\[0\].attach: 'ptrace' is unknown"),
+            ("rules: [{modes: [all]}]", r"rules\[0\].modes: 'all' is unknown; expected trace, profile"),
         ],
     )
     def test_a_wrong_policy_is_named(self, installation, text, message):

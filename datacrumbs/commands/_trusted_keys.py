@@ -1,0 +1,135 @@
+"""The part of ``datacrumbs_trust`` about keys and revocations."""
+
+from __future__ import annotations
+
+import json
+import pwd
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._audit import audit
+from datacrumbs.errors import ExitCode, usage_error
+from datacrumbs.probefile.envelope import key_id
+from datacrumbs.probefile.files import read_bounded
+from datacrumbs.probefile.keys import KEY_FILE_LIMIT, parse_public_key, trusted_key_ids
+from datacrumbs.probefile.reader import instant
+from datacrumbs.probefile.revocation import DIGEST, KINDS, Revocations, read_revocations, write_revocations
+from datacrumbs.signer.installation import trust_public_key
+from datacrumbs.signer.private_key import load_private_key
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable
+
+    from datacrumbs.system import SystemPaths
+
+REVOKING = ("revoke", "restore")
+
+
+def change_or_list_keys(paths: SystemPaths, arguments: argparse.Namespace) -> int:
+    """``add``, ``remove`` and ``list`` of public keys; ``list`` of revocations."""
+    directory = paths.trusted_keys
+    if arguments.action == "list":
+        rows = _revoked_rows(read_revocations(directory)) if arguments.revoked else _key_rows(paths)
+        _print(rows, as_json=arguments.json)
+    elif arguments.action == "add" and arguments.key:
+        path = Path(arguments.key)
+        key = parse_public_key(read_bounded(path, KEY_FILE_LIMIT), path)
+        read_revocations(directory).check_key(key_id(key), str(path))
+        trust_public_key(paths, key)
+        audit(paths, "add key", key_id(key))
+        _print([{"key": key_id(key), "state": "trusted"}], as_json=arguments.json)
+    elif arguments.action == "remove" and arguments.key:
+        identity = _complete(arguments.key, trusted_key_ids(directory))
+        (directory / f"{identity}.pem").unlink()
+        audit(paths, "remove key", identity)
+        _print([{"key": identity, "state": "removed"}], as_json=arguments.json)
+    else:
+        raise usage_error(f"{arguments.action}: keys are added, removed, listed, revoked and restored")
+    return ExitCode.DONE
+
+
+def change_revocations(paths: SystemPaths, arguments: argparse.Namespace) -> int:
+    """``revoke`` and ``restore``."""
+    directory = paths.trusted_keys
+    known = read_revocations(directory)
+    change: Callable[[frozenset[str], set[str]], Iterable[str]] = (
+        frozenset.union if arguments.action == "revoke" else frozenset.difference
+    )
+    if arguments.user:
+        grants = {uid: until for uid, until in known.grants if uid != _uid(arguments.user)}
+        if arguments.action == "revoke":
+            grants[_uid(arguments.user)] = int(time.time())
+        changed = replace(known, grants=tuple(sorted(grants.items())))
+    elif arguments.key:
+        candidates = {*trusted_key_ids(directory), *known.keys}
+        changed = replace(known, keys=frozenset(change(known.keys, {_complete(arguments.key, candidates)})))
+    elif arguments.plan:
+        changed = replace(known, plans=frozenset(change(known.plans, {_digest("--plan", arguments.plan)})))
+    elif arguments.snippet:
+        digest = _digest("--snippet", arguments.snippet)
+        changed = replace(known, snippets=frozenset(change(known.snippets, {digest})))
+    else:
+        raise usage_error(f"{arguments.action}: expected --key, --plan, --snippet or --user")
+    write_revocations(directory, changed)
+    audit(paths, arguments.action, arguments.user or arguments.key or arguments.plan or arguments.snippet)
+    _print(_revoked_rows(changed), as_json=arguments.json)
+    return ExitCode.DONE
+
+
+def _key_rows(paths: SystemPaths) -> list[dict[str, object]]:
+    roles = {}
+    for role, path in (("signs here", paths.private_key), ("signs next", paths.next_private_key)):
+        if path.exists():
+            roles[key_id(load_private_key(path).public_key())] = role
+    revoked = read_revocations(paths.trusted_keys).keys
+    return [
+        {"key": identity, "state": "revoked" if identity in revoked else roles.get(identity, "trusted")}
+        for identity in trusted_key_ids(paths.trusted_keys)
+    ]
+
+
+def _revoked_rows(revocations: Revocations) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = [
+        {"revoked": kind.removesuffix("s"), "what": entry}
+        for kind in KINDS
+        for entry in sorted(getattr(revocations, kind))
+    ]
+    rows += [
+        {"revoked": "grant", "what": f"uid {uid}, issued until {instant(until)}"} for uid, until in revocations.grants
+    ]
+    return rows
+
+
+def _complete(beginning: str, candidates: Iterable[str]) -> str:
+    found = [identity for identity in candidates if identity.startswith(beginning.removesuffix(".pem"))]
+    if len(found) == 1 and beginning:
+        return found[0]
+    if not found and DIGEST.fullmatch(beginning):
+        return beginning  # of a key that this host never knew
+    raise usage_error(f"--key: {beginning!a} is the beginning of {len(found)} keys; expected one: see list --keys")
+
+
+def _digest(option: str, text: str) -> str:
+    if not DIGEST.fullmatch(text):
+        raise usage_error(f"{option}: {text!a}; expected 64 hex digits")
+    return text
+
+
+def _uid(name: str) -> int:
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except (KeyError, ValueError):
+        if name.isascii() and name.isdigit():
+            return int(name)
+        raise usage_error(f"--user: {name!a} is no account of this host; expected a name or a number") from None
+
+
+def _print(rows: list[dict[str, object]], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows, indent=2, sort_keys=True))
+        return
+    for row in rows:
+        print("  ".join(str(value) for value in row.values()))

@@ -1,0 +1,59 @@
+"""Replacing the signing key without a moment in which a node refuses what is signed.
+
+First the public half of the next key travels to the nodes, then it begins to sign; the old one stays trusted
+until the last of its grants has ended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.probefile.envelope import key_id
+from datacrumbs.signer.installation import Step, trust_public_key
+from datacrumbs.signer.private_key import create_private_key, load_private_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datacrumbs.system import SystemPaths
+
+
+def prepare_rotation(paths: SystemPaths) -> Iterator[Step]:
+    """Make the next signing key and trust it here; the present one goes on signing until `rotate`.
+
+    Raises:
+        DatacrumbsError: When there is no signing key, or a file cannot be made.
+    """
+    load_private_key(paths.private_key)
+    path = paths.next_private_key
+    if path.exists() or path.is_symlink():
+        key = load_private_key(path)
+        yield Step("kept", str(path))
+    else:
+        key = create_private_key(path)
+        yield Step("made", str(path))
+    step = trust_public_key(paths, key.public_key())
+    yield Step(step.state, step.what, "copy it to every compute node, then: datacrumbs_setup --rotate-key")
+
+
+def rotate(paths: SystemPaths) -> Iterator[Step]:
+    """Sign with the next key from now on. The old public key stays trusted, so what it signed goes on to hold.
+
+    Raises:
+        DatacrumbsError: (exit 2) when no key was prepared.
+    """
+    path = paths.next_private_key
+    if not path.exists() and not path.is_symlink():
+        raise usage_error(
+            f"{path}: there is no next key", "run datacrumbs_setup --next-key, copy its .pem to the nodes"
+        )
+    old = key_id(load_private_key(paths.private_key).public_key())
+    load_private_key(path)
+    try:
+        path.replace(paths.private_key)
+    except OSError as error:
+        raise DatacrumbsError(f"{path}: cannot be moved: {error.strerror}", hint="run this as root") from None
+    yield Step(
+        "made", str(paths.private_key), f"when the last grant of {old[:16]} has ended: datacrumbs_trust remove --key"
+    )

@@ -1,0 +1,144 @@
+"""Keys that follow each other, and what ends before its time."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.commands import setup, trust
+from datacrumbs.commands._run import run_command
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.codec import digest
+from datacrumbs.probefile.envelope import key_id
+from datacrumbs.probefile.reader import read_probe_file
+from datacrumbs.signer.client import SigningError, request_signature
+from datacrumbs.signer.private_key import load_private_key
+
+
+@pytest.fixture
+def run(installation, capsys):
+    """Run a command on the installation; gives its status and what it printed."""
+
+    def command(module, *arguments):
+        main = {setup: setup.setup, trust: trust.trust}[module]
+        parsed = module.parser().parse_args(["--prefix", str(installation.paths.prefix), *map(str, arguments)])
+        status = run_command(lambda: main(parsed))
+        return status, "".join(capsys.readouterr())
+
+    return command
+
+
+def signed_file(installation, name):
+    path = Path(installation.directory) / name
+    path.write_bytes(request_signature(installation.plan(), installation.paths))
+    return path
+
+
+def read(installation, path):
+    return read_probe_file(path, installation.paths.trusted_keys, now=time.time(), uid=os.getuid())
+
+
+def identity(path):
+    return key_id(load_private_key(path).public_key())
+
+
+def test_two_keys_overlap_and_the_running_service_changes_over(installation, run):
+    paths = installation.paths
+    first = identity(paths.private_key)
+    with installation.service():
+        old = signed_file(installation, "old")
+        assert run(setup, "--next-key")[0] == 0
+        second = identity(paths.next_private_key)
+        # Prepared only: it is trusted, and does not sign.
+        assert read(installation, signed_file(installation, "between")).key_id == first
+        assert run(setup, "--rotate-key")[0] == 0
+        new = signed_file(installation, "new")
+    assert not paths.next_private_key.exists()
+    assert (read(installation, old).key_id, read(installation, new).key_id) == (first, second)
+    assert oct(paths.private_key.stat().st_mode & 0o777) == "0o400"
+    assert run(trust, "remove", "--key", first[:12])[0] == 0
+    with pytest.raises(DatacrumbsError, match="not trusted here"):
+        read(installation, old)
+    assert read(installation, new)
+
+
+def test_preparing_twice_keeps_the_next_key(installation, run):
+    run(setup, "--next-key")
+    prepared = identity(installation.paths.next_private_key)
+    assert "kept" in run(setup, "--next-key")[1]
+    assert identity(installation.paths.next_private_key) == prepared
+
+
+def test_rotating_without_a_next_key(installation, run):
+    before = installation.paths.private_key.read_bytes()
+    status, text = run(setup, "--rotate-key")
+    assert (status, "there is no next key" in text) == (2, True)
+    assert installation.paths.private_key.read_bytes() == before
+
+
+def test_a_revoked_key_neither_verifies_nor_signs_nor_comes_back(installation, run):
+    paths = installation.paths
+    key = identity(paths.private_key)
+    with installation.service():
+        path = signed_file(installation, "signed")
+        assert run(trust, "revoke", "--key", key)[0] == 0
+        with pytest.raises(DatacrumbsError, match="which was revoked"):
+            read(installation, path)
+        with pytest.raises(SigningError, match="which was revoked"):
+            signed_file(installation, "more")
+    pem = paths.trusted_keys / f"{key}.pem"
+    status, text = run(trust, "add", "--key", pem)
+    assert (status, "which was revoked" in text) == (3, True)
+    run(setup)
+    with pytest.raises(DatacrumbsError, match="which was revoked"):
+        read(installation, path)
+    assert run(trust, "restore", "--key", key[:16])[0] == 0
+    assert read(installation, path)
+
+
+def test_a_revoked_plan_is_not_signed_again(installation, run):
+    plan = digest(installation.plan_bytes())
+    run(trust, "revoke", "--plan", plan)
+    with installation.service(), pytest.raises(SigningError, match="was revoked") as caught:
+        request_signature(installation.plan(), installation.paths)
+    assert caught.value.code == "plan.revoked"
+
+
+def test_a_users_grants_end_and_new_ones_hold(installation, run, monkeypatch):
+    with installation.service():
+        old = signed_file(installation, "old")
+        assert run(trust, "revoke", "--user", os.getuid())[0] == 0
+        with pytest.raises(DatacrumbsError, match="of that time were revoked"):
+            read(installation, old)
+        time.sleep(1.1)  # grants have whole seconds
+        assert read(installation, signed_file(installation, "new"))
+    assert run(trust, "restore", "--user", os.getuid())[0] == 0
+    assert read(installation, old)
+
+
+def test_lists(installation, run):
+    run(setup, "--next-key")
+    rows = json.loads(run(trust, "list", "--keys", "--json")[1])
+    assert {row["state"] for row in rows} == {"signs here", "signs next"}
+    run(trust, "revoke", "--snippet", "a" * 64)
+    assert json.loads(run(trust, "list", "--revoked", "--json")[1]) == [{"revoked": "snippet", "what": "a" * 64}]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["revoke"], "expected --key, --plan, --snippet or --user"),
+        (["revoke", "--plan", "abc"], "expected 64 hex digits"),
+        (["revoke", "--user", "no such"], "no account of this host"),
+        (["revoke", "--key", "zz"], "is the beginning of 0 keys"),
+        (["verify", "--key", "zz"], "keys are added, removed"),
+        (["add", "--user", "root"], "are for revoke and restore"),
+    ],
+)
+def test_wrong_use(run, arguments, message):
+    status, text = run(trust, *arguments)
+    assert (status, message in text) == (2, True), text
