@@ -49,6 +49,10 @@ EXIT_STATUS = """## Exit status
 Messages go to standard error, data to standard output.
 """
 
+DETAIL_KEYS = {
+    "mode": "`trace`: a line for each call; `profile`: calls are added up by process, function and file",
+    "sample": "one of how many calls gets a line, chosen at random; the others are counted as `filtered_sampled`",
+}
 TOP_KEYS = {
     "capture_probes": "list of entries, of either form; see below",
     "providers": "list of entries that name providers; an item that is a plain word is a provider's name",
@@ -321,8 +325,8 @@ def described_keys(keys: Iterable[str], descriptions: Mapping[str, str]) -> Iter
 def site_file_page() -> str:
     """The keys of a site file."""
     ignored = {key: f"ignored, with a note: {reason}" for key, reason in site._IGNORED.items()}  # noqa: SLF001
-    top = described_keys(site._KEYS, TOP_KEYS | ignored)  # noqa: SLF001
-    own = described_keys(site._PROVIDER_KEYS, PROVIDER_KEYS)  # noqa: SLF001
+    top = described_keys(site._KEYS, TOP_KEYS | DETAIL_KEYS | ignored)  # noqa: SLF001
+    own = described_keys(site._PROVIDER_KEYS, PROVIDER_KEYS | DETAIL_KEYS)  # noqa: SLF001
     known = dict.fromkeys((*site._REFERENCE_KEYS, *site._USDT_KEYS, *site._CUSTOM_KEYS))  # noqa: SLF001
     sources = [
         (code(probe.value), ", ".join(code(source.value) for source in kinds))
@@ -338,7 +342,7 @@ def site_file_page() -> str:
         "## Entries that name a provider",
         table(("key", "meaning"), own),
         "## Entries with `probe`, the reference system's form",
-        table(("key", "meaning"), described_keys(known, REFERENCE_KEYS)),
+        table(("key", "meaning"), described_keys(known, REFERENCE_KEYS | DETAIL_KEYS)),
         table(("probe", "type may be"), sources),
     )
 
@@ -408,6 +412,7 @@ def counters_page() -> str:
             "Names that calls refer to and that never came; their hash stands in the trace without a text.",
         ),
         ("lines", "Call lines in the trace."),
+        ("profiles", "Lines with calls that were added up."),
     ]
     totals = [
         (code(name), meaning) for name, meaning in (*zip(counters.TOTALS, _layout_totals(), strict=True), *others)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.daemon.identity import run_id
 from datacrumbs.errors import refusal
+from datacrumbs.probefile.plan import Mode
 from datacrumbs.probefile.reader import read_probe_file
 from datacrumbs.probefile.targets import verify_targets
 from datacrumbs.system import SystemPaths, read_system_configuration
@@ -29,6 +30,11 @@ def main() -> None:
     parser.add_argument("probes", nargs="?", type=Path, metavar="PROBES", help="signed probe file")
     parser.add_argument("run_id", nargs="?", metavar="RUN-ID", help="default: the scheduler's job id, else a timestamp")
     parser.add_argument("--prefix", type=Path, default=Path("/"), help="root of a private installation")
+    parser.add_argument(
+        "--mode",
+        choices=[mode.value for mode in Mode],
+        help="trace: a line for each call; profile: calls added up; default: as the site file says of each function",
+    )
     parser.add_argument("--print-program", action="store_true", help="print the C program of the file and exit")
     unit = parser.add_argument_group("as a unit (datacrumbs@.service); PROBES and RUN-ID are left out")
     unit.add_argument("--instance", metavar="RUN-ID", help="trace what run/datacrumbs/datacrumbs-RUN-ID.env says")
@@ -42,7 +48,7 @@ def main() -> None:
 def _command(arguments: argparse.Namespace) -> int:
     paths = SystemPaths(arguments.prefix.absolute())
     if arguments.probes is not None:
-        return _run(paths, arguments.probes, arguments.run_id, print_program=arguments.print_program)
+        return _run(arguments, paths, arguments.probes, arguments.run_id)
     from datacrumbs.daemon.instance import clean_up, read_instance, run_log  # noqa: PLC0415 - only a unit needs it
 
     identity = run_id(arguments.instance or arguments.clean_up, os.environ, time.time())
@@ -55,19 +61,19 @@ def _command(arguments: argparse.Namespace) -> int:
         instance = read_instance(paths.run, identity)
         if instance.uid is not None:
             os.fchown(log, instance.uid, -1)
-        return _run(paths, instance.probes, identity, uid=instance.uid)
+        return _run(arguments, paths, instance.probes, identity, uid=instance.uid)
 
 
 def _run(
-    paths: SystemPaths, probes: Path, identifier: str | None, *, uid: int | None = None, print_program: bool = False
+    arguments: argparse.Namespace, paths: SystemPaths, probes: Path, identifier: str | None, *, uid: int | None = None
 ) -> int:
     configuration = read_system_configuration(paths)
     now = time.time()
     identity = run_id(identifier, os.environ, now)
-    if os.geteuid() != 0 and not print_program:
+    if os.geteuid() != 0 and not arguments.print_program:
         raise refusal("tracing needs root", "run it with sudo, or start datacrumbs@.service")
     signed = read_probe_file(probes, paths.trusted_keys, now=now, uid=uid)
-    if print_program:
+    if arguments.print_program:
         from datacrumbs.engine.program import assemble  # noqa: PLC0415 - the daemon's own start needs more of the engine
 
         print(assemble(signed.plan), end="")
@@ -75,7 +81,8 @@ def _run(
     verify_targets(signed.plan)
     from datacrumbs.daemon.run import RunRequest, run  # noqa: PLC0415 - a refusal needs no engine
 
-    result = run(RunRequest(probes, signed, identity, paths, configuration))
+    mode = Mode(arguments.mode) if arguments.mode else None
+    result = run(RunRequest(probes, signed, identity, paths, configuration, mode))
     verdict = "every call accounted for" if result.balanced else "the counts do not balance; see the footer"
     print(
         f"datacrumbs: {result.entered} calls entered, {result.recorded} recorded, {result.lost} lost; {verdict}\n"

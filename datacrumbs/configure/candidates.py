@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from datacrumbs.configure.site import UNSAID
 from datacrumbs.plugins import OptionError, resolve_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from datacrumbs.configure.site import ProviderEntry
+    from datacrumbs.configure.site import Detail, ProviderEntry
     from datacrumbs.plugins import Providers
     from datacrumbs.provider import Attach, Function, Host, Options, Preset, ProbeTarget, Target
 
@@ -28,6 +29,7 @@ class Candidate:
         target: Where it is.
         function: Its description.
         entry: What messages call the entry.
+        detail: How much of its calls is kept.
     """
 
     provider: str
@@ -35,6 +37,7 @@ class Candidate:
     target: Target
     function: Function
     entry: str
+    detail: Detail = UNSAID
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from datacrumbs.configure.merge import merge, one_posix_layer, without_cpp_retur
 from datacrumbs.configure.reference import SITE, reference_candidates
 from datacrumbs.configure.site import Entry, ProbeKind, ProviderEntry, ReferenceEntry
 from datacrumbs.errors import usage_error
-from datacrumbs.probefile.plan import FUNCTION_LIMIT, Group, Plan, Provenance
+from datacrumbs.probefile.plan import FUNCTION_LIMIT, Group, Mode, Plan, Provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -96,7 +96,7 @@ def compose(
     for done, entry in enumerate(entries):
         report.progress(entry.label, done, len(entries))
         found = _candidates_of(entry, sources, selection)
-        candidates += found.candidates
+        candidates += [replace(each, detail=entry.detail) for each in found.candidates]
         if found.reason:
             reasons[found.reason].append(entry.label)
     report.progress("", len(entries), len(entries))
@@ -184,7 +184,7 @@ def _plan(candidates: Iterable[Candidate], site: SiteConfiguration, providers: P
     # Where a provider and the site file describe one place, the provider knows more.
     precedence = {name: entry.position for name, entry in provenance.items()} | {SITE: 1 << 16}
     merged = without_cpp_returns(one_posix_layer(merge(candidates, precedence, report.note)))
-    groups = _groups(merged, provenance)
+    groups = _groups([replace(each, detail=each.detail.over(site.detail)) for each in merged], provenance)
     used = {group.provider for group in groups}
     return Plan(
         providers=tuple(sorted((provenance[name] for name in used), key=lambda entry: (entry.position, entry.name))),
@@ -199,21 +199,23 @@ def _provenance(provider: Provider) -> Provenance:
 
 
 def _groups(candidates: Iterable[Candidate], provenance: dict[str, Provenance]) -> tuple[Group, ...]:
-    def group_key(each: Candidate) -> tuple[int, str, str, str, str]:
+    def group_key(each: Candidate) -> tuple[int, str, str, str, str, Mode, int]:
         position = provenance[each.provider].position
-        return position, each.provider, each.attach.value, each.target.path, each.target.build_id
+        place = (each.attach.value, each.target.path, each.target.build_id)
+        mode = each.detail.mode or Mode.TRACE
+        return position, each.provider, *place, mode, each.detail.sample or 1 if mode is Mode.TRACE else 1
 
     def function_key(each: Candidate) -> tuple[str, str, int]:
         return each.function.name, each.function.symbol, each.function.offset
 
     ordered = sorted(candidates, key=lambda each: (group_key(each), function_key(each)))
     groups = []
-    for _, members in groupby(ordered, key=group_key):
+    for (*_, mode, sample), members in groupby(ordered, key=group_key):
         same = list(members)
         first = same[0]
         layer = provenance[first.provider].layer
         functions = tuple(each.function for each in same)
-        groups.append(Group(first.provider, layer, first.attach, first.target, functions))
+        groups.append(Group(first.provider, layer, first.attach, first.target, functions, mode, sample))
     return tuple(groups)
 
 

@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.configure.site import UNSAID
 from datacrumbs.provider import Attach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from datacrumbs.configure.candidates import Candidate
+    from datacrumbs.configure.site import Detail
     from datacrumbs.provider import Function, Target
 
 POSIX = "POSIX"
@@ -28,7 +30,7 @@ def merge(
     A place is an offset in a file, a system call, or a kernel symbol. Two paths of one inode are one
     file, since the kernel attaches to inodes; two copies of one library are two, whatever their build-id.
     Where several descriptions meet, the one of the provider nearest to the application wins and takes
-    over the other names as aliases.
+    over the other names as aliases. How much of the calls is kept, the last entry decides that says it.
 
     Args:
         candidates: In the order of the site file.
@@ -48,7 +50,7 @@ def merge(
         for other in ordered[1:]:
             if other.provider != winner.provider:
                 met[winner.provider, other.provider].append(winner.function.symbol)
-        merged.append(replace(winner, function=_with_aliases(winner, ordered)))
+        merged.append(replace(winner, function=_with_aliases(winner, ordered), detail=_detail(same)))
     for (winner_name, other_name), symbols in sorted(met.items()):
         some = ", ".join(sorted(set(symbols))[:_SHOWN])
         note(f"{len(symbols)} functions of {other_name} are probed as {winner_name} describes them ({some}, ...)")
@@ -110,6 +112,13 @@ def _inode(target: Target) -> object:
 def _precedence(candidate: Candidate, positions: Mapping[str, int]) -> tuple[int, str, str, str]:
     function = candidate.function
     return positions[candidate.provider], candidate.provider, candidate.target.path, function.symbol
+
+
+def _detail(same: Iterable[Candidate]) -> Detail:
+    detail = UNSAID
+    for each in same:
+        detail = each.detail.over(detail)
+    return detail
 
 
 def _with_aliases(winner: Candidate, same: Iterable[Candidate]) -> Function:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.configure.pattern import Pattern, compile_pattern
 from datacrumbs.document import Value, read_document
 from datacrumbs.errors import usage_error
-from datacrumbs.probefile.plan import Filters
+from datacrumbs.probefile.plan import SAMPLE_LIMIT, Filters, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,26 @@ class SourceKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Detail:
+    """How much of its functions' calls an entry wants kept; None where it does not say.
+
+    Args:
+        mode: A line for each call, or calls added up.
+        sample: One of how many calls gets a line.
+    """
+
+    mode: Mode | None = None
+    sample: int | None = None
+
+    def over(self, other: Detail) -> Detail:
+        """What this one says, and the other where this one is silent."""
+        return Detail(self.mode or other.mode, self.sample or other.sample)
+
+
+UNSAID = Detail()
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderEntry:
     """An entry that names one of the providers.
 
@@ -53,6 +73,7 @@ class ProviderEntry:
         preset: The preset to take; empty for the provider's default.
         functions: Only functions whose symbol, name or alias this matches; None for all of the preset.
         options: Key to value, not yet checked against what the provider takes.
+        detail: How much of the calls is kept.
     """
 
     provider: str
@@ -60,6 +81,7 @@ class ProviderEntry:
     preset: str = ""
     functions: Pattern | None = None
     options: Mapping[str, Value] = field(default_factory=dict)
+    detail: Detail = UNSAID
 
     @property
     def label(self) -> str:
@@ -80,6 +102,7 @@ class ReferenceEntry:
         file: That file, absent for ``ksym``; for ``usdt`` the ``binary_path``.
         functions: Only these; None for all.
         usdt_provider: The provider named in the ELF file's USDT notes; empty for any.
+        detail: How much of the calls is kept.
     """
 
     where: Value
@@ -89,6 +112,7 @@ class ReferenceEntry:
     file: Value | None = None
     functions: Pattern | None = None
     usdt_provider: str = ""
+    detail: Detail = UNSAID
 
     @property
     def label(self) -> str:
@@ -108,12 +132,14 @@ class SiteConfiguration:
         entries: What to probe, in the order of the file.
         filters: What runs leave out.
         notes: What the reader should tell the user, each a line.
+        detail: How much of the calls is kept where an entry does not say.
     """
 
     file: Path
     entries: tuple[Entry, ...] = ()
     filters: Filters = field(default_factory=Filters)
     notes: tuple[str, ...] = ()
+    detail: Detail = UNSAID
 
 
 _SOURCES = {
@@ -123,8 +149,9 @@ _SOURCES = {
     ProbeKind.USDT: (SourceKind.USDT,),
     ProbeKind.CUSTOM: (SourceKind.CUSTOM,),
 }
-_PROVIDER_KEYS = ("provider", "name", "preset", "functions", "options")
-_REFERENCE_KEYS = ("name", "probe", "type", "file", "regex", "enable_explorer", "include_offsets")
+_DETAIL_KEYS = ("mode", "sample")
+_PROVIDER_KEYS = ("provider", "name", "preset", "functions", "options", *_DETAIL_KEYS)
+_REFERENCE_KEYS = ("name", "probe", "type", "file", "regex", "enable_explorer", "include_offsets", *_DETAIL_KEYS)
 _USDT_KEYS = (*_REFERENCE_KEYS, "binary_path", "provider")
 _CUSTOM_KEYS = (*_REFERENCE_KEYS, "probes", "process_header", "start_event_id", "event_type")
 _IGNORED = {
@@ -134,7 +161,7 @@ _IGNORED = {
     "trace_log_dir": "the system configuration decides where traces go",
     "user": "the signing service knows who asks and grants the probe file to that user",
 }
-_KEYS = ("capture_probes", "providers", "filters", "inclusion_path", *_IGNORED)
+_KEYS = ("capture_probes", "providers", "filters", "inclusion_path", *_DETAIL_KEYS, *_IGNORED)
 _DURATION = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?) ?(?P<unit>ns|us|µs|ms|s)?")
 _NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
 _LONGEST = 3600 * 10**9
@@ -180,7 +207,7 @@ def read_site_file(file: Path) -> SiteConfiguration:
         entries += [_entry(item, notes) for item in keys["capture_probes"].items()]
     if "providers" in keys:
         entries += [_short_entry(item) for item in keys["providers"].items()]
-    return SiteConfiguration(file, tuple(entries), _filters(keys), tuple(notes))
+    return SiteConfiguration(file, tuple(entries), _filters(keys), tuple(notes), _detail(keys))
 
 
 def _entry(item: Value, notes: list[str]) -> Entry:
@@ -208,6 +235,7 @@ def _provider_entry(item: Value) -> ProviderEntry:
         preset=keys["preset"].text() if "preset" in keys else "",
         functions=compile_pattern(keys["functions"]) if "functions" in keys else None,
         options=keys["options"].mapping() if "options" in keys else {},
+        detail=_detail(keys),
     )
 
 
@@ -235,6 +263,7 @@ def _reference_entry(item: Value, notes: list[str]) -> ReferenceEntry:
         file,
         compile_pattern(keys["regex"]) if "regex" in keys else None,
         keys["provider"].text() if "provider" in keys else "",
+        _detail(keys),
     )
 
 
@@ -247,6 +276,18 @@ def _reference_file(item: Value, keys: Mapping[str, Value], source: SourceKind) 
     if not keys[key].text().startswith("/"):
         keys[key].fail(f"{keys[key].shown} is not an absolute path", "a path that starts with /")
     return keys[key]
+
+
+def _detail(keys: Mapping[str, Value]) -> Detail:
+    mode = Mode(keys["mode"].choice([mode.value for mode in Mode])) if "mode" in keys else None
+    if "sample" not in keys:
+        return Detail(mode)
+    where, sample = keys["sample"], keys["sample"].content
+    if isinstance(sample, bool) or not isinstance(sample, int) or not 1 <= sample <= SAMPLE_LIMIT:
+        where.fail(f"{where.shown} is not a number of calls", f"a whole number from 1 to {SAMPLE_LIMIT}")
+    if mode is Mode.PROFILE:
+        where.fail("a profile counts every call", "`sample` with mode trace only")
+    return Detail(Mode.TRACE, sample)
 
 
 def _filters(keys: Mapping[str, Value]) -> Filters:

@@ -15,6 +15,7 @@ from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.daemon.files import RunFiles, create_trace, remove_trace
 from datacrumbs.daemon.identity import owner, trace_name
 from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.modes import with_mode
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.systemd import notify
 from datacrumbs.trace.footer import Footer
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from datacrumbs.engine.engine import EngineReport
     from datacrumbs.probefile.envelope import SignedPlan
+    from datacrumbs.probefile.plan import Mode
     from datacrumbs.system import SystemConfiguration, SystemPaths
 
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
@@ -42,6 +44,7 @@ class RunRequest:
     run_id: str
     paths: SystemPaths
     configuration: SystemConfiguration
+    mode: Mode | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def run(request: RunRequest) -> RunResult:
 
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-    plan = request.signed.plan
+    plan = with_mode(request.signed.plan, request.mode)
     user = owner(request.signed.grant.uid)
     host = os.uname().nodename
     components = trace_name(
@@ -103,9 +106,10 @@ def run(request: RunRequest) -> RunResult:
             f"trace {trace}"
         )
         with _naming(trace):
-            _drain_until_stopped(engine, writer)
+            _drain_until_stopped(engine, writer, request.configuration.profile_seconds)
             notify("STOPPING=1")
             engine.detach()
+            _write_profiles(engine, writer)
             while engine.poll_into(writer):
                 pass
             return _finish(engine, writer, request, report, trace)
@@ -126,14 +130,26 @@ def _attach(engine: Engine, request: RunRequest) -> EngineReport:
     return report
 
 
-def _drain_until_stopped(engine: Engine, writer: TraceWriter) -> None:
+def _drain_until_stopped(engine: Engine, writer: TraceWriter, profile_seconds: float) -> None:
     wait = _SHORTEST_WAIT
+    due = time.monotonic() + profile_seconds
     while True:
         taken = engine.poll_into(writer)
         wait = _SHORTEST_WAIT if taken else min(wait * 2, _LONGEST_WAIT)
         if taken < engine.FULL_BATCH and signal.sigtimedwait(STOP_SIGNALS, wait) is not None:
             return
+        if time.monotonic() >= due:
+            _write_profiles(engine, writer)
+            due = time.monotonic() + profile_seconds
         writer.tick()
+
+
+# The names that profiles refer to are in the ring by now, and each poll takes all names.
+def _write_profiles(engine: Engine, writer: TraceWriter) -> None:
+    profiles = engine.profiles()
+    engine.poll_into(writer)
+    if len(profiles):
+        writer.write_profiles(profiles)
 
 
 def _finish(engine: Engine, writer: TraceWriter, request: RunRequest, report: EngineReport, trace: Path) -> RunResult:
@@ -143,6 +159,7 @@ def _finish(engine: Engine, writer: TraceWriter, request: RunRequest, report: En
         filtered = int(writer.filtered[index])
         count.recorded -= filtered
         count.filtered += filtered
+    writer.profiles.settle(counts)
     signed = request.signed
     provenance = {
         "datacrumbs": __version__,
@@ -153,6 +170,7 @@ def _finish(engine: Engine, writer: TraceWriter, request: RunRequest, report: En
         "plan": signed.digest,
         "kernel": os.uname().release,
         "attach_method": report.method,
+        **({"mode": request.mode.value} if request.mode else {}),
         **{f"provider {item.name}": f"{item.distribution} {item.version}" for item in signed.plan.providers},
         **{f"target {group.target.path or 'kernel'}": group.target.build_id for group in signed.plan.groups},
     }

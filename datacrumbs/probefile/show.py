@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.probefile.codec import digest, encode, snippet_digest
 from datacrumbs.probefile.envelope import SignedPlan
-from datacrumbs.probefile.plan import Plan
+from datacrumbs.probefile.plan import Mode, Plan
 from datacrumbs.probefile.reader import instant
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def readable(signed_or_plan: SignedPlan | Plan) -> str:
         lines.append(f"filter    files below {plan.filters.inclusion_path}")
     for group in plan.groups:
         where = group.target.path or "kernel"
-        lines += ["", f"{group.provider}: {group.attach} {where} [{group.target.build_id}], {len(group.functions)}"]
+        lines += ["", f"{group.provider}: {group.attach} {where} [{group.target.build_id}], {_size(group)}"]
         lines += [f"  {_function_line(function)}" for function in group.functions]
     return "\n".join(lines) + "\n"
 
@@ -76,6 +76,12 @@ def _heading(signed_or_plan: SignedPlan | Plan) -> list[str]:
     ]
 
 
+def _size(group: Group) -> str:
+    if group.mode is Mode.PROFILE:
+        return f"{len(group.functions)}, profiled"
+    return f"{len(group.functions)}, one of {group.sample} calls" if group.sample > 1 else f"{len(group.functions)}"
+
+
 def _group(group: Group) -> Document:
     return {
         "provider": group.provider,
@@ -83,6 +89,8 @@ def _group(group: Group) -> Document:
         "attach": group.attach.value,
         "path": group.target.path,
         "build_id": group.target.build_id,
+        "mode": group.mode.value,
+        "sample": group.sample,
         "functions": [_function(function) for function in group.functions],
     }
 

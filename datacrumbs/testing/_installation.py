@@ -148,15 +148,17 @@ class Installation:
         return output
 
     @contextmanager
-    def daemon(self, probes: Path, run_id: str = "", **options: Any) -> Iterator[RunningDaemon]:
-        """A daemon from ready to stopped."""
+    def daemon(
+        self, probes: Path, run_id: str = "", arguments: Sequence[str] = (), **options: Any
+    ) -> Iterator[RunningDaemon]:
+        """A daemon from ready to stopped; ``arguments`` are for its command line, options for its process."""
         self.runs += 1
         name = run_id or f"run{self.runs}"
         log = self.prefix / f"{name}-{self.runs}.log"
         ready = self.prefix / f"run/datacrumbs/datacrumbs-{name}.ready"
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [_COMMANDS / "datacrumbs", "--prefix", self.prefix, probes, name], stderr=stream, **options
+                [_COMMANDS / "datacrumbs", "--prefix", self.prefix, *arguments, probes, name], stderr=stream, **options
             )
         _wait(ready.is_file, process, log)
         daemon = RunningDaemon(process, Path(json.loads(ready.read_text())["trace"]), log, ready)

@@ -34,10 +34,10 @@ class Footer:
     other: Mapping[str, int] = field(default_factory=dict)
 
 
-def part_lines(provenance: Mapping[str, str], part: int, lines: int) -> Iterator[str]:
+def part_lines(provenance: Mapping[str, str], part: int, lines: int, profiles: int) -> Iterator[str]:
     """The end of a file that goes on in another one: the counts stand in the run's last file."""
     yield metadata_line(PROVENANCE, 0, 0, sorted(provenance.items()))
-    yield metadata_line(FOOTER, 0, 0, [("continued", 1), ("lines", lines), ("part", part)])
+    yield metadata_line(FOOTER, 0, 0, [("continued", 1), ("lines", lines), ("part", part), ("profiles", profiles)])
 
 
 def footer_lines(footer: Footer, plan: Plan) -> Iterator[str]:

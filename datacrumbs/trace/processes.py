@@ -43,6 +43,14 @@ class ProcessTable:
         """Begin a new file, in which no process is named yet."""
         self._threads.clear()
 
+    def introduce_known(self, processes: NDArray[np.uint32]) -> list[str]:
+        """Metadata lines for those of these processes that are alive and named, and were not introduced yet."""
+        lines: list[str] = []
+        for process in np.unique(processes).tolist():
+            if process in self._labels and process not in self._threads:
+                lines += self._introduce(process, process)
+        return lines
+
     def lifecycle(self, records: NDArray[np.void]) -> list[str]:
         """Metadata lines for FORK, EXEC, EXIT, START and STOP records, in their order."""
         lines: list[str] = []

@@ -20,6 +20,7 @@ from datacrumbs.trace.names import NameTable, metadata_line, name_line
 from datacrumbs.trace.notes import Note, note_line
 from datacrumbs.trace.order import tie_ranks
 from datacrumbs.trace.processes import ProcessTable
+from datacrumbs.trace.profiles import ProfileWriter, sampled_lines
 from datacrumbs.trace.shape import State, shapes, states
 from datacrumbs.trace.text import hash_number, hash_text
 
@@ -77,6 +78,7 @@ class TraceWriter:
         self._filtering = bool(plan.filters.inclusion_path)
         self._events = EventWriter(self._names, host_hash, epoch_offset_ns)
         self._processes = ProcessTable(self._names, epoch_offset_ns)
+        self.profiles = ProfileWriter(self._names, plan, epoch_offset_ns)
         self._pending: list[bytes] = []
         self._pending_size = 0
         self._next_id = 0
@@ -160,7 +162,8 @@ class TraceWriter:
         """
         finished = self._stream
         if self._state == _OPEN:
-            self._take_text(part_lines(provenance, self._part, self._next_id - self._first_id))
+            lines, profiles = self._next_id - self._first_id, self.profiles.written
+            self._take_text(part_lines(provenance, self._part, lines, profiles))
             self._take_text(["]\n"])
             self._flush()
             self._names.renew()
@@ -169,6 +172,18 @@ class TraceWriter:
                 self._begin(stream)
         self._raise_once()
         return finished
+
+    def write_profiles(self, profiles: NDArray[np.void]) -> None:
+        """Take record.PROFILE rows in; the names that they refer to must have been written.
+
+        A note says when a function was degraded to counting.
+
+        Raises:
+            DatacrumbsError: Writing failed.
+        """
+        self._take_text(self._processes.introduce_known(profiles["process"]))
+        self._take_text(self.profiles.lines(profiles))
+        self.note(*self.profiles.notes(profiles))
 
     def tick(self) -> None:
         """Close the member if the last one is older than ``flush_seconds``."""
@@ -181,6 +196,7 @@ class TraceWriter:
             return
         other = {**footer.other, "names_unresolved": self._names.unresolved, "lines": self._next_id - self._first_id}
         other["part"] = self._part
+        other["profiles"] = self.profiles.written
         self._take_text(footer_lines(Footer(footer.counts, footer.provenance, other), self._plan))
         self._take_text(["]\n"])
         self.flush()
@@ -193,7 +209,9 @@ class TraceWriter:
         self._end = 0
         self._part += 1
         self._first_id = self._next_id
+        self.profiles.written = 0
         self._take_text(["[\n", self._host_line, metadata_line(RUN, 0, 0, [*self._about, ("part", self._part)])])
+        self._take_text(sampled_lines(self._plan))
         self._flush()
 
     def _write_calls(self, calls: NDArray[np.void]) -> None:

@@ -23,8 +23,10 @@ from .conftest import Tracer, system_call_group
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import Any
 
     from datacrumbs.system import SystemConfiguration
+    from datacrumbs.testing import Installation, TraceLines
 
 pytestmark = pytest.mark.kernel
 
@@ -180,3 +182,83 @@ def test_full_ring_degrades_the_busy_and_spares_the_rare(start: Callable[..., Tr
     assert writes.recorded == trace.count("write")
     assert reads.balanced
     assert writes.balanced
+
+
+SITE = """
+capture_probes:
+  - {provider: sys, preset: default}
+  - {provider: sys, functions: write, mode: profile}
+  - {provider: sys, functions: read, sample: 10}
+"""
+
+
+def profiles_of(trace: TraceLines, symbol: str) -> list[dict[str, Any]]:
+    lines = (line["args"] for line in trace.metadata if line["name"] == "datacrumbs_profile")
+    return [line for line in lines if line["symbol"] == symbol]
+
+
+def test_site_file_says_what_is_kept(installation: Installation) -> None:
+    trace = installation.trace(installation.probes(SITE), dd())
+    writes, reads, opens = (trace.counts[symbol] for symbol in ("write", "read", "openat"))
+    lines = profiles_of(trace, "write")  # more than one where an interval ended within the run
+    assert not trace.named("write")
+    assert (writes["entered"], writes["counted"], writes["counted_profile"]) == (CALLS, CALLS, CALLS)
+    assert [sum(line[key] for line in lines) for key in ("count", "bytes", "errors")] == [CALLS, CALLS, 0]
+    for line in lines:
+        assert line["cause"] == "profile"
+        assert line["sizes"] == f"1:{line['count']}"
+        assert trace.names[line["fhash"]] == "/dev/null"
+        assert line["shortest_ns"] * line["count"] <= line["time_ns"] <= line["longest_ns"] * line["count"]
+        assert line["end"] - line["begin"] >= line["time_ns"] // 1000
+    assert 0 < reads["recorded"] == len(trace.named("read")) < CALLS / 5
+    assert reads["entered"] == reads["recorded"] + reads["filtered_sampled"]
+    assert opens["recorded"] == opens["entered"]
+    assert trace.footer["profiles"] == len([line for line in trace.metadata if line["name"] == "datacrumbs_profile"])
+    (sampled,) = (line["args"] for line in trace.metadata if line["name"] == "datacrumbs_sampled")
+    assert (sampled["symbol"], sampled["one_of"]) == ("read", 10)
+
+
+@pytest.mark.parametrize(("mode", "kept"), [("profile", 0), ("trace", CALLS)])
+def test_mode_of_the_command_line_holds_for_every_function(installation: Installation, mode: str, kept: int) -> None:
+    site = SITE.replace(", sample: 10", "")
+    with installation.daemon(installation.probes(site), arguments=("--mode", mode)) as daemon:
+        daemon.wrap(*dd())
+        trace = daemon.lines()
+    assert trace.provenance["mode"] == mode
+    assert len(trace.named("write")) == kept
+    assert sum(line["count"] for line in profiles_of(trace, "write")) == CALLS - kept
+    # Whatever became of a call, it is counted once.
+    for counts in trace.counts.values():
+        parts = ("recorded", "filtered", "counted", "unmatched", "in_flight")
+        assert counts["entered"] == sum(counts[part] for part in parts)
+
+
+def test_inclusion_path_holds_for_profiles(installation: Installation, tmp_path: Path) -> None:
+    site = f"mode: profile\ncapture_probes: [{{provider: sys, preset: default}}]\ninclusion_path: {tmp_path}\n"
+    inside = ("/bin/dd", "if=/dev/zero", f"of={tmp_path}/inside", "bs=3", "count=1009", "status=none")
+    trace = installation.trace(installation.probes(site), inside, dd(101))
+    writes = trace.counts["write"]
+    assert (writes["entered"], writes["counted"], writes["filtered"]) == (1009 + 101, 1009, 101)
+    assert sum(line["bytes"] for line in profiles_of(trace, "write")) == 3 * 1009
+
+
+@pytest.fixture
+def strict(installation: Installation) -> Iterator[Installation]:
+    """An installation whose guard lets 20,000 calls of a function pass in a second."""
+    file = installation.prefix / "etc/datacrumbs/datacrumbs.yaml"
+    before = file.read_bytes()
+    file.write_text("guard_function_rate: 20000\n")
+    yield installation
+    file.write_bytes(before)
+
+
+def test_trace_says_when_a_function_was_degraded(strict: Installation) -> None:
+    trace = strict.trace(strict.probes("capture_probes: [{provider: sys, preset: default}]"), dd())
+    writes = trace.counts["write"]
+    notes = [line["args"] for line in trace.metadata if line["name"] == "datacrumbs_note"]
+    told = [note for note in notes if note["symbol"] == "write"]
+    assert {note["event"] for note in told} == {"degraded"}
+    lines = profiles_of(trace, "write")
+    assert sum(note["calls"] for note in told) == sum(line["count"] for line in lines) == writes["counted_guard"] > 0
+    assert writes["entered"] == writes["recorded"] + writes["counted_guard"] == CALLS
+    assert all(note["begin"] <= note["end"] for note in told)

@@ -1,0 +1,125 @@
+"""Calls that were added up in the kernel, as lines of the trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datacrumbs.record import NameKind, ProfileCause
+from datacrumbs.trace.names import metadata_line
+from datacrumbs.trace.notes import DEGRADED, Note
+from datacrumbs.trace.text import hash_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.record import FunctionCounts
+    from datacrumbs.trace.names import NameTable
+
+PROFILE = "datacrumbs_profile"
+SAMPLED = "datacrumbs_sampled"
+
+
+class ProfileWriter:
+    """Makes the lines; keeps count of what the inclusion path leaves out.
+
+    They are metadata lines, which every reader passes over. Of DFTracer's counters (``"ph":"C"``) some
+    readers take no text and others count each as one call.
+
+    Args:
+        names: Where files are resolved.
+        plan: The run's plan.
+        epoch_offset_ns: What to add to CLOCK_MONOTONIC to get epoch time, in ns.
+    """
+
+    def __init__(self, names: NameTable, plan: Plan, epoch_offset_ns: int) -> None:
+        self._names = names
+        self._functions = plan.functions
+        self._filtering = bool(plan.filters.inclusion_path)
+        self._offset = epoch_offset_ns
+        self.written = 0
+        """Lines in the file."""
+        self.filtered: NDArray[np.int64] = np.zeros((len(ProfileCause), len(self._functions)), np.int64)
+        """Per ProfileCause and function: calls that the inclusion path left out."""
+
+    def lines(self, profiles: NDArray[np.void]) -> Iterator[str]:
+        """The lines of record.PROFILE rows, those that name files first."""
+        distinct, index = np.unique(profiles["file"], return_inverse=True)
+        known = distinct != 0
+        texts = np.full(len(distinct), "", dtype=object)
+        included = np.zeros(len(distinct), np.bool_)
+        hashes, included[known], lines = self._names.find(distinct[known], NameKind.LOCATION)
+        texts[known] = [hash_text(number) for number in hashes.tolist()]
+        yield from lines
+        for row, place in zip(profiles, index.tolist(), strict=True):
+            if self._filtering and not included[place]:
+                self.filtered[int(row["cause"]), int(row["function"])] += int(row["count"])
+            else:
+                self.written += 1
+                yield self._line(row, texts[place])
+
+    def notes(self, profiles: NDArray[np.void]) -> Iterator[Note]:
+        """When the guard had a function only counted, for each function."""
+        rows = profiles[profiles["cause"] == ProfileCause.GUARD]
+        for function in np.unique(rows["function"]).tolist():
+            own = rows[rows["function"] == function]
+            begin, end = int(own["first"].min()), int(own["last"].max())
+            yield Note(DEGRADED, begin, end, function, {"calls": int(own["count"].sum())})
+
+    def settle(self, counts: Sequence[FunctionCounts]) -> None:
+        """Move what the inclusion path left out from ``counted`` to ``filtered``."""
+        for cause in ProfileCause:
+            key = f"counted_{cause.name.lower()}"
+            for function in np.flatnonzero(self.filtered[cause]).tolist():
+                calls, count = int(self.filtered[cause, function]), counts[function]
+                count.counted -= calls
+                count.filtered += calls
+                count.causes[key] -= calls
+
+    def _line(self, row: np.void, file: str) -> str:
+        function = self._functions[int(row["function"])]
+        process = int(row["process"])
+        begin, end = ((int(row[key]) + self._offset) // 1000 for key in ("first", "last"))
+        arguments: list[tuple[str, str | int]] = [
+            ("category", function.category),
+            ("function", function.name),
+            ("symbol", function.symbol),
+            ("cause", ProfileCause(int(row["cause"])).name.lower()),
+            *([("fhash", file)] if file else []),
+            ("begin", begin),
+            ("end", end),
+            ("count", int(row["count"])),
+            ("errors", int(row["errors"])),
+        ]
+        if row["sizes"].any():
+            arguments += [("bytes", int(row["bytes"])), ("sizes", histogram_text(row["sizes"]))]
+        if row["times"].any():
+            arguments += [(f"{key}_ns", int(row[key])) for key in ("time", "shortest", "longest")]
+            arguments.append(("times", histogram_text(row["times"])))
+        return metadata_line(PROFILE, process, process, arguments)
+
+
+def sampled_lines(plan: Plan) -> Iterator[str]:
+    """For the head of a trace: which functions are sampled, and one of how many calls stands in it."""
+    for group in plan.groups:
+        for function in group.functions if group.sample > 1 else ():
+            about = [("category", function.category), ("function", function.name), ("symbol", function.symbol)]
+            yield metadata_line(SAMPLED, 0, 0, [*about, ("one_of", group.sample)])
+
+
+def histogram_text(buckets: NDArray[np.uint32]) -> str:
+    """Calls by order of magnitude: ``"0:3 11:20"`` are 3 zeros and 20 numbers of 11 bits (1024 to 2047)."""
+    return " ".join(f"{bits}:{buckets[bits]}" for bits in np.flatnonzero(buckets).tolist())
+
+
+def histogram(text: str) -> dict[int, int]:
+    """Bits -> calls, from `histogram_text`.
+
+    Raises:
+        ValueError: The text is no histogram.
+    """
+    return {int(bits): int(count) for bits, _, count in (entry.partition(":") for entry in text.split())}
