@@ -58,6 +58,7 @@ TOP_KEYS = {
     "providers": "list of entries that name providers; an item that is a plain word is a provider's name",
     "filters": "mapping: what a run leaves out and counts as `filtered`",
     "inclusion_path": "the same as `filters.inclusion_path`, as the reference system's site files have it",
+    "move_probes": "true (as without it) or false: whether library probes may stand past instructions that cost more",
 }
 FILTER_KEYS = {
     "minimum_duration": "a time with its unit (`10us`, `1.5ms`), at most an hour; shorter calls are not written",

@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     paths = SystemPaths(Path(options.prefix))
     if options.show:
         return _show(Path(options.show), paths, as_json=options.json)
-    selection = Selection(_names(options.providers), _names(options.without), options.preset)
+    selection = Selection(_names(options.providers), _names(options.without), options.preset, not options.no_move)
     if options.list:
         return _list(selection, options)
     if not options.site or not options.output:
@@ -80,6 +80,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--without", metavar="NAME", action="append", default=[], help="leave out this one; repeatable")
     made.add_argument("--preset", metavar="P", default="", help="in place of the presets that the site file names")
     made.add_argument("--program", metavar="EXE", default="", help="probe only the libraries that EXE loads")
+    made.add_argument(
+        "--no-move", action="store_true", help="leave each library probe on its function's first instruction"
+    )
     made.add_argument("--show", metavar="FILE", help="print a probe file and exit")
     made.add_argument("--list", action="store_true", help="print what can be probed on this host and exit")
     made.add_argument("--json", action="store_true", help="print JSON")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from datacrumbs import __version__
 from datacrumbs.configure.candidates import Candidate, Selected, Sources, provider_candidates
 from datacrumbs.configure.merge import merge, one_posix_layer, without_cpp_returns
+from datacrumbs.configure.placing import with_moved_probes
 from datacrumbs.configure.reference import SITE, reference_candidates
 from datacrumbs.configure.site import Entry, ProbeKind, ProviderEntry, ReferenceEntry
 from datacrumbs.errors import usage_error
@@ -39,11 +40,13 @@ class Selection:
             reference system's form stay when ``site`` or their ``probe`` is named. Empty: all of the site file.
         without: Providers, or values of ``probe``, to leave out.
         preset: Takes the place of the entries' presets, in the providers that have it.
+        move: False to leave each probe on its function's first instruction, whatever the site file says.
     """
 
     only: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     preset: str = ""
+    move: bool = True
 
     @property
     def providers(self) -> tuple[str, ...] | None:
@@ -105,6 +108,8 @@ def compose(
     for reason, labels in reasons.items():
         report.note(f"{_together(labels)}: {reason}")
     plan = _plan(candidates, site, providers, report)
+    if site.move_probes and selection.move:
+        plan = with_moved_probes(plan)
     _check_limit(plan, report)
     return plan
 

@@ -133,6 +133,7 @@ class SiteConfiguration:
         filters: What runs leave out.
         notes: What the reader should tell the user, each a line.
         detail: How much of the calls is kept where an entry does not say.
+        move_probes: Whether probes may stand behind the first instructions of functions, where they cost less.
     """
 
     file: Path
@@ -140,6 +141,7 @@ class SiteConfiguration:
     filters: Filters = field(default_factory=Filters)
     notes: tuple[str, ...] = ()
     detail: Detail = UNSAID
+    move_probes: bool = True
 
 
 _SOURCES = {
@@ -161,7 +163,7 @@ _IGNORED = {
     "trace_log_dir": "the system configuration decides where traces go",
     "user": "the signing service knows who asks and grants the probe file to that user",
 }
-_KEYS = ("capture_probes", "providers", "filters", "inclusion_path", *_DETAIL_KEYS, *_IGNORED)
+_KEYS = ("capture_probes", "providers", "filters", "inclusion_path", "move_probes", *_DETAIL_KEYS, *_IGNORED)
 _DURATION = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?) ?(?P<unit>ns|us|µs|ms|s)?")
 _NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
 _LONGEST = 3600 * 10**9
@@ -207,7 +209,8 @@ def read_site_file(file: Path) -> SiteConfiguration:
         entries += [_entry(item, notes) for item in keys["capture_probes"].items()]
     if "providers" in keys:
         entries += [_short_entry(item) for item in keys["providers"].items()]
-    return SiteConfiguration(file, tuple(entries), _filters(keys), tuple(notes), _detail(keys))
+    move = keys["move_probes"].boolean() if "move_probes" in keys else True
+    return SiteConfiguration(file, tuple(entries), _filters(keys), tuple(notes), _detail(keys), move)
 
 
 def _entry(item: Value, notes: list[str]) -> Entry:

@@ -83,8 +83,8 @@ def attach_group(
 
 def _attach_library(path: str, wanted: Wanted, programs: Programs, attached: Attached) -> None:
     # Returns first: an entry without its return would be counted as unmatched.
-    returns = [kernel.UprobeSite(function.offset, identity) for identity, function in wanted if function.return_probe]
-    entries = [kernel.UprobeSite(function.offset, identity) for identity, function in wanted]
+    returns = [kernel.UprobeSite(function.place, identity) for identity, function in wanted if function.return_probe]
+    entries = [kernel.UprobeSite(function.place, identity) for identity, function in wanted]
     symbols = {identity: function.symbol for identity, function in wanted}
     failed: set[int] = set()
     for name, sites, at_return in (("dc_library_leave", returns, True), ("dc_library_enter", entries, False)):

@@ -14,6 +14,7 @@ from enum import StrEnum
 FORMAT = "datacrumbs-plan/1"
 FUNCTION_LIMIT = 16384
 ARGUMENT_LIMIT = 6
+SKIP_LIMIT = 240
 SAMPLE_LIMIT = 1_000_000
 
 
@@ -133,6 +134,7 @@ class Function:
         snippet: Name of the snippet that runs for it, or empty.
         usdt_arguments: USDT only: the argument format string of the note (``8@%rdi -4@$5``).
         semaphore: USDT only: file offset of the semaphore, or 0.
+        skip: Uprobe only: bytes from the offset to the probe, where it costs less; the configurator's to say.
     """
 
     name: str
@@ -148,6 +150,18 @@ class Function:
     snippet: str = ""
     usdt_arguments: str = ""
     semaphore: int = 0
+    skip: int = 0
+
+    @property
+    def place(self) -> int:
+        """File offset of the probe."""
+        return self.offset + self.skip
+
+    @property
+    def captured(self) -> frozenset[int]:
+        """Positions of the arguments that a probe reads; all six in registers for a snippet, which may read any."""
+        registers = frozenset(range(ARGUMENT_LIMIT))
+        return registers if self.snippet else registers & {argument.index for argument in self.arguments}
 
 
 @dataclass(frozen=True, slots=True)

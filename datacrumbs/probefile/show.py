@@ -102,6 +102,7 @@ def _function(function: Function) -> Document:
         "aliases": list(function.aliases),
         "category": function.category,
         "offset": function.offset,
+        "skip": function.skip,
         "result": function.result.value,
         "return_probe": function.return_probe,
         "snippet": function.snippet,
@@ -134,6 +135,7 @@ def _function_line(function: Function) -> str:
     notes += function.aliases
     if function.snippet:
         notes.append(f"snippet {function.snippet}")
-    place = f" @{function.offset:#x}" if function.offset else ""
+    moved = f"+{function.skip}" if function.skip else ""
+    place = f" @{function.offset:#x}{moved}" if function.offset else ""
     suffix = f"  [{', '.join(notes)}]" if notes else ""
     return f"{function.category} {function.name}({arguments}) -> {function.result}{place}{suffix}"

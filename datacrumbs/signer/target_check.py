@@ -5,6 +5,9 @@ who asks what lies in directories closed to them), and a file made to exhaust a 
 process, by its limits, not the service. Only the effective ids are the caller's and only while a file
 is opened; the real ids stay root's, so the caller cannot trace or stop this process.
 
+What the file says is then looked at by a child that has given up root for good and looks at this file only: neither
+a mistake in the disassembler, which is not written in Python, nor what it does to this file's findings reaches further.
+
 Standard input: a JSON object ``{"caller": [uid, gid, [gid, ...]], "targets": [...]}``; standard output: a
 JSON list of findings, one a target, in order.
 """
@@ -18,24 +21,32 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypedDict
 
+from datacrumbs.discovery.placement import probe_skips
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.plan import Target
 from datacrumbs.probefile.targets import open_target
 from datacrumbs.signer.places import probe_places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from io import BufferedReader
 
 MEMORY_LIMIT = 2 << 30
 SECONDS_LIMIT = 30
+ANSWER_LIMIT = 64 << 10
+NOBODY = 65534
 
 
 class Wanted(TypedDict):
-    """A target and the file offsets to be probed in it."""
+    """A target and the file offsets to be probed in it.
+
+    ``moved`` are functions whose probe is not at their start: offset, bytes in between, captured arguments.
+    """
 
     path: str
     build_id: str
     functions: list[int]
+    moved: list[tuple[int, int, list[int]]]
     usdt: list[int]
     semaphores: list[int]
 
@@ -59,20 +70,68 @@ def check_target(wanted: Wanted, uid: int, gid: int, groups: list[int]) -> Findi
         return Finding(code="target.changed", message=error.message, hint=error.hint, owner=-1, mode=0)
     with stream:
         status = os.fstat(stream.fileno())
-        places = probe_places(stream)
+        problem = _in_child(lambda: _problem(stream, wanted))
+    finding = Finding(code="", message="", hint="", owner=status.st_uid, mode=status.st_mode)
+    if problem:
+        finding["code"] = "target.place"
+        finding["message"], finding["hint"] = problem
+    return finding
+
+
+def _problem(stream: BufferedReader, wanted: Wanted) -> tuple[str, str] | None:
+    # What is wrong with the places, and the hint.
+    places = probe_places(stream)
     stray = (
         set(wanted["functions"]) - places.functions
         | set(wanted["usdt"]) - places.usdt
         | set(wanted["semaphores"]) - places.semaphores
     )
-    finding = Finding(code="", message="", hint="", owner=status.st_uid, mode=status.st_mode)
     if stray:
-        finding["code"] = "target.place"
-        finding["message"] = (
-            f"target {wanted['path']}: offset {min(stray):#x} is not the start of a function or probe of this file"
+        return (
+            f"target {wanted['path']}: offset {min(stray):#x} is not the start of a function or probe of this file",
+            "a probe inside an instruction would break every program that uses the file",
         )
-        finding["hint"] = "a probe inside an instruction would break every program that uses the file"
-    return finding
+    captured = {offset: frozenset(arguments) for offset, _, arguments in wanted["moved"]}
+    safe = probe_skips(stream, captured) if captured else {}
+    for offset, skip, _ in sorted(wanted["moved"]):
+        if safe.get(offset) != skip:
+            allowed = f"0 or {safe[offset]}" if offset in safe else "0"
+            moved = f"the probe of the function at {offset:#x} is {skip} bytes further; expected {allowed}"
+            return f"target {wanted['path']}: {moved}", "compose the probe file again with this version"
+    return None
+
+
+# The answer of a function that runs in a child without any rights, which cannot outlive the limits of this process.
+def _in_child(work: Callable[[], tuple[str, str] | None]) -> tuple[str, str] | None:
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.close(reader)
+            _give_up_root()
+            answer = json.dumps(work()).encode()
+            with os.fdopen(writer, "wb") as stream:
+                stream.write(answer)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as stream:
+        answer = stream.read(ANSWER_LIMIT)
+    if os.waitpid(child, 0)[1]:
+        raise SystemExit(1)
+    problem = json.loads(answer)
+    return None if problem is None else (str(problem[0]), str(problem[1]))
+
+
+def _give_up_root() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 
 @contextmanager

@@ -37,6 +37,7 @@ def check_targets(plan: Plan, caller: Caller, rule: Rule) -> None:
                 usdt = group.attach is Attach.USDT
                 places = entry["usdt"] if usdt else entry["functions"]
                 places += [function.offset, *function.more_offsets, *function.return_offsets]
+                entry["moved"] += [(function.offset, function.skip, sorted(function.captured))] if function.skip else []
                 entry["semaphores"] += [function.semaphore] if function.semaphore else []
         elif group.target.build_id != release:
             raise DenialError(
@@ -62,7 +63,14 @@ def _check_finding(target: Target, finding: Finding, caller: Caller, rule: Rule)
 
 
 def _wanted(target: Target) -> Wanted:
-    return {"path": target.path, "build_id": target.build_id, "functions": [], "usdt": [], "semaphores": []}
+    return {
+        "path": target.path,
+        "build_id": target.build_id,
+        "functions": [],
+        "moved": [],
+        "usdt": [],
+        "semaphores": [],
+    }
 
 
 def _findings(wanted: list[Wanted], caller: Caller) -> list[Finding]:

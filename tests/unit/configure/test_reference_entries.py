@@ -11,6 +11,7 @@ from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.discovery.kernel import kernel_functions, kprobes_available
 from datacrumbs.discovery.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.show import readable
 from datacrumbs.provider import Attach, Function, ProbeTarget, Role, Target
 
 CALLS = ProbeTarget(Target("", "6.18.0"), Attach.SYSCALL, "system calls")
@@ -117,6 +118,20 @@ def test_a_provider_also_describes_another_build_of_its_library(site, load, host
     shutil.copy(tiny_library, own)
     plan = compose(site(one(uprobe(own, "tiny_read"))), load(known), host)
     assert [(group.provider, group.target.path) for group in plan.groups] == [("tiny", str(own))]
+
+
+def test_probes_stand_behind_the_first_instructions_unless_they_are_told_to_stay(site, load, host, build_elf, tmp_path):
+    source = '__asm__(".globl f\\n.type f, @function\\nf: mov %edi, %eax\\npush %rbx\\npop %rbx\\nret\\n");'
+    library = build_elf(tmp_path, "libmovable.so", source, "-shared", "-Wl,--build-id")
+    text = one(uprobe(library, "f"))
+    for moved, plan in (
+        (2, compose(site(text), load(), host)),
+        (0, compose(site(text + "\nmove_probes: false"), load(), host)),
+        (0, compose(site(text), load(), host, Selection(move=False))),
+    ):
+        (function,) = plan.functions
+        assert (function.skip, function.place) == (moved, function.offset + moved)
+        assert (f"@{function.offset:#x}+2" in readable(plan)) == bool(moved)
 
 
 def test_functions_of_cpp_have_no_return_probe(site, load, host, cpp_library):

@@ -66,6 +66,7 @@ def functions(draw, attach):
                 arguments=draw(arguments(6)),
                 result=draw(st.sampled_from(list(Result))),
                 return_probe=draw(st.booleans()),
+                skip=draw(st.integers(0, 240)) if attach is Attach.UPROBE else 0,
             )
         )
     return tuple(result)
@@ -189,6 +190,8 @@ WRONG = [
     (("groups", 0, "functions", 0, "usdt_arguments"), "8@%rdi", r"usdt_arguments"),
     (("groups", 0, "functions", 0, "more_offsets"), [7], r"more_offsets: 1 elements"),
     (("groups", 0, "functions", 0, "result"), "maybe", r"result: 'maybe'"),
+    (("groups", 0, "functions", 0, "skip"), 241, r"skip: 241.*from 0 to 240"),
+    (("groups", 1, "functions", 0, "skip"), 1, r"skip: 1.*from 0 to 0"),
     (("groups", 0, "functions", 0, "return_probe"), 1, r"return_probe: 1.*true or false"),
     (("groups", 0, "functions", 0, "arguments", 0, "size"), 3, r"arguments\[0\].size: 3.*1, 2, 4 or 8"),
     (("groups", 0, "functions", 0, "arguments", 0, "label"), "Fd", r"label: 'Fd'"),

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import encode
-from datacrumbs.probefile.plan import Attach, Function, Group, Target
+from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Target
 from datacrumbs.signer.authority import open_authority
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.denial import DenialError
@@ -18,6 +19,12 @@ from datacrumbs.signer.snippets import is_gpl_compatible
 
 ME = Caller(os.getuid(), os.getgid(), 1, "me", frozenset({"physics"}), (os.getgid(),))
 NOBODY = Caller(65534, 65534, 1, "nobody", frozenset({"nogroup"}), (65534,))
+
+
+MOVABLE = """
+int second(void) { return 1; }
+__asm__(".globl first\\n.type first, @function\\nfirst: xor %edx, %edx\\npush %rbx\\npop %rbx\\nret\\n");
+"""
 
 
 def sign(installation, plan, caller=ME):
@@ -165,6 +172,28 @@ class TestTargets:
         inside = installation.offsets()[1] + 1
         plan = installation.plan_of(installation.target(), inside)
         denied(installation, plan, "target.place", f"offset {inside:#x} is not the start of a function")
+
+    def test_a_moved_probe(self, installation):
+        installation.build(MOVABLE)
+        target = installation.target()
+        offset = next(each.offset for each in elf_functions(installation.library) if each.name == "first")
+        function = Function("first", "first", "POSIX", offset=offset)
+
+        def moved(skip, *captured):
+            arguments = tuple(Argument(index, f"a{index}") for index in captured)
+            groups = (
+                Group("posix", "libc", Attach.UPROBE, target, (replace(function, skip=skip, arguments=arguments),)),
+            )
+            return installation.plan(groups=groups, snippets=())
+
+        for skip in (0, 2):
+            assert sign(installation, moved(skip))
+        for skip in (1, 3):
+            denied(
+                installation, moved(skip), "target.place", f"at {offset:#x} is {skip} bytes further; expected 0 or 2"
+            )
+        assert sign(installation, moved(2, 0, 1))
+        denied(installation, moved(2, 2), "target.place", "is 2 bytes further; expected 0$")  # it overwrites the third
 
     def test_a_semaphore_that_is_no_semaphore(self, installation):
         function = Function("p", "a:b", "POSIX", offset=installation.offsets()[0], semaphore=64)

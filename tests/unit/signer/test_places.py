@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datacrumbs.signer import targets
+from datacrumbs.signer import target_check, targets
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.places import Places, probe_places
@@ -63,3 +64,14 @@ def test_an_examination_that_ends_badly_is_a_denial(installation, monkeypatch, c
     caller = Caller(0, 0, 1, "me", frozenset(), (0,))
     with pytest.raises(DenialError, match="could not be examined within the limits"):
         targets.check_targets(installation.plan(), caller, Rule())
+
+
+def test_files_are_looked_at_by_a_process_without_rights():
+    answer = target_check._in_child(lambda: (str(os.getresuid()), str((os.getresgid(), os.getgroups()))))
+    assert answer == ("(65534, 65534, 65534)", "((65534, 65534, 65534), [])")
+    assert os.geteuid() == 0
+
+
+def test_a_look_that_ends_badly_ends_the_examination():
+    with pytest.raises(SystemExit):
+        target_check._in_child(lambda: os._exit(3))
