@@ -79,8 +79,8 @@ def run(request: RunRequest) -> RunResult:
     with ExitStack() as stack:
         files = RunFiles(request.paths.run, request.run_id)
         stack.callback(files.close)
-        _tell(f"compiling, then attaching {len(plan.functions)} functions for {user.name}; takes some seconds")
-        engine = Engine(plan, request.configuration, user.uid, request.paths.state)
+        _tell(f"attaching {len(plan.functions)} functions for {user.name}")
+        engine = Engine(plan, request.configuration, user.uid, request.paths.state, tell=_tell)
         stack.callback(engine.close)
         report = _attach(engine, request)
         trace = directory.joinpath(*components)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import ctypes
 from functools import cache
+from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
 
-_KIND_STRUCT = 4
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_KIND_STRUCT, _KIND_FUNCTION = 4, 12
 _INFO_KIND_FLAG = 31
 
 MEMBERS: dict[str, tuple[str, ...]] = {
@@ -45,12 +49,7 @@ def struct_offsets() -> dict[str, int]:
 
     """
     library = _libbpf()
-    types = library.btf__load_vmlinux_btf()
-    if not types:
-        raise DatacrumbsError(
-            "the kernel has no type information (BTF): /sys/kernel/btf/vmlinux cannot be read",
-            hint="run a kernel built with CONFIG_DEBUG_INFO_BTF=y, which every distribution's kernel is since 2020",
-        )
+    types = _load(library)
     try:
         offsets = {}
         for structure, members in MEMBERS.items():
@@ -73,6 +72,27 @@ def definitions() -> list[str]:
         structure = "task_thread_info" if structure == "thread_info" else structure
         flags.append(f"-DDC_{structure.upper()}_{member.upper()}={offset}")
     return flags
+
+
+def function_ids(names: Iterable[str]) -> dict[str, int]:
+    """Type ids of those of the kernel's functions that this kernel has."""
+    library = _libbpf()
+    types = _load(library)
+    try:
+        found = {name: library.btf__find_by_name_kind(types, name.encode(), _KIND_FUNCTION) for name in names}
+    finally:
+        library.btf__free(types)
+    return {name: int(identity) for name, identity in sorted(found.items()) if identity > 0}
+
+
+def _load(library: ctypes.CDLL) -> int:
+    types = library.btf__load_vmlinux_btf()
+    if not types:
+        raise DatacrumbsError(
+            "the kernel has no type information (BTF): /sys/kernel/btf/vmlinux cannot be read",
+            hint="run a kernel built with CONFIG_DEBUG_INFO_BTF=y, which every distribution's kernel is since 2020",
+        )
+    return int(types)
 
 
 @cache

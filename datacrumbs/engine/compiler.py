@@ -1,28 +1,48 @@
-"""C text to a bcc module, without letting a bad program take the daemon down.
+"""C text to an image, by bcc, in a child process.
 
-Some errors inside clang end the whole process (an assertion, a stack over 512 bytes) before any
-``except`` runs. So a program that was never compiled on this host is compiled in a child first.
+Only the child has bcc and its compiler in memory. And some errors inside clang end the whole process
+(an assertion, a stack over 512 bytes) before any ``except`` runs: they end the child alone.
 """
 
 from __future__ import annotations
 
+import ctypes
+import dataclasses
 import hashlib
+import importlib.util
 import json
 import os
+import struct
 import subprocess
 import sys
-from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datacrumbs.engine import btf, image
+from datacrumbs.engine.image import Code, Image, MapSpecification
+from datacrumbs.engine.image_store import ImageStore
 from datacrumbs.errors import DatacrumbsError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Sequence
 
 _HEADERS_HINT = (
     "kernel headers are missing: install linux-headers for this kernel (kernel-devel on the RHEL family), "
     "or link /lib/modules/$(uname -r)/build to headers of a near version; datacrumbs_doctor checks"
 )
+_KERNEL_NOTES = Path("/sys/kernel/notes")  # holds the kernel's build-id
+_CHILD_KEY = "compiled"
+# bcc's functions about table n of a module, in the order of MapSpecification, with its descriptor behind its name.
+_OF_TABLES = {
+    "bpf_table_name": ctypes.c_char_p,
+    "bpf_table_fd_id": ctypes.c_int,
+    "bpf_table_type_id": ctypes.c_int,
+    "bpf_table_key_size_id": ctypes.c_size_t,
+    "bpf_table_leaf_size_id": ctypes.c_size_t,
+    "bpf_table_max_entries_id": ctypes.c_size_t,
+    "bpf_table_flags_id": ctypes.c_int,
+}
+_LOAD_ADDRESS, _MAP_DESCRIPTOR = 0x18, 1
 
 
 def load_bcc() -> Any:
@@ -33,7 +53,7 @@ def load_bcc() -> Any:
 
     """
     try:
-        from bcc import BPF  # noqa: PLC0415 - only the engine needs bcc, and only when it runs
+        from bcc import BPF  # noqa: PLC0415 - only what compiles needs bcc
     except ImportError:
         raise DatacrumbsError(
             "bcc is not importable by this Python",
@@ -43,30 +63,52 @@ def load_bcc() -> Any:
     return BPF
 
 
-def compile_program(text: str, flags: list[str], checked: Path) -> Any:
-    """Compile; programs that are new to this host in a child process first.
+def compiled_program(
+    text: str, flags: Sequence[str], functions: Collection[str], directory: Path, tell: Callable[[str], None]
+) -> Image:
+    """The image of a C program: the one that was kept, else compiled now and kept.
 
     Args:
         text: The C program.
-        flags: Compiler flags.
-        checked: Directory that remembers, by digest, which programs compiled.
+        flags: Compiler flags; the offsets of the running kernel's structures are added.
+        functions: Names of the running kernel's functions whose type ids the program needs, if it has them.
+        directory: Where images are kept.
+        tell: Takes one line about an image that cannot be used, and one before the compiler runs.
 
     Raises:
-        DatacrumbsError: (exit 1) with the compiler's words.
+        DatacrumbsError: (exit 1) with the compiler's words, or when bcc, headers or type information are missing.
 
     """
-    bpf = load_bcc()
+    store = ImageStore(directory, tell)
+    key = _key(text, flags, functions)
+    kept = store.load(key)
+    if kept is not None:
+        return kept
     _require_headers()
-    digest = hashlib.sha256(json.dumps([text, flags, os.uname().release]).encode()).hexdigest()
-    if not (checked / digest).exists():
-        _compile_in_child(text, flags)
-        with suppress(OSError):  # without room there the next start tries again
-            checked.mkdir(mode=0o755, parents=True, exist_ok=True)
-            (checked / digest).touch()
+    tell("compiling the probe program, once for this kernel; takes a few seconds")
+    made = _compile_in_child(text, [*flags, *btf.definitions()])
+    made = dataclasses.replace(made, functions=btf.function_ids(functions))
+    store.save(key, made)
+    return made
+
+
+# Offsets and type ids are those of the kernel's build, which its notes tell.
+def _key(text: str, flags: Sequence[str], functions: Collection[str]) -> str:
+    system = os.uname()
+    notes = _KERNEL_NOTES.read_bytes() if _KERNEL_NOTES.exists() else b""
+    parts = [text, flags, sorted(functions), _compiler_version(), system.release, system.version, system.machine]
+    return hashlib.sha256(json.dumps(parts).encode() + notes + image.MAGIC).hexdigest()
+
+
+# As a file, since an import brings the compiler with it.
+def _compiler_version() -> str:
+    found = importlib.util.find_spec("bcc")
+    if found is None or not found.submodule_search_locations:
+        return ""
     try:
-        return bpf(text=text.encode(), cflags=flags)
-    except Exception as error:  # noqa: BLE001 - bcc raises plain Exception
-        raise DatacrumbsError(f"the probe program does not compile: {error}", hint=_HEADERS_HINT) from None
+        return (Path(found.submodule_search_locations[0]) / "version.py").read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def _require_headers() -> None:
@@ -75,7 +117,7 @@ def _require_headers() -> None:
         raise DatacrumbsError(f"{build}: no kernel headers", hint=_HEADERS_HINT)
 
 
-def _compile_in_child(text: str, flags: list[str]) -> None:
+def _compile_in_child(text: str, flags: list[str]) -> Image:
     child = subprocess.run(
         [sys.executable, "-I", "-m", "datacrumbs.engine.compiler", *flags],
         input=text.encode(),
@@ -88,7 +130,47 @@ def _compile_in_child(text: str, flags: list[str]) -> None:
             f"the probe program does not compile (compiler exit {child.returncode}):\n{words}",
             hint="a snippet may be wrong, or " + _HEADERS_HINT,
         )
+    return image.decode(child.stdout, _CHILD_KEY)
+
+
+# What bcc made of the text: its instructions hold descriptors of maps, which are named here.
+def _image_of(module: Any) -> Image:
+    from bcc import lib  # noqa: PLC0415 - see load_bcc
+
+    lib.bpf_num_tables.restype = ctypes.c_size_t
+    lib.bpf_num_tables.argtypes = [ctypes.c_void_p]
+    for function, result in _OF_TABLES.items():
+        getattr(lib, function).restype = result
+        getattr(lib, function).argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    descriptors, maps = {}, []
+    for index in range(lib.bpf_num_tables(module)):
+        name, descriptor, *numbers = (getattr(lib, function)(module, index) for function in _OF_TABLES)
+        descriptors[descriptor] = name.decode()
+        maps.append(MapSpecification(name.decode(), *numbers))
+    programs = []
+    for index in range(lib.bpf_num_functions(module)):
+        name = lib.bpf_function_name(module, index)
+        start, size = lib.bpf_function_start(module, name), lib.bpf_function_size(module, name)
+        programs.append(_code(name.decode(), ctypes.string_at(start, size), descriptors))
+    return Image(tuple(maps), tuple(sorted(programs, key=lambda code: code.name)), {})
+
+
+def _code(name: str, instructions: bytes, descriptors: dict[int, str]) -> Code:
+    clean, maps = bytearray(instructions), []
+    for index, (code, registers, _, immediate) in enumerate(struct.iter_unpack("<BBhi", instructions)):
+        if code == _LOAD_ADDRESS and registers >> 4 == _MAP_DESCRIPTOR:
+            maps.append((index, descriptors[immediate]))
+            struct.pack_into("<i", clean, index * image.INSTRUCTION_SIZE + 4, 0)
+    return Code(name, bytes(clean), tuple(maps))
+
+
+def _main(flags: list[str]) -> None:
+    output = os.dup(1)
+    os.dup2(2, 1)  # whatever a library prints must not get into the image
+    compiled = load_bcc()(text=sys.stdin.buffer.read(), cflags=flags)
+    with os.fdopen(output, "wb") as stream:
+        stream.write(image.encode(_image_of(compiled.module), _CHILD_KEY))
 
 
 if __name__ == "__main__":
-    load_bcc()(text=sys.stdin.buffer.read(), cflags=sys.argv[1:])
+    _main(sys.argv[1:])

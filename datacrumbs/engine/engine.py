@@ -6,14 +6,16 @@ import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.engine import counters, descriptors, kernel, modes, program
 from datacrumbs.engine.attach import Attached, AttachFailure, Programs, attach_group, multi_links_work
-from datacrumbs.engine.compiler import compile_program, load_bcc
+from datacrumbs.engine.compiler import compiled_program
+from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, KPROBE, RAW_TRACEPOINT, TRACEPOINT, LoadedImage
+from datacrumbs.engine.objects import ProgramKind
 from datacrumbs.engine.ring import Ring, decode_name
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.plan import Attach
@@ -21,7 +23,7 @@ from datacrumbs.probefile.targets import open_target
 from datacrumbs.record import Batch, FunctionCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -71,6 +73,7 @@ class Engine:
         state: Directory for what is kept between runs.
         attach_method: How library functions are attached: ``auto`` takes the fastest way that
             works here; ``multi`` and ``perf`` take no other.
+        tell: Takes a line about what takes time, or about a kept program that cannot be used.
 
     Raises:
         DatacrumbsError: (exit 1) when bcc, headers or type information are missing, or when the
@@ -86,21 +89,30 @@ class Engine:
         state: Path,
         *,
         attach_method: AttachMethod = "auto",
+        tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._plan = plan
         self._attach_method = attach_method
-        self._bcc = load_bcc()
-        self._module = compile_program(
-            program.assemble(plan), program.compiler_flags(plan, configuration), state / "programs"
+        self._loaded = LoadedImage(
+            compiled_program(
+                program.assemble(plan),
+                program.compiler_flags(plan),
+                (*KERNEL_FUNCTIONS, ITERATOR_TARGET),
+                state / "programs",
+                tell,
+            ),
+            program.map_entries(plan, configuration),
         )
-        self._programs: dict[str, Any] = {}
+        self._kinds = {"dc_kernel_point": TRACEPOINT}
         self._attached = Attached()
         self._fill_tables(owner)
         for position, value in enumerate(modes.guard_settings(configuration), _SETTING_GUARD):
             self._set(position, value)
-        self._calls = Ring(self._map("dc_calls"), configuration.call_ring_mib * _MIB)
-        self._names = Ring(self._map("dc_name_ring"), configuration.name_ring_mib * _MIB)
-        self._profiles = modes.Profiles(self._map("dc_profiles"), lambda epoch: self._set(_SETTING_EPOCH, epoch))
+        self._calls = Ring(self._loaded.maps["dc_calls"].descriptor, configuration.call_ring_mib * _MIB)
+        self._names = Ring(self._loaded.maps["dc_name_ring"].descriptor, configuration.name_ring_mib * _MIB)
+        self._profiles = modes.Profiles(
+            self._loaded.maps["dc_profiles"], lambda epoch: self._set(_SETTING_EPOCH, epoch)
+        )
 
     def attach(self, clients: Sequence[Path], skip: Collection[int] = ()) -> EngineReport:
         """Attach everything, the way in for processes last.
@@ -111,7 +123,7 @@ class Engine:
                 and the launcher.
 
         """
-        self._load(_ITERATOR, self._bcc.TRACING)  # now, so that what a kernel lacks is known at the start
+        self._iterator()  # now, so that what a kernel lacks is known at the start
         for tracepoint, name in _LIFECYCLE.items():
             self._attached.links.append(kernel.attach_raw_tracepoint(self._raw(name), tracepoint))
         groups = self._plan.groups
@@ -169,43 +181,35 @@ class Engine:
         """Conservation counts per function; call after `detach` and the last `poll`."""
         if not self._plan.functions:
             return []
-        table = self._module[b"dc_counts"]
-        raw = np.stack([_per_processor(table, index) for index in range(len(self._plan.functions))])
-        inside = counters.in_flight(kernel.read_iterator(self._load(_ITERATOR, self._bcc.TRACING)), len(raw))
+        raw = self._loaded.maps["dc_counts"].read(len(self._plan.functions)).view(counters.COUNT)[..., 0]
+        inside = counters.in_flight(kernel.read_iterator(self._iterator()), len(raw))
         return counters.function_counts(raw, inside)
 
     def totals(self) -> dict[str, int]:
         """What was counted for the run as a whole, by `counters.TOTALS`."""
-        table = self._module[b"dc_totals"]
-        return {name: int(table[index].value) for index, name in enumerate(counters.TOTALS)}
+        values = self._loaded.maps["dc_totals"].read(len(counters.TOTALS)).view(np.uint64)[:, 0]
+        return {name: int(value) for name, value in zip(counters.TOTALS, values, strict=True)}
 
     def close(self) -> None:
         """Free everything."""
         self.detach()
         self._calls.close()
         self._names.close()
-        self._module.cleanup()
-
-    # By name, not as a bcc table: bcc has no class for task storage.
-    def _map(self, name: str) -> int:
-        from bcc import lib  # noqa: PLC0415 - see compiler
-
-        return int(lib.bpf_table_fd(self._module.module, name.encode()))
+        self._loaded.close()
 
     def _fill_tables(self, owner: int) -> None:
-        table = self._module[b"dc_functions"]
-        for index, row in enumerate(descriptors.describe(self._plan)):
-            table[index] = table.Leaf.from_buffer_copy(row.tobytes())
-        calls = self._module[b"dc_system_calls"]
+        self._loaded.maps["dc_functions"].fill(descriptors.describe(self._plan))
+        calls = self._loaded.maps["dc_system_calls"]
+        numbers = np.zeros(calls.entries, np.uint32)
         for index, number in enumerate(self._system_call_numbers()):
             if number >= 0:
-                calls[number] = calls.Leaf(index + 1)
+                numbers[number] = index + 1
+        calls.fill(numbers)
         self._set(_SETTING_OWNER, owner)
         self._set(_SETTING_MINIMUM_DURATION, self._plan.filters.minimum_duration_ns)
 
     def _set(self, position: int, value: int) -> None:
-        settings = self._module[b"dc_settings"]
-        settings[position] = settings.Leaf(value)
+        self._loaded.maps["dc_settings"].set(position, value.to_bytes(8, "little"))
 
     def _system_call_numbers(self) -> list[int]:
         return [
@@ -225,37 +229,26 @@ class Engine:
         return Programs(self._descriptor, multi), method
 
     def _load_multi(self) -> bool:
+        multi = ProgramKind(KPROBE.kind, kernel.UPROBE_MULTI)
         names = ("dc_library_enter", "dc_library_leave")
         try:
-            for name in names:
-                self._programs[name] = self._module.load_func(
-                    name.encode(), self._bcc.KPROBE, attach_type=kernel.UPROBE_MULTI
-                )
-            if multi_links_work(self._programs[names[0]].fd):
-                return True
-        except Exception:  # noqa: BLE001, S110 - bcc raises plain Exception; an older kernel is no failure
-            pass
-        for name in names:
-            self._programs.pop(name, None)
-            self._module.funcs.pop(name.encode(), None)
-        return False
+            self._loaded.begin((name, multi) for name in names)
+            entry, _ = (self._loaded.try_program(name, multi) for name in names)
+            works = multi_links_work(entry)
+        except OSError:  # an older kernel
+            works = False
+        if works:
+            self._kinds.update(dict.fromkeys(names, multi))
+        return works
 
     def _raw(self, name: str) -> int:
-        return self._load(name, self._bcc.RAW_TRACEPOINT)
+        return self._loaded.program(name, RAW_TRACEPOINT)
 
     def _descriptor(self, name: str) -> int:
-        return self._load(name, self._bcc.TRACEPOINT if name == "dc_kernel_point" else self._bcc.KPROBE)
+        return self._loaded.program(name, self._kinds.get(name, KPROBE))
 
-    def _load(self, name: str, kind: int) -> int:
-        if name not in self._programs:
-            try:
-                self._programs[name] = self._module.load_func(name.encode(), kind)
-            except Exception as error:  # noqa: BLE001 - bcc raises plain Exception
-                raise DatacrumbsError(
-                    f"the kernel refuses the program {name}: {error}",
-                    hint="run datacrumbs_doctor; it names what this kernel lacks",
-                ) from None
-        return int(self._programs[name].fd)
+    def _iterator(self) -> int:
+        return self._loaded.program(_ITERATOR, self._loaded.iterator_kind())
 
     def _attach_client(self, client: Path) -> None:
         offsets = {function.name: function.offset for function in elf_functions(client)}
@@ -264,8 +257,3 @@ class Engine:
                 site = kernel.UprobeSite(offsets[symbol], 0)
                 link = kernel.attach_uprobe(self._descriptor(name), os.fspath(client), site, at_return=False)
                 self._attached.links.append(link)
-
-
-def _per_processor(table: Any, index: int) -> np.ndarray[Any, Any]:
-    leaves = table[index]
-    return np.frombuffer(bytes(leaves), counters.COUNT, len(leaves))

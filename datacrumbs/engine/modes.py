@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from datacrumbs.engine.objects import Map
     from datacrumbs.probefile.plan import Mode, Plan
     from datacrumbs.system import SystemConfiguration
 
@@ -41,7 +42,7 @@ VALUE = np.dtype(
 )
 """`struct dc_profile` of ``bpf/layout.h``."""
 
-_MAP_CREATE, _UPDATE, _NEXT_KEY, _LOOKUP_BATCH, _DELETE_BATCH = 0, 2, 4, 24, 27
+_MAP_CREATE, _UPDATE, _LOOKUP_BATCH, _DELETE_BATCH = 0, 2, 24, 27
 _ARRAY, _ARRAY_OF_MAPS = 2, 12
 
 
@@ -70,18 +71,19 @@ class Profiles:
     reading waits until no program that saw the last one still runs. So what is read is final.
 
     Args:
-        table: Descriptor of the map.
+        table: The map.
         begin: Makes the kernel side count under an epoch.
     """
 
-    def __init__(self, table: int, begin: Callable[[int], None]) -> None:
-        self._table = table
+    def __init__(self, table: Map, begin: Callable[[int], None]) -> None:
+        self._map = table
+        self._table = table.descriptor
         self._begin = begin
         self._epoch = 0
 
     def take(self) -> NDArray[np.void]:
         """What was added up since the last time, as record.PROFILE, and forget it."""
-        if self._is_empty():
+        if self._map.is_empty():
             return np.zeros(0, PROFILE)
         self._epoch += 1
         self._begin(self._epoch)
@@ -100,16 +102,6 @@ class Profiles:
         profiles["first"] = ~values["inverse_first"]
         order = np.lexsort((profiles["file"], profiles["process"], profiles["function"], profiles["cause"]))
         return np.asarray(profiles[order])
-
-    def _is_empty(self) -> bool:
-        key = np.zeros(1, KEY)
-        try:
-            kernel.bpf(_NEXT_KEY, _attributes("<I4xQQ", self._table, 0, key.ctypes.data))
-        except OSError as error:
-            if error.errno == errno.ENOENT:
-                return True
-            raise
-        return False
 
     def _read(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         parts: list[tuple[NDArray[np.void], NDArray[np.void]]] = []

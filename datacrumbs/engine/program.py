@@ -5,8 +5,6 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from datacrumbs.engine import btf
-
 if TYPE_CHECKING:
     from datacrumbs.probefile.plan import Plan
     from datacrumbs.system import SystemConfiguration
@@ -21,7 +19,6 @@ _AFTER_SNIPPETS = (
     "points.bpf.c",
     "in_flight.bpf.c",
 )
-_PAGE = 4096
 
 
 def assemble(plan: Plan) -> str:
@@ -41,23 +38,25 @@ def assemble(plan: Plan) -> str:
     return "\n".join(parts) + "\n"
 
 
-def compiler_flags(plan: Plan, configuration: SystemConfiguration) -> list[str]:
-    """Sizes of the maps, parts to leave in, and offsets of the running kernel, as ``-D`` definitions.
-
-    The number of functions is rounded up to a power of two, so that most plans share one program.
-    """
+def compiler_flags(plan: Plan) -> list[str]:
+    """Parts to leave in, as ``-D`` definitions."""
     kinds = sorted({group.attach for group in plan.groups})
-    return [
-        f"-DDC_FUNCTION_COUNT={max(256, 1 << (len(plan.functions) - 1).bit_length())}",
-        *(f"-DDC_WITH_{kind.upper()}" for kind in kinds),
-        f"-DDC_CALL_RING_PAGES={configuration.call_ring_mib * 1024 * 1024 // _PAGE}",
-        f"-DDC_NAME_RING_PAGES={configuration.name_ring_mib * 1024 * 1024 // _PAGE}",
-        f"-DDC_PROCESSES={configuration.processes}",
-        f"-DDC_HANDLES={configuration.handles}",
-        f"-DDC_PROFILES={configuration.profiles}",
-        "-Wno-unused-function",
-        *btf.definitions(),
-    ]
+    return [*(f"-DDC_WITH_{kind.upper()}" for kind in kinds), "-Wno-unused-function"]
+
+
+def map_entries(plan: Plan, configuration: SystemConfiguration) -> dict[str, int]:
+    """How many entries the maps get whose size the C text leaves open; a ring's are its bytes."""
+    functions = max(1, len(plan.functions))
+    return {
+        "dc_calls": configuration.call_ring_mib << 20,
+        "dc_name_ring": configuration.name_ring_mib << 20,
+        "dc_functions": functions,
+        "dc_counts": functions,
+        "dc_guards": functions + 1,
+        "dc_processes": configuration.processes,
+        "dc_handles": configuration.handles,
+        "dc_profiles": configuration.profiles,
+    }
 
 
 def _read(name: str) -> str:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.engine import compiler
 from datacrumbs.probefile.plan import Attach, Group, Plan
 from datacrumbs.provider import Host
 
@@ -168,12 +167,7 @@ def tracer(
     configuration: SystemConfiguration,  # noqa: F811
 ) -> Iterator[Tracer]:
     """One engine for all tests of the guest: system calls, a library, kernel functions, trace events."""
-    with pytest.MonkeyPatch.context() as patch:
-        # The trial compilation in a child is the same on every kernel; by emulation it takes a minute.
-        patch.setattr(compiler, "_compile_in_child", lambda *_: None)
-        tracer = Tracer(
-            Plan((), (system_call_group(), layer_group(layer), *kernel_groups)), engine_state, configuration
-        )
+    tracer = Tracer(Plan((), (system_call_group(), layer_group(layer), *kernel_groups)), engine_state, configuration)
     yield tracer
     tracer.engine.close()
 

@@ -64,8 +64,8 @@ def test_functions_are_those_that_the_kernel_lists(kernel_groups) -> None:
 
 def test_the_verifier_has_room_for_snippets(tracer) -> None:
     steps = {
-        name: int(re.search(r"verified_insns:\s*(\d+)", Path(f"/proc/self/fdinfo/{loaded.fd}").read_text())[1])
-        for name, loaded in tracer.engine._programs.items()
+        name: int(re.search(r"verified_insns:\s*(\d+)", Path(f"/proc/self/fdinfo/{descriptor}").read_text())[1])
+        for name, descriptor in tracer.engine._loaded.loaded().items()
     }
     print(steps)
     assert {"dc_kernel_enter", "dc_kernel_leave", "dc_library_leave", "dc_system_call_exit"} <= set(steps)
@@ -141,7 +141,7 @@ def test_definitions_of_return_probes_go_with_their_run(tracer) -> None:
     assert definitions.read_text() != own
     kprobe_events.remove_left_definitions()
     assert definitions.read_text() == own
-    link = kprobe_events.attach_kernel_return(tracer.engine._programs["dc_kernel_leave"].fd, "vfs_fsync", 0)
+    link = kprobe_events.attach_kernel_return(tracer.engine._descriptor("dc_kernel_leave"), "vfs_fsync", 0)
     assert definitions.read_text() != own
     link.close()
     assert definitions.read_text() == own

@@ -1,4 +1,4 @@
-/* The maps of the program. Sizes come from the system configuration as -D definitions. */
+/* The maps of the program. Those of size DC_SIZED get their size when they are made: engine/program.py. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
 /* engine/modes.py has those of the guard. */
@@ -14,18 +14,19 @@ enum dc_setting {
 	DC_SETTINGS,
 };
 
-BPF_RINGBUF_OUTPUT(dc_calls, DC_CALL_RING_PAGES);
-BPF_RINGBUF_OUTPUT(dc_name_ring, DC_NAME_RING_PAGES);
-BPF_ARRAY(dc_functions, struct dc_function, DC_FUNCTION_COUNT);
-BPF_PERCPU_ARRAY(dc_counts, struct dc_count, DC_FUNCTION_COUNT);
+#define DC_SIZED 1
+BPF_RINGBUF_OUTPUT(dc_calls, DC_SIZED);
+BPF_RINGBUF_OUTPUT(dc_name_ring, DC_SIZED);
+BPF_ARRAY(dc_functions, struct dc_function, DC_SIZED);
+BPF_PERCPU_ARRAY(dc_counts, struct dc_count, DC_SIZED);
 BPF_ARRAY(dc_totals, u64, DC_TOTALS);
-BPF_ARRAY(dc_system_calls, u32, 512); /* number -> function + 1 */
+BPF_ARRAY(dc_system_calls, u32, 4096); /* number -> function + 1 */
 BPF_ARRAY(dc_settings, u64, DC_SETTINGS);
-BPF_F_TABLE("hash", u32, u64, dc_processes, DC_PROCESSES, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", u32, u64, dc_processes, DC_SIZED, BPF_F_NO_PREALLOC);
 BPF_TASK_STORAGE(dc_threads, struct dc_thread);
-BPF_F_TABLE("hash", struct dc_profile_key, struct dc_profile, dc_profiles, DC_PROFILES, BPF_F_NO_PREALLOC);
+BPF_F_TABLE("hash", struct dc_profile_key, struct dc_profile, dc_profiles, DC_SIZED, BPF_F_NO_PREALLOC);
 BPF_ARRAY(dc_empty_profile, struct dc_profile, 1);
-BPF_ARRAY(dc_guards, struct dc_guard, DC_FUNCTION_COUNT + 1); /* the last: of all functions */
+BPF_ARRAY(dc_guards, struct dc_guard, DC_SIZED); /* the first: of all functions */
 
 /* An open file or a directory: two kernel addresses that are together unique while it lives. */
 struct dc_place_key {
@@ -38,7 +39,7 @@ struct dc_handle_key {
 	u64 handle;
 	u64 process;
 };
-BPF_TABLE("lru_hash", struct dc_handle_key, u64, dc_handles, DC_HANDLES);
+BPF_TABLE("lru_hash", struct dc_handle_key, u64, dc_handles, DC_SIZED);
 
 /* Identities whose bytes were sent. */
 BPF_TABLE("lru_hash", u64, u8, dc_names, 65536);

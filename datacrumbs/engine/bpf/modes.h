@@ -125,9 +125,9 @@ static __always_inline s64 dc_turn(struct dc_guard *guard, u64 interval)
 static __always_inline int dc_over_rate(const struct dc_call *call, struct dc_count *count, u64 now)
 {
 	u64 share = dc_setting(DC_SETTING_GUARD_SHARE);
-	u32 id = call->function;
+	u32 id = call->function + 1;
 	struct dc_guard *guard = dc_guards.lookup(&id);
-	id = DC_FUNCTION_COUNT;
+	id = 0;
 	struct dc_guard *all = dc_guards.lookup(&id);
 	if (!share || !guard || !all) {
 		count->ceiling = ~0ULL;

@@ -1,0 +1,210 @@
+"""Maps and programs of the kernel by bpf(2), as handles.
+
+Layouts are those of `union bpf_attr` in the kernel's uapi header linux/bpf.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datacrumbs.engine import kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from datacrumbs.engine.image import MapSpecification
+
+_MAP_CREATE, _MAP_UPDATE, _NEXT_KEY, _PROGRAM_LOAD, _BTF_LOAD, _LOOKUP_BATCH, _UPDATE_BATCH = 0, 2, 4, 5, 18, 24, 26
+_PERCPU_ARRAY = 6
+TASK_STORAGE = 29
+_LOG_SIZE = 1 << 24
+_POSSIBLE = "/sys/devices/system/cpu/possible"
+
+
+def _bpf(command: int, attributes: bytes) -> int:
+    return kernel.bpf(command, ctypes.create_string_buffer(attributes, len(attributes)))
+
+
+class Map:
+    """One map; closed with `close`."""
+
+    def __init__(self, specification: MapSpecification, entries: int, types: tuple[int, int, int] = (0, 0, 0)) -> None:
+        self.specification = specification
+        self.entries = entries
+        self.descriptor = _bpf(
+            _MAP_CREATE,
+            struct.pack(
+                "<IIIIIII15sxIIIII",
+                specification.kind,
+                specification.key_size,
+                specification.value_size,
+                entries,
+                specification.flags,
+                0,
+                0,
+                specification.name.encode()[:15],
+                0,
+                *types,
+                0,
+            ),
+        )
+
+    def set(self, index: int, value: bytes) -> None:
+        """Set one element of an array map."""
+        key = ctypes.create_string_buffer(struct.pack("<I", index), 4)
+        data = ctypes.create_string_buffer(value, self.specification.value_size)
+        _bpf(
+            _MAP_UPDATE,
+            struct.pack("<I4xQQQ", self.descriptor, ctypes.addressof(key), ctypes.addressof(data), 0),
+        )
+
+    def fill(self, values: NDArray[np.generic]) -> None:
+        """Set the first elements of an array map, one per element of ``values``, in one call."""
+        if not len(values):
+            return
+        values = np.ascontiguousarray(values)
+        if values.itemsize != self.specification.value_size:
+            raise ValueError(f"{self.specification.name}: elements of {self.specification.value_size} bytes expected")
+        keys = np.arange(len(values), dtype=np.uint32)
+        _bpf(_UPDATE_BATCH, self._batch(0, 0, keys, values, len(values)))
+
+    def read(self, count: int) -> NDArray[np.uint8]:
+        """The first ``count`` elements of an array map, in one call.
+
+        Returns:
+            Bytes of shape (count, size), or (count, processors, size) for a map per processor.
+
+        """
+        size = self.specification.value_size
+        shape: tuple[int, ...] = (count, size)
+        if self.specification.kind == _PERCPU_ARRAY:
+            shape = (count, possible_processors(), (size + 7) & ~7)
+        values = np.zeros(shape, np.uint8)
+        keys = np.zeros(count, np.uint32)
+        position = np.zeros(1, np.uint32)
+        try:
+            _bpf(_LOOKUP_BATCH, self._batch(0, position.ctypes.data, keys, values, count))
+        except OSError as error:
+            if error.errno != errno.ENOENT:  # the end of the map
+                raise
+        return values[..., :size]
+
+    def is_empty(self) -> bool:
+        """Whether a hash map has no element."""
+        key = ctypes.create_string_buffer(self.specification.key_size)
+        try:
+            _bpf(_NEXT_KEY, struct.pack("<I4xQQ", self.descriptor, 0, ctypes.addressof(key)))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return True
+            raise
+        return False
+
+    def _batch(
+        self, first: int, position: int, keys: NDArray[np.uint32], values: NDArray[np.generic], count: int
+    ) -> bytes:
+        return struct.pack(
+            "<QQQQIIQQ", first, position, keys.ctypes.data, values.ctypes.data, count, self.descriptor, 0, 0
+        )
+
+    def close(self) -> None:
+        """Give it back; idempotent."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramKind:
+    """What a program is loaded as: its type, the type of attachment expected, the kernel's function it attaches to."""
+
+    kind: int
+    attach: int = 0
+    target: int = 0
+
+
+def load_program(name: str, instructions: bytes, kind: ProgramKind) -> int:
+    """Have a program verified; gives its descriptor.
+
+    Raises:
+        OSError: with the kernel's answer.
+
+    """
+    return _bpf(_PROGRAM_LOAD, _program(name, instructions, kind, 0, None))
+
+
+def verifier_log(name: str, instructions: bytes, kind: ProgramKind) -> str:
+    """What the verifier says about a program that it refuses."""
+    log = ctypes.create_string_buffer(_LOG_SIZE)
+    try:
+        os.close(_bpf(_PROGRAM_LOAD, _program(name, instructions, kind, 1, log)))
+    except OSError:
+        return log.value.decode(errors="replace")
+    return ""
+
+
+def _program(
+    name: str, instructions: bytes, kind: ProgramKind, level: int, log: ctypes.Array[ctypes.c_char] | None
+) -> bytes:
+    return struct.pack(
+        "<IIQQIIQII15sxIIIIQIIQIII",
+        kind.kind,
+        len(instructions) // 8,
+        _address(instructions),
+        _address(_LICENCE),
+        level,
+        _LOG_SIZE if log is not None else 0,
+        ctypes.addressof(log) if log is not None else 0,
+        0,
+        0,
+        name.encode()[:15],
+        0,
+        kind.attach,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        kind.target,
+        0,
+    )
+
+
+_LICENCE = b"GPL\0"
+
+
+def _address(data: bytes) -> int:
+    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+
+
+def load_types(sizes: Sequence[int]) -> int:
+    """Load type information with a 32-bit integer (id 1) and a structure for each of ``sizes`` (ids from 2).
+
+    Task storage asks for the types of its key and value; it looks at nothing but their sizes.
+    """
+    strings = b"\0u32\0value\0"
+    types = struct.pack("<IIII", 1, 1 << 24, 4, 32)
+    types += b"".join(struct.pack("<III", 5, 4 << 24, size) for size in sizes)
+    data = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings)) + types + strings
+    return _bpf(_BTF_LOAD, struct.pack("<QQIII4x", _address(data), 0, len(data), 0, 0))
+
+
+def possible_processors() -> int:
+    """How many processors the kernel keeps values for."""
+    with open(_POSSIBLE, encoding="ascii") as file:
+        return sum(1 + int(last or first) - int(first) for first, _, last in _ranges(file.read()))
+
+
+def _ranges(text: str) -> list[tuple[str, str, str]]:
+    return [part.partition("-") for part in text.strip().split(",")]

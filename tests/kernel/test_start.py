@@ -1,0 +1,92 @@
+"""How a run starts: with a program that was kept, or with one compiled anew, and the same counts."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datacrumbs.testing import Installation, RunningDaemon, TraceLines
+
+pytestmark = pytest.mark.kernel
+
+SITE = "capture_probes:\n  - provider: sys\n    preset: default\n"
+COMPILING = "compiling the probe program"
+
+
+@pytest.fixture(scope="module")
+def probes(installation: Installation) -> Path:
+    return installation.probes(SITE)
+
+
+@pytest.fixture
+def kept(installation: Installation) -> Iterator[Path]:
+    """The directory of kept programs, empty before and after."""
+    directory = installation.prefix / "var/lib/datacrumbs/programs"
+    shutil.rmtree(directory, ignore_errors=True)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def counted(installation: Installation, probes: Path) -> tuple[dict[str, int], str, TraceLines]:
+    """Calls of one command by name, and what the daemon said."""
+    with installation.daemon(probes) as daemon:
+        daemon.wrap("/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=7", "count=1009", "status=none")
+        log = daemon.log
+        lines = daemon.lines()
+    assert all(entry["entered"] == entry["recorded"] for entry in lines.counts.values())
+    tally = {name: count for name, count in lines.tally().items() if name in {"read", "write"}}
+    return tally, log.read_text(), lines
+
+
+def mapped(daemon: RunningDaemon) -> str:
+    return Path(f"/proc/{daemon.process.pid}/maps").read_text()
+
+
+def test_a_kept_program_counts_as_one_compiled_now(installation: Installation, probes: Path, kept: Path) -> None:
+    first, said_first, _ = counted(installation, probes)
+    second, said_second, _ = counted(installation, probes)
+    assert first == second
+    assert first["write"] == 1009
+    assert COMPILING in said_first
+    assert COMPILING not in said_second
+    (image,) = kept.iterdir()
+    assert image.stat().st_mode & 0o077 == 0
+
+
+def test_the_compiler_is_never_in_the_daemon(installation: Installation, probes: Path, kept: Path) -> None:
+    for _ in ("cold", "warm"):
+        with installation.daemon(probes) as daemon:
+            libraries = mapped(daemon)
+        assert "libpython" in libraries or "python3" in libraries
+        assert "libbcc" not in libraries
+        assert "libLLVM" not in libraries
+        assert "libclang" not in libraries
+
+
+def test_a_damaged_program_is_compiled_anew(installation: Installation, probes: Path, kept: Path) -> None:
+    first, _, _ = counted(installation, probes)
+    (image,) = kept.iterdir()
+    data = bytearray(image.read_bytes())
+    data[len(data) // 2] ^= 1
+    image.write_bytes(data)
+    second, said, _ = counted(installation, probes)
+    assert f"{image}: damaged: its digest does not fit; not used, compiled anew" in said
+    assert COMPILING in said
+    assert first == second
+    assert COMPILING not in counted(installation, probes)[1]
+
+
+def test_a_stranger_cannot_give_a_program(installation: Installation, probes: Path, kept: Path) -> None:
+    first, _, _ = counted(installation, probes)
+    (image,) = kept.iterdir()
+    shutil.chown(image, 65534, 65534)
+    second, said, _ = counted(installation, probes)
+    assert "owned by uid 65534, expected root; not used, compiled anew" in said
+    assert first == second
+    assert image.stat().st_uid == 0
