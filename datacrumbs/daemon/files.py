@@ -96,6 +96,10 @@ def _enter(directory: Path, descriptor: int, part: str, owner: Owner) -> int:
             ) from None
         raise
     if made:
+        # The directory above may be the user's, who could have put another one of root's under the name.
+        if os.fstat(below).st_uid != os.geteuid() or os.listdir(below):  # noqa: PTH208 - a descriptor
+            os.close(below)
+            raise refusal(f"{directory}: {part!r} is not the directory that was made there", "start again")
         os.fchown(below, owner.uid, owner.gid)
     return below
 

@@ -1,0 +1,172 @@
+"""Races that a user can run against root, on every path of the user's that root touches.
+
+The user's side is a process of another account that swaps what stands under a name, as fast as it can.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datacrumbs.daemon.files import create_trace, remove_trace
+from datacrumbs.daemon.identity import Owner
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.files import read_bounded, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOBODY = Owner(65534, 65534, "nobody")
+SECONDS = 2.0
+ROUNDS = 300
+
+# Exchanges two names for ever (renameat2, RENAME_EXCHANGE), so that at every moment one of both stands there.
+SWAP = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+os.chdir(sys.argv[1])
+first, second = os.fsencode(sys.argv[2]), os.fsencode(sys.argv[3])
+print("ready", flush=True)
+while True:
+    libc.renameat2(-100, first, -100, second, 2)
+"""
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="root's side of the race needs root")
+
+
+@pytest.fixture
+def users(shared_directory: Path) -> Path:
+    """A directory of the user's that root can enter, as `create_trace` makes them."""
+    directory = shared_directory / f"race-{os.urandom(4).hex()}"
+    directory.mkdir(mode=0o755)
+    os.chown(directory, NOBODY.uid, NOBODY.gid)
+    return directory
+
+
+@pytest.fixture
+def victim(shared_directory: Path) -> Path:
+    """What the user wants root to write into, or to give away."""
+    directory = shared_directory / f"victim-{os.urandom(4).hex()}"
+    directory.mkdir(mode=0o755)
+    (directory / "secret").write_text("root's")
+    return directory
+
+
+def give(path: Path) -> Path:
+    os.chown(path, NOBODY.uid, NOBODY.gid, follow_symlinks=False)
+    return path
+
+
+@contextmanager
+def swapping(directory: Path, first: str, second: str) -> Iterator[None]:
+    with subprocess.Popen(
+        [sys.executable, "-c", SWAP, directory, first, second],
+        user=NOBODY.uid,
+        group=NOBODY.gid,
+        extra_groups=[],
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def rounds() -> Iterator[int]:
+    end = time.monotonic() + SECONDS
+    number = 0
+    while time.monotonic() < end or number < ROUNDS:
+        yield number
+        number += 1
+
+
+def a_directory_and_a_link(users: Path, victim: Path) -> None:
+    (users / "day").mkdir()
+    (users / "link").symlink_to(victim)
+    give(users / "day")
+    give(users / "link")
+
+
+def test_a_directory_that_becomes_a_link_to_roots_own(users: Path, victim: Path) -> None:
+    a_directory_and_a_link(users, victim)
+    outcomes = set()
+    with swapping(users, "day", "link"):
+        for number in rounds():
+            try:
+                create_trace(users, ("day", f"{number}.pfw.gz"), NOBODY).close()
+                outcomes.add("made")
+            except DatacrumbsError:
+                outcomes.add("refused")
+    assert [path.name for path in victim.iterdir()] == ["secret"]
+    assert outcomes == {"made", "refused"}  # else there was no race
+
+
+def test_a_trace_is_not_removed_through_a_link(users: Path, victim: Path) -> None:
+    a_directory_and_a_link(users, victim)
+    with swapping(users, "day", "link"):
+        for _ in rounds():
+            remove_trace(users, ("day", "secret"))
+    assert (victim / "secret").read_text() == "root's"
+
+
+def test_another_directory_of_roots_is_not_given_away(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    roots = users / "roots"
+    roots.mkdir(mode=0o700)
+    (roots / "secret").write_text("root's")
+    make = os.mkdir
+
+    # The worst moment, each time: what root has made is exchanged before root opens it.
+    def make_and_lose(name: str, mode: int, *, dir_fd: int) -> None:
+        make(name, mode, dir_fd=dir_fd)
+        (users / "day").rename(users / "made")
+        roots.rename(users / "day")
+
+    monkeypatch.setattr(os, "mkdir", make_and_lose)
+    with pytest.raises(DatacrumbsError, match="not the directory"):
+        create_trace(users, ("day", "a.pfw.gz"), NOBODY)
+    assert (users / "day").stat().st_uid == 0
+    assert [path.name for path in (users / "day").iterdir()] == ["secret"]
+
+
+@pytest.mark.parametrize("link", ["symlink", "hardlink"])
+def test_a_trace_is_never_written_into_what_is_there(users: Path, victim: Path, link: str) -> None:
+    place = users / "a.pfw.gz"
+    place.symlink_to(victim / "secret") if link == "symlink" else place.hardlink_to(victim / "secret")
+    with pytest.raises(DatacrumbsError, match="exists already"):
+        create_trace(users, ("a.pfw.gz",), NOBODY)
+    assert (victim / "secret").read_text() == "root's"
+    assert (victim / "secret").stat().st_uid == 0
+
+
+def test_a_file_that_becomes_a_link_to_roots_own_is_not_read(users: Path, victim: Path) -> None:
+    (users / "file").write_text("user's")
+    (users / "link").symlink_to(victim / "secret")
+    give(users / "file")
+    give(users / "link")
+    seen = set()
+    with swapping(users, "file", "link"):
+        for _ in rounds():
+            with suppress(DatacrumbsError):
+                seen.add(read_bounded(users / "file", 100))
+    assert seen == {b"user's"}
+
+
+def test_a_written_file_does_not_go_through_a_link(users: Path, victim: Path) -> None:
+    (users / "file").write_text("user's")
+    (users / "link").symlink_to(victim / "secret")
+    give(users / "file")
+    give(users / "link")
+    with swapping(users, "file", "link"):
+        for _ in rounds():
+            with suppress(DatacrumbsError):
+                write_atomically(users / "file", b"new")
+    assert (victim / "secret").read_text() == "root's"
