@@ -1,13 +1,14 @@
 # The commands of a checkout. `sudo make demo` is the first one to run; all prepare what they need by themselves.
 
-.PHONY: help demo test bench lint format doctor install-system venv clean
+.PHONY: help demo test bench bench-quick bench-docs lint format doctor install-system venv clean
 
 PYTHON := .venv/bin/python
 
 help:
 	@echo "sudo make demo            set up, trace real programs and show what was seen"
 	@echo "sudo make test [ARGS=..]  set up and run the whole test suite"
-	@echo "sudo make bench           measure"
+	@echo "sudo make bench           measure, beside other tracers; bench-quick takes less time and is rough"
+	@echo "make bench-docs           write docs/benchmarks.md from the figures of the last bench"
 	@echo "make lint                 ruff, mypy, clang-format, clang-tidy, cppcheck, shellcheck"
 	@echo "make format               rewrite Python and C in the house format"
 	@echo "make doctor               what this host can and cannot do"
@@ -24,8 +25,16 @@ test:
 	@$(PYTHON) -m pytest $(ARGS)
 
 bench:
-	@scripts/set-up.sh test
-	@set -e; for file in bench/[a-z]*.py; do echo "== $$file"; $(PYTHON) "$$file" $(ARGS); done
+	@scripts/set-up.sh bench
+	@$(PYTHON) bench/run.py $(ARGS)
+
+bench-quick:
+	@scripts/set-up.sh bench
+	@$(PYTHON) bench/run.py --quick $(ARGS)
+
+bench-docs:
+	@scripts/set-up.sh venv
+	@$(PYTHON) bench/document.py
 
 lint:
 	@scripts/set-up.sh lint

@@ -1,4 +1,4 @@
-"""What the measurements share: the machine in words, timed runs, a private installation, tables."""
+"""What the measurements share: the machine in words, programs in C, an artificial library, a private installation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING
 
 from datacrumbs import __version__
@@ -21,7 +19,19 @@ from datacrumbs.testing import Installation
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+PROGRAMS = Path(__file__).resolve().parent / "programs"
+MEMORY = Path("/dev/shm")  # noqa: S108 -- files without a disk: a disk's own noise would hide the tracer
 _CPUINFO = Path("/proc/cpuinfo")
+_VERSIONS = (
+    ("strace", "-V"),
+    ("perf", "--version"),
+    ("bpftrace", "-V"),
+    ("uftrace", "--version"),
+    ("fio", "--version"),
+    ("sqlite3", "--version"),
+    ("pgbench", "--version"),
+    ("git", "--version"),
+)
 
 
 def machine() -> dict[str, str]:
@@ -30,11 +40,11 @@ def machine() -> dict[str, str]:
     facts = {
         "processor": f"{found[1] if found else platform.machine()}, {os.cpu_count()} cores",
         "kernel": f"{platform.system()} {platform.release()}",
+        "load average before": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
         "datacrumbs": __version__,
-        "load average before": f"{os.getloadavg()[0]:.1f}",
     }
-    for tool, option in (("strace", "-V"), ("bpftrace", "-V"), ("dd", "--version"), ("sqlite3", "--version")):
+    for tool, option in _VERSIONS:
         if shutil.which(tool):
             done = subprocess.run([tool, option], capture_output=True, text=True, check=False)
             version = re.search(r"\d+\.\d[\w.]*", done.stdout)
@@ -44,28 +54,6 @@ def machine() -> dict[str, str]:
 
         facts["bcc"] = str(bcc.__version__)
     return facts
-
-
-def timed(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> float:
-    """Seconds of wall time from the start of a command to its end.
-
-    Raises:
-        SystemExit: The command failed; a figure of a failed run means nothing.
-    """
-    begin = time.perf_counter()
-    done = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=environment,
-        check=False,
-        close_fds=False,  # lets the interpreter spawn without copying its own page tables
-    )
-    seconds = time.perf_counter() - begin
-    if done.returncode:
-        raise SystemExit(f"{command}: exit {done.returncode}\n{done.stderr.decode(errors='replace')}")
-    return seconds
 
 
 @contextlib.contextmanager
@@ -84,32 +72,69 @@ def installation() -> Iterator[Installation]:
             made.stop()
 
 
-def middle(values: Sequence[float]) -> str:
-    """The median with the range that the rounds had."""
-    return f"{median(values):.3f} ({min(values):.3f}-{max(values):.3f})"
+@contextlib.contextmanager
+def workplace() -> Iterator[Path]:
+    """A directory on a memory file system."""
+    with tempfile.TemporaryDirectory(prefix="datacrumbs-bench-", dir=MEMORY) as directory:
+        yield Path(directory)
 
 
-def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table as Markdown; all columns but the first are figures."""
-    rule = ["---", *["---:"] * (len(headings) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [headings, rule, *rows])
+def build(name: str, directory: Path) -> Path:
+    """Compile a program of ours."""
+    output = directory / name
+    _succeed(["cc", "-O2", "-o", output, PROGRAMS / f"{name}.c", "-lpthread", "-ldl"])
+    return output
 
 
-def replace_section(document: Path, name: str, text: str) -> None:
-    """Put text between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` of a Markdown file.
+# How a function begins decides what a probe there costs.
+BEGINNINGS = {"push": "push %rbx", "endbr64": "endbr64\n\tpush %rbx"}
 
-    Raises:
-        SystemExit: The file has no such section.
-    """
-    old = document.read_text(encoding="utf-8")
-    begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->"
-    before, first, rest = old.partition(begin)
-    _, last, after = rest.partition(end)
-    if not first or not last:
-        raise SystemExit(f"{document}: no section {begin.strip()} ... {end}")
-    document.write_text(f"{before}{begin}\n{text.strip()}\n\n{end}{after}", encoding="utf-8")
+
+def library(functions: int, directory: Path, beginning: str = "push") -> Path:
+    """A shared library with so many functions, f_00000 and on, each of a few instructions."""
+    output = directory / f"lib{functions}_{beginning}.so"
+    text = "\n".join(
+        f"\t.globl f_{index:05}\n\t.type f_{index:05}, @function\n\t.p2align 4\n"
+        f"f_{index:05}:\n\t{BEGINNINGS[beginning]}\n\tmov %rdi, %rax\n\tpop %rbx\n\tret\n"
+        f"\t.size f_{index:05}, . - f_{index:05}"
+        for index in range(functions)
+    )
+    source = output.with_suffix(".s")
+    source.write_text(f"\t.text\n{text}\n\t.section .note.GNU-stack\n", encoding="utf-8")
+    _succeed(["cc", "-shared", "-Wl,--build-id", "-o", output, source])
+    return output
+
+
+def library_site(path: Path, names: str = "f_.*") -> str:
+    """A site file that probes functions of a library."""
+    entry = {"name": "bench", "probe": "uprobe", "type": "binary", "file": str(path), "regex": names}
+    lines = "\n    ".join(f'{key}: "{value}"' for key, value in entry.items())
+    return f"capture_probes:\n  - {lines.removeprefix('    ')}\n"
+
+
+def output_of(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
+    """Standard output of a command that must succeed; a figure of a failed run means nothing."""
+    return _succeed(command, environment)
 
 
 def tell(message: str) -> None:
     """Say on stderr how far it is."""
     print(message, file=sys.stderr, flush=True)
+
+
+def _succeed(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
+    merged = {**os.environ, **environment} if environment else None
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        env=merged,
+        close_fds=False,  # lets the interpreter spawn without copying its own page tables
+    )
+    if done.returncode:
+        words = " ".join(map(str, command))
+        raise SystemExit(f"{words}: exit {done.returncode}\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}")
+    return done.stdout

@@ -1,130 +1,198 @@
-"""Other tracers of system calls, on the same system calls of the same commands."""
+"""Other tracers, on the same functions of the same commands: those that start with the command."""
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
-import re
 import shutil
-import signal
 import subprocess
-import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Protocol
 
-from _harness import timed
+from _bpftrace import Bpftrace
+from _harness import tell
 
 if TYPE_CHECKING:
-    from collections import Counter
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
-START_SECONDS = 60.0
-_UNSEEN = 20  # calls of one run
-
-
-class Strace:
-    """``strace -f``, counting or printing each call to a file."""
-
-    def __init__(self, directory: Path, *, count: bool) -> None:
-        self.name = "strace -f -c" if count else "strace -f -o FILE"
-        self.available = shutil.which("strace") is not None
-        self._options = ["-c"] if count else []
-        self._output = directory / "strace"
-
-    @contextlib.contextmanager
-    def attached(self, calls: Counter[str], program: str) -> Iterator[None]:
-        """It starts anew with each command."""
-        del program
-        self._calls = ",".join(sorted(calls))
-        yield
-
-    def run(self, command: Sequence[str]) -> float:
-        """Seconds of one traced run."""
-        return timed(["strace", "-f", *self._options, "-e", f"trace={self._calls}", "-o", self._output, *command])
-
-    def lost(self, calls: Counter[str], runs: int) -> int:
-        """None: strace stops the program at each call."""
-        del calls, runs
-        return 0
+CACHE = Path(__file__).resolve().parents[1] / ".cache/dftracer"
+DFTRACER = "DFTracer"
+_REQUIREMENT = "dftracer==2.1.0"
 
 
-class Bpftrace:
-    """``bpftrace`` on the system calls of programs of that name, attached before the clock starts.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is to be traced.
 
-    It uses the two tracepoints that all system calls share: with those of each call it takes up to two seconds
-    for each to detach, and adds no less to a call.
+    Args:
+        program: Name of the process; some tracers tell programs apart by it alone.
+        system_calls: Kernel names.
+        symbols: Library and function, entry and return.
     """
 
-    SCRIPTS: ClassVar[dict[str, str]] = {
-        "bpftrace, count": 'tracepoint:raw_syscalls:sys_enter /comm == "PROGRAM"/ { @[args->id] = count(); }',
-        # What a record of ours says at least: which call, by whom, with which result, for how long.
-        "bpftrace, print each": (
-            'tracepoint:raw_syscalls:sys_enter /comm == "PROGRAM"/ { @begin[tid] = nsecs; }\n'
-            "tracepoint:raw_syscalls:sys_exit /@begin[tid]/ "
-            '{ printf("call %d %d %d %d\\n", args->id, tid, args->ret, nsecs - @begin[tid]); delete(@begin[tid]); }'
-        ),
-    }
+    program: str
+    system_calls: tuple[str, ...]
+    symbols: tuple[tuple[str, str], ...] = ()
 
-    def __init__(self, directory: Path, name: str) -> None:
-        self.name = name
-        self.available = shutil.which("bpftrace") is not None
-        self._output = directory / "bpftrace"
+
+class Tracer(Protocol):
+    """A way to trace a command."""
+
+    name: str
+    available: bool
+
+    def attached(self, work: Work) -> AbstractContextManager[None]:
+        """What is there before the command starts and after it ended."""
+
+    def command(self, command: Sequence[str | Path]) -> list[str | Path]:
+        """The command as this tracer starts it."""
+
+    def seen(self) -> int | None:
+        """Calls that it told of since it was attached, where that is known."""
+
+
+class _Started:
+    """A tracer whose command line goes before the traced one."""
+
+    name = ""
+    available = True
+
+    def __init__(self, directory: Path) -> None:
+        self._output = directory / f"output-of-{type(self).__name__.lower()}"
 
     @contextlib.contextmanager
-    def attached(self, calls: Counter[str], program: str) -> Iterator[None]:
-        """Attached to every process of that name."""
-        del calls
-        script = self.SCRIPTS[self.name].replace("PROGRAM", program)
-        # A bigger buffer per processor than the default of 64 pages: else most of what it prints is lost.
-        environment = {**os.environ, "BPFTRACE_PERF_RB_PAGES": "4096"}
-        with self._output.open("wb") as output:
-            process = subprocess.Popen(["bpftrace", "-e", script], stdout=output, stderr=output, env=environment)
-            try:
-                self._wait(process, script.count("tracepoint:"))
-                yield
-                self._settle()
-            finally:
-                process.send_signal(signal.SIGINT)
-                process.wait(START_SECONDS)
+    def attached(self, work: Work) -> Iterator[None]:
+        self._work = work
+        try:
+            yield
+        finally:
+            shutil.rmtree(self._output, ignore_errors=True)
+            self._output.unlink(missing_ok=True)
 
-    def run(self, command: Sequence[str]) -> float:
-        """Seconds of one traced run."""
-        return timed(command)
-
-    def lost(self, calls: Counter[str], runs: int) -> int:
-        """Calls that there were and it did not show; it knows of some of them only."""
-        text = self._output.read_text(errors="replace")
-        if "count" in self.name:
-            seen = sum(int(number) for number in re.findall(r"^@\[\d+\]: (\d+)$", text, re.MULTILINE))
-        else:
-            seen = len(re.findall(r"^call ", text, re.MULTILINE))
-        if not seen:
-            raise SystemExit(f"{self.name} saw nothing:\n{text[-2000:]}")
-        # Those before the program has its name and those that never return are nobody's fault.
-        missing = runs * calls.total() - seen
-        return missing if missing > runs * _UNSEEN else 0
-
-    # It ends at once when told to, whatever is left to print.
-    def _settle(self) -> None:
-        size = -1
-        while size != (size := self._output.stat().st_size):
-            time.sleep(0.3)
-
-    # Every attached tracepoint is a perf event, beside one buffer per processor.
-    def _wait(self, process: subprocess.Popen[bytes], probes: int) -> None:
-        wanted = probes + len(os.sched_getaffinity(0))
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and process.poll() is None:
-            if _perf_events(process.pid) >= wanted:
-                return
-            time.sleep(0.02)
-        raise SystemExit(f"{self.name} did not attach:\n{self._output.read_text(errors='replace')}")
+    def seen(self) -> int | None:
+        return None
 
 
-def _perf_events(pid: int) -> int:
-    count = 0
-    with contextlib.suppress(OSError):
-        for link in Path(f"/proc/{pid}/fd").iterdir():
-            with contextlib.suppress(OSError):
-                count += str(link.readlink()) == "anon_inode:[perf_event]"
-    return count
+class Bare(_Started):
+    """Nothing."""
+
+    name = "bare"
+
+    def command(self, command: Sequence[str | Path]) -> list[str | Path]:
+        return list(command)
+
+
+class Strace(_Started):
+    """``strace -f``, counting or printing each call."""
+
+    def __init__(self, directory: Path, *, count: bool) -> None:
+        super().__init__(directory)
+        self.name = "strace -f -c" if count else "strace -f"
+        self.available = shutil.which("strace") is not None
+        self._options = ["-c"] if count else []
+
+    def command(self, command: Sequence[str | Path]) -> list[str | Path]:
+        calls = ",".join(self._work.system_calls)
+        return ["strace", "-f", *self._options, "-e", f"trace={calls}", "-o", self._output, *command]
+
+
+class PerfTrace(_Started):
+    """``perf trace``, which prints each call."""
+
+    name = "perf trace"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.available = (
+            shutil.which("perf") is not None
+            and subprocess.run(["perf", "trace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode
+            == 0
+        )
+
+    def command(self, command: Sequence[str | Path]) -> list[str | Path]:
+        return ["perf", "trace", "-e", ",".join(self._work.system_calls), "-o", self._output, *command]
+
+
+class Uftrace(_Started):
+    """``uftrace``, which turns the program's jumps into libraries."""
+
+    name = "uftrace"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.available = shutil.which("uftrace") is not None
+
+    def command(self, command: Sequence[str | Path]) -> list[str | Path]:
+        shutil.rmtree(self._output, ignore_errors=True)  # else it keeps the last run's beside
+        return ["uftrace", "record", "--force", "--no-event", "-d", self._output, *command]
+
+
+class Dftracer(_Started):
+    """DFTracer's preloaded library: all calls of the C library that it knows, in the program itself."""
+
+    name = DFTRACER
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._library = _dftracer_library()
+        self.available = self._library is not None
+        self._seen = self.size = 0
+
+    @contextlib.contextmanager
+    def attached(self, work: Work) -> Iterator[None]:
+        self._output.mkdir()
+        self._seen = self.size = 0
+        with super().attached(work):
+            yield
+            for trace in self._output.glob("*.gz"):
+                self.size += trace.stat().st_size
+                with gzip.open(trace, "rb") as stream:
+                    self._seen += sum(b'"ph":"X"' in line and b'"cat":"dftracer"' not in line for line in stream)
+
+    # By env, so that only the traced command has it.
+    def command(self, command: Sequence[str | Path]) -> list[str | Path]:
+        settings = {
+            "LD_PRELOAD": self._library,
+            "DFTRACER_ENABLE": 1,
+            "DFTRACER_INIT": "PRELOAD",
+            "DFTRACER_LOG_FILE": self._output / "trace",
+            "DFTRACER_DATA_DIR": "all",
+            "DFTRACER_INC_METADATA": 1,
+        }
+        return ["env", *(f"{key}={value}" for key, value in settings.items()), *command]
+
+    def seen(self) -> int | None:
+        return self._seen
+
+
+def _dftracer_library() -> Path | None:
+    if not CACHE.is_dir():
+        tell("getting DFTracer")
+        CACHE.parent.mkdir(parents=True, exist_ok=True)
+        steps: list[list[str | Path]] = [
+            ["/usr/bin/python3", "-m", "venv", CACHE],
+            [CACHE / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", _REQUIREMENT],
+        ]
+        for step in steps:
+            if subprocess.run(step, check=False).returncode:
+                shutil.rmtree(CACHE, ignore_errors=True)
+                tell("DFTracer cannot be had here; it is left out")
+                return None
+    return next(CACHE.rglob("libdftracer_preload.so"), None)
+
+
+def peers(directory: Path) -> list[Tracer]:
+    """Those that are on this machine."""
+    found: list[Tracer] = [
+        Bpftrace(directory, "bpftrace, count"),
+        Bpftrace(directory, "bpftrace, print each"),
+        PerfTrace(directory),
+        Strace(directory, count=True),
+        Strace(directory, count=False),
+        Dftracer(directory),
+        Uftrace(directory),
+    ]
+    return [peer for peer in found if peer.available]

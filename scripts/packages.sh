@@ -1,7 +1,7 @@
 # shellcheck shell=sh
 # Installing system packages; sourced by set-up.sh. Each function prints what it does.
 
-# Prints the package names of the lists of $1 (apt or dnf) and the further arguments (demo, test, lint).
+# Prints the package names of the lists of $1 (apt or dnf) and the further arguments (demo, test, bench, lint).
 listed_packages() {
 	manager=$1
 	shift

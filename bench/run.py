@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Run all measurements, one after the other, and print what was to be reached beside what was.
+
+sudo python bench/run.py [--quick] [--results DIR] [NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from _harness import tell
+from _result import conditions, from_json, goal_table
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parent / ".cache/bench"
+MEASUREMENTS = ("attach", "start", "calls", "growth", "sustained", "size", "idle", "programs")
+RECORDS = "lines"  # of the trace's lines alone: it has a form of its own
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: {' '.join(MEASUREMENTS)}")
+    parser.add_argument("--quick", action="store_true", help="under two minutes; the figures are rough")
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where figures go (.cache/bench)")
+    options = parser.parse_args()
+    begin = time.monotonic()
+    names = options.names or MEASUREMENTS
+    failed = []
+    for name in names:
+        options.results.joinpath(f"{name}.json").unlink(missing_ok=True)
+        tell(f"== {name} ({time.monotonic() - begin:.0f} s)")
+        words = [sys.executable, HERE / f"{name}.py", "--json", options.results / f"{name}.json"]
+        if subprocess.run([*words, *(["--quick"] if options.quick else [])], check=False).returncode:
+            failed.append(name)
+    if not options.names and not options.quick:
+        subprocess.run([sys.executable, HERE / f"{RECORDS}.py", "--rows", "300000", "--rounds", "1"], check=False)
+    found = [options.results / f"{name}.json" for name in names if name not in failed]
+    results = [from_json(json.loads(path.read_text(encoding="utf-8"))) for path in found]
+    if results:
+        print(f"\n# All goals\n\n{conditions(results[0].machine)}\n")
+        print(goal_table([goal for result in results for goal in result.goals]))
+    print(f"\n{time.monotonic() - begin:.0f} s; figures in {options.results}")
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
