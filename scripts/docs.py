@@ -28,7 +28,7 @@ from datacrumbs.configure import site
 from datacrumbs.engine import counters
 from datacrumbs.plugins import hookspecs, load_providers
 from datacrumbs.record import FunctionCounts
-from datacrumbs.report.summary import Selection, by_layer, select
+from datacrumbs.report.summary import Selection, by_layer, select, select_profiles
 from datacrumbs.report.summary import table as table_of
 from datacrumbs.report.tables import call_table, print_trace
 from datacrumbs.system import SystemConfiguration
@@ -444,10 +444,10 @@ def picture(trace: Path) -> str:
     """The report of a trace as SVG, as `datacrumbs_report` prints it on a terminal."""
     console = Console(record=True, width=92, file=io.StringIO(), highlight=False)
     traces = read_traces([trace])
-    calls = select(traces, Selection())
-    console.print(call_table("Calls by layer and function", by_layer(table_of(traces, calls, "function", None))))
+    chosen = (select(traces, Selection()), select_profiles(traces, Selection()))
+    console.print(call_table("Calls by layer and function", by_layer(table_of(traces, *chosen, "function", None))))
     console.print()
-    console.print(call_table("Most expensive files", table_of(traces, calls, "file", 10)))
+    console.print(call_table("Most expensive files", table_of(traces, *chosen, "file", 10)))
     console.print()
     print_trace(console, traces.files[0])
     # Fonts from the net are no part of a document that is read offline.

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from datacrumbs.commands._run import command_parser, run_command
-from datacrumbs.report.summary import VIEWS, Selection, by_layer, conservation, parse_moment, select, table
+from datacrumbs.report.summary import (
+    VIEWS,
+    Selection,
+    by_layer,
+    conservation,
+    degraded,
+    parse_moment,
+    select,
+    select_profiles,
+    table,
+)
 from datacrumbs.report.tables import call_table, print_trace
 from datacrumbs.trace.reader import find_traces, read_traces
 
@@ -77,6 +87,8 @@ def report(arguments: Sequence[str]) -> int:
     for name, rows in tables.items():
         if rows:
             console.print(call_table(_TITLES.get(name, name), rows))
+            if any(row.get("approximate") for row in rows):
+                console.print("~: an estimate, with its 95 % margin if known; not every call has a line of its own")
             if name in cut:
                 console.print(f"... only the first {len(rows)}; --limit N shows more")
         else:
@@ -100,13 +112,13 @@ def _tables(
     traces: Traces, selection: Selection, view: str | None, limit: int | None
 ) -> tuple[dict[str, list[dict[str, Any]]], set[str]]:
     # The rows of each table by its name, and the names of those that were cut.
-    calls = select(traces, selection)
+    calls, profiles = select(traces, selection), select_profiles(traces, selection)
     limits = {view: limit} if view else {"function": limit, "file": limit or FILES_SHOWN}
     tables, cut = {}, set()
     for each, most in limits.items():
         name = {"process": "processes"}.get(each, f"{each}s")
         # One row more than asked for shows whether there are more.
-        rows = table(traces, calls, each, most and most + 1)
+        rows = table(traces, calls, profiles, each, most and most + 1)
         if most and len(rows) > most:
             cut.add(name)
         tables[name] = by_layer(rows[:most]) if each == "function" else rows[:most]
@@ -124,6 +136,11 @@ def _described(traces: Traces) -> list[dict[str, Any]]:
             "run": trace.run,
             "provenance": trace.provenance,
             "conservation": conservation(trace),
+            "degraded": degraded(trace),
+            "sampled": [
+                {"category": category, "name": name, "symbol": symbol, "one_of": one_of}
+                for (category, name, symbol), one_of in sorted(trace.sampled.items())
+            ],
         }
         for trace in traces.files
     ]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from datacrumbs.errors import usage_error
+from datacrumbs.report.estimates import estimated_rows, is_needed
+from datacrumbs.trace.notes import DEGRADED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +33,7 @@ LAYERS = {
 """Category -> layer, from the application down; other categories come first, under their own names."""
 
 VIEWS = ("function", "file", "process", "layer", "error")
+STRETCH_GAP_US = 200_000  # longer than the interval in which the guard decides
 EPOCH_LIMIT = 10**14  # a number above it is epoch microseconds: as seconds of a run it would be three million years
 PARTS = ("entered", "recorded", "filtered", "counted", "unmatched", "in_flight")
 
@@ -84,7 +87,7 @@ def select(traces: Traces, selection: Selection) -> pl.LazyFrame:
         calls = calls.filter(pl.col("pid").is_in(selection.pids))
     if selection.since is None and selection.until is None:
         return calls
-    first = traces.calls.select(pl.col("ts").min()).collect().item() or 0
+    first = _first(traces)
     if selection.since is not None:
         calls = calls.filter(pl.col("ts") + pl.col("dur") >= _absolute(selection.since, first))
     if selection.until is not None:
@@ -92,11 +95,30 @@ def select(traces: Traces, selection: Selection) -> pl.LazyFrame:
     return calls
 
 
-def table(traces: Traces, calls: pl.LazyFrame, view: str, limit: int | None = None) -> list[dict[str, Any]]:
+def select_profiles(traces: Traces, selection: Selection) -> pl.DataFrame:
+    """The profiles that a selection leaves: those of calls that were added up, which it may cut in time only whole."""
+    profiles = traces.profiles
+    for column, globs in (("name", selection.names), ("path", selection.paths)):
+        if globs:
+            profiles = profiles.filter(pl.col(column).is_in(_matching(profiles.lazy(), column, globs)))
+    if selection.pids:
+        profiles = profiles.filter(pl.col("pid").is_in(selection.pids))
+    first = _first(traces)
+    if selection.since is not None:
+        profiles = profiles.filter(pl.col("end") >= _absolute(selection.since, first))
+    if selection.until is not None:
+        profiles = profiles.filter(pl.col("begin") <= _absolute(selection.until, first))
+    return profiles
+
+
+def table(
+    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, view: str, limit: int | None = None
+) -> list[dict[str, Any]]:
     """One row per function, file, process, layer or kind of error, the most time first.
 
     Returns:
-        Dicts with the view's own keys, then count, errors, bytes (None when unknown), time_us, p50_us, p99_us.
+        Dicts with the view's own keys, then count, errors, bytes (None when unknown), time_us, p50_us, p99_us. Where
+        not every call has a line, also ``approximate`` and ``margin``, see `estimated_rows`.
     """
     keys = {
         "function": ["category", "name"],
@@ -107,8 +129,14 @@ def table(traces: Traces, calls: pl.LazyFrame, view: str, limit: int | None = No
     }[view]
     if view == "error":
         calls = calls.filter(pl.col("errno").is_not_null())
+        profiles = profiles.clear()  # they do not tell kinds of errors
     if view == "file":
         calls = calls.filter(pl.col("path").is_not_null())
+        profiles = profiles.filter(pl.col("path").is_not_null())
+    if is_needed(traces):
+        estimates = estimated_rows(traces, calls, profiles, keys)
+        estimates.sort(key=lambda row: (-row["time_us"], *(str(row[key]) for key in keys)))
+        return [_readable(traces, row) for row in estimates[:limit]]
     words = [pl.col(key).cast(pl.String) for key in keys if key in {"category", "name"}]
     grouped = calls.with_columns(words).group_by(keys).agg(_measures())
     rows = grouped.sort(["time_us", *keys], descending=[True, *[False] * len(keys)], nulls_last=True)
@@ -127,19 +155,41 @@ def conservation(trace: TraceFile) -> dict[str, Any] | None:
     """What became of every call of a run, or None when the trace has no footer.
 
     Returns:
-        entered, recorded, filtered, counted, unmatched, in_flight, lost, lost_causes, balanced, and ``losers``: the
-        functions that lost calls.
+        entered, recorded, filtered, counted, unmatched, in_flight, lost, lost_causes, causes (of filtered and counted),
+        balanced, and ``losers``: the functions that lost calls.
     """
     if trace.footer is None:
         return None
     totals: dict[str, Any] = {part: trace.footer.get(part, 0) for part in PARTS}
     totals["lost_causes"] = {k[5:]: v for k, v in trace.footer.items() if k.startswith("lost_")}
+    totals["causes"] = {k: v for k, v in trace.footer.items() if k.startswith(("filtered_", "counted_"))}
     totals["lost"] = sum(totals["lost_causes"].values())
     parts = sum(totals[part] for part in PARTS[1:]) + totals["lost"]
     totals["balanced"] = totals["entered"] == parts and all(_balanced(counts) for counts in trace.counts)
     losers = [{**counts, "lost": _lost(counts)} for counts in trace.counts if _lost(counts)]
     totals["losers"] = sorted(losers, key=lambda counts: (-counts["lost"], counts["name"]))
     return totals
+
+
+def degraded(trace: TraceFile) -> list[dict[str, Any]]:
+    """When functions were called too often and only counted; notes that follow each other are one stretch.
+
+    Returns:
+        In order of time: category, name, symbol, begin_us, end_us (epoch), calls.
+    """
+    stretches: list[dict[str, Any]] = []
+    last: dict[tuple[str, ...], dict[str, Any]] = {}
+    for note in sorted((note for note in trace.notes if note["event"] == DEGRADED), key=lambda note: note["begin"]):
+        function = {key: note[key] for key in ("category", "name", "symbol")}
+        stretch = last.get(tuple(function.values()))
+        if stretch and note["begin"] - stretch["end_us"] <= STRETCH_GAP_US:
+            stretch["end_us"] = max(stretch["end_us"], note["end"])
+            stretch["calls"] += note["calls"]
+        else:
+            stretch = {**function, "begin_us": note["begin"], "end_us": note["end"], "calls": note["calls"]}
+            last[tuple(function.values())] = stretch
+            stretches.append(stretch)
+    return stretches
 
 
 def _lost(counts: dict[str, Any]) -> int:
@@ -166,6 +216,11 @@ def _measures() -> list[pl.Expr]:
 def _matching(calls: pl.LazyFrame, column: str, globs: tuple[str, ...]) -> list[str]:
     values = calls.select(pl.col(column).cast(pl.String).unique()).collect().to_series().drop_nulls()
     return [value for value in values if any(fnmatchcase(value, glob) for glob in globs)]
+
+
+def _first(traces: Traces) -> int:
+    moments = (traces.calls.select(pl.col("ts").min()).collect().item(), traces.profiles["begin"].min())
+    return min((moment for moment in moments if isinstance(moment, int)), default=0)
 
 
 def _absolute(moment: int, first: int) -> int:

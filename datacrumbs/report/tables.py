@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.markup import escape
 from rich.table import Table
 
-from datacrumbs.report.summary import conservation
+from datacrumbs.report.summary import conservation, degraded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,19 +34,20 @@ HEADINGS = {
 }
 TEXTS = frozenset({"layer", "name", "path", "host", "process", "error", "meaning"})
 FOLDED = frozenset({"path", "meaning", "process"})
+ESTIMATES = frozenset({"approximate", "margin"})
 LOSERS_SHOWN = 5
 
 
 def call_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
     """A table of report rows; a layer's name stands only where it changes."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    keys = list(rows[0]) if rows else ["name", "count"]
+    keys = [key for key in rows[0] if key not in ESTIMATES] if rows else ["name", "count"]
     for key in keys:
         justify: Literal["left", "right"] = "left" if key in TEXTS else "right"
         table.add_column(HEADINGS.get(key, key), justify=justify, overflow="fold", no_wrap=key not in FOLDED)
     previous = None
     for row in rows:
-        cells = [_cell(key, row[key]) for key in keys]
+        cells = [_cell(key, row[key]) + _margin(key, row) for key in keys]
         if keys[0] == "layer" and "name" in keys:
             cells[0] = "" if row["layer"] == previous else cells[0]
             previous = row["layer"]
@@ -68,10 +69,36 @@ def print_trace(console: Console, trace: TraceFile) -> None:
         f"{counted} + lost {totals['lost']:,} + unmatched {totals['unmatched']:,} + in flight {totals['in_flight']:,}",
         soft_wrap=True,
     )
+    if totals["causes"]:
+        causes = (f"{key.replace('_', ' ')} {calls:,}" for key, calls in sorted(totals["causes"].items()))
+        console.print(f"  of these {', '.join(causes)}", soft_wrap=True)
+    _print_notes(console, trace)
     for counts in totals["losers"][:LOSERS_SHOWN]:
         console.print(f"  [yellow]lost[/yellow] {counts['lost']:,} of {counts['entered']:,} {escape(counts['name'])}")
     if len(totals["losers"]) > LOSERS_SHOWN:
         console.print(f"  and {len(totals['losers']) - LOSERS_SHOWN} more functions lost calls (--json has all)")
+
+
+def _print_notes(console: Console, trace: TraceFile) -> None:
+    first = min((note["begin"] for note in trace.notes), default=0)
+    for stretch in degraded(trace):
+        begin, end = ((stretch[key] - first) / 1e6 for key in ("begin_us", "end_us"))
+        console.print(
+            f"  [yellow]degraded[/yellow] {escape(printable(stretch['name']))} for {end - begin:.3f} s: "
+            f"{stretch['calls']:,} calls counted, not recorded",
+            soft_wrap=True,
+        )
+    if trace.sampled:
+        some = [f"{escape(printable(name))} 1 of {one_of:,}" for (_, name, _), one_of in sorted(trace.sampled.items())]
+        more = f" and {len(some) - LOSERS_SHOWN} more" if len(some) > LOSERS_SHOWN else ""
+        console.print(f"  sampled: {', '.join(some[:LOSERS_SHOWN])}{more}", soft_wrap=True)
+
+
+def _margin(key: str, row: dict[str, Any]) -> str:
+    if key not in row.get("approximate", ()) or row[key] is None:
+        return ""
+    margin = row["margin"].get(key)
+    return "~" if not margin or not row[key] else f"~ ±{100 * margin / row[key]:.2g}%"
 
 
 def duration(microseconds: int) -> str:

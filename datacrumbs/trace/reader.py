@@ -19,6 +19,7 @@ from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
 from datacrumbs.trace.members import TraceText
 from datacrumbs.trace.notes import NOTE
 from datacrumbs.trace.processes import PROCESS_EVENT
+from datacrumbs.trace.profiles import PROFILE, SAMPLED
 from datacrumbs.trace.text import restore
 from datacrumbs.trace.writer import RUN
 
@@ -37,6 +38,10 @@ ARGUMENTS = pl.Struct(
 SCHEMA: dict[str, Any] = {"name": TEXT, "cat": TEXT, "ph": TEXT, "pid": NUMBER, "tid": NUMBER}
 SCHEMA |= {"ts": NUMBER, "dur": NUMBER, "args": ARGUMENTS}
 WORD = pl.Categorical()
+PROFILES: dict[str, Any] = {"trace": pl.UInt32, "pid": NUMBER, "category": TEXT, "name": TEXT, "symbol": TEXT}
+PROFILES |= {"cause": TEXT, "fhash": TEXT, "begin": NUMBER, "end": NUMBER, "count": NUMBER, "errors": NUMBER}
+PROFILES |= {"bytes": NUMBER, "time_ns": NUMBER, "shortest_ns": NUMBER, "longest_ns": NUMBER, "times": TEXT}
+PROFILES |= {"sizes": TEXT}
 OUR_LINE = re.compile(rb'^\{"name":"datacrumbs_[^\n]*', re.MULTILINE)
 
 MOVING: tuple[str, ...] = (
@@ -72,6 +77,8 @@ class TraceFile:
         closed: Whether the last line is there.
         events: Process lifecycle, in order.
         notes: What happened in intervals, such as losses.
+        sampled: (category, name, symbol) -> one of how many calls stands in the trace, where not all do.
+        profiles: Lines read that have calls added up.
         absent: Which other files of the same run are missing, or empty.
     """
 
@@ -87,6 +94,8 @@ class TraceFile:
     closed: bool = False
     events: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
+    sampled: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    profiles: int = 0
     absent: str = ""
 
     @property
@@ -107,8 +116,13 @@ class TraceFile:
             return "not a DataCrumbs trace: it does not say whether calls are missing"
         if not self.closed:
             return "cut short: no last line"
-        expected = self.footer.get("lines", self.lines)
-        return self.absent if expected == self.lines else f"damaged: {self.lines} of {expected} calls are in the file"
+        read = {"lines": (self.lines, "calls"), "profiles": (self.profiles, "profiles")}
+        differing = [
+            f"damaged: {found} of {self.footer[key]} {what} are in the file"
+            for key, (found, what) in read.items()
+            if self.footer.get(key, found) != found
+        ]
+        return differing[0] if differing else self.absent
 
 
 @dataclass
@@ -117,8 +131,10 @@ class Traces:
 
     Attributes:
         files: One per trace.
-        calls: Lazy columns: trace (u32, position in ``files``), category, name, pid, tid, ts (epoch us),
-            dur (us), ret, errno (null unless failed), bytes (null when unknown), path (null when none).
+        calls: Lazy columns: trace (u32, position in ``files``), category, name, symbol (null where it is the name),
+            pid, tid, ts (epoch us), dur (us), ret, errno (null unless failed), bytes (null when unknown), path (null
+            when none).
+        profiles: Calls that were added up, columns of PROFILES, and path (null when none).
         processes: (trace, pid) -> last known process name.
         raw_paths: hash -> text with surrogateescape, for names that are not valid UTF-8.
         spill: Directory of temporary files, removed with this object.
@@ -128,6 +144,7 @@ class Traces:
     calls: pl.LazyFrame
     processes: dict[tuple[int, int], str]
     raw_paths: dict[str, str]
+    profiles: pl.DataFrame
     spill: Path | None = None
 
     def __post_init__(self) -> None:
@@ -173,7 +190,8 @@ def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS) -> Traces:
             shutil.rmtree(gathering.spill, ignore_errors=True)
         raise
     _look_for_parts(files)
-    return Traces(files, gathering.calls(), gathering.processes, gathering.raw_paths, gathering.spill)
+    calls, profiles = gathering.calls(), gathering.profiles()
+    return Traces(files, calls, gathering.processes, gathering.raw_paths, profiles, gathering.spill)
 
 
 class _Gathering:
@@ -183,6 +201,7 @@ class _Gathering:
         self._rows = 0
         self._parts = 0
         self._paths: list[pl.DataFrame] = []
+        self._profiles: list[dict[str, Any]] = []
         self.spill: Path | None = None
         self.processes: dict[tuple[int, int], str] = {}
         self.raw_paths: dict[str, str] = {}
@@ -204,13 +223,22 @@ class _Gathering:
         parts = [frame.lazy() for frame in self._frames] or [_columns(_parse(b"")[0], 0, ours=True).lazy()]
         if self.spill:
             parts.insert(0, pl.scan_parquet(self.spill / "*.parquet"))
+        return pl.concat(parts).join(self._all_paths().lazy(), on="fhash", how="left")
+
+    def profiles(self) -> pl.DataFrame:
+        paths = self._all_paths().with_columns(pl.col("fhash").cast(TEXT))
+        return pl.DataFrame(self._profiles, PROFILES).join(paths, on="fhash", how="left")
+
+    def _all_paths(self) -> pl.DataFrame:
         empty = pl.DataFrame(schema={"fhash": WORD, "path": TEXT})
-        paths = pl.concat([empty, *self._paths]).unique("fhash", keep="first")
-        return pl.concat(parts).join(paths.lazy(), on="fhash", how="left")
+        return pl.concat([empty, *self._paths]).unique("fhash", keep="first")
 
     def _chunk(self, position: int, trace: TraceFile, chunk: bytes) -> None:
         for line in OUR_LINE.findall(chunk):
-            _take_our_line(trace, line)
+            profile = _take_our_line(trace, line)
+            if profile is not None:
+                trace.profiles += 1
+                self._profiles.append({**{key: profile.get(key) for key in PROFILES}, "trace": position})
         frame, skipped = _parse(chunk)
         trace.skipped += skipped
         self._metadata(position, trace, frame.filter(pl.col("ph") == "M"))
@@ -262,11 +290,12 @@ def _run_key(file: TraceFile) -> tuple[str, str, str]:
     return file.host, str(file.run.get("user", "")), str(file.run.get("run_id", ""))
 
 
-def _take_our_line(trace: TraceFile, line: bytes) -> None:
+# Takes what concerns the file; gives the columns of a profile.
+def _take_our_line(trace: TraceFile, line: bytes) -> dict[str, Any] | None:
     try:
         document = json.loads(line)
     except ValueError:
-        return  # counted as skipped where all lines are parsed
+        return None  # counted as skipped where all lines are parsed
     arguments = document.get("args", {})
     match document["name"]:
         case name if name == RUN:
@@ -279,8 +308,13 @@ def _take_our_line(trace: TraceFile, line: bytes) -> None:
             trace.footer = arguments
         case name if name == NOTE:
             trace.notes.append(arguments)
+        case name if name == SAMPLED:
+            trace.sampled[arguments["category"], arguments["function"], arguments["symbol"]] = arguments["one_of"]
+        case name if name == PROFILE:
+            return {**arguments, "name": arguments["function"], "pid": document["pid"]}
         case name if name == PROCESS_EVENT:
             trace.events.append({"pid": document["pid"], "tid": document["tid"], **arguments})
+    return None
 
 
 def _parse(chunk: bytes) -> tuple[pl.DataFrame, int]:
@@ -322,6 +356,7 @@ def _columns(frame: pl.DataFrame, position: int, *, ours: bool) -> pl.DataFrame:
         pl.lit(position, pl.UInt32).alias("trace"),
         pl.col("cat").cast(WORD).alias("category"),
         pl.col("name").cast(WORD),
+        arguments.field("symbol").cast(WORD).alias("symbol"),
         "pid",
         "tid",
         "ts",

@@ -54,6 +54,7 @@ def test_columns(synthetic, trace: Path) -> None:
         "trace",
         "category",
         "name",
+        "symbol",
         "pid",
         "tid",
         "ts",
