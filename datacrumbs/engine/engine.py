@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from datacrumbs.discovery.elf import elf_functions
-from datacrumbs.engine import counters, descriptors, kernel, modes, program
+from datacrumbs.engine import counters, descriptors, kernel, modes, program, programs
 from datacrumbs.engine.attach import Attached, AttachFailure, Programs, attach_group, multi_links_work
 from datacrumbs.engine.compiler import compiled_program
-from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, KPROBE, RAW_TRACEPOINT, TRACEPOINT, LoadedImage
-from datacrumbs.engine.objects import ProgramKind
+from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage
 from datacrumbs.engine.ring import Ring, decode_name
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.plan import Attach
@@ -34,11 +33,6 @@ if TYPE_CHECKING:
 AttachMethod = Literal["auto", "multi", "perf"]
 
 _MIB = 1 << 20
-_LIFECYCLE = {
-    "task_newtask": "dc_process_fork",
-    "sched_process_exec": "dc_process_exec",
-    "sched_process_exit": "dc_process_exit",
-}
 _ITERATOR = "bpf_iter__task"
 _SETTING_OWNER, _SETTING_MINIMUM_DURATION, _SETTING_EPOCH, _SETTING_GUARD = range(4)
 
@@ -103,7 +97,8 @@ class Engine:
             ),
             program.map_entries(plan, configuration),
         )
-        self._kinds = {"dc_kernel_point": TRACEPOINT}
+        self._kinds = programs.kinds(plan, multi=attach_method != "perf")
+        self._loaded.begin(self._kinds.items())
         self._attached = Attached()
         self._fill_tables(owner)
         for position, value in enumerate(modes.guard_settings(configuration), _SETTING_GUARD):
@@ -124,27 +119,24 @@ class Engine:
 
         """
         self._iterator()  # now, so that what a kernel lacks is known at the start
-        for tracepoint, name in _LIFECYCLE.items():
-            self._attached.links.append(kernel.attach_raw_tracepoint(self._raw(name), tracepoint))
-        groups = self._plan.groups
-        kinds = {group.attach for group in groups}
-        if Attach.SYSCALL in kinds or descriptors.needs_errno(self._plan):
-            self._attached.links.append(kernel.attach_raw_tracepoint(self._raw("dc_system_call_exit"), "sys_exit"))
-        if Attach.SYSCALL in kinds:
-            self._attached.links.append(kernel.attach_raw_tracepoint(self._raw("dc_system_call_enter"), "sys_enter"))
-        programs, method = self._library_programs()
+        multi = self._multi_links_work()
+        for name, tracepoint in programs.RAW_TRACEPOINTS.items():
+            if name in self._kinds:
+                link = kernel.attach_raw_tracepoint(self._descriptor(name), tracepoint)
+                self._attached.links.append(link)
         first, begin = 0, time.perf_counter()
-        for group in groups:
+        for group in self._plan.groups:
             with ExitStack() as stack:
                 path = ""
                 if not group.target.is_kernel:
                     # Through the descriptor that was checked: the name may lead elsewhere by now.
                     path = f"/proc/self/fd/{stack.enter_context(open_target(group.target)).fileno()}"
-                attach_group(group, path, first, programs, self._attached, skip=skip)
+                attach_group(group, path, first, Programs(self._descriptor, multi), self._attached, skip=skip)
             first += len(group.functions)
         seconds = time.perf_counter() - begin
         for client in clients:
-            self._attach_client(client)
+            self._attach_client(client, multi=multi)
+        method = "uprobe multi link" if multi else "perf event link with cookie"
         return EngineReport(method, self._attached.functions, tuple(self._attached.failures), seconds)
 
     FULL_BATCH = 65536
@@ -218,42 +210,36 @@ class Engine:
             for function in group.functions
         ]
 
-    def _library_programs(self) -> tuple[Programs, str]:
-        kinds = {group.attach for group in self._plan.groups}
-        multi = Attach.UPROBE in kinds and self._attach_method != "perf" and self._load_multi()
-        if Attach.UPROBE in kinds and self._attach_method == "multi" and not multi:
+    def _multi_links_work(self) -> bool:
+        if self._attach_method == "perf":
+            return False
+        try:
+            works = multi_links_work(self._loaded.try_program(programs.CLIENT_START, programs.UPROBE_MULTI))
+        except OSError:
+            works = False
+        if not works and self._attach_method == "multi":
             raise DatacrumbsError(
                 "this kernel has no uprobe multi links", hint="use attach method `auto`; they came with Linux 6.6"
             )
-        method = "uprobe multi link" if multi else "perf event link with cookie"
-        return Programs(self._descriptor, multi), method
-
-    def _load_multi(self) -> bool:
-        multi = ProgramKind(KPROBE.kind, kernel.UPROBE_MULTI)
-        names = ("dc_library_enter", "dc_library_leave")
-        try:
-            self._loaded.begin((name, multi) for name in names)
-            entry, _ = (self._loaded.try_program(name, multi) for name in names)
-            works = multi_links_work(entry)
-        except OSError:  # an older kernel
-            works = False
-        if works:
-            self._kinds.update(dict.fromkeys(names, multi))
+        if not works:
+            self._kinds = programs.kinds(self._plan, multi=False)
+            self._loaded.begin(self._kinds.items())
         return works
 
-    def _raw(self, name: str) -> int:
-        return self._loaded.program(name, RAW_TRACEPOINT)
-
     def _descriptor(self, name: str) -> int:
-        return self._loaded.program(name, self._kinds.get(name, KPROBE))
+        return self._loaded.program(name, self._kinds[name])
 
     def _iterator(self) -> int:
         return self._loaded.program(_ITERATOR, self._loaded.iterator_kind())
 
-    def _attach_client(self, client: Path) -> None:
+    def _attach_client(self, client: Path, *, multi: bool) -> None:
         offsets = {function.name: function.offset for function in elf_functions(client)}
-        for symbol, name in (("datacrumbs_stop", "dc_client_stop"), ("datacrumbs_start", "dc_client_start")):
-            if symbol in offsets:
-                site = kernel.UprobeSite(offsets[symbol], 0)
+        for symbol, name in (("datacrumbs_stop", "dc_client_stop"), ("datacrumbs_start", programs.CLIENT_START)):
+            if symbol not in offsets:
+                continue
+            site = kernel.UprobeSite(offsets[symbol], 0)
+            if multi:
+                link = kernel.attach_uprobe_multi(self._descriptor(name), os.fspath(client), [site], at_return=False)
+            else:
                 link = kernel.attach_uprobe(self._descriptor(name), os.fspath(client), site, at_return=False)
-                self._attached.links.append(link)
+            self._attached.links.append(link)

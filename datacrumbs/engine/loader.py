@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from datacrumbs.engine.image import Code, Image
 
-KPROBE = ProgramKind(2)
-TRACEPOINT = ProgramKind(5)
-RAW_TRACEPOINT = ProgramKind(17)
 _TRACING, _TRACE_ITERATOR = 26, 28
 
 KERNEL_FUNCTIONS = {"bpf_session_is_return": 0x70000001, "bpf_session_cookie": 0x70000002}
