@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.commands._run import command_parser, run_command
-from datacrumbs.daemon.identity import run_id
+from datacrumbs.daemon.identity import Instance, run_id
 from datacrumbs.errors import refusal
 from datacrumbs.probefile.plan import Mode
 from datacrumbs.probefile.reader import read_probe_file
@@ -48,7 +48,8 @@ def main() -> None:
 def _command(arguments: argparse.Namespace) -> int:
     paths = SystemPaths(arguments.prefix.absolute())
     if arguments.probes is not None:
-        return _run(arguments, paths, arguments.probes, arguments.run_id)
+        mode = Mode(arguments.mode) if arguments.mode else None
+        return _run(arguments, paths, Instance(arguments.probes, mode=mode), arguments.run_id)
     from datacrumbs.daemon.instance import clean_up, read_instance, run_log  # noqa: PLC0415 - only a unit needs it
 
     identity = run_id(arguments.instance or arguments.clean_up, os.environ, time.time())
@@ -61,18 +62,16 @@ def _command(arguments: argparse.Namespace) -> int:
         instance = read_instance(paths.run, identity)
         if instance.uid is not None:
             os.fchown(log, instance.uid, -1)
-        return _run(arguments, paths, instance.probes, identity, uid=instance.uid)
+        return _run(arguments, paths, instance, identity)
 
 
-def _run(
-    arguments: argparse.Namespace, paths: SystemPaths, probes: Path, identifier: str | None, *, uid: int | None = None
-) -> int:
+def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, identifier: str | None) -> int:
     configuration = read_system_configuration(paths)
     now = time.time()
     identity = run_id(identifier, os.environ, now)
     if os.geteuid() != 0 and not arguments.print_program:
         raise refusal("tracing needs root", "run it with sudo, or start datacrumbs@.service")
-    signed = read_probe_file(probes, paths.trusted_keys, now=now, uid=uid)
+    signed = read_probe_file(instance.probes, paths.trusted_keys, now=now, uid=instance.uid)
     if arguments.print_program:
         from datacrumbs.engine.program import assemble  # noqa: PLC0415 - the daemon's own start needs more of the engine
 
@@ -81,8 +80,7 @@ def _run(
     verify_targets(signed.plan)
     from datacrumbs.daemon.run import RunRequest, run  # noqa: PLC0415 - a refusal needs no engine
 
-    mode = Mode(arguments.mode) if arguments.mode else None
-    result = run(RunRequest(probes, signed, identity, paths, configuration, mode))
+    result = run(RunRequest(instance.probes, signed, identity, paths, configuration, instance.mode))
     verdict = "every call accounted for" if result.balanced else "the counts do not balance; see the footer"
     print(
         f"datacrumbs: {result.entered} calls entered, {result.recorded} recorded, {result.lost} lost; {verdict}\n"

@@ -12,8 +12,9 @@ from datacrumbs.errors import usage_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import PurePath
+    from pathlib import Path, PurePath
 
+    from datacrumbs.probefile.plan import Mode
     from datacrumbs.system import SystemConfiguration
 
 JOB_VARIABLES = ("SLURM_JOB_ID", "FLUX_JOB_ID", "PBS_JOBID", "LSB_JOBID")
@@ -29,6 +30,21 @@ class Owner:
     uid: int
     gid: int
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What a run is asked to do.
+
+    Args:
+        probes: The signed probe file.
+        uid: The user that its grant must name; None accepts every user's grant.
+        mode: How all calls are recorded; None for what the plan says of each.
+    """
+
+    probes: Path
+    uid: int | None = None
+    mode: Mode | None = None
 
 
 def run_id(argument: str | None, environment: Mapping[str, str], now: float) -> str:

@@ -1,7 +1,7 @@
 """A run as a unit: its environment file, its log, and what is left when it ends.
 
 The file ``datacrumbs-<run id>.env`` is written by whoever starts the unit, often with a path that a user
-chose. So it is read here and not by systemd: what it holds is data of three known keys, and never
+chose. So it is read here and not by systemd: what it holds is data of four known keys, and never
 becomes the environment of a process that runs as root.
 """
 
@@ -11,34 +11,22 @@ import os
 import pwd
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from datacrumbs.daemon.files import RunFiles
+from datacrumbs.daemon.identity import Instance
 from datacrumbs.engine.kprobe_events import remove_left_definitions
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.probefile.files import read_bounded
+from datacrumbs.probefile.plan import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FILE_LIMIT = 64 * 1024
-KEYS = ("PROBE_FILE", "USER", "RUN_ID")
+KEYS = ("PROBE_FILE", "USER", "RUN_ID", "MODE")
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-@dataclass(frozen=True, slots=True)
-class Instance:
-    """What a unit traces.
-
-    Args:
-        probes: The signed probe file.
-        uid: The user that its grant must name; None accepts every user's grant.
-    """
-
-    probes: Path
-    uid: int | None
 
 
 def environment_file(directory: Path, run: str) -> Path:
@@ -68,7 +56,14 @@ def read_instance(directory: Path, run: str) -> Instance:
     probes = values.get("PROBE_FILE", "")
     if not probes.startswith("/"):
         raise usage_error(f"{path}: PROBE_FILE: {probes[:80]!r}; expected the absolute path of a probe file")
-    return Instance(Path(probes), _uid(path, values["USER"]) if "USER" in values else None)
+    # Only towards less: which calls may be recorded one by one, the signer has decided.
+    if values.get("MODE", Mode.PROFILE) != Mode.PROFILE:
+        raise usage_error(f"{path}: MODE: {values['MODE'][:80]!r}; expected {Mode.PROFILE}, or no such key")
+    return Instance(
+        Path(probes),
+        _uid(path, values["USER"]) if "USER" in values else None,
+        Mode.PROFILE if "MODE" in values else None,
+    )
 
 
 @contextmanager

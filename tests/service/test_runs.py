@@ -75,6 +75,14 @@ def test_library_functions_are_probed_from_within_the_sandbox(machine):
     assert read_lines(machine.trace("alice", "posix")).tally()["write"] == 29
 
 
+def test_a_run_that_only_adds_up(machine, alices):
+    assert start(machine, "profiled", f"PROBE_FILE={alices}\nMODE=profile\n").returncode == 0
+    machine.wrap("alice", *DD, "count=59")
+    machine.done("systemctl", "stop", "datacrumbs@profiled")
+    lines = read_lines(machine.trace("alice", "profiled"))
+    assert (len(lines.calls), lines.counts["write"]["entered"]) == (0, 59)
+
+
 REFUSALS = {
     "absent": (None, "datacrumbs-absent.env: cannot be opened: No such file"),
     "wrong-line": ("PROBE_FILE=/x\nnonsense\n", "'nonsense'; expected KEY=VALUE"),
@@ -82,6 +90,7 @@ REFUSALS = {
     "twice": ("PROBE_FILE=/tmp/a\nPROBE_FILE=/tmp/b\n", "PROBE_FILE: given twice"),
     "relative": ("PROBE_FILE=probes.json.gz\n", "expected the absolute path"),
     "other-run": ("PROBE_FILE=/x\nRUN_ID=7\n", "RUN_ID: '7' is not the unit's instance 'other-run'"),
+    "more": ("PROBE_FILE=/x\nMODE=trace\n", "MODE: 'trace'; expected profile"),
     "nobodys": ("PROBE_FILE=/x\nUSER=carol\n", "USER: 'carol' is no account"),
     "gone": ("PROBE_FILE=/absent/$(touch /pwned)\n", "/absent/$(touch /pwned): cannot be opened"),
     "climbing": ("PROBE_FILE=/home/alice/../../etc/shadow\n", "not a probe file"),
