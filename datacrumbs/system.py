@@ -94,7 +94,6 @@ class SystemConfiguration:
         trace_pattern: Path below it; ``{user} {run_id} {host} {probes} {year} {month} {day} {time}``.
         call_ring_mib: Size of the ring of calls; a power of two.
         name_ring_mib: Size of the ring of names; a power of two.
-        processes: How many traced processes there can be at once.
         handles: How many open handles (FILE *, hid_t, MPI_File) are followed.
         profiles: How many combinations of process, function and file are added up apart in one interval.
         profile_seconds: Calls that are only counted are written so often, added up.
@@ -109,7 +108,6 @@ class SystemConfiguration:
     trace_pattern: str = "{user}/{year}-{month}-{day}/{probes}-{run_id}-{host}.pfw.gz"
     call_ring_mib: int = 64
     name_ring_mib: int = 8
-    processes: int = 65536
     handles: int = 65536
     profiles: int = 65536
     profile_seconds: float = 1.0

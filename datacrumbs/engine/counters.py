@@ -42,7 +42,6 @@ TOTALS = (
     "names_lost",
     "names_unread",
     "names_busy",
-    "processes_lost",
     "events_lost",
     "returns_without_entry",
     "compat_calls",

@@ -70,6 +70,7 @@ _HAS_RETURN = 1
 _ERRNO = 2
 _PROFILED = 4
 _SAMPLED = 8
+_PLAIN = 16
 _MOVED_RESULT, _MOVED_ITEMS, _MOVED_ARGUMENT = 1, 2, 3
 _DESCRIPTOR, _PATH, _STRING = 1, 2, 3
 _ERRNO_RESULTS = {
@@ -82,6 +83,7 @@ _ERRNO_RESULTS = {
     Result.MAPPING,
     Result.HANDLE,
 }
+_PLAIN_RESULTS = [_RESULTS[result] for result in (Result.BYTES, Result.STATUS, Result.OFFSET)]
 _ERRNO_CATEGORIES = {"POSIX", "STDIO", "SYS"}
 
 
@@ -118,6 +120,8 @@ def describe(plan: Plan) -> NDArray[np.void]:
                 row["fields"] = _field_count(snippets[key])
                 extra = snippets[key].fields
             _describe_bytes(row, function, extra, group.attach)
+            if group.attach is Attach.SYSCALL and _is_plain(row):
+                row["flags"] |= _PLAIN
             if group.mode is Mode.PROFILE:
                 row["flags"] |= _PROFILED
             elif group.sample > 1:
@@ -157,6 +161,17 @@ def _describe_result(row: np.void, function: Function, attach: Attach) -> None:
     if attach is Attach.UPROBE and _explained(function):
         flags |= _ERRNO
     row["flags"] = flags
+
+
+# Calls that need nothing but the file of a descriptor take a short way through the program.
+def _is_plain(row: np.void) -> bool:
+    return (
+        row["request"].tolist() == [_DESCRIPTOR, 0, 0]
+        and row["slot"][0] == row["handle"] == row["out_handle"] == NONE
+        and row["snippet"] == 0
+        and row["result"] in _PLAIN_RESULTS
+        and bool(row["flags"] & _HAS_RETURN)
+    )
 
 
 # Where the bytes of a call are that is only counted: those that a line of it would say (trace/shape.py).

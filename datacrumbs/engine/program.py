@@ -53,7 +53,6 @@ def map_entries(plan: Plan, configuration: SystemConfiguration) -> dict[str, int
         "dc_functions": functions,
         "dc_counts": functions,
         "dc_guards": functions + 1,
-        "dc_processes": configuration.processes,
         "dc_handles": configuration.handles,
         "dc_profiles": configuration.profiles,
     }

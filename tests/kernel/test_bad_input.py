@@ -232,13 +232,13 @@ def test_no_probe_file(place: Installation, content: bytes | None, status: int, 
     [
         ("# one\ncall_ring: 1\n", "datacrumbs.yaml:2: call_ring: unknown key; did you mean 'call_ring_mib'?"),
         ("# one\ncall_ring_mib: 3\n", "datacrumbs.yaml:2: call_ring_mib: 3 is not a power of two; expected"),
-        ("processes: many\n", "datacrumbs.yaml:1: processes: 'many' is not a positive whole number; expected"),
+        ("handles: many\n", "datacrumbs.yaml:1: handles: 'many' is not a positive whole number; expected"),
         ("flush_seconds: -1\n", "datacrumbs.yaml:1: flush_seconds: -1 is not a positive number; expected"),
         ("trace_log_dir: traces\n", "datacrumbs.yaml:1: trace_log_dir: 'traces' is not an absolute path; expected"),
         ("trace_pattern: '{nobody}.pfw.gz'\n", "datacrumbs.yaml: trace_pattern: {nobody} is not a field; expected"),
         ("trace_pattern: ../x.pfw.gz\n", "datacrumbs.yaml: trace_pattern: '../x.pfw.gz' is not a path below"),
         ("- 1\n", "datacrumbs.yaml:1: a list is not a mapping; expected"),
-        ("processes: [\n", "datacrumbs.yaml:2: not valid YAML"),
+        ("handles: [\n", "datacrumbs.yaml:2: not valid YAML"),
     ],
 )
 def test_system_configuration(place: Installation, probes: Path, text: str, words: str) -> None:

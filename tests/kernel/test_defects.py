@@ -115,7 +115,6 @@ def test_defect_05_no_table_fills_up_with_the_dead(traced) -> None:
     trace, done, *_ = traced
     assert done["short"].returncode == 0
     assert len({call["pid"] for call in trace.named("getppid")}) > 1500
-    assert trace.footer["processes_lost"] == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

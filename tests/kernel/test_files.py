@@ -90,3 +90,15 @@ def test_paths_of_unusual_bytes(tracer, tmp_path: Path) -> None:
     trace = tracer.run("/bin/cat", os.fsencode(tmp_path) + b"/" + name, stderr=-1)
     wanted = os.fsdecode(os.fsencode(tmp_path) + b"/" + name)
     assert wanted in {name.text for name in trace.names.values()}
+
+
+def test_memory_of_an_open_file_that_is_used_again_has_the_new_name_in_all_threads(
+    tracer, build: Callable[..., Path], tmp_path: Path
+) -> None:
+    trace = tracer.run(str(build("renames.c", "-pthread")), str(tmp_path), "499")
+    assert trace.status == 0
+    calls = trace.named("write")
+    assert len(calls) == 499
+    names = {59: "even", 61: "odd"}
+    wrong = [call for call in calls if trace.path(call["file"]) != str(tmp_path / names[int(call["result"])])]
+    assert not wrong

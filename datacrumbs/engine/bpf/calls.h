@@ -23,8 +23,7 @@ static __always_inline void dc_snippet_return(struct dc_call *call, u8 which)
 /* Whether this process is traced. The first thing that every probe asks. */
 static __always_inline int dc_gate(void)
 {
-	u32 process = bpf_get_current_pid_tgid() >> 32;
-	return dc_processes.lookup(&process) != NULL;
+	return dc_is_traced(bpf_get_current_pid_tgid() >> 32);
 }
 
 static __always_inline struct dc_thread *dc_thread_of_current(void)

@@ -1,6 +1,7 @@
 /* What the kernel side and `datacrumbs/record.py` agree on: records, functions, counters. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
+#define DC_PROCESS_IDS (1 << 22) /* the kernel's own limit, PID_MAX_LIMIT */
 #define DC_REGISTERS 6
 #define DC_FIELDS 2 /* of a snippet, behind the registers in dc_call.arguments */
 #define DC_SLOTS 6
@@ -82,7 +83,7 @@ struct dc_function {
 };
 
 enum dc_request_kind { DC_REQUEST_NONE, DC_REQUEST_DESCRIPTOR, DC_REQUEST_PATH, DC_REQUEST_STRING };
-enum dc_function_flag { DC_HAS_RETURN = 1, DC_ERRNO = 2, DC_PROFILED = 4, DC_SAMPLED = 8 };
+enum dc_function_flag { DC_HAS_RETURN = 1, DC_ERRNO = 2, DC_PROFILED = 4, DC_SAMPLED = 8, DC_PLAIN = 16 };
 enum dc_place { DC_PLACE_REGISTER = 1, DC_PLACE_MEMORY = 2, DC_PLACE_CONSTANT = 3 };
 
 enum dc_result {
@@ -158,7 +159,6 @@ enum dc_total {
 	DC_TOTAL_NAMES_LOST,	 /* ring of names full */
 	DC_TOTAL_NAMES_UNREAD,	 /* memory of the string not readable, at entry and at return */
 	DC_TOTAL_NAMES_BUSY,	 /* no scratch left on this processor */
-	DC_TOTAL_PROCESSES_LOST, /* table of processes full */
 	DC_TOTAL_EVENTS_LOST,	 /* a process event did not fit the ring */
 	DC_TOTAL_RETURNS,	 /* returns whose entry was before the run */
 	DC_TOTAL_COMPAT,	 /* system calls of 32-bit programs, not traced */
@@ -181,9 +181,19 @@ struct dc_call {
 	u16 active;
 };
 
+/* An open file that a thread used, as long as no open file got another name (dc_renames). */
+struct dc_recent {
+	u64 object;
+	u64 inode;
+	u64 renames;
+	u64 identity;
+};
+#define DC_RECENTS 4 /* a power of two */
+
 /* Everything that is kept for a traced thread. */
 struct dc_thread {
 	struct dc_call system_call;
+	struct dc_recent recent[DC_RECENTS];
 	u64 error_time;
 	u32 error;
 	u32 depth;

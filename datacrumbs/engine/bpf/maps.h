@@ -22,7 +22,7 @@ BPF_PERCPU_ARRAY(dc_counts, struct dc_count, DC_SIZED);
 BPF_ARRAY(dc_totals, u64, DC_TOTALS);
 BPF_ARRAY(dc_system_calls, u32, 4096); /* number -> function + 1 */
 BPF_ARRAY(dc_settings, u64, DC_SETTINGS);
-BPF_F_TABLE("hash", u32, u64, dc_processes, DC_SIZED, BPF_F_NO_PREALLOC);
+BPF_ARRAY(dc_traced, u64, DC_PROCESS_IDS / 64); /* one bit for each process id */
 BPF_TASK_STORAGE(dc_threads, struct dc_thread);
 BPF_F_TABLE("hash", struct dc_profile_key, struct dc_profile, dc_profiles, DC_SIZED, BPF_F_NO_PREALLOC);
 BPF_ARRAY(dc_empty_profile, struct dc_profile, 1);
@@ -34,6 +34,8 @@ struct dc_place_key {
 	u64 inode;
 };
 BPF_TABLE("lru_hash", struct dc_place_key, u64, dc_places, 65536);
+
+BPF_ARRAY(dc_renames, u64, 1); /* how often an entry of dc_places got another name */
 
 struct dc_handle_key {
 	u64 handle;
@@ -67,6 +69,29 @@ static __always_inline void dc_total(u32 which)
 	u64 *total = dc_totals.lookup(&which);
 	if (total)
 		__sync_fetch_and_add(total, 1);
+}
+
+static __always_inline int dc_is_traced(u32 process)
+{
+	u32 which = process / 64;
+	u64 *marks = dc_traced.lookup(&which);
+	return marks && *marks >> (process & 63) & 1;
+}
+
+static __always_inline void dc_mark(u32 process)
+{
+	u32 which = process / 64;
+	u64 *marks = dc_traced.lookup(&which);
+	if (marks)
+		__sync_fetch_and_or(marks, 1ULL << (process & 63));
+}
+
+static __always_inline void dc_unmark(u32 process)
+{
+	u32 which = process / 64;
+	u64 *marks = dc_traced.lookup(&which);
+	if (marks)
+		__sync_fetch_and_and(marks, ~(1ULL << (process & 63)));
 }
 
 static __always_inline struct dc_scratch *dc_take_scratch(void)

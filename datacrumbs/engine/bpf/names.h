@@ -163,6 +163,34 @@ static __always_inline u64 dc_place(int descriptor)
 	return identity;
 }
 
+static __always_inline u64 dc_rename_count(void)
+{
+	u32 zero = 0;
+	u64 *renames = dc_renames.lookup(&zero);
+	return renames ? *(volatile u64 *)renames : 0;
+}
+
+/* Identity of an open file that was seen before, or 0. */
+static __always_inline u64 dc_known_place(struct dc_thread *thread, int descriptor)
+{
+	struct dc_open_file file = {};
+	if (descriptor < 0 || !dc_open_file(descriptor, &file))
+		return 0;
+	struct dc_recent *recent = &thread->recent[descriptor & (DC_RECENTS - 1)];
+	u64 renames = dc_rename_count();
+	if (recent->object == file.object && recent->inode == file.inode && recent->renames == renames)
+		return recent->identity;
+	struct dc_place_key key = {.object = file.object, .inode = file.inode};
+	u64 *known = dc_places.lookup(&key);
+	if (!known)
+		return 0;
+	recent->object = file.object;
+	recent->inode = file.inode;
+	recent->renames = renames;
+	recent->identity = *known;
+	return *known;
+}
+
 /* From now on the file behind a new descriptor is known by the name it was opened with. */
 static __always_inline void dc_bind_descriptor(int descriptor, u64 identity)
 {
@@ -170,7 +198,13 @@ static __always_inline void dc_bind_descriptor(int descriptor, u64 identity)
 	if (!dc_open_file(descriptor, &file))
 		return;
 	struct dc_place_key key = {.object = file.object, .inode = file.inode};
+	u64 *known = dc_places.lookup(&key);
+	int renamed = known && *known != identity;
 	dc_places.update(&key, &identity);
+	u32 zero = 0;
+	u64 *renames = dc_renames.lookup(&zero);
+	if (renames && renamed)
+		__sync_fetch_and_add(renames, 1);
 }
 
 static __always_inline void dc_bind_handle(u64 handle, u64 identity)

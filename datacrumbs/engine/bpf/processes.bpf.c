@@ -12,13 +12,6 @@ static __always_inline int dc_is_owner(void)
 	return owner && (u32)bpf_get_current_uid_gid() == *owner && effective == *owner;
 }
 
-static __always_inline void dc_mark(u32 process)
-{
-	u64 since = bpf_ktime_get_ns();
-	if (dc_processes.update(&process, &since))
-		dc_total(DC_TOTAL_PROCESSES_LOST);
-}
-
 /* Identity of a string of the kernel's own memory. */
 static __always_inline u64 dc_kernel_name(u32 kind, u64 address)
 {
@@ -39,7 +32,7 @@ static __always_inline u64 dc_kernel_name(u32 kind, u64 address)
 int dc_client_start(struct pt_regs *context)
 {
 	u32 process = bpf_get_current_pid_tgid() >> 32;
-	if (dc_processes.lookup(&process) || !dc_is_owner())
+	if (dc_is_traced(process) || !dc_is_owner())
 		return 0;
 	dc_mark(process);
 	u64 task = (u64)bpf_get_current_task();
@@ -51,9 +44,9 @@ int dc_client_start(struct pt_regs *context)
 int dc_client_stop(struct pt_regs *context)
 {
 	u32 process = bpf_get_current_pid_tgid() >> 32;
-	if (!dc_processes.lookup(&process))
+	if (!dc_is_traced(process))
 		return 0;
-	dc_processes.delete(&process);
+	dc_unmark(process);
 	dc_event(DC_RECORD_STOP, 0, 0, 0);
 	return 0;
 }
@@ -78,7 +71,7 @@ int dc_process_exec(struct bpf_raw_tracepoint_args *context)
 	dc_event(DC_RECORD_EXEC, 0, 0, dc_kernel_name(DC_NAME_PATH, name));
 	if (!dc_is_owner()) { /* a set-user-id program: its owner did not ask for this */
 		u32 process = bpf_get_current_pid_tgid() >> 32;
-		dc_processes.delete(&process);
+		dc_unmark(process);
 		dc_event(DC_RECORD_STOP, 0, 0, 0);
 	}
 	return 0;
@@ -105,6 +98,6 @@ int dc_process_exit(struct bpf_raw_tracepoint_args *context)
 		return 0;
 	u32 process = bpf_get_current_pid_tgid() >> 32;
 	dc_event(DC_RECORD_EXIT, 0, dc_kernel_u32(task + DC_TASK_EXIT_CODE), 0);
-	dc_processes.delete(&process);
+	dc_unmark(process);
 	return 0;
 }

@@ -14,8 +14,9 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 	u32 *which = dc_system_calls.lookup(&number);
 	if (!which || !*which)
 		return 0;
+	void *task = (void *)bpf_get_current_task_btf();
 #if DC_TASK_THREAD_INFO_STATUS >= 0 /* only x86 tells 32-bit calls apart there */
-	if (*(u32 *)((void *)bpf_get_current_task_btf() + DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT) {
+	if (*(u32 *)(task + DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT) {
 		dc_total(DC_TOTAL_COMPAT);
 		return 0;
 	}
@@ -34,7 +35,19 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 	struct dc_call *call = &thread->system_call;
 	if (call->active)
 		dc_abandon(call);
-	DC_SYSTEM_CALL_ARGUMENTS(call, context->args[0]);
+	DC_SYSTEM_CALL_ARGUMENTS(call, bpf_task_pt_regs(task));
+	if (function->flags & DC_PLAIN) {
+		u64 file = dc_known_place(thread, (int)call->arguments[function->subject[0] & 7]);
+		if (file) {
+			DC_COUNT(count, entered);
+			call->file = file;
+			call->function = id;
+			call->pending = 0;
+			call->active = 1;
+			call->start = bpf_ktime_get_ns();
+			return 0;
+		}
+	}
 	dc_enter(thread, call, function, id, 0);
 	if (!(function->flags & DC_HAS_RETURN)) {
 		dc_point(call, function, id, count);
@@ -55,12 +68,14 @@ int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 		return 0;
 	s64 result = context->args[1];
 	int failed = result < 0 && result >= -DC_MAX_ERRNO;
+	struct dc_call *call = &thread->system_call;
+	if (!failed && !call->active)
+		return 0;
 	u64 now = bpf_ktime_get_ns();
 	if (failed) {
 		thread->error = -result;
 		thread->error_time = now;
 	}
-	struct dc_call *call = &thread->system_call;
 	if (!call->active)
 		return 0;
 	u32 id = call->function;
@@ -69,6 +84,17 @@ int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 	if (!function || !count)
 		return 0;
 	call->result = failed ? -1 : result;
+	if (function->flags & DC_PLAIN) {
+		u32 which = DC_SETTING_MINIMUM_DURATION;
+		u64 *minimum = dc_settings.lookup(&which);
+		u64 duration = now - call->start;
+		if (minimum && duration < *minimum)
+			DC_COUNT(count, filtered);
+		else
+			dc_emit(call, function, count, duration, DC_RETURNED | (failed ? DC_FAILED : 0), failed ? -result : 0);
+		call->active = 0;
+		return 0;
+	}
 	dc_leave(thread, call, function, count, now, failed, failed ? -result : 0);
 	return 0;
 }
