@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs import __version__
 from datacrumbs.configure.candidates import Candidate, Selected, Sources, provider_candidates
-from datacrumbs.configure.merge import merge, one_posix_layer, without_cpp_returns
+from datacrumbs.configure.merge import merge, one_posix_layer, with_safe_returns
 from datacrumbs.configure.placing import with_moved_probes
 from datacrumbs.configure.reference import SITE, reference_candidates
 from datacrumbs.configure.site import Entry, ProbeKind, ProviderEntry, ReferenceEntry
@@ -188,7 +188,7 @@ def _plan(candidates: Iterable[Candidate], site: SiteConfiguration, providers: P
     provenance = {provider.name: provider for provider in map(_provenance, providers.all())} | {SITE: _SITE_PROVENANCE}
     # Where a provider and the site file describe one place, the provider knows more.
     precedence = {name: entry.position for name, entry in provenance.items()} | {SITE: 1 << 16}
-    merged = without_cpp_returns(one_posix_layer(merge(candidates, precedence, report.note)))
+    merged = with_safe_returns(one_posix_layer(merge(candidates, precedence, report.note)))
     groups = _groups([replace(each, detail=each.detail.over(site.detail)) for each in merged], provenance)
     used = {group.provider for group in groups}
     return Plan(

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.configure.site import UNSAID
-from datacrumbs.provider import Attach
+from datacrumbs.discovery.returns import safe_returns
+from datacrumbs.provider import Attach, Returns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -75,22 +76,18 @@ def one_posix_layer(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     )
 
 
-def without_cpp_returns(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
-    """Probe only the entry of C++ functions.
-
-    A return probe puts a foreign return address on the stack, at which the C++ run-time aborts the
-    program when an exception passes through the frame.
-    """
-    return tuple(
-        replace(each, function=replace(each.function, return_probe=False))
-        if each.attach is Attach.UPROBE and _is_cpp(each.function)
-        else each
-        for each in candidates
-    )
+def with_safe_returns(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
+    """Probe only the entries of library functions on which a return probe would break the program."""
+    return tuple(_with_safe_returns(each) if each.attach is Attach.UPROBE else each for each in candidates)
 
 
-def _is_cpp(function: Function) -> bool:
-    return any(name.startswith("_Z") for name in (function.symbol, *function.aliases))
+def _with_safe_returns(candidate: Candidate) -> Candidate:
+    function = candidate.function
+    names, ctypes = (function.symbol, *function.aliases), (argument.ctype for argument in function.arguments)
+    returns = safe_returns(names, ctypes)
+    if not function.return_probe or returns is Returns.PROBED:
+        return candidate
+    return replace(candidate, function=replace(function, returns=returns))
 
 
 def _place(candidate: Candidate, file: object) -> object:

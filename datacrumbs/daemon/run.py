@@ -17,6 +17,7 @@ from datacrumbs.daemon.identity import owner, trace_name
 from datacrumbs.engine.engine import Engine
 from datacrumbs.engine.modes import with_mode
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.show import entries_only
 from datacrumbs.systemd import notify
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.writer import TraceWriter
@@ -80,6 +81,8 @@ def run(request: RunRequest) -> RunResult:
         files = RunFiles(request.paths.run, request.run_id)
         stack.callback(files.close)
         _tell(f"attaching {len(plan.functions)} functions for {user.name}")
+        if only := entries_only(plan):
+            _tell(only)
         engine = Engine(plan, request.configuration, user.uid, request.paths.state, tell=_tell)
         stack.callback(engine.close)
         report = _attach(engine, request)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.discovery.ctypes_map import integer_type
 from datacrumbs.errors import usage_error
-from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Function, Result, Role
+from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Function, Result, Returns, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -39,7 +39,7 @@ class Signature:
         result: What it returns.
         arguments: What is captured of each call.
         snippet: Name of the provider's snippet that runs for it, or empty.
-        return_probe: False where a return probe would break the program or never fire.
+        returns: Whether its returns are probed, or why not.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Signature:
     result: Result
     arguments: tuple[Argument, ...] = ()
     snippet: str = ""
-    return_probe: bool = True
+    returns: Returns = Returns.PROBED
 
     def function(self, symbol: str, *, offset: int = 0, aliases: Sequence[str] = ()) -> Function:
         """The plan's function for one symbol of this signature."""
@@ -60,7 +60,7 @@ class Signature:
             aliases=tuple(aliases),
             arguments=self.arguments,
             result=self.result,
-            return_probe=self.return_probe,
+            returns=self.returns,
             snippet=self.snippet,
         )
 
@@ -109,7 +109,7 @@ def _argument(index: int, text: str) -> Argument:
 
 
 def signature(
-    category: str, names: str, result: str, *specifications: str, snippet: str = "", return_probe: bool = True
+    category: str, names: str, result: str, *specifications: str, snippet: str = "", returns: Returns = Returns.PROBED
 ) -> Signature:
     """One line of a provider's table.
 
@@ -120,7 +120,7 @@ def signature(
         result: A `Result` by value.
         specifications: As `args` takes them.
         snippet: See `Function.snippet`.
-        return_probe: See `Function.return_probe`.
+        returns: See `Function.returns`.
 
     Raises:
         DatacrumbsError: (exit 2) as `args`, for an unknown result, or for no symbol.
@@ -132,7 +132,7 @@ def signature(
         raise usage_error(f"signature {names!r} names no function; expected `name symbol ...` or `name: symbol ...`")
     if result not in _RESULTS:
         raise usage_error(f"signature {names!r}: {result} is no result; expected one of {', '.join(Result)}")
-    return Signature(name, symbols, category, Result(result), args(*specifications), snippet, return_probe)
+    return Signature(name, symbols, category, Result(result), args(*specifications), snippet, returns)
 
 
 def functions_of(signatures: Iterable[Signature], symbols: Iterable[ElfFunction]) -> tuple[Function, ...]:

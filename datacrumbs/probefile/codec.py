@@ -29,6 +29,7 @@ from datacrumbs.probefile.plan import (
     Plan,
     Provenance,
     Result,
+    Returns,
     Role,
     Snippet,
     Target,
@@ -251,7 +252,7 @@ def _function(document: object, at: str, attach: Attach) -> Function:
         return_offsets=items(value["return_offsets"], f"{at}.return_offsets", (0, 256 if usdt else 0), offset),
         arguments=_arguments(value["arguments"], f"{at}.arguments", ARGUMENT_INDEX[attach]),
         result=choice(value["result"], f"{at}.result", Result),
-        return_probe=flag(value["return_probe"], f"{at}.return_probe"),
+        returns=choice(value["returns"], f"{at}.returns", Returns),
         snippet=snippet if snippet == "" else text(snippet, f"{at}.snippet", IDENTIFIER, 64, "a snippet's name or ''"),
         usdt_arguments=text(
             value["usdt_arguments"],

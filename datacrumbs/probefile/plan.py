@@ -92,6 +92,26 @@ class Result(StrEnum):
     VOID = "void"
 
 
+class Returns(StrEnum):
+    """Whether the returns of a function are probed, or why only its entries are.
+
+    A return probe exchanges the return address on the stack. PROBED: nothing minds.
+    CALLS_BACK: it runs code of the program, which may throw through it or leave it suspended on another stack.
+    THROWS: exceptions or panics pass through it (C++, Rust). TWICE: it returns more often than it is called.
+    NEVER: it does not return. CALLER: it looks at who called it. UNWINDS: it walks up the stack.
+    MOVES: its stack is moved while it runs (Go).
+    """
+
+    PROBED = "probed"
+    CALLS_BACK = "calls_back"
+    THROWS = "throws"
+    TWICE = "twice"
+    NEVER = "never"
+    CALLER = "caller"
+    UNWINDS = "unwinds"
+    MOVES = "moves"
+
+
 @dataclass(frozen=True, slots=True)
 class Argument:
     """One captured argument.
@@ -130,7 +150,7 @@ class Function:
         arguments: At most 6 captured arguments, in trace order. Functions with a snippet have
             that many fewer as the snippet declares fields.
         result: What it returns.
-        return_probe: False where a return probe would break the program (C++ that throws).
+        returns: Whether its returns are probed, or why not. Reasons that its name tells need not be given.
         snippet: Name of the snippet that runs for it, or empty.
         usdt_arguments: USDT only: the argument format string of the note (``8@%rdi -4@$5``).
         semaphore: USDT only: file offset of the semaphore, or 0.
@@ -146,11 +166,16 @@ class Function:
     return_offsets: tuple[int, ...] = ()
     arguments: tuple[Argument, ...] = ()
     result: Result = Result.VALUE
-    return_probe: bool = True
+    returns: Returns = Returns.PROBED
     snippet: str = ""
     usdt_arguments: str = ""
     semaphore: int = 0
     skip: int = 0
+
+    @property
+    def return_probe(self) -> bool:
+        """Whether its returns are probed."""
+        return self.returns is Returns.PROBED
 
     @property
     def place(self) -> int:

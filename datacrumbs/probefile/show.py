@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from datacrumbs.probefile.codec import digest, encode, snippet_digest
@@ -51,11 +52,22 @@ def readable(signed_or_plan: SignedPlan | Plan) -> str:
         lines.append(f"filter    calls of at least {plan.filters.minimum_duration_ns} ns")
     if plan.filters.inclusion_path:
         lines.append(f"filter    files below {plan.filters.inclusion_path}")
+    if only := entries_only(plan):
+        lines.append(f"entries   {only}")
     for group in plan.groups:
         where = group.target.path or "kernel"
         lines += ["", f"{group.provider}: {group.attach} {where} [{group.target.build_id}], {_size(group)}"]
         lines += [f"  {_function_line(function)}" for function in group.functions]
     return "\n".join(lines) + "\n"
+
+
+def entries_only(plan: Plan) -> str:
+    """How many functions have no return probe, and why; empty when all have one."""
+    reasons = Counter(
+        function.returns.value for group in plan.groups for function in group.functions if not function.return_probe
+    )
+    each = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    return f"{reasons.total()} functions are probed at their entries only ({each})" if reasons else ""
 
 
 def _heading(signed_or_plan: SignedPlan | Plan) -> list[str]:
@@ -104,7 +116,7 @@ def _function(function: Function) -> Document:
         "offset": function.offset,
         "skip": function.skip,
         "result": function.result.value,
-        "return_probe": function.return_probe,
+        "returns": function.returns.value,
         "snippet": function.snippet,
         "arguments": [_argument(argument) for argument in function.arguments],
     }
@@ -135,6 +147,8 @@ def _function_line(function: Function) -> str:
     notes += function.aliases
     if function.snippet:
         notes.append(f"snippet {function.snippet}")
+    if not function.return_probe:
+        notes.append(f"entries only: {function.returns}")
     moved = f"+{function.skip}" if function.skip else ""
     place = f" @{function.offset:#x}{moved}" if function.offset else ""
     suffix = f"  [{', '.join(notes)}]" if notes else ""

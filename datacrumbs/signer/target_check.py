@@ -40,12 +40,14 @@ NOBODY = 65534
 class Wanted(TypedDict):
     """A target and the file offsets to be probed in it.
 
-    ``moved`` are functions whose probe is not at their start: offset, bytes in between, captured arguments.
+    ``returns`` are functions of which the returns are to be probed, ``moved`` those whose probe is not at their
+    start: offset, bytes in between, captured arguments.
     """
 
     path: str
     build_id: str
     functions: list[int]
+    returns: list[int]
     moved: list[tuple[int, int, list[int]]]
     usdt: list[int]
     semaphores: list[int]
@@ -90,6 +92,11 @@ def _problem(stream: BufferedReader, wanted: Wanted) -> tuple[str, str] | None:
         return (
             f"target {wanted['path']}: offset {min(stray):#x} is not the start of a function or probe of this file",
             "a probe inside an instruction would break every program that uses the file",
+        )
+    if broken := set(wanted["returns"]) & places.entries:
+        return (
+            f"target {wanted['path']}: the returns of the function at {min(broken):#x} must not be probed",
+            "a return probe there would break every program that calls it; compose the probe file again",
         )
     captured = {offset: frozenset(arguments) for offset, _, arguments in wanted["moved"]}
     safe = probe_skips(stream, captured) if captured else {}

@@ -37,6 +37,8 @@ def check_targets(plan: Plan, caller: Caller, rule: Rule) -> None:
                 usdt = group.attach is Attach.USDT
                 places = entry["usdt"] if usdt else entry["functions"]
                 places += [function.offset, *function.more_offsets, *function.return_offsets]
+                if group.attach is Attach.UPROBE and function.return_probe:
+                    entry["returns"].append(function.offset)
                 entry["moved"] += [(function.offset, function.skip, sorted(function.captured))] if function.skip else []
                 entry["semaphores"] += [function.semaphore] if function.semaphore else []
         elif group.target.build_id != release:
@@ -67,6 +69,7 @@ def _wanted(target: Target) -> Wanted:
         "path": target.path,
         "build_id": target.build_id,
         "functions": [],
+        "returns": [],
         "moved": [],
         "usdt": [],
         "semaphores": [],

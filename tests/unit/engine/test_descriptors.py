@@ -8,7 +8,7 @@ import pytest
 
 from datacrumbs.engine.descriptors import NONE, describe
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, Role, Snippet, Target
+from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, Returns, Role, Snippet, Target
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,4 +79,4 @@ def test_too_many_snippet_fields() -> None:
 
 def test_void_functions_have_a_return() -> None:
     assert _row(Function("f", "f", "X", result=Result.VOID))["flags"] == 1
-    assert _row(Function("f", "f", "X", return_probe=False))["flags"] == 0
+    assert _row(Function("f", "f", "X", returns=Returns.CALLS_BACK))["flags"] == 0

@@ -18,6 +18,7 @@ from datacrumbs.probefile.plan import (
     Plan,
     Provenance,
     Result,
+    Returns,
     Role,
     Snippet,
     Target,
@@ -65,7 +66,7 @@ def functions(draw, attach):
                 semaphore=draw(st.integers(0, 99)) if usdt else 0,
                 arguments=draw(arguments(6)),
                 result=draw(st.sampled_from(list(Result))),
-                return_probe=draw(st.booleans()),
+                returns=draw(st.sampled_from(list(Returns))),
                 skip=draw(st.integers(0, 240)) if attach is Attach.UPROBE else 0,
             )
         )
@@ -192,7 +193,7 @@ WRONG = [
     (("groups", 0, "functions", 0, "result"), "maybe", r"result: 'maybe'"),
     (("groups", 0, "functions", 0, "skip"), 241, r"skip: 241.*from 0 to 240"),
     (("groups", 1, "functions", 0, "skip"), 1, r"skip: 1.*from 0 to 0"),
-    (("groups", 0, "functions", 0, "return_probe"), 1, r"return_probe: 1.*true or false"),
+    (("groups", 0, "functions", 0, "returns"), "maybe", r"returns: 'maybe'.*one of caller"),
     (("groups", 0, "functions", 0, "arguments", 0, "size"), 3, r"arguments\[0\].size: 3.*1, 2, 4 or 8"),
     (("groups", 0, "functions", 0, "arguments", 0, "label"), "Fd", r"label: 'Fd'"),
     (("groups", 0, "functions", 0, "arguments", 0, "label"), "count", r"count is an argument and a field"),

@@ -10,7 +10,7 @@ import pytest
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import encode
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Target
+from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Returns, Target
 from datacrumbs.signer.authority import open_authority
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.denial import DenialError
@@ -194,6 +194,21 @@ class TestTargets:
             )
         assert sign(installation, moved(2, 0, 1))
         denied(installation, moved(2, 2), "target.place", "is 2 bytes further; expected 0$")  # it overwrites the third
+
+    def test_returns_that_must_not_be_probed(self, installation):
+        installation.build("int other(void) { return 1; }\nint _setjmp(void *where) { return where != 0; }\n")
+        offsets = {each.name: each.offset for each in elf_functions(installation.library)}
+
+        def plan(name, returns):
+            function = Function("other", "other", "POSIX", offset=offsets[name], returns=returns)
+            groups = (Group("posix", "libc", Attach.UPROBE, installation.target(), (function,)),)
+            return installation.plan(groups=groups, snippets=())
+
+        assert sign(installation, plan("other", Returns.PROBED))
+        assert sign(installation, plan("_setjmp", Returns.TWICE))
+        denied(
+            installation, plan("_setjmp", Returns.PROBED), "target.place", "the returns of the function at .* must not"
+        )
 
     def test_a_semaphore_that_is_no_semaphore(self, installation):
         function = Function("p", "a:b", "POSIX", offset=installation.offsets()[0], semaphore=64)

@@ -36,7 +36,7 @@ def library_functions(path: Path) -> tuple[Function, ...]:
     symbols = elf_functions(path)
     public = {name for function in symbols for name in (function.name, *function.aliases) if _PUBLIC.fullmatch(name)}
     others = tuple(
-        signature(CATEGORY, name, result_of(name), return_probe=returns(name)) for name in sorted(public - _CURATED)
+        signature(CATEGORY, name, result_of(name), returns=returns(name)) for name in sorted(public - _CURATED)
     )
     found = functions_of((*SIGNATURES, *others), symbols)
     bare = [function.name for function in found if function.name not in _CURATED]

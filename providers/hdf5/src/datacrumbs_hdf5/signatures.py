@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.discovery.signatures import Signature, signature
-from datacrumbs.probefile.plan import ARGUMENT_LIMIT
+from datacrumbs.provider import ARGUMENT_LIMIT, Returns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -211,7 +211,7 @@ _ADDRESSES = re.compile(
 def _curated() -> Iterator[Signature]:
     for names, result, arguments in _TABLE:
         for name in names.split():
-            entry = signature(CATEGORY, name, result, *arguments, return_probe=returns(name))
+            entry = signature(CATEGORY, name, result, *arguments, returns=returns(name))
             yield entry
             yield _asynchronous(entry)
 
@@ -227,9 +227,9 @@ def _asynchronous(entry: Signature) -> Signature:
     return replace(entry, name=name, symbols=(name,), arguments=moved)
 
 
-def returns(name: str) -> bool:
-    """False for functions on which a return probe could break the program."""
-    return not _RUNS_OPERATOR.fullmatch(name.removesuffix("_async"))
+def returns(name: str) -> Returns:
+    """Whether a function's returns can be probed: not where it runs the program's own operators."""
+    return Returns.CALLS_BACK if _RUNS_OPERATOR.fullmatch(name.removesuffix("_async")) else Returns.PROBED
 
 
 def result_of(name: str) -> str:

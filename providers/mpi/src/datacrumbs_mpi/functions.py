@@ -55,7 +55,7 @@ def _c_name(function: ElfFunction) -> bool:
 
 def _other(name: str) -> Signature:
     category = IO if name.startswith("MPI_File_") else OTHER
-    return signature(category, name, result_of(name), return_probe=returns(name))
+    return signature(category, name, result_of(name), returns=returns(name))
 
 
 def _with_arguments(

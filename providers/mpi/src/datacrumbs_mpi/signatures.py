@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from datacrumbs.discovery.signatures import Signature, signature
+from datacrumbs.provider import Returns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,7 +105,7 @@ def _others() -> Iterator[Signature]:
     for stem, *arguments in _REST:
         yield signature(IO, f"MPI_File_{stem}", "code", *arguments)
     yield signature(IO, "MPI_File_close", "code", snippet="close_handle")
-    yield signature(IO, "MPI_File_call_errhandler", "code", _HANDLE, "errorcode:int", return_probe=False)
+    yield signature(IO, "MPI_File_call_errhandler", "code", _HANDLE, "errorcode:int", returns=Returns.CALLS_BACK)
 
 
 def result_of(name: str) -> str:
@@ -112,6 +113,8 @@ def result_of(name: str) -> str:
     return "value" if name in _VALUES or _CONVERSION.fullmatch(name) else "code"
 
 
-def returns(name: str) -> bool:
-    """False for functions on which a return probe would break the program or never fire."""
-    return name not in _NEVER_RETURNS and not _RUNS_HANDLER.fullmatch(name)
+def returns(name: str) -> Returns:
+    """Whether a function's returns can be probed: not where it runs the program's own handlers, or never returns."""
+    if name in _NEVER_RETURNS:
+        return Returns.NEVER
+    return Returns.CALLS_BACK if _RUNS_HANDLER.fullmatch(name) else Returns.PROBED

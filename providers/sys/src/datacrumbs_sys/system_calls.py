@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datacrumbs.discovery.syscalls import system_calls
-from datacrumbs.provider import Function
+from datacrumbs.provider import Function, Returns
 from datacrumbs_sys.calls import Call, curated_calls, uncurated_call
 
 if TYPE_CHECKING:
@@ -65,5 +65,5 @@ def _function(call: Call, number: int) -> Function:
         offset=number,
         arguments=call.arguments,
         result=call.result,
-        return_probe=call.kernel_name not in _NO_RETURN,
+        returns=Returns.NEVER if call.kernel_name in _NO_RETURN else Returns.PROBED,
     )
