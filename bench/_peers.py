@@ -61,7 +61,7 @@ class _Started:
     available = True
 
     def __init__(self, directory: Path) -> None:
-        self._output = directory / f"output-of-{type(self).__name__.lower()}"
+        self.output = directory / f"output-of-{type(self).__name__.lower()}"
 
     @contextlib.contextmanager
     def attached(self, work: Work) -> Iterator[None]:
@@ -69,8 +69,8 @@ class _Started:
         try:
             yield
         finally:
-            shutil.rmtree(self._output, ignore_errors=True)
-            self._output.unlink(missing_ok=True)
+            shutil.rmtree(self.output, ignore_errors=True)
+            self.output.unlink(missing_ok=True)
 
     def seen(self) -> int | None:
         return None
@@ -96,7 +96,7 @@ class Strace(_Started):
 
     def command(self, command: Sequence[str | Path]) -> list[str | Path]:
         calls = ",".join(self._work.system_calls)
-        return ["strace", "-f", *self._options, "-e", f"trace={calls}", "-o", self._output, *command]
+        return ["strace", "-f", *self._options, "-e", f"trace={calls}", "-o", self.output, *command]
 
 
 class PerfTrace(_Started):
@@ -113,7 +113,7 @@ class PerfTrace(_Started):
         )
 
     def command(self, command: Sequence[str | Path]) -> list[str | Path]:
-        return ["perf", "trace", "-e", ",".join(self._work.system_calls), "-o", self._output, *command]
+        return ["perf", "trace", "-e", ",".join(self._work.system_calls), "-o", self.output, *command]
 
 
 class Uftrace(_Started):
@@ -126,8 +126,8 @@ class Uftrace(_Started):
         self.available = shutil.which("uftrace") is not None
 
     def command(self, command: Sequence[str | Path]) -> list[str | Path]:
-        shutil.rmtree(self._output, ignore_errors=True)  # else it keeps the last run's beside
-        return ["uftrace", "record", "--force", "--no-event", "-d", self._output, *command]
+        shutil.rmtree(self.output, ignore_errors=True)  # else it keeps the last run's beside
+        return ["uftrace", "record", "--force", "--no-event", "-d", self.output, *command]
 
 
 class Dftracer(_Started):
@@ -143,11 +143,11 @@ class Dftracer(_Started):
 
     @contextlib.contextmanager
     def attached(self, work: Work) -> Iterator[None]:
-        self._output.mkdir()
+        self.output.mkdir()
         self._seen = self.size = 0
         with super().attached(work):
             yield
-            for trace in self._output.glob("*.gz"):
+            for trace in self.output.glob("*.gz"):
                 self.size += trace.stat().st_size
                 with gzip.open(trace, "rb") as stream:
                     self._seen += sum(b'"ph":"X"' in line and b'"cat":"dftracer"' not in line for line in stream)
@@ -158,7 +158,7 @@ class Dftracer(_Started):
             "LD_PRELOAD": self._library,
             "DFTRACER_ENABLE": 1,
             "DFTRACER_INIT": "PRELOAD",
-            "DFTRACER_LOG_FILE": self._output / "trace",
+            "DFTRACER_LOG_FILE": self.output / "trace",
             "DFTRACER_DATA_DIR": "all",
             "DFTRACER_INC_METADATA": 1,
         }
