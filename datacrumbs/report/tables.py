@@ -47,7 +47,7 @@ def call_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
         table.add_column(HEADINGS.get(key, key), justify=justify, overflow="fold", no_wrap=key not in FOLDED)
     previous = None
     for row in rows:
-        cells = [_cell(key, row[key]) + _margin(key, row) for key in keys]
+        cells = [_estimate(key, row) if key in row.get("approximate", ()) else _cell(key, row[key]) for key in keys]
         if keys[0] == "layer" and "name" in keys:
             cells[0] = "" if row["layer"] == previous else cells[0]
             previous = row["layer"]
@@ -94,11 +94,12 @@ def _print_notes(console: Console, trace: TraceFile) -> None:
         console.print(f"  sampled: {', '.join(some[:LOSERS_SHOWN])}{more}", soft_wrap=True)
 
 
-def _margin(key: str, row: dict[str, Any]) -> str:
-    if key not in row.get("approximate", ()) or row[key] is None:
+def _estimate(key: str, row: dict[str, Any]) -> str:
+    if row[key] is None:
         return ""
     margin = row["margin"].get(key)
-    return "~" if not margin or not row[key] else f"~ ±{100 * margin / row[key]:.2g}%"
+    percent = 100 * margin / row[key] if margin and row[key] else 0.0
+    return f"~{_cell(key, row[key])}" + (f" ±{percent:.{0 if percent >= 10 else 1}f}%" if percent else "")
 
 
 def duration(microseconds: int) -> str:
