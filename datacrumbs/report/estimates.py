@@ -81,10 +81,11 @@ def _counts(traces: Traces, trace: TraceFile) -> list[dict[str, Any]]:
 
 
 def _scale(line: dict[str, Any], one_of: int) -> Scale:
-    out = line.get("filtered_sampled", 0)
-    by_path = line.get("filtered", 0) - out - line.get("filtered_duration", 0)
-    lost = sum(calls for key, calls in line.items() if key.startswith("lost_") and key not in LOST_BEFORE)
-    chosen = line.get("recorded", 0) + by_path + line.get("counted_guard", 0) + lost
+    numbers = {key: value for key, value in line.items() if isinstance(value, int)}
+    out = numbers.get("filtered_sampled", 0)
+    by_path = numbers.get("filtered", 0) - out - numbers.get("filtered_duration", 0)
+    lost = sum(calls for key, calls in numbers.items() if key.startswith("lost_") and key not in LOST_BEFORE)
+    chosen = numbers.get("recorded", 0) + by_path + numbers.get("counted_guard", 0) + lost
     return Scale(chosen, chosen + out, one_of)
 
 

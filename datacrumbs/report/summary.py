@@ -179,7 +179,8 @@ def degraded(trace: TraceFile) -> list[dict[str, Any]]:
     """
     stretches: list[dict[str, Any]] = []
     last: dict[tuple[str, ...], dict[str, Any]] = {}
-    for note in sorted((note for note in trace.notes if note["event"] == DEGRADED), key=lambda note: note["begin"]):
+    notes = [note for note in trace.notes if note.get("event") == DEGRADED and _is_stretch(note)]
+    for note in sorted(notes, key=lambda note: int(note["begin"])):
         function = {key: note[key] for key in ("category", "name", "symbol")}
         stretch = last.get(tuple(function.values()))
         if stretch and note["begin"] - stretch["end_us"] <= STRETCH_GAP_US:
@@ -190,6 +191,12 @@ def degraded(trace: TraceFile) -> list[dict[str, Any]]:
             last[tuple(function.values())] = stretch
             stretches.append(stretch)
     return stretches
+
+
+def _is_stretch(note: dict[str, Any]) -> bool:
+    texts = (note.get(key) for key in ("category", "name", "symbol"))
+    numbers = (note.get(key) for key in ("begin", "end", "calls"))
+    return all(isinstance(text, str) for text in texts) and all(isinstance(number, int) for number in numbers)
 
 
 def _lost(counts: dict[str, Any]) -> int:

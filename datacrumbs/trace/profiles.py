@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from datacrumbs.trace.notes import DEGRADED, Note
 from datacrumbs.trace.text import hash_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 PROFILE = "datacrumbs_profile"
 SAMPLED = "datacrumbs_sampled"
+_LIMIT = 1 << 63
+_HISTOGRAM = re.compile(r"[0-9]{1,2}:[0-9]{1,18}( [0-9]{1,2}:[0-9]{1,18})*", re.ASCII)
+_TEXTS = ("category", "function", "symbol", "cause", "fhash", "times", "sizes")
+_NUMBERS = ("begin", "end", "count", "errors", "bytes", "time_ns", "shortest_ns", "longest_ns")
+_KEYS: dict[str, type] = dict.fromkeys(_TEXTS, str) | dict.fromkeys(_NUMBERS, int)
+_REQUIRED = frozenset({"category", "function", "symbol", "cause", "begin", "end", "count", "errors"})
 
 
 class ProfileWriter:
@@ -122,4 +129,32 @@ def histogram(text: str) -> dict[int, int]:
     Raises:
         ValueError: The text is no histogram.
     """
+    if text and not _HISTOGRAM.fullmatch(text):
+        raise ValueError(f"{text[:40]!r} is no histogram")
     return {int(bits): int(count) for bits, _, count in (entry.partition(":") for entry in text.split())}
+
+
+def read_profile(arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The ``args`` of a profile's line if they are what `ProfileWriter` writes, else None."""
+    for key, kind in _KEYS.items():
+        value = arguments.get(key)
+        if value is None and key in _REQUIRED:
+            return None
+        if value is not None and (type(value) is not kind or (isinstance(value, int) and not 0 <= value < _LIMIT)):
+            return None
+    try:
+        known = sum(histogram(arguments.get("times") or "").values())
+        histogram(arguments.get("sizes") or "")
+    except ValueError:
+        return None
+    if known and not all(isinstance(arguments.get(f"{key}_ns"), int) for key in ("time", "shortest", "longest")):
+        return None
+    return {key: arguments.get(key) for key in _KEYS}
+
+
+def read_sampled(arguments: Mapping[str, Any]) -> dict[tuple[str, str, str], int]:
+    """(category, name, symbol) -> one of how many calls, from the ``args`` of a line of `sampled_lines`."""
+    category, name, symbol, one_of = (arguments.get(key) for key in ("category", "function", "symbol", "one_of"))
+    if not all(isinstance(text, str) for text in (category, name, symbol)) or type(one_of) is not int or one_of < 1:
+        return {}
+    return {(str(category), str(name), str(symbol)): one_of}

@@ -19,7 +19,7 @@ from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
 from datacrumbs.trace.members import TraceText
 from datacrumbs.trace.notes import NOTE
 from datacrumbs.trace.processes import PROCESS_EVENT
-from datacrumbs.trace.profiles import PROFILE, SAMPLED
+from datacrumbs.trace.profiles import PROFILE, SAMPLED, read_profile, read_sampled
 from datacrumbs.trace.text import restore
 from datacrumbs.trace.writer import RUN
 
@@ -235,7 +235,9 @@ class _Gathering:
 
     def _chunk(self, position: int, trace: TraceFile, chunk: bytes) -> None:
         for line in OUR_LINE.findall(chunk):
-            profile = _take_our_line(trace, line)
+            document = _our_line(line)
+            _take_our_line(trace, document)
+            profile = _profile(document) if document.get("name") == PROFILE else None
             if profile is not None:
                 trace.profiles += 1
                 self._profiles.append({**{key: profile.get(key) for key in PROFILES}, "trace": position})
@@ -290,14 +292,23 @@ def _run_key(file: TraceFile) -> tuple[str, str, str]:
     return file.host, str(file.run.get("user", "")), str(file.run.get("run_id", ""))
 
 
-# Takes what concerns the file; gives the columns of a profile.
-def _take_our_line(trace: TraceFile, line: bytes) -> dict[str, Any] | None:
+def _our_line(line: bytes) -> dict[str, Any]:
     try:
         document = json.loads(line)
     except ValueError:
-        return None  # counted as skipped where all lines are parsed
+        return {}  # counted as skipped where all lines are parsed
+    return document if isinstance(document.setdefault("args", {}), dict) else {}
+
+
+def _profile(document: dict[str, Any]) -> dict[str, Any] | None:
+    process = document.get("pid")
+    profile = read_profile(document["args"]) if isinstance(process, int) and 0 <= process < 1 << 32 else None
+    return profile and {**profile, "name": profile["function"], "pid": process}
+
+
+def _take_our_line(trace: TraceFile, document: dict[str, Any]) -> None:
     arguments = document.get("args", {})
-    match document["name"]:
+    match document.get("name"):
         case name if name == RUN:
             trace.run = arguments
         case name if name == COUNTS:
@@ -309,12 +320,9 @@ def _take_our_line(trace: TraceFile, line: bytes) -> dict[str, Any] | None:
         case name if name == NOTE:
             trace.notes.append(arguments)
         case name if name == SAMPLED:
-            trace.sampled[arguments["category"], arguments["function"], arguments["symbol"]] = arguments["one_of"]
-        case name if name == PROFILE:
-            return {**arguments, "name": arguments["function"], "pid": document["pid"]}
+            trace.sampled |= read_sampled(arguments)
         case name if name == PROCESS_EVENT:
             trace.events.append({"pid": document["pid"], "tid": document["tid"], **arguments})
-    return None
 
 
 def _parse(chunk: bytes) -> tuple[pl.DataFrame, int]:

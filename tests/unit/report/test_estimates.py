@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -219,3 +220,20 @@ def test_histograms() -> None:
     buckets[[0, 11]] = 3, 20
     assert histogram_text(buckets) == "0:3 11:20"
     assert histogram("0:3 11:20") == {0: 3, 11: 20}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"count": -1}, {"count": 1 << 70}, {"count": "7"}, {"begin": None}, {"times": "1:2:3"}, {"times": "x"},
+        {"time_ns": None}, {"sizes": 5}, {"category": 5}, {"symbol": None},
+    ],
+)  # fmt: skip
+def test_profiles_that_nobody_wrote_are_passed_over(tmp_path: Path, capsys, change: dict[str, object]) -> None:
+    path = profiled(tmp_path / "a.pfw.gz", calls())
+    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines() if line not in {b"[", b"]"}]
+    first = next(line for line in lines if line["name"] == "datacrumbs_profile")
+    first["args"] |= change
+    written = [json.dumps(line, separators=(",", ":")) for line in lines]
+    path.write_bytes(gzip.compress("\n".join(["[", *written, "]", ""]).encode()))
+    assert "3 of 4 profiles" in data_of(capsys, path)["traces"][0]["shortcoming"]
