@@ -7,10 +7,8 @@ two see the same calls, whatever addresses and times these have.
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,11 +25,27 @@ from datacrumbs.record import FIRST_KIND, CallFlag
 from .conftest import Tracer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from datacrumbs.system import SystemConfiguration
 
 pytestmark = pytest.mark.kernel
 
 REGISTERS = tuple(Argument(index, f"a{index}", "long") for index in range(6))
+SHELL = """
+ls -lR /usr/include/linux/netfilter > list
+sort -k5n list | uniq -c | tail -3
+tar cf linux.tar -C /usr/include linux/netfilter
+gzip -1 < linux.tar > linux.tgz
+find / -maxdepth 2 -newer list > /dev/null
+sqlite3 d.db 'create table t(a, b); insert into t values(1, date()); select * from t'
+/usr/bin/python3 -c '
+import json, subprocess, socket, time
+print(time.strftime("%c"), json.dumps([1.5]))
+subprocess.run(["true"])
+socket.gethostbyname("localhost")
+'
+"""
 HDF5 = """
 import h5py, sys
 with h5py.File(sys.argv[1], "w") as file:
@@ -115,14 +129,7 @@ def double(engine_state: Path, configuration: SystemConfiguration):
 
 def test_libc(double, tmp_path: Path) -> None:
     tracer = double("libc.so.6")
-    script = (
-        "ls -lR /usr/include/linux/netfilter > list; sort -k5n list | uniq -c | tail -3; tar cf linux.tar -C /usr/include linux/netfilter; "
-        "gzip -1 < linux.tar > linux.tgz; find / -maxdepth 2 -newer list > /dev/null; "
-        "sqlite3 d.db 'create table t(a, b); insert into t values(1, date()); select * from t'; "
-        f'{sys.executable} -c \'import json, subprocess, socket, locale, time; print(time.strftime("%c"), json.dumps([1.5])); '
-        'subprocess.run(["true"]); socket.gethostbyname("localhost")\''
-    )
-    calls = run(tracer, "/bin/bash", "-c", script, cwd=tmp_path)
+    calls = run(tracer, "/bin/bash", "-c", SHELL, cwd=tmp_path)
     assert check(tracer, calls) >= 30
 
 
