@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.engine import kernel
+from datacrumbs.probefile.plan import Mode
 from datacrumbs.record import BUCKETS, CALL, PROFILE
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.engine.objects import Map
-    from datacrumbs.probefile.plan import Mode, Plan
+    from datacrumbs.probefile.plan import Plan
     from datacrumbs.system import SystemConfiguration
 
 GUARD_INTERVAL_NS = 1 << 27
@@ -50,7 +51,9 @@ def with_mode(plan: Plan, mode: Mode | None) -> Plan:
     """The plan with one mode for all of its functions; unchanged for None. Sampling stays where calls are traced."""
     if mode is None:
         return plan
-    return replace(plan, groups=tuple(replace(group, mode=mode) for group in plan.groups))
+    sampling = mode is Mode.TRACE
+    groups = (replace(group, mode=mode, sample=group.sample if sampling else 1) for group in plan.groups)
+    return replace(plan, groups=tuple(groups))
 
 
 def guard_settings(configuration: SystemConfiguration) -> tuple[int, int, int, int, int]:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,12 +18,12 @@ from datacrumbs import client
 from datacrumbs.engine.modes import GUARD_INTERVAL_NS
 from datacrumbs.probefile.plan import Mode, Plan
 from datacrumbs.record import PROFILE, ProfileCause
+from datacrumbs.testing import run_workload
 
 from .conftest import Tracer, system_call_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from typing import Any
 
     from datacrumbs.system import SystemConfiguration
@@ -262,3 +263,34 @@ def test_trace_says_when_a_function_was_degraded(strict: Installation) -> None:
     assert sum(note["calls"] for note in told) == sum(line["count"] for line in lines) == writes["counted_guard"] > 0
     assert writes["entered"] == writes["recorded"] + writes["counted_guard"] == CALLS
     assert all(note["begin"] <= note["end"] for note in told)
+
+
+@pytest.mark.parametrize(
+    ("provider", "site"),
+    [("posix", "{provider: posix, preset: all}"), ("mpi", "{provider: mpi, preset: all}")],
+)
+def test_profile_of_a_workload_equals_its_trace(
+    installation: Installation, tmp_path: Path, provider: str, site: str
+) -> None:
+    table = Path(__file__).parents[2] / f"providers/{provider}/workload/workload.json"
+    sums = []
+    for mode in ("trace", "profile"):
+        (tmp_path / mode).mkdir()
+        text = f"mode: {mode}\ncapture_probes: [{site}]\n"
+        trace, wanted = run_workload(installation, tmp_path / mode, text, table)
+        assert bool(trace.calls) == (mode == "trace")
+        found: dict[str, list[int]] = {}
+        for call in trace.calls:
+            symbol = call["args"].get("symbol", call["name"])
+            entry = found.setdefault(symbol, [0, 0, 0])
+            moved = call["args"].get("bytes", 0)
+            for place, number in enumerate((1, int("errno" in call["args"]), max(moved, 0))):
+                entry[place] += number
+        for line in (line["args"] for line in trace.metadata if line["name"] == "datacrumbs_profile"):
+            entry = found.setdefault(line["symbol"], [0, 0, 0])
+            for place, key in enumerate(("count", "errors", "bytes")):
+                entry[place] += line.get(key, 0)
+        exact = set(wanted.get("counts", wanted.get("calls")))
+        sums.append({symbol: entry for symbol, entry in found.items() if symbol in exact})
+    assert len(sums[0]) > 20
+    assert sums[0] == sums[1]
