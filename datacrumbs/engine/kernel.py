@@ -80,6 +80,17 @@ def bpf(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
     return _syscall(0, ctypes.c_long(command), attributes, ctypes.c_long(len(attributes)))
 
 
+def attributes(layout: str, *values: int | bytes) -> ctypes.Array[ctypes.c_char]:
+    """The attributes of a `bpf` command, packed as by `struct`."""
+    packed = struct.pack(layout, *values)
+    return ctypes.create_string_buffer(packed, len(packed))
+
+
+def address(data: bytes) -> int:
+    """Where bytes lie in memory, for as long as they are referred to."""
+    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
+
+
 def _perf_event_open(attributes: bytes) -> int:
     buffer = ctypes.create_string_buffer(attributes.ljust(_PERF_ATTR_SIZE, b"\0"), _PERF_ATTR_SIZE)
     return _syscall(

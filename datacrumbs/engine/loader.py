@@ -5,16 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.engine.objects import TASK_STORAGE, Map, ProgramKind, load_program, load_types, verifier_log
+from datacrumbs.engine.objects import TASK_STORAGE, Instructions, Map, ProgramKind, load_program, verifier_log
+from datacrumbs.engine.type_information import INTEGER, PROGRAM, TypeInformation
 from datacrumbs.errors import DatacrumbsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
 
     from datacrumbs.engine.image import Code, Image
 
@@ -22,10 +25,12 @@ _TRACING, _TRACE_ITERATOR = 26, 28
 
 KERNEL_FUNCTIONS = {"bpf_session_is_return": 0x70000001, "bpf_session_cookie": 0x70000002}
 """Functions of the kernel that programs call: as a call of this number, which no helper has."""
+FUNCTIONS = {"dc_resolve_request": (0x70000011, 24)}
+"""Functions of the image that programs call: the number in the call, and the bytes that their argument points to."""
 ITERATOR_TARGET = "bpf_iter_task"
 
 _INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("immediate", "<i4")])
-_CALL, _KERNEL_FUNCTION, _MAP_DESCRIPTOR = 0x85, 2, 1
+_CALL, _OWN_FUNCTION, _KERNEL_FUNCTION, _MAP_DESCRIPTOR = 0x85, 1, 2, 1
 _LOG_SHOWN = 4000
 
 
@@ -45,16 +50,22 @@ class LoadedImage:
         self._image = image
         self._code = {code.name: code for code in image.programs}
         self._loads: dict[tuple[str, ProgramKind], _Load] = {}
+        self._closing = ExitStack()
         self.maps: dict[str, Map] = {}
-        storages = [entry for entry in image.maps if entry.kind == TASK_STORAGE]
+        storages = [entry.name for entry in image.maps if entry.kind == TASK_STORAGE]
+        sizes = [entry.value_size for entry in image.maps if entry.kind == TASK_STORAGE]
         try:
-            types = load_types([entry.value_size for entry in storages])
-            try:
-                for entry in image.maps:
-                    described = (types, 1, 2 + storages.index(entry)) if entry in storages else (0, 0, 0)
-                    self.maps[entry.name] = Map(entry, entries.get(entry.name, entry.entries), described)
-            finally:
-                os.close(types)
+            self._types = self._closing.enter_context(
+                TypeInformation(sizes, {name: size for name, (_, size) in FUNCTIONS.items()})
+            )
+            described = {
+                name: (self._types.descriptor, INTEGER, value)
+                for name, value in zip(storages, self._types.values, strict=True)
+            }
+            for entry in image.maps:
+                size = entries.get(entry.name, entry.entries)
+                made = Map(entry, size, described.get(entry.name, (0, 0, 0)))
+                self.maps[entry.name] = self._closing.enter_context(made)
         except OSError as error:
             self.close()
             raise DatacrumbsError(
@@ -74,7 +85,7 @@ class LoadedImage:
         """Start to load programs, each in a thread of its own: the verifier takes its time."""
         for name, kind in wanted:
             if (name, kind) not in self._loads and name in self._code:
-                self._loads[name, kind] = _Load(name, self._relocated(self._code[name]), kind)
+                self._loads[name, kind] = _Load(name, self._relocated(name), kind)
 
     def try_program(self, name: str, kind: ProgramKind) -> int:
         """The descriptor of a program, loaded if it was not.
@@ -96,7 +107,7 @@ class LoadedImage:
         try:
             return self.try_program(name, kind)
         except OSError as error:
-            log = verifier_log(name, self._relocated(self._code[name]), kind).strip()[-_LOG_SHOWN:]
+            log = verifier_log(name, self._relocated(name), kind).strip()[-_LOG_SHOWN:]
             raise DatacrumbsError(
                 f"the kernel refuses the program {name}: {error.strerror}" + (f"\n{log}" if log else ""),
                 hint="run datacrumbs_doctor; it names what this kernel lacks",
@@ -112,31 +123,50 @@ class LoadedImage:
             with suppress(OSError):
                 os.close(load.result())
         self._loads.clear()
-        for each in self.maps.values():
-            each.close()
+        self._closing.close()
 
-    # The one place that changes instructions: descriptors of maps, and type ids of kernel functions.
-    def _relocated(self, code: Code) -> bytes:
+    # The one place that changes instructions: descriptors of maps, type ids of kernel functions, and calls of
+    # functions of the image, which are put behind the program.
+    def _relocated(self, name: str) -> Instructions:
+        parts = [self._with_descriptors(self._code[name])]
+        starts = {}
+        for called, (number, _) in FUNCTIONS.items():
+            if any((_calls(part, number)).any() for part in parts):
+                starts[called] = sum(map(len, parts))
+                parts.append(self._with_descriptors(self._code[called]))
+        instructions = np.concatenate(parts)
+        for called, start in starts.items():
+            places = np.flatnonzero(_calls(instructions, FUNCTIONS[called][0]))
+            instructions["registers"][places] = _OWN_FUNCTION << 4
+            instructions["immediate"][places] = start - places - 1
+        for called, number in KERNEL_FUNCTIONS.items():
+            calls = _calls(instructions, number)
+            instructions["registers"][calls] = _KERNEL_FUNCTION << 4
+            instructions["immediate"][calls] = self._image.functions.get(called, 0)
+        functions = [(0, PROGRAM), *((start, self._types.functions[called]) for called, start in starts.items())]
+        return Instructions(instructions.tobytes(), self._types.descriptor, tuple(functions))
+
+    def _with_descriptors(self, code: Code) -> NDArray[np.void]:
         instructions = np.frombuffer(bytearray(code.instructions), _INSTRUCTION)
         for index, name in code.maps:
             instructions[index]["registers"] = instructions[index]["registers"] & 0xF | _MAP_DESCRIPTOR << 4
             instructions[index]["immediate"] = self.maps[name].descriptor
-        for name, number in KERNEL_FUNCTIONS.items():
-            calls = (instructions["code"] == _CALL) & (instructions["immediate"] == number)
-            instructions["registers"][calls] = _KERNEL_FUNCTION << 4
-            instructions["immediate"][calls] = self._image.functions.get(name, 0)
-        return instructions.tobytes()
+        return instructions
+
+
+def _calls(instructions: NDArray[np.void], number: int) -> NDArray[np.bool_]:
+    return np.asarray((instructions["code"] == _CALL) & (instructions["immediate"] == number))
 
 
 # One program being verified; the call into the kernel lets other threads run.
 class _Load:
-    def __init__(self, name: str, instructions: bytes, kind: ProgramKind) -> None:
+    def __init__(self, name: str, instructions: Instructions, kind: ProgramKind) -> None:
         self._descriptor = -1
         self._error = errno.EINVAL
         self._thread = threading.Thread(target=self._run, args=(name, instructions, kind))
         self._thread.start()
 
-    def _run(self, name: str, instructions: bytes, kind: ProgramKind) -> None:
+    def _run(self, name: str, instructions: Instructions, kind: ProgramKind) -> None:
         try:
             self._descriptor = load_program(name, instructions, kind)
         except OSError as error:

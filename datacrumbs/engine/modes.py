@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import struct
@@ -115,7 +114,7 @@ class Profiles:
             keys, values = np.zeros(room, KEY), np.zeros(room, VALUE)
             start = places.ctypes.data if parts else 0
             addresses = (start, places[1:].ctypes.data, keys.ctypes.data, values.ctypes.data)
-            attributes = _attributes("<QQQQIIQQ", *addresses, room, self._table, 0, 0)
+            attributes = kernel.attributes("<QQQQIIQQ", *addresses, room, self._table, 0, 0)
             try:
                 kernel.bpf(_LOOKUP_BATCH, attributes)
             except OSError as error:
@@ -134,7 +133,7 @@ class Profiles:
         keys = np.ascontiguousarray(keys)
         if len(keys):
             given = (0, 0, keys.ctypes.data, 0, len(keys), self._table, 0, 0)
-            kernel.bpf(_DELETE_BATCH, _attributes("<QQQQIIQQ", *given))
+            kernel.bpf(_DELETE_BATCH, kernel.attributes("<QQQQIIQQ", *given))
 
 
 def wait_for_programs() -> None:
@@ -143,18 +142,13 @@ def wait_for_programs() -> None:
     The kernel waits so after an update of a map of maps, so that the old map is no longer in use
     (Linux 5.0 and later, commit 1ae80cf31938). This one has no other purpose.
     """
-    inner = kernel.bpf(_MAP_CREATE, _attributes("<IIIIII", _ARRAY, 4, 4, 1, 0, 0))
+    inner = kernel.bpf(_MAP_CREATE, kernel.attributes("<IIIIII", _ARRAY, 4, 4, 1, 0, 0))
     outer = -1
     try:
-        outer = kernel.bpf(_MAP_CREATE, _attributes("<IIIIII", _ARRAY_OF_MAPS, 4, 4, 1, 0, inner))
+        outer = kernel.bpf(_MAP_CREATE, kernel.attributes("<IIIIII", _ARRAY_OF_MAPS, 4, 4, 1, 0, inner))
         key, value = np.zeros(1, np.uint32), np.full(1, inner, np.uint32)
-        kernel.bpf(_UPDATE, _attributes("<I4xQQQ", outer, key.ctypes.data, value.ctypes.data, 0))
+        kernel.bpf(_UPDATE, kernel.attributes("<I4xQQQ", outer, key.ctypes.data, value.ctypes.data, 0))
     finally:
         os.close(inner)
         if outer >= 0:
             os.close(outer)
-
-
-def _attributes(layout: str, *values: int) -> ctypes.Array[ctypes.c_char]:
-    packed = struct.pack(layout, *values)
-    return ctypes.create_string_buffer(packed, len(packed))

@@ -10,28 +10,23 @@ import errno
 import os
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from datacrumbs.engine import kernel
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from datacrumbs.engine.image import MapSpecification
 
-_MAP_CREATE, _MAP_UPDATE, _NEXT_KEY, _PROGRAM_LOAD, _BTF_LOAD, _LOOKUP_BATCH, _UPDATE_BATCH = 0, 2, 4, 5, 18, 24, 26
+_MAP_CREATE, _MAP_UPDATE, _NEXT_KEY, _PROGRAM_LOAD, _LOOKUP_BATCH, _UPDATE_BATCH = 0, 2, 4, 5, 24, 26
 _PERCPU_ARRAY = 6
 TASK_STORAGE = 29
 _LOG_SIZE = 1 << 24
+_LICENCE = b"GPL"
 _POSSIBLE = "/sys/devices/system/cpu/possible"
-
-
-def _bpf(command: int, attributes: bytes) -> int:
-    return kernel.bpf(command, ctypes.create_string_buffer(attributes, len(attributes)))
 
 
 class Map:
@@ -40,9 +35,9 @@ class Map:
     def __init__(self, specification: MapSpecification, entries: int, types: tuple[int, int, int] = (0, 0, 0)) -> None:
         self.specification = specification
         self.entries = entries
-        self.descriptor = _bpf(
+        self.descriptor = kernel.bpf(
             _MAP_CREATE,
-            struct.pack(
+            kernel.attributes(
                 "<IIIIIII15sxIIIII",
                 specification.kind,
                 specification.key_size,
@@ -62,9 +57,9 @@ class Map:
         """Set one element of an array map."""
         key = ctypes.create_string_buffer(struct.pack("<I", index), 4)
         data = ctypes.create_string_buffer(value, self.specification.value_size)
-        _bpf(
+        kernel.bpf(
             _MAP_UPDATE,
-            struct.pack("<I4xQQQ", self.descriptor, ctypes.addressof(key), ctypes.addressof(data), 0),
+            kernel.attributes("<I4xQQQ", self.descriptor, ctypes.addressof(key), ctypes.addressof(data), 0),
         )
 
     def fill(self, values: NDArray[np.generic]) -> None:
@@ -75,7 +70,7 @@ class Map:
         if values.itemsize != self.specification.value_size:
             raise ValueError(f"{self.specification.name}: elements of {self.specification.value_size} bytes expected")
         keys = np.arange(len(values), dtype=np.uint32)
-        _bpf(_UPDATE_BATCH, self._batch(0, 0, keys, values, len(values)))
+        kernel.bpf(_UPDATE_BATCH, self._batch(0, 0, keys, values, len(values)))
 
     def read(self, count: int) -> NDArray[np.uint8]:
         """The first ``count`` elements of an array map, in one call.
@@ -92,7 +87,7 @@ class Map:
         keys = np.zeros(count, np.uint32)
         position = np.zeros(1, np.uint32)
         try:
-            _bpf(_LOOKUP_BATCH, self._batch(0, position.ctypes.data, keys, values, count))
+            kernel.bpf(_LOOKUP_BATCH, self._batch(0, position.ctypes.data, keys, values, count))
         except OSError as error:
             if error.errno != errno.ENOENT:  # the end of the map
                 raise
@@ -102,7 +97,7 @@ class Map:
         """Whether a hash map has no element."""
         key = ctypes.create_string_buffer(self.specification.key_size)
         try:
-            _bpf(_NEXT_KEY, struct.pack("<I4xQQ", self.descriptor, 0, ctypes.addressof(key)))
+            kernel.bpf(_NEXT_KEY, kernel.attributes("<I4xQQ", self.descriptor, 0, ctypes.addressof(key)))
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return True
@@ -111,10 +106,16 @@ class Map:
 
     def _batch(
         self, first: int, position: int, keys: NDArray[np.uint32], values: NDArray[np.generic], count: int
-    ) -> bytes:
-        return struct.pack(
+    ) -> ctypes.Array[ctypes.c_char]:
+        return kernel.attributes(
             "<QQQQIIQQ", first, position, keys.ctypes.data, values.ctypes.data, count, self.descriptor, 0, 0
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Give it back; idempotent."""
@@ -132,72 +133,55 @@ class ProgramKind:
     target: int = 0
 
 
-def load_program(name: str, instructions: bytes, kind: ProgramKind) -> int:
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """What the kernel gets of a program.
+
+    Args:
+        code: Its instructions, with those of its functions behind.
+        types: Descriptor of type information.
+        functions: The index of each function's first instruction and its type id; the program itself is the first.
+
+    """
+
+    code: bytes
+    types: int
+    functions: tuple[tuple[int, int], ...]
+
+
+def load_program(name: str, instructions: Instructions, kind: ProgramKind) -> int:
     """Have a program verified; gives its descriptor.
 
     Raises:
         OSError: with the kernel's answer.
 
     """
-    return _bpf(_PROGRAM_LOAD, _program(name, instructions, kind, 0, None))
+    return _load(name, instructions, kind, None)
 
 
-def verifier_log(name: str, instructions: bytes, kind: ProgramKind) -> str:
+def verifier_log(name: str, instructions: Instructions, kind: ProgramKind) -> str:
     """What the verifier says about a program that it refuses."""
     log = ctypes.create_string_buffer(_LOG_SIZE)
     try:
-        os.close(_bpf(_PROGRAM_LOAD, _program(name, instructions, kind, 1, log)))
+        os.close(_load(name, instructions, kind, log))
     except OSError:
         return log.value.decode(errors="replace")
     return ""
 
 
-def _program(
-    name: str, instructions: bytes, kind: ProgramKind, level: int, log: ctypes.Array[ctypes.c_char] | None
-) -> bytes:
-    return struct.pack(
-        "<IIQQIIQII15sxIIIIQIIQIII",
-        kind.kind,
-        len(instructions) // 8,
-        _address(instructions),
-        _address(_LICENCE),
-        level,
-        _LOG_SIZE if log is not None else 0,
-        ctypes.addressof(log) if log is not None else 0,
-        0,
-        0,
-        name.encode()[:15],
-        0,
-        kind.attach,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        kind.target,
-        0,
+def _load(name: str, given: Instructions, kind: ProgramKind, log: ctypes.Array[ctypes.c_char] | None) -> int:
+    functions = b"".join(struct.pack("<II", *entry) for entry in given.functions)
+    code, licence = kernel.address(given.code), kernel.address(_LICENCE)
+    logged = (1, _LOG_SIZE, ctypes.addressof(log)) if log is not None else (0, 0, 0)
+    short = name.encode()[:15]
+    attributes = kernel.attributes(
+        # type, count, instructions, licence, log level, size, buffer, kernel version, flags, name, interface,
+        # attachment, types, record size, functions, count, line record size, lines, count, attached function, program
+        "<IIQQIIQII15sxIIIIQIIQIII4x",
+        *(kind.kind, len(given.code) // 8, code, licence, *logged, 0, 0, short, 0),
+        *(kind.attach, given.types, 8, kernel.address(functions), len(given.functions), 0, 0, 0, kind.target, 0),
     )
-
-
-_LICENCE = b"GPL\0"
-
-
-def _address(data: bytes) -> int:
-    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
-
-
-def load_types(sizes: Sequence[int]) -> int:
-    """Load type information with a 32-bit integer (id 1) and a structure for each of ``sizes`` (ids from 2).
-
-    Task storage asks for the types of its key and value; it looks at nothing but their sizes.
-    """
-    strings = b"\0u32\0value\0"
-    types = struct.pack("<IIII", 1, 1 << 24, 4, 32)
-    types += b"".join(struct.pack("<III", 5, 4 << 24, size) for size in sizes)
-    data = struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, len(types), len(types), len(strings)) + types + strings
-    return _bpf(_BTF_LOAD, struct.pack("<QQIII4x", _address(data), 0, len(data), 0, 0))
+    return kernel.bpf(_PROGRAM_LOAD, attributes)
 
 
 def possible_processors() -> int:

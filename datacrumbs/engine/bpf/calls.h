@@ -64,7 +64,9 @@ static __always_inline void dc_resolve_requests(struct dc_thread *thread, struct
 		}
 		if (kind == DC_REQUEST_NONE || (!subject && kind != DC_REQUEST_DESCRIPTOR))
 			continue;
-		u64 identity = dc_resolve(kind, subject, base);
+		struct dc_request request = {.subject = subject, .kind = kind, .base = base};
+		DC_CALL_RESOLVE(&request);
+		u64 identity = request.identity;
 		if (!identity) {
 			if (kind != DC_REQUEST_DESCRIPTOR)
 				call->pending |= 1 << i;

@@ -1,0 +1,79 @@
+"""The little type information that our maps and programs need, as the kernel's BTF format has it.
+
+Task storage asks for the types of key and value, a program with functions for their prototypes. Only
+sizes are looked at, so structures have no members.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING, Self
+
+from datacrumbs.engine import kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_LOAD = 18
+_MAGIC, _VERSION, _HEAD_SIZE = 0xEB9F, 1, 24
+_INTEGER, _POINTER, _STRUCTURE, _FUNCTION, _PROTOTYPE = (kind << 24 for kind in (1, 2, 4, 12, 13))
+_GLOBAL = 1  # linkage of a function that is verified by itself
+
+INTEGER = 1
+"""Id of a 32-bit integer."""
+PROGRAM = 3
+"""Id of the function that a program begins with."""
+
+
+class TypeInformation:
+    """Types loaded into the kernel; closed with `close`.
+
+    Args:
+        values: Sizes of structures; their ids are in `values`.
+        functions: Name -> size of the structure that its one argument points to; ids are in `functions`.
+
+    Raises:
+        OSError: The kernel refuses them.
+
+    """
+
+    def __init__(self, values: Sequence[int], functions: Mapping[str, int]) -> None:
+        self._types: list[bytes] = []
+        self._strings = b"\0"
+        self._add(self._name("int"), _INTEGER, 4, 32)
+        prototype = self._add(0, _PROTOTYPE, INTEGER)
+        self._add(self._name("program"), _FUNCTION, prototype)
+        self.values = [self._add(self._name("value"), _STRUCTURE, size) for size in values]
+        self.functions = {name: self._function(name, size) for name, size in functions.items()}
+        types = b"".join(self._types)
+        head = struct.pack("<HBBIIIII", _MAGIC, _VERSION, 0, _HEAD_SIZE, 0, len(types), len(types), len(self._strings))
+        data = head + types + self._strings
+        self.descriptor = kernel.bpf(_LOAD, kernel.attributes("<QQIII4x", kernel.address(data), 0, len(data), 0, 0))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give them back; what was made with them keeps them. Idempotent."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+    def _function(self, name: str, size: int) -> int:
+        argument = self._add(self._name("argument"), _STRUCTURE, size)
+        pointer = self._add(0, _POINTER, argument)
+        prototype = self._add(0, _PROTOTYPE | 1, INTEGER, self._name("argument"), pointer)
+        return self._add(self._name(name), _FUNCTION | _GLOBAL, prototype)
+
+    def _add(self, *words: int) -> int:
+        self._types.append(struct.pack(f"<{len(words)}I", *words))
+        return len(self._types)
+
+    def _name(self, name: str) -> int:
+        place = len(self._strings)
+        self._strings += name.encode() + b"\0"
+        return place
