@@ -42,12 +42,15 @@ from datacrumbs.probefile.schema import (
     items,
     mapping,
     problem,
+    shown_place,
     text,
     whole,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from datacrumbs.probefile.schema import Place
 
 SNIPPET_TEXT_LIMIT = 64 * 1024
 OFFSET_LIMIT = 1 << 47
@@ -113,7 +116,7 @@ def decode(data: bytes) -> Plan:
     Raises:
         DatacrumbsError: (exit 2) naming the key and what was expected there.
     """
-    return plan_from_document(parse(data, "plan"), data)
+    return plan_from_document(parse_canonical(data, "plan"))
 
 
 def digest(plan_bytes: bytes) -> str:
@@ -132,18 +135,31 @@ def parse(data: bytes, name: str) -> object:
     Raises:
         DatacrumbsError: (exit 2).
     """
+    return _loads(data, name, _unique)
+
+
+def parse_canonical(data: bytes, name: str) -> object:
+    """JSON in canonical form; ``name`` is what messages call it.
+
+    Raises:
+        DatacrumbsError: (exit 2).
+    """
+    document = _loads(data, name, None)
+    if canonical(document) != data:
+        parse(data, name)  # says what is wrong, if it is no more than the form
+        raise usage_error(f"{name}: not in canonical form; expected sorted keys without white space")
+    return document
+
+
+def _loads(data: bytes, name: str, pairs: Callable[[list[tuple[str, object]]], object] | None) -> object:
     try:
-        return json.loads(data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_value)
+        return json.loads(data.decode("utf-8"), object_pairs_hook=pairs, parse_constant=_no_value)
     except (ValueError, TypeError, RecursionError) as error:
         raise usage_error(f"{name}: not valid JSON: {ascii(str(error))[1:-1][:200]}; expected UTF-8 JSON") from None
 
 
-def plan_from_document(document: object, data: bytes | None = None) -> Plan:
+def plan_from_document(document: object) -> Plan:
     """Check a parsed plan.
-
-    Args:
-        document: What `parse` gave.
-        data: The bytes that it came from, which must then be the canonical ones.
 
     Raises:
         DatacrumbsError: (exit 2) naming the key and what was expected there.
@@ -151,8 +167,6 @@ def plan_from_document(document: object, data: bytes | None = None) -> Plan:
     plan = _plan(document)
     _check_references(plan)
     _check_places(plan)
-    if data is not None and encode(plan) != data:
-        raise usage_error("plan: not in canonical form; expected sorted keys without white space")
     return plan
 
 
@@ -194,138 +208,145 @@ def _plan(document: object) -> Plan:
     )
 
 
-def _provenance(document: object, at: str) -> Provenance:
+def _provenance(document: object, at: Place) -> Provenance:
     value = mapping(document, at, KEYS[Provenance])
     return Provenance(
-        name=text(value["name"], f"{at}.name", IDENTIFIER, 64, "lower case, digits and underscores"),
-        distribution=text(value["distribution"], f"{at}.distribution", DISTRIBUTION, 128, "a distribution's name"),
-        version=text(value["version"], f"{at}.version", VERSION, 64, "a version"),
-        layer=_layer(value["layer"], f"{at}.layer"),
-        position=whole(value["position"], f"{at}.position", 0, 1000),
+        name=text(value["name"], (at, "name"), IDENTIFIER, 64, "lower case, digits and underscores"),
+        distribution=text(value["distribution"], (at, "distribution"), DISTRIBUTION, 128, "a distribution's name"),
+        version=text(value["version"], (at, "version"), VERSION, 64, "a version"),
+        layer=_layer(value["layer"], (at, "layer")),
+        position=whole(value["position"], (at, "position"), 0, 1000),
     )
 
 
-def _layer(value: object, at: str) -> str:
+def _layer(value: object, at: Place) -> str:
     return text(value, at, TITLE, 64, "letters, digits, spaces and . _ + - ( )")
 
 
-def _group(document: object, at: str) -> Group:
+def _group(document: object, at: Place) -> Group:
     value = mapping(document, at, KEYS[Group])
-    attach = choice(value["attach"], f"{at}.attach", Attach)
+    attach = choice(value["attach"], (at, "attach"), Attach)
+    function = partial(_function, attach=attach, known={})
     return Group(
-        provider=text(value["provider"], f"{at}.provider", IDENTIFIER, 64, "a provider's name"),
-        layer=_layer(value["layer"], f"{at}.layer"),
+        provider=text(value["provider"], (at, "provider"), IDENTIFIER, 64, "a provider's name"),
+        layer=_layer(value["layer"], (at, "layer")),
         attach=attach,
-        target=_target(value["target"], f"{at}.target", attach),
-        functions=items(value["functions"], f"{at}.functions", (1, FUNCTION_LIMIT), partial(_function, attach=attach)),
-        mode=choice(value["mode"], f"{at}.mode", Mode),
-        sample=whole(value["sample"], f"{at}.sample", 1, SAMPLE_LIMIT),
+        target=_target(value["target"], (at, "target"), attach),
+        functions=items(value["functions"], (at, "functions"), (1, FUNCTION_LIMIT), function),
+        mode=choice(value["mode"], (at, "mode"), Mode),
+        sample=whole(value["sample"], (at, "sample"), 1, SAMPLE_LIMIT),
     )
 
 
-def _target(document: object, at: str, attach: Attach) -> Target:
+def _target(document: object, at: Place, attach: Attach) -> Target:
     value = mapping(document, at, KEYS[Target])
     if attach not in USER_ATTACH:
         if value["path"] != "":
-            raise problem(f"{at}.path", value["path"], f"'' (the kernel), since attach is {attach}")
-        return Target("", text(value["build_id"], f"{at}.build_id", RELEASE, 128, "a kernel release"))
+            raise problem((at, "path"), value["path"], f"'' (the kernel), since attach is {attach}")
+        return Target("", text(value["build_id"], (at, "build_id"), RELEASE, 128, "a kernel release"))
     return Target(
-        path=absolute_path(value["path"], f"{at}.path"),
-        build_id=text(value["build_id"], f"{at}.build_id", BUILD_ID, 136, "a build-id in hex or sha256:<64 hex>"),
+        path=absolute_path(value["path"], (at, "path")),
+        build_id=text(value["build_id"], (at, "build_id"), BUILD_ID, 136, "a build-id in hex or sha256:<64 hex>"),
     )
 
 
-def _function(document: object, at: str, attach: Attach) -> Function:
+# Most functions have the arguments of another one: `known` has those of the group, by their spelling.
+def _function(document: object, at: Place, attach: Attach, known: dict[str, tuple[Argument, ...]]) -> Function:
     value = mapping(document, at, KEYS[Function])
     usdt = attach is Attach.USDT
     pattern, expected = SYMBOLS[attach]
     offset = partial(whole, low=1, high=OFFSET_LIMIT)
     snippet = value["snippet"]
+    arguments = repr(value["arguments"])
+    if arguments not in known:
+        known[arguments] = _arguments(value["arguments"], (at, "arguments"), ARGUMENT_INDEX[attach])
     return Function(
-        name=text(value["name"], f"{at}.name", SYMBOL, 1024, "a function's name"),
-        symbol=text(value["symbol"], f"{at}.symbol", pattern, 1024, expected),
-        category=text(value["category"], f"{at}.category", CATEGORY, 64, "letters, digits and _ . -"),
-        offset=_offset(value["offset"], f"{at}.offset", attach),
-        skip=whole(value["skip"], f"{at}.skip", 0, SKIP_LIMIT if attach is Attach.UPROBE else 0),
-        aliases=items(value["aliases"], f"{at}.aliases", (0, 256), _alias),
-        more_offsets=items(value["more_offsets"], f"{at}.more_offsets", (0, 256 if usdt else 0), offset),
-        return_offsets=items(value["return_offsets"], f"{at}.return_offsets", (0, 256 if usdt else 0), offset),
-        arguments=_arguments(value["arguments"], f"{at}.arguments", ARGUMENT_INDEX[attach]),
-        result=choice(value["result"], f"{at}.result", Result),
-        returns=choice(value["returns"], f"{at}.returns", Returns),
-        snippet=snippet if snippet == "" else text(snippet, f"{at}.snippet", IDENTIFIER, 64, "a snippet's name or ''"),
+        name=text(value["name"], (at, "name"), SYMBOL, 1024, "a function's name"),
+        symbol=text(value["symbol"], (at, "symbol"), pattern, 1024, expected),
+        category=text(value["category"], (at, "category"), CATEGORY, 64, "letters, digits and _ . -"),
+        offset=_offset(value["offset"], (at, "offset"), attach),
+        skip=whole(value["skip"], (at, "skip"), 0, SKIP_LIMIT if attach is Attach.UPROBE else 0),
+        aliases=items(value["aliases"], (at, "aliases"), (0, 256), _alias),
+        more_offsets=items(value["more_offsets"], (at, "more_offsets"), (0, 256 if usdt else 0), offset),
+        return_offsets=items(value["return_offsets"], (at, "return_offsets"), (0, 256 if usdt else 0), offset),
+        arguments=known[arguments],
+        result=choice(value["result"], (at, "result"), Result),
+        returns=choice(value["returns"], (at, "returns"), Returns),
+        snippet=snippet if snippet == "" else text(snippet, (at, "snippet"), IDENTIFIER, 64, "a snippet's name or ''"),
         usdt_arguments=text(
             value["usdt_arguments"],
-            f"{at}.usdt_arguments",
+            (at, "usdt_arguments"),
             USDT_ARGUMENTS,
             512 if usdt else 0,
             "a USDT argument format" if usdt else f"'', since attach is {attach}",
         ),
-        semaphore=whole(value["semaphore"], f"{at}.semaphore", 0, OFFSET_LIMIT if usdt else 0),
+        semaphore=whole(value["semaphore"], (at, "semaphore"), 0, OFFSET_LIMIT if usdt else 0),
     )
 
 
-def _alias(value: object, at: str) -> str:
+def _alias(value: object, at: Place) -> str:
     return text(value, at, SYMBOL, 1024, "a symbol")
 
 
-def _offset(value: object, at: str, attach: Attach) -> int:
+def _offset(value: object, at: Place, attach: Attach) -> int:
     if attach in USER_ATTACH:
         return whole(value, at, 1, OFFSET_LIMIT)
     return whole(value, at, 0, 4095 if attach is Attach.SYSCALL else 0)
 
 
-def _arguments(value: object, at: str, last_index: int) -> tuple[Argument, ...]:
+def _arguments(value: object, at: Place, last_index: int) -> tuple[Argument, ...]:
     arguments = items(value, at, (0, ARGUMENT_LIMIT), partial(_argument, last_index=last_index))
     labels = [argument.label for argument in arguments]
     for position, label in enumerate(labels):
         if label in labels[:position]:
-            raise usage_error(f"plan: {at}[{position}].label: {label} is used twice; expected labels that differ")
+            raise usage_error(
+                f"plan: {shown_place(at)}[{position}].label: {label} is used twice; expected labels that differ"
+            )
     return arguments
 
 
-def _argument(document: object, at: str, last_index: int) -> Argument:
+def _argument(document: object, at: Place, last_index: int) -> Argument:
     value = mapping(document, at, KEYS[Argument])
-    size = whole(value["size"], f"{at}.size", 1, 8)
+    size = whole(value["size"], (at, "size"), 1, 8)
     if size not in {1, 2, 4, 8}:
-        raise problem(f"{at}.size", size, "1, 2, 4 or 8")
+        raise problem((at, "size"), size, "1, 2, 4 or 8")
     return Argument(
-        index=whole(value["index"], f"{at}.index", 0, last_index),
-        label=text(value["label"], f"{at}.label", IDENTIFIER, 64, "lower case, digits and underscores"),
-        ctype=text(value["ctype"], f"{at}.ctype", CTYPE, 256, "a C type"),
-        role=choice(value["role"], f"{at}.role", Role),
+        index=whole(value["index"], (at, "index"), 0, last_index),
+        label=text(value["label"], (at, "label"), IDENTIFIER, 64, "lower case, digits and underscores"),
+        ctype=text(value["ctype"], (at, "ctype"), CTYPE, 256, "a C type"),
+        role=choice(value["role"], (at, "role"), Role),
         size=size,
-        signed=flag(value["signed"], f"{at}.signed"),
+        signed=flag(value["signed"], (at, "signed")),
     )
 
 
-def _snippet(document: object, at: str) -> Snippet:
+def _snippet(document: object, at: Place) -> Snippet:
     value = mapping(document, at, KEYS[Snippet])
     source = value["text"]
     plain = source.translate({ord("\n"): None, ord("\t"): None}) if isinstance(source, str) else ""
     if not isinstance(source, str) or not plain or CONTROL.search(plain) or len(source) > SNIPPET_TEXT_LIMIT:
-        raise problem(f"{at}.text", source, f"C source without control characters, at most {SNIPPET_TEXT_LIMIT}")
-    fields = _arguments(value["fields"], f"{at}.fields", ARGUMENT_LIMIT - 1)
+        raise problem((at, "text"), source, f"C source without control characters, at most {SNIPPET_TEXT_LIMIT}")
+    fields = _arguments(value["fields"], (at, "fields"), ARGUMENT_LIMIT - 1)
     for position, field in enumerate(fields):
         if field.index != position:
-            raise problem(f"{at}.fields[{position}].index", field.index, f"{position}, its place in the list")
+            raise problem((((at, "fields"), position), "index"), field.index, f"{position}, its place in the list")
         if field.role not in FIELD_ROLES:
-            raise problem(f"{at}.fields[{position}].role", field.role.value, ", ".join(sorted(FIELD_ROLES)))
+            raise problem((((at, "fields"), position), "role"), field.role.value, ", ".join(sorted(FIELD_ROLES)))
     return Snippet(
-        name=text(value["name"], f"{at}.name", IDENTIFIER, 64, "lower case, digits and underscores"),
-        provider=text(value["provider"], f"{at}.provider", IDENTIFIER, 64, "a provider's name"),
+        name=text(value["name"], (at, "name"), IDENTIFIER, 64, "lower case, digits and underscores"),
+        provider=text(value["provider"], (at, "provider"), IDENTIFIER, 64, "a provider's name"),
         text=source,
         fields=fields,
-        licence=text(value["licence"], f"{at}.licence", LICENCE, 128, "an SPDX licence expression"),
+        licence=text(value["licence"], (at, "licence"), LICENCE, 128, "an SPDX licence expression"),
     )
 
 
-def _filters(document: object, at: str) -> Filters:
+def _filters(document: object, at: Place) -> Filters:
     value = mapping(document, at, KEYS[Filters])
     inclusion = value["inclusion_path"]
     return Filters(
-        minimum_duration_ns=whole(value["minimum_duration_ns"], f"{at}.minimum_duration_ns", 0, 3600 * 10**9),
-        inclusion_path=inclusion if inclusion == "" else absolute_path(inclusion, f"{at}.inclusion_path"),
+        minimum_duration_ns=whole(value["minimum_duration_ns"], (at, "minimum_duration_ns"), 0, 3600 * 10**9),
+        inclusion_path=inclusion if inclusion == "" else absolute_path(inclusion, (at, "inclusion_path")),
     )
 
 
@@ -340,7 +361,7 @@ def _check_references(plan: Plan) -> None:
         raise usage_error(f"plan: groups: {total} functions; expected at most {FUNCTION_LIMIT}")
     for at, group in _groups(plan):
         if group.provider not in names:
-            raise problem(f"{at}.provider", group.provider, "a provider of this plan")
+            raise problem((at, "provider"), group.provider, "a provider of this plan")
         for index, function in enumerate(group.functions):
             if function.snippet:
                 used = snippets.get((group.provider, function.snippet))
@@ -360,7 +381,7 @@ def _snippets_by_name(plan: Plan, providers: list[str]) -> dict[tuple[str, str],
 
 def _check_snippet_use(function: Function, snippet: Snippet | None, at: str) -> None:
     if snippet is None:
-        raise problem(f"{at}.snippet", function.snippet, "a snippet of this plan and of the group's provider")
+        raise problem((at, "snippet"), function.snippet, "a snippet of this plan and of the group's provider")
     if len(function.arguments) + len(snippet.fields) > ARGUMENT_LIMIT:
         raise usage_error(
             f"plan: {at}: {len(function.arguments)} arguments and {len(snippet.fields)} fields of snippet "

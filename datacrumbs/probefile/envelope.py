@@ -20,13 +20,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.probefile.codec import canonical, digest, encode, parse, plan_from_document
-from datacrumbs.probefile.schema import items, mapping, text, whole
+from datacrumbs.probefile.codec import canonical, digest, parse, parse_canonical, plan_from_document
+from datacrumbs.probefile.schema import items, mapping, shown_place, text, whole
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
     from datacrumbs.probefile.plan import Plan
+    from datacrumbs.probefile.schema import Place
 
 PAYLOAD_TYPE = "application/vnd.datacrumbs.plan+json"
 COMPRESSED_LIMIT = 16 << 20
@@ -161,14 +162,13 @@ def read_payload(envelope: Envelope, name: str, *, verified: bool = True) -> Sig
         DatacrumbsError: (exit 3) when this version does not understand it.
     """
     try:
-        value = mapping(parse(envelope.payload, "payload"), "(top)", frozenset({"grant", "plan"}))
+        value = mapping(parse_canonical(envelope.payload, "payload"), "(top)", frozenset({"grant", "plan"}))
         grant = _grant(value["grant"])
         plan = plan_from_document(value["plan"])
     except DatacrumbsError as error:
         raise refusal(f"{name}: not understood: {error.message}", "compose it anew with this version") from None
-    plan_bytes = encode(plan)
-    if _payload(grant, plan_bytes) != envelope.payload:
-        raise refusal(f"{name}: the payload is not in canonical form", "compose it anew with this version")
+    # The payload is canonical, so the plan's own bytes are those behind its key.
+    plan_bytes = envelope.payload[len(_payload(grant, b"")) - 1 : -1]
     return SignedPlan(plan, grant, envelope.key_id, digest(plan_bytes), verified)
 
 
@@ -208,17 +208,17 @@ def _grant(document: object) -> Grant:
     )
 
 
-def _signature(document: object, at: str) -> tuple[str, bytes]:
+def _signature(document: object, at: Place) -> tuple[str, bytes]:
     value = mapping(document, at, frozenset({"keyid", "sig"}))
     return (
-        text(value["keyid"], f"{at}.keyid", KEY_ID, 64, "SHA-256 in hex"),
-        _base64(value["sig"], f"{at}.sig", 128),
+        text(value["keyid"], (at, "keyid"), KEY_ID, 64, "SHA-256 in hex"),
+        _base64(value["sig"], (at, "sig"), 128),
     )
 
 
-def _base64(value: object, at: str, limit: int) -> bytes:
+def _base64(value: object, at: Place, limit: int) -> bytes:
     encoded = text(value, at, BASE64, limit, "base64")
     try:
         return base64.b64decode(encoded, validate=True)
     except binascii.Error:
-        raise refusal(f"plan: {at}: not base64") from None
+        raise refusal(f"plan: {shown_place(at)}: not base64") from None

@@ -178,6 +178,21 @@ static int callbacks(void)
 	return 0;
 }
 
+/* Wait until a process sleeps, as one does that reads from an empty pipe. */
+static void await_sleep(pid_t process)
+{
+	char path[64], state = 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", process);
+	while (state != 'S') {
+		usleep(10000);
+		FILE *file = fopen(path, "r");
+		if (!file || fscanf(file, "%*d %*s %c", &state) != 1)
+			state = 0;
+		if (file)
+			fclose(file);
+	}
+}
+
 /* Killed while inside layer_wait() and the read() in it. */
 static int killed(void)
 {
@@ -190,7 +205,7 @@ static int killed(void)
 			layer_wait(pipes[0]);
 			_exit(0);
 		}
-		usleep(30000);
+		await_sleep(child);
 		kill(child, SIGKILL);
 		waitpid(child, NULL, 0);
 	}
