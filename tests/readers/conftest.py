@@ -117,6 +117,9 @@ def trace_directory(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
 def record(installation: Installation, work: Path) -> Path:
     """Trace programs that nobody here wrote, at system calls and streams; gives the trace."""
     site = "capture_probes:\n  - {provider: sys, preset: default}\n  - {provider: posix, preset: stdio}\n"
+    # Lines of every kind that a trace can have: of calls that were added up, and of a sampled function.
+    site += "  - {provider: sys, functions: 'lseek|access', mode: profile}\n"
+    site += "  - {provider: sys, functions: mmap, sample: 2}\n"
     sql = "create table t(a, b); " + "insert into t values (1, 'x'); " * 23 + "select count(*) from t;"
     commands = [
         ["/bin/dd", "if=/dev/zero", 'of=ünïcode "quoted"', "bs=4k", "count=1009", "status=none"],
