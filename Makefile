@@ -1,12 +1,13 @@
 # The commands of a checkout. `sudo make demo` is the first one to run; all prepare what they need by themselves.
 
-.PHONY: help demo test bench bench-quick bench-docs lint format doctor install-system venv clean
+.PHONY: help demo test fuzz bench bench-quick bench-docs lint format doctor install-system venv clean
 
 PYTHON := .venv/bin/python
 
 help:
 	@echo "sudo make demo            set up, trace real programs and show what was seen"
 	@echo "sudo make test [ARGS=..]  set up and run the whole test suite"
+	@echo "make fuzz [ARGS=..]       feed what strangers' bytes reach for hours; ARGS=\"--inputs 1000 yaml\" for less"
 	@echo "sudo make bench           measure, beside other tracers; bench-quick takes less time and is rough"
 	@echo "make bench-docs           write docs/benchmarks.md from the figures of the last bench"
 	@echo "make lint                 ruff, mypy, clang-format, clang-tidy, cppcheck, shellcheck"
@@ -23,6 +24,10 @@ demo:
 test:
 	@scripts/set-up.sh test
 	@$(PYTHON) -m pytest $(ARGS)
+
+fuzz:
+	@scripts/set-up.sh fuzz
+	@$(PYTHON) tests/fuzz/long_run.py $(ARGS)
 
 bench:
 	@scripts/set-up.sh bench

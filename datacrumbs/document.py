@@ -21,6 +21,9 @@ VALUE_LIMIT = 20_000
 """Values of a document with its aliases followed, so that nested aliases cannot blow up."""
 DEPTH_LIMIT = 32
 
+SCALAR_PROBLEMS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+"""What PyYAML lets through from making a value of what is none: ``!!int ''``, ``!!bool x``, ``!!timestamp x``."""
+
 _PLACEHOLDER = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 
 _TAG = "tag:yaml.org,2002:"
@@ -188,7 +191,7 @@ class _Reader:
             return Value(self._file, line, key, items)
         try:
             scalar = self._loader.construct_object(node)
-        except ValueError as error:  # !!int of what is no number
+        except SCALAR_PROBLEMS as error:  # !!int of what is no number
             here.fail(f"not what its tag says: {error}", "plain YAML")
         if not isinstance(scalar, (str, int, float, bool, type(None))):
             scalar = node.value  # a date is a string to us

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from datacrumbs.document import Value, read_document
+from datacrumbs.probefile.files import check_protected
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +122,12 @@ def read_system_configuration(paths: SystemPaths) -> SystemConfiguration:
     """Read ``datacrumbs.yaml``; a missing file means the defaults.
 
     Raises:
-        DatacrumbsError: (exit 2) for an unknown key, a wrong type or a value out of range.
+        DatacrumbsError: (exit 2) for an unknown key, a wrong type or a value out of range; (exit 3) when others than
+            root may change the file.
     """
     values: dict[str, object] = {"trace_log_dir": paths.traces}
     if os.path.lexists(paths.system_file):
+        check_protected(paths.system_file)
         known = {entry.name: str(entry.type) for entry in fields(SystemConfiguration)}
         for key, value in read_document(paths.system_file).mapping(known).items():
             values[key] = _checked(key, known[key], value)

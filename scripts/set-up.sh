@@ -2,7 +2,7 @@
 # Make this machine able to run the demo, the tests or the linters. Running it again is quick: each step looks first
 # whether there is anything to do.
 #
-# usage: scripts/set-up.sh demo|test|bench|lint|system|venv
+# usage: scripts/set-up.sh demo|test|fuzz|bench|lint|system|venv
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -67,6 +67,10 @@ test)
 	prepare_system demo test
 	prepare_environment report,test
 	;;
+fuzz)
+	STEPS=2
+	prepare_environment report,test,fuzz
+	;;
 bench)
 	STEPS=5
 	prepare_system demo bench
@@ -87,7 +91,7 @@ venv)
 	prepare_environment report
 	;;
 *)
-	echo "usage: scripts/set-up.sh demo|test|bench|lint|system|venv" >&2
+	echo "usage: scripts/set-up.sh demo|test|fuzz|bench|lint|system|venv" >&2
 	exit 2
 	;;
 esac

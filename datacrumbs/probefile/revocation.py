@@ -14,7 +14,8 @@ import yaml
 
 from datacrumbs.errors import refusal, usage_error
 from datacrumbs.probefile.codec import snippet_digest
-from datacrumbs.probefile.files import read_bounded, write_atomically
+from datacrumbs.probefile.files import write_atomically
+from datacrumbs.probefile.protected_yaml import read_protected_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,10 +89,7 @@ def read_revocations(directory: Path) -> Revocations:
     path = directory / FILE_NAME
     if not path.exists() and not path.is_symlink():
         return Revocations()
-    try:
-        document = yaml.load(read_bounded(path, LIST_LIMIT, protected=True), Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise usage_error(f"{path}: not valid YAML: {error}") from None
+    document = read_protected_yaml(path, LIST_LIMIT)
     if not isinstance(document, dict) or not set(document) <= {*KINDS, "grants"}:
         raise usage_error(f"{path}: expected the keys {', '.join(KINDS)} and grants")
     lists = {kind: document.get(kind, []) for kind in KINDS}

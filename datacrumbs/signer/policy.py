@@ -7,11 +7,9 @@ from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-import yaml
-
 from datacrumbs.errors import usage_error
-from datacrumbs.probefile.files import read_bounded
 from datacrumbs.probefile.plan import FUNCTION_LIMIT, Attach, Mode
+from datacrumbs.probefile.protected_yaml import read_protected_yaml
 from datacrumbs.signer.denial import DenialError
 
 if TYPE_CHECKING:
@@ -75,10 +73,7 @@ def read_policy(path: Path) -> tuple[Rule, ...]:
         DatacrumbsError: (exit 2) for an unknown key or a wrong type; (exit 3) when somebody else
             than the administrator may change the file.
     """
-    try:
-        document = yaml.safe_load(read_bounded(path, POLICY_LIMIT, protected=True))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise usage_error(f"{path}: not valid YAML: {error}") from None
+    document = read_protected_yaml(path, POLICY_LIMIT)
     if not isinstance(document, dict) or set(document) != {"rules"} or not isinstance(document["rules"], list):
         raise usage_error(f"{path}: expected one key, `rules`, with a list of rules")
     return tuple(_rule(path, index, entry) for index, entry in enumerate(document["rules"]))

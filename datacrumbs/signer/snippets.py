@@ -10,7 +10,8 @@ import yaml
 
 from datacrumbs.errors import usage_error
 from datacrumbs.probefile.codec import snippet_digest
-from datacrumbs.probefile.files import read_bounded, write_atomically
+from datacrumbs.probefile.files import write_atomically
+from datacrumbs.probefile.protected_yaml import read_protected_yaml
 from datacrumbs.signer.denial import DenialError
 
 if TYPE_CHECKING:
@@ -60,10 +61,7 @@ def read_trusted(path: Path) -> tuple[TrustedSnippet, ...]:
     """
     if not path.exists() and not path.is_symlink():
         return ()
-    try:
-        document = yaml.load(read_bounded(path, LIST_LIMIT, protected=True), Loader=yaml.CSafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise usage_error(f"{path}: not valid YAML: {error}") from None
+    document = read_protected_yaml(path, LIST_LIMIT)
     entries = document.get("snippets") if isinstance(document, dict) else None
     if not isinstance(entries, list):
         raise usage_error(f"{path}: expected the key `snippets` with a list")

@@ -16,6 +16,7 @@ import polars as pl
 
 from datacrumbs.errors import usage_error
 from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
+from datacrumbs.trace.forms import check_form
 from datacrumbs.trace.members import TraceText
 from datacrumbs.trace.notes import NOTE
 from datacrumbs.trace.processes import PROCESS_EVENT
@@ -235,7 +236,7 @@ class _Gathering:
 
     def _chunk(self, position: int, trace: TraceFile, chunk: bytes) -> None:
         for line in OUR_LINE.findall(chunk):
-            document = _our_line(line)
+            document = _our_line(trace, line)
             _take_our_line(trace, document)
             profile = _profile(document) if document.get("name") == PROFILE else None
             if profile is not None:
@@ -244,7 +245,10 @@ class _Gathering:
         frame, skipped = _parse(chunk)
         trace.skipped += skipped
         self._metadata(position, trace, frame.filter(pl.col("ph") == "M"))
-        calls = _columns(frame.filter(pl.col("ph") == "X"), position, ours=bool(trace.run))
+        events = frame.filter(pl.col("ph") == "X")
+        named = events.drop_nulls("name").with_columns(pl.col("cat").fill_null(""))
+        trace.skipped += len(events) - len(named)
+        calls = _columns(named, position, ours=bool(trace.run))
         trace.lines += len(calls)
         self._frames.append(calls)
         self._rows += len(calls)
@@ -292,12 +296,21 @@ def _run_key(file: TraceFile) -> tuple[str, str, str]:
     return file.host, str(file.run.get("user", "")), str(file.run.get("run_id", ""))
 
 
-def _our_line(line: bytes) -> dict[str, Any]:
+_UNREADABLE = (pl.exceptions.PolarsError, OSError)
+"""What polars raises for lines that are no JSON; OSError for what begins as a compressed stream does."""
+
+
+def _our_line(trace: TraceFile, line: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(line)
-    except ValueError:
+        document: dict[str, Any] = json.loads(line)
+    except (ValueError, RecursionError):
         return {}  # counted as skipped where all lines are parsed
-    return document if isinstance(document.setdefault("args", {}), dict) else {}
+    try:
+        check_form(document)
+    except ValueError:
+        trace.skipped += 1
+        return {}
+    return document
 
 
 def _profile(document: dict[str, Any]) -> dict[str, Any] | None:
@@ -333,11 +346,25 @@ def _parse(chunk: bytes) -> tuple[pl.DataFrame, int]:
         chunk += b"\n" if chunk else b""
     try:
         return _frame(chunk), 0
-    except pl.exceptions.PolarsError:
-        # A damaged file, a rare thing: find the lines that are to blame one by one.
+    except _UNREADABLE:
         lines = [line for line in chunk.splitlines() if line not in {b"[", b"]", b""}]
         good = [line for line in lines if _is_object(line)]
-        return _frame(b"\n".join(good)), len(lines) - len(good)
+        frames = list(_readable(good))
+        read = sum(count for _, count in frames)
+        return pl.concat([_frame(b""), *(frame for frame, _ in frames)]), len(lines) - read
+
+
+# Frames of what can be read, with their numbers of lines. A damaged file is a rare thing, and so are its damaged
+# lines: halving finds them.
+def _readable(lines: list[bytes]) -> Iterator[tuple[pl.DataFrame, int]]:
+    if not lines:
+        return
+    try:
+        yield _frame(b"\n".join(lines)), len(lines)
+    except _UNREADABLE:
+        if len(lines) > 1:
+            yield from _readable(lines[: len(lines) // 2])
+            yield from _readable(lines[len(lines) // 2 :])
 
 
 def _frame(chunk: bytes) -> pl.DataFrame:

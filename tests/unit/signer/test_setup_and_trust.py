@@ -99,6 +99,13 @@ class TestSetup:
         paths.system_file.unlink()
         assert shipped == read_system_configuration(paths)
 
+    def test_a_system_configuration_that_others_may_write_is_refused(self, paths):
+        list(install(paths, "all"))
+        paths.system_file.chmod(0o666)
+        with pytest.raises(DatacrumbsError, match="writable by others") as caught:
+            read_system_configuration(paths)
+        assert caught.value.exit_code is ExitCode.REFUSED
+
     def test_changed_files_are_kept(self, paths):
         list(install(paths, "all"))
         paths.policy.write_text("rules: []\n")

@@ -1,0 +1,242 @@
+"""What strangers' bytes reach: for each door some valid inputs to start from, and what is done with an input.
+
+A door may answer with a `DatacrumbsError`. Anything else is a finding: another exception, a hang, memory without
+bound, or an answer that breaks what the code after it relies on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import importlib.util
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands.report import report
+from datacrumbs.configure.site import default_site_file, read_site_file
+from datacrumbs.daemon.instance import environment_file, read_instance
+from datacrumbs.discovery.dwarf import function_arguments
+from datacrumbs.discovery.elf import elf_functions
+from datacrumbs.discovery.usdt import usdt_probes
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.buildid import file_build_id
+from datacrumbs.probefile.codec import decode, encode, parse, plan_from_document
+from datacrumbs.probefile.envelope import Grant, open_envelope, read_payload, seal
+from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
+from datacrumbs.probefile.revocation import FILE_NAME, read_revocations
+from datacrumbs.probefile.targets import open_target
+from datacrumbs.signer.authority import check_schema
+from datacrumbs.signer.denial import DenialError
+from datacrumbs.signer.places import probe_places
+from datacrumbs.signer.policy import read_policy
+from datacrumbs.signer.protocol import frame
+from datacrumbs.signer.service import line, request_plan
+from datacrumbs.signer.snippets import read_trusted
+from datacrumbs.signer.target_check import Wanted, _problem
+from datacrumbs.system import SystemPaths, read_system_configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+TESTS = Path(__file__).resolve().parents[1]
+# In memory, since every input of the file readers is written there.
+_DIRECTORY = Path(tempfile.mkdtemp(prefix="datacrumbs-fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))  # noqa: S108, PTH112
+_SOURCE = """
+#include <sys/sdt.h>
+static unsigned short armed __attribute__((section(".probes")));
+int first(int a, const char *b) { DTRACE_PROBE2(fuzz, one, a, b); return a + armed; }
+long second(long a) { return first((int)a, "x") * a; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One place where bytes come in.
+
+    Args:
+        seeds: Gives valid inputs.
+        feed: Takes any bytes; raises `DatacrumbsError` or nothing.
+        longest: Bytes of an input; longer ones find nothing more and take longer.
+    """
+
+    seeds: Callable[[], list[bytes]]
+    feed: Callable[[bytes], object]
+    longest: int = 8192
+
+
+def small_plan() -> Plan:
+    """A plan with something of everything."""
+    arguments = (Argument(0, "fd", "int", Role.FD, 4), Argument(1, "path", "const char *", Role.PATH))
+    snippet = Snippet("one", "posix", "/* SPDX-License-Identifier: MIT */\n", (Argument(0, "n", "size_t", Role.COUNT),))
+    functions = (
+        Function("read", "read", "POSIX", offset=64, arguments=arguments[:1], aliases=("__read",), snippet="one"),
+        Function("open", "open", "POSIX", offset=128, arguments=arguments),
+    )
+    kernel = Group(
+        "sys", "calls", Attach.SYSCALL, Target("", "6.1.0"), (Function("close", "close", "POSIX", offset=3),)
+    )
+    return Plan(
+        (
+            Provenance("posix", "datacrumbs-posix", "0.1.0", "libc", 40),
+            Provenance("sys", "datacrumbs-sys", "1", "k", 50),
+        ),
+        (Group("posix", "libc", Attach.UPROBE, Target("/lib/libc.so.6", "a" * 40), functions), kernel),
+        (snippet,),
+    )
+
+
+def _sealed() -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    return seal(encode(small_plan()), Grant(1000, "ada", "login1", 1, 2), key)
+
+
+def _probe_file(data: bytes) -> None:
+    # What the mutations of compressed bytes would never reach is reached by compressing them here.
+    for content in (data, gzip.compress(data, 1, mtime=0)):
+        try:
+            read_payload(open_envelope(content, "fuzz"), "fuzz")
+        except DatacrumbsError:
+            continue
+
+
+def _plan(data: bytes) -> None:
+    plan = plan_from_document(parse(data, "plan"))
+    again = encode(plan)
+    assert decode(again) == plan
+    assert encode(decode(again)) == again
+
+
+def _request(data: bytes) -> None:
+    try:
+        document = request_plan(data)
+        if document is not None:
+            check_schema(document)
+    except DenialError as error:
+        frame({"message": error.message, "hint": error.hint})  # the reply carries it
+        line(None, "refused", error.code, reason=error.message)  # and the log
+
+
+def _request_seeds() -> list[bytes]:
+    plan = encode(small_plan())
+    return [b'{"version":1,"request":"sign","plan":%b}' % plan, b'{"version":1,"request":"status"}', b"{}"]
+
+
+def _yaml(data: bytes) -> None:
+    paths = SystemPaths(_DIRECTORY)
+    for path, read in (
+        (_DIRECTORY / "site.yaml", lambda: read_site_file(_DIRECTORY / "site.yaml")),
+        (paths.policy, lambda: read_policy(paths.policy)),
+        (paths.trusted_snippets, lambda: read_trusted(paths.trusted_snippets)),
+        (paths.trusted_keys / FILE_NAME, lambda: read_revocations(paths.trusted_keys)),
+        (paths.system_file, lambda: read_system_configuration(paths)),
+    ):
+        _write(path, data)
+        try:
+            read()
+        except DatacrumbsError:
+            continue
+
+
+def _yaml_seeds() -> list[bytes]:
+    return [
+        default_site_file().read_bytes(),
+        b"capture_probes:\n  - name: a\n    probe: uprobe\n    type: binary\n    file: /bin/ls\n    regex: '^f.*'\n",
+        b"rules:\n  - users: ['*']\n    providers: [sys]\n    max_functions: 5\n    grant_days: 1\n",
+        b"keys: [" + b"a" * 64 + b"]\ngrants: {1000: 5}\n",
+        b"snippets:\n  - {provider: a, distribution: b, version: '1', file: c, sha256: d}\n",
+        b"trace_log_dir: /x\ncall_ring_mib: 64\nflush_seconds: 0.5\n",
+        b"a: &a [1, 2]\nb: *a\nc: !!int 3\nd: 2001-01-01\n",
+    ]
+
+
+def _environment(data: bytes) -> None:
+    _write(environment_file(_DIRECTORY, "1"), data)
+    instance = read_instance(_DIRECTORY, "1")
+    assert instance.probes.is_absolute()
+    assert b"\n" not in os.fsencode(instance.probes)
+
+
+def _elf_seeds() -> list[bytes]:
+    source, made = _DIRECTORY / "seed.c", _DIRECTORY / "seed.so"
+    source.write_text(_SOURCE)
+    seeds = []
+    for flags in (["-O1"], ["-O0", "-g"], ["-O1", "-Wl,--strip-all", "-Wl,--build-id=none"]):
+        subprocess.run(["cc", "-shared", "-fPIC", "-nostdlib", *flags, "-o", made, source], check=True)
+        seeds.append(made.read_bytes())
+    return seeds
+
+
+# As the signing service reads a caller's file, without the process of its own that it does this in.
+def _elf(data: bytes) -> None:
+    path = _write(_DIRECTORY / "target", data)
+    with open_target(Target(str(path), file_build_id(path))) as stream:
+        functions = sorted(probe_places(stream).functions)[:4]
+        moved = [(offset, 4, [0]) for offset in functions]
+        wanted = Wanted(path="t", build_id="", functions=functions, moved=moved, usdt=[], semaphores=[])
+        assert _problem(stream, wanted) is None or moved
+
+
+# As the configurator reads every library that it finds, for its user.
+def _discovery(data: bytes) -> None:
+    path = _write(_DIRECTORY / f"library-{os.urandom(6).hex()}", data)
+    try:
+        for read in (elf_functions, usdt_probes, function_arguments):
+            try:
+                read(path)
+            except DatacrumbsError:
+                continue
+    finally:
+        path.unlink()
+
+
+def _trace(data: bytes) -> None:
+    for content in (data, gzip.compress(data, 1, mtime=0)):
+        try:
+            path = _write(_DIRECTORY / "t.pfw.gz", content)
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                assert report([os.fspath(path), "--json"]) == 0
+            assert json.loads(printed.getvalue())["traces"]
+        except DatacrumbsError:
+            continue
+
+
+def _trace_seeds() -> list[bytes]:
+    path = TESTS / "readers/synthetic.py"
+    specification = importlib.util.spec_from_file_location("datacrumbs_fuzz_synthetic", path)
+    assert specification
+    assert specification.loader
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
+    data = module.trace_bytes(1)
+    lines = gzip.decompress(data).splitlines(keepends=True)
+    # One of each kind of line, so that inputs stay short.
+    kinds = {json.loads(line)["name"]: line for line in lines if line.startswith(b"{")}
+    return [b"[\n" + b"".join(kinds.values()) + b"]\n", gzip.compress(b"[\n" + b"".join(lines[1:40]), mtime=0)]
+
+
+def _write(path: Path, data: bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+DOORS = {
+    "probe-file": Door(lambda: [_sealed(), gzip.decompress(_sealed())], _probe_file),
+    "plan": Door(lambda: [encode(small_plan())], _plan, 4096),
+    "request": Door(_request_seeds, _request, 4096),
+    "yaml": Door(_yaml_seeds, _yaml, 1024),
+    "environment": Door(lambda: [b"PROBE_FILE=/a b\nUSER=root\nRUN_ID=1\nMODE=profile\n# x\n"], _environment, 512),
+    "elf": Door(_elf_seeds, _elf, 32768),
+    "discovery": Door(_elf_seeds, _discovery, 32768),
+    "trace": Door(_trace_seeds, _trace, 16384),
+}
