@@ -83,9 +83,9 @@ def _counts(traces: Traces, trace: TraceFile) -> list[dict[str, Any]]:
 def _scale(line: dict[str, Any], one_of: int) -> Scale:
     numbers = {key: value for key, value in line.items() if isinstance(value, int)}
     out = numbers.get("filtered_sampled", 0)
-    by_path = numbers.get("filtered", 0) - out - numbers.get("filtered_duration", 0)
+    filtered = numbers.get("filtered", 0) - out
     lost = sum(calls for key, calls in numbers.items() if key.startswith("lost_") and key not in LOST_BEFORE)
-    chosen = numbers.get("recorded", 0) + by_path + numbers.get("counted_guard", 0) + lost
+    chosen = numbers.get("recorded", 0) + filtered + numbers.get("counted_guard", 0) + lost
     return Scale(chosen, chosen + out, one_of)
 
 

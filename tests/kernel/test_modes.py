@@ -16,11 +16,11 @@ import pytest
 
 from datacrumbs import client
 from datacrumbs.engine.modes import GUARD_INTERVAL_NS
-from datacrumbs.probefile.plan import Mode, Plan
+from datacrumbs.probefile.plan import Filters, Mode, Plan
 from datacrumbs.record import PROFILE, ProfileCause
 from datacrumbs.testing import run_workload
 
-from .conftest import Tracer, system_call_group
+from .conftest import Tracer, layer_group, system_call_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,6 +150,39 @@ def test_sampling_counts_what_it_leaves_out(start: Callable[..., Tracer]) -> Non
     assert writes.filtered == writes.causes["filtered_sampled"]
     # Five standard deviations of a binomial distribution.
     assert abs(writes.recorded - CALLS / 10) < 5 * (CALLS * 0.1 * 0.9) ** 0.5
+
+
+def test_sampling_comes_before_the_filter_of_short_calls(
+    engine_state: Path, configuration: SystemConfiguration
+) -> None:
+    group = replace(system_call_group(("read", "write")), sample=10)
+    tracer = Tracer(Plan((), (group,), filters=Filters(minimum_duration_ns=10**9)), engine_state, configuration)
+    try:
+        trace = tracer.run(*dd())
+        writes = tracer.engine.counts()[1]
+    finally:
+        tracer.engine.close()
+    assert not trace.count("write")
+    assert writes.causes["filtered_duration"] + writes.causes["filtered_sampled"] == writes.filtered == CALLS
+    assert abs(writes.causes["filtered_duration"] - CALLS / 10) < 5 * (CALLS * 0.1 * 0.9) ** 0.5
+
+
+def test_library_functions_are_sampled_and_profiled(
+    layer: Path, lives: Path, engine_state: Path, configuration: SystemConfiguration
+) -> None:
+    for detail in ({"mode": Mode.PROFILE}, {"sample": 3}):
+        tracer = Tracer(Plan((), (replace(layer_group(layer), **detail),)), engine_state, configuration)
+        try:
+            trace = tracer.run(str(lives), "recursion")
+            counts = tracer.engine.counts()
+            profiles = tracer.engine.profiles()
+        finally:
+            tracer.engine.close()
+        assert sum(count.entered for count in counts) > 100
+        assert all(count.balanced for count in counts)
+        assert profiles["count"].sum() == sum(count.counted for count in counts)
+        assert len(trace.calls) == sum(count.recorded for count in counts)
+        assert bool(len(profiles)) == ("mode" in detail)
 
 
 def test_rate_guard_degrades_to_counting_and_recovers(start: Callable[..., Tracer]) -> None:

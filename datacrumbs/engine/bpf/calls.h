@@ -203,10 +203,12 @@ static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *c
 		dc_snippet_return(call, function->snippet);
 	if (!failed)
 		dc_bind_results(call, function);
-	if (minimum && duration < *minimum)
-		DC_COUNT(count, filtered);
-	else
-		dc_emit(call, function, count, duration, DC_RETURNED | (failed ? DC_FAILED : 0), error);
+	if (!dc_passed_over(function, count)) {
+		if (minimum && duration < *minimum)
+			DC_COUNT(count, filtered);
+		else
+			dc_emit(call, function, count, duration, DC_RETURNED | (failed ? DC_FAILED : 0), error);
+	}
 	call->active = 0;
 }
 

@@ -159,6 +159,16 @@ static __always_inline int dc_over_rate(const struct dc_call *call, struct dc_co
 	return 1;
 }
 
+/* Whether sampling leaves a call out; it is then counted here. Asked once for each call: at its entry where nothing
+ * needs to be learned from it, else at its end. */
+static __always_inline int dc_passed_over(const struct dc_function *function, struct dc_count *count)
+{
+	if (!(function->flags & DC_SAMPLED) || bpf_get_prandom_u32() < function->sample)
+		return 0;
+	DC_COUNT(count, sampled);
+	return 1;
+}
+
 /* Whether a call that ended gets no record of its own; it is then counted here. */
 static __always_inline int dc_withheld(const struct dc_call *call, const struct dc_function *function,
 				       struct dc_count *count, u64 duration, u16 flags)
@@ -166,8 +176,7 @@ static __always_inline int dc_withheld(const struct dc_call *call, const struct 
 	u32 cause = DC_CAUSE_PROFILE;
 	if (function->flags & DC_PROFILED) {
 		DC_COUNT(count, profiled);
-	} else if (function->flags & DC_SAMPLED && bpf_get_prandom_u32() >= function->sample) {
-		DC_COUNT(count, sampled);
+	} else if (flags & DC_POINT && dc_passed_over(function, count)) {
 		return 1;
 	} else if (count->recorded < count->ceiling || !dc_over_rate(call, count, call->start + duration)) {
 		return 0;

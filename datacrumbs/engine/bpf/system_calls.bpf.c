@@ -37,6 +37,10 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 		dc_abandon(call);
 	DC_SYSTEM_CALL_ARGUMENTS(call, bpf_task_pt_regs(task));
 	if (function->flags & DC_PLAIN) {
+		if (dc_passed_over(function, count)) {
+			DC_COUNT(count, entered);
+			return 0;
+		}
 		u64 file = dc_known_place(thread, (int)call->arguments[function->subject[0] & 7]);
 		if (file) {
 			DC_COUNT(count, entered);
