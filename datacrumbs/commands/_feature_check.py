@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.engine.attach import multi_links_work
+from datacrumbs.engine.choice import multi_links_work
 from datacrumbs.engine.compiler import load_bcc
 from datacrumbs.engine.kernel import UPROBE_MULTI
 

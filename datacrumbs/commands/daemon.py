@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.daemon.identity import Instance, run_id
+from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.errors import refusal
 from datacrumbs.probefile.plan import Mode
 from datacrumbs.probefile.reader import read_probe_file
@@ -34,6 +35,12 @@ def main() -> None:
         "--mode",
         choices=[mode.value for mode in Mode],
         help="trace: a line for each call; profile: calls added up; default: as the site file says of each function",
+    )
+    parser.add_argument(
+        "--attach-method",
+        choices=[method.value for method in AttachMethod],
+        default=AttachMethod.AUTO,
+        help="how library functions are attached; default: auto, the fastest that this kernel has",
     )
     parser.add_argument("--print-program", action="store_true", help="print the C program of the file and exit")
     unit = parser.add_argument_group("as a unit (datacrumbs@.service); PROBES and RUN-ID are left out")
@@ -80,7 +87,8 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
     verify_targets(signed.plan)
     from datacrumbs.daemon.run import RunRequest, run  # noqa: PLC0415 - a refusal needs no engine
 
-    result = run(RunRequest(instance.probes, signed, identity, paths, configuration, instance.mode))
+    method = AttachMethod(arguments.attach_method)
+    result = run(RunRequest(instance.probes, signed, identity, paths, configuration, instance.mode, method))
     verdict = "every call accounted for" if result.balanced else "the counts do not balance; see the footer"
     print(
         f"datacrumbs: {result.entered} calls entered, {result.recorded} recorded, {result.lost} lost; {verdict}\n"

@@ -15,6 +15,7 @@ from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.daemon.files import RunFiles, create_trace, remove_trace
 from datacrumbs.daemon.identity import owner, trace_name
 from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.engine.modes import with_mode
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.show import entries_only
@@ -46,6 +47,7 @@ class RunRequest:
     paths: SystemPaths
     configuration: SystemConfiguration
     mode: Mode | None = None
+    attach_method: AttachMethod = AttachMethod.AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,14 @@ def run(request: RunRequest) -> RunResult:
         _tell(f"attaching {len(plan.functions)} functions for {user.name}")
         if only := entries_only(plan):
             _tell(only)
-        engine = Engine(plan, request.configuration, user.uid, request.paths.state, tell=_tell)
+        engine = Engine(
+            plan,
+            request.configuration,
+            user.uid,
+            request.paths.state,
+            attach_method=request.attach_method,
+            tell=_tell,
+        )
         stack.callback(engine.close)
         report = _attach(engine, request)
         trace = directory.joinpath(*components)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from datacrumbs.engine import kernel
 from datacrumbs.engine.kprobe_events import attach_kernel_return, remove_left_definitions
+from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.probefile.plan import Attach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from datacrumbs.engine.kernel import Link, UprobeSite
     from datacrumbs.probefile.plan import Function, Group
@@ -46,10 +46,10 @@ class Attached:
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """Descriptors of the loaded programs by name, and whether library ones are for multi links."""
+    """Descriptors of the loaded programs by name, and how library ones are attached."""
 
     descriptor: Callable[[str], int]
-    multi: bool
+    method: AttachMethod
 
 
 def attach_group(
@@ -81,43 +81,67 @@ def attach_group(
         attached.functions += len(group.functions)
 
 
+# Makes one link for some places.
+class _Linking(NamedTuple):
+    sites: list[UprobeSite]
+    attach: Callable[[Sequence[UprobeSite]], Link]
+    one_by_one: bool = False
+
+
 def _attach_library(path: str, wanted: Wanted, programs: Programs, attached: Attached) -> None:
-    # Returns first: an entry without its return would be counted as unmatched.
-    returns = [kernel.UprobeSite(function.place, identity) for identity, function in wanted if function.return_probe]
-    entries = [kernel.UprobeSite(function.place, identity) for identity, function in wanted]
     symbols = {identity: function.symbol for identity, function in wanted}
     failed: set[int] = set()
-    for name, sites, at_return in (("dc_library_leave", returns, True), ("dc_library_enter", entries, False)):
-        rest = [site for site in sites if site.cookie not in failed]
-        for site, error in _attach_sites(programs, name, path, rest, attached, at_return=at_return):
+    for linking in _linkings(path, wanted, programs):
+        rest = [site for site in linking.sites if site.cookie not in failed]
+        for site, error in _attach_sites(linking, rest, attached):
             failed.add(site.cookie)
             attached.failures.append(AttachFailure(site.cookie, symbols[site.cookie], os.strerror(error)))
     attached.functions += len(wanted) - len(failed)
 
 
+# Returns first: an entry without its return would be counted as unmatched.
+def _linkings(path: str, wanted: Wanted, programs: Programs) -> Iterator[_Linking]:
+    both = [kernel.UprobeSite(function.place, identity) for identity, function in wanted if function.return_probe]
+    entries = [kernel.UprobeSite(function.place, identity) for identity, function in wanted]
+    if programs.method is AttachMethod.SESSION:
+        known = {site.cookie for site in both}
+        rest = [site for site in entries if site.cookie not in known]
+        yield _Linking(
+            both, lambda sites: kernel.attach_uprobe_session(programs.descriptor("dc_library_session"), path, sites)
+        )
+        yield _Linking(
+            rest,
+            lambda sites: kernel.attach_uprobe_multi(
+                programs.descriptor("dc_library_enter"), path, sites, at_return=False
+            ),
+        )
+        return
+    one_by_one = programs.method is AttachMethod.PERF
+    for name, sites, at_return in (("dc_library_leave", both, True), ("dc_library_enter", entries, False)):
+
+        def attach(some: Sequence[UprobeSite], name: str = name, *, at_return: bool = at_return) -> Link:
+            program = programs.descriptor(name)
+            if one_by_one:
+                return kernel.attach_uprobe(program, path, some[0], at_return=at_return)
+            return kernel.attach_uprobe_multi(program, path, some, at_return=at_return)
+
+        yield _Linking(sites, attach, one_by_one)
+
+
 # One link for all; where that fails, halves, so that one bad function costs only itself.
-def _attach_sites(
-    programs: Programs, name: str, path: str, sites: Sequence[UprobeSite], attached: Attached, *, at_return: bool
-) -> list[tuple[UprobeSite, int]]:
+def _attach_sites(linking: _Linking, sites: Sequence[UprobeSite], attached: Attached) -> list[tuple[UprobeSite, int]]:
     if not sites:
         return []
-    program = programs.descriptor(name)
-    try:
-        if programs.multi:
-            attached.links.append(kernel.attach_uprobe_multi(program, path, sites, at_return=at_return))
+    if len(sites) == 1 or not linking.one_by_one:
+        try:
+            attached.links.append(linking.attach(sites))
+        except OSError as error:
+            if len(sites) == 1:
+                return [(sites[0], error.errno or errno.EINVAL)]
+        else:
             return []
-        if len(sites) == 1:
-            attached.links.append(kernel.attach_uprobe(program, path, sites[0], at_return=at_return))
-            return []
-    except OSError as error:
-        if len(sites) == 1:
-            return [(sites[0], error.errno or errno.EINVAL)]
     middle = len(sites) // 2
-    return [
-        failure
-        for half in (sites[:middle], sites[middle:])
-        for failure in _attach_sites(programs, name, path, half, attached, at_return=at_return)
-    ]
+    return [failure for half in (sites[:middle], sites[middle:]) for failure in _attach_sites(linking, half, attached)]
 
 
 def _attach_usdt(path: str, wanted: Wanted, programs: Programs, attached: Attached) -> None:
@@ -166,14 +190,3 @@ def _try(attached: Attached, identity: int, symbol: str, attach: Callable[[], Li
         attached.functions += counts
     except OSError as error:
         attached.failures.append(AttachFailure(identity, symbol, error.strerror or str(error)))
-
-
-def multi_links_work(descriptor: int) -> bool:
-    """Whether the kernel makes uprobe multi links: really link a loaded program to our own libc."""
-    path = os.path.realpath("/proc/self/exe")
-    try:
-        # An offset that no instruction has still makes a link: the file is not mapped for execution there.
-        kernel.attach_uprobe_multi(descriptor, path, [kernel.UprobeSite(0, 0)], at_return=False).close()
-    except OSError as error:
-        return error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
-    return platform.machine() in {"x86_64", "aarch64"}

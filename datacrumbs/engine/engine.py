@@ -6,17 +6,18 @@ import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.engine import counters, descriptors, kernel, modes, program, programs
-from datacrumbs.engine.attach import Attached, AttachFailure, Programs, attach_group, multi_links_work
+from datacrumbs.engine.attach import Attached, AttachFailure, Programs, attach_group
+from datacrumbs.engine.choice import choose
 from datacrumbs.engine.compiler import compiled_program
 from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage
+from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.engine.ring import Ring, decode_name
-from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.plan import Attach
 from datacrumbs.probefile.targets import open_target
 from datacrumbs.record import Batch, FunctionCounts
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
     from datacrumbs.probefile.plan import Plan
     from datacrumbs.system import SystemConfiguration
-
-AttachMethod = Literal["auto", "multi", "perf"]
 
 _MIB = 1 << 20
 _ITERATOR = "bpf_iter__task"
@@ -65,8 +64,7 @@ class Engine:
         configuration: Sizes of rings and tables.
         owner: User id whose processes may be traced.
         state: Directory for what is kept between runs.
-        attach_method: How library functions are attached: ``auto`` takes the fastest way that
-            works here; ``multi`` and ``perf`` take no other.
+        attach_method: How library functions are attached.
         tell: Takes a line about what takes time, or about a kept program that cannot be used.
 
     Raises:
@@ -82,11 +80,10 @@ class Engine:
         owner: int,
         state: Path,
         *,
-        attach_method: AttachMethod = "auto",
+        attach_method: AttachMethod = AttachMethod.AUTO,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._plan = plan
-        self._attach_method = attach_method
         self._loaded = LoadedImage(
             compiled_program(
                 program.assemble(plan),
@@ -97,7 +94,8 @@ class Engine:
             ),
             program.map_entries(plan, configuration),
         )
-        self._kinds = programs.kinds(plan, multi=attach_method != "perf")
+        self._method = choose(attach_method, self._loaded)
+        self._kinds = programs.kinds(plan, self._method)
         self._loaded.begin(self._kinds.items())
         self._attached = Attached()
         self._fill_tables(owner)
@@ -119,7 +117,6 @@ class Engine:
 
         """
         self._iterator()  # now, so that what a kernel lacks is known at the start
-        multi = self._multi_links_work()
         for name, tracepoint in programs.RAW_TRACEPOINTS.items():
             if name in self._kinds:
                 link = kernel.attach_raw_tracepoint(self._descriptor(name), tracepoint)
@@ -131,13 +128,12 @@ class Engine:
                 if not group.target.is_kernel:
                     # Through the descriptor that was checked: the name may lead elsewhere by now.
                     path = f"/proc/self/fd/{stack.enter_context(open_target(group.target)).fileno()}"
-                attach_group(group, path, first, Programs(self._descriptor, multi), self._attached, skip=skip)
+                attach_group(group, path, first, Programs(self._descriptor, self._method), self._attached, skip=skip)
             first += len(group.functions)
         seconds = time.perf_counter() - begin
         for client in clients:
-            self._attach_client(client, multi=multi)
-        method = "uprobe multi link" if multi else "perf event link with cookie"
-        return EngineReport(method, self._attached.functions, tuple(self._attached.failures), seconds)
+            self._attach_client(client)
+        return EngineReport(TITLES[self._method], self._attached.functions, tuple(self._attached.failures), seconds)
 
     FULL_BATCH = 65536
 
@@ -210,35 +206,19 @@ class Engine:
             for function in group.functions
         ]
 
-    def _multi_links_work(self) -> bool:
-        if self._attach_method == "perf":
-            return False
-        try:
-            works = multi_links_work(self._loaded.try_program(programs.CLIENT_START, programs.UPROBE_MULTI))
-        except OSError:
-            works = False
-        if not works and self._attach_method == "multi":
-            raise DatacrumbsError(
-                "this kernel has no uprobe multi links", hint="use attach method `auto`; they came with Linux 6.6"
-            )
-        if not works:
-            self._kinds = programs.kinds(self._plan, multi=False)
-            self._loaded.begin(self._kinds.items())
-        return works
-
     def _descriptor(self, name: str) -> int:
         return self._loaded.program(name, self._kinds[name])
 
     def _iterator(self) -> int:
         return self._loaded.program(_ITERATOR, self._loaded.iterator_kind())
 
-    def _attach_client(self, client: Path, *, multi: bool) -> None:
+    def _attach_client(self, client: Path) -> None:
         offsets = {function.name: function.offset for function in elf_functions(client)}
         for symbol, name in (("datacrumbs_stop", "dc_client_stop"), ("datacrumbs_start", programs.CLIENT_START)):
             if symbol not in offsets:
                 continue
             site = kernel.UprobeSite(offsets[symbol], 0)
-            if multi:
+            if self._method is not AttachMethod.PERF:
                 link = kernel.attach_uprobe_multi(self._descriptor(name), os.fspath(client), [site], at_return=False)
             else:
                 link = kernel.attach_uprobe(self._descriptor(name), os.fspath(client), site, at_return=False)

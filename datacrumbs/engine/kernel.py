@@ -27,6 +27,7 @@ _ITER_CREATE = 33
 _TRACE_ITER = 28
 _PERF_EVENT = 41
 UPROBE_MULTI = 48
+UPROBE_SESSION = 57
 _MULTI_RETURN = 1
 _PERF_TYPE_TRACEPOINT = 2
 _PERF_FLAG_FD_CLOEXEC = 8
@@ -109,6 +110,18 @@ def attach_uprobe_multi(program: int, path: str, sites: Sequence[UprobeSite], *,
 
     The program must have been loaded for UPROBE_MULTI. One bad place fails the whole link.
     """
+    return _multi_link(program, UPROBE_MULTI, path, sites, _MULTI_RETURN if at_return else 0)
+
+
+def attach_uprobe_session(program: int, path: str, sites: Sequence[UprobeSite]) -> Link:
+    """Attach to entries and returns of many functions of one file with one link (Linux 6.13 and later).
+
+    The program must have been loaded for UPROBE_SESSION. One bad place fails the whole link.
+    """
+    return _multi_link(program, UPROBE_SESSION, path, sites, 0)
+
+
+def _multi_link(program: int, attach_type: int, path: str, sites: Sequence[UprobeSite], flags: int) -> Link:
     name = ctypes.create_string_buffer(os.fsencode(path))
     offsets = np.array([site.offset for site in sites], np.uint64)
     cookies = np.array([site.cookie for site in sites], np.uint64)
@@ -117,14 +130,14 @@ def attach_uprobe_multi(program: int, path: str, sites: Sequence[UprobeSite], *,
         "<IIIIQQQQIII4x",
         program,
         0,
-        UPROBE_MULTI,
+        attach_type,
         0,
         ctypes.addressof(name),
         offsets.ctypes.data,
         semaphores.ctypes.data if semaphores.any() else 0,
         cookies.ctypes.data,
         len(sites),
-        _MULTI_RETURN if at_return else 0,
+        flags,
         0,
     )
     return Link(_bpf(_LINK_CREATE, attributes))

@@ -9,12 +9,14 @@ from datacrumbs.engine.objects import ProgramKind
 from datacrumbs.probefile.plan import Attach
 
 if TYPE_CHECKING:
-    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.engine.methods import AttachMethod
+    from datacrumbs.probefile.plan import Group, Plan
 
 PROBE = ProgramKind(2)
 TRACEPOINT = ProgramKind(5)
 RAW_TRACEPOINT = ProgramKind(17)
 UPROBE_MULTI = ProgramKind(PROBE.kind, kernel.UPROBE_MULTI)
+UPROBE_SESSION = ProgramKind(PROBE.kind, kernel.UPROBE_SESSION)
 
 CLIENT_START = "dc_client_start"
 RAW_TRACEPOINTS = {
@@ -37,17 +39,28 @@ _OF_EVERY_RUN = ("dc_process_fork", "dc_process_exec", "dc_process_exit", CLIENT
 _BY_MULTI_LINK = frozenset((*_OF_PLANS[Attach.UPROBE], CLIENT_START, "dc_client_stop"))
 
 
-def kinds(plan: Plan, *, multi: bool) -> dict[str, ProgramKind]:
-    """The programs of a plan, and as what each is loaded; ``multi`` says whether uprobe multi links are used."""
-    names = [*_OF_EVERY_RUN, *(name for group in plan.groups for name in _OF_PLANS[group.attach])]
+def kinds(plan: Plan, method: AttachMethod) -> dict[str, ProgramKind]:
+    """The programs of a plan, and as what each is loaded, when library functions are attached by ``method``."""
+    names = list(_OF_EVERY_RUN)
+    for group in plan.groups:
+        names += _of_libraries(group, method) if group.attach is Attach.UPROBE else _OF_PLANS[group.attach]
     if descriptors.needs_errno(plan):
         names.append("dc_system_call_exit")
-    return {name: _kind(name, multi=multi) for name in names}
+    return {name: _kind(name, method) for name in names}
 
 
-def _kind(name: str, *, multi: bool) -> ProgramKind:
+def _of_libraries(group: Group, method: AttachMethod) -> list[str]:
+    if method != "session":
+        return list(_OF_PLANS[Attach.UPROBE])
+    returns = {function.return_probe for function in group.functions}
+    return [name for name, needed in (("dc_library_session", True), ("dc_library_enter", False)) if needed in returns]
+
+
+def _kind(name: str, method: AttachMethod) -> ProgramKind:
     if name in RAW_TRACEPOINTS:
         return RAW_TRACEPOINT
     if name == "dc_kernel_point":
         return TRACEPOINT
-    return UPROBE_MULTI if multi and name in _BY_MULTI_LINK else PROBE
+    if name == "dc_library_session":
+        return UPROBE_SESSION
+    return UPROBE_MULTI if method != "perf" and name in _BY_MULTI_LINK else PROBE

@@ -27,7 +27,6 @@ static __always_inline struct dc_call *dc_push(struct dc_thread *thread, struct 
 	dc_drop_dead_frames(thread, id, stack);
 	u32 depth = thread->depth;
 	if (depth >= DC_FRAMES) {
-		thread->overflow++;
 		DC_COUNT(count, too_deep);
 		return NULL;
 	}
@@ -36,25 +35,32 @@ static __always_inline struct dc_call *dc_push(struct dc_thread *thread, struct 
 	return &thread->frames[depth & (DC_FRAMES - 1)];
 }
 
+/* What becomes of a call that a probe saw begin. */
+enum dc_entered {
+	DC_NOT_FOLLOWED, /* not traced, or complete already: its return is of no interest */
+	DC_TOO_DEEP,	 /* likewise, but the next return without a frame is this one's */
+	DC_FOLLOWED,
+};
+
 static __always_inline int dc_function_enter(struct pt_regs *context)
 {
 	if (!dc_gate())
-		return 0;
+		return DC_NOT_FOLLOWED;
 	u32 id = bpf_get_attach_cookie(context);
 	struct dc_function *function = dc_functions.lookup(&id);
 	struct dc_count *count = dc_counts.lookup(&id);
 	if (!function || !count)
-		return 0;
+		return DC_NOT_FOLLOWED;
 	DC_COUNT(count, entered);
 	struct dc_thread *thread = dc_thread_of_current();
 	if (!thread) {
 		DC_COUNT(count, no_memory);
-		return 0;
+		return DC_NOT_FOLLOWED;
 	}
 	u64 stack = PT_REGS_SP(context);
 	struct dc_call *call = dc_push(thread, count, id, stack);
 	if (!call)
-		return 0;
+		return DC_TOO_DEEP;
 	call->arguments[0] = PT_REGS_PARM1(context);
 	call->arguments[1] = PT_REGS_PARM2(context);
 	call->arguments[2] = PT_REGS_PARM3(context);
@@ -67,6 +73,18 @@ static __always_inline int dc_function_enter(struct pt_regs *context)
 		call->result = 0;
 		dc_emit(call, function, count, 0, DC_POINT, 0);
 		call->active = 0;
+		return DC_NOT_FOLLOWED;
+	}
+	return DC_FOLLOWED;
+}
+
+/* The entry's half where the return is a probe of its own, which runs whatever this one says. */
+static __always_inline int dc_function_enter_apart(struct pt_regs *context)
+{
+	if (dc_function_enter(context) == DC_TOO_DEEP) {
+		struct dc_thread *thread = dc_current_thread();
+		if (thread)
+			thread->overflow++;
 	}
 	return 0;
 }
@@ -142,9 +160,20 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 }
 
 #ifdef DC_WITH_UPROBE
+/* Numbers that the loader takes for those of the kernel's functions; engine/loader.py. */
+static bool (*dc_session_is_return)(void) = (void *)0x70000001;
+
+/* Entry and return by one link. The kernel leaves the return alone where the entry says 1. */
+int dc_library_session(struct pt_regs *context)
+{
+	if (dc_session_is_return())
+		return dc_function_leave(context, 1);
+	return dc_function_enter(context) != DC_FOLLOWED;
+}
+
 int dc_library_enter(struct pt_regs *context)
 {
-	return dc_function_enter(context);
+	return dc_function_enter_apart(context);
 }
 
 int dc_library_leave(struct pt_regs *context)
@@ -156,7 +185,7 @@ int dc_library_leave(struct pt_regs *context)
 #ifdef DC_WITH_KPROBE
 int dc_kernel_enter(struct pt_regs *context)
 {
-	return dc_function_enter(context);
+	return dc_function_enter_apart(context);
 }
 
 int dc_kernel_leave(struct pt_regs *context)

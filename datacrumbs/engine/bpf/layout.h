@@ -156,15 +156,15 @@ struct dc_guard {
 
 /* What is counted for the run as a whole. */
 enum dc_total {
-	DC_TOTAL_NAMES_LOST,	 /* ring of names full */
-	DC_TOTAL_NAMES_UNREAD,	 /* memory of the string not readable, at entry and at return */
-	DC_TOTAL_NAMES_BUSY,	 /* no scratch left on this processor */
-	DC_TOTAL_EVENTS_LOST,	 /* a process event did not fit the ring */
-	DC_TOTAL_RETURNS,	 /* returns whose entry was before the run */
-	DC_TOTAL_COMPAT,	 /* system calls of 32-bit programs, not traced */
-	DC_TOTAL_HANDLES_LOST,	 /* table of handles refused an entry */
-	DC_TOTAL_FIELDS_UNREAD,	 /* a snippet or probe could not read user memory */
-	DC_TOTAL_PROFILES_LOST,	 /* counted calls that are in no profile, since the table of profiles was full */
+	DC_TOTAL_NAMES_LOST,	/* ring of names full */
+	DC_TOTAL_NAMES_UNREAD,	/* memory of the string not readable, at entry and at return */
+	DC_TOTAL_NAMES_BUSY,	/* no scratch left on this processor */
+	DC_TOTAL_EVENTS_LOST,	/* a process event did not fit the ring */
+	DC_TOTAL_RETURNS,	/* returns whose entry was before the run */
+	DC_TOTAL_COMPAT,	/* system calls of 32-bit programs, not traced */
+	DC_TOTAL_HANDLES_LOST,	/* table of handles refused an entry */
+	DC_TOTAL_FIELDS_UNREAD, /* a snippet or probe could not read user memory */
+	DC_TOTAL_PROFILES_LOST, /* counted calls that are in no profile, since the table of profiles was full */
 	DC_TOTALS,
 };
 

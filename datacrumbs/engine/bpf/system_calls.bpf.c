@@ -95,7 +95,8 @@ int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 		if (minimum && duration < *minimum)
 			DC_COUNT(count, filtered);
 		else
-			dc_emit(call, function, count, duration, DC_RETURNED | (failed ? DC_FAILED : 0), failed ? -result : 0);
+			dc_emit(call, function, count, duration, DC_RETURNED | (failed ? DC_FAILED : 0),
+				failed ? -result : 0);
 		call->active = 0;
 		return 0;
 	}

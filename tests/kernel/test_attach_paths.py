@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 
 from datacrumbs import client
 from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.probefile.plan import Plan
 
-from ..kernel.conftest import Tracer, layer_group, system_call_group  # noqa: TID252 - the kernel tests' bed
+from .conftest import Tracer, layer_group, system_call_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,13 +24,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.kernel
 
-_METHODS = {"multi": "uprobe multi link", "perf": "perf event link with cookie"}
+_METHODS = [method for method in AttachMethod if method is not AttachMethod.AUTO]
 
 
 class _ForcedTracer(Tracer):
-    def __init__(self, plan: Plan, state: Path, configuration: SystemConfiguration, method: str) -> None:
+    def __init__(self, plan: Plan, state: Path, configuration: SystemConfiguration, method: AttachMethod) -> None:
         self.plan = plan
-        self.engine = Engine(plan, configuration, os.getuid(), state, attach_method=method)  # type: ignore[arg-type]
+        self.engine = Engine(plan, configuration, os.getuid(), state, attach_method=method)
         self.names = {}
         self.report = self.engine.attach([client.client_library(), client.launcher()])
         self.seen = np.zeros(len(plan.functions), np.int64)
@@ -40,7 +42,7 @@ def forced(
 ) -> Iterator[_ForcedTracer]:
     plan = Plan((), (system_call_group(("read", "getppid")), layer_group(layer)))
     tracer = _ForcedTracer(plan, engine_state, configuration, request.param)
-    assert tracer.report.method == _METHODS[request.param]
+    assert tracer.report.method == TITLES[request.param]
     yield tracer
     tracer.engine.close()
 
@@ -71,3 +73,20 @@ def test_conservation(forced: _ForcedTracer) -> None:
     counts = forced.engine.counts()
     assert all(count.balanced for count in counts)
     assert [count.recorded for count in counts] == forced.seen.tolist()
+
+
+@pytest.mark.parametrize("method", _METHODS)
+def test_a_function_that_cannot_be_probed_costs_only_itself(
+    method: AttachMethod, layer: Path, lives: Path, engine_state: Path, configuration: SystemConfiguration
+) -> None:
+    group = layer_group(layer)
+    middle = len(group.functions) // 2
+    outside = replace(group.functions[0], name="outside", symbol="outside", offset=layer.stat().st_size + 4096)
+    functions = (*group.functions[:middle], outside, *group.functions[middle:])
+    tracer = _ForcedTracer(Plan((), (replace(group, functions=functions),)), engine_state, configuration, method)
+    try:
+        assert [failure.symbol for failure in tracer.report.failures] == ["outside"]
+        assert tracer.report.functions == len(group.functions)
+        assert tracer.run(str(lives), "callbacks").counts() == {"layer_call": 5, "layer_add": 5}
+    finally:
+        tracer.engine.close()
