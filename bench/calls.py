@@ -36,6 +36,7 @@ SYSTEM, LIBRARY, UNMOVED = (
     "datacrumbs, libraries",
     "datacrumbs, libraries, probes not moved",
 )
+PROFILED, SAMPLED = SYSTEM + ", profiled", SYSTEM + ", one of 100"
 SYSTEM_SITE = "capture_probes:\n  - provider: sys\n    functions: (write|pread64)\n"
 LIBC_SITE = "  - provider: posix\n    functions: (write|pread|pread64)\n"
 TEXT = """\
@@ -43,10 +44,10 @@ Added nanoseconds a call: `write` of 64 bytes to `/dev/null`, `pread` of 4 KiB f
 of a few instructions in a library, which begins with `push` or with `endbr64`. The program takes the time itself, in
 batches; of a run the first quartile of its batches counts, of all runs the median, with the range of the runs.
 `system calls` probes the two system calls, `libraries` the C library's `write` and `pread` and the two other
-functions; both record arguments, result and, of a descriptor, the file. bpftrace has the same functions, entry and
-return: it keeps count and sum of times, or prints name, thread, result and time. `not traced` is the same program
-beside the tracer, not under it. DFTracer and uftrace work inside the program, strace and perf trace know system calls
-only."""
+functions; both record arguments, result and, of a descriptor, the file. `profiled` adds the calls up in the kernel,
+`one of 100` records a sample of them. bpftrace has the same functions, entry and return: it keeps count and sum of
+times, or prints name, thread, result and time. `not traced` is the same program beside the tracer, not under it.
+DFTracer and uftrace work inside the program, strace and perf trace know system calls only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,8 @@ def turns_of(
     system_calls = Work(PROGRAM, ("write", "pread64"))
     symbols = Work(PROGRAM, (), tuple((str(path), FUNCTION) for path in libraries.values()))
     turns.append((Ours(site, site.probes(SYSTEM_SITE), SYSTEM), system_calls, operations[:2]))
+    for name, detail in ((PROFILED, "mode: profile\n"), (SAMPLED, "sample: 100\n")):
+        turns.append((Ours(site, site.probes(detail + SYSTEM_SITE), name), system_calls, operations[:2]))
     turns.append((Ours(site, site.probes(functions), LIBRARY), symbols, operations))
     if "--no-move" in help_of("datacrumbs_probe_configurator"):
         turns.append((Ours(site, site.probes(functions, "--no-move"), UNMOVED), symbols, operations))
