@@ -6,12 +6,14 @@ bound, or an answer that breaks what the code after it relies on.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gzip
 import importlib.util
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,8 +48,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 TESTS = Path(__file__).resolve().parents[1]
-# In memory, since every input of the file readers is written there.
-_DIRECTORY = Path(tempfile.mkdtemp(prefix="datacrumbs-fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))  # noqa: S108, PTH112
+_DIRECTORY = Path(tempfile.mkdtemp(prefix="datacrumbs-fuzz-"))
+atexit.register(shutil.rmtree, _DIRECTORY, ignore_errors=True)
 _SOURCE = """
 #include <sys/sdt.h>
 static unsigned short armed __attribute__((section(".probes")));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,18 +18,16 @@ CHANGING = ("/var/log/journal", "/var/log/wtmp", "/var/lib/systemd", "/run/syste
 
 @pytest.fixture
 def host():
-    made = []
+    with ExitStack() as made:
 
-    def boot(name):
-        box = Machine(name)
-        made.append(box)
-        box.start()
-        box.done("useradd", "--create-home", "alice")
-        return box
+        def boot(name):
+            box = Machine(name)
+            made.callback(box.stop)
+            box.start()
+            box.done("useradd", "--create-home", "alice")
+            return box
 
-    yield boot
-    for box in made:
-        box.stop()
+        yield boot
 
 
 def files(box):
