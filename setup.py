@@ -1,7 +1,7 @@
-"""Build hooks: the client's C is compiled into the wheel, the rest stands in pyproject.toml.
+"""Build hooks: the C is compiled into the wheel, the rest stands in pyproject.toml.
 
 The launcher becomes a script of the wheel, so that it stands on PATH as the binary that it is; the
-library and the header become data files, which an installer puts below the same prefix
+libraries and the header become data files, which an installer puts below the same prefix
 (``bin/datacrumbs_wrap`` beside ``lib/datacrumbs/``). The launcher finds the library by that.
 """
 
@@ -20,6 +20,8 @@ from setuptools.command.install_scripts import install_scripts
 SOURCES = Path("datacrumbs/client/src")
 INCLUDE = Path("datacrumbs/client/include")
 LIBRARY = "libdatacrumbs_client.so"
+TRACE_SOURCES = Path("datacrumbs/trace/src")
+TRACE_LIBRARY = "libdatacrumbs_trace.so"
 LAUNCHER = "datacrumbs_wrap"
 
 COMMON_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden", f"-I{INCLUDE}")
@@ -32,6 +34,7 @@ LIBRARY_FLAGS = (
     f"-Wl,-soname,{LIBRARY}",
     "-Wl,-Bsymbolic,-z,now,-z,noexecstack,--build-id",
 )
+TRACE_FLAGS = ("-O3", "-fPIC", "-shared", f"-Wl,-soname,{TRACE_LIBRARY}", "-Wl,-z,now,-z,noexecstack,--build-id")
 LAUNCHER_FLAGS = ("-fPIE", "-pie", "-rdynamic", "-Wl,-z,now,-z,noexecstack,--build-id")
 
 
@@ -39,14 +42,14 @@ def compiler() -> list[str]:
     return shlex.split(os.environ.get("CC", "cc"))
 
 
-def compile_client(output: Path, flags: tuple[str, ...], sources: tuple[str, ...]) -> None:
+def compile_c(output: Path, flags: tuple[str, ...], sources: list[Path]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     command = [
         *compiler(),
         *COMMON_FLAGS,
         *shlex.split(os.environ.get("CFLAGS", "")),
         *flags,
-        *(str(SOURCES / source) for source in sources),
+        *map(str, sources),
         *shlex.split(os.environ.get("LDFLAGS", "")),
         "-o",
         str(output),
@@ -57,7 +60,7 @@ def compile_client(output: Path, flags: tuple[str, ...], sources: tuple[str, ...
         message = f"no C compiler: {command[0]} not found; install gcc or set CC"
         raise SystemExit(message) from None
     except subprocess.CalledProcessError as error:
-        message = f"the client does not compile (exit {error.returncode}): {shlex.join(command)}"
+        message = f"{output.name} does not compile (exit {error.returncode}): {shlex.join(command)}"
         raise SystemExit(message) from None
 
 
@@ -72,7 +75,7 @@ class ClientDistribution(Distribution):
 
 
 class InstallClient(install_scripts):
-    """Compiles the client to where the wheel's (or the editable wheel's) parts are gathered.
+    """Compiles to where the wheel's (or the editable wheel's) parts are gathered.
 
     Done here and not in the build step, because an editable wheel takes scripts from this command and
     has no other step that takes data files.
@@ -82,10 +85,12 @@ class InstallClient(install_scripts):
         super().run()
         version = f'-DDATACRUMBS_VERSION="{self.distribution.get_version()}"'
         launcher = Path(self.install_dir) / LAUNCHER
-        compile_client(launcher, (*MARK_FLAGS, *LAUNCHER_FLAGS, version), ("datacrumbs_wrap.c", "marks.c"))
+        marks = SOURCES / "marks.c"
+        compile_c(launcher, (*MARK_FLAGS, *LAUNCHER_FLAGS, version), [SOURCES / "datacrumbs_wrap.c", marks])
         data = Path(self.get_finalized_command("install_data").install_dir)
-        library = data / "lib/datacrumbs" / LIBRARY
-        compile_client(library, (*MARK_FLAGS, *LIBRARY_FLAGS), ("datacrumbs_client.c", "marks.c"))
+        libraries = data / "lib/datacrumbs"
+        compile_c(libraries / LIBRARY, (*MARK_FLAGS, *LIBRARY_FLAGS), [SOURCES / "datacrumbs_client.c", marks])
+        compile_c(libraries / TRACE_LIBRARY, TRACE_FLAGS, sorted(TRACE_SOURCES.glob("*.c")))
         header = data / "include/datacrumbs.h"
         header.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(INCLUDE / "datacrumbs.h", header)

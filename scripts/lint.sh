@@ -34,11 +34,13 @@ check "clang-format" clang-format --dry-run -Werror $(files '*.c' '*.h')
 # shellcheck disable=SC2046
 check "clang-tidy" clang-tidy --quiet $(files 'datacrumbs/client/src/*.c') -- \
 	-std=c11 -Wall -Wextra -Idatacrumbs/client/include -DDATACRUMBS_VERSION='"0"'
+# shellcheck disable=SC2046
+check "clang-tidy trace" clang-tidy --quiet $(files 'datacrumbs/trace/src/*.c') -- -std=c11 -Wall -Wextra
 # BPF C is no complete C before bcc has put it together: cppcheck reads it by itself.
 # shellcheck disable=SC2046
 check "cppcheck" cppcheck --quiet --error-exitcode=1 --enable=warning,portability --inline-suppr \
 	--suppress=missingInclude --suppress=unknownMacro -DDATACRUMBS_VERSION='"0"' -Idatacrumbs/client/include \
-	$(files 'datacrumbs/client/src/*.c' '*.bpf.c')
+	$(files 'datacrumbs/client/src/*.c' 'datacrumbs/trace/src/*.c' '*.bpf.c')
 # shellcheck disable=SC2046
 check "shellcheck" shellcheck --external-sources $(files 'scripts/*.sh' '.ci/run')
 

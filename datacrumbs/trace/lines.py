@@ -1,138 +1,193 @@
-"""Columns to lines of text, without a Python object per line.
-
-A line is a fixed template with numbers and table entries in it. All lines of one template form a
-byte matrix: the template is broadcast, numbers enter four digits at a time from a lookup table,
-entries of a table by index; what a line does not need of a column's width is NUL, and the NULs
-are dropped in the end. So NUL must not occur in templates and tables, and JSON never has one.
-`bench/lines.py` compares this with other ways; docs/design/0004-trace-writing.md has the figures.
-"""
+"""Call records to gzip members of lines, by the library that ``src`` is the source of."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import ctypes
+from ctypes import POINTER, c_int, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
+
+from datacrumbs.installed import LIBRARIES, installed
+from datacrumbs.record import CALL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-DIGITS = 4
-BASE = 10**DIGITS
+    from datacrumbs.trace.templates import Templates
+
+try:
+    from isal.isal_zlib import crc32  # several times as fast
+except ImportError:
+    from zlib import crc32
+
+LIBRARY = LIBRARIES / "libdatacrumbs_trace.so"
+CHUNK = 16384
+MEMBER_TARGET = 2 << 20
+"""Bytes of text after which a member is full: readers index by member, so neither tiny nor huge ones."""
+TEXT_LIMIT = 1 << 20
+"""Bytes that `Lines.text` takes at once."""
+PAIR, FUNCTION = 0, 16
+MISSING = np.dtype([("kind", "<u8"), ("identity", "<u8")])
+"""``kind`` is a NameKind, PAIR: then the identity is the process << 32 | the thread, or FUNCTION: its number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Texts, of which each line takes one.
-
-    Args:
-        entries: (k, w) bytes, NUL where a text is shorter than w.
-        index: (n,) which entry each line takes.
-    """
-
-    entries: NDArray[np.uint8]
-    index: NDArray[np.intp]
+class _Layout(ctypes.Structure):
+    # `struct dc_layout` of src/lines.h.
+    _fields_ = (
+        ("functions", c_uint64),
+        ("written", c_void_p),
+        ("filtered", c_void_p),
+        ("epoch_offset", c_int64),
+        ("filtering", c_uint64),
+    )
 
 
-Piece = bytes | Table | npt.NDArray[Any]
-"""Part of a template: constant bytes, a Table, or (n,) int64 or uint64 numbers."""
-
-
-def text_table(texts: Sequence[bytes]) -> NDArray[np.uint8]:
-    """The ``entries`` of a Table from byte strings."""
-    width = max(1, max((len(text) for text in texts), default=1))
-    return np.array(list(texts), dtype=f"S{width}").view(np.uint8).reshape(len(texts), width)
-
-
-def hash_table(hashes: NDArray[np.uint64], before: bytes, after: bytes) -> NDArray[np.uint8]:
-    """Table entries ``before`` + 16 hex digits + ``after`` for (k,) hashes."""
-    nibbles = np.empty((len(hashes), 16), dtype=np.uint8)
-    for column in range(16):
-        nibbles[:, column] = (hashes >> np.uint64(60 - 4 * column)) & np.uint64(15)
-    digits = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)[nibbles]
-    left = np.broadcast_to(np.frombuffer(before, np.uint8), (len(hashes), len(before)))
-    right = np.broadcast_to(np.frombuffer(after, np.uint8), (len(hashes), len(after)))
-    return np.hstack([left, digits, right])
-
-
-def render(pieces: Sequence[Piece], rows: int) -> bytes:
-    """All lines of one template.
+class Lines:
+    """The member that is being made. Calls release the interpreter's lock.
 
     Args:
-        pieces: The template in order; adjacent constants are fine.
-        rows: Number of lines, n; every Table and number column has n entries.
+        functions: How many there are; `function` tells their templates when they are missing.
+        epoch_offset_ns: CLOCK_REALTIME minus CLOCK_MONOTONIC, in ns.
+        filtering: Whether calls on files that are not included are left out.
     """
-    template = bytearray()
-    columns: list[tuple[int, Table | _Number]] = []
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            template += piece
-            continue
-        column = piece if isinstance(piece, Table) else _number(piece)
-        columns.append((len(template), column))
-        template += b"\0" * (column.entries.shape[1] if isinstance(column, Table) else column.width)
-    matrix = np.empty((rows, len(template)), dtype=np.uint8)
-    matrix[:] = np.frombuffer(bytes(template), dtype=np.uint8)
-    for offset, column in columns:
-        if isinstance(column, Table):
-            matrix[:, offset : offset + column.entries.shape[1]] = column.entries[column.index]
-        else:
-            _put(matrix, offset, column)
-    return bytes(matrix[matrix != 0].tobytes())
 
+    def __init__(self, functions: int, epoch_offset_ns: int, *, filtering: bool) -> None:
+        self.written: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
+        """Per function: lines made; whoever reads it may set it back."""
+        self.filtered: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
+        """Per function: calls left out."""
+        layout = _Layout(
+            functions,
+            self.written.ctypes.data,
+            self.filtered.ctypes.data,
+            epoch_offset_ns,
+            filtering,
+        )
+        self._library = _library()
+        self._lines = self._library.dc_lines_new(ctypes.byref(layout))
+        if not self._lines:
+            raise MemoryError("no memory for the lines of a trace")
+        self._missing = np.zeros(4096, MISSING)
+        self._calls: NDArray[np.void] = np.zeros(0, CALL)
 
-@dataclass(frozen=True, slots=True)
-class _Number:
-    # A number column as it stands in the matrix: an optional sign byte, then groups of four digits.
-    magnitude: NDArray[np.uint64]
-    negative: NDArray[np.bool_] | None
-    groups: int
+    def __del__(self) -> None:
+        if getattr(self, "_lines", None):
+            self._library.dc_lines_free(self._lines)
 
     @property
-    def width(self) -> int:
-        return DIGITS * self.groups + (self.negative is not None)
+    def count(self) -> int:
+        """Lines of calls made so far; the next one has this number."""
+        return int(self._library.dc_lines_count(self._lines))
+
+    @property
+    def size(self) -> int:
+        """Bytes of text in the member."""
+        return int(self._library.dc_lines_size(self._lines))
+
+    def function(self, number: int, templates: Templates) -> None:
+        """Tell what the lines of a function are made of."""
+        ops, starts, texts = templates.ops, templates.starts, templates.texts
+        where = (ops.ctypes.data, starts.ctypes.data, texts, len(texts))
+        if self._library.dc_lines_function(self._lines, number, *where):
+            raise MemoryError("no memory for the lines of a trace")
+
+    def name(self, identity: int, number: int, *, included: bool) -> None:
+        """Tell the hash of a name, whose line stands in the file."""
+        if self._library.dc_lines_name(self._lines, identity, number, included):
+            raise MemoryError("no memory for the names of a trace")
+
+    def renew(self) -> None:
+        """Another file begins, in which no name and no process stands."""
+        self._library.dc_lines_renew(self._lines)
+
+    def forget_processes(self) -> None:
+        """A process ended: its number may become another's."""
+        self._library.dc_lines_forget(self._lines)
+
+    def missing(self, calls: NDArray[np.void]) -> NDArray[np.void]:
+        """What must be told before these calls can be taken, some of it twice; to be asked until it is nothing.
+
+        Args:
+            calls: (n,) contiguous records, n up to CHUNK.
+
+        Raises:
+            ValueError: A record is of no function.
+        """
+        count = self._library.dc_lines_missing(
+            self._lines, calls.ctypes.data, len(calls), self._missing.ctypes.data, len(self._missing)
+        )
+        if count == -2:
+            raise MemoryError("no memory for the processes of a trace")
+        if count < 0:
+            raise ValueError("a record of a function that is not in the plan")
+        return self._missing[:count]
+
+    def take(self, calls: NDArray[np.void]) -> None:
+        """Take calls, of which nothing is missing, to be rendered next."""
+        self._calls = calls  # the library does not copy them
+        self._library.dc_lines_take(self._lines, calls.ctypes.data, len(calls))
+
+    def render(self) -> bool:
+        """Render what was taken.
+
+        Returns:
+            Whether all is rendered; if not, the member is full.
+        """
+        return self._checked(self._library.dc_lines_render(self._lines))
+
+    def text(self, text: bytes) -> bool:
+        """Take whole lines of text, up to TEXT_LIMIT bytes.
+
+        Returns:
+            Whether there was room for them; if not, the member is full.
+        """
+        return self._checked(self._library.dc_lines_text(self._lines, text, len(text)))
+
+    def member(self) -> bytes:
+        """End the member: a gzip member of its own. The next one begins."""
+        size = self.size
+        address = self._library.dc_lines_content(self._lines)
+        check = crc32((c_uint8 * size).from_address(address)) if size else 0
+        place = c_void_p()
+        taken = self._library.dc_lines_finish(self._lines, check, ctypes.byref(place))
+        self._checked(min(taken, 0))
+        member = ctypes.string_at(place, taken)
+        self._library.dc_lines_begin(self._lines)
+        return member
+
+    def content(self) -> bytes:
+        """The text of the member so far."""
+        return ctypes.string_at(self._library.dc_lines_content(self._lines), self.size)
+
+    def _checked(self, result: int) -> bool:
+        if result < 0:  # not to be seen: the room is computed for the worst case
+            raise AssertionError("compressed lines do not fit")
+        return result == 0
 
 
-def _number(values: NDArray[np.int64] | NDArray[np.uint64]) -> _Number:
-    negative = None
-    magnitude = values.astype(np.uint64)
-    if values.dtype.kind == "i" and len(values) and int(values.min()) < 0:
-        negative = values < 0
-        # In two's complement the negation of the lowest number is right as unsigned.
-        magnitude = np.where(negative, ~magnitude + np.uint64(1), magnitude)
-    largest = int(magnitude.max()) if len(magnitude) else 0
-    return _Number(magnitude, negative, -(-len(str(largest)) // DIGITS))
-
-
-def _put(matrix: NDArray[np.uint8], offset: int, number: _Number) -> None:
-    if number.negative is not None:
-        matrix[:, offset] = number.negative * np.uint8(ord("-"))
-        offset += 1
-    rest = number.magnitude
-    for group in range(number.groups - 1, -1, -1):
-        higher = rest // np.uint64(BASE)
-        digits = rest - higher * np.uint64(BASE)
-        table = _LAST if group == number.groups - 1 else _UPPER
-        index = (digits + (higher > 0) * np.uint64(BASE)).astype(np.intp)
-        start = offset + DIGITS * group
-        matrix[:, start : start + DIGITS].view(np.uint32)[:, 0] = table[index]
-        rest = higher
-
-
-def _digit_tables() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    # Entry i: the digits of i without leading zeros; entry BASE + i: with them. The last group of a
-    # number shows a lone 0, the upper ones show nothing instead.
-    numbers = np.arange(BASE)
-    digits = np.stack([numbers // 10 ** (DIGITS - 1 - place) % 10 for place in range(DIGITS)], axis=1) + ord("0")
-    leading = np.stack([numbers >= 10 ** (DIGITS - 1 - place) for place in range(DIGITS)], axis=1)
-    upper = np.where(leading, digits, 0)
-    last = upper.copy()
-    last[0, -1] = ord("0")
-    packed = [np.vstack([short, digits]).astype(np.uint8).view(np.uint32).ravel() for short in (last, upper)]
-    return packed[0], packed[1]
-
-
-_LAST, _UPPER = _digit_tables()
+@cache
+def _library() -> ctypes.CDLL:
+    library = ctypes.CDLL(str(installed("data", LIBRARY)))
+    lines = c_void_p
+    for name, result, arguments in (
+        ("new", lines, [POINTER(_Layout)]),
+        ("free", None, [lines]),
+        ("function", c_int, [lines, c_uint64, c_void_p, c_void_p, ctypes.c_char_p, c_uint64]),
+        ("name", c_int, [lines, c_uint64, c_uint64, c_int]),
+        ("renew", None, [lines]),
+        ("forget", None, [lines]),
+        ("missing", c_int64, [lines, c_void_p, c_uint64, c_void_p, c_uint64]),
+        ("take", None, [lines, c_void_p, c_uint64]),
+        ("render", c_int, [lines]),
+        ("text", c_int, [lines, ctypes.c_char_p, c_uint64]),
+        ("size", c_uint64, [lines]),
+        ("count", c_uint64, [lines]),
+        ("content", c_void_p, [lines]),
+        ("finish", c_int64, [lines, c_uint32, POINTER(c_void_p)]),
+        ("begin", None, [lines]),
+    ):
+        function = getattr(library, f"dc_lines_{name}")
+        function.restype, function.argtypes = result, arguments
+    return library

@@ -10,6 +10,8 @@ from datacrumbs.record import RecordKind
 from datacrumbs.trace.names import metadata_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from datacrumbs.trace.names import NameTable
@@ -31,11 +33,10 @@ class ProcessTable:
         self._labels: dict[int, str] = {}
         self._threads: dict[int, set[int]] = {}
 
-    def introduce(self, calls: NDArray[np.void]) -> list[str]:
-        """Metadata lines for processes and threads that these calls are the first of."""
-        pairs = np.unique(calls["process"].astype(np.uint64) << np.uint64(32) | calls["thread"].astype(np.uint64))
+    def introduce(self, pairs: Iterable[int]) -> list[str]:
+        """Metadata lines for those of these processes << 32 | threads that are not named yet."""
         lines: list[str] = []
-        for pair in pairs.tolist():
+        for pair in pairs:
             lines += self._introduce(pair >> 32, pair & 0xFFFFFFFF)
         return lines
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from datacrumbs.probefile.plan import Argument, Attach, Result, Role
-from datacrumbs.record import VALUE_SLOTS, CallFlag, NameKind
+from datacrumbs.record import VALUE_SLOTS, NameKind
 from datacrumbs.trace.text import json_string
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from datacrumbs.probefile.plan import Function, Group, Plan
 
 RESERVED = frozenset(
@@ -67,33 +65,26 @@ class Shape:
     system_call: bool
 
 
-def shapes(plan: Plan) -> list[Shape]:
-    """One Shape per function, in the order of identities."""
-    declared = {(snippet.provider, snippet.name): snippet.fields for snippet in plan.snippets}
-    return [
-        _shape(group, function, declared.get((group.provider, function.snippet), ()))
-        for group in plan.groups
-        for function in group.functions
-    ]
-
-
-def states(flags: NDArray[np.uint16]) -> NDArray[np.uint32]:
-    """The State of each call, from its ``flags``."""
-    known = np.where(flags & CallFlag.FAILED, State.FAILED, State.DONE)
-    ended = np.where(flags & CallFlag.RETURNED, known, State.OPEN)
-    return np.where(flags & CallFlag.POINT, State.POINT, ended).astype(np.uint32)
-
-
-def field_values(field: Field, values: NDArray[np.uint64]) -> NDArray[np.int64] | NDArray[np.uint64]:
-    """A register's content as the argument's type has it: cut to its width, sign-extended where signed.
+class Shapes:
+    """The shapes of a plan's functions, each made when it is asked for.
 
     Args:
-        field: Which slot, how wide, how signed.
-        values: (n, VALUE_SLOTS) raw registers.
+        plan: The plan.
     """
-    raw = values[:, field.slot]
-    narrow = raw.astype(f"u{field.size}")
-    return narrow.view(f"i{field.size}").astype(np.int64) if field.signed else narrow.astype(np.uint64)
+
+    def __init__(self, plan: Plan) -> None:
+        self._groups = plan.groups
+        self._starts = [0, *accumulate(len(group.functions) for group in plan.groups)]
+        self._declared = {(snippet.provider, snippet.name): snippet.fields for snippet in plan.snippets}
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __getitem__(self, number: int) -> Shape:
+        position = bisect_right(self._starts, number) - 1
+        group = self._groups[position]
+        function = group.functions[number - self._starts[position]]
+        return _shape(group, function, self._declared.get((group.provider, function.snippet), ()))
 
 
 def _shape(group: Group, function: Function, extra: tuple[Argument, ...]) -> Shape:

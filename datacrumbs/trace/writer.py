@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -12,20 +11,18 @@ import numpy as np
 from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.record import FIRST_KIND, NameKind
-from datacrumbs.trace.compress import MEMBER_LIMIT, MEMBER_TARGET, Compressor, default_compressor
-from datacrumbs.trace.events import EventWriter
 from datacrumbs.trace.footer import Footer, footer_lines, part_lines
-from datacrumbs.trace.lines import Table, render
+from datacrumbs.trace.lines import CHUNK, FUNCTION, MEMBER_TARGET, PAIR, TEXT_LIMIT, Lines
 from datacrumbs.trace.names import NameTable, metadata_line, name_line
 from datacrumbs.trace.notes import Note, note_line
-from datacrumbs.trace.order import tie_ranks
 from datacrumbs.trace.processes import ProcessTable
 from datacrumbs.trace.profiles import ProfileWriter, sampled_lines
-from datacrumbs.trace.shape import State, shapes, states
+from datacrumbs.trace.shape import Shapes
+from datacrumbs.trace.templates import templates
 from datacrumbs.trace.text import hash_number, hash_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
 
 _OPEN, _FAILED, _CLOSED = range(3)
 RUN = "datacrumbs_run"
-ROWS = 16384  # lines are made for so many calls at a time: their bytes still fit the processor's cache
 
 
 class TraceWriter:
@@ -51,7 +47,6 @@ class TraceWriter:
         user: Name of the run's user.
         run_id: The run's id: the files of a run that goes on in several ones are known by it.
         flush_seconds: A member is closed at least this often.
-        compressor: Makes the members.
     """
 
     def __init__(
@@ -64,32 +59,26 @@ class TraceWriter:
         user: str,
         run_id: str = "",
         flush_seconds: float,
-        compressor: Compressor | None = None,
     ) -> None:
         self._plan = plan
         self._functions = plan.functions
-        self._shapes = shapes(plan)
-        self._compressor = compressor or default_compressor()
+        self._shapes = Shapes(plan)
         self._flush_seconds = flush_seconds
         number = hash_number(host)
-        host_hash = hash_text(number)
+        self._host_hash = host_hash = hash_text(number)
         self._names = NameTable(host_hash, plan.filters.inclusion_path)
         self._epoch_offset_ns = epoch_offset_ns
-        self._filtering = bool(plan.filters.inclusion_path)
-        self._events = EventWriter(self._names, host_hash, epoch_offset_ns)
+        self._lines = Lines(len(self._shapes), epoch_offset_ns, filtering=bool(plan.filters.inclusion_path))
         self._processes = ProcessTable(self._names, epoch_offset_ns)
         self.profiles = ProfileWriter(self._names, plan, epoch_offset_ns)
-        self._pending: list[bytes] = []
-        self._pending_size = 0
-        self._next_id = 0
         self._part = -1
         self._flushed = time.monotonic()
         self._state = _OPEN
         self._error: OSError | None = None
         functions = len(self._shapes)
         self._written: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
-        self._waiting: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
-        self.filtered: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
+        self._waiting = self._lines.written
+        self.filtered = self._lines.filtered
         """Per function: calls that the inclusion path left out."""
         self.unwritten: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
         """Per function: calls that are not in the file because writing it failed."""
@@ -117,7 +106,7 @@ class TraceWriter:
         """Take a batch in; its lines are in the file after the next flush.
 
         Lines of one batch stand grouped by function, not in time's order: groups render and compress
-        better, and readers ask for no order but that of `tie_ranks`.
+        better, and readers ask for no order but that of an outer call before an inner one of the same microsecond.
 
         Raises:
             DatacrumbsError: Writing failed (a full disk). Once: later calls only count `unwritten`.
@@ -129,6 +118,7 @@ class TraceWriter:
         for position in special.tolist():
             self._write_calls(calls[before:position])
             self._take_text(self._processes.lifecycle(calls[position : position + 1]))
+            self._lines.forget_processes()
             before = position + 1
         self._write_calls(calls[before:])
         self._raise_once()
@@ -162,12 +152,13 @@ class TraceWriter:
         """
         finished = self._stream
         if self._state == _OPEN:
-            lines, profiles = self._next_id - self._first_id, self.profiles.written
+            lines, profiles = self._lines.count - self._first_id, self.profiles.written
             self._take_text(part_lines(provenance, self._part, lines, profiles))
             self._take_text(["]\n"])
             self._flush()
             self._names.renew()
             self._processes.renew()
+            self._lines.renew()
             if self._state == _OPEN:
                 self._begin(stream)
         self._raise_once()
@@ -194,7 +185,11 @@ class TraceWriter:
         """Write the footer and the last line. The stream stays open."""
         if self._state != _OPEN:
             return
-        other = {**footer.other, "names_unresolved": self._names.unresolved, "lines": self._next_id - self._first_id}
+        other = {
+            **footer.other,
+            "names_unresolved": self._names.unresolved,
+            "lines": self._lines.count - self._first_id,
+        }
         other["part"] = self._part
         other["profiles"] = self.profiles.written
         self._take_text(footer_lines(Footer(footer.counts, footer.provenance, other), self._plan))
@@ -208,54 +203,41 @@ class TraceWriter:
         self._start = stream.tell() if self._seekable else 0
         self._end = 0
         self._part += 1
-        self._first_id = self._next_id
+        self._first_id = self._lines.count
         self.profiles.written = 0
         self._take_text(["[\n", self._host_line, metadata_line(RUN, 0, 0, [*self._about, ("part", self._part)])])
         self._take_text(sampled_lines(self._plan))
         self._flush()
 
     def _write_calls(self, calls: NDArray[np.void]) -> None:
-        for start in range(0, len(calls), ROWS):
-            self._write_slice(calls[start : start + ROWS])
+        for start in range(0, len(calls), CHUNK):
+            part = np.ascontiguousarray(calls[start : start + CHUNK])
+            while len(missing := self._lines.missing(part)):
+                self._tell(missing)
+            self._lines.take(part)
+            while not self._lines.render():
+                self._flush()
 
-    def _write_slice(self, calls: NDArray[np.void]) -> None:
-        distinct, index = np.unique(calls["file"], return_inverse=True)
-        files, lines, included = self._events.fragments("fhash", NameKind.LOCATION, distinct, index)
-        self._take_text(lines)
-        if self._filtering:
-            keep = included[index]
-            self.filtered += np.bincount(calls["function"][~keep], minlength=len(self.filtered))
-            calls, files = calls[keep], Table(files.entries, index[keep])
-            if not len(calls):
-                return
-        self._take_text(self._processes.introduce(calls))
-        keys = calls["function"].astype(np.uint64) * np.uint64(len(State)) + states(calls["flags"])
-        keys |= tie_ranks(calls, self._epoch_offset_ns).astype(np.uint64) << np.uint64(32)
-        order = np.argsort(keys, kind="stable")
-        calls = calls.take(order)
-        index = files.index[order]
-        keys = keys[order]
-        bounds = [0, *(np.flatnonzero(np.diff(keys)) + 1).tolist(), len(keys)]
-        for start, end in pairwise(bounds):
-            self._write_variant(int(keys[start]) & 0xFFFFFFFF, calls[start:end], Table(files.entries, index[start:end]))
-
-    def _write_variant(self, key: int, calls: NDArray[np.void], files: Table) -> None:
-        function, state = divmod(key, len(State))
-        pieces, lines = self._events.pieces(self._shapes[function], State(state), calls, self._next_id, files)
-        self._take_text(lines)
-        self._next_id += len(calls)
-        self._waiting[function] += len(calls)
-        self._take(render(pieces, len(calls)))
+    # Names, processes and threads stand in the file before the first call that refers to them.
+    def _tell(self, missing: NDArray[np.void]) -> None:
+        for kind in np.unique(missing["kind"]).tolist():
+            identities = np.unique(missing["identity"][missing["kind"] == kind])
+            if kind == FUNCTION:
+                for number in identities.tolist():
+                    self._lines.function(number, templates(self._shapes[number], self._host_hash))
+            elif kind == PAIR:
+                self._take_text(self._processes.introduce(identities.tolist()))
+            else:
+                hashes, included, lines = self._names.find(identities, NameKind(kind))
+                self._take_text(lines)
+                for row in zip(identities.tolist(), hashes.tolist(), included.tolist(), strict=True):
+                    self._lines.name(row[0], row[1], included=row[2])
 
     def _take_text(self, lines: Iterable[str]) -> None:
-        text = "".join(lines)
-        if text:
-            self._take(text.encode("ascii"))
-
-    def _take(self, text: bytes) -> None:
-        self._pending.append(text)
-        self._pending_size += len(text)
-        if self._pending_size >= MEMBER_TARGET:
+        for part in cut("".join(lines).encode("ascii")):
+            while not self._lines.text(part):
+                self._flush()
+        if self._lines.size >= MEMBER_TARGET:
             self._flush()
 
     def flush(self) -> None:
@@ -269,14 +251,12 @@ class TraceWriter:
 
     def _flush(self) -> None:
         self._flushed = time.monotonic()
-        if not self._pending:
+        if not self._lines.size:
             return
-        text = b"".join(self._pending)
-        self._pending.clear()
-        self._pending_size = 0
+        member = self._lines.member()
         try:
-            for part in cut(text) if self._state == _OPEN else ():
-                self._put(self._compressor.member(part))
+            if self._state == _OPEN:
+                self._put(member)
         except OSError as error:
             self._fail(error)
         waiting = self._written if self._state == _OPEN else self.unwritten
@@ -307,17 +287,14 @@ class TraceWriter:
             ) from error
 
 
-def cut(text: bytes) -> Iterable[bytes]:
-    """Parts of ``text`` of at most MEMBER_LIMIT bytes, each ending at a line's end."""
+def cut(text: bytes) -> Iterator[bytes]:
+    """Parts of ``text`` of at most TEXT_LIMIT bytes, each ending at a line's end."""
     start = 0
-    parts = -(-len(text) // MEMBER_LIMIT)
-    while parts > 1:
-        # Of equal size, so that no small rest becomes a member.
-        end = text.rfind(b"\n", start, start + -(-(len(text) - start) // parts)) + 1
-        if end <= start:  # one line longer than a part: names end at the kernel's path limit, so never seen
-            end = text.find(b"\n", start) + 1 or len(text)
+    while len(text) - start > TEXT_LIMIT:
+        end = text.rfind(b"\n", start, start + TEXT_LIMIT) + 1
+        if end <= start:  # never seen: names end at the kernel's path limit
+            raise ValueError(f"a line of more than {TEXT_LIMIT} bytes")
         yield text[start:end]
         start = end
-        parts = max(-(-(len(text) - start) // MEMBER_LIMIT), parts - 1)
     if start < len(text):
         yield text[start:]

@@ -74,7 +74,12 @@ def test_the_compiled_client_is_in_the_wheel_of_this_platform(wheels):
     with zipfile.ZipFile(wheel) as archive:
         members = {member.filename: member for member in archive.infolist()}
         data = f"datacrumbs-{datacrumbs.__version__}.data"
-        for place in (f"{data}/scripts/datacrumbs_wrap", f"{data}/data/lib/datacrumbs/libdatacrumbs_client.so"):
+        libraries = f"{data}/data/lib/datacrumbs"
+        for place in (
+            f"{data}/scripts/datacrumbs_wrap",
+            f"{libraries}/libdatacrumbs_client.so",
+            f"{libraries}/libdatacrumbs_trace.so",
+        ):
             assert archive.read(place)[:4] == b"\x7fELF"
         assert members[f"{data}/scripts/datacrumbs_wrap"].external_attr >> 16 & stat.S_IXUSR
         assert f"{data}/data/include/datacrumbs.h" in members

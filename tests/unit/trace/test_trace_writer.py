@@ -15,7 +15,7 @@ import datacrumbs.trace.names
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.plan import Filters
 from datacrumbs.record import CALL, FIRST_KIND, Batch, CallFlag, Name, NameKind
-from datacrumbs.trace.compress import MEMBER_LIMIT, ZlibCompressor, default_compressor
+from datacrumbs.trace.lines import TEXT_LIMIT
 from datacrumbs.trace.names import NameTable
 from datacrumbs.trace.writer import TraceWriter, cut
 
@@ -262,16 +262,18 @@ def test_members_end_at_lines_and_the_bracket_is_not_alone(synthetic) -> None:
     parts = members(synthetic.trace_bytes(2000))
     assert len(parts) > 2
     assert parts[0].startswith(b'[\n{"name":"HH"')
-    assert all(part.endswith(b"\n") and len(part) <= MEMBER_LIMIT for part in parts)
+    assert all(part.endswith(b"\n") and len(part) <= 4 << 20 for part in parts)
     # The last two are flushed before their time, by the end of the run.
     assert all(len(part) >= 1 << 20 for part in parts[1:-2])
 
 
-def test_a_huge_batch_is_cut_into_members() -> None:
+def test_long_text_is_cut_at_lines() -> None:
     text = b"".join(b"x" * 99 + b"\n" for _ in range(100_000))
     parts = list(cut(text))
     assert b"".join(parts) == text
-    assert all(len(part) <= MEMBER_LIMIT and part.endswith(b"\n") for part in parts)
+    assert all(len(part) <= TEXT_LIMIT and part.endswith(b"\n") for part in parts)
+    with pytest.raises(ValueError, match="a line of more than"):
+        list(cut(b"x" * (TEXT_LIMIT + 1)))
 
 
 def test_tick_flushes_by_time(synthetic) -> None:
@@ -284,11 +286,6 @@ def test_tick_flushes_by_time(synthetic) -> None:
     writer._flush_seconds = 0
     writer.tick()
     assert len(stream.getvalue()) > head
-
-
-def test_both_compressors_give_gzip_members() -> None:
-    for compressor in (ZlibCompressor(), default_compressor()):
-        assert gzip.decompress(compressor.member(b"abc\n") + compressor.member(b"def\n")) == b"abc\ndef\n"
 
 
 class FullDisk(io.BytesIO):
@@ -304,13 +301,13 @@ class FullDisk(io.BytesIO):
 
 
 def test_a_full_disk_is_told_once_and_counted(synthetic) -> None:
-    stream = FullDisk(20_000)
+    stream = FullDisk(60_000)
     writer = synthetic.new_writer(stream)
     given = 0
     for batch in synthetic.batches(20, size=500):
         writer.write(batch)
         given += int((batch.calls["function"] < FIRST_KIND).sum())
-        if stream.tell() > 15_000:
+        if stream.tell() > 20_000:
             break
         writer.flush()
     many = synthetic.records(2000)

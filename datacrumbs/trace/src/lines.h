@@ -1,0 +1,166 @@
+/* Call records to gzip members of JSON lines: what the parts of the library share. */
+/* SPDX-License-Identifier: MIT */
+#ifndef DC_LINES_H
+#define DC_LINES_H
+
+#include "deflate.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	DC_VALUES = 6,
+	DC_PIECES = 32,		/* values in a line */
+	DC_CHUNK = 16384,	/* calls that are ordered at once */
+	DC_STATES = 4,		/* outcomes of a call, each with a template of its own */
+	DC_MEMBER = 2 << 20,	/* bytes of text after which a member is full */
+	DC_TEXT = 4 << 20,	/* bytes that a member can hold */
+	DC_SLACK = 64,		/* copying goes beyond the end by less than that */
+	DC_LONGEST_LINE = 8192, /* of calls */
+	DC_RECENT = 64,		/* templates whose last lines are remembered */
+	DC_HASHES = 1 << 13,	/* places of four bytes that are remembered */
+	DC_NAMES = 1 << 18,	/* names that are remembered; a chunk refers to fewer */
+};
+
+/* `record.CALL`. */
+struct dc_call {
+	uint64_t start;
+	uint64_t duration;
+	uint32_t process;
+	uint32_t thread;
+	uint32_t function;
+	uint16_t flags;
+	uint16_t error;
+	int64_t result;
+	uint64_t file;
+	uint64_t values[DC_VALUES];
+};
+
+enum dc_kind {
+	DC_ID,
+	DC_PROCESS,
+	DC_THREAD,
+	DC_BEGIN,
+	DC_DURATION,
+	DC_FILE,   /* the key and the hash of the call's file; nothing where it has none */
+	DC_NAME,   /* the same of a value */
+	DC_RESULT, /* scaled by `items` */
+	DC_MOVED,  /* the same, but 0 where it is less */
+	DC_ERROR,
+	DC_SYSTEM_ERROR, /* a system call's result where the record has no error number */
+	DC_VALUE,	 /* scaled by `items` */
+	DC_NOTHING,
+};
+
+/* `lines.OP`: constant text, then a value. */
+struct dc_op {
+	uint32_t text;
+	uint16_t text_size;
+	uint16_t key_size; /* DC_FILE, DC_NAME: the first bytes of what stands only before a hash, behind the text */
+	uint8_t kind;
+	uint8_t slot;
+	uint8_t size;
+	uint8_t is_signed;
+	uint8_t items; /* slot of the size of an item; DC_VALUES for none */
+	uint8_t padding[3];
+};
+
+/* The lines of one function; the texts stand behind the ops. */
+struct dc_function {
+	uint32_t starts[DC_STATES + 1]; /* first op of each template, and one more; a template per outcome */
+	uint32_t texts;
+	struct dc_op ops[];
+};
+
+/* `lines.Layout`. */
+struct dc_layout {
+	uint64_t functions;
+	int64_t *written;  /* calls per function, counted up */
+	int64_t *filtered; /* the same */
+	int64_t epoch_offset;
+	uint64_t filtering; /* whether calls on files that are not included are left out */
+};
+
+struct dc_name {
+	uint64_t identity;
+	uint64_t hash;
+	uint64_t included;
+};
+
+struct dc_names {
+	struct dc_name *slots;
+	uint64_t mask;
+	uint64_t used;
+};
+
+struct dc_previous {
+	uint32_t template_number;
+	uint32_t member;
+	uint32_t start;
+	uint32_t at[DC_PIECES];
+	uint16_t size[DC_PIECES];
+	uint64_t value[DC_PIECES];
+};
+
+struct dc_tie {
+	uint64_t begin;
+	uint64_t end;
+	uint64_t microsecond;
+	uint32_t thread;
+	uint32_t row;
+};
+
+struct dc_order {
+	uint32_t rows[DC_CHUNK];
+	uint32_t templates[DC_CHUNK];
+	uint32_t ranks[DC_CHUNK];
+	uint32_t table[2 * DC_CHUNK];
+	struct dc_tie ties[DC_CHUNK];
+	uint32_t scratch[DC_CHUNK];
+};
+
+struct dc_lines {
+	struct dc_layout layout;
+	struct dc_function **functions; /* those that were told */
+	uint64_t next;
+	struct dc_names names;
+	struct dc_names pairs; /* of process and thread, plus 1: those that were introduced */
+	const struct dc_call *calls;
+	uint64_t kept;
+	uint64_t rendered;
+	uint32_t member;
+	uint32_t size;
+	struct dc_previous recent[DC_RECENT];
+	uint32_t places[DC_HASHES];
+	struct dc_order order;
+	struct dc_deflate deflate;
+	uint8_t *text;
+};
+
+const struct dc_name *dc_names_find(const struct dc_names *names, uint64_t identity);
+int dc_names_put(struct dc_names *names, const struct dc_name *name);
+void dc_names_clear(struct dc_names *names);
+
+/* The order in which calls are written: by rank among those of the same thread and microsecond, then by template. */
+void dc_order_calls(struct dc_lines *lines, const uint32_t *rows, uint64_t count);
+
+static inline uint32_t dc_state(const struct dc_call *call)
+{
+	if (call->flags & 4)
+		return 0;
+	if (!(call->flags & 1))
+		return 1;
+	return call->flags & 2 ? 3 : 2;
+}
+
+static inline int64_t dc_floor_us(int64_t ns)
+{
+	return ns / 1000 - (ns % 1000 < 0);
+}
+
+static inline int64_t dc_begin(const struct dc_lines *lines, const struct dc_call *call)
+{
+	return dc_floor_us((int64_t)(call->start + (uint64_t)lines->layout.epoch_offset));
+}
+
+#endif

@@ -1,0 +1,163 @@
+"""What the lines of a function are made of, as the library for lines takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datacrumbs.record import VALUE_SLOTS, NameKind
+from datacrumbs.trace.shape import MINUS_ONE, MOVED, State
+from datacrumbs.trace.text import json_string
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from datacrumbs.trace.shape import Field, Shape
+
+OP = np.dtype(
+    [
+        ("text", "<u4"),
+        ("text_size", "<u2"),
+        ("key_size", "<u2"),
+        ("kind", "u1"),
+        ("slot", "u1"),
+        ("size", "u1"),
+        ("signed", "u1"),
+        ("items", "u1"),
+        ("padding", "u1", (3,)),
+    ]
+)
+"""`struct dc_op` of ``src/lines.h``."""
+
+PIECES = 32
+LONGEST_LINE = 8192
+_LONGEST_VALUE = 21
+_NO_ITEMS = VALUE_SLOTS
+
+
+class Kind(IntEnum):
+    """`enum dc_kind` of ``src/lines.h``."""
+
+    ID = 0
+    PROCESS = 1
+    THREAD = 2
+    BEGIN = 3
+    DURATION = 4
+    FILE = 5
+    NAME = 6
+    RESULT = 7
+    MOVED = 8
+    ERROR = 9
+    SYSTEM_ERROR = 10
+    VALUE = 11
+    NOTHING = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Constant text, then a value.
+
+    ``key`` stands before the value where it is a hash, and is left out with it. The other fields are
+    those of `struct dc_op`.
+    """
+
+    text: bytes
+    kind: Kind
+    key: bytes = b""
+    slot: int = 0
+    size: int = 8
+    signed: bool = False
+    items: int = _NO_ITEMS
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """The lines of one function: a template per State.
+
+    Attributes:
+        ops: OP, of all templates.
+        starts: (states + 1,) where each begins in ``ops``.
+        texts: What the ops refer to.
+    """
+
+    ops: NDArray[np.void]
+    starts: NDArray[np.uint32]
+    texts: bytes
+
+
+def templates(shape: Shape, host_hash: str) -> Templates:
+    """The templates of a function.
+
+    Args:
+        shape: Of the function.
+        host_hash: 16 hex digits.
+
+    Raises:
+        ValueError: A line could be longer than LONGEST_LINE.
+    """
+    rows: list[tuple[int | tuple[int, int, int], ...]] = []
+    starts = [0]
+    texts = bytearray()
+    for state in State:
+        made = list(_pieces(shape, state, host_hash))
+        if len(made) > PIECES or sum(len(p.text) + len(p.key) + _LONGEST_VALUE for p in made) > LONGEST_LINE:
+            raise ValueError(f"{shape.head!r}: its lines are too long")
+        for piece in made:
+            sizes = (len(texts), len(piece.text), len(piece.key))
+            rows.append((*sizes, piece.kind, piece.slot, piece.size, piece.signed, piece.items, (0, 0, 0)))
+            texts += piece.text + piece.key
+        starts.append(len(rows))
+    return Templates(np.array(rows, dtype=OP), np.array(starts, dtype=np.uint32), bytes(texts))
+
+
+def _pieces(shape: Shape, state: State, host_hash: str) -> Iterator[Piece]:
+    yield Piece(b'{"id":', Kind.ID)
+    yield Piece(shape.head, Kind.PROCESS)
+    yield Piece(b',"tid":', Kind.THREAD)
+    yield Piece(b',"ts":', Kind.BEGIN, signed=True)
+    yield Piece(b',"dur":', Kind.DURATION, signed=True)
+    yield Piece(f',"ph":"X","args":{{"hhash":"{host_hash}"'.encode(), Kind.FILE, b',"fhash":"')
+    yield from _result(shape, state)
+    items = shape.items_slot if shape.items_slot >= 0 else _NO_ITEMS
+    for field in shape.fields:
+        yield _field(field, items)
+    yield Piece(shape.tail, Kind.NOTHING)
+
+
+def _result(shape: Shape, state: State) -> Iterator[Piece]:
+    if state is State.POINT or state is State.OPEN or shape.result.value == "void":
+        return
+    if state is State.FAILED:
+        # Written even when it is 0, since its presence is what tells a failed call from one that returned -1.
+        error = Kind.SYSTEM_ERROR if shape.system_call else Kind.ERROR
+        if shape.result in MINUS_ONE:
+            yield Piece(b',"ret":-1,"errno":', error, signed=True)
+        else:
+            yield Piece(b',"ret":', Kind.RESULT, signed=True)
+            yield Piece(b',"errno":', error, signed=True)
+        return
+    items = shape.items_slot if shape.items_slot >= 0 else _NO_ITEMS
+    yield Piece(b',"ret":', Kind.RESULT, signed=True, items=items)
+    if shape.bytes_key and shape.result in MOVED:
+        yield Piece(b',"bytes":', Kind.MOVED, signed=True, items=items)
+
+
+def _field(field: Field, items: int) -> Piece:
+    key = f",{json_string(field.key)}:".encode()
+    if field.kind is not None:
+        return Piece(b"", Kind.NAME, key + b'"', slot=field.slot, size=int(field.kind or NameKind.STRING))
+    if field.one:
+        return Piece(key + b"1", Kind.NOTHING)
+    return Piece(
+        key,
+        Kind.VALUE,
+        slot=field.slot,
+        size=field.size,
+        signed=field.signed,
+        items=items if field.scaled else _NO_ITEMS,
+    )
