@@ -17,6 +17,7 @@ from datacrumbs.engine.choice import choose
 from datacrumbs.engine.compiler import compiled_program
 from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage
 from datacrumbs.engine.methods import TITLES, AttachMethod
+from datacrumbs.engine.objects import possible_processors
 from datacrumbs.engine.ring import Ring, decode_name
 from datacrumbs.probefile.plan import Attach
 from datacrumbs.probefile.targets import open_target
@@ -99,7 +100,7 @@ class Engine:
         self._loaded.begin(self._kinds.items())
         self._attached = Attached()
         self._fill_tables(owner)
-        for position, value in enumerate(modes.guard_settings(configuration), _SETTING_GUARD):
+        for position, value in enumerate(modes.guard_settings(configuration, possible_processors()), _SETTING_GUARD):
             self._set(position, value)
         self._calls = Ring(self._loaded.maps["dc_calls"].descriptor, configuration.call_ring_mib * _MIB)
         self._names = Ring(self._loaded.maps["dc_name_ring"].descriptor, configuration.name_ring_mib * _MIB)

@@ -55,13 +55,16 @@ def with_mode(plan: Plan, mode: Mode | None) -> Plan:
     return replace(plan, groups=tuple(groups))
 
 
-def guard_settings(configuration: SystemConfiguration) -> tuple[int, int, int, int, int]:
-    """The settings of the guard: share, function, total, ring high, ring low (``bpf/maps.h``)."""
+def guard_settings(configuration: SystemConfiguration, processors: int) -> tuple[int, int, int, int, int]:
+    """The settings of the guard: share, function, total, ring high, ring low (``bpf/maps.h``).
+
+    Each of ``processors`` may hold a share: all of them are a small part of the ring together.
+    """
     seconds = GUARD_INTERVAL_NS / 1e9
     function = max(1, round(configuration.guard_function_rate * seconds))
     total = max(1, round(configuration.guard_total_rate * seconds))
     ring = configuration.call_ring_mib << 20
-    share = min(function // SHARES, total // SHARES, ring // CALL.itemsize // RING_SHARES, LARGEST_SHARE)
+    share = min(function // SHARES, total // SHARES, ring // CALL.itemsize // RING_SHARES // processors, LARGEST_SHARE)
     high = ring * configuration.guard_ring_percent // 100
     return max(1, share), function, total, high, min(high, int(ring * RECOVERED))
 

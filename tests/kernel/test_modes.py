@@ -218,6 +218,25 @@ def test_full_ring_degrades_the_busy_and_spares_the_rare(start: Callable[..., Tr
     assert writes.balanced
 
 
+def test_guard_on_all_processors_at_once(start: Callable[..., Tracer]) -> None:
+    tracer = start(call_ring_mib=1, guard_ring_percent=80)
+    one = "dd if=/dev/zero of=/dev/null bs=1 count=50021 status=none"
+    processes = subprocess.Popen([client.launcher(), "/bin/sh", "-c", f"{one} & {one} & {one} & wait"])
+    taken = []
+    while processes.poll() is None:  # what is read makes room again, so that the guard comes and goes
+        taken.append(tracer.engine.profiles())
+        tracer.drain()
+    taken.append(tracer.engine.profiles())
+    tracer.drain()
+    profiles = np.concatenate(taken)
+    for index, count in enumerate(tracer.engine.counts()):
+        assert count.balanced
+        assert not count.lost
+        assert count.counted == profiles["count"][profiles["function"] == index].sum()
+        assert count.recorded == tracer.seen[index]
+    assert tracer.engine.counts()[1].entered == 3 * CALLS
+
+
 SITE = """
 capture_probes:
   - {provider: sys, preset: default}

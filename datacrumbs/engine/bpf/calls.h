@@ -128,6 +128,7 @@ static __always_inline void dc_emit(struct dc_call *call, const struct dc_functi
 	struct dc_record *record = dc_calls.ringbuf_reserve(sizeof(struct dc_record));
 	if (!record) {
 		DC_COUNT(count, ring_full);
+		count->ceiling = 0; /* the guard is to look at once */
 		return;
 	}
 	u64 pid_tgid = bpf_get_current_pid_tgid();
