@@ -17,12 +17,14 @@ import polars as pl
 from datacrumbs.trace.profiles import histogram
 
 if TYPE_CHECKING:
-    from datacrumbs.trace.reader import TraceFile, Traces
+    from datacrumbs.trace.reader import Traces
 
-STRATUM = ("trace", "category", "name", "symbol")
+STRATUM = ("run", "category", "name", "symbol")
 SUMS = ("count", "errors", "bytes", "time_us")
 QUANTILES = {"p50_us": 0.5, "p99_us": 0.99}
 NORMAL_95 = 1.96
+HALF = 0.5
+"""A margin below it does not show in a whole number."""
 LOST_BEFORE = frozenset({"lost_too_deep", "lost_no_memory"})
 """Calls that were lost before sampling was asked about them."""
 
@@ -61,23 +63,24 @@ def is_needed(traces: Traces) -> bool:
 
 
 def scales(traces: Traces) -> dict[tuple[int, str, str, str], Scale]:
-    """(trace, category, name, symbol) -> Scale, of each sampled function."""
-    found = {}
-    for position, trace in enumerate(traces.files):
-        counts = {(line["category"], line["name"], line["symbol"]): line for line in _counts(traces, trace)}
-        for function, one_of in trace.sampled.items():
-            line = counts.get(function, {})
-            found[position, *function] = _scale(line, one_of)
-    return found
+    """(run, category, name, symbol) -> Scale, of each sampled function; a run is the position of its first file."""
+    counts: dict[tuple[Any, ...], dict[str, Any]] = {}
+    sampled: dict[tuple[int, str, str, str], int] = {}
+    for run, trace in zip(_runs(traces), traces.files, strict=True):
+        # The counts of a run stand in its last file, what is sampled in each.
+        counts |= {(run, *(line.get(key) for key in STRATUM[1:])): line for line in trace.counts}
+        sampled |= {(run, *function): one_of for function, one_of in trace.sampled.items()}
+    return {function: _scale(counts.get(function, {}), one_of) for function, one_of in sampled.items()}
 
 
-# The counts of a run stand in its last file.
-def _counts(traces: Traces, trace: TraceFile) -> list[dict[str, Any]]:
-    run = (trace.host, trace.run.get("user"), trace.run.get("run_id"))
-    if trace.counts or not trace.run.get("run_id"):
-        return trace.counts
-    same = (each for each in traces.files if (each.host, each.run.get("user"), each.run.get("run_id")) == run)
-    return next((each.counts for each in same if each.counts), [])
+# Of each file the position of the first file of its run.
+def _runs(traces: Traces) -> list[int]:
+    first: dict[object, int] = {}
+    keys = [
+        (trace.host, str(trace.run.get("user")), str(trace.run["run_id"])) if trace.run.get("run_id") else position
+        for position, trace in enumerate(traces.files)
+    ]
+    return [first.setdefault(key, position) for position, key in enumerate(keys)]
 
 
 def _scale(line: dict[str, Any], one_of: int) -> Scale:
@@ -109,7 +112,8 @@ def estimated_rows(
     rows: dict[tuple[Any, ...], _Row] = defaultdict(_Row)
     texts = [pl.coalesce("symbol", "name").cast(pl.String).alias("symbol")]
     texts += [pl.col(key).cast(pl.String) for key in ("category", "name")]
-    calls = calls.with_columns(texts)
+    runs = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(_runs(traces)))).alias("run")
+    calls, profiles = calls.with_columns(runs, *texts), profiles.with_columns(runs)
     grouping = list(dict.fromkeys((*keys, *STRATUM)))
     for part in calls.group_by(grouping).agg(_sums()).collect(engine="streaming").to_dicts():
         scale = known.get(tuple(part[key] for key in STRATUM))
@@ -182,7 +186,7 @@ def _finished(row: _Row) -> dict[str, Any]:
     quantiles = {name: _quantile(row, share) for name, share in QUANTILES.items()} if by_histogram else row.quantiles
     sampled = any(factor > 1 for factor in row.factors)
     margins = {name: NORMAL_95 * sqrt(max(variance, 0.0)) for name, variance in row.variances.items()}
-    estimates = [name for name in SUMS if margins[name] > 0 and result[name] is not None]
+    estimates = [name for name in SUMS if margins[name] >= HALF and result[name] is not None]
     return {
         **result,
         **quantiles,

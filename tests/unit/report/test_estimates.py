@@ -237,3 +237,45 @@ def test_profiles_that_nobody_wrote_are_passed_over(tmp_path: Path, capsys, chan
     written = [json.dumps(line, separators=(",", ":")) for line in lines]
     path.write_bytes(gzip.compress("\n".join(["[", *written, "]", ""]).encode()))
     assert "3 of 4 profiles" in data_of(capsys, path)["traces"][0]["shortcoming"]
+
+
+def test_a_run_in_two_files(tmp_path: Path, capsys) -> None:
+    rows = calls()
+    halves = (rows[: CALLS // 2], rows[CALLS // 2 :])
+    plan = Plan((), (replace(GROUP, mode=Mode.PROFILE), replace(REST, mode=Mode.PROFILE)))
+    first, second = io.BytesIO(), io.BytesIO()
+    writer = TraceWriter(first, plan, host="n", epoch_offset_ns=0, user="u", flush_seconds=1.0, run_id="r")
+    writer.write(Batch(rows[:0], NAMES))
+    writer.write_profiles(summed(halves[0]))
+    writer.continue_in(second, {})
+    writer.write_profiles(summed(halves[1]))
+    numbers = [int(n) for n in np.bincount(rows["function"])]
+    writer.close(Footer([FunctionCounts(entered=n, counted=n, causes={"counted_profile": n}) for n in numbers]))
+    (tmp_path / "a.pfw.gz").write_bytes(first.getvalue())
+    (tmp_path / "a.1.pfw.gz").write_bytes(second.getvalue())
+    data = data_of(capsys, tmp_path, "--by", "file")
+    assert [trace["complete"] for trace in data["traces"]] == [True, True]
+    assert {row["path"]: row["count"] for row in data["files"]} == {
+        name.text: int((rows["file"] == name.identity).sum()) for name in NAMES
+    }
+
+
+def test_a_sample_in_two_files_is_one_sample(tmp_path: Path, capsys) -> None:
+    rows = calls()
+    chosen = (np.random.default_rng(1).random(len(rows)) < 1 / ONE_OF) | (rows["function"] == 1)
+    plan = Plan((), (replace(GROUP, sample=ONE_OF), REST))
+    first, second = io.BytesIO(), io.BytesIO()
+    writer = TraceWriter(first, plan, host="n", epoch_offset_ns=0, user="u", flush_seconds=1.0, run_id="r")
+    lines = rows[chosen]
+    writer.write(Batch(lines[:1000], NAMES))
+    writer.continue_in(second, {})
+    writer.write(Batch(lines[1000:]))
+    syncs, out = int((rows["function"] == 1).sum()), int((~chosen).sum())
+    writes = len(lines) - syncs
+    counts = [FunctionCounts(writes + out, writes, out, causes={"filtered_sampled": out})]
+    writer.close(Footer([*counts, FunctionCounts(syncs, syncs)]))
+    (tmp_path / "a.pfw.gz").write_bytes(first.getvalue())
+    (tmp_path / "a.1.pfw.gz").write_bytes(second.getvalue())
+    functions = {row["name"]: row for row in data_of(capsys, tmp_path)["functions"]}
+    assert functions["write"]["count"] == writes + out
+    assert "count" not in functions["write"]["approximate"]
