@@ -19,6 +19,7 @@ from datacrumbs.system import SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:
     import argparse
+import gc
 
 
 def main() -> None:
@@ -78,6 +79,7 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
     identity = run_id(identifier, os.environ, now)
     if os.geteuid() != 0 and not arguments.print_program:
         raise refusal("tracing needs root", "run it with sudo, or start datacrumbs@.service")
+    gc.disable()  # until it traces: what is made on the way there stays
     signed = read_probe_file(instance.probes, paths.trusted_keys, now=now, uid=instance.uid)
     if arguments.print_program:
         from datacrumbs.engine.program import assemble  # noqa: PLC0415 - the daemon's own start needs more of the engine

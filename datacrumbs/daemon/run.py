@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -108,6 +109,8 @@ def run(request: RunRequest) -> RunResult:
                     run_id=request.run_id,
                     flush_seconds=request.configuration.flush_seconds,
                 )
+            gc.freeze()
+            gc.enable()
             files.announce(trace)
         except DatacrumbsError:
             remove_trace(directory, components)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.errors import usage_error
-from datacrumbs.probefile.plan import Argument, Attach, Function, Mode, Plan, Result, Role, Snippet
+from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Mode, Plan, Result, Role, Snippet
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,40 +94,52 @@ def snippet_numbers(plan: Plan) -> dict[tuple[str, str], int]:
 
 def describe(plan: Plan) -> NDArray[np.void]:
     """One DESCRIPTOR per function of the plan, in the order of their identities."""
-    table = np.zeros(len(plan.functions), DESCRIPTOR)
-    table["source"] = NONE
-    table["base"] = NONE
-    table["slot"] = NONE
-    table["handle"] = NONE
-    table["out_handle"] = NONE
     numbers = snippet_numbers(plan)
     snippets = {(snippet.provider, snippet.name): snippet for snippet in plan.snippets}
-    identity = 0
+    rows = [np.zeros(0, DESCRIPTOR)]
+    places: list[int] = []
     for group in plan.groups:
+        known: dict[tuple[object, ...], int] = {}
         for function in group.functions:
-            row = table[identity]
-            key = (group.provider, function.snippet)
-            _describe_result(row, function, group.attach)
-            if group.attach is Attach.TRACEPOINT:
-                _describe_fields(row, function)
-            elif group.attach is Attach.USDT:
-                _describe_usdt(row, function)
-            else:
-                _describe_arguments(row, function)
-            extra: tuple[Argument, ...] = ()
-            if function.snippet:
-                row["snippet"] = numbers[key]
-                row["fields"] = _field_count(snippets[key])
-                extra = snippets[key].fields
-            _describe_bytes(row, function, extra, group.attach)
-            if group.attach is Attach.SYSCALL and _is_plain(row):
-                row["flags"] |= _PLAIN
-            if group.mode is Mode.PROFILE:
-                row["flags"] |= _PROFILED
-            elif group.sample > 1:
-                row["flags"] |= _SAMPLED
-                row["sample"] = (1 << 32) // group.sample
-            identity += 1
+            alike = _alike(function)
+            if alike not in known:
+                key = (group.provider, function.snippet)
+                known[alike] = len(rows) - 1
+                rows.append(_row(group, function, numbers.get(key, 0), snippets.get(key)))
+            places.append(known[alike])
+    return np.concatenate(rows)[places]
+
+
+# Functions of a group with equal keys have equal rows; most of a plan's thousands share a few.
+def _alike(function: Function) -> tuple[object, ...]:
+    arguments = id(function.arguments)  # shared, where a plan was read from its bytes
+    ends = (function.result, function.return_probe, function.return_offsets)
+    return (arguments, *ends, function.category, function.snippet, function.usdt_arguments)
+
+
+def _row(group: Group, function: Function, number: int, snippet: Snippet | None) -> NDArray[np.void]:
+    table = np.zeros(1, DESCRIPTOR)
+    for name in ("source", "base", "slot", "handle", "out_handle"):
+        table[name] = NONE
+    row = table[0]
+    _describe_result(row, function, group.attach)
+    if group.attach is Attach.TRACEPOINT:
+        _describe_fields(row, function)
+    elif group.attach is Attach.USDT:
+        _describe_usdt(row, function)
+    else:
+        _describe_arguments(row, function)
+    if snippet is not None:
+        row["snippet"] = number
+        row["fields"] = _field_count(snippet)
+    _describe_bytes(row, function, snippet.fields if snippet is not None else (), group.attach)
+    if group.attach is Attach.SYSCALL and _is_plain(row):
+        row["flags"] |= _PLAIN
+    if group.mode is Mode.PROFILE:
+        row["flags"] |= _PROFILED
+    elif group.sample > 1:
+        row["flags"] |= _SAMPLED
+        row["sample"] = (1 << 32) // group.sample
     return table
 
 

@@ -1,8 +1,9 @@
 """The kernel's ring buffers, read through their own pages in bulk.
 
-Page 0 of the map holds the consumer's position, page 1 the producer's, then the data, mapped
-twice so that no record wraps. A record has an 8-byte head: length with a busy and a discarded
-bit, and a page offset (kernel/bpf/ringbuf.c).
+Page 0 of the map holds the consumer's position, page 1 the producer's, then the data, twice, so
+that no record wraps. Of the second time only a part is mapped, since mapped pages count as our
+memory. A record has an 8-byte head: length with a busy and a discarded bit, and a page offset
+(kernel/bpf/ringbuf.c).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PAGE = mmap.PAGESIZE
+_OVERLAP = 1 << 20  # far longer than the longest record
 _BUSY = 1 << 31
 _DISCARDED = 1 << 30
 _LENGTH = _DISCARDED - 1
@@ -52,15 +54,17 @@ class Ring:
     def __init__(self, descriptor: int, size: int) -> None:
         self._mask = size - 1
         self._consumer_page = mmap.mmap(descriptor, _PAGE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-        self._pages = mmap.mmap(descriptor, _PAGE + 2 * size, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PAGE)
+        self._end = size + min(size, _OVERLAP)
+        self._pages = mmap.mmap(descriptor, _PAGE + self._end, mmap.MAP_SHARED, mmap.PROT_READ, offset=_PAGE)
         self._consumer = np.frombuffer(self._consumer_page, np.uint64, 1)
         self._producer = np.frombuffer(self._pages, np.uint64, 1)
 
     def calls(self, limit: int) -> NDArray[np.void]:
         """Take up to ``limit`` finished records of the ring of calls, copied out of the ring."""
         position = int(self._consumer[0])
-        count = min(limit, (int(self._producer[0]) - position) // _FRAMED_CALL.itemsize)
-        framed = np.frombuffer(self._pages, _FRAMED_CALL, count, _PAGE + (position & self._mask))
+        start = position & self._mask
+        there = min(int(self._producer[0]) - position, self._end - start)
+        framed = np.frombuffer(self._pages, _FRAMED_CALL, min(limit, there // _FRAMED_CALL.itemsize), _PAGE + start)
         head = framed["head"]
         busy = np.flatnonzero(head & _BUSY)
         if busy.size:
