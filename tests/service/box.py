@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 REPOSITORY = Path(datacrumbs.__file__).resolve().parent.parent
 COMMANDS = Path(sysconfig.get_path("scripts"))
-BOOT_SECONDS = 60.0
-COMMAND_SECONDS = 240.0
+BOOT_SECONDS = 120.0
+COMMAND_SECONDS = 900.0  # in a machine that is emulated, too
 
 
 class Box:

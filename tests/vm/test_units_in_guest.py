@@ -1,0 +1,56 @@
+"""A run as a confined unit, where return probes of kernel functions are definitions that outlive a killed daemon."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.testing import read_lines
+
+from ..service.conftest import Machine  # noqa: TID252 - the bed of the service tests, for this kernel too
+
+pytestmark = pytest.mark.guest
+
+SITE = "capture_probes:\n  - provider: sys\n    preset: all\n    functions: vfs_write|write\n"
+# By emulation, a compilation alone takes more than a minute.
+DROP_IN = "[Service]\nTimeoutStartSec=600\n"
+DEFINITIONS = Path("/sys/kernel/tracing/kprobe_events")
+DD = ("dd", "if=/dev/zero", "of=/dev/null", "bs=1k", "status=none")
+
+
+def definitions() -> list[str]:
+    """What daemons other than this process have defined."""
+    lines = DEFINITIONS.read_text().splitlines()
+    return [line for line in lines if "datacrumbs_" in line and f"datacrumbs_{os.getpid()}_" not in line]
+
+
+def test_kernel_functions_from_within_the_sandbox_and_nothing_left_after_a_kill() -> None:
+    box = Machine("guest")
+    try:
+        box.start()
+        box.set_up()
+        box.path("/etc/systemd/system/datacrumbs@.service.d").mkdir()
+        box.path("/etc/systemd/system/datacrumbs@.service.d/slow.conf").write_text(DROP_IN)
+        box.done("systemctl", "daemon-reload")
+        probes = box.probes("alice", SITE)
+        for run, count in (("first", 23), ("second", 29)):
+            box.environment(run, f"PROBE_FILE={probes}\nUSER=alice\n")
+            result = box.systemctl("start", f"datacrumbs@{run}")
+            assert result.returncode == 0, box.journal(f"datacrumbs@{run}")
+            assert len(definitions()) == 1
+            box.wrap("alice", *DD, f"count={count}")
+            if run == "first":
+                box.done("systemctl", "stop", "datacrumbs@first")
+                lines = read_lines(box.trace("alice", "first"))
+                assert (lines.tally()["vfs_write"], lines.tally()["write"]) == (23, 23)
+            else:
+                box.done("systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", f"datacrumbs@{run}")
+            deadline = time.monotonic() + 60
+            while definitions() and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert definitions() == []
+    finally:
+        box.stop()
