@@ -18,7 +18,7 @@ from _result import Result, Table, measure
 LIMITS_MS = {100: 6.0, 2489: 9.0, 3544: 12.0, 8723: 16.0}
 EXIT_SECONDS = 0.3
 # One event for each probe: the time grows with the square of their number.
-SLOW_METHODS, SLOW_LIMIT = frozenset({"perf", "single"}), 1000
+SLOW_METHODS, SLOW_LIMIT = frozenset({"perf", "single"}), 100
 TEXT = """\
 A library of so many functions that nobody has mapped; entry and return of each. Milliseconds of attaching are what
 the daemon says, the end is from SIGINT to the end of its process, with the trace closed. The methods take turns."""
@@ -29,7 +29,7 @@ def take(quick: bool) -> Result:
     figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     with workplace() as directory, installation() as site:
         probes = {size: site.probes(library_site(library(size, directory))) for size in LIMITS_MS}
-        for number, (size, method) in product(range(rounds), product(LIMITS_MS, methods())):
+        for number, (size, method) in product(range(rounds), product(LIMITS_MS, ["auto"] if quick else methods())):
             if method in SLOW_METHODS and (size > SLOW_LIMIT or number):
                 continue
             tell(f"attach: {size} functions, {method}, round {number + 1} of {rounds}")
