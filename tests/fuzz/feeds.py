@@ -41,7 +41,8 @@ from datacrumbs.signer.policy import read_policy
 from datacrumbs.signer.protocol import frame
 from datacrumbs.signer.service import line, request_plan
 from datacrumbs.signer.snippets import read_trusted
-from datacrumbs.signer.target_check import Wanted, _problem
+from datacrumbs.signer.target_check import _problem
+from datacrumbs.signer.targets import _wanted
 from datacrumbs.system import SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:
@@ -180,11 +181,11 @@ def _elf_seeds() -> list[bytes]:
 # As the signing service reads a caller's file, without the process of its own that it does this in.
 def _elf(data: bytes) -> None:
     path = _write(_DIRECTORY / "target", data)
-    with open_target(Target(str(path), file_build_id(path))) as stream:
+    target = Target(str(path), file_build_id(path))
+    with open_target(target) as stream:
         functions = sorted(probe_places(stream).functions)[:4]
         moved = [(offset, 4, [0]) for offset in functions]
-        wanted = Wanted(path="t", build_id="", functions=functions, moved=moved, usdt=[], semaphores=[])
-        assert _problem(stream, wanted) is None or moved
+        _problem(stream, _wanted(target) | {"functions": functions, "returns": functions, "moved": moved})
 
 
 # As the configurator reads every library that it finds, for its user.

@@ -28,7 +28,7 @@ EDITS = st.lists(
 @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_bytes_end_in_an_answer(name, data):
-    content = data.draw(st.sampled_from(SEEDS[name]))
+    content = SEEDS[name][data.draw(st.integers(0, len(SEEDS[name]) - 1))]
     for place, cut, put in data.draw(EDITS):
         begin = place % (len(content) + 1)
         content = content[:begin] + put + content[begin + cut :]
