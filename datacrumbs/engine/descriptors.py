@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datacrumbs.discovery.compat_calls import compat_numbers
 from datacrumbs.errors import usage_error
+from datacrumbs.probefile.codec import SYSTEM_CALL_LIMIT
 from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Mode, Plan, Result, Role, Snippet
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 NONE = 0xFF
 REGISTERS = 6
+_COMPAT_CALLS = SYSTEM_CALL_LIMIT + 1
 SLOTS = 6
 REQUESTS = 3
 SNIPPET_FIELD_LIMIT = 2
@@ -140,6 +143,29 @@ def _row(group: Group, function: Function, number: int, snippet: Snippet | None)
     elif group.sample > 1:
         row["flags"] |= _SAMPLED
         row["sample"] = (1 << 32) // group.sample
+    return table
+
+
+def system_call_table(plan: Plan, machine: str) -> NDArray[np.uint32]:
+    """Number of a system call -> identity of its function + 1, or 0; those of 32-bit programs in the second half.
+
+    Args:
+        plan: Whose calls.
+        machine: Hardware name, as ``uname -m``.
+
+    """
+    table = np.zeros(2 * _COMPAT_CALLS, np.uint32)
+    compat = compat_numbers(machine)
+    identity = 0
+    for group in plan.groups:
+        for function in group.functions:
+            identity += 1
+            if group.attach is not Attach.SYSCALL:
+                continue
+            table[function.offset] = identity
+            # A snippet reads structures, whose layout differs there.
+            if function.symbol in compat and not function.snippet:
+                table[_COMPAT_CALLS + compat[function.symbol]] = identity
     return table
 
 

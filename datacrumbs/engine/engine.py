@@ -19,7 +19,6 @@ from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedIm
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.engine.objects import possible_processors
 from datacrumbs.engine.ring import Ring, decode_name
-from datacrumbs.probefile.plan import Attach
 from datacrumbs.probefile.targets import open_target
 from datacrumbs.record import Batch, FunctionCounts
 
@@ -190,24 +189,12 @@ class Engine:
 
     def _fill_tables(self, owner: int) -> None:
         self._loaded.maps["dc_functions"].fill(descriptors.describe(self._plan))
-        calls = self._loaded.maps["dc_system_calls"]
-        numbers = np.zeros(calls.entries, np.uint32)
-        for index, number in enumerate(self._system_call_numbers()):
-            if number >= 0:
-                numbers[number] = index + 1
-        calls.fill(numbers)
+        self._loaded.maps["dc_system_calls"].fill(descriptors.system_call_table(self._plan, os.uname().machine))
         self._set(_SETTING_OWNER, owner)
         self._set(_SETTING_MINIMUM_DURATION, self._plan.filters.minimum_duration_ns)
 
     def _set(self, position: int, value: int) -> None:
         self._loaded.maps["dc_settings"].set(position, value.to_bytes(8, "little"))
-
-    def _system_call_numbers(self) -> list[int]:
-        return [
-            function.offset if group.attach is Attach.SYSCALL else -1
-            for group in self._plan.groups
-            for function in group.functions
-        ]
 
     def _descriptor(self, name: str) -> int:
         return self._loaded.program(name, self._kinds[name])

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from datacrumbs.probefile.schema import Place
 
 SNIPPET_TEXT_LIMIT = 64 * 1024
+SYSTEM_CALL_LIMIT = 511
 OFFSET_LIMIT = 1 << 47
 USER_ATTACH = frozenset({Attach.UPROBE, Attach.USDT})
 FIELD_ROLES = frozenset({Role.BYTES, Role.COUNT, Role.VALUE, Role.FD, Role.STRING})
@@ -291,7 +292,7 @@ def _alias(value: object, at: Place) -> str:
 def _offset(value: object, at: Place, attach: Attach) -> int:
     if attach in USER_ATTACH:
         return whole(value, at, 1, OFFSET_LIMIT)
-    return whole(value, at, 0, 4095 if attach is Attach.SYSCALL else 0)
+    return whole(value, at, 0, SYSTEM_CALL_LIMIT if attach is Attach.SYSCALL else 0)
 
 
 def _arguments(value: object, at: Place, last_index: int) -> tuple[Argument, ...]:

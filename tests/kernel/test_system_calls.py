@@ -35,6 +35,23 @@ def tracer(engine_state: Path, configuration):
     tracer.engine.close()
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="only x86 has calls of 32-bit programs that differ")
+def test_calls_of_32_bit_programs(tracer: Tracer, build) -> None:
+    before = tracer.engine.totals()["compat_calls"]
+    trace = tracer.run(str(build("compat.c", "-static", "-no-pie")))
+    assert trace.status == 0
+    made = {name: trace.named(name) for name in ("read", "write", "open", "getppid")}
+    assert {size: int((made["write"]["result"] == size).sum()) for size in (29, 37)} == {29: 101, 37: 107}
+    assert len(made["write"]) == 101 + 107
+    assert {trace.path(call["file"]) for name in ("read", "write") for call in made[name]} == {"/dev/null"}
+    assert int((made["read"]["result"] == 0).sum()) == 103
+    failed = made["open"][made["open"]["errno"] == 2]
+    assert len(failed) == 53
+    assert {trace.path(call["file"]) for call in failed} == {"/tmp/datacrumbs-no-such-file"}  # noqa: S108 - never made
+    assert len(made["getppid"]) == 59
+    assert tracer.engine.totals()["compat_calls"] - before == 61  # _llseek
+
+
 def _by_symbol(trace: Trace, process: int | None = None) -> tuple[Counter[str], Counter[str]]:
     functions = trace.plan.functions
     calls = trace.calls if process is None else trace.calls[trace.calls["process"] == process]

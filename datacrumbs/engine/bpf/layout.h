@@ -2,6 +2,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 
 #define DC_PROCESS_IDS (1 << 22) /* the kernel's own limit, PID_MAX_LIMIT */
+#define DC_COMPAT_CALLS 512	 /* above every number of a system call */
 #define DC_REGISTERS 6
 #define DC_FIELDS 2 /* of a snippet, behind the registers in dc_call.arguments */
 #define DC_SLOTS 6
@@ -161,7 +162,7 @@ enum dc_total {
 	DC_TOTAL_NAMES_BUSY,	/* no scratch left on this processor */
 	DC_TOTAL_EVENTS_LOST,	/* a process event did not fit the ring */
 	DC_TOTAL_RETURNS,	/* returns whose entry was before the run */
-	DC_TOTAL_COMPAT,	/* system calls of 32-bit programs, not traced */
+	DC_TOTAL_COMPAT,	/* system calls of 32-bit programs that no function of the plan stands for */
 	DC_TOTAL_HANDLES_LOST,	/* table of handles refused an entry */
 	DC_TOTAL_FIELDS_UNREAD, /* a snippet or probe could not read user memory */
 	DC_TOTAL_PROFILES_LOST, /* counted calls that are in no profile, since the table of profiles was full */

@@ -15,6 +15,17 @@
 		(call)->arguments[4] = DC_REGISTER(read, r8); \
 		(call)->arguments[5] = DC_REGISTER(read, r9); \
 	} while (0)
+/* Those of a call of a 32-bit program. */
+#define DC_COMPAT_ARGUMENTS(call, registers) \
+	do { \
+		void *read = (void *)(registers); \
+		(call)->arguments[0] = (u32)DC_REGISTER(read, bx); \
+		(call)->arguments[1] = (u32)DC_REGISTER(read, cx); \
+		(call)->arguments[2] = (u32)DC_REGISTER(read, dx); \
+		(call)->arguments[3] = (u32)DC_REGISTER(read, si); \
+		(call)->arguments[4] = (u32)DC_REGISTER(read, di); \
+		(call)->arguments[5] = (u32)DC_REGISTER(read, bp); \
+	} while (0)
 #define DC_REGISTER(registers, name) (*(u64 *)((registers) + offsetof(struct pt_regs, name)))
 #else
 #define DC_RETURN_POPS 0

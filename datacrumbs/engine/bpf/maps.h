@@ -20,7 +20,7 @@ BPF_RINGBUF_OUTPUT(dc_name_ring, DC_SIZED);
 BPF_ARRAY(dc_functions, struct dc_function, DC_SIZED);
 BPF_PERCPU_ARRAY(dc_counts, struct dc_count, DC_SIZED);
 BPF_ARRAY(dc_totals, u64, DC_TOTALS);
-BPF_ARRAY(dc_system_calls, u32, 4096); /* number -> function + 1 */
+BPF_ARRAY(dc_system_calls, u32, 2 * DC_COMPAT_CALLS); /* number -> function + 1; from the middle on of 32-bit calls */
 BPF_ARRAY(dc_settings, u64, DC_SETTINGS);
 BPF_ARRAY(dc_traced, u64, DC_PROCESS_IDS / 64); /* one bit for each process id */
 BPF_TASK_STORAGE(dc_threads, struct dc_thread);

@@ -11,16 +11,21 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 	if (!dc_gate())
 		return 0;
 	u32 number = context->args[1];
-	u32 *which = dc_system_calls.lookup(&number);
-	if (!which || !*which)
+	if (number >= DC_COMPAT_CALLS)
 		return 0;
 	void *task = (void *)bpf_get_current_task_btf();
+	int compat = 0;
 #if DC_TASK_THREAD_INFO_STATUS >= 0 /* only x86 tells 32-bit calls apart there */
-	if (*(u32 *)(task + DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT) {
-		dc_total(DC_TOTAL_COMPAT);
+	compat = *(u32 *)(task + DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT;
+	if (compat)
+		number += DC_COMPAT_CALLS;
+#endif
+	u32 *which = dc_system_calls.lookup(&number);
+	if (!which || !*which) {
+		if (compat)
+			dc_total(DC_TOTAL_COMPAT);
 		return 0;
 	}
-#endif
 	u32 id = *which - 1;
 	struct dc_function *function = dc_functions.lookup(&id);
 	struct dc_count *count = dc_counts.lookup(&id);
@@ -35,7 +40,12 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 	struct dc_call *call = &thread->system_call;
 	if (call->active)
 		dc_abandon(call);
-	DC_SYSTEM_CALL_ARGUMENTS(call, bpf_task_pt_regs(task));
+#if DC_TASK_THREAD_INFO_STATUS >= 0
+	if (compat)
+		DC_COMPAT_ARGUMENTS(call, bpf_task_pt_regs(task));
+	else
+#endif
+		DC_SYSTEM_CALL_ARGUMENTS(call, bpf_task_pt_regs(task));
 	if (function->flags & DC_PLAIN) {
 		if (dc_passed_over(function, count)) {
 			DC_COUNT(count, entered);
