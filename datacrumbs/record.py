@@ -122,7 +122,8 @@ class FunctionCounts:
     recorded: written to the trace. filtered: left out by a filter or by sampling, on purpose.
     counted: added up in profiles, not written one by one.
     lost: cause -> calls that should be in the trace and are not (``ring_full`` ...).
-    unmatched: entered but never seen to return (killed in the call, longjmp, execve, exit).
+    unmatched: entered but never seen to return (killed in the call, longjmp, execve, exit; or not probed at the return
+        because another call waits on another stack).
     in_flight: entered and still inside when the run stopped.
     causes: what ``filtered`` and ``counted`` are made of, as far as the kernel side did it.
     """

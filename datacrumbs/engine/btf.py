@@ -19,7 +19,19 @@ _KIND_STRUCT, _KIND_FUNCTION = 4, 12
 _INFO_KIND_FLAG = 31
 
 MEMBERS: dict[str, tuple[str, ...]] = {
-    "task_struct": ("files", "fs", "signal", "tgid", "cred", "comm", "exit_code"),
+    "task_struct": (
+        "files",
+        "fs",
+        "signal",
+        "tgid",
+        "cred",
+        "comm",
+        "exit_code",
+        "mm",
+        "sas_ss_sp",
+        "sas_ss_size",
+        "utask",
+    ),
     "cred": ("euid",),
     "signal_struct": ("live",),
     "files_struct": ("fdt",),
@@ -35,10 +47,20 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "fs_struct": ("pwd",),
     "linux_binprm": ("filename",),
     "thread_info": ("status",),
+    "mm_struct": ("uprobes_state",),
+    "uprobes_state": ("xol_area",),
+    "xol_area": ("vaddr",),
 }
 """Structure -> members whose offsets the program is compiled with."""
 
-_OPTIONAL = {("thread_info", "status")}  # only where 32-bit programs are told apart by it (x86)
+_OPTIONAL = {
+    ("thread_info", "status"),  # only where 32-bit programs are told apart by it (x86)
+    # Only where the kernel has uprobes.
+    ("task_struct", "utask"),
+    ("mm_struct", "uprobes_state"),
+    ("uprobes_state", "xol_area"),
+    ("xol_area", "vaddr"),
+}
 
 
 def struct_offsets() -> dict[str, int]:

@@ -15,6 +15,7 @@ _AFTER_SNIPPETS = (
     "calls.h",
     "processes.bpf.c",
     "system_calls.bpf.c",
+    "returns.h",
     "functions.bpf.c",
     "points.bpf.c",
     "in_flight.bpf.c",

@@ -1,30 +1,9 @@
 /* Functions of libraries and of the kernel, matched per thread as a stack. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
-#define DC_STACK_SPAN (8ULL << 20)
-
-/* Calls that were left without returning: their frames lie below the stack pointer of a new one,
- * or are the kernel's (its addresses have the highest bit) while the program itself runs. */
-static __always_inline void dc_drop_dead_frames(struct dc_thread *thread, u32 id, u64 stack)
-{
-	for (int i = 0; i < DC_FRAMES; i++) {
-		u32 top = thread->depth - 1;
-		if (top >= DC_FRAMES)
-			break;
-		struct dc_call *call = &thread->frames[top & (DC_FRAMES - 1)];
-		u64 below = stack - call->stack;
-		int left_kernel = (s64)stack >= 0 && (s64)call->stack < 0;
-		if (!left_kernel && (below > DC_STACK_SPAN || (below == 0 && call->function != id)))
-			break;
-		dc_abandon(call);
-		thread->depth = top;
-	}
-}
-
 /* A new frame for a call; NULL when it cannot be followed, which is counted. */
-static __always_inline struct dc_call *dc_push(struct dc_thread *thread, struct dc_count *count, u32 id, u64 stack)
+static __always_inline struct dc_call *dc_push(struct dc_thread *thread, struct dc_count *count)
 {
-	dc_drop_dead_frames(thread, id, stack);
 	u32 depth = thread->depth;
 	if (depth >= DC_FRAMES) {
 		DC_COUNT(count, too_deep);
@@ -42,7 +21,7 @@ enum dc_entered {
 	DC_FOLLOWED,
 };
 
-static __always_inline int dc_function_enter(struct pt_regs *context)
+static __always_inline int dc_function_enter(struct pt_regs *context, int by_session)
 {
 	if (!dc_gate())
 		return DC_NOT_FOLLOWED;
@@ -58,9 +37,16 @@ static __always_inline int dc_function_enter(struct pt_regs *context)
 		return DC_NOT_FOLLOWED;
 	}
 	u64 stack = PT_REGS_SP(context);
-	struct dc_call *call = dc_push(thread, count, id, stack);
+	if (function->flags & DC_HAS_RETURN) {
+		dc_drop_dead_frames(thread, id, stack);
+		if (by_session && dc_waits_below(thread, stack)) {
+			DC_COUNT(count, unmatched);
+			return DC_NOT_FOLLOWED;
+		}
+	}
+	struct dc_call *call = dc_push(thread, count);
 	if (!call)
-		return DC_TOO_DEEP;
+		return function->flags & DC_HAS_RETURN ? DC_TOO_DEEP : DC_NOT_FOLLOWED;
 	call->arguments[0] = PT_REGS_PARM1(context);
 	call->arguments[1] = PT_REGS_PARM2(context);
 	call->arguments[2] = PT_REGS_PARM3(context);
@@ -81,7 +67,7 @@ static __always_inline int dc_function_enter(struct pt_regs *context)
 /* The entry's half where the return is a probe of its own, which runs whatever this one says. */
 static __always_inline int dc_function_enter_apart(struct pt_regs *context)
 {
-	if (dc_function_enter(context) == DC_TOO_DEEP) {
+	if (dc_function_enter(context, 0) == DC_TOO_DEEP) {
 		struct dc_thread *thread = dc_current_thread();
 		if (thread)
 			thread->overflow++;
@@ -168,7 +154,7 @@ int dc_library_session(struct pt_regs *context)
 {
 	if (dc_session_is_return())
 		return dc_function_leave(context, 1);
-	return dc_function_enter(context) != DC_FOLLOWED;
+	return dc_function_enter(context, 1) != DC_FOLLOWED;
 }
 
 int dc_library_enter(struct pt_regs *context)

@@ -99,7 +99,8 @@ int dc_usdt_enter(struct pt_regs *context)
 		return 0;
 	}
 	u64 stack = PT_REGS_SP(context);
-	struct dc_call *call = dc_push(thread, count, id, stack);
+	dc_drop_dead_frames(thread, id, stack);
+	struct dc_call *call = dc_push(thread, count);
 	if (!call)
 		return 0;
 #pragma unroll
