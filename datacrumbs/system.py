@@ -95,6 +95,7 @@ class SystemConfiguration:
         trace_pattern: Path below it; ``{user} {run_id} {host} {probes} {year} {month} {day} {time}``.
         call_ring_mib: Size of the ring of calls; a power of two.
         name_ring_mib: Size of the ring of names; a power of two.
+        spool_mib: How much memory may hold what was taken from the rings and is not written yet; given back afterwards.
         handles: How many open handles (FILE *, hid_t, MPI_File) are followed.
         profiles: How many combinations of process, function and file are added up apart in one interval.
         profile_seconds: Calls that are only counted are written so often, added up.
@@ -103,12 +104,16 @@ class SystemConfiguration:
         guard_ring_percent: How full the ring of calls may be before the most called functions are only counted;
             100 lets it overflow.
         flush_seconds: A gzip member is closed at least this often.
+        duration_seconds: A run ends by itself after so long; 0 for never.
+        rotate_megabytes: A trace goes on in another file when one has this size; 0 for one file.
+        max_megabytes: A run ends by itself when its files have this size together; 0 for never.
     """
 
     trace_log_dir: Path
     trace_pattern: str = "{user}/{year}-{month}-{day}/{probes}-{run_id}-{host}.pfw.gz"
     call_ring_mib: int = 64
     name_ring_mib: int = 8
+    spool_mib: int = 256
     handles: int = 65536
     profiles: int = 65536
     profile_seconds: float = 1.0
@@ -116,6 +121,9 @@ class SystemConfiguration:
     guard_total_rate: int = 100_000_000
     guard_ring_percent: int = 90
     flush_seconds: float = 1.0
+    duration_seconds: float = 0.0
+    rotate_megabytes: int = 0
+    max_megabytes: int = 0
 
 
 def read_system_configuration(paths: SystemPaths) -> SystemConfiguration:
@@ -141,6 +149,8 @@ def _checked(key: str, kind: str, value: Value) -> object:
         return Path(content)
     if kind == "str" and isinstance(content, str) and content:
         return content
+    if key in _LIMITS and number == 0 and content == 0 and not isinstance(content, bool):
+        return 0
     if kind == "float" and number > 0:
         return float(number)
     if kind == "int" and isinstance(number, int) and number > 0:
@@ -153,6 +163,7 @@ def _checked(key: str, kind: str, value: Value) -> object:
     raise value.error(f"{value.shown} is not {wanted}", example)
 
 
+_LIMITS = {"duration_seconds", "rotate_megabytes", "max_megabytes"}
 _KINDS = {
     "Path": ("an absolute path", "a directory such as /var/log/datacrumbs"),
     "str": ("a string", "text in quotes"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from datacrumbs.system import SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:
     import argparse
-import gc
+    from collections.abc import Callable
 
 
 def main() -> None:
@@ -42,6 +44,13 @@ def main() -> None:
         choices=[method.value for method in AttachMethod],
         default=AttachMethod.AUTO,
         help="how library functions are attached; default: auto, the fastest that this kernel has",
+    )
+    parser.add_argument("--duration", type=_limit(float), metavar="SECONDS", help="stop after so long")
+    parser.add_argument(
+        "--rotate-size", type=_limit(int), metavar="MB", help="go on in another file when one has so many megabytes"
+    )
+    parser.add_argument(
+        "--max-size", type=_limit(int), metavar="MB", help="stop when the files have so many megabytes together"
     )
     parser.add_argument("--print-program", action="store_true", help="print the C program of the file and exit")
     unit = parser.add_argument_group("as a unit (datacrumbs@.service); PROBES and RUN-ID are left out")
@@ -74,7 +83,13 @@ def _command(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, identifier: str | None) -> int:
-    configuration = read_system_configuration(paths)
+    limits = {
+        "duration_seconds": arguments.duration,
+        "rotate_megabytes": arguments.rotate_size,
+        "max_megabytes": arguments.max_size,
+    }
+    given = {key: value for key, value in limits.items() if value is not None}
+    configuration = replace(read_system_configuration(paths), **given)
     now = time.time()
     identity = run_id(identifier, os.environ, now)
     if os.geteuid() != 0 and not arguments.print_program:
@@ -94,10 +109,21 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
     verdict = "every call accounted for" if result.balanced else "the counts do not balance; see the footer"
     print(
         f"datacrumbs: {result.entered} calls entered, {result.recorded} recorded, {result.lost} lost; {verdict}\n"
-        f"datacrumbs: trace {result.trace}",
+        f"datacrumbs: trace {result.trace}" + (f" and {result.files - 1} more files" if result.files > 1 else ""),
         file=sys.stderr,
     )
     return 0
+
+
+def _limit(kind: type[float]) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise ValueError
+        return value
+
+    number.__name__ = "positive number"  # argparse names it so: invalid positive number value: '0'
+    return number
 
 
 if __name__ == "__main__":

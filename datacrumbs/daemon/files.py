@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from datacrumbs.daemon.identity import Owner
 
+SUFFIX = ".pfw.gz"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -52,6 +53,13 @@ def create_trace(directory: Path, components: tuple[str, ...], owner: Owner) -> 
         ) from None
     finally:
         os.close(descriptor)
+
+
+def part_name(components: tuple[str, ...], part: int) -> tuple[str, ...]:
+    """The path of a part of a trace that goes on in several files: ``x.pfw.gz``, ``x.1.pfw.gz``, ``x.2.pfw.gz``."""
+    if not part:
+        return components
+    return (*components[:-1], f"{components[-1].removesuffix(SUFFIX)}.{part}{SUFFIX}")
 
 
 def remove_trace(directory: Path, components: tuple[str, ...]) -> None:

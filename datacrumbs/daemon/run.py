@@ -1,4 +1,8 @@
-"""One run, from a verified probe file to a closed trace."""
+"""One run, from a verified probe file to a closed trace: the process that traces.
+
+It alone has privileges, and gives up most of them once everything is attached. Another one reads the rings
+and writes (`datacrumbs.daemon.writing`).
+"""
 
 from __future__ import annotations
 
@@ -8,34 +12,36 @@ import signal
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING
 
 from datacrumbs import __version__, client
+from datacrumbs.daemon import privilege
 from datacrumbs.daemon.attach_results import AttachResults
-from datacrumbs.daemon.files import RunFiles, create_trace, remove_trace
+from datacrumbs.daemon.files import RunFiles
 from datacrumbs.daemon.identity import owner, trace_name
+from datacrumbs.daemon.losses import LossWatch
+from datacrumbs.daemon.parts import Parts
+from datacrumbs.daemon.writer_process import WriterProcess, WritingRequest
 from datacrumbs.engine.engine import Engine
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.engine.modes import with_mode
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.show import entries_only
 from datacrumbs.systemd import notify
-from datacrumbs.trace.footer import Footer
-from datacrumbs.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from datacrumbs.daemon.channel import Message
     from datacrumbs.engine.engine import EngineReport
     from datacrumbs.probefile.envelope import SignedPlan
     from datacrumbs.probefile.plan import Mode
     from datacrumbs.system import SystemConfiguration, SystemPaths
 
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-_SHORTEST_WAIT = 0.001
-_LONGEST_WAIT = 0.02
+_TICK = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +59,10 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """Where the trace is and whether every call is accounted for."""
+    """Where the trace begins, in how many files it is, and whether every call is accounted for."""
 
     trace: Path
+    files: int
     entered: int
     recorded: int
     lost: int
@@ -63,7 +70,7 @@ class RunResult:
 
 
 def run(request: RunRequest) -> RunResult:
-    """Trace until one of STOP_SIGNALS; then drain, write the footer and close.
+    """Trace until one of STOP_SIGNALS or a limit; then drain, write the footer and close.
 
     The signals are blocked for the whole run and taken one by one, so that none is lost and
     none interrupts the work.
@@ -72,23 +79,28 @@ def run(request: RunRequest) -> RunResult:
         DatacrumbsError: for what cannot be attached, created or written; nothing half-made stays.
 
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS | {signal.SIGCHLD})
     plan = with_mode(request.signed.plan, request.mode)
+    configuration = request.configuration
     user = owner(request.signed.grant.uid)
     host = os.uname().nodename
     components = trace_name(
-        request.configuration, user=user.name, run=request.run_id, host=host, probes=request.probes, now=time.time()
+        configuration, user=user.name, run=request.run_id, host=host, probes=request.probes, now=time.time()
     )
-    directory = request.configuration.trace_log_dir
     with ExitStack() as stack:
         files = RunFiles(request.paths.run, request.run_id)
         stack.callback(files.close)
+        writing = WritingRequest(
+            plan, host, user.name, request.run_id, configuration.flush_seconds, configuration.spool_mib
+        )
+        writer = WriterProcess(user, writing)
+        stack.callback(writer.close)
         _tell(f"attaching {len(plan.functions)} functions for {user.name}")
         if only := entries_only(plan):
             _tell(only)
         engine = Engine(
             plan,
-            request.configuration,
+            configuration,
             user.uid,
             request.paths.state,
             attach_method=request.attach_method,
@@ -96,38 +108,32 @@ def run(request: RunRequest) -> RunResult:
         )
         stack.callback(engine.close)
         report = _attach(engine, request)
-        trace = directory.joinpath(*components)
-        stream = stack.enter_context(create_trace(directory, components, user))
+        parts = Parts(
+            configuration.trace_log_dir,
+            components,
+            user,
+            rotate_megabytes=configuration.rotate_megabytes,
+            max_megabytes=configuration.max_megabytes,
+        )
+        stack.callback(parts.close)
         try:
-            with _naming(trace):
-                writer = TraceWriter(
-                    stream,
-                    plan,
-                    host=host,
-                    epoch_offset_ns=_epoch_offset_ns(),
-                    user=user.name,
-                    run_id=request.run_id,
-                    flush_seconds=request.configuration.flush_seconds,
-                )
+            with _naming(parts):
+                _begin(writer, engine, parts)
             gc.freeze()
             gc.enable()
-            files.announce(trace)
+            files.announce(parts.first)
         except DatacrumbsError:
-            remove_trace(directory, components)
+            parts.remove_first()
             raise
+        more_files = privilege.FOR_MORE_FILES if configuration.rotate_megabytes else ()
+        privilege.keep((*privilege.WHILE_TRACING, *more_files))
         notify("READY=1")
         _tell(
             f"ready: {report.functions} functions by {report.method}, attached in {report.seconds * 1000:.1f} ms; "
-            f"trace {trace}"
+            f"trace {parts.first}"
         )
-        with _naming(trace):
-            _drain_until_stopped(engine, writer, request.configuration.profile_seconds)
-            notify("STOPPING=1")
-            engine.detach()
-            _write_profiles(engine, writer)
-            while engine.poll_into(writer):
-                pass
-            return _finish(engine, writer, request, report, trace)
+        with _naming(parts):
+            return _Run(request, engine, writer, parts, report).to_the_end()
 
 
 def _attach(engine: Engine, request: RunRequest) -> EngineReport:
@@ -145,38 +151,128 @@ def _attach(engine: Engine, request: RunRequest) -> EngineReport:
     return report
 
 
-def _drain_until_stopped(engine: Engine, writer: TraceWriter, profile_seconds: float) -> None:
-    wait = _SHORTEST_WAIT
-    due = time.monotonic() + profile_seconds
-    while True:
-        taken = engine.poll_into(writer)
-        wait = _SHORTEST_WAIT if taken else min(wait * 2, _LONGEST_WAIT)
-        if taken < engine.FULL_BATCH and signal.sigtimedwait(STOP_SIGNALS, wait) is not None:
-            return
-        if time.monotonic() >= due:
-            _write_profiles(engine, writer)
-            due = time.monotonic() + profile_seconds
-        writer.tick()
+def _begin(writer: WriterProcess, engine: Engine, parts: Parts) -> None:
+    maps = engine.ring_maps
+    values = {
+        "calls_size": maps.calls_size,
+        "names_size": maps.names_size,
+        "epoch_offset_ns": _epoch_offset_ns(),
+    }
+    writer.send("begin", values, descriptors=(maps.calls, maps.names, parts.stream.fileno()))
+    while not writer.receive(_TICK):
+        pass
 
 
-# The names that profiles refer to are in the ring by now, and each poll takes all names.
-def _write_profiles(engine: Engine, writer: TraceWriter) -> None:
-    profiles = engine.profiles()
-    engine.poll_into(writer)
-    if len(profiles):
-        writer.write_profiles(profiles)
+class _Run:
+    """A run from the ready file on."""
+
+    def __init__(
+        self, request: RunRequest, engine: Engine, writer: WriterProcess, parts: Parts, report: EngineReport
+    ) -> None:
+        self._configuration = request.configuration
+        self._engine = engine
+        self._writer = writer
+        self._parts = parts
+        self._losses = LossWatch(engine.losses, request.configuration.flush_seconds)
+        self._profiles_due = time.monotonic() + request.configuration.profile_seconds
+        self._provenance = _provenance(request, report)
+
+    def to_the_end(self) -> RunResult:
+        failure: DatacrumbsError | None = None
+        try:
+            reason = self._trace()
+        except DatacrumbsError as error:
+            failure, reason = error, "write error"
+        self._engine.detach()
+        notify("STOPPING=1")
+        result = self._finish(reason)
+        if failure:
+            raise failure
+        return result
+
+    def _trace(self) -> str:
+        """Watch until the end; gives its reason."""
+        begin = time.monotonic()
+        end = begin + (self._configuration.duration_seconds or float("inf"))
+        while True:
+            now = time.monotonic()
+            if now >= end:
+                return "duration"
+            taken = signal.sigtimedwait(STOP_SIGNALS | {signal.SIGCHLD}, min(_TICK, end - now))
+            if taken and taken.si_signo in STOP_SIGNALS:
+                return "signal"
+            self._writer.receive()
+            if self._parts.exhausted:
+                return "size"
+            # What a slow writer is not told now, it is told later: counters and profiles go on.
+            if self._writer.listens:
+                self._tell_writer()
+
+    def _tell_writer(self) -> None:
+        if self._losses.due:
+            self._tell_losses()
+        if time.monotonic() >= self._profiles_due:
+            self._tell_profiles()
+            self._profiles_due = time.monotonic() + self._configuration.profile_seconds
+        if self._parts.full:
+            try:
+                self._parts.advance()
+            except DatacrumbsError as error:
+                _tell(f"the trace goes on in the file that it is in: {error.message}")
+                return
+            values = {"provenance": self._provenance}
+            self._writer.send("continue", values, descriptors=[self._parts.stream.fileno()])
+
+    def _tell_losses(self) -> None:
+        notes = self._losses.look()
+        if notes:
+            self._writer.send("notes", {"notes": [astuple(note) for note in notes]})
+
+    def _tell_profiles(self) -> None:
+        profiles = self._engine.profiles()
+        if len(profiles):
+            self._writer.send("profiles", {}, profiles.tobytes())
+
+    def _finish(self, reason: str) -> RunResult:
+        self._tell_losses()
+        self._tell_profiles()
+        counts = self._engine.counts()
+        touched = [(index, asdict(count)) for index, count in enumerate(counts) if count.entered or not count.balanced]
+        values = {
+            "functions": len(counts),
+            "counts": touched,
+            "totals": self._engine.totals(),
+            "provenance": {**self._provenance, "ended_by": reason},
+        }
+        self._writer.send("finish", values)
+        while True:
+            answer = self._answer()
+            if answer and answer.kind == "done":
+                break
+        told = answer.values
+        return RunResult(
+            trace=self._parts.first,
+            files=self._parts.count,
+            entered=int(told["entered"]),
+            recorded=int(told["recorded"]),
+            lost=int(told["lost"]),
+            balanced=bool(told["balanced"]),
+        )
+
+    # A slow disk may take its time; whoever stops the daemon again will not.
+    def _answer(self) -> Message | None:
+        answer = self._writer.receive(_TICK)
+        _ = self._writer.listens
+        if answer is None and signal.sigtimedwait(STOP_SIGNALS, 0):
+            raise DatacrumbsError(
+                "stopped again before the trace was complete", hint="what is in it so far is readable"
+            )
+        return answer
 
 
-def _finish(engine: Engine, writer: TraceWriter, request: RunRequest, report: EngineReport, trace: Path) -> RunResult:
-    counts = engine.counts()
-    for index, count in enumerate(counts):
-        # What user space filtered was recorded by the kernel side.
-        filtered = int(writer.filtered[index])
-        count.recorded -= filtered
-        count.filtered += filtered
-    writer.profiles.settle(counts)
+def _provenance(request: RunRequest, report: EngineReport) -> dict[str, str]:
     signed = request.signed
-    provenance = {
+    return {
         "datacrumbs": __version__,
         "run_id": request.run_id,
         "user": signed.grant.user,
@@ -189,14 +285,6 @@ def _finish(engine: Engine, writer: TraceWriter, request: RunRequest, report: En
         **{f"provider {item.name}": f"{item.distribution} {item.version}" for item in signed.plan.providers},
         **{f"target {group.target.path or 'kernel'}": group.target.build_id for group in signed.plan.groups},
     }
-    writer.close(Footer(counts, provenance, engine.totals()))
-    return RunResult(
-        trace=trace,
-        entered=sum(count.entered for count in counts),
-        recorded=sum(count.recorded for count in counts),
-        lost=sum(sum(count.lost.values()) for count in counts),
-        balanced=all(count.balanced for count in counts),
-    )
 
 
 # The smallest difference of several tries has the least delay between the two clock reads.
@@ -211,13 +299,13 @@ def _epoch_offset_ns() -> int:
     return best_offset
 
 
-# The writer knows a stream, not its name.
+# Whoever writes knows a descriptor, not its name.
 @contextmanager
-def _naming(trace: Path) -> Iterator[None]:
+def _naming(parts: Parts) -> Iterator[None]:
     try:
         yield
     except DatacrumbsError as error:
-        raise DatacrumbsError(f"{trace}: {error.message}", hint=error.hint, exit_code=error.exit_code) from None
+        raise DatacrumbsError(f"{parts.current}: {error.message}", hint=error.hint, exit_code=error.exit_code) from None
 
 
 def _tell(message: str) -> None:

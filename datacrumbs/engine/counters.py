@@ -57,6 +57,11 @@ def in_flight(identities: bytes, functions: int) -> NDArray[np.int64]:
     return np.bincount(np.frombuffer(identities, np.uint32), minlength=functions).astype(np.int64)
 
 
+def losses(counts: NDArray[np.void]) -> NDArray[np.int64]:
+    """Lost calls of shape (functions, LOSSES) from per-processor counters of shape (functions, processors)."""
+    return np.stack([counts[cause].sum(axis=1).astype(np.int64) for cause in LOSSES], axis=1)
+
+
 def function_counts(counts: NDArray[np.void], inside: NDArray[np.int64]) -> list[FunctionCounts]:
     """Conservation per function from per-processor counters of shape (functions, processors)."""
     sums = {name: counts[name].sum(axis=1) for name in COUNT.names or ()}

@@ -1,4 +1,4 @@
-"""The engine: a verified plan becomes a loaded program; its rings become batches of records."""
+"""The engine: a verified plan becomes a loaded program; it attaches and counts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +18,8 @@ from datacrumbs.engine.compiler import compiled_program
 from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.engine.objects import possible_processors
-from datacrumbs.engine.ring import Ring, decode_name
+from datacrumbs.engine.ring import RingMaps
 from datacrumbs.probefile.targets import open_target
-from datacrumbs.record import Batch, FunctionCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.probefile.plan import Plan
+    from datacrumbs.record import FunctionCounts
     from datacrumbs.system import SystemConfiguration
 
 _MIB = 1 << 20
@@ -46,18 +46,11 @@ class EngineReport:
     seconds: float
 
 
-class BatchSink(Protocol):
-    """Who takes batches."""
-
-    def write(self, batch: Batch) -> None:
-        """Take one batch."""
-
-
 class Engine:
     """One loaded program.
 
-    The order of calls is `attach`, then `poll` while it runs, `detach`, `poll` until it gives
-    nothing more, then `counts` and `totals`, and `close`.
+    The order of calls is `attach`, `detach`, then `counts` and `totals`, and `close`. Its rings are read with
+    `Rings` all the time, and after `detach` until they give nothing more.
 
     Args:
         plan: A verified plan.
@@ -101,8 +94,12 @@ class Engine:
         self._fill_tables(owner)
         for position, value in enumerate(modes.guard_settings(configuration, possible_processors()), _SETTING_GUARD):
             self._set(position, value)
-        self._calls = Ring(self._loaded.maps["dc_calls"].descriptor, configuration.call_ring_mib * _MIB)
-        self._names = Ring(self._loaded.maps["dc_name_ring"].descriptor, configuration.name_ring_mib * _MIB)
+        self._ring_maps = RingMaps(
+            self._loaded.maps["dc_calls"].descriptor,
+            configuration.call_ring_mib * _MIB,
+            self._loaded.maps["dc_name_ring"].descriptor,
+            configuration.name_ring_mib * _MIB,
+        )
         self._profiles = modes.Profiles(
             self._loaded.maps["dc_profiles"], lambda epoch: self._set(_SETTING_EPOCH, epoch)
         )
@@ -137,29 +134,15 @@ class Engine:
             self._attach_client(client)
         return EngineReport(TITLES[self._method], self._attached.functions, tuple(self._attached.failures), seconds)
 
-    FULL_BATCH = 65536
-
-    def poll_into(self, sink: BatchSink) -> int:
-        """Hand one batch to ``sink``; returns its number of calls."""
-        batch = self.poll()
-        if len(batch.calls) or batch.names:
-            sink.write(batch)
-        return len(batch.calls)
-
-    def poll(self) -> Batch:
-        """Take what the rings hold, at most FULL_BATCH calls; never waits.
-
-        The calls are read first and the names after them, so every name that a call refers to
-        is in this batch or an earlier one.
-        """
-        calls = self._calls.calls(self.FULL_BATCH)
-        names = tuple(decode_name(payload) for payload in self._names.payloads())
-        return Batch(calls, names)
+    @property
+    def ring_maps(self) -> RingMaps:
+        """The rings, for `Rings` in this process or in another one."""
+        return self._ring_maps
 
     def profiles(self) -> NDArray[np.void]:
         """What was added up instead of recorded since the last time, as record.PROFILE.
 
-        Names that profiles refer to come with the next `poll`.
+        Names that profiles refer to are in the rings by then.
         """
         return self._profiles.take()
 
@@ -167,13 +150,21 @@ class Engine:
         """Stop intake: no probe stays in the kernel; records already in the rings stay readable."""
         self._attached.close()
 
+    def losses(self) -> NDArray[np.int64]:
+        """Calls lost so far, of shape (functions, counters.LOSSES)."""
+        return counters.losses(self._raw_counts())
+
     def counts(self) -> list[FunctionCounts]:
-        """Conservation counts per function; call after `detach` and the last `poll`."""
-        if not self._plan.functions:
-            return []
-        raw = self._loaded.maps["dc_counts"].read(len(self._plan.functions)).view(counters.COUNT)[..., 0]
+        """Conservation counts per function; call after `detach`."""
+        raw = self._raw_counts()
         inside = counters.in_flight(kernel.read_iterator(self._iterator()), len(raw))
         return counters.function_counts(raw, inside)
+
+    def _raw_counts(self) -> NDArray[np.void]:
+        functions = len(self._plan.functions)
+        if not functions:
+            return np.zeros((0, 1), counters.COUNT)
+        return np.asarray(self._loaded.maps["dc_counts"].read(functions).view(counters.COUNT)[..., 0])
 
     def totals(self) -> dict[str, int]:
         """What was counted for the run as a whole, by `counters.TOTALS`."""
@@ -183,8 +174,6 @@ class Engine:
     def close(self) -> None:
         """Free everything."""
         self.detach()
-        self._calls.close()
-        self._names.close()
         self._loaded.close()
 
     def _fill_tables(self, owner: int) -> None:

@@ -9,11 +9,12 @@ memory. A record has an 8-byte head: length with a busy and a discarded bit, and
 from __future__ import annotations
 
 import mmap
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.record import CALL, Name, NameKind
+from datacrumbs.record import CALL, Batch, Name, NameKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +95,38 @@ class Ring:
         del self._consumer, self._producer
         self._consumer_page.close()
         self._pages.close()
+
+
+@dataclass(frozen=True, slots=True)
+class RingMaps:
+    """The two ring buffer maps of a program: descriptors, and bytes of their data."""
+
+    calls: int
+    calls_size: int
+    names: int
+    names_size: int
+
+
+class Rings:
+    """Both rings as batches of records. The descriptors are not needed any more afterwards."""
+
+    def __init__(self, maps: RingMaps) -> None:
+        self._calls = Ring(maps.calls, maps.calls_size)
+        self._names = Ring(maps.names, maps.names_size)
+
+    def poll(self, limit: int = 65536) -> Batch:
+        """Take what the rings hold, at most ``limit`` calls; never waits.
+
+        The calls are read first and the names after them, so every name that a call refers to
+        is in this batch or an earlier one.
+        """
+        calls = self._calls.calls(limit)
+        return Batch(calls, tuple(decode_name(payload) for payload in self._names.payloads()))
+
+    def close(self) -> None:
+        """Unmap."""
+        self._calls.close()
+        self._names.close()
 
 
 def decode_name(payload: bytes) -> Name:

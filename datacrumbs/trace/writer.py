@@ -182,16 +182,23 @@ class TraceWriter:
             self.flush()
 
     def close(self, footer: Footer) -> None:
-        """Write the footer and the last line. The stream stays open."""
-        if self._state != _OPEN:
+        """Write the footer and the last line. The stream stays open.
+
+        Also after writing failed: cutting off the torn member mostly gave back the room that a footer needs.
+
+        Raises:
+            DatacrumbsError: Writing failed.
+        """
+        if self._state == _CLOSED:
             return
-        other = {
-            **footer.other,
-            "names_unresolved": self._names.unresolved,
-            "lines": self._lines.count - self._first_id,
-        }
+        self._flush()
+        lines, profiles = self._lines.count - self._first_id, self.profiles.written
+        if self._state == _FAILED:
+            lines, profiles = lines - int(self.unwritten.sum()), self._profiles_written
+            self._state = _OPEN
+        other = {**footer.other, "names_unresolved": self._names.unresolved, "lines": lines}
         other["part"] = self._part
-        other["profiles"] = self.profiles.written
+        other["profiles"] = profiles
         self._take_text(footer_lines(Footer(footer.counts, footer.provenance, other), self._plan))
         self._take_text(["]\n"])
         self.flush()
@@ -204,7 +211,7 @@ class TraceWriter:
         self._end = 0
         self._part += 1
         self._first_id = self._lines.count
-        self.profiles.written = 0
+        self.profiles.written = self._profiles_written = 0
         self._take_text(["[\n", self._host_line, metadata_line(RUN, 0, 0, [*self._about, ("part", self._part)])])
         self._take_text(sampled_lines(self._plan))
         self._flush()
@@ -259,6 +266,8 @@ class TraceWriter:
                 self._put(member)
         except OSError as error:
             self._fail(error)
+        if self._state == _OPEN:
+            self._profiles_written = self.profiles.written
         waiting = self._written if self._state == _OPEN else self.unwritten
         waiting += self._waiting
         self._waiting[:] = 0

@@ -19,6 +19,7 @@ from datacrumbs.configure.site import ProviderEntry, SiteConfiguration
 from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.discovery.syscalls import system_calls
 from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.ring import Rings
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
 from datacrumbs.record import FIRST_KIND, CallFlag, Name, NameKind
@@ -94,6 +95,7 @@ class Tracer:
     def __init__(self, plan: Plan, state: Path, configuration: SystemConfiguration) -> None:
         self.plan = plan
         self.engine = Engine(plan, configuration, os.getuid(), state)
+        self.rings = Rings(self.engine.ring_maps)
         self.names: dict[int, Name] = {}
         self.report = self.engine.attach([client.client_library(), client.launcher()])
         self.seen = np.zeros(len(plan.functions), np.int64)
@@ -102,7 +104,7 @@ class Tracer:
         """Everything that is in the rings now."""
         parts = []
         while True:
-            batch = self.engine.poll()
+            batch = self.rings.poll()
             self.names.update({name.identity: name for name in batch.names})
             if not len(batch.calls):
                 break

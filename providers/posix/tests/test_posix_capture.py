@@ -16,6 +16,7 @@ import pytest
 
 from datacrumbs import client
 from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.ring import Rings
 from datacrumbs.probefile.plan import Group, Plan
 from datacrumbs.provider import Host, Result, Role
 from datacrumbs.record import FIRST_KIND, CallFlag
@@ -71,9 +72,9 @@ def compose(program):
 
 
 def drain(engine):
-    calls, names = [], {}
+    rings, calls, names = Rings(engine.ring_maps), [], {}
     while True:
-        batch = engine.poll()
+        batch = rings.poll()
         names.update({name.identity: name for name in batch.names})
         if not len(batch.calls):
             return np.concatenate(calls), names

@@ -1,0 +1,153 @@
+"""Messages between the two processes of a daemon: a few flat values, bytes, descriptors.
+
+Nothing here waits for the other side to read: it may be slow, stopped by its user, or gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import struct
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_HEAD = struct.Struct("<III")
+_DESCRIPTORS = 3
+_READ = 1 << 18
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message: what it is, its values, its bytes and its descriptors, which are the receiver's."""
+
+    kind: str
+    values: Mapping[str, Any]
+    data: bytes = b""
+    descriptors: tuple[int, ...] = ()
+
+
+class Gone(Exception):  # noqa: N818 - a state, not a mistake
+    """The other side is gone, or does not say what it should."""
+
+
+class Channel:
+    """One end of a pair of connected sockets.
+
+    Args:
+        end: A stream socket; the channel's from now on.
+        limit: The longest message taken, in bytes.
+        takes_descriptors: Whether descriptors are taken.
+    """
+
+    def __init__(self, end: socket.socket, limit: int, *, takes_descriptors: bool) -> None:
+        self._socket = end
+        self._socket.settimeout(0)
+        self._limit = limit
+        self._takes_descriptors = takes_descriptors
+        self._out: deque[tuple[memoryview, tuple[int, ...]]] = deque()
+        self._in = bytearray()
+        self._descriptors: list[int] = []
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._socket.fileno()
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was said has been taken by the kernel; tries to get rid of the rest.
+
+        Raises:
+            Gone: the other side does not listen any more.
+        """
+        while self._out:
+            data, descriptors = self._out[0]
+            ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack(f"{len(descriptors)}i", *descriptors))]
+            try:
+                sent = self._socket.sendmsg([data], ancillary if descriptors else [])
+            except BlockingIOError:
+                return False
+            except OSError as error:
+                raise Gone from error
+            _close(descriptors)
+            self._out[0] = (data[sent:], ())
+            if sent == len(data):
+                self._out.popleft()
+        return True
+
+    def send(self, kind: str, values: Mapping[str, Any], data: bytes = b"", descriptors: Sequence[int] = ()) -> None:
+        """Say something, now or when there is room; of descriptors, copies are sent.
+
+        Raises:
+            Gone: the other side does not listen any more.
+        """
+        text = json.dumps([kind, values]).encode()
+        frame = memoryview(b"".join((_HEAD.pack(len(text), len(data), len(descriptors)), text, data)))
+        self._out.append((frame, tuple(os.dup(descriptor) for descriptor in descriptors)))
+        _ = self.idle
+
+    def receive(self, seconds: float = 0.0) -> Message | None:
+        """The next message, or None when none came in this time.
+
+        Raises:
+            Gone: the other side is gone, or says what cannot be understood.
+        """
+        message = self._next()
+        if message is None and select.select([self._socket], [], [], seconds)[0]:
+            self._read()
+            message = self._next()
+        return message
+
+    def close(self) -> None:
+        """Hang up; idempotent."""
+        self._socket.close()
+        _close(self._descriptors)
+        self._descriptors.clear()
+        for _, descriptors in self._out:
+            _close(descriptors)
+        self._out.clear()
+
+    def _read(self) -> None:
+        try:
+            if self._takes_descriptors:
+                data, received, _, _ = socket.recv_fds(self._socket, _READ, _DESCRIPTORS)
+                self._descriptors += received
+            else:
+                data = self._socket.recv(_READ)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            raise Gone from error
+        if not data:
+            raise Gone
+        self._in += data
+
+    def _next(self) -> Message | None:
+        if len(self._in) < _HEAD.size:
+            return None
+        text, size, descriptors = _HEAD.unpack_from(self._in)
+        end = _HEAD.size + text + size
+        if end > self._limit:
+            raise Gone
+        if len(self._in) < end:
+            return None
+        body = bytes(self._in[_HEAD.size : end])
+        del self._in[:end]
+        try:
+            kind, values = json.loads(body[:text])
+        except (ValueError, RecursionError) as error:
+            raise Gone from error
+        if not isinstance(kind, str) or not isinstance(values, dict) or descriptors > len(self._descriptors):
+            raise Gone
+        taken, self._descriptors = tuple(self._descriptors[:descriptors]), self._descriptors[descriptors:]
+        return Message(kind, values, body[text:], taken)
+
+
+def _close(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -1,0 +1,98 @@
+"""The files of one run: the first, and those in which it goes on."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, BinaryIO
+
+from datacrumbs.daemon.files import create_trace, part_name, remove_trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from datacrumbs.daemon.identity import Owner
+
+_MEGABYTE = 1_000_000
+
+
+class Parts:
+    """Makes a run's files, and knows when they are too big.
+
+    Args:
+        directory: The trace directory.
+        components: Path of the first file below it.
+        owner: Whose they are.
+        rotate_megabytes: Size of a file after which another one is due, or 0.
+        max_megabytes: Size of all after which the run is to end, or 0.
+
+    Raises:
+        DatacrumbsError: as `create_trace` does.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        components: tuple[str, ...],
+        owner: Owner,
+        *,
+        rotate_megabytes: int = 0,
+        max_megabytes: int = 0,
+    ) -> None:
+        self._directory = directory
+        self._components = components
+        self._owner = owner
+        self._rotate = rotate_megabytes * _MEGABYTE
+        self._limit = max_megabytes * _MEGABYTE
+        self._before = 0
+        self._number = 0
+        self.stream: BinaryIO = create_trace(directory, components, owner)
+
+    @property
+    def first(self) -> Path:
+        """The run's first file."""
+        return self._directory.joinpath(*self._components)
+
+    @property
+    def count(self) -> int:
+        """How many files there are."""
+        return self._number + 1
+
+    @property
+    def current(self) -> Path:
+        """The file that is written."""
+        return self._directory.joinpath(*part_name(self._components, self._number))
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time for another file."""
+        return self._rotate > 0 and self._size() >= self._rotate
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the run is to end."""
+        return self._limit > 0 and self._before + self._size() >= self._limit
+
+    def advance(self) -> None:
+        """Go on to the next file.
+
+        Raises:
+            DatacrumbsError: as `create_trace` does; the run then goes on in the file that it has, of any size.
+        """
+        self._rotate, rotate = 0, self._rotate
+        stream = create_trace(self._directory, part_name(self._components, self._number + 1), self._owner)
+        self._before += self._size()
+        self._number += 1
+        self._rotate = rotate
+        self.stream.close()
+        self.stream = stream
+
+    def remove_first(self) -> None:
+        """Remove what never began."""
+        remove_trace(self._directory, self._components)
+
+    def close(self) -> None:
+        """Close the file that is written."""
+        self.stream.close()
+
+    def _size(self) -> int:
+        return os.fstat(self.stream.fileno()).st_size

@@ -1,0 +1,70 @@
+"""Privileges given up: all of them by the process that writes, what is not needed any more by the one that traces."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+NOBODY = 65534
+"""Writes for root: what a trace is made of is never worth root's privileges."""
+
+_SET_DUMPABLE, _SET_NO_NEW_PRIVILEGES = 4, 38
+_CAPABILITY_VERSION = 0x20080522
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Capability(IntEnum):
+    """Those that a daemon keeps (linux/capability.h)."""
+
+    CHOWN = 0
+    DAC_OVERRIDE = 1
+    KILL = 5
+    SYS_ADMIN = 21
+    PERFMON = 38
+    BPF = 39
+
+
+WHILE_TRACING = (Capability.BPF, Capability.PERFMON, Capability.KILL)
+"""To read counters, to begin an iterator over tasks at the end, and to end the process that writes."""
+FOR_MORE_FILES = (Capability.DAC_OVERRIDE, Capability.CHOWN)
+"""To make a file in a directory of the user's, and to give it away."""
+
+
+def become(uid: int, gid: int) -> None:
+    """Go on as this user, without groups, capabilities, a way back, or others of the user's looking in."""
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    keep([])
+    _prctl(_SET_DUMPABLE, 0)
+
+
+def keep(capabilities: Iterable[Capability]) -> None:
+    """Give up all other capabilities, for good."""
+    _prctl(_SET_NO_NEW_PRIVILEGES, 1)
+    mask = sum(1 << capability for capability in capabilities) & _permitted()
+    low, high = mask & 0xFFFFFFFF, mask >> 32
+    head = ctypes.create_string_buffer(struct.pack("<Ii", _CAPABILITY_VERSION, 0))
+    data = ctypes.create_string_buffer(struct.pack("<6I", low, low, 0, high, high, 0))
+    if _LIBC.capset(head, data):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def _permitted() -> int:
+    head = ctypes.create_string_buffer(struct.pack("<Ii", _CAPABILITY_VERSION, 0))
+    data = ctypes.create_string_buffer(24)
+    if _LIBC.capget(head, data):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    _, low, _, _, high, _ = struct.unpack("<6I", data.raw[:24])
+    return int(low | high << 32)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _LIBC.prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

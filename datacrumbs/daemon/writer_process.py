@@ -1,0 +1,145 @@
+"""The process that writes, as the process that traces sees it. What comes from there is not trusted."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datacrumbs.daemon import privilege
+from datacrumbs.daemon.channel import Channel, Gone, Message
+from datacrumbs.errors import DatacrumbsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from datacrumbs.daemon.identity import Owner
+    from datacrumbs.probefile.plan import Plan
+
+_ANSWER_LIMIT = 1 << 16
+_REQUEST_LIMIT = 1 << 31
+_TEXT_LIMIT = 1000
+_PATIENCE_SECONDS = 1.0
+_FIRST_DESCRIPTOR = 3
+
+
+@dataclass(frozen=True, slots=True)
+class WritingRequest:
+    """What is known of a run before anything is attached."""
+
+    plan: Plan
+    host: str
+    user: str
+    run_id: str
+    flush_seconds: float
+    spool_mib: int
+
+
+class WriterProcess:
+    """Begins the process, talks to it, ends it.
+
+    It begins before anything is loaded, so it never has a descriptor that it is not given.
+
+    Args:
+        user: As whom it runs; for root it is nobody.
+        request: What it is to write.
+    """
+
+    def __init__(self, user: Owner, request: WritingRequest) -> None:
+        ours, theirs = socket.socketpair()
+        self._pid = os.fork()
+        if not self._pid:
+            _be_the_writer(theirs, user, request)
+        theirs.close()
+        self._channel = Channel(ours, _ANSWER_LIMIT, takes_descriptors=False)
+
+    @property
+    def listens(self) -> bool:
+        """Whether it has taken all that was said to it; a slow one is told less.
+
+        Raises:
+            DatacrumbsError: It is gone.
+        """
+        try:
+            return self._channel.idle
+        except Gone:
+            raise _gone() from None
+
+    def send(self, kind: str, values: Mapping[str, Any], data: bytes = b"", descriptors: Sequence[int] = ()) -> None:
+        """Say something; never waits.
+
+        Raises:
+            DatacrumbsError: It is gone.
+        """
+        try:
+            self._channel.send(kind, values, data, descriptors)
+        except Gone:
+            raise _gone() from None
+
+    def receive(self, seconds: float = 0.0) -> Message | None:
+        """What it says, if it says something in this time.
+
+        Raises:
+            DatacrumbsError: It cannot write, or is gone.
+        """
+        try:
+            message = self._channel.receive(seconds)
+        except Gone:
+            raise _gone() from None
+        if message and message.kind == "failed":
+            raise DatacrumbsError(_text(message.values, "message"), hint=_text(message.values, "hint"))
+        return message
+
+    def close(self) -> None:
+        """Have it end, and wait for that; idempotent."""
+        if not self._pid:
+            return
+        self._channel.close()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while os.waitpid(self._pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() > deadline:
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+                break
+            time.sleep(0.001)
+        self._pid = 0
+
+
+def _be_the_writer(end: socket.socket, user: Owner, request: WritingRequest) -> None:
+    status = 1
+    try:
+        sys.stderr = sys.__stderr__
+        os.closerange(_FIRST_DESCRIPTOR, end.fileno())
+        os.closerange(end.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        if user.uid:
+            privilege.become(user.uid, user.gid)
+        else:
+            privilege.become(privilege.NOBODY, privilege.NOBODY)
+        from datacrumbs.daemon.writing import write_trace  # noqa: PLC0415 - meanwhile the other process compiles
+
+        gc.freeze()
+        gc.enable()
+        write_trace(Channel(end, _REQUEST_LIMIT, takes_descriptors=True), request)
+        status = 0
+    except BaseException:  # noqa: BLE001 - nothing of the process that was forked may run on
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _text(values: Mapping[str, Any], key: str) -> str:
+    text = str(values.get(key, ""))[:_TEXT_LIMIT]
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _gone() -> DatacrumbsError:
+    return DatacrumbsError(
+        "the process that writes the trace ended before the run did",
+        hint="what is in the trace so far is readable; was the process killed, or out of memory?",
+    )

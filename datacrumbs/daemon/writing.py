@@ -1,0 +1,165 @@
+"""The process that writes: from the rings' records to the trace, as the run's user and without privileges.
+
+It gets the rings and each file as descriptors and opens nothing itself. When the process that traces is
+gone, it writes what the rings still hold.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from datacrumbs.daemon.channel import Channel, Gone, Message
+from datacrumbs.daemon.spool import Spool
+from datacrumbs.engine.ring import RingMaps, Rings
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.record import PROFILE, Batch, FunctionCounts
+from datacrumbs.trace.footer import Footer
+from datacrumbs.trace.notes import Note
+from datacrumbs.trace.writer import TraceWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datacrumbs.daemon.writer_process import WritingRequest
+
+_SHORTEST_WAIT = 0.001
+_LONGEST_WAIT = 0.02
+_FOREVER = 3600.0
+
+
+def write_trace(channel: Channel, request: WritingRequest) -> None:
+    """Wait for the rings and the file, write until told to finish, say what became of the calls."""
+    try:
+        begin = _receive(channel)
+    except Gone:
+        return  # the run never began
+    calls, names, trace = begin.descriptors
+    rings = Rings(RingMaps(calls, begin.values["calls_size"], names, begin.values["names_size"]))
+    os.close(calls)
+    os.close(names)
+    stream = os.fdopen(trace, "wb", buffering=0)
+    try:
+        writer = TraceWriter(
+            stream,
+            request.plan,
+            host=request.host,
+            epoch_offset_ns=begin.values["epoch_offset_ns"],
+            user=request.user,
+            run_id=request.run_id,
+            flush_seconds=request.flush_seconds,
+        )
+    except DatacrumbsError as error:
+        _say_failed(channel, error)
+        return
+    _Writing(channel, writer, stream, Spool(rings, request.spool_mib)).run()
+
+
+class _Writing:
+    def __init__(self, channel: Channel, writer: TraceWriter, stream: BinaryIO, spool: Spool) -> None:
+        self._channel = channel
+        self._writer = writer
+        self._stream = stream
+        self._spool = spool
+        self._finish: Message | None = None
+        self._alone = False
+
+    def run(self) -> None:
+        self._say("begun")
+        wait = _SHORTEST_WAIT
+        while True:
+            taken = self._spool.fill()
+            item = self._spool.take()
+            if item is not None:
+                self._try(lambda item=item: self._write(item))  # type: ignore[misc]
+                wait = _SHORTEST_WAIT
+            elif not taken and (self._finish or self._alone):
+                break
+            else:
+                wait = min(wait * 2, _LONGEST_WAIT)
+            self._try(self._writer.tick)
+            self._listen(0.0 if item is not None else wait)
+        self._try(self._writer.flush)
+        if self._finish:
+            self._close(self._finish)
+
+    def _listen(self, seconds: float) -> None:
+        if self._alone or self._finish:
+            return
+        try:
+            message = self._channel.receive(seconds)
+        except Gone:
+            self._alone = True
+            return
+        if message is None:
+            return
+        if message.kind == "finish":
+            self._finish = message
+        elif message.kind == "profiles":  # names that they refer to may wait before them
+            self._spool.fill()
+            self._spool.put(message)
+        elif message.kind == "notes":
+            self._try(lambda: self._writer.note(*(Note(*note) for note in message.values["notes"])))
+        elif message.kind == "continue":
+            self._try(lambda: self._continue_in(os.fdopen(message.descriptors[0], "wb", buffering=0), message))
+
+    def _write(self, item: Batch | Message) -> None:
+        if isinstance(item, Batch):
+            self._writer.write(item)
+        else:
+            self._writer.write_profiles(np.frombuffer(item.data, PROFILE))
+
+    def _continue_in(self, stream: BinaryIO, message: Message) -> None:
+        self._stream = stream
+        self._writer.continue_in(stream, message.values["provenance"]).close()
+
+    def _close(self, finish: Message) -> None:
+        counts = [FunctionCounts() for _ in range(finish.values["functions"])]
+        for index, values in finish.values["counts"]:
+            counts[index] = FunctionCounts(**values)
+        for index, count in enumerate(counts):
+            # What user space filtered or could not write was recorded by the kernel side.
+            filtered, unwritten = int(self._writer.filtered[index]), int(self._writer.unwritten[index])
+            count.recorded -= filtered + unwritten
+            count.filtered += filtered
+            if unwritten:
+                count.lost["unwritten"] = unwritten
+        self._writer.profiles.settle(counts)
+        self._try(lambda: self._writer.close(Footer(counts, finish.values["provenance"], finish.values["totals"])))
+        self._say(
+            "done",
+            entered=sum(count.entered for count in counts),
+            recorded=sum(count.recorded for count in counts),
+            lost=sum(sum(count.lost.values()) for count in counts),
+            balanced=all(count.balanced for count in counts),
+        )
+
+    # A file that cannot be written is said once; from then on the calls are counted.
+    def _try(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except DatacrumbsError as error:
+            if not self._alone:
+                try:
+                    _say_failed(self._channel, error)
+                except Gone:
+                    self._alone = True
+
+    def _say(self, kind: str, **values: int) -> None:
+        try:
+            self._channel.send(kind, values)
+        except Gone:
+            self._alone = True
+
+
+def _receive(channel: Channel) -> Message:
+    while True:
+        message = channel.receive(_FOREVER)
+        if message:
+            return message
+
+
+def _say_failed(channel: Channel, error: DatacrumbsError) -> None:
+    channel.send("failed", {"message": error.message, "hint": error.hint})

@@ -1,0 +1,201 @@
+"""A run from its beginning to its end: limits, losses in time, two processes, and each of them gone."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sysconfig
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datacrumbs.testing import Installation, RunningDaemon, read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.kernel
+
+COMMANDS = Path(sysconfig.get_path("scripts"))
+NOBODY = 65534
+SITE = "capture_probes:\n  - provider: sys\n    preset: default\n"
+
+
+@pytest.fixture(scope="module")
+def probes(installation: Installation) -> Path:
+    return installation.probes(SITE)
+
+
+@pytest.fixture
+def place(installation: Installation, tmp_path: Path) -> Iterator[Installation]:
+    """An installation of this test's own, with the keys and the trust of the running one."""
+    prefix = tmp_path / "place"
+    prefix.mkdir()
+    for directory in ("etc", "var/lib"):
+        shutil.copytree(installation.prefix / directory, prefix / directory)
+    (prefix / "var/log/datacrumbs").mkdir(parents=True)
+    made = Installation(prefix)
+    yield made
+    made.stop()
+
+
+def writes(count: int, size: int = 1) -> list[str]:
+    return ["/bin/dd", "if=/dev/zero", "of=/dev/null", f"bs={size}", f"count={count}", "status=none"]
+
+
+def writer_of(daemon: RunningDaemon) -> int:
+    (child,) = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
+    return int(child)
+
+
+def status(process: int) -> dict[str, list[str]]:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return {line.split(":")[0]: line.split()[1:] for line in lines}
+
+
+def test_duration(installation: Installation, probes: Path) -> None:
+    with installation.daemon(probes, arguments=["--duration", "0.7"]) as daemon:
+        begin = time.monotonic()
+        daemon.wrap(*writes(23))
+        assert daemon.process.wait(30) == 0
+        assert time.monotonic() - begin < 5
+    trace = read_lines(daemon.trace)
+    assert len([call for call in trace.named("write") if call["args"]["ret"] == 1]) == 23
+    assert trace.provenance["ended_by"] == "duration"
+    assert not daemon.ready.exists()
+
+
+@pytest.mark.parametrize("option", ["--duration", "--rotate-size", "--max-size"])
+@pytest.mark.parametrize("value", ["0", "-1", "many"])
+def test_limit_that_is_none(installation: Installation, probes: Path, option: str, value: str) -> None:
+    done = installation.command("datacrumbs", option, value, probes)
+    assert done.returncode == 2
+    assert f"argument {option}: invalid positive number value" in done.stderr
+
+
+def test_run_goes_on_in_other_files_and_all_are_one(place: Installation, probes: Path) -> None:
+    (place.prefix / "etc/datacrumbs/datacrumbs.yaml").write_text("flush_seconds: 0.1\nrotate_megabytes: 1\n")
+    with place.daemon(probes) as daemon:
+        for _ in range(3):
+            daemon.wrap(*writes(100003))
+            time.sleep(0.4)
+        assert daemon.stop() == 0
+    stem = daemon.trace.name.removesuffix(".pfw.gz")
+    files = sorted(daemon.trace.parent.glob("*.pfw.gz"))
+    assert len(files) >= 3
+    assert {file.name for file in files} == {f"{stem}.pfw.gz"} | {f"{stem}.{n}.pfw.gz" for n in range(1, len(files))}
+    assert f"and {len(files) - 1} more files" in daemon.log.read_text()
+    parts = [read_lines(file) for file in files]
+    assert sum(call["args"]["ret"] == 1 for part in parts for call in part.named("write")) == 3 * 100003
+    report = subprocess.run([COMMANDS / "datacrumbs_report", "--json", *files], capture_output=True, check=True)
+    assert all(trace["complete"] for trace in json.loads(report.stdout)["traces"])
+    last = next(part for part in parts if part.counts)
+    assert last.footer["entered"] == last.footer["recorded"] + last.footer["unmatched"]
+
+
+def test_run_ends_when_its_files_are_as_big_as_they_may_be(installation: Installation, probes: Path) -> None:
+    with installation.daemon(probes, arguments=["--max-size", "1"]) as daemon:
+        while daemon.process.poll() is None:
+            assert daemon.wrap(*writes(50021)).returncode == 0
+        assert daemon.process.returncode == 0
+    trace = read_lines(daemon.trace)
+    assert trace.provenance["ended_by"] == "size"
+    assert 1_000_000 <= daemon.trace.stat().st_size < 4_000_000
+    assert trace.footer["entered"] == sum(
+        trace.footer[part] for part in ("recorded", "unmatched", "in_flight", "filtered", "counted")
+    )
+
+
+def test_losses_say_when(place: Installation, probes: Path) -> None:
+    """The writer is held, so that a small ring overflows twice; the notes add up to the footer."""
+    settings = "call_ring_mib: 1\nguard_ring_percent: 100\nflush_seconds: 0.1\n"
+    (place.prefix / "etc/datacrumbs/datacrumbs.yaml").write_text(settings)
+    with place.daemon(probes) as daemon:
+        for _ in range(2):
+            os.kill(writer_of(daemon), signal.SIGSTOP)
+            daemon.wrap(*writes(20011))
+            os.kill(writer_of(daemon), signal.SIGCONT)
+            time.sleep(0.5)
+        trace = daemon.lines()
+    notes = [line["args"] for line in trace.metadata if line["name"] == "datacrumbs_note"]
+    lost = [note for note in notes if note["event"] == "lost"]
+    assert trace.footer["lost_ring_full"] == sum(note["calls"] for note in lost) > 20011
+    assert all(note["cause"] == "ring_full" for note in lost)
+    of_writes = [note for note in lost if note["symbol"] == "write"]
+    assert trace.counts["write"]["lost_ring_full"] == sum(note["calls"] for note in of_writes)
+    assert len({note["begin"] for note in of_writes}) >= 2
+    assert all(note["begin"] < note["end"] for note in of_writes)
+
+
+def test_writer_has_no_privileges_and_few_descriptors(installation: Installation, probes: Path) -> None:
+    with installation.daemon(probes) as daemon:
+        writer, tracer = status(writer_of(daemon)), status(daemon.process.pid)
+        links = [str(entry.readlink()) for entry in Path(f"/proc/{writer_of(daemon)}/fd").iterdir()]
+    assert set(writer["Uid"] + writer["Gid"]) == {str(NOBODY)}
+    assert writer["Groups"] == []
+    assert {writer[key][0] for key in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {"0" * 16}
+    assert writer["NoNewPrivs"] == tracer["NoNewPrivs"] == ["1"]
+    # The two rings, two maps of memory each; Python keeps a descriptor for each.
+    assert sorted(link for link in links if link.startswith("anon_inode")) == ["anon_inode:bpf-map"] * 4
+    assert [link for link in links if link.startswith("/") and link.endswith(".pfw.gz")] == [os.fspath(daemon.trace)]
+    # BPF, PERFMON and KILL alone.
+    assert int(tracer["CapEff"][0], 16) == 1 << 39 | 1 << 38 | 1 << 5
+
+
+def test_writer_is_gone(installation: Installation, probes: Path) -> None:
+    """Nothing of the program that is traced fails; what was flushed is readable; the daemon says what happened."""
+    with installation.daemon(probes) as daemon:
+        assert daemon.wrap(*writes(10007)).returncode == 0
+        time.sleep(1.5)
+        os.kill(writer_of(daemon), signal.SIGKILL)
+        assert daemon.wrap(*writes(101)).returncode == 0
+        assert daemon.process.wait(30) == 1
+    assert "the process that writes the trace ended before the run did" in daemon.log.read_text()
+    assert "Traceback" not in daemon.log.read_text()
+    lines = gzip.decompress(daemon.trace.read_bytes()).decode().splitlines()
+    assert sum('"name":"write"' in line for line in lines) == 10007
+    assert not daemon.ready.exists()
+
+
+def test_tracing_process_is_gone(installation: Installation, probes: Path) -> None:
+    """The writer writes what the ring holds, at once, and ends."""
+    with installation.daemon(probes) as daemon:
+        writer = writer_of(daemon)
+        os.kill(writer, signal.SIGSTOP)
+        daemon.wrap(*writes(10007))
+        daemon.process.kill()
+        daemon.process.wait()
+        os.kill(writer, signal.SIGCONT)
+        deadline = time.monotonic() + 30
+        while Path(f"/proc/{writer}/stat").exists() and " Z " not in Path(f"/proc/{writer}/stat").read_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    lines = gzip.decompress(daemon.trace.read_bytes()).decode().splitlines()
+    assert sum('"name":"write"' in line for line in lines) == 10007
+    daemon.ready.unlink()
+
+
+def test_stop_again_does_not_wait_for_a_writer_that_hangs(installation: Installation, probes: Path) -> None:
+    with installation.daemon(probes) as daemon:
+        daemon.wrap(*writes(101))
+        os.kill(writer_of(daemon), signal.SIGSTOP)
+        daemon.process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        assert daemon.process.poll() is None
+        assert daemon.stop(signal.SIGTERM) == 1
+    assert "stopped again before the trace was complete" in daemon.log.read_text()
+
+
+def test_stop_is_quick(installation: Installation, probes: Path) -> None:
+    with installation.daemon(probes) as daemon:
+        daemon.wrap("/bin/true")
+        time.sleep(1.2)
+        begin = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - begin < 2  # 0.3 s alone; other tests may be running
