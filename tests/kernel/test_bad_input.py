@@ -49,6 +49,13 @@ def place(installation: Installation, tmp_path: Path) -> Installation:
     return Installation(prefix)
 
 
+@pytest.fixture
+def new_place(place: Installation) -> Installation:
+    """A place that has kept no compiled program."""
+    shutil.rmtree(place.prefix / "var/lib/datacrumbs/programs", ignore_errors=True)
+    return place
+
+
 def configure(place: Installation, text: str) -> Path:
     file = place.prefix / "etc/datacrumbs/datacrumbs.yaml"
     file.write_text(text)
@@ -299,16 +306,16 @@ NO_HEADERS = ["mount -t tmpfs none /lib/modules"]
 NO_BTF = ["mount --bind /dev/null /sys/kernel/btf/vmlinux"]
 
 
-def test_no_kernel_headers(place: Installation, probes: Path) -> None:
-    done = masked(NO_HEADERS, COMMANDS / "datacrumbs", "--prefix", place.prefix, probes, "run")
+def test_no_kernel_headers(new_place: Installation, probes: Path) -> None:
+    done = masked(NO_HEADERS, COMMANDS / "datacrumbs", "--prefix", new_place.prefix, probes, "run")
     check(done, FAILED, f"/lib/modules/{os.uname().release}/build: no kernel headers", hint="linux-headers")
-    check_no_run(place)
+    check_no_run(new_place)
 
 
-def test_no_kernel_type_information(place: Installation, probes: Path) -> None:
-    done = masked(NO_BTF, COMMANDS / "datacrumbs", "--prefix", place.prefix, probes, "run")
+def test_no_kernel_type_information(new_place: Installation, probes: Path) -> None:
+    done = masked(NO_BTF, COMMANDS / "datacrumbs", "--prefix", new_place.prefix, probes, "run")
     check(done, FAILED, "/sys/kernel/btf/vmlinux cannot be read", hint="CONFIG_DEBUG_INFO_BTF=y")
-    check_no_run(place)
+    check_no_run(new_place)
 
 
 @pytest.mark.parametrize(("mounts", "name"), [(NO_HEADERS, "kernel headers"), (NO_BTF, "kernel BTF")])
