@@ -47,7 +47,7 @@ memory: on a disk the ratios are smaller. pgbench is the client's time, with cli
 
 
 def take(quick: bool) -> Result:
-    rounds, repeats, scale = (1, 1, 2) if quick else (3, 2, 10)
+    rounds, repeats, scale = (1, 1, 2) if quick else (3, 1, 10)
     seconds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     seen: dict[str, dict[str, float]] = defaultdict(dict)
     sizes: dict[str, float] = {}

@@ -17,7 +17,7 @@ from _harness import tell
 from _result import conditions, from_json, goal_table
 
 HERE = Path(__file__).resolve().parent
-RESULTS = HERE.parent / ".cache/bench"
+RESULTS, QUICK_RESULTS = HERE.parent / ".cache/bench", HERE.parent / ".cache/bench-quick"
 MEASUREMENTS = ("attach", "start", "calls", "growth", "sustained", "size", "idle", "programs")
 RECORDS = "lines"  # of the trace's lines alone: it has a form of its own
 
@@ -26,8 +26,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: {' '.join(MEASUREMENTS)}")
     parser.add_argument("--quick", action="store_true", help="under two minutes; the figures are rough")
-    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR", help="where figures go (.cache/bench)")
+    parser.add_argument("--results", type=Path, metavar="DIR", help="default: .cache/bench, or .cache/bench-quick")
     options = parser.parse_args()
+    options.results = options.results or (QUICK_RESULTS if options.quick else RESULTS)
     begin = time.monotonic()
     names = options.names or MEASUREMENTS
     failed = []
