@@ -74,6 +74,7 @@ _ERRNO = 2
 _PROFILED = 4
 _SAMPLED = 8
 _PLAIN = 16
+_SKIPPABLE = 32
 _MOVED_RESULT, _MOVED_ITEMS, _MOVED_ARGUMENT = 1, 2, 3
 _DESCRIPTOR, _PATH, _STRING = 1, 2, 3
 _ERRNO_RESULTS = {
@@ -141,7 +142,7 @@ def _row(group: Group, function: Function, number: int, snippet: Snippet | None)
     if group.mode is Mode.PROFILE:
         row["flags"] |= _PROFILED
     elif group.sample > 1:
-        row["flags"] |= _SAMPLED
+        row["flags"] |= _SAMPLED | (_SKIPPABLE if _is_skippable(row) else 0)
         row["sample"] = (1 << 32) // group.sample
     return table
 
@@ -210,6 +211,13 @@ def _is_plain(row: np.void) -> bool:
         and row["result"] in _PLAIN_RESULTS
         and bool(row["flags"] & _HAS_RETURN)
     )
+
+
+# Whether nothing is learned from a call that later ones need: no descriptor, no handle, nothing that a snippet does.
+def _is_skippable(row: np.void) -> bool:
+    made = (_RESULTS[Result.FD], _RESULTS[Result.HANDLE])
+    learns = row["snippet"] != 0 or row["out_handle"] != NONE or row["result"] in made
+    return bool(row["flags"] & _HAS_RETURN) and not learns
 
 
 # Where the bytes of a call are that is only counted: those that a line of it would say (trace/shape.py).

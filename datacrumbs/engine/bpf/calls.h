@@ -175,9 +175,9 @@ static __always_inline void dc_bind_results(struct dc_call *call, const struct d
 	}
 }
 
-/* End a call that returned: `error` is what a system call said, or 0. */
+/* End a call that returned: `error` is what a system call said, or 0; `chosen` if sampling was asked at its entry. */
 static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *call, const struct dc_function *function,
-				     struct dc_count *count, u64 now, int failed, u16 error)
+				     struct dc_count *count, u64 now, int failed, u16 error, int chosen)
 {
 	u32 which = DC_SETTING_MINIMUM_DURATION;
 	u64 *minimum = dc_settings.lookup(&which);
@@ -204,7 +204,7 @@ static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *c
 		dc_snippet_return(call, function->snippet);
 	if (!failed)
 		dc_bind_results(call, function);
-	if (!dc_passed_over(function, count)) {
+	if (chosen || !dc_passed_over(function, count)) {
 		if (minimum && duration < *minimum)
 			DC_COUNT(count, filtered);
 		else

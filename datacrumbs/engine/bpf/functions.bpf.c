@@ -21,6 +21,8 @@ enum dc_entered {
 	DC_FOLLOWED,
 };
 
+/* Where an entry can keep its return from being probed (`by_session`), sampling is asked at the entry, unless
+ * something is to be learned from each call of the function. */
 static __always_inline int dc_function_enter(struct pt_regs *context, int by_session)
 {
 	if (!dc_gate())
@@ -31,6 +33,8 @@ static __always_inline int dc_function_enter(struct pt_regs *context, int by_ses
 	if (!function || !count)
 		return DC_NOT_FOLLOWED;
 	DC_COUNT(count, entered);
+	if (by_session && function->flags & DC_SKIPPABLE && dc_passed_over(function, count))
+		return DC_NOT_FOLLOWED;
 	struct dc_thread *thread = dc_thread_of_current();
 	if (!thread) {
 		DC_COUNT(count, no_memory);
@@ -105,7 +109,7 @@ static __always_inline struct dc_call *dc_pop(struct dc_thread *thread, u32 id, 
 	return &thread->frames[found & (DC_FRAMES - 1)];
 }
 
-static __always_inline int dc_function_leave(struct pt_regs *context, int by_stack)
+static __always_inline int dc_function_leave(struct pt_regs *context, int by_stack, int by_session)
 {
 	if (!dc_gate())
 		return 0;
@@ -141,7 +145,7 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 		error = -result; /* the kernel's own functions say it themselves */
 	if (function->result == DC_RESULT_POINTER && function->flags & DC_ERRNO && !error)
 		failed = 0; /* a null pointer that no system call explains is the end of a file */
-	dc_leave(thread, call, function, count, now, failed, error);
+	dc_leave(thread, call, function, count, now, failed, error, by_session && function->flags & DC_SKIPPABLE);
 	return 0;
 }
 
@@ -153,7 +157,7 @@ static bool (*dc_session_is_return)(void) = (void *)0x70000001;
 int dc_library_session(struct pt_regs *context)
 {
 	if (dc_session_is_return())
-		return dc_function_leave(context, 1);
+		return dc_function_leave(context, 1, 1);
 	return dc_function_enter(context, 1) != DC_FOLLOWED;
 }
 
@@ -164,7 +168,7 @@ int dc_library_enter(struct pt_regs *context)
 
 int dc_library_leave(struct pt_regs *context)
 {
-	return dc_function_leave(context, 1);
+	return dc_function_leave(context, 1, 0);
 }
 #endif
 
@@ -176,6 +180,6 @@ int dc_kernel_enter(struct pt_regs *context)
 
 int dc_kernel_leave(struct pt_regs *context)
 {
-	return dc_function_leave(context, 0);
+	return dc_function_leave(context, 0, 0);
 }
 #endif

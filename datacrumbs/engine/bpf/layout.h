@@ -84,7 +84,14 @@ struct dc_function {
 };
 
 enum dc_request_kind { DC_REQUEST_NONE, DC_REQUEST_DESCRIPTOR, DC_REQUEST_PATH, DC_REQUEST_STRING };
-enum dc_function_flag { DC_HAS_RETURN = 1, DC_ERRNO = 2, DC_PROFILED = 4, DC_SAMPLED = 8, DC_PLAIN = 16 };
+enum dc_function_flag {
+	DC_HAS_RETURN = 1,
+	DC_ERRNO = 2,
+	DC_PROFILED = 4,
+	DC_SAMPLED = 8,
+	DC_PLAIN = 16,
+	DC_SKIPPABLE = 32
+};
 enum dc_place { DC_PLACE_REGISTER = 1, DC_PLACE_MEMORY = 2, DC_PLACE_CONSTANT = 3 };
 
 enum dc_result {

@@ -119,6 +119,6 @@ int dc_usdt_enter(struct pt_regs *context)
 /* uprobe at the USDT probe of a return */
 int dc_usdt_leave(struct pt_regs *context)
 {
-	return dc_function_leave(context, 0);
+	return dc_function_leave(context, 0, 0);
 }
 #endif

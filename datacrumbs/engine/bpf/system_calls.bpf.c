@@ -110,6 +110,6 @@ int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 		call->active = 0;
 		return 0;
 	}
-	dc_leave(thread, call, function, count, now, failed, failed ? -result : 0);
+	dc_leave(thread, call, function, count, now, failed, failed ? -result : 0, 0);
 	return 0;
 }

@@ -77,6 +77,23 @@ def test_too_many_snippet_fields() -> None:
         _row(Function("f", "f", "X", snippet="s"), Attach.UPROBE, (Snippet("s", "p", "", fields),))
 
 
+def test_only_calls_that_teach_nothing_may_be_skipped() -> None:
+    handle = Argument(0, "stream", role=Role.HANDLE)
+    made = Argument(0, "file", role=Role.OUT_HANDLE)
+    functions = (
+        Function("read", "read", "POSIX", 0, arguments=(Argument(0, "fd", role=Role.FD),), result=Result.BYTES),
+        Function("fgetc", "fgetc", "STDIO", 1, arguments=(handle,)),
+        Function("fopen", "fopen", "STDIO", 2, result=Result.HANDLE),
+        Function("open", "open", "POSIX", 3, result=Result.FD),
+        Function("MPI_File_open", "MPI_File_open", "MPIIO", 4, arguments=(made,), result=Result.CODE),
+    )
+    group = Group("p", "layer", Attach.UPROBE, Target("/lib", "aa"), functions, sample=10)
+    rows = describe(Plan((), (group,)))
+    assert [bool(row["flags"] & 8) for row in rows] == [True] * 5
+    assert [bool(row["flags"] & 32) for row in rows] == [True, True, False, False, False]
+    assert rows["sample"].tolist() == [(1 << 32) // 10] * 5
+
+
 def test_void_functions_have_a_return() -> None:
     assert _row(Function("f", "f", "X", result=Result.VOID))["flags"] == 1
     assert _row(Function("f", "f", "X", returns=Returns.CALLS_BACK))["flags"] == 0
