@@ -286,6 +286,7 @@ class TraceWriter:
         if self._seekable:
             with suppress(OSError):  # what stands before the torn member is readable all the same
                 self._stream.truncate(self._start + self._end)
+                self._stream.seek(self._start + self._end)
 
     def _raise_once(self) -> None:
         error, self._error = self._error, None

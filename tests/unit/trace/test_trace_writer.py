@@ -14,7 +14,8 @@ import pytest
 import datacrumbs.trace.names
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.plan import Filters
-from datacrumbs.record import CALL, FIRST_KIND, Batch, CallFlag, Name, NameKind
+from datacrumbs.record import CALL, FIRST_KIND, Batch, CallFlag, FunctionCounts, Name, NameKind
+from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.lines import TEXT_LIMIT
 from datacrumbs.trace.names import NameTable
 from datacrumbs.trace.writer import TraceWriter, cut
@@ -319,6 +320,26 @@ def test_a_full_disk_is_told_once_and_counted(synthetic) -> None:
     assert writer.unwritten.sum() + writer.recorded.sum() == given + len(many) + len(more)
     text = b"".join(members(stream.getvalue()))
     assert text.count(b'"ph":"X"') == writer.recorded.sum()
+
+
+def test_a_footer_follows_when_there_is_room_again(synthetic) -> None:
+    stream = FullDisk(60_000)
+    writer = synthetic.new_writer(stream)
+    for batch in synthetic.batches(20, size=500):
+        writer.write(batch)
+        if stream.tell() > 20_000:
+            break
+        writer.flush()
+    with pytest.raises(DatacrumbsError, match="No space left"):
+        writer.write(Batch(synthetic.records(2000)))
+    assert writer.unwritten.sum() > 0
+    stream.room += 20_000
+    counts = [FunctionCounts() for _ in writer.unwritten]
+    writer.close(Footer(counts))
+    lines = b"".join(members(stream.getvalue())).splitlines()
+    assert lines[-1] == b"]"
+    footer = next(json.loads(line) for line in lines if b"datacrumbs_footer" in line)
+    assert footer["args"]["lines"] == sum(b'"ph":"X"' in line for line in lines) == writer.recorded.sum()
 
 
 def test_many_names_stay_small(monkeypatch) -> None:
