@@ -117,12 +117,16 @@ def _be_the_writer(end: socket.socket, user: Owner, request: WritingRequest) -> 
         sys.stderr = sys.__stderr__
         os.closerange(_FIRST_DESCRIPTOR, end.fileno())
         os.closerange(end.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        # Meanwhile the other process loads its programs. What is run later must be there while root may still read it:
+        # an installation below a home directory is closed to others.
+        from datacrumbs.daemon.writing import write_trace  # noqa: PLC0415
+        from datacrumbs.trace.lines import load_library  # noqa: PLC0415
+
+        load_library()
         if user.uid:
             privilege.become(user.uid, user.gid)
         else:
             privilege.become(privilege.NOBODY, privilege.NOBODY)
-        from datacrumbs.daemon.writing import write_trace  # noqa: PLC0415 - meanwhile the other process compiles
-
         gc.freeze()
         gc.enable()
         write_trace(Channel(end, _REQUEST_LIMIT, takes_descriptors=True), request)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from datacrumbs.engine import kernel
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
     Wanted = Sequence[tuple[int, Function]]
 
+_CLOSING = 16  # links at once; they only wait
+
 
 @dataclass(frozen=True, slots=True)
 class AttachFailure:
@@ -30,18 +34,33 @@ class AttachFailure:
     reason: str
 
 
+class Phase(IntEnum):
+    """In which order links are closed: nothing begins any more before what waits for ends goes."""
+
+    CLIENT = 0
+    ENTRY = 1
+    RETURN = 2
+    LIFE = 3
+
+
 @dataclass(slots=True)
 class Attached:
     """What was attached, to be detached together."""
 
-    links: list[Link] = field(default_factory=list)
+    links: dict[Phase, list[Link]] = field(default_factory=lambda: {phase: [] for phase in Phase})
     failures: list[AttachFailure] = field(default_factory=list)
     functions: int = 0
 
     def close(self) -> None:
-        """Detach everything, the last first: the way in, the entries, the returns, the ends of processes."""
-        while self.links:
-            self.links.pop().close()
+        """Detach everything, phase by phase.
+
+        The kernel makes each close wait until no processor runs the program, so those of a phase wait together.
+        """
+        with ThreadPoolExecutor(_CLOSING) as pool:
+            for links in self.links.values():
+                for _ in pool.map(kernel.Link.close, links):
+                    pass
+                links.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +88,7 @@ def attach_group(
             category, _, event = function.symbol.partition(":")
             _try(
                 attached,
+                Phase.ENTRY,
                 identity,
                 function.symbol,
                 lambda c=category, e=event, i=identity: kernel.attach_tracepoint(  # type: ignore[misc]
@@ -83,6 +103,7 @@ def attach_group(
 
 # Makes one link for some places.
 class _Linking(NamedTuple):
+    phase: Phase
     sites: list[UprobeSite]
     attach: Callable[[Sequence[UprobeSite]], Link]
     one_by_one: bool = False
@@ -107,9 +128,12 @@ def _linkings(path: str, wanted: Wanted, programs: Programs) -> Iterator[_Linkin
         known = {site.cookie for site in both}
         rest = [site for site in entries if site.cookie not in known]
         yield _Linking(
-            both, lambda sites: kernel.attach_uprobe_session(programs.descriptor("dc_library_session"), path, sites)
+            Phase.ENTRY,
+            both,
+            lambda sites: kernel.attach_uprobe_session(programs.descriptor("dc_library_session"), path, sites),
         )
         yield _Linking(
+            Phase.ENTRY,
             rest,
             lambda sites: kernel.attach_uprobe_multi(
                 programs.descriptor("dc_library_enter"), path, sites, at_return=False
@@ -125,7 +149,7 @@ def _linkings(path: str, wanted: Wanted, programs: Programs) -> Iterator[_Linkin
                 return kernel.attach_uprobe(program, path, some[0], at_return=at_return)
             return kernel.attach_uprobe_multi(program, path, some, at_return=at_return)
 
-        yield _Linking(sites, attach, one_by_one)
+        yield _Linking(Phase.RETURN if at_return else Phase.ENTRY, sites, attach, one_by_one)
 
 
 # One link for all; where that fails, halves, so that one bad function costs only itself.
@@ -134,7 +158,7 @@ def _attach_sites(linking: _Linking, sites: Sequence[UprobeSite], attached: Atta
         return []
     if len(sites) == 1 or not linking.one_by_one:
         try:
-            attached.links.append(linking.attach(sites))
+            attached.links[linking.phase].append(linking.attach(sites))
         except OSError as error:
             if len(sites) == 1:
                 return [(sites[0], error.errno or errno.EINVAL)]
@@ -152,6 +176,7 @@ def _attach_usdt(path: str, wanted: Wanted, programs: Programs, attached: Attach
             site = kernel.UprobeSite(offset, identity, function.semaphore)
             _try(
                 attached,
+                Phase.RETURN if name == "dc_usdt_leave" else Phase.ENTRY,
                 identity,
                 function.symbol,
                 lambda n=name, s=site: kernel.attach_uprobe(  # type: ignore[misc]
@@ -167,6 +192,7 @@ def _attach_kernel(wanted: Wanted, programs: Programs, attached: Attached) -> No
         if function.return_probe:
             _try(
                 attached,
+                Phase.RETURN,
                 identity,
                 function.symbol,
                 lambda s=function.symbol, i=identity: attach_kernel_return(  # type: ignore[misc]
@@ -176,6 +202,7 @@ def _attach_kernel(wanted: Wanted, programs: Programs, attached: Attached) -> No
             )
         _try(
             attached,
+            Phase.ENTRY,
             identity,
             function.symbol,
             lambda s=function.symbol, i=identity: kernel.attach_kprobe(  # type: ignore[misc]
@@ -184,9 +211,17 @@ def _attach_kernel(wanted: Wanted, programs: Programs, attached: Attached) -> No
         )
 
 
-def _try(attached: Attached, identity: int, symbol: str, attach: Callable[[], Link], *, counts: bool = True) -> None:
+def _try(
+    attached: Attached,
+    phase: Phase,
+    identity: int,
+    symbol: str,
+    attach: Callable[[], Link],
+    *,
+    counts: bool = True,
+) -> None:
     try:
-        attached.links.append(attach())
+        attached.links[phase].append(attach())
         attached.functions += counts
     except OSError as error:
         attached.failures.append(AttachFailure(identity, symbol, error.strerror or str(error)))

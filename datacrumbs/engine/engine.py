@@ -12,7 +12,7 @@ import numpy as np
 
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.engine import counters, descriptors, kernel, modes, program, programs
-from datacrumbs.engine.attach import Attached, AttachFailure, Programs, attach_group
+from datacrumbs.engine.attach import Attached, AttachFailure, Phase, Programs, attach_group
 from datacrumbs.engine.choice import choose
 from datacrumbs.engine.compiler import compiled_program
 from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _MIB = 1 << 20
 _ITERATOR = "bpf_iter__task"
+_PHASES = {"dc_system_call_enter": Phase.ENTRY, "dc_system_call_exit": Phase.RETURN}
 _SETTING_OWNER, _SETTING_MINIMUM_DURATION, _SETTING_EPOCH, _SETTING_GUARD = range(4)
 
 
@@ -117,7 +118,7 @@ class Engine:
         for name, tracepoint in programs.RAW_TRACEPOINTS.items():
             if name in self._kinds:
                 link = kernel.attach_raw_tracepoint(self._descriptor(name), tracepoint)
-                self._attached.links.append(link)
+                self._attached.links[_PHASES.get(name, Phase.LIFE)].append(link)
         for name in self._kinds:
             self._descriptor(name)  # some still load: what follows is the time of attaching alone
         first, begin = 0, time.perf_counter()
@@ -201,4 +202,4 @@ class Engine:
                 link = kernel.attach_uprobe_multi(self._descriptor(name), os.fspath(client), [site], at_return=False)
             else:
                 link = kernel.attach_uprobe(self._descriptor(name), os.fspath(client), site, at_return=False)
-            self._attached.links.append(link)
+            self._attached.links[Phase.CLIENT].append(link)

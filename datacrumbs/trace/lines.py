@@ -65,7 +65,7 @@ class Lines:
             epoch_offset_ns,
             filtering,
         )
-        self._library = _library()
+        self._library = load_library()
         self._lines = self._library.dc_lines_new(ctypes.byref(layout))
         if not self._lines:
             raise MemoryError("no memory for the lines of a trace")
@@ -168,7 +168,8 @@ class Lines:
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
+    """The library, loaded once; whoever will give up the right to read it loads it before."""
     library = ctypes.CDLL(str(installed("data", LIBRARY)))
     lines = c_void_p
     for name, result, arguments in (

@@ -19,6 +19,7 @@ from datacrumbs.configure.site import ProviderEntry, SiteConfiguration
 from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.discovery.syscalls import system_calls
 from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.engine.ring import Rings
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
@@ -92,9 +93,15 @@ class Trace:
 class Tracer:
     """An attached engine that runs commands and sorts out what they left."""
 
-    def __init__(self, plan: Plan, state: Path, configuration: SystemConfiguration) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        state: Path,
+        configuration: SystemConfiguration,
+        attach_method: AttachMethod = AttachMethod.AUTO,
+    ) -> None:
         self.plan = plan
-        self.engine = Engine(plan, configuration, os.getuid(), state)
+        self.engine = Engine(plan, configuration, os.getuid(), state, attach_method=attach_method)
         self.rings = Rings(self.engine.ring_maps)
         self.names: dict[int, Name] = {}
         self.report = self.engine.attach([client.client_library(), client.launcher()])

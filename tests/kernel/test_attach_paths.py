@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
-from datacrumbs import client
-from datacrumbs.engine.engine import Engine
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.probefile.plan import Plan
 
@@ -27,27 +23,18 @@ pytestmark = pytest.mark.kernel
 _METHODS = [method for method in AttachMethod if method is not AttachMethod.AUTO]
 
 
-class _ForcedTracer(Tracer):
-    def __init__(self, plan: Plan, state: Path, configuration: SystemConfiguration, method: AttachMethod) -> None:
-        self.plan = plan
-        self.engine = Engine(plan, configuration, os.getuid(), state, attach_method=method)
-        self.names = {}
-        self.report = self.engine.attach([client.client_library(), client.launcher()])
-        self.seen = np.zeros(len(plan.functions), np.int64)
-
-
 @pytest.fixture(scope="module", params=_METHODS)
 def forced(
     request: pytest.FixtureRequest, layer: Path, engine_state: Path, configuration: SystemConfiguration
-) -> Iterator[_ForcedTracer]:
+) -> Iterator[Tracer]:
     plan = Plan((), (system_call_group(("read", "getppid")), layer_group(layer)))
-    tracer = _ForcedTracer(plan, engine_state, configuration, request.param)
+    tracer = Tracer(plan, engine_state, configuration, request.param)
     assert tracer.report.method == TITLES[request.param]
     yield tracer
     tracer.engine.close()
 
 
-def test_everything_is_attached(forced: _ForcedTracer) -> None:
+def test_everything_is_attached(forced: Tracer) -> None:
     assert forced.report.failures == ()
     assert forced.report.functions == len(forced.plan.functions)
 
@@ -61,14 +48,14 @@ def test_everything_is_attached(forced: _ForcedTracer) -> None:
         ("failing", {"layer_fail": 8}),
     ],
 )
-def test_counts(forced: _ForcedTracer, lives: Path, mode: str, counts: dict[str, int]) -> None:
+def test_counts(forced: Tracer, lives: Path, mode: str, counts: dict[str, int]) -> None:
     trace = forced.run(str(lives), mode)
     assert trace.status == 0
     assert {name: count for name, count in trace.counts().items() if name.startswith("layer_")} == counts
     assert all(trace.returned(name) == count for name, count in counts.items())
 
 
-def test_conservation(forced: _ForcedTracer) -> None:
+def test_conservation(forced: Tracer) -> None:
     forced.drain()
     counts = forced.engine.counts()
     assert all(count.balanced for count in counts)
@@ -83,7 +70,7 @@ def test_a_function_that_cannot_be_probed_costs_only_itself(
     middle = len(group.functions) // 2
     outside = replace(group.functions[0], name="outside", symbol="outside", offset=layer.stat().st_size + 4096)
     functions = (*group.functions[:middle], outside, *group.functions[middle:])
-    tracer = _ForcedTracer(Plan((), (replace(group, functions=functions),)), engine_state, configuration, method)
+    tracer = Tracer(Plan((), (replace(group, functions=functions),)), engine_state, configuration, method)
     try:
         assert [failure.symbol for failure in tracer.report.failures] == ["outside"]
         assert tracer.report.functions == len(group.functions)

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import sysconfig
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import datacrumbs
 from datacrumbs.testing import Installation, RunningDaemon, read_lines
 
 if TYPE_CHECKING:
@@ -199,3 +201,21 @@ def test_stop_is_quick(installation: Installation, probes: Path) -> None:
         begin = time.monotonic()
         assert daemon.stop() == 0
         assert time.monotonic() - begin < 2  # 0.3 s alone; other tests may be running
+
+
+def test_an_installation_that_only_root_may_read(place: Installation, probes: Path, tmp_path: Path) -> None:
+    """The process that writes has no right to it any more when it begins."""
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    (private / "environment").symlink_to(sys.prefix)
+    (private / "source").symlink_to(Path(datacrumbs.__file__).parents[1])
+    python = private / "environment/bin" / Path(sys.executable).name
+    done = subprocess.run(
+        [python, "-m", "datacrumbs.commands.daemon", "--prefix", place.prefix, "--duration", "1", probes, "private"],
+        env={"PYTHONPATH": str(private / "source"), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
