@@ -13,7 +13,7 @@ import platform
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -45,6 +45,29 @@ class UprobeSite:
     offset: int
     cookie: int
     semaphore: int = 0
+
+
+class Descriptor:
+    """Something of the kernel's that a file descriptor holds; given back when closed.
+
+    Attributes:
+        descriptor: The file descriptor; -1 once closed.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give it back; what was made with it keeps what it needs. Idempotent."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
 
 class Link:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _TRACING, _TRACE_ITERATOR = 26, 28
 
-KERNEL_FUNCTIONS = {"bpf_session_is_return": 0x70000001, "bpf_session_cookie": 0x70000002}
+KERNEL_FUNCTIONS = {"bpf_session_is_return": 0x70000001}
 """Functions of the kernel that programs call: as a call of this number, which no helper has."""
 FUNCTIONS = {"dc_resolve_request": (0x70000011, 24)}
 """Functions of the image that programs call: the number in the call, and the bytes that their argument points to."""
@@ -72,10 +72,6 @@ class LoadedImage:
                 f"the kernel refuses the maps of the probe program: {error.strerror}",
                 hint="run datacrumbs_doctor; it names what this kernel lacks",
             ) from None
-
-    def has(self, name: str) -> bool:
-        """Whether the image has a program of this name."""
-        return name in self._code
 
     def knows(self, function: str) -> bool:
         """Whether the kernel has this one of KERNEL_FUNCTIONS."""

@@ -10,7 +10,7 @@ import errno
 import os
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,13 +29,13 @@ _LICENCE = b"GPL"
 _POSSIBLE = "/sys/devices/system/cpu/possible"
 
 
-class Map:
+class Map(kernel.Descriptor):
     """One map; closed with `close`."""
 
     def __init__(self, specification: MapSpecification, entries: int, types: tuple[int, int, int] = (0, 0, 0)) -> None:
         self.specification = specification
         self.entries = entries
-        self.descriptor = kernel.bpf(
+        descriptor = kernel.bpf(
             _MAP_CREATE,
             kernel.attributes(
                 "<IIIIIII15sxIIIII",
@@ -52,6 +52,7 @@ class Map:
                 0,
             ),
         )
+        super().__init__(descriptor)
 
     def set(self, index: int, value: bytes) -> None:
         """Set one element of an array map."""
@@ -110,18 +111,6 @@ class Map:
         return kernel.attributes(
             "<QQQQIIQQ", first, position, keys.ctypes.data, values.ctypes.data, count, self.descriptor, 0, 0
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give it back; idempotent."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ sizes are looked at, so structures have no members.
 
 from __future__ import annotations
 
-import os
 import struct
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from datacrumbs.engine import kernel
 
@@ -26,7 +25,7 @@ PROGRAM = 3
 """Id of the function that a program begins with."""
 
 
-class TypeInformation:
+class TypeInformation(kernel.Descriptor):
     """Types loaded into the kernel; closed with `close`.
 
     Args:
@@ -49,19 +48,7 @@ class TypeInformation:
         types = b"".join(self._types)
         head = struct.pack("<HBBIIIII", _MAGIC, _VERSION, 0, _HEAD_SIZE, 0, len(types), len(types), len(self._strings))
         data = head + types + self._strings
-        self.descriptor = kernel.bpf(_LOAD, kernel.attributes("<QQIII4x", kernel.address(data), 0, len(data), 0, 0))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give them back; what was made with them keeps them. Idempotent."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        super().__init__(kernel.bpf(_LOAD, kernel.attributes("<QQIII4x", kernel.address(data), 0, len(data), 0, 0)))
 
     def _function(self, name: str, size: int) -> int:
         argument = self._add(self._name("argument"), _STRUCTURE, size)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
     from datacrumbs.system import SystemPaths
 
@@ -150,14 +150,20 @@ def _file(path: Path, content: bytes, mode: int = 0o644) -> Step:
 
 
 def _key_pair(paths: SystemPaths) -> Iterator[Step]:
-    path = paths.private_key
-    if path.exists() or path.is_symlink():
-        key = load_private_key(path)
-        yield Step("kept", str(path))
-    else:
-        key = create_private_key(path)
-        yield Step("made", str(path))
+    key, step = signing_key(paths.private_key)
+    yield step
     yield trust_public_key(paths, key.public_key())
+
+
+def signing_key(path: Path) -> tuple[Ed25519PrivateKey, Step]:
+    """The private key there, made if there is none.
+
+    Raises:
+        DatacrumbsError: When it cannot be made, or what is there cannot be relied on.
+    """
+    if path.exists() or path.is_symlink():
+        return load_private_key(path), Step("kept", str(path))
+    return create_private_key(path), Step("made", str(path))
 
 
 def trust_public_key(paths: SystemPaths, key: Ed25519PublicKey) -> Step:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.probefile.envelope import key_id
-from datacrumbs.signer.installation import Step, trust_public_key
-from datacrumbs.signer.private_key import create_private_key, load_private_key
+from datacrumbs.signer.installation import Step, signing_key, trust_public_key
+from datacrumbs.signer.private_key import load_private_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,13 +26,8 @@ def prepare_rotation(paths: SystemPaths) -> Iterator[Step]:
         DatacrumbsError: When there is no signing key, or a file cannot be made.
     """
     load_private_key(paths.private_key)
-    path = paths.next_private_key
-    if path.exists() or path.is_symlink():
-        key = load_private_key(path)
-        yield Step("kept", str(path))
-    else:
-        key = create_private_key(path)
-        yield Step("made", str(path))
+    key, step = signing_key(paths.next_private_key)
+    yield step
     step = trust_public_key(paths, key.public_key())
     yield Step(step.state, step.what, "copy it to every compute node, then: datacrumbs_setup --rotate-key")
 

@@ -175,13 +175,23 @@ static __always_inline void dc_bind_results(struct dc_call *call, const struct d
 	}
 }
 
-/* End a call that returned: `error` is what a system call said, or 0; `chosen` if sampling was asked at its entry. */
-static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *call, const struct dc_function *function,
-				     struct dc_count *count, u64 now, int failed, u16 error, int chosen)
+/* Count a call that returned and is not passed over, and record it if it took long enough. */
+static __always_inline void dc_conclude(struct dc_call *call, const struct dc_function *function,
+					struct dc_count *count, u64 now, int failed, u16 error)
 {
 	u32 which = DC_SETTING_MINIMUM_DURATION;
 	u64 *minimum = dc_settings.lookup(&which);
 	u64 duration = now - call->start;
+	if (minimum && duration < *minimum)
+		DC_COUNT(count, filtered);
+	else
+		dc_emit(call, function, count, duration, DC_RETURNED | (failed ? DC_FAILED : 0), error);
+}
+
+/* End a call that returned: `error` is what a system call said, or 0; `chosen` if sampling was asked at its entry. */
+static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *call, const struct dc_function *function,
+				     struct dc_count *count, u64 now, int failed, u16 error, int chosen)
+{
 	thread->wanted_descriptor = -1;
 	thread->wanted_string = 0;
 	thread->requested = call->pending;
@@ -204,12 +214,8 @@ static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *c
 		dc_snippet_return(call, function->snippet);
 	if (!failed)
 		dc_bind_results(call, function);
-	if (chosen || !dc_passed_over(function, count)) {
-		if (minimum && duration < *minimum)
-			DC_COUNT(count, filtered);
-		else
-			dc_emit(call, function, count, duration, DC_RETURNED | (failed ? DC_FAILED : 0), error);
-	}
+	if (chosen || !dc_passed_over(function, count))
+		dc_conclude(call, function, count, now, failed, error);
 	call->active = 0;
 }
 

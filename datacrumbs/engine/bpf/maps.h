@@ -71,25 +71,29 @@ static __always_inline void dc_total(u32 which)
 		__sync_fetch_and_add(total, 1);
 }
 
-static __always_inline int dc_is_traced(u32 process)
+/* The word of dc_traced with a process's bit. */
+static __always_inline u64 *dc_marks(u32 process)
 {
 	u32 which = process / 64;
-	u64 *marks = dc_traced.lookup(&which);
+	return dc_traced.lookup(&which);
+}
+
+static __always_inline int dc_is_traced(u32 process)
+{
+	u64 *marks = dc_marks(process);
 	return marks && *marks >> (process & 63) & 1;
 }
 
 static __always_inline void dc_mark(u32 process)
 {
-	u32 which = process / 64;
-	u64 *marks = dc_traced.lookup(&which);
+	u64 *marks = dc_marks(process);
 	if (marks)
 		__sync_fetch_and_or(marks, 1ULL << (process & 63));
 }
 
 static __always_inline void dc_unmark(u32 process)
 {
-	u32 which = process / 64;
-	u64 *marks = dc_traced.lookup(&which);
+	u64 *marks = dc_marks(process);
 	if (marks)
 		__sync_fetch_and_and(marks, ~(1ULL << (process & 63)));
 }

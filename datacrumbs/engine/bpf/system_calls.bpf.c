@@ -99,14 +99,7 @@ int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 		return 0;
 	call->result = failed ? -1 : result;
 	if (function->flags & DC_PLAIN) {
-		u32 which = DC_SETTING_MINIMUM_DURATION;
-		u64 *minimum = dc_settings.lookup(&which);
-		u64 duration = now - call->start;
-		if (minimum && duration < *minimum)
-			DC_COUNT(count, filtered);
-		else
-			dc_emit(call, function, count, duration, DC_RETURNED | (failed ? DC_FAILED : 0),
-				failed ? -result : 0);
+		dc_conclude(call, function, count, now, failed, failed ? -result : 0);
 		call->active = 0;
 		return 0;
 	}
