@@ -26,17 +26,7 @@ _CALLS = 50021
 def narrow(engine_state: Path, configuration: SystemConfiguration) -> Iterator[Tracer]:
     """An engine whose ring holds about 10,000 calls."""
     plan = Plan((), (system_call_group(("read", "write")),))
-    tracer = Tracer(
-        plan,
-        engine_state,
-        replace(
-            configuration,
-            call_ring_mib=1,
-            guard_ring_percent=100,
-            guard_function_rate=1 << 40,
-            guard_total_rate=1 << 40,
-        ),
-    )
+    tracer = Tracer(plan, engine_state, replace(configuration, call_ring_mib=1))
     yield tracer
     tracer.engine.close()
 

@@ -145,6 +145,8 @@ static __always_inline int dc_over_rate(const struct dc_call *call, struct dc_co
 	    waiting <= dc_setting(DC_SETTING_GUARD_RING_LOW))
 		guard->degraded = 0;
 	if (!guard->degraded) {
+		if (!count->ceiling) /* the first call, or the one before found the ring full and left no record */
+			share = 1;
 		u64 used = __sync_fetch_and_add(&guard->used, share);
 		u64 used_by_all = __sync_fetch_and_add(&all->used, share);
 		int crowded = used_by_all + share > limit_of_all || waiting > dc_setting(DC_SETTING_GUARD_RING_HIGH);
