@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import pytest
 from datacrumbs.testing import Installation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,20 @@ def installation(shared_directory: Path) -> Iterator[Installation]:
     made.start()
     yield made
     made.stop()
+
+
+@pytest.fixture(scope="session")
+def whole_members() -> Callable[[bytes], bytes]:
+    """Gives what the complete gzip members of a file hold, found without the product."""
+
+    def read(data: bytes) -> bytes:
+        text = b""
+        while data:
+            member = zlib.decompressobj(wbits=31)
+            content = member.decompress(data)
+            if not member.eof:
+                break
+            text, data = text + content, member.unused_data
+        return text
+
+    return read

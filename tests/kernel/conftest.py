@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sysconfig
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -25,11 +27,15 @@ from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
 from datacrumbs.record import FIRST_KIND, CallFlag, Name, NameKind
 from datacrumbs.system import SystemConfiguration
+from datacrumbs.testing import Installation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
 PROGRAMS = Path(__file__).parent / "programs"
+COMMANDS = Path(sysconfig.get_path("scripts"))
+NOBODY = 65534
+SITE = "capture_probes:\n  - provider: sys\n    preset: default\n"
 
 FD = Argument(0, "fd", "int", Role.FD, 4)
 PATH = Argument(0, "path", "const char *", Role.PATH, 8, signed=False)
@@ -148,6 +154,25 @@ def layer_group(library: Path) -> Group:
         for name, result in LAYER.items()
     )
     return Group("layer", "layer", Attach.UPROBE, elf_target(library), functions)
+
+
+@pytest.fixture(scope="session")
+def probes(installation: Installation) -> Path:
+    """A signed probe file of SITE."""
+    return installation.probes(SITE)
+
+
+@pytest.fixture
+def place(installation: Installation, tmp_path: Path) -> Iterator[Installation]:
+    """An installation of this test's own, with the keys and the trust of the running one."""
+    prefix = tmp_path / "place"
+    prefix.mkdir()
+    for directory in ("etc", "var/lib"):
+        shutil.copytree(installation.prefix / directory, prefix / directory)
+    (prefix / "var/log/datacrumbs").mkdir(parents=True)
+    made = Installation(prefix)
+    yield made
+    made.stop()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sysconfig
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,34 +18,18 @@ import pytest
 
 from datacrumbs.testing import Installation, read_lines
 
+from .conftest import COMMANDS, SITE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 pytestmark = pytest.mark.kernel
 
-COMMANDS = Path(sysconfig.get_path("scripts"))
 FAILED, USAGE, REFUSED = 1, 2, 3
-SITE = "capture_probes:\n  - provider: sys\n    preset: default\n"
 BINARY = "capture_probes:\n  - name: mine\n    probe: uprobe\n    type: binary\n    file: {file}\n    regex: {regex}\n"
 # A user without rights, who may read the checkout wherever it lies.
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 NOBODY += ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
-
-
-@pytest.fixture(scope="session")
-def probes(installation: Installation) -> Path:
-    return installation.probes(SITE)
-
-
-@pytest.fixture
-def place(installation: Installation, tmp_path: Path) -> Installation:
-    """An installation of this test's own, with the keys and the trust of the running one."""
-    prefix = tmp_path / "place"
-    prefix.mkdir()
-    for directory in ("etc", "var/lib"):
-        shutil.copytree(installation.prefix / directory, prefix / directory)
-    (prefix / "var/log/datacrumbs").mkdir(parents=True)
-    return Installation(prefix)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-import sysconfig
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,19 +14,12 @@ import pytest
 
 from datacrumbs.testing import read_lines
 
+from .conftest import COMMANDS, NOBODY, SITE
+
 if TYPE_CHECKING:
     from datacrumbs.testing import Installation
 
 pytestmark = pytest.mark.kernel
-
-COMMANDS = Path(sysconfig.get_path("scripts"))
-NOBODY = 65534
-SITE = "capture_probes:\n  - provider: sys\n    preset: default\n"
-
-
-@pytest.fixture(scope="module")
-def probes(installation: Installation) -> Path:
-    return installation.probes(SITE)
 
 
 def test_two_daemons_at_once_see_the_same(installation: Installation, probes: Path) -> None:

@@ -21,6 +21,8 @@ from datacrumbs.engine.attach import AttachFailure
 from datacrumbs.probefile.plan import Attach, Function, Group, Plan, Target
 from datacrumbs.testing import read_lines
 
+from .conftest import NOBODY
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.kernel
 
 SECRET = "correct-horse-battery-staple"  # noqa: S105 - a marker, not a password
-NOBODY = 65534
 
 
 @pytest.fixture(scope="module")

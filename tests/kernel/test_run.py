@@ -5,46 +5,20 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import datacrumbs
 from datacrumbs.testing import Installation, RunningDaemon, read_lines
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from .conftest import COMMANDS, NOBODY
 
 pytestmark = pytest.mark.kernel
-
-COMMANDS = Path(sysconfig.get_path("scripts"))
-NOBODY = 65534
-SITE = "capture_probes:\n  - provider: sys\n    preset: default\n"
-
-
-@pytest.fixture(scope="module")
-def probes(installation: Installation) -> Path:
-    return installation.probes(SITE)
-
-
-@pytest.fixture
-def place(installation: Installation, tmp_path: Path) -> Iterator[Installation]:
-    """An installation of this test's own, with the keys and the trust of the running one."""
-    prefix = tmp_path / "place"
-    prefix.mkdir()
-    for directory in ("etc", "var/lib"):
-        shutil.copytree(installation.prefix / directory, prefix / directory)
-    (prefix / "var/log/datacrumbs").mkdir(parents=True)
-    made = Installation(prefix)
-    yield made
-    made.stop()
 
 
 def writes(count: int, size: int = 1) -> list[str]:

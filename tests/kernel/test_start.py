@@ -15,13 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.kernel
 
-SITE = "capture_probes:\n  - provider: sys\n    preset: default\n"
 COMPILING = "compiling the probe program"
-
-
-@pytest.fixture(scope="module")
-def probes(installation: Installation) -> Path:
-    return installation.probes(SITE)
 
 
 @pytest.fixture

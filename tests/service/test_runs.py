@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-import zlib
 
 import pytest
 
@@ -31,18 +30,6 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def whole_members(data):
-    """What the complete gzip members of a file hold."""
-    text = b""
-    while data:
-        member = zlib.decompressobj(wbits=31)
-        content = member.decompress(data)
-        if not member.eof:
-            break
-        text, data = text + content, member.unused_data
-    return text
 
 
 def start(machine, run, text):
@@ -165,7 +152,7 @@ def test_several_runs_at_once_see_their_own_users_only(machine, alices, bobs):
     assert machine.run_files() == set()
 
 
-def test_a_killed_daemon_leaves_a_readable_trace_and_nothing_else(machine, alices):
+def test_a_killed_daemon_leaves_a_readable_trace_and_nothing_else(machine, alices, whole_members):
     assert start(machine, "killed", f"PROBE_FILE={alices}\n").returncode == 0
     machine.wrap("alice", *DD, "count=41")
     time.sleep(2.5)  # two flushes

@@ -26,18 +26,6 @@ def trace(synthetic, tmp_path: Path) -> Path:
     return synthetic.write_trace(tmp_path / "run.pfw.gz", ROUNDS)
 
 
-def whole_members(data: bytes) -> bytes:
-    text = b""
-    while data:
-        inflater = zlib.decompressobj(wbits=31)
-        part = inflater.decompress(data)
-        if not inflater.eof:
-            break
-        text += part
-        data = inflater.unused_data
-    return text
-
-
 def test_a_whole_trace_is_complete(synthetic, trace: Path) -> None:
     traces = read_traces([trace])
     (file,) = traces.files
@@ -77,7 +65,7 @@ def test_bytes_that_are_no_text_come_back(synthetic, trace: Path) -> None:
     assert list(read_traces([trace]).raw_paths.values()) == [synthetic.FILES[3]]
 
 
-def test_a_trace_cut_at_any_byte_gives_all_whole_members(synthetic, tmp_path: Path) -> None:
+def test_a_trace_cut_at_any_byte_gives_all_whole_members(synthetic, tmp_path: Path, whole_members) -> None:
     data = synthetic.trace_bytes(300)
     chooser = random.Random(3)
     places = [11, 12, 30, len(data) - 1, len(data) - 9, *(chooser.randrange(30, len(data)) for _ in range(12))]
