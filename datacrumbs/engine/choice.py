@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.engine import kernel, programs
 from datacrumbs.engine.methods import TITLES, AttachMethod
+from datacrumbs.engine.objects import Instructions, load_program
 from datacrumbs.errors import DatacrumbsError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from datacrumbs.engine.kernel import Link
     from datacrumbs.engine.loader import LoadedImage
 
+_SESSION_FUNCTION = "bpf_session_is_return"
 _SINCE = {AttachMethod.SESSION: "6.13", AttachMethod.MULTI: "6.6"}
 
 
@@ -37,20 +39,32 @@ def choose(wanted: AttachMethod, loaded: LoadedImage) -> AttachMethod:
     return wanted
 
 
+def expected(wanted: AttachMethod, loaded: LoadedImage) -> AttachMethod | None:
+    """What `choose` will say, where that is as good as known: a link that is tried takes long to be closed again."""
+    if wanted is not AttachMethod.AUTO:
+        return wanted
+    return AttachMethod.SESSION if loaded.knows(_SESSION_FUNCTION) else None
+
+
 def works(method: AttachMethod, loaded: LoadedImage) -> bool:
     """Whether the kernel makes such a link: a loaded program alone proves nothing."""
     if method is AttachMethod.PERF:
         return True
     session = method is AttachMethod.SESSION
-    if session and not loaded.knows("bpf_session_is_return"):
+    if session and not loaded.knows(_SESSION_FUNCTION):
         return False
     try:
-        program = loaded.try_program(
-            programs.CLIENT_START, programs.UPROBE_SESSION if session else programs.UPROBE_MULTI
-        )
+        program = load_program("dc_try", _DOES_NOTHING, programs.UPROBE_SESSION if session else programs.UPROBE_MULTI)
     except OSError:
         return False
-    return session_links_work(program) if session else multi_links_work(program)
+    try:
+        return session_links_work(program) if session else multi_links_work(program)
+    finally:
+        os.close(program)
+
+
+# r0 = 0; exit. Any program would do, and this one is verified at once.
+_DOES_NOTHING = Instructions(bytes([0xB7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]), 0, ())
 
 
 def multi_links_work(descriptor: int) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.engine import counters, descriptors, kernel, modes, program, programs
 from datacrumbs.engine.attach import Attached, AttachFailure, Phase, Programs, attach_group
-from datacrumbs.engine.choice import choose
+from datacrumbs.engine.choice import choose, expected
 from datacrumbs.engine.compiler import compiled_program
 from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage
 from datacrumbs.engine.methods import TITLES, AttachMethod
@@ -88,6 +88,8 @@ class Engine:
             ),
             program.map_entries(plan, configuration),
         )
+        if method := expected(attach_method, self._loaded):
+            self._loaded.begin(programs.kinds(plan, method).items())
         self._method = choose(attach_method, self._loaded)
         self._kinds = programs.kinds(plan, self._method)
         self._loaded.begin(self._kinds.items())

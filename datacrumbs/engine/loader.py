@@ -87,16 +87,6 @@ class LoadedImage:
             if (name, kind) not in self._loads and name in self._code:
                 self._loads[name, kind] = _Load(name, self._relocated(name), kind)
 
-    def try_program(self, name: str, kind: ProgramKind) -> int:
-        """The descriptor of a program, loaded if it was not.
-
-        Raises:
-            OSError: with the kernel's refusal.
-
-        """
-        self.begin([(name, kind)])
-        return self._loads[name, kind].result()
-
     def program(self, name: str, kind: ProgramKind) -> int:
         """The descriptor of a program, loaded if it was not.
 
@@ -104,8 +94,9 @@ class LoadedImage:
             DatacrumbsError: (exit 1) with the verifier's words when the kernel refuses it.
 
         """
+        self.begin([(name, kind)])
         try:
-            return self.try_program(name, kind)
+            return self._loads[name, kind].result()
         except OSError as error:
             log = verifier_log(name, self._relocated(name), kind).strip()[-_LOG_SHOWN:]
             raise DatacrumbsError(
@@ -115,7 +106,7 @@ class LoadedImage:
 
     def loaded(self) -> dict[str, int]:
         """Name -> descriptor of the programs that are loaded."""
-        return {name: load.result() for (name, _), load in self._loads.items() if load.succeeded()}
+        return {name: load.result() for (name, _), load in self._loads.items()}
 
     def close(self) -> None:
         """Give everything back; what is attached keeps what it uses. Idempotent."""
@@ -171,10 +162,6 @@ class _Load:
             self._descriptor = load_program(name, instructions, kind)
         except OSError as error:
             self._error = error.errno or errno.EINVAL
-
-    def succeeded(self) -> bool:
-        self._thread.join()
-        return self._descriptor >= 0
 
     def result(self) -> int:
         self._thread.join()
