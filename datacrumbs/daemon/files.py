@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from datacrumbs.daemon.identity import Owner
 
 SUFFIX = ".pfw.gz"
+_MAKING_SECONDS = 0.2  # far longer than a directory takes to be made and given away
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -103,13 +105,27 @@ def _enter(directory: Path, descriptor: int, part: str, owner: Owner) -> int:
                 "remove it; the daemon makes its directories itself",
             ) from None
         raise
+    given_away = owner.uid != os.geteuid()
+    if given_away and not made:
+        _await_owner(below)
     if made:
         # The directory above may be the user's, who could have put another one of root's under the name.
-        if os.fstat(below).st_uid != os.geteuid() or os.listdir(below):  # noqa: PTH208 - a descriptor
+        is_ours = os.fstat(below).st_uid == os.geteuid()
+        if not is_ours or (given_away and os.listdir(below)):  # noqa: PTH208 - a descriptor
             os.close(below)
             raise refusal(f"{directory}: {part!r} is not the directory that was made there", "start again")
         os.fchown(below, owner.uid, owner.gid)
     return below
+
+
+# Another run may have made it and not given it away yet: what stands in it by then would look to that one as if it
+# were not what it made.
+def _await_owner(directory: int) -> None:
+    deadline = time.monotonic() + _MAKING_SECONDS
+    while os.fstat(directory).st_uid == os.geteuid() and not os.listdir(directory):
+        if time.monotonic() > deadline:
+            return  # it was made so
+        time.sleep(0.001)
 
 
 class RunFiles:

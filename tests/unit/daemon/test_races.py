@@ -5,6 +5,7 @@ The user's side is a process of another account that swaps what stands under a n
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -170,3 +171,25 @@ def test_a_written_file_does_not_go_through_a_link(users: Path, victim: Path) ->
             with suppress(DatacrumbsError):
                 write_atomically(users / "file", b"new")
     assert (victim / "secret").read_text() == "root's"
+
+
+@pytest.mark.parametrize("owner", [NOBODY, Owner(0, 0, "root")], ids=lambda owner: owner.name)
+def test_runs_that_make_the_same_directories_at_once(shared_directory: Path, owner: Owner) -> None:
+    top = shared_directory / f"traces-{os.urandom(4).hex()}"
+    top.mkdir(mode=0o755)
+    runs = 8
+    barrier = multiprocessing.get_context("fork").Barrier(runs)
+
+    def run(number: int) -> None:
+        for day in range(ROUNDS):
+            barrier.wait(30)
+            create_trace(top, (f"user{day}", "today", f"{number}.pfw.gz"), owner).close()
+
+    processes = [multiprocessing.get_context("fork").Process(target=run, args=(number,)) for number in range(runs)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * runs
+    assert {path.stat().st_uid for path in top.rglob("*")} == {owner.uid}
+    assert len(list(top.rglob("*.pfw.gz"))) == runs * ROUNDS
