@@ -1,10 +1,4 @@
-/*
- * Call records to gzip members of JSON lines.
- *
- * A line differs from the last one of its template in a few digits. So a line is not rendered and then searched for
- * repetitions: what is the same as in the last line is copied from there, and that copy is the match of the
- * compressed stream. Text that no template describes takes the usual way, a table of four bytes' last places.
- */
+/* Call records to gzip members of JSON lines: what the writer of a trace calls. */
 /* SPDX-License-Identifier: MIT */
 #include "lines.h"
 
@@ -13,261 +7,12 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-enum { LOCATION = 2, PAIR = 0, FUNCTION = 16, SEEN = 1024, SHORT_MATCH = 4, LONGEST_NUMBER = 20, HASH_DIGITS = 16 };
+enum { LOCATION = 2, PAIR = 0, FUNCTION = 16, SEEN = 1024 };
 
 struct missing {
 	uint64_t kind; /* a NameKind, PAIR: process in the upper half, thread in the lower, or FUNCTION */
 	uint64_t identity;
 };
-
-/* Where the line that is being made stands, and what of it is the same as `distance` bytes before. */
-struct cursor {
-	uint32_t at;
-	uint32_t same;
-	uint32_t distance; /* 0: none is pending */
-};
-
-static const char PAIRS_OF_DIGITS[] = "00010203040506070809101112131415161718192021222324"
-				      "25262728293031323334353637383940414243444546474849"
-				      "50515253545556575859606162636465666768697071727374"
-				      "75767778798081828384858687888990919293949596979899";
-
-/* Writes to the end of `buffer`, of LONGEST_NUMBER + 1 bytes; the first one written. */
-static unsigned int write_number(uint8_t *buffer, uint64_t value, int is_signed)
-{
-	int negative = is_signed && (int64_t)value < 0;
-	unsigned int start = LONGEST_NUMBER + 1;
-
-	if (negative)
-		value = 0 - value;
-	for (; value >= 100; value /= 100)
-		memcpy(buffer + (start -= 2), PAIRS_OF_DIGITS + 2 * (value % 100), 2);
-	if (value >= 10)
-		memcpy(buffer + (start -= 2), PAIRS_OF_DIGITS + 2 * value, 2);
-	else
-		buffer[--start] = (uint8_t)('0' + value);
-	if (negative)
-		buffer[--start] = '-';
-	return start;
-}
-
-/* Copies up to 15 bytes more than asked for. */
-static inline void copy(uint8_t *target, const uint8_t *from, uint32_t size)
-{
-	for (uint32_t done = 0; done < size; done += 16)
-		memcpy(target + done, from + done, 16);
-}
-
-static void put_match(struct dc_lines *lines, uint32_t place, uint32_t size, uint32_t distance)
-{
-	while (size) {
-		uint32_t part = size < DC_LONGEST_MATCH ? size : DC_LONGEST_MATCH;
-
-		if (size > part && size - part < SHORT_MATCH)
-			part -= SHORT_MATCH;
-		if (part < SHORT_MATCH) {
-			for (; size; size--)
-				dc_deflate_literal(&lines->deflate, lines->text[place++]);
-			return;
-		}
-		dc_deflate_match(&lines->deflate, part, distance);
-		place += part;
-		size -= part;
-	}
-}
-
-/* Text that stands at [here, end) already, by its repetitions. */
-static int compress_text(struct dc_lines *lines, uint32_t here, uint32_t end)
-{
-	while (here < end) {
-		uint32_t four, *known, before, size = 0, longest;
-
-		if (dc_deflate_room(&lines->deflate, DC_LONGEST_MATCH) < 0)
-			return -1;
-		if (end - here < SHORT_MATCH) {
-			dc_deflate_literal(&lines->deflate, lines->text[here++]);
-			continue;
-		}
-		memcpy(&four, lines->text + here, sizeof(four));
-		known = &lines->places[(four * UINT32_C(0x9e3779b1)) >> 19];
-		before = *known;
-		*known = here + 1;
-		longest = end - here < DC_LONGEST_MATCH ? end - here : DC_LONGEST_MATCH;
-		if (before && before <= here && here + 1 - before <= DC_WINDOW)
-			while (size < longest && lines->text[before - 1 + size] == lines->text[here + size])
-				size++;
-		if (size < SHORT_MATCH) {
-			dc_deflate_literal(&lines->deflate, lines->text[here++]);
-			continue;
-		}
-		dc_deflate_match(&lines->deflate, size, here + 1 - before);
-		here += size;
-	}
-	return 0;
-}
-
-static inline uint64_t sized(const struct dc_op *entry, uint64_t value)
-{
-	unsigned int unused = 64 - 8 * (unsigned int)entry->size;
-
-	value <<= unused;
-	return entry->is_signed ? (uint64_t)((int64_t)value >> unused) : value >> unused;
-}
-
-static inline uint64_t value_of(const struct dc_lines *lines, const struct dc_op *entry, const struct dc_call *call,
-				uint64_t identity)
-{
-	uint64_t items = entry->items < DC_VALUES ? call->values[entry->items] : 1, value;
-	const struct dc_name *name;
-
-	switch ((enum dc_kind)entry->kind) {
-	case DC_ID:
-		return identity;
-	case DC_PROCESS:
-		return call->process;
-	case DC_THREAD:
-		return call->thread;
-	case DC_BEGIN:
-		return (uint64_t)dc_begin(lines, call);
-	case DC_DURATION:
-		value = call->start + (uint64_t)lines->layout.epoch_offset + call->duration;
-		return (uint64_t)(dc_floor_us((int64_t)value) - dc_begin(lines, call));
-	case DC_FILE:
-	case DC_NAME:
-		value = entry->kind == DC_FILE ? call->file : call->values[entry->slot];
-		name = value ? dc_names_find(&lines->names, value) : NULL;
-		return name ? name->hash : 0;
-	case DC_RESULT:
-		return (uint64_t)call->result * items;
-	case DC_MOVED:
-		value = (uint64_t)call->result * items;
-		return (int64_t)value > 0 ? value : 0;
-	case DC_ERROR:
-		return call->error;
-	case DC_SYSTEM_ERROR:
-		return call->error || call->result >= 0 ? call->error : 0 - (uint64_t)call->result;
-	case DC_VALUE:
-		return sized(entry, call->values[entry->slot]) * items;
-	case DC_NOTHING:
-		break;
-	}
-	return 0;
-}
-
-/* The text of a value, at the end of `buffer`; its first byte. */
-static unsigned int write_value(const uint8_t *texts, const struct dc_op *entry, uint64_t value, uint8_t *buffer,
-				unsigned int end)
-{
-	unsigned int start;
-
-	if (entry->kind == DC_NOTHING)
-		return end;
-	if (entry->kind == DC_FILE || entry->kind == DC_NAME) {
-		if (!value)
-			return end;
-		buffer[start = end - 1] = '"';
-		for (int digit = 0; digit < HASH_DIGITS; digit++, value >>= 4)
-			buffer[--start] = (uint8_t) "0123456789abcdef"[value & 15];
-		start -= entry->key_size;
-		memcpy(buffer + start, texts + entry->text + entry->text_size, entry->key_size);
-		return start;
-	}
-	return write_number(buffer + end - LONGEST_NUMBER - 1, value, entry->is_signed) + end - LONGEST_NUMBER - 1;
-}
-
-static void settle(struct dc_lines *lines, struct cursor *cursor)
-{
-	if (cursor->distance && cursor->at > cursor->same) {
-		copy(lines->text + cursor->same, lines->text + cursor->same - cursor->distance,
-		     cursor->at - cursor->same);
-		put_match(lines, cursor->same, cursor->at - cursor->same, cursor->distance);
-	}
-	cursor->same = cursor->at;
-	cursor->distance = 0;
-}
-
-/* One value and the constant text before it, where the last line of the template stands close enough. */
-static void put_piece(struct dc_lines *lines, const struct dc_op *entry, const uint8_t *texts, struct dc_previous *last,
-		      unsigned int piece, uint64_t value, struct cursor *cursor)
-{
-	uint32_t before = last->at[piece], distance = cursor->at + entry->text_size - before, common = 0, size;
-	uint8_t buffer[DC_LONGEST_LINE];
-	const uint8_t *text;
-	unsigned int first;
-
-	if (entry->text_size && distance != cursor->distance) {
-		settle(lines, cursor);
-		cursor->distance = distance;
-	}
-	cursor->at += entry->text_size;
-	last->at[piece] = cursor->at;
-	if (value == last->value[piece]) {
-		if (last->size[piece] && distance != cursor->distance) {
-			settle(lines, cursor);
-			cursor->distance = distance;
-		}
-		cursor->at += last->size[piece];
-		return;
-	}
-	first = write_value(texts, entry, value, buffer, sizeof(buffer));
-	text = buffer + first;
-	size = (uint32_t)sizeof(buffer) - first;
-	while (common < size && common < last->size[piece] && lines->text[before + common] == text[common])
-		common++;
-	if (cursor->distance == distance)
-		cursor->at += common;
-	else
-		common = 0;
-	settle(lines, cursor);
-	memcpy(lines->text + cursor->at, text + common, size - common);
-	for (; common < size; common++)
-		dc_deflate_literal(&lines->deflate, lines->text[cursor->at++]);
-	cursor->same = cursor->at;
-	last->size[piece] = (uint16_t)size;
-	last->value[piece] = value;
-}
-
-static int put_line(struct dc_lines *lines, const struct dc_call *call, uint64_t identity)
-{
-	const struct dc_function *function = lines->functions[call->function];
-	uint32_t state = dc_state(call), template_number = call->function * DC_STATES + state;
-	const struct dc_op *entry = function->ops + function->starts[state],
-			   *end = function->ops + function->starts[state + 1];
-	const uint8_t *texts = (const uint8_t *)function + function->texts;
-	struct dc_previous *last = &lines->recent[template_number % DC_RECENT];
-	int known = last->template_number == template_number && last->member == lines->member &&
-		    lines->size + DC_LONGEST_LINE - last->start <= DC_WINDOW && lines->size - last->start >= DC_SLACK;
-	struct cursor cursor = {lines->size, lines->size, 0};
-
-	if (dc_deflate_room(&lines->deflate, DC_LONGEST_LINE) < 0)
-		return -1;
-	for (unsigned int piece = 0; entry < end; piece++, entry++) {
-		uint64_t value = value_of(lines, entry, call, identity);
-		uint8_t buffer[DC_LONGEST_LINE];
-		unsigned int first;
-
-		if (known) {
-			put_piece(lines, entry, texts, last, piece, value, &cursor);
-			continue;
-		}
-		memcpy(lines->text + cursor.at, texts + entry->text, entry->text_size);
-		cursor.at += entry->text_size;
-		first = write_value(texts, entry, value, buffer, sizeof(buffer));
-		last->at[piece] = cursor.at;
-		last->value[piece] = value;
-		last->size[piece] = (uint16_t)(sizeof(buffer) - first);
-		memcpy(lines->text + cursor.at, buffer + first, sizeof(buffer) - first);
-		cursor.at += last->size[piece];
-	}
-	settle(lines, &cursor);
-	if (!known && compress_text(lines, lines->size, cursor.at) < 0)
-		return -1;
-	last->template_number = template_number;
-	last->member = lines->member;
-	last->start = lines->size;
-	lines->size = cursor.at;
-	return 0;
-}
 
 EXPORT void dc_lines_free(struct dc_lines *lines)
 {
@@ -287,7 +32,7 @@ static void begin_member(struct dc_lines *lines)
 {
 	lines->member++;
 	lines->size = 0;
-	memset(lines->places, 0, sizeof(lines->places));
+	memset(&lines->matches, 0, sizeof(lines->matches));
 	dc_deflate_begin(&lines->deflate);
 }
 
@@ -315,7 +60,7 @@ EXPORT int dc_lines_function(struct dc_lines *lines, uint64_t number, const stru
 			     const uint8_t *texts, uint64_t text_size)
 {
 	size_t op_size = starts[DC_STATES] * sizeof(*ops), head = sizeof(struct dc_function) + op_size;
-	struct dc_function *function = malloc(head + text_size);
+	struct dc_function *function = malloc(head + text_size + DC_SLACK);
 
 	if (!function)
 		return -1;
@@ -419,6 +164,22 @@ EXPORT void dc_lines_take(struct dc_lines *lines, const struct dc_call *calls, u
 	dc_order_calls(lines, rows, lines->kept);
 }
 
+static int put_line(struct dc_lines *lines, const struct dc_call *call)
+{
+	uint32_t template_number = call->function * DC_STATES + dc_state(call);
+	struct dc_line *last = &lines->recent[template_number % DC_RECENT], *line = &lines->line;
+	int known = last->template_number == template_number && last->member == lines->member;
+
+	dc_write_line(lines, call, known ? last : NULL, line);
+	if (dc_code_line(lines, known ? last : NULL, line) < 0)
+		return -1;
+	lines->size = line->end;
+	line->template_number = template_number;
+	line->member = lines->member;
+	memcpy(last, line, offsetof(struct dc_line, pieces) + line->count * sizeof(*line->pieces));
+	return 0;
+}
+
 /* Renders what was taken; 1 when the member is full before that, -1 when the output is. */
 EXPORT int dc_lines_render(struct dc_lines *lines)
 {
@@ -427,7 +188,7 @@ EXPORT int dc_lines_render(struct dc_lines *lines)
 
 		if (lines->size >= DC_MEMBER)
 			return 1;
-		if (put_line(lines, call, lines->next) < 0)
+		if (put_line(lines, call) < 0)
 			return -1;
 		lines->next++;
 		lines->layout.written[call->function]++;
@@ -441,7 +202,7 @@ EXPORT int dc_lines_text(struct dc_lines *lines, const uint8_t *text, uint64_t s
 	if (size > DC_TEXT - DC_LONGEST_LINE - lines->size)
 		return 1;
 	memcpy(lines->text + lines->size, text, size);
-	if (compress_text(lines, lines->size, lines->size + (uint32_t)size) < 0)
+	if (dc_code_text(lines, lines->size + (uint32_t)size) < 0)
 		return -1;
 	lines->size += (uint32_t)size;
 	return 0;
@@ -465,10 +226,8 @@ EXPORT const uint8_t *dc_lines_content(const struct dc_lines *lines)
 /* Ends the member, which stands there until the next one begins to grow; its size, or -1. */
 EXPORT int64_t dc_lines_finish(struct dc_lines *lines, uint32_t crc, const uint8_t **member)
 {
-	int64_t size = dc_deflate_finish(&lines->deflate, crc, lines->size);
-
 	*member = lines->deflate.out;
-	return size;
+	return dc_code_rest(lines) < 0 ? -1 : dc_deflate_finish(&lines->deflate, crc, lines->size);
 }
 
 EXPORT void dc_lines_begin(struct dc_lines *lines)

@@ -15,10 +15,10 @@ enum {
 	DC_STATES = 4,		/* outcomes of a call, each with a template of its own */
 	DC_MEMBER = 2 << 20,	/* bytes of text after which a member is full */
 	DC_TEXT = 4 << 20,	/* bytes that a member can hold */
-	DC_SLACK = 64,		/* copying goes beyond the end by less than that */
+	DC_SLACK = 16,		/* copying goes beyond the end by less than that */
 	DC_LONGEST_LINE = 8192, /* of calls */
 	DC_RECENT = 64,		/* templates whose last lines are remembered */
-	DC_HASHES = 1 << 13,	/* places of four bytes that are remembered */
+	DC_PLACE_BITS = 13,	/* of the number of places that are remembered */
 	DC_NAMES = 1 << 18,	/* names that are remembered; a chunk refers to fewer */
 };
 
@@ -93,13 +93,22 @@ struct dc_names {
 	uint64_t used;
 };
 
-struct dc_previous {
-	uint32_t template_number;
+/* A value of a line, and the constant text before it. */
+struct dc_piece {
+	uint64_t value;
+	uint32_t at; /* of the value, in the member's text */
+	uint16_t size;
+	uint16_t text_size;
+	uint8_t kind;
+};
+
+struct dc_line {
 	uint32_t member;
+	uint32_t template_number;
 	uint32_t start;
-	uint32_t at[DC_PIECES];
-	uint16_t size[DC_PIECES];
-	uint64_t value[DC_PIECES];
+	uint32_t end;
+	uint32_t count;
+	struct dc_piece pieces[DC_PIECES];
 };
 
 struct dc_tie {
@@ -119,6 +128,15 @@ struct dc_order {
 	uint32_t scratch[DC_CHUNK];
 };
 
+/* What of the text is a repetition, and where repetitions may begin. */
+struct dc_matches {
+	uint32_t coded;	   /* the text before that is in the stream; from there on it is the same ... */
+	uint32_t distance; /* ... as so many bytes before, if not 0 */
+	uint32_t texts[1 << DC_PLACE_BITS];  /* places of four bytes, plus 1 */
+	uint32_t values[1 << DC_PLACE_BITS]; /* of a value at a place of a template */
+	uint32_t wide[1 << DC_PLACE_BITS];   /* of a long value anywhere */
+};
+
 struct dc_lines {
 	struct dc_layout layout;
 	struct dc_function **functions; /* those that were told */
@@ -130,8 +148,9 @@ struct dc_lines {
 	uint64_t rendered;
 	uint32_t member;
 	uint32_t size;
-	struct dc_previous recent[DC_RECENT];
-	uint32_t places[DC_HASHES];
+	struct dc_line recent[DC_RECENT];
+	struct dc_line line; /* the one that is made */
+	struct dc_matches matches;
 	struct dc_order order;
 	struct dc_deflate deflate;
 	uint8_t *text;
@@ -140,6 +159,17 @@ struct dc_lines {
 const struct dc_name *dc_names_find(const struct dc_names *names, uint64_t identity);
 int dc_names_put(struct dc_names *names, const struct dc_name *name);
 void dc_names_clear(struct dc_names *names);
+
+/* Writes the text of a call at the end of the member's; `last` is of the same template and member, or NULL. */
+void dc_write_line(struct dc_lines *lines, const struct dc_call *call, const struct dc_line *last,
+		   struct dc_line *line);
+
+/* Both put what stands behind the member's text into the stream, but for a repetition that may go on; -1 when the output
+ * is full. */
+int dc_code_line(struct dc_lines *lines, const struct dc_line *last, const struct dc_line *line);
+int dc_code_text(struct dc_lines *lines, uint32_t end);
+/* Puts that repetition into the stream, too. */
+int dc_code_rest(struct dc_lines *lines);
 
 /* The order in which calls are written: by rank among those of the same thread and microsecond, then by template. */
 void dc_order_calls(struct dc_lines *lines, const uint32_t *rows, uint64_t count);
