@@ -47,6 +47,11 @@ class Spool:
         self._most = max(self._most, self._size)
         return taken
 
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._queue)
+
     def put(self, message: Message) -> None:
         """Let a message wait for all that was taken before it."""
         self._append(message, len(message.data))
