@@ -24,6 +24,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
         "fs",
         "signal",
         "tgid",
+        "pid",
         "cred",
         "comm",
         "exit_code",
@@ -52,6 +53,11 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "xol_area": ("vaddr",),
 }
 """Structure -> members whose offsets the program is compiled with."""
+
+CAST = "bpf_rdonly_cast"
+"""The kernel's function by which a program reads structures at addresses without a helper (Linux 6.2 and later)."""
+CAST_TARGETS = ("timespec64", "pt_regs")
+"""Structures that the program casts to: one that begins with an integer of 64 bits, and the saved registers."""
 
 _OPTIONAL = {
     ("thread_info", "status"),  # only where 32-bit programs are told apart by it (x86)
@@ -86,22 +92,28 @@ def struct_offsets() -> dict[str, int]:
 
 
 def definitions() -> list[str]:
-    """The offsets as compiler flags: ``-DDC_TASK_FILES=1824``."""
+    """The offsets as compiler flags, ``-DDC_TASK_FILES=1824``, and type ids of CAST_TARGETS where there is CAST."""
     flags = []
     for name, offset in struct_offsets().items():
         structure, member = name.split(".")
         structure = {"task_struct": "task"}.get(structure, structure)
         structure = "task_thread_info" if structure == "thread_info" else structure
         flags.append(f"-DDC_{structure.upper()}_{member.upper()}={offset}")
+    if function_ids([CAST]):
+        flags += [f"-DDC_TYPE_{name.upper()}={number}" for name, number in _ids(CAST_TARGETS, _KIND_STRUCT).items()]
     return flags
 
 
 def function_ids(names: Iterable[str]) -> dict[str, int]:
     """Type ids of those of the kernel's functions that this kernel has."""
+    return _ids(names, _KIND_FUNCTION)
+
+
+def _ids(names: Iterable[str], kind: int) -> dict[str, int]:
     library = _libbpf()
     types = _load(library)
     try:
-        found = {name: library.btf__find_by_name_kind(types, name.encode(), _KIND_FUNCTION) for name in names}
+        found = {name: library.btf__find_by_name_kind(types, name.encode(), kind) for name in names}
     finally:
         library.btf__free(types)
     return {name: int(identity) for name, identity in sorted(found.items()) if identity > 0}

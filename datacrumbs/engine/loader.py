@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _TRACING, _TRACE_ITERATOR = 26, 28
 
-KERNEL_FUNCTIONS = {"bpf_session_is_return": 0x70000001}
+KERNEL_FUNCTIONS = {"bpf_session_is_return": 0x70000001, "bpf_rdonly_cast": 0x70000002}
 """Functions of the kernel that programs call: as a call of this number, which no helper has."""
 FUNCTIONS = {"dc_resolve_request": (0x70000011, 24)}
 """Functions of the image that programs call: the number in the call, and the bytes that their argument points to."""

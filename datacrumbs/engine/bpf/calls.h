@@ -131,11 +131,11 @@ static __always_inline void dc_emit(struct dc_call *call, const struct dc_functi
 		count->ceiling = 0; /* the guard is to look at once */
 		return;
 	}
-	u64 pid_tgid = bpf_get_current_pid_tgid();
+	void *task = (void *)bpf_get_current_task_btf();
 	record->start = call->start;
 	record->duration = duration;
-	record->process = pid_tgid >> 32;
-	record->thread = pid_tgid;
+	record->process = *(u32 *)(task + DC_TASK_TGID);
+	record->thread = *(u32 *)(task + DC_TASK_PID);
 	record->function = call->function;
 	record->flags = flags;
 	record->error = error;

@@ -5,21 +5,30 @@
 #define DC_MIX 0x9E3779B97F4A7C15ULL
 #define DC_WALK_STEPS 64
 
-/* A field of a kernel structure, at an offset that vmlinux BTF gave. */
+/* A pointer member of a structure whose type the verifier knows: a plain load, no helper. */
+#define DC_FOLLOW(structure, offset) (*(void **)((structure) + (offset)))
+
+/* Words of the kernel's memory, mostly fields of structures at offsets that vmlinux BTF gave; a bad address reads as 0.
+ * Where the kernel can cast (engine/btf.py), these are plain loads as well: of a structure that begins with an integer. */
+#ifdef DC_TYPE_TIMESPEC64
+/* A number that the loader takes for that of the kernel's function; engine/loader.py. */
+static void *(*dc_cast)(u64 address, u32 type) = (void *)0x70000002;
+#define DC_READ_KERNEL(value, address) ((value) = *(typeof(value) *)dc_cast(address, DC_TYPE_TIMESPEC64))
+#else
+#define DC_READ_KERNEL(value, address) bpf_probe_read_kernel(&(value), sizeof(value), (void *)(address))
+#endif
+
 static __always_inline u64 dc_kernel_u64(u64 address)
 {
 	u64 value = 0;
-	bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+	DC_READ_KERNEL(value, address);
 	return value;
 }
-
-/* A pointer member of a structure whose type the verifier knows: a plain load, no helper. */
-#define DC_FOLLOW(structure, offset) (*(void **)((structure) + (offset)))
 
 static __always_inline u32 dc_kernel_u32(u64 address)
 {
 	u32 value = 0;
-	bpf_probe_read_kernel(&value, sizeof(value), (void *)address);
+	DC_READ_KERNEL(value, address);
 	return value;
 }
 
@@ -108,10 +117,9 @@ struct dc_open_file {
 	u64 dentry;
 };
 
-/* The open file behind a descriptor of this task, or its current directory. */
-static __always_inline int dc_open_file(int descriptor, struct dc_open_file *file)
+/* The open file behind a descriptor of the current task, or its current directory. */
+static __always_inline int dc_open_file(void *task, int descriptor, struct dc_open_file *file)
 {
-	void *task = (void *)bpf_get_current_task_btf();
 	u64 path;
 	if (descriptor == DC_CURRENT_DIRECTORY) {
 		path = (u64)DC_FOLLOW(task, DC_TASK_FS) + DC_FS_STRUCT_PWD;
@@ -141,7 +149,7 @@ static __always_inline int dc_open_file(int descriptor, struct dc_open_file *fil
 static __always_inline u64 dc_place(int descriptor)
 {
 	struct dc_open_file file = {};
-	if (!dc_open_file(descriptor, &file))
+	if (!dc_open_file((void *)bpf_get_current_task_btf(), descriptor, &file))
 		return 0;
 	struct dc_place_key key = {.object = file.object, .inode = file.inode};
 	u64 *known = dc_places.lookup(&key);
@@ -171,10 +179,10 @@ static __always_inline u64 dc_rename_count(void)
 }
 
 /* Identity of an open file that was seen before, or 0. */
-static __always_inline u64 dc_known_place(struct dc_thread *thread, int descriptor)
+static __always_inline u64 dc_known_place(void *task, struct dc_thread *thread, int descriptor)
 {
 	struct dc_open_file file = {};
-	if (descriptor < 0 || !dc_open_file(descriptor, &file))
+	if (descriptor < 0 || !dc_open_file(task, descriptor, &file))
 		return 0;
 	struct dc_recent *recent = &thread->recent[descriptor & (DC_RECENTS - 1)];
 	u64 renames = dc_rename_count();
@@ -195,7 +203,7 @@ static __always_inline u64 dc_known_place(struct dc_thread *thread, int descript
 static __always_inline void dc_bind_descriptor(int descriptor, u64 identity)
 {
 	struct dc_open_file file = {};
-	if (!dc_open_file(descriptor, &file))
+	if (!dc_open_file((void *)bpf_get_current_task_btf(), descriptor, &file))
 		return;
 	struct dc_place_key key = {.object = file.object, .inode = file.inode};
 	u64 *known = dc_places.lookup(&key);

@@ -4,16 +4,22 @@
 #define DC_MAX_ERRNO 4095
 #define DC_TS_COMPAT 2
 
+#ifdef DC_TYPE_PT_REGS
+#define DC_SAVED_REGISTERS(context, task) dc_cast((context)->args[0], DC_TYPE_PT_REGS)
+#else
+#define DC_SAVED_REGISTERS(context, task) bpf_task_pt_regs(task)
+#endif
+
 #ifdef DC_WITH_SYSCALL
 /* raw tracepoint sys_enter(struct pt_regs *regs, long id) */
 int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 {
-	if (!dc_gate())
+	void *task = (void *)bpf_get_current_task_btf();
+	if (!dc_is_traced(*(u32 *)(task + DC_TASK_TGID)))
 		return 0;
 	u32 number = context->args[1];
 	if (number >= DC_COMPAT_CALLS)
 		return 0;
-	void *task = (void *)bpf_get_current_task_btf();
 	int compat = 0;
 #if DC_TASK_THREAD_INFO_STATUS >= 0 /* only x86 tells 32-bit calls apart there */
 	compat = *(u32 *)(task + DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT;
@@ -31,7 +37,7 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 	struct dc_count *count = dc_counts.lookup(&id);
 	if (!function || !count)
 		return 0;
-	struct dc_thread *thread = dc_thread_of_current();
+	struct dc_thread *thread = dc_threads.task_storage_get(task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!thread) {
 		DC_COUNT(count, entered);
 		DC_COUNT(count, no_memory);
@@ -42,16 +48,16 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 		dc_abandon(call);
 #if DC_TASK_THREAD_INFO_STATUS >= 0
 	if (compat)
-		DC_COMPAT_ARGUMENTS(call, bpf_task_pt_regs(task));
+		DC_COMPAT_ARGUMENTS(call, DC_SAVED_REGISTERS(context, task));
 	else
 #endif
-		DC_SYSTEM_CALL_ARGUMENTS(call, bpf_task_pt_regs(task));
+		DC_SYSTEM_CALL_ARGUMENTS(call, DC_SAVED_REGISTERS(context, task));
 	if (function->flags & DC_PLAIN) {
 		if (dc_passed_over(function, count)) {
 			DC_COUNT(count, entered);
 			return 0;
 		}
-		u64 file = dc_known_place(thread, (int)call->arguments[function->subject[0] & 7]);
+		u64 file = dc_known_place(task, thread, (int)call->arguments[function->subject[0] & 7]);
 		if (file) {
 			DC_COUNT(count, entered);
 			call->file = file;
@@ -75,9 +81,10 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 /* raw tracepoint sys_exit(struct pt_regs *regs, long ret) */
 int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 {
-	if (!dc_gate())
+	void *task = (void *)bpf_get_current_task_btf();
+	if (!dc_is_traced(*(u32 *)(task + DC_TASK_TGID)))
 		return 0;
-	struct dc_thread *thread = dc_current_thread();
+	struct dc_thread *thread = dc_threads.task_storage_get(task, NULL, 0);
 	if (!thread)
 		return 0;
 	s64 result = context->args[1];
