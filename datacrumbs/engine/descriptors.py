@@ -87,7 +87,7 @@ _ERRNO_RESULTS = {
     Result.MAPPING,
     Result.HANDLE,
 }
-_PLAIN_RESULTS = [_RESULTS[result] for result in (Result.BYTES, Result.STATUS, Result.OFFSET)]
+_MAKING_RESULTS = (_RESULTS[Result.FD], _RESULTS[Result.HANDLE])
 _ERRNO_CATEGORIES = {"POSIX", "STDIO", "SYS"}
 
 
@@ -137,7 +137,7 @@ def _row(group: Group, function: Function, number: int, snippet: Snippet | None)
         row["snippet"] = number
         row["fields"] = _field_count(snippet)
     _describe_bytes(row, function, snippet.fields if snippet is not None else (), group.attach)
-    if group.attach is Attach.SYSCALL and _is_plain(row):
+    if group.attach in {Attach.SYSCALL, Attach.UPROBE, Attach.KPROBE} and _is_plain(row):
         row["flags"] |= _PLAIN
     if group.mode is Mode.PROFILE:
         row["flags"] |= _PROFILED
@@ -202,21 +202,20 @@ def _describe_result(row: np.void, function: Function, attach: Attach) -> None:
     row["flags"] = flags
 
 
-# Calls that need nothing but the file of a descriptor take a short way through the program.
+# Calls that need nothing, or nothing but the file of a descriptor, take a short way through the program.
 def _is_plain(row: np.void) -> bool:
     return (
-        row["request"].tolist() == [_DESCRIPTOR, 0, 0]
+        row["request"].tolist() in ([_DESCRIPTOR, 0, 0], [0, 0, 0])
         and row["slot"][0] == row["handle"] == row["out_handle"] == NONE
         and row["snippet"] == 0
-        and row["result"] in _PLAIN_RESULTS
+        and row["result"] not in _MAKING_RESULTS
         and bool(row["flags"] & _HAS_RETURN)
     )
 
 
 # Whether nothing is learned from a call that later ones need: no descriptor, no handle, nothing that a snippet does.
 def _is_skippable(row: np.void) -> bool:
-    made = (_RESULTS[Result.FD], _RESULTS[Result.HANDLE])
-    learns = row["snippet"] != 0 or row["out_handle"] != NONE or row["result"] in made
+    learns = row["snippet"] != 0 or row["out_handle"] != NONE or row["result"] in _MAKING_RESULTS
     return bool(row["flags"] & _HAS_RETURN) and not learns
 
 

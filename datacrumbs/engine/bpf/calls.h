@@ -100,6 +100,26 @@ static __always_inline void dc_enter(struct dc_thread *thread, struct dc_call *c
 	call->start = bpf_ktime_get_ns();
 }
 
+/* The short way for calls that need nothing but the file of a descriptor, or not even that; 0 where that file was not
+ * seen before. */
+static __always_inline int dc_enter_plain(void *task, struct dc_thread *thread, struct dc_call *call,
+					  const struct dc_function *function, u32 id, u64 stack)
+{
+	u64 file = 0;
+	if (function->request[0] != DC_REQUEST_NONE) {
+		file = dc_known_place(task, thread, (int)call->arguments[function->subject[0] & 7]);
+		if (!file)
+			return 0;
+	}
+	call->file = file;
+	call->function = id;
+	call->stack = stack;
+	call->pending = 0;
+	call->active = 1;
+	call->start = bpf_ktime_get_ns();
+	return 1;
+}
+
 static __always_inline int dc_failed(u8 kind, s64 result)
 {
 	switch (kind) {
@@ -192,6 +212,12 @@ static __always_inline void dc_conclude(struct dc_call *call, const struct dc_fu
 static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *call, const struct dc_function *function,
 				     struct dc_count *count, u64 now, int failed, u16 error, int chosen)
 {
+	if (function->flags & DC_PLAIN) {
+		if (chosen || !dc_passed_over(function, count))
+			dc_conclude(call, function, count, now, failed, error);
+		call->active = 0;
+		return;
+	}
 	thread->wanted_descriptor = -1;
 	thread->wanted_string = 0;
 	thread->requested = call->pending;

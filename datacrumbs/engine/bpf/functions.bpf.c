@@ -57,6 +57,9 @@ static __always_inline int dc_function_enter(struct pt_regs *context, int by_ses
 	call->arguments[3] = PT_REGS_PARM4(context);
 	call->arguments[4] = PT_REGS_PARM5(context);
 	call->arguments[5] = PT_REGS_PARM6(context);
+	if (function->flags & DC_PLAIN &&
+	    dc_enter_plain((void *)bpf_get_current_task_btf(), thread, call, function, id, stack))
+		return DC_FOLLOWED;
 	dc_enter(thread, call, function, id, stack);
 	if (!(function->flags & DC_HAS_RETURN)) {
 		thread->depth--;

@@ -57,14 +57,8 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 			DC_COUNT(count, entered);
 			return 0;
 		}
-		u64 file = dc_known_place(task, thread, (int)call->arguments[function->subject[0] & 7]);
-		if (file) {
+		if (dc_enter_plain(task, thread, call, function, id, 0)) {
 			DC_COUNT(count, entered);
-			call->file = file;
-			call->function = id;
-			call->pending = 0;
-			call->active = 1;
-			call->start = bpf_ktime_get_ns();
 			return 0;
 		}
 	}
@@ -105,11 +99,6 @@ int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 	if (!function || !count)
 		return 0;
 	call->result = failed ? -1 : result;
-	if (function->flags & DC_PLAIN) {
-		dc_conclude(call, function, count, now, failed, failed ? -result : 0);
-		call->active = 0;
-		return 0;
-	}
-	dc_leave(thread, call, function, count, now, failed, failed ? -result : 0, 0);
+	dc_leave(thread, call, function, count, now, failed, failed ? -result : 0, function->flags & DC_PLAIN);
 	return 0;
 }
