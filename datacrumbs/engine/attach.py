@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from datacrumbs.engine import kernel
 from datacrumbs.engine.kprobe_events import attach_kernel_return, remove_left_definitions
 from datacrumbs.engine.methods import AttachMethod
@@ -17,7 +19,9 @@ from datacrumbs.probefile.plan import Attach
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from datacrumbs.engine.kernel import Link, UprobeSite
+    from numpy.typing import NDArray
+
+    from datacrumbs.engine.kernel import Link
     from datacrumbs.probefile.plan import Function, Group
 
     Wanted = Sequence[tuple[int, Function]]
@@ -71,19 +75,41 @@ class Programs:
     method: AttachMethod
 
 
-def attach_group(
-    group: Group, path: str, first: int, programs: Programs, attached: Attached, *, skip: Collection[int] = ()
-) -> None:
-    """Attach a group's functions but those in ``skip``; failures are collected.
+@dataclass(frozen=True, slots=True)
+class PreparedGroup:
+    """All that attaching a group needs, looked up before it begins.
 
-    Identities start at ``first``; ``path`` is the file to probe, empty for the kernel.
+    Attributes:
+        group: The group.
+        path: The file to probe; empty for the kernel.
+        wanted: Identity and function of those to attach.
+        sites: Their places, as kernel.SITE; empty but for libraries.
+        returns: Which of them are probed at their return, too.
     """
+
+    group: Group
+    path: str
+    wanted: Wanted
+    sites: NDArray[np.void]
+    returns: NDArray[np.bool_]
+
+
+def prepare_group(group: Group, path: str, first: int, skip: Collection[int] = ()) -> PreparedGroup:
+    """Look up a group's functions but those in ``skip``; identities start at ``first``."""
     wanted = [(identity, function) for identity, function in enumerate(group.functions, first) if identity not in skip]
-    if group.attach is Attach.UPROBE:
-        _attach_library(path, wanted, programs, attached)
-    elif group.attach is Attach.USDT:
+    probed = wanted if group.attach is Attach.UPROBE else []
+    sites = kernel.sites([function.place for _, function in probed], [identity for identity, _ in probed])
+    return PreparedGroup(group, path, wanted, sites, np.array([f.return_probe for _, f in probed], np.bool_))
+
+
+def attach_group(prepared: PreparedGroup, programs: Programs, attached: Attached) -> None:
+    """Attach a group's functions; failures are collected."""
+    attach, path, wanted = prepared.group.attach, prepared.path, prepared.wanted
+    if attach is Attach.UPROBE:
+        _attach_library(prepared, programs, attached)
+    elif attach is Attach.USDT:
         _attach_usdt(path, wanted, programs, attached)
-    elif group.attach is Attach.TRACEPOINT:
+    elif attach is Attach.TRACEPOINT:
         for identity, function in wanted:
             category, _, event = function.symbol.partition(":")
             _try(
@@ -95,38 +121,37 @@ def attach_group(
                     programs.descriptor("dc_kernel_point"), c, e, i
                 ),
             )
-    elif group.attach is Attach.KPROBE:
+    elif attach is Attach.KPROBE:
         _attach_kernel(wanted, programs, attached)
     else:
-        attached.functions += len(group.functions)
+        attached.functions += len(prepared.group.functions)
 
 
 # Makes one link for some places.
 class _Linking(NamedTuple):
     phase: Phase
-    sites: list[UprobeSite]
-    attach: Callable[[Sequence[UprobeSite]], Link]
+    sites: NDArray[np.void]
+    attach: Callable[[NDArray[np.void]], Link]
     one_by_one: bool = False
 
 
-def _attach_library(path: str, wanted: Wanted, programs: Programs, attached: Attached) -> None:
-    symbols = {identity: function.symbol for identity, function in wanted}
-    failed: set[int] = set()
-    for linking in _linkings(path, wanted, programs):
-        rest = [site for site in linking.sites if site.cookie not in failed]
-        for site, error in _attach_sites(linking, rest, attached):
-            failed.add(site.cookie)
-            attached.failures.append(AttachFailure(site.cookie, symbols[site.cookie], os.strerror(error)))
-    attached.functions += len(wanted) - len(failed)
+def _attach_library(prepared: PreparedGroup, programs: Programs, attached: Attached) -> None:
+    failed: dict[int, int] = {}
+    for linking in _linkings(prepared, programs):
+        rest = linking.sites
+        if failed:
+            rest = rest[~np.isin(rest["cookie"], list(failed))]
+        failed |= _attach_sites(linking, rest, attached)
+    for identity, function in prepared.wanted if failed else ():
+        if identity in failed:
+            attached.failures.append(AttachFailure(identity, function.symbol, os.strerror(failed[identity])))
+    attached.functions += len(prepared.wanted) - len(failed)
 
 
 # Returns first: an entry without its return would be counted as unmatched.
-def _linkings(path: str, wanted: Wanted, programs: Programs) -> Iterator[_Linking]:
-    both = [kernel.UprobeSite(function.place, identity) for identity, function in wanted if function.return_probe]
-    entries = [kernel.UprobeSite(function.place, identity) for identity, function in wanted]
+def _linkings(prepared: PreparedGroup, programs: Programs) -> Iterator[_Linking]:
+    path, both = prepared.path, prepared.sites[prepared.returns]
     if programs.method is AttachMethod.SESSION:
-        known = {site.cookie for site in both}
-        rest = [site for site in entries if site.cookie not in known]
         yield _Linking(
             Phase.ENTRY,
             both,
@@ -134,16 +159,16 @@ def _linkings(path: str, wanted: Wanted, programs: Programs) -> Iterator[_Linkin
         )
         yield _Linking(
             Phase.ENTRY,
-            rest,
+            prepared.sites[~prepared.returns],
             lambda sites: kernel.attach_uprobe_multi(
                 programs.descriptor("dc_library_enter"), path, sites, at_return=False
             ),
         )
         return
     one_by_one = programs.method is AttachMethod.PERF
-    for name, sites, at_return in (("dc_library_leave", both, True), ("dc_library_enter", entries, False)):
+    for name, sites, at_return in (("dc_library_leave", both, True), ("dc_library_enter", prepared.sites, False)):
 
-        def attach(some: Sequence[UprobeSite], name: str = name, *, at_return: bool = at_return) -> Link:
+        def attach(some: NDArray[np.void], name: str = name, *, at_return: bool = at_return) -> Link:
             program = programs.descriptor(name)
             if one_by_one:
                 return kernel.attach_uprobe(program, path, some[0], at_return=at_return)
@@ -152,20 +177,20 @@ def _linkings(path: str, wanted: Wanted, programs: Programs) -> Iterator[_Linkin
         yield _Linking(Phase.RETURN if at_return else Phase.ENTRY, sites, attach, one_by_one)
 
 
-# One link for all; where that fails, halves, so that one bad function costs only itself.
-def _attach_sites(linking: _Linking, sites: Sequence[UprobeSite], attached: Attached) -> list[tuple[UprobeSite, int]]:
-    if not sites:
-        return []
+# One link for all; where that fails, halves, so that one bad function costs only itself. Gives cookie -> error.
+def _attach_sites(linking: _Linking, sites: NDArray[np.void], attached: Attached) -> dict[int, int]:
+    if not len(sites):
+        return {}
     if len(sites) == 1 or not linking.one_by_one:
         try:
             attached.links[linking.phase].append(linking.attach(sites))
         except OSError as error:
             if len(sites) == 1:
-                return [(sites[0], error.errno or errno.EINVAL)]
+                return {int(sites[0]["cookie"]): error.errno or errno.EINVAL}
         else:
-            return []
+            return {}
     middle = len(sites) // 2
-    return [failure for half in (sites[:middle], sites[middle:]) for failure in _attach_sites(linking, half, attached)]
+    return _attach_sites(linking, sites[:middle], attached) | _attach_sites(linking, sites[middle:], attached)
 
 
 def _attach_usdt(path: str, wanted: Wanted, programs: Programs, attached: Attached) -> None:
@@ -173,7 +198,7 @@ def _attach_usdt(path: str, wanted: Wanted, programs: Programs, attached: Attach
         places = [("dc_usdt_leave", offset) for offset in function.return_offsets]
         places += [("dc_usdt_enter", offset) for offset in (function.offset, *function.more_offsets)]
         for name, offset in places:
-            site = kernel.UprobeSite(offset, identity, function.semaphore)
+            site = kernel.sites([offset], [identity], function.semaphore)[0]
             _try(
                 attached,
                 Phase.RETURN if name == "dc_usdt_leave" else Phase.ENTRY,

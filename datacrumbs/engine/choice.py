@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import platform
-from typing import TYPE_CHECKING
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
 
 from datacrumbs.engine import kernel, programs
 from datacrumbs.engine.methods import TITLES, AttachMethod
@@ -13,8 +16,6 @@ from datacrumbs.engine.objects import Instructions, load_program
 from datacrumbs.errors import DatacrumbsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from datacrumbs.engine.kernel import Link
     from datacrumbs.engine.loader import LoadedImage
 
@@ -54,36 +55,94 @@ def works(method: AttachMethod, loaded: LoadedImage) -> bool:
     if session and not loaded.knows(_SESSION_FUNCTION):
         return False
     try:
-        program = load_program("dc_try", _DOES_NOTHING, programs.UPROBE_SESSION if session else programs.UPROBE_MULTI)
-    except OSError:
-        return False
-    try:
-        return session_links_work(program) if session else multi_links_work(program)
-    finally:
-        os.close(program)
+        with Trial(session=session) as trial:
+            trial.attach().close()
+    except OSError as error:
+        return error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
+    return platform.machine() in {"x86_64", "aarch64"}
 
 
 # r0 = 0; exit. Any program would do, and this one is verified at once.
 _DOES_NOTHING = Instructions(bytes([0xB7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]), 0, ())
+_PLACE = kernel.sites([0], [0])
 
 
-def multi_links_work(descriptor: int) -> bool:
-    """Whether the kernel makes uprobe multi links of this program, tried on our own executable."""
-    return _links(lambda path: kernel.attach_uprobe_multi(descriptor, path, [_PLACE], at_return=False))
+class Trial:
+    """A program that does nothing, and a file that nobody has mapped, to attach it to.
+
+    Args:
+        session: For session links; else for multi links.
+
+    Raises:
+        OSError: The kernel's error when it does not load the program.
+    """
+
+    def __init__(self, *, session: bool) -> None:
+        self._session = session
+        self._program = load_program(
+            "dc_try", _DOES_NOTHING, programs.UPROBE_SESSION if session else programs.UPROBE_MULTI
+        )
+        self._file = os.memfd_create("datacrumbs", os.MFD_CLOEXEC)
+        os.write(self._file, bytes(mmap.PAGESIZE))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def attach(self) -> Link:
+        """Make a link.
+
+        Raises:
+            OSError: The kernel's error.
+        """
+        path = f"/proc/self/fd/{self._file}"
+        if self._session:
+            return kernel.attach_uprobe_session(self._program, path, _PLACE)
+        return kernel.attach_uprobe_multi(self._program, path, _PLACE, at_return=False)
+
+    def close(self) -> None:
+        """Give program and file back; links keep what they need."""
+        os.close(self._program)
+        os.close(self._file)
 
 
-def session_links_work(descriptor: int) -> bool:
-    """Whether the kernel makes uprobe session links of this program, tried on our own executable."""
-    return _links(lambda path: kernel.attach_uprobe_session(descriptor, path, [_PLACE]))
+class EarlyLinks:
+    """Links made every few milliseconds, so that the one that counts need not wait.
+
+    Before its first probe the kernel waits until no process copies its memory map: a grace period, 5 to 20 ms
+    (`percpu_down_write` in kernel/events/uprobes.c). For as long again it does not wait any more. So these links are
+    made while other things are waited for. To close them takes longer, which is done in the background.
+    """
+
+    def __init__(self) -> None:
+        self._links: list[Link] = []
+        self._enough = threading.Event()
+        self._may_close = threading.Event()
+        self._thread = threading.Thread(target=self._make)
+        self._made = threading.Event()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Make no more."""
+        self._enough.set()
+        self._made.wait()
+
+    def close(self) -> None:
+        """Give them back, in the background."""
+        self._enough.set()
+        self._may_close.set()
+
+    def _make(self) -> None:
+        with suppress(OSError), Trial(session=False) as trial:
+            self._links.append(trial.attach())
+            while not self._enough.wait(_EARLY_SECONDS):
+                self._links.append(trial.attach())
+        self._made.set()
+        self._may_close.wait()
+        for link in self._links:
+            link.close()
 
 
-# An offset that no instruction has still makes a link: the file is not mapped for execution there.
-_PLACE = kernel.UprobeSite(0, 0)
-
-
-def _links(attach: Callable[[str], Link]) -> bool:
-    try:
-        attach(os.path.realpath("/proc/self/exe")).close()
-    except OSError as error:
-        return error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
-    return platform.machine() in {"x86_64", "aarch64"}
+_EARLY_SECONDS = 0.003

@@ -12,8 +12,8 @@ import numpy as np
 
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.engine import counters, descriptors, kernel, modes, program, programs
-from datacrumbs.engine.attach import Attached, AttachFailure, Phase, Programs, attach_group
-from datacrumbs.engine.choice import choose, expected
+from datacrumbs.engine.attach import Attached, AttachFailure, Phase, PreparedGroup, Programs, attach_group, prepare_group
+from datacrumbs.engine.choice import EarlyLinks, choose, expected
 from datacrumbs.engine.compiler import compiled_program
 from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage
 from datacrumbs.engine.methods import TITLES, AttachMethod
@@ -117,24 +117,23 @@ class Engine:
 
         """
         self._iterator()  # now, so that what a kernel lacks is known at the start
-        for name, tracepoint in programs.RAW_TRACEPOINTS.items():
-            if name in self._kinds:
-                link = kernel.attach_raw_tracepoint(self._descriptor(name), tracepoint)
-                self._attached.links[_PHASES.get(name, Phase.LIFE)].append(link)
-        for name in self._kinds:
-            self._descriptor(name)  # some still load: what follows is the time of attaching alone
-        first, begin = 0, time.perf_counter()
-        for group in self._plan.groups:
-            with ExitStack() as stack:
-                path = ""
-                if not group.target.is_kernel:
-                    # Through the descriptor that was checked: the name may lead elsewhere by now.
-                    path = f"/proc/self/fd/{stack.enter_context(open_target(group.target)).fileno()}"
-                attach_group(group, path, first, Programs(self._descriptor, self._method), self._attached, skip=skip)
-            first += len(group.functions)
-        seconds = time.perf_counter() - begin
-        for client in clients:
-            self._attach_client(client)
+        with ExitStack() as stack:
+            early = EarlyLinks()
+            stack.callback(early.close)
+            prepared = self._prepared(stack, skip)
+            for name, tracepoint in programs.RAW_TRACEPOINTS.items():
+                if name in self._kinds:
+                    link = kernel.attach_raw_tracepoint(self._descriptor(name), tracepoint)
+                    self._attached.links[_PHASES.get(name, Phase.LIFE)].append(link)
+            for name in self._kinds:
+                self._descriptor(name)  # some still load: what follows is the time of attaching alone
+            early.stop()
+            begin = time.perf_counter()
+            for group in prepared:
+                attach_group(group, Programs(self._descriptor, self._method), self._attached)
+            seconds = time.perf_counter() - begin
+            for client in clients:
+                self._attach_client(client)
         return EngineReport(TITLES[self._method], self._attached.functions, tuple(self._attached.failures), seconds)
 
     @property
@@ -162,6 +161,17 @@ class Engine:
         raw = self._raw_counts()
         inside = counters.in_flight(kernel.read_iterator(self._iterator()), len(raw))
         return counters.function_counts(raw, inside)
+
+    # Of files, through the descriptor that was checked: the name may lead elsewhere by then.
+    def _prepared(self, stack: ExitStack, skip: Collection[int]) -> list[PreparedGroup]:
+        first, prepared = 0, []
+        for group in self._plan.groups:
+            path = ""
+            if not group.target.is_kernel:
+                path = f"/proc/self/fd/{stack.enter_context(open_target(group.target)).fileno()}"
+            prepared.append(prepare_group(group, path, first, skip))
+            first += len(group.functions)
+        return prepared
 
     def _raw_counts(self) -> NDArray[np.void]:
         functions = len(self._plan.functions)
@@ -199,9 +209,9 @@ class Engine:
         for symbol, name in (("datacrumbs_stop", "dc_client_stop"), ("datacrumbs_start", programs.CLIENT_START)):
             if symbol not in offsets:
                 continue
-            site = kernel.UprobeSite(offsets[symbol], 0)
+            site = kernel.sites([offsets[symbol]], [0])
             if self._method is not AttachMethod.PERF:
-                link = kernel.attach_uprobe_multi(self._descriptor(name), os.fspath(client), [site], at_return=False)
+                link = kernel.attach_uprobe_multi(self._descriptor(name), os.fspath(client), site, at_return=False)
             else:
-                link = kernel.attach_uprobe(self._descriptor(name), os.fspath(client), site, at_return=False)
+                link = kernel.attach_uprobe(self._descriptor(name), os.fspath(client), site[0], at_return=False)
             self._attached.links[Phase.CLIENT].append(link)

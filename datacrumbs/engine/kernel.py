@@ -11,7 +11,6 @@ import ctypes
 import os
 import platform
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -19,6 +18,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
 _NUMBERS = {"x86_64": (321, 298), "aarch64": (280, 241)}
 _RAW_TRACEPOINT_OPEN = 17
@@ -38,13 +39,15 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-@dataclass(frozen=True, slots=True)
-class UprobeSite:
-    """Where a uprobe goes and who it is: file offset, function identity, semaphore offset or 0."""
+SITE = np.dtype([("offset", "<u8"), ("cookie", "<u8"), ("semaphore", "<u8")])
+"""Where a uprobe goes and who it is: file offset, function identity, semaphore offset or 0."""
 
-    offset: int
-    cookie: int
-    semaphore: int = 0
+
+def sites(offsets: Sequence[int], cookies: Sequence[int], semaphores: Sequence[int] | int = 0) -> NDArray[np.void]:
+    """SITE rows."""
+    made = np.zeros(len(offsets), SITE)
+    made["offset"], made["cookie"], made["semaphore"] = offsets, cookies, semaphores
+    return made
 
 
 class Descriptor:
@@ -128,27 +131,25 @@ def attach_raw_tracepoint(program: int, name: str) -> Link:
     return Link(_bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI4x", ctypes.addressof(text), program)))
 
 
-def attach_uprobe_multi(program: int, path: str, sites: Sequence[UprobeSite], *, at_return: bool) -> Link:
-    """Attach to many places of one file with one link (Linux 6.6 and later).
+def attach_uprobe_multi(program: int, path: str, sites: NDArray[np.void], *, at_return: bool) -> Link:
+    """Attach to many places (SITE) of one file with one link (Linux 6.6 and later).
 
     The program must have been loaded for UPROBE_MULTI. One bad place fails the whole link.
     """
     return _multi_link(program, UPROBE_MULTI, path, sites, _MULTI_RETURN if at_return else 0)
 
 
-def attach_uprobe_session(program: int, path: str, sites: Sequence[UprobeSite]) -> Link:
-    """Attach to entries and returns of many functions of one file with one link (Linux 6.13 and later).
+def attach_uprobe_session(program: int, path: str, sites: NDArray[np.void]) -> Link:
+    """Attach to entries and returns of many functions (SITE) of one file with one link (Linux 6.13 and later).
 
     The program must have been loaded for UPROBE_SESSION. One bad place fails the whole link.
     """
     return _multi_link(program, UPROBE_SESSION, path, sites, 0)
 
 
-def _multi_link(program: int, attach_type: int, path: str, sites: Sequence[UprobeSite], flags: int) -> Link:
+def _multi_link(program: int, attach_type: int, path: str, sites: NDArray[np.void], flags: int) -> Link:
     name = ctypes.create_string_buffer(os.fsencode(path))
-    offsets = np.array([site.offset for site in sites], np.uint64)
-    cookies = np.array([site.cookie for site in sites], np.uint64)
-    semaphores = np.array([site.semaphore for site in sites], np.uint64)
+    offsets, cookies, semaphores = (np.ascontiguousarray(sites[name]) for name in ("offset", "cookie", "semaphore"))
     attributes = struct.pack(
         "<IIIIQQQQIII4x",
         program,
@@ -166,12 +167,13 @@ def _multi_link(program: int, attach_type: int, path: str, sites: Sequence[Uprob
     return Link(_bpf(_LINK_CREATE, attributes))
 
 
-def attach_uprobe(program: int, path: str, site: UprobeSite, *, at_return: bool) -> Link:
-    """Attach to one place of a file through a perf event, with the cookie (Linux 5.15 and later)."""
+def attach_uprobe(program: int, path: str, site: np.void, *, at_return: bool) -> Link:
+    """Attach to one place (a row of SITE) of a file through a perf event, with the cookie (Linux 5.15 and later)."""
     name = ctypes.create_string_buffer(os.fsencode(path))
     config = _return_bit("uprobe") if at_return else 0
-    config |= site.semaphore << 32
-    return _perf_link(program, _dynamic_event("uprobe", config, ctypes.addressof(name), site.offset), site.cookie)
+    offset, cookie, semaphore = site.item()
+    config |= semaphore << 32
+    return _perf_link(program, _dynamic_event("uprobe", config, ctypes.addressof(name), offset), cookie)
 
 
 def attach_kprobe(program: int, symbol: str, cookie: int) -> Link:

@@ -8,6 +8,7 @@ import struct
 from typing import TYPE_CHECKING
 
 from elftools.common.exceptions import ELFError
+from elftools.common.utils import struct_parse
 from elftools.construct import ConstructError
 from elftools.elf.elffile import ELFFile
 
@@ -88,7 +89,8 @@ def _gnu_build_id(stream: BufferedReader) -> str:
         elf = ELFFile(stream)
         order = "<" if elf.little_endian else ">"
         for index in range(min(elf.num_segments(), SEGMENT_LIMIT)):
-            header = elf.get_segment(index).header
+            # Not as a segment: pyelftools reads the tables behind some of them.
+            header = struct_parse(elf.structs.Elf_Phdr, stream, elf["e_phoff"] + index * elf["e_phentsize"])
             if header.p_type == "PT_NOTE" and 0 < header.p_filesz <= NOTE_LIMIT:
                 stream.seek(header.p_offset)
                 for owner, kind, content in _notes(stream.read(header.p_filesz), order, header.p_align):
