@@ -86,8 +86,20 @@ def compiled_program(
         return kept
     _require_headers()
     tell("compiling the probe program, once for this kernel; takes a few seconds")
-    made = _compile_in_child(text, [*flags, *btf.definitions()])
-    made = dataclasses.replace(made, functions=btf.function_ids(functions))
+    child = subprocess.Popen(
+        [sys.executable, "-I", "-m", "datacrumbs.engine.compiler"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with child:  # imports the compiler while the flags are looked up
+        try:
+            given = json.dumps([text, [*flags, *btf.definitions()]]).encode()
+            identities = btf.function_ids(functions)
+        except BaseException:
+            child.kill()
+            raise
+        made = dataclasses.replace(_made_by(child, given), functions=identities)
     store.save(key, made)
     return made
 
@@ -117,20 +129,15 @@ def _require_headers() -> None:
         raise DatacrumbsError(f"{build}: no kernel headers", hint=_HEADERS_HINT)
 
 
-def _compile_in_child(text: str, flags: list[str]) -> Image:
-    child = subprocess.run(
-        [sys.executable, "-I", "-m", "datacrumbs.engine.compiler", *flags],
-        input=text.encode(),
-        capture_output=True,
-        check=False,
-    )
+def _made_by(child: subprocess.Popen[bytes], given: bytes) -> Image:
+    output, messages = child.communicate(given)
     if child.returncode:
-        words = child.stderr.decode(errors="replace").strip()[-4000:]
+        words = messages.decode(errors="replace").strip()[-4000:]
         raise DatacrumbsError(
             f"the probe program does not compile (compiler exit {child.returncode}):\n{words}",
             hint="a snippet may be wrong, or " + _HEADERS_HINT,
         )
-    return image.decode(child.stdout, _CHILD_KEY)
+    return image.decode(output, _CHILD_KEY)
 
 
 # What bcc made of the text: its instructions hold descriptors of maps, which are named here.
@@ -164,13 +171,15 @@ def _code(name: str, instructions: bytes, descriptors: dict[int, str]) -> Code:
     return Code(name, bytes(clean), tuple(maps))
 
 
-def _main(flags: list[str]) -> None:
+def _main() -> None:
     output = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not get into the image
-    compiled = load_bcc()(text=sys.stdin.buffer.read(), cflags=flags)
+    compiler = load_bcc()
+    text, flags = json.load(sys.stdin)
+    compiled = compiler(text=text.encode(), cflags=flags)
     with os.fdopen(output, "wb") as stream:
         stream.write(image.encode(_image_of(compiled.module), _CHILD_KEY))
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1:])
+    _main()
