@@ -91,14 +91,14 @@ class Channel:
         self._out.append((frame, tuple(os.dup(descriptor) for descriptor in descriptors)))
         _ = self.idle
 
-    def receive(self, seconds: float = 0.0) -> Message | None:
-        """The next message, or None when none came in this time.
+    def receive(self, seconds: float = 0.0, wakers: Sequence[int] = ()) -> Message | None:
+        """The next message, or None when none came in this time, or before one of ``wakers`` became readable.
 
         Raises:
             Gone: the other side is gone, or says what cannot be understood.
         """
         message = self._next()
-        if message is None and select.select([self._socket], [], [], seconds)[0]:
+        if message is None and self._socket in select.select([self._socket, *wakers], [], [], seconds)[0]:
             self._read()
             message = self._next()
         return message

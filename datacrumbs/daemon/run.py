@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from datacrumbs.system import SystemConfiguration, SystemPaths
 
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-_TICK = 0.1
+_TICK = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class _Run:
         self._engine = engine
         self._writer = writer
         self._parts = parts
-        self._losses = LossWatch(engine.losses, request.configuration.flush_seconds)
+        self._losses = LossWatch(engine.lost, engine.losses, request.configuration.flush_seconds)
         self._profiles_due = time.monotonic() + request.configuration.profile_seconds
         self._provenance = _provenance(request, report)
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # Batches of some size are cheaper to write and smaller when written, and a ring that is looked at all the time is slower
 # for the traced program: both processors then want the same memory.
 _SHORTEST_WAIT = 0.004
-_LONGEST_WAIT = 0.05  # at 5 M calls a second, 26 MB of a ring
+_LONGEST_WAIT = 0.25  # the kernel side wakes us before that when the ring begins to fill
 _FOREVER = 3600.0
 
 
@@ -40,7 +40,6 @@ def write_trace(channel: Channel, request: WritingRequest) -> None:
         return  # the run never began
     calls, names, trace = begin.descriptors
     rings = Rings(RingMaps(calls, begin.values["calls_size"], names, begin.values["names_size"]))
-    os.close(calls)
     os.close(names)
     stream = os.fdopen(trace, "wb", buffering=0)
     try:
@@ -56,15 +55,18 @@ def write_trace(channel: Channel, request: WritingRequest) -> None:
     except DatacrumbsError as error:
         _say_failed(channel, error)
         return
-    _Writing(channel, writer, stream, Spool(rings, request.spool_mib)).run()
+    _Writing(channel, writer, stream, Spool(rings, request.spool_mib), waker=calls).run()
 
 
 class _Writing:
-    def __init__(self, channel: Channel, writer: TraceWriter, stream: BinaryIO, spool: Spool) -> None:
+    def __init__(
+        self, channel: Channel, writer: TraceWriter, stream: BinaryIO, spool: Spool, *, waker: int
+    ) -> None:
         self._channel = channel
         self._writer = writer
         self._stream = stream
         self._spool = spool
+        self._wakers = (waker,)
         self._finish: Message | None = None
         self._alone = False
 
@@ -82,16 +84,16 @@ class _Writing:
             else:
                 wait = min(wait * 2, _LONGEST_WAIT)
             self._try(self._writer.tick)
-            self._listen(0.0 if self._spool.waiting else wait)
+            self._listen(0.0 if self._spool.waiting else wait, asleep=item is None)
         self._try(self._writer.flush)
         if self._finish:
             self._close(self._finish)
 
-    def _listen(self, seconds: float) -> None:
+    def _listen(self, seconds: float, *, asleep: bool) -> None:
         if self._alone or self._finish:
             return
         try:
-            message = self._channel.receive(seconds)
+            message = self._channel.receive(seconds, self._wakers if asleep else ())
         except Gone:
             self._alone = True
             return

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _MIB = 1 << 20
 _ITERATOR = "bpf_iter__task"
 _PHASES = {"dc_system_call_enter": Phase.ENTRY, "dc_system_call_exit": Phase.RETURN}
-_SETTING_OWNER, _SETTING_MINIMUM_DURATION, _SETTING_EPOCH, _SETTING_GUARD = range(4)
+_SETTING_OWNER, _SETTING_MINIMUM_DURATION, _SETTING_EPOCH, _SETTING_WAKE, _SETTING_GUARD = range(5)
+_WAKE_SHARE = 16  # of the ring
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class Engine:
         self._loaded.begin(self._kinds.items())
         self._attached = Attached()
         self._fill_tables(owner)
+        self._set(_SETTING_WAKE, (configuration.call_ring_mib << 20) // _WAKE_SHARE)
         for position, value in enumerate(modes.guard_settings(configuration, possible_processors()), _SETTING_GUARD):
             self._set(position, value)
         self._ring_maps = RingMaps(
@@ -151,6 +153,10 @@ class Engine:
     def detach(self) -> None:
         """Stop intake: no probe stays in the kernel; records already in the rings stay readable."""
         self._attached.close()
+
+    def lost(self) -> int:
+        """How many calls were lost so far; cheap."""
+        return int(self._loaded.maps["dc_losses"].read(1).view(np.uint64)[0, 0])
 
     def losses(self) -> NDArray[np.int64]:
         """Calls lost so far, of shape (functions, counters.LOSSES)."""

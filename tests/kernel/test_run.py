@@ -118,7 +118,7 @@ def test_writer_has_no_privileges_and_few_descriptors(installation: Installation
     assert {writer[key][0] for key in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {"0" * 16}
     assert writer["NoNewPrivs"] == tracer["NoNewPrivs"] == ["1"]
     # The two rings, two maps of memory each; Python keeps a descriptor for each.
-    assert sorted(link for link in links if link.startswith("anon_inode")) == ["anon_inode:bpf-map"] * 4
+    assert sorted(link for link in links if link.startswith("anon_inode")) == ["anon_inode:bpf-map"] * 5
     assert [link for link in links if link.startswith("/") and link.endswith(".pfw.gz")] == [os.fspath(daemon.trace)]
     # BPF, PERFMON and KILL alone.
     assert int(tracer["CapEff"][0], 16) == 1 << 39 | 1 << 38 | 1 << 5

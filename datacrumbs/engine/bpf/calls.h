@@ -143,11 +143,12 @@ static __always_inline int dc_failed(u8 kind, s64 result)
 static __always_inline void dc_emit(struct dc_call *call, const struct dc_function *function, struct dc_count *count,
 				    u64 duration, u16 flags, u16 error)
 {
-	if (dc_withheld(call, function, count, duration, flags))
+	u64 wakeup = BPF_RB_NO_WAKEUP;
+	if (dc_withheld(call, function, count, duration, flags, &wakeup))
 		return;
 	struct dc_record *record = dc_calls.ringbuf_reserve(sizeof(struct dc_record));
 	if (!record) {
-		DC_COUNT(count, ring_full);
+		DC_LOSE(count, ring_full);
 		count->ceiling = 0; /* the guard is to look at once */
 		return;
 	}
@@ -178,7 +179,7 @@ static __always_inline void dc_emit(struct dc_call *call, const struct dc_functi
 		record->values[DC_SLOTS - 2] = call->arguments[DC_REGISTERS];
 		record->values[DC_SLOTS - 1] = call->arguments[DC_REGISTERS + 1];
 	}
-	dc_calls.ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	dc_calls.ringbuf_submit(record, wakeup);
 	DC_COUNT(count, recorded);
 }
 

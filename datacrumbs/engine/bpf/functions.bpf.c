@@ -6,7 +6,7 @@ static __always_inline struct dc_call *dc_push(struct dc_thread *thread, struct 
 {
 	u32 depth = thread->depth;
 	if (depth >= DC_FRAMES) {
-		DC_COUNT(count, too_deep);
+		DC_LOSE(count, too_deep);
 		return NULL;
 	}
 	thread->depth = depth + 1;
@@ -37,7 +37,7 @@ static __always_inline int dc_function_enter(struct pt_regs *context, int by_ses
 		return DC_NOT_FOLLOWED;
 	struct dc_thread *thread = dc_thread_of_current();
 	if (!thread) {
-		DC_COUNT(count, no_memory);
+		DC_LOSE(count, no_memory);
 		return DC_NOT_FOLLOWED;
 	}
 	u64 stack = PT_REGS_SP(context);

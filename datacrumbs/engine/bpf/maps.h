@@ -6,7 +6,8 @@ enum dc_setting {
 	DC_SETTING_OWNER,
 	DC_SETTING_MINIMUM_DURATION,
 	DC_SETTING_EPOCH,	    /* of the profiles that calls are added to */
-	DC_SETTING_GUARD_SHARE,	    /* calls that a processor may record before it asks again; 0: no guard */
+	DC_SETTING_WAKE,	    /* bytes in the ring from which on its reader is woken */
+	DC_SETTING_GUARD_SHARE,	    /* calls that a processor may record before it asks again */
 	DC_SETTING_GUARD_FUNCTION,  /* calls of a function in an interval */
 	DC_SETTING_GUARD_TOTAL,	    /* calls of all functions in an interval */
 	DC_SETTING_GUARD_RING_HIGH, /* bytes in the ring from which on functions are degraded */
@@ -35,6 +36,7 @@ struct dc_place_key {
 };
 BPF_TABLE("lru_hash", struct dc_place_key, u64, dc_places, 65536);
 
+BPF_ARRAY(dc_losses, u64, 1);  /* how many calls were lost, of all functions */
 BPF_ARRAY(dc_renames, u64, 1); /* how often an entry of dc_places got another name */
 
 struct dc_handle_key {
@@ -63,6 +65,21 @@ struct dc_scratch {
 BPF_PERCPU_ARRAY(dc_scratches, struct dc_scratch, DC_SCRATCHES);
 
 #define DC_COUNT(count, member) __sync_fetch_and_add(&(count)->member, 1)
+
+/* A call is lost: counted for its function, and once more, so that user space sees at a glance whether any is. */
+#define DC_LOSE(count, member) \
+	do { \
+		DC_COUNT(count, member); \
+		dc_count_loss(); \
+	} while (0)
+
+static __always_inline void dc_count_loss(void)
+{
+	u32 zero = 0;
+	u64 *losses = dc_losses.lookup(&zero);
+	if (losses)
+		__sync_fetch_and_add(losses, 1);
+}
 
 static __always_inline void dc_total(u32 which)
 {

@@ -119,23 +119,24 @@ static __always_inline s64 dc_turn(struct dc_guard *guard, u64 interval)
 	return used;
 }
 
-/* Asked each time a processor has used up what it may record of a function. A function is degraded
+/* Asked each time a processor has used up what it may record of a function; also the moment to wake the ring's reader,
+ * which sleeps longer when there is little to read. A function is degraded
  * when it asks for more than its limit in an interval, or again while all functions together ask
  * for too much or the ring is nearly full; it recovers after an interval without any of these. */
-static __always_inline int dc_over_rate(const struct dc_call *call, struct dc_count *count, u64 now)
+static __always_inline int dc_over_rate(const struct dc_call *call, struct dc_count *count, u64 now, u64 *wakeup)
 {
 	u64 share = dc_setting(DC_SETTING_GUARD_SHARE);
 	u32 id = call->function + 1;
 	struct dc_guard *guard = dc_guards.lookup(&id);
 	id = 0;
 	struct dc_guard *all = dc_guards.lookup(&id);
-	if (!share || !guard || !all) {
-		count->ceiling = ~0ULL;
+	if (!guard || !all)
 		return 0;
-	}
 	u64 limit = dc_setting(DC_SETTING_GUARD_FUNCTION);
 	u64 limit_of_all = dc_setting(DC_SETTING_GUARD_TOTAL);
 	u64 waiting = dc_waiting();
+	if (waiting > dc_setting(DC_SETTING_WAKE))
+		*wakeup = BPF_RB_FORCE_WAKEUP;
 	u64 interval = now >> DC_GUARD_SHIFT;
 	s64 before = dc_turn(all, interval);
 	if (before >= 0)
@@ -173,14 +174,14 @@ static __always_inline int dc_passed_over(const struct dc_function *function, st
 
 /* Whether a call that ended gets no record of its own; it is then counted here. */
 static __always_inline int dc_withheld(const struct dc_call *call, const struct dc_function *function,
-				       struct dc_count *count, u64 duration, u16 flags)
+				       struct dc_count *count, u64 duration, u16 flags, u64 *wakeup)
 {
 	u32 cause = DC_CAUSE_PROFILE;
 	if (function->flags & DC_PROFILED) {
 		DC_COUNT(count, profiled);
 	} else if (flags & DC_POINT && dc_passed_over(function, count)) {
 		return 1;
-	} else if (count->recorded < count->ceiling || !dc_over_rate(call, count, call->start + duration)) {
+	} else if (count->recorded < count->ceiling || !dc_over_rate(call, count, call->start + duration, wakeup)) {
 		return 0;
 	} else {
 		DC_COUNT(count, guarded);

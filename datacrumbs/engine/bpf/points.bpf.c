@@ -75,7 +75,7 @@ int dc_kernel_point(void *context)
 	if (dc_read_tracepoint(context, function, call.arguments))
 		dc_emit(&call, function, count, 0, DC_POINT, 0);
 	else
-		DC_COUNT(count, no_memory);
+		DC_LOSE(count, no_memory);
 	return 0;
 }
 #endif
@@ -95,7 +95,7 @@ int dc_usdt_enter(struct pt_regs *context)
 	struct dc_thread *thread = dc_thread_of_current();
 	u64 arguments[DC_SLOTS] = {};
 	if (!thread || !dc_read_usdt(context, function, arguments)) {
-		DC_COUNT(count, no_memory);
+		DC_LOSE(count, no_memory);
 		return 0;
 	}
 	u64 stack = PT_REGS_SP(context);

@@ -40,7 +40,7 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 	struct dc_thread *thread = dc_threads.task_storage_get(task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!thread) {
 		DC_COUNT(count, entered);
-		DC_COUNT(count, no_memory);
+		DC_LOSE(count, no_memory);
 		return 0;
 	}
 	struct dc_call *call = &thread->system_call;

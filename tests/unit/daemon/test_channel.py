@@ -94,7 +94,7 @@ def test_descriptors_are_not_taken_from_who_may_not_send_them(tmp_path: Path) ->
 
 def test_losses_become_differences() -> None:
     lost = np.zeros((3, len(LOSSES)), np.int64)
-    watch = LossWatch(lost.copy, 0.01)
+    watch = LossWatch(lambda: int(lost.sum()), lost.copy, 0.01)
     assert watch.look() == []
     lost[1, 0] = 23
     (note,) = watch.look()

@@ -94,6 +94,22 @@ def test_only_calls_that_teach_nothing_may_be_skipped() -> None:
     assert rows["sample"].tolist() == [(1 << 32) // 10] * 5
 
 
+def test_the_short_way_is_for_calls_that_need_at_most_the_file_of_a_descriptor() -> None:
+    descriptor, path, handle = (Argument(0, "a", role=role) for role in (Role.FD, Role.PATH, Role.HANDLE))
+    short = [
+        Function("f", "f", "X"),
+        Function("read", "read", "POSIX", arguments=(descriptor,), result=Result.BYTES),
+    ]
+    long = [
+        Function("stat", "stat", "POSIX", arguments=(path,)),
+        Function("fgetc", "fgetc", "STDIO", arguments=(handle,)),
+        Function("dup", "dup", "POSIX", arguments=(descriptor,), result=Result.FD),
+        Function("f", "f", "X", returns=Returns.CALLS_BACK),
+    ]
+    for attach in (Attach.SYSCALL, Attach.UPROBE):
+        assert [bool(_row(function, attach)["flags"] & 16) for function in (*short, *long)] == [True] * 2 + [False] * 4
+
+
 def test_void_functions_have_a_return() -> None:
-    assert _row(Function("f", "f", "X", result=Result.VOID))["flags"] == 1
-    assert _row(Function("f", "f", "X", returns=Returns.CALLS_BACK))["flags"] == 0
+    assert _row(Function("f", "f", "X", result=Result.VOID))["flags"] & 1
+    assert not _row(Function("f", "f", "X", returns=Returns.CALLS_BACK))["flags"]
