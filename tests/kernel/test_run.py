@@ -59,7 +59,7 @@ def test_run_goes_on_in_other_files_and_all_are_one(place: Installation, probes:
     (place.prefix / "etc/datacrumbs/datacrumbs.yaml").write_text("flush_seconds: 0.1\nrotate_megabytes: 1\n")
     with place.daemon(probes) as daemon:
         for _ in range(3):
-            daemon.wrap(*writes(100003))
+            daemon.wrap(*writes(200003))
             time.sleep(0.4)
         assert daemon.stop() == 0
     stem = daemon.trace.name.removesuffix(".pfw.gz")
@@ -68,7 +68,7 @@ def test_run_goes_on_in_other_files_and_all_are_one(place: Installation, probes:
     assert {file.name for file in files} == {f"{stem}.pfw.gz"} | {f"{stem}.{n}.pfw.gz" for n in range(1, len(files))}
     assert f"and {len(files) - 1} more files" in daemon.log.read_text()
     parts = [read_lines(file) for file in files]
-    assert sum(call["args"]["ret"] == 1 for part in parts for call in part.named("write")) == 3 * 100003
+    assert sum(call["args"]["ret"] == 1 for part in parts for call in part.named("write")) == 3 * 200003
     report = subprocess.run([COMMANDS / "datacrumbs_report", "--json", *files], capture_output=True, check=True)
     assert all(trace["complete"] for trace in json.loads(report.stdout)["traces"])
     last = next(part for part in parts if part.counts)
