@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.engine.choice import multi_links_work
+from datacrumbs.engine.choice import links_work
 from datacrumbs.engine.compiler import load_bcc
 from datacrumbs.engine.kernel import UPROBE_MULTI
 
@@ -39,8 +39,8 @@ def main() -> None:
 
 
 def _multi(module: Any, bpf: Any) -> None:
-    function = module.load_func(b"dc_check_library", bpf.KPROBE, attach_type=UPROBE_MULTI)
-    if not multi_links_work(function.fd):
+    module.load_func(b"dc_check_library", bpf.KPROBE, attach_type=UPROBE_MULTI)
+    if not links_work(session=False):
         raise OSError("the kernel makes no such links")
 
 

@@ -98,7 +98,7 @@ class Channel:
             Gone: the other side is gone, or says what cannot be understood.
         """
         message = self._next()
-        if message is None and self._socket in select.select([self._socket, *wakers], [], [], seconds)[0]:
+        if message is None and self.fileno() in select.select([self.fileno(), *wakers], [], [], seconds)[0]:
             self._read()
             message = self._next()
         return message

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 
     from datacrumbs.daemon.writer_process import WritingRequest
 
-# Batches of some size are cheaper to write and smaller when written, and a ring that is looked at all the time is slower
-# for the traced program: both processors then want the same memory.
-_SHORTEST_WAIT = 0.004
+_SHORTEST_WAIT = 0.004  # batches of some size are cheaper to write, and smaller when written
 _LONGEST_WAIT = 0.25  # the kernel side wakes us before that when the ring begins to fill
 _FOREVER = 3600.0
 
@@ -59,9 +57,7 @@ def write_trace(channel: Channel, request: WritingRequest) -> None:
 
 
 class _Writing:
-    def __init__(
-        self, channel: Channel, writer: TraceWriter, stream: BinaryIO, spool: Spool, *, waker: int
-    ) -> None:
+    def __init__(self, channel: Channel, writer: TraceWriter, stream: BinaryIO, spool: Spool, *, waker: int) -> None:
         self._channel = channel
         self._writer = writer
         self._stream = stream

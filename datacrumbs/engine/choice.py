@@ -52,8 +52,11 @@ def works(method: AttachMethod, loaded: LoadedImage) -> bool:
     if method is AttachMethod.PERF:
         return True
     session = method is AttachMethod.SESSION
-    if session and not loaded.knows(_SESSION_FUNCTION):
-        return False
+    return (not session or loaded.knows(_SESSION_FUNCTION)) and links_work(session=session)
+
+
+def links_work(*, session: bool) -> bool:
+    """Whether the kernel makes uprobe session links, or else multi links, found by making one."""
     try:
         with Trial(session=session) as trial:
             threading.Thread(target=trial.attach().close).start()  # nobody needs to wait for it

@@ -12,7 +12,15 @@ import numpy as np
 
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.engine import counters, descriptors, kernel, modes, program, programs
-from datacrumbs.engine.attach import Attached, AttachFailure, Phase, PreparedGroup, Programs, attach_group, prepare_group
+from datacrumbs.engine.attach import (
+    Attached,
+    AttachFailure,
+    Phase,
+    PreparedGroup,
+    Programs,
+    attach_group,
+    prepare_group,
+)
 from datacrumbs.engine.choice import EarlyLinks, choose, expected
 from datacrumbs.engine.compiler import compiled_program
 from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage

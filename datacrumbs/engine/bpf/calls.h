@@ -155,8 +155,8 @@ static __always_inline void dc_emit(struct dc_call *call, const struct dc_functi
 	void *task = (void *)bpf_get_current_task_btf();
 	record->start = call->start;
 	record->duration = duration;
-	record->process = *(u32 *)(task + DC_TASK_TGID);
-	record->thread = *(u32 *)(task + DC_TASK_PID);
+	record->process = DC_LOAD_U32(task, DC_TASK_TGID);
+	record->thread = DC_LOAD_U32(task, DC_TASK_PID);
 	record->function = call->function;
 	record->flags = flags;
 	record->error = error;

@@ -7,9 +7,11 @@
 
 /* A pointer member of a structure whose type the verifier knows: a plain load, no helper. */
 #define DC_FOLLOW(structure, offset) (*(void **)((structure) + (offset)))
+#define DC_LOAD_U32(structure, offset) (*(u32 *)((u8 *)(structure) + (offset)))
 
 /* Words of the kernel's memory, mostly fields of structures at offsets that vmlinux BTF gave; a bad address reads as 0.
- * Where the kernel can cast (engine/btf.py), these are plain loads as well: of a structure that begins with an integer. */
+ * Where the kernel can cast (engine/btf.py), these are plain loads as well: of a structure that begins with an integer.
+ */
 #ifdef DC_TYPE_TIMESPEC64
 /* A number that the loader takes for that of the kernel's function; engine/loader.py. */
 static void *(*dc_cast)(u64 address, u32 type) = (void *)0x70000002;
@@ -131,7 +133,7 @@ static __always_inline int dc_open_file(void *task, int descriptor, struct dc_op
 		if (!files)
 			return 0;
 		void *table = DC_FOLLOW(files, DC_FILES_STRUCT_FDT);
-		if (!table || (u32)descriptor >= *(u32 *)(table + DC_FDTABLE_MAX_FDS))
+		if (!table || (u32)descriptor >= DC_LOAD_U32(table, DC_FDTABLE_MAX_FDS))
 			return 0;
 		u64 slots = (u64)DC_FOLLOW(table, DC_FDTABLE_FD);
 		file->object = dc_kernel_u64(slots + 8ULL * (u32)descriptor);

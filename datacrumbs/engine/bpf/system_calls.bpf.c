@@ -15,14 +15,14 @@
 int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 {
 	void *task = (void *)bpf_get_current_task_btf();
-	if (!dc_is_traced(*(u32 *)(task + DC_TASK_TGID)))
+	if (!dc_is_traced(DC_LOAD_U32(task, DC_TASK_TGID)))
 		return 0;
 	u32 number = context->args[1];
 	if (number >= DC_COMPAT_CALLS)
 		return 0;
 	int compat = 0;
 #if DC_TASK_THREAD_INFO_STATUS >= 0 /* only x86 tells 32-bit calls apart there */
-	compat = *(u32 *)(task + DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT;
+	compat = DC_LOAD_U32(task, DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT;
 	if (compat)
 		number += DC_COMPAT_CALLS;
 #endif
@@ -76,7 +76,7 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 {
 	void *task = (void *)bpf_get_current_task_btf();
-	if (!dc_is_traced(*(u32 *)(task + DC_TASK_TGID)))
+	if (!dc_is_traced(DC_LOAD_U32(task, DC_TASK_TGID)))
 		return 0;
 	struct dc_thread *thread = dc_threads.task_storage_get(task, NULL, 0);
 	if (!thread)

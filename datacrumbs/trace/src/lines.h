@@ -164,8 +164,8 @@ void dc_names_clear(struct dc_names *names);
 void dc_write_line(struct dc_lines *lines, const struct dc_call *call, const struct dc_line *last,
 		   struct dc_line *line);
 
-/* Both put what stands behind the member's text into the stream, but for a repetition that may go on; -1 when the output
- * is full. */
+/* Both put what stands behind the member's text into the stream, but for a repetition that may go on; -1 when the
+ * output is full. */
 int dc_code_line(struct dc_lines *lines, const struct dc_line *last, const struct dc_line *line);
 int dc_code_text(struct dc_lines *lines, uint32_t end);
 /* Puts that repetition into the stream, too. */

@@ -12,12 +12,11 @@
 #include <string.h>
 
 enum {
-	SHORT_MATCH = 4, /* shorter ones are no gain over digits */
+	SHORT_MATCH = 4,    /* shorter ones are no gain over digits */
 	WORTH_CHANGING = 3, /* bytes more that make another place than the last line worth its distance */
-	WIDE = 6,	/* bytes of a value that may be a repetition by itself */
+	WIDE = 6,	    /* bytes of a value that may be a repetition by itself */
 	ROOM = DC_LONGEST_LINE + 2 * DC_LONGEST_MATCH,
 };
-
 
 static inline uint32_t place_of(uint64_t value)
 {
@@ -47,19 +46,19 @@ static inline int is_near(uint32_t here, uint32_t before)
 /* How long the text at `here` is the same as `distance` bytes before, up to `end`. */
 static uint32_t same_size(const uint8_t *text, uint32_t here, uint32_t distance, uint32_t end)
 {
-	uint32_t at = here;
+	uint32_t next = here;
 
-	for (; end - at >= sizeof(uint64_t); at += sizeof(uint64_t)) {
+	for (; end - next >= sizeof(uint64_t); next += sizeof(uint64_t)) {
 		uint64_t left, right;
 
-		memcpy(&left, text + at, sizeof(left));
-		memcpy(&right, text + at - distance, sizeof(right));
+		memcpy(&left, text + next, sizeof(left));
+		memcpy(&right, text + next - distance, sizeof(right));
 		if (left != right)
-			return at - here + ((uint32_t)__builtin_ctzll(left ^ right) >> 3);
+			return next - here + ((uint32_t)__builtin_ctzll(left ^ right) >> 3);
 	}
-	while (at < end && text[at] == text[at - distance])
-		at++;
-	return at - here;
+	while (next < end && text[next] == text[next - distance])
+		next++;
+	return next - here;
 }
 
 /* Puts what was not put yet into the stream, up to `end`. */

@@ -100,32 +100,32 @@ static inline void copy(uint8_t *target, const uint8_t *from, uint32_t size)
 void dc_write_line(struct dc_lines *lines, const struct dc_call *call, const struct dc_line *last, struct dc_line *line)
 {
 	const struct dc_function *function = lines->functions[call->function];
-	uint32_t state = dc_state(call), at = lines->size;
+	uint32_t state = dc_state(call), place = lines->size;
 	const struct dc_op *entry = function->ops + function->starts[state],
 			   *end = function->ops + function->starts[state + 1];
 	const uint8_t *texts = (const uint8_t *)function + function->texts;
 	struct dc_piece *piece = line->pieces;
 
-	line->start = at;
+	line->start = place;
 	for (; entry < end; entry++, piece++) {
 		const struct dc_piece *before = last ? &last->pieces[piece - line->pieces] : NULL;
 		uint64_t value = value_of(lines, entry, call);
 
-		copy(lines->text + at, texts + entry->text, entry->text_size);
-		at += entry->text_size;
-		*piece = (struct dc_piece){value, at, 0, entry->text_size, entry->kind};
+		copy(lines->text + place, texts + entry->text, entry->text_size);
+		place += entry->text_size;
+		*piece = (struct dc_piece){value, place, 0, entry->text_size, entry->kind};
 		if (before && before->value == value) {
 			piece->size = before->size;
-			memcpy(lines->text + at, lines->text + before->at, before->size);
+			memcpy(lines->text + place, lines->text + before->at, before->size);
 		} else if (entry->kind == DC_FILE || entry->kind == DC_NAME) {
 			const uint8_t *key = texts + entry->text + entry->text_size;
 
-			piece->size = (uint16_t)write_hash(lines->text + at, key, entry->key_size, value);
+			piece->size = (uint16_t)write_hash(lines->text + place, key, entry->key_size, value);
 		} else if (entry->kind != DC_NOTHING) {
-			piece->size = (uint16_t)write_number(lines->text + at, value, entry->is_signed);
+			piece->size = (uint16_t)write_number(lines->text + place, value, entry->is_signed);
 		}
-		at += piece->size;
+		place += piece->size;
 	}
 	line->count = (uint32_t)(piece - line->pieces);
-	line->end = at;
+	line->end = place;
 }
