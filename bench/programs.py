@@ -35,7 +35,7 @@ OURS, DEFAULT = "datacrumbs, system calls", "datacrumbs, default site file"
 RECORDING = (PRINT, "perf trace", DFTRACER)
 PEERS = frozenset({COUNT, *RECORDING, "strace -f -c"})
 MOST = 0.8
-ONCE = frozenset({"strace -f -c", "perf trace"})  # they take long
+ONCE = frozenset({"strace -f -c", "perf trace"})  # in the first round: they take long, and are far apart
 TEXT = """\
 Seconds of the bare program, and how much longer it takes traced; medians over the rounds, each against the bare run
 of its round. All have the same functions: the system calls of the default site file; bpftrace takes those of the
@@ -47,7 +47,7 @@ memory: on a disk the ratios are smaller. pgbench is the client's time, with cli
 
 
 def take(quick: bool) -> Result:
-    rounds, repeats, scale = (1, 1, 2) if quick else (3, 1, 10)
+    rounds, scale = (1, 2) if quick else (3, 10)
     seconds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     seen: dict[str, dict[str, float]] = defaultdict(dict)
     sizes: dict[str, float] = {}
@@ -61,17 +61,17 @@ def take(quick: bool) -> Result:
                 tell(f"programs: {workload.title}, round {number + 1} of {rounds}")
                 work = Work(workload.program, names[workload.title])
                 for tracer in tracers:
-                    times = 1 if tracer.name in ONCE else repeats
+                    if tracer.name in ONCE and number:
+                        continue
                     with tracer.attached(work):
-                        runs = [workload.seconds(tracer, clock, place) for _ in range(times)]
+                        seconds[tracer.name][workload.title].append(workload.seconds(tracer, clock, place))
                         if isinstance(tracer, Ours):
                             tracer.traced = False
                             beside = workload.seconds(tracer, clock, place)
                             seconds[tracer.name + BYSTANDER][workload.title].append(beside)
                             tracer.traced = True
-                    seconds[tracer.name][workload.title].append(median(runs))
                     if (count := tracer.seen()) is not None:
-                        seen[tracer.name][workload.title] = count / times
+                        seen[tracer.name][workload.title] = count
                     if isinstance(tracer, Ours) and tracer.name == OURS:
                         sizes[workload.title] = tracer.size / max(tracer.counts.recorded, 1)
     losses = {tracer.name: dict(tracer.total) for tracer in tracers if isinstance(tracer, Ours)}
@@ -111,7 +111,7 @@ def result(
         ["calls", *(f"{seen[OURS][title]:,.0f}" for title in titles)],
     ]
     overheads = {
-        name: {title: (ratio(found[title], bare[title]) - 1) * 100 for title in titles}
+        name: {title: (ratio(found[title], bare[title][: len(found[title])]) - 1) * 100 for title in titles}
         for name, found in seconds.items()
         if name != "bare"
     }
