@@ -7,7 +7,7 @@ import os
 import struct
 from typing import TYPE_CHECKING
 
-from elftools.common.exceptions import ELFError
+from elftools.common.exceptions import DWARFError, ELFError
 from elftools.common.utils import struct_parse
 from elftools.construct import ConstructError
 from elftools.elf.elffile import ELFFile
@@ -27,6 +27,7 @@ NT_GNU_BUILD_ID = 3
 # What pyelftools lets through when a file lies about its own layout.
 ELF_PROBLEMS = (
     ELFError,
+    DWARFError,
     ConstructError,
     struct.error,
     ValueError,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 READ_SIZE = 1 << 20
 CHUNK_SIZE = 16 << 20
+LONGEST_LINE = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -22,7 +23,9 @@ class _Inflater(Protocol):
     def eof(self) -> bool: ...
     @property
     def unused_data(self) -> bytes: ...
-    def decompress(self, data: bytes, /) -> bytes: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    def decompress(self, data: bytes, /, max_length: int) -> bytes: ...
 
 
 class TraceText:
@@ -58,6 +61,8 @@ class TraceText:
                 gathered, size = [rest], len(rest)
                 if newline:
                     yield lines + newline
+                elif size > LONGEST_LINE:
+                    raise usage_error(f"{self.path}: a line of more than {LONGEST_LINE >> 20} MiB; expected a trace")
         lines, newline, rest = b"".join(gathered).rpartition(b"\n")
         if rest.strip() == b"]":  # other writers end without a newline
             lines, newline, rest = b"\n".join([lines, rest]) if newline else rest, b"\n", b""
@@ -77,9 +82,14 @@ class TraceText:
                 _check_start(self.path, data)
                 while data:
                     inflater = _new_inflater()
-                    while data and not inflater.eof:
-                        yield inflater.decompress(data)
-                        data = inflater.unused_data if inflater.eof else stream.read(READ_SIZE)
+                    while not inflater.eof:
+                        text = inflater.decompress(data, CHUNK_SIZE)
+                        yield text
+                        data = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+                        if not (data or inflater.eof):
+                            data = stream.read(READ_SIZE)
+                            if not (data or text):
+                                break
                     if not inflater.eof:
                         self.damage = "cut inside a gzip member"
                     data = data or stream.read(READ_SIZE)

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -265,7 +266,8 @@ class _Gathering:
         files = rows.filter(pl.col("name") == "FH")
         self._paths.append(files.select(pl.col("value").cast(WORD).alias("fhash"), pl.col("text").alias("path")))
         for value, raw in files.drop_nulls("raw").select("value", "raw").iter_rows():
-            self.raw_paths[value] = restore(raw)
+            with suppress(ValueError):  # not ours: the text that stands beside it is all there is
+                self.raw_paths[value] = restore(raw)
         for pid, text in rows.filter(pl.col("name") == "process_name").select("pid", "text").iter_rows():
             self.processes[position, pid] = text
 

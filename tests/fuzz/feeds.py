@@ -17,9 +17,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from datacrumbs.commands.report import report
 from datacrumbs.configure.site import default_site_file, read_site_file
@@ -28,12 +30,11 @@ from datacrumbs.discovery.dwarf import function_arguments
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.discovery.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.buildid import file_build_id
+from datacrumbs.probefile.buildid import stream_build_id
 from datacrumbs.probefile.codec import decode, encode, parse, plan_from_document
 from datacrumbs.probefile.envelope import Grant, open_envelope, read_payload, seal
 from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
 from datacrumbs.probefile.revocation import FILE_NAME, read_revocations
-from datacrumbs.probefile.targets import open_target
 from datacrumbs.signer.authority import check_schema
 from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.places import probe_places
@@ -44,9 +45,12 @@ from datacrumbs.signer.snippets import read_trusted
 from datacrumbs.signer.target_check import _problem
 from datacrumbs.signer.targets import _wanted
 from datacrumbs.system import SystemPaths, read_system_configuration
+from datacrumbs.trace.members import TraceText
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
 
 TESTS = Path(__file__).resolve().parents[1]
 _DIRECTORY = Path(tempfile.mkdtemp(prefix="datacrumbs-fuzz-"))
@@ -67,11 +71,13 @@ class Door:
         seeds: Gives valid inputs.
         feed: Takes any bytes; raises `DatacrumbsError` or nothing.
         longest: Bytes of an input; longer ones find nothing more and take longer.
+        together: How many inputs may be fed at once, a line end between them, where each is lines of one file.
     """
 
     seeds: Callable[[], list[bytes]]
     feed: Callable[[bytes], object]
     longest: int = 8192
+    together: int = 1
 
 
 def small_plan() -> Plan:
@@ -133,20 +139,23 @@ def _request_seeds() -> list[bytes]:
     return [b'{"version":1,"request":"sign","plan":%b}' % plan, b'{"version":1,"request":"status"}', b"{}"]
 
 
+# An input goes to one of several readers, the same one each time.
+def _one_of(readers: Sequence[T], data: bytes) -> T:
+    return readers[zlib.crc32(data) % len(readers)]
+
+
 def _yaml(data: bytes) -> None:
     paths = SystemPaths(_DIRECTORY)
-    for path, read in (
+    readers: list[tuple[Path, Callable[[], object]]] = [
         (_DIRECTORY / "site.yaml", lambda: read_site_file(_DIRECTORY / "site.yaml")),
         (paths.policy, lambda: read_policy(paths.policy)),
         (paths.trusted_snippets, lambda: read_trusted(paths.trusted_snippets)),
         (paths.trusted_keys / FILE_NAME, lambda: read_revocations(paths.trusted_keys)),
         (paths.system_file, lambda: read_system_configuration(paths)),
-    ):
-        _write(path, data)
-        try:
-            read()
-        except DatacrumbsError:
-            continue
+    ]
+    path, read = _one_of(readers, data)
+    _write(path, data)
+    read()
 
 
 def _yaml_seeds() -> list[bytes]:
@@ -181,38 +190,51 @@ def _elf_seeds() -> list[bytes]:
 # As the signing service reads a caller's file, without the process of its own that it does this in.
 def _elf(data: bytes) -> None:
     path = _write(_DIRECTORY / "target", data)
-    target = Target(str(path), file_build_id(path))
-    with open_target(target) as stream:
-        functions = sorted(probe_places(stream).functions)[:4]
+    wanted = _wanted(Target(str(path), "a" * 40))
+    functions = _seed_functions()
+    with path.open("rb") as stream:
+        wanted["build_id"] = stream_build_id(stream, "fuzz")
         moved = [(offset, 4, [0]) for offset in functions]
-        _problem(stream, _wanted(target) | {"functions": functions, "returns": functions, "moved": moved})
+        _problem(stream, wanted | {"functions": functions, "returns": functions, "moved": moved})
+
+
+@cache
+def _seed_functions() -> list[int]:
+    path = _write(_DIRECTORY / "seed-target", _elf_seeds()[0])
+    with path.open("rb") as stream:
+        return sorted(probe_places(stream).functions)[:4]
 
 
 # As the configurator reads every library that it finds, for its user.
 def _discovery(data: bytes) -> None:
     path = _write(_DIRECTORY / f"library-{os.urandom(6).hex()}", data)
+    readers: list[Callable[[Path], object]] = [elf_functions, usdt_probes, function_arguments]
     try:
-        for read in (elf_functions, usdt_probes, function_arguments):
-            try:
-                read(path)
-            except DatacrumbsError:
-                continue
+        _one_of(readers, data)(path)
     finally:
         path.unlink()
 
 
+# The bytes of the file: what is text of a trace after that, `_trace` feeds.
+def _trace_file(data: bytes) -> None:
+    path = _write(_DIRECTORY / "t.pfw.gz", data)
+    for chunk in TraceText(path).chunks():
+        assert chunk.endswith(b"\n")
+    if zlib.crc32(data) % 64 == 0:
+        _report(path)
+
+
+def _report(path: Path) -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert report([os.fspath(path), "--json"]) == 0
+    assert json.loads(printed.getvalue())["traces"]
+
+
 def _trace(data: bytes) -> None:
-    for content in (data, gzip.compress(data, 1, mtime=0)):
-        try:
-            path = _write(_DIRECTORY / "t.pfw.gz", content)
-            with contextlib.redirect_stdout(io.StringIO()) as printed:
-                assert report([os.fspath(path), "--json"]) == 0
-            assert json.loads(printed.getvalue())["traces"]
-        except DatacrumbsError:
-            continue
+    _report(_write(_DIRECTORY / "t.pfw.gz", gzip.compress(data, 1, mtime=0)))
 
 
-def _trace_seeds() -> list[bytes]:
+def _trace_lines() -> list[bytes]:
     path = TESTS / "readers/synthetic.py"
     specification = importlib.util.spec_from_file_location("datacrumbs_fuzz_synthetic", path)
     assert specification
@@ -221,10 +243,17 @@ def _trace_seeds() -> list[bytes]:
     sys.modules[specification.name] = module
     specification.loader.exec_module(module)
     data = module.trace_bytes(1)
-    lines = gzip.decompress(data).splitlines(keepends=True)
-    # One of each kind of line, so that inputs stay short.
-    kinds = {json.loads(line)["name"]: line for line in lines if line.startswith(b"{")}
-    return [b"[\n" + b"".join(kinds.values()) + b"]\n", gzip.compress(b"[\n" + b"".join(lines[1:40]), mtime=0)]
+    return list(gzip.decompress(data).splitlines(keepends=True))
+
+
+# One of each kind of line, so that inputs stay short.
+def _trace_seeds() -> list[bytes]:
+    kinds = {json.loads(line)["name"]: line for line in _trace_lines() if line.startswith(b"{")}
+    return [b"[\n" + b"".join(kinds.values()) + b"]\n", *kinds.values()]
+
+
+def _trace_file_seeds() -> list[bytes]:
+    return [gzip.compress(b"[\n" + b"".join(_trace_lines()[1:40]), mtime=0)]
 
 
 def _write(path: Path, data: bytes) -> Path:
@@ -241,5 +270,6 @@ DOORS = {
     "environment": Door(lambda: [b"PROBE_FILE=/a b\nUSER=root\nRUN_ID=1\nMODE=profile\n# x\n"], _environment, 512),
     "elf": Door(_elf_seeds, _elf, 32768),
     "discovery": Door(_elf_seeds, _discovery, 32768),
-    "trace": Door(_trace_seeds, _trace, 16384),
+    "trace-file": Door(_trace_file_seeds, _trace_file, 4096),
+    "trace": Door(_trace_seeds, _trace, 16384, together=64),
 }

@@ -6,6 +6,7 @@ import gc
 import gzip
 import json
 import random
+import resource
 import zlib
 from typing import TYPE_CHECKING
 
@@ -167,6 +168,29 @@ def test_a_dftracer_trace_has_calls_but_no_verdict(tmp_path: Path) -> None:
     assert calls["errno"].to_list() == [None, 0, None]
     assert set(calls["path"]) == {"/x"}
     assert "not a DataCrumbs trace" in traces.files[0].shortcoming
+
+
+def test_what_expands_without_end_is_refused_in_little_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pfw.gz"
+    path.write_bytes(gzip.compress(b"[\n" + bytes(1 << 28), 9))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DatacrumbsError, match="a line of more than 64 MiB"):
+        read_traces([path])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 400 << 10
+
+
+def test_a_raw_name_that_is_no_hexadecimal_leaves_the_name(tmp_path: Path) -> None:
+    lines = [
+        "[",
+        '{"name":"FH","cat":"dftracer","pid":0,"tid":0,"ph":"M","args":{"name":"/x","value":"f1","raw":"2f/"}}',
+        '{"name":"read","cat":"POSIX","pid":5,"tid":6,"ts":1,"dur":7,"ph":"X","args":{"fhash":"f1","ret":1}}',
+        "]",
+    ]
+    path = tmp_path / "raw.pfw.gz"
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    traces = read_traces([path])
+    assert traces.raw_paths == {}
+    assert traces.calls.collect()["path"].to_list() == ["/x"]
 
 
 @pytest.mark.parametrize(
