@@ -43,7 +43,10 @@ def whole_members() -> Callable[[bytes], bytes]:
         text = b""
         while data:
             member = zlib.decompressobj(wbits=31)
-            content = member.decompress(data)
+            try:
+                content = member.decompress(data)
+            except zlib.error:
+                break
             if not member.eof:
                 break
             text, data = text + content, member.unused_data

@@ -72,6 +72,11 @@ class Parts:
         """Whether the run is to end."""
         return self._limit > 0 and self._before + self._size() >= self._limit
 
+    @property
+    def removed(self) -> bool:
+        """Whether the file that is written has no name any more."""
+        return os.fstat(self.stream.fileno()).st_nlink == 0
+
     def advance(self) -> None:
         """Go on to the next file.
 

@@ -202,6 +202,11 @@ class _Run:
             if taken and taken.si_signo in STOP_SIGNALS:
                 return "signal"
             self._writer.receive()
+            if self._parts.removed:
+                raise DatacrumbsError(
+                    "the trace was removed while it was written",
+                    hint="nothing more can be kept in it; start another run when its directory is to stay",
+                )
             if self._parts.exhausted:
                 return "size"
             # What a slow writer is not told now, it is told later: counters and profiles go on.

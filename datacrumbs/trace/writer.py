@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -194,6 +193,9 @@ class TraceWriter:
         self._flush()
         lines, profiles = self._lines.count - self._first_id, self.profiles.written
         if self._state == _FAILED:
+            if not self._cut_back():
+                self._state = _CLOSED  # a footer behind a torn member could not be read
+                return
             lines, profiles = lines - int(self.unwritten.sum()), self._profiles_written
             self._state = _OPEN
         other = {**footer.other, "names_unresolved": self._names.unresolved, "lines": lines}
@@ -283,10 +285,18 @@ class TraceWriter:
         # Raised only when the whole batch is counted, or the counts would not add up.
         self._state = _FAILED
         self._error = error
-        if self._seekable:
-            with suppress(OSError):  # what stands before the torn member is readable all the same
-                self._stream.truncate(self._start + self._end)
-                self._stream.seek(self._start + self._end)
+        self._cut_back()
+
+    # To the last whole member; where that fails as well, what stands before the torn one is readable all the same.
+    def _cut_back(self) -> bool:
+        if not self._seekable:
+            return False
+        try:
+            self._stream.truncate(self._start + self._end)
+            self._stream.seek(self._start + self._end)
+        except OSError:
+            return False
+        return True
 
     def _raise_once(self) -> None:
         error, self._error = self._error, None
