@@ -107,6 +107,8 @@ class SystemConfiguration:
         duration_seconds: A run ends by itself after so long; 0 for never.
         rotate_megabytes: A trace goes on in another file when one has this size; 0 for one file.
         max_megabytes: A run ends by itself when its files have this size together; 0 for never.
+        redact_paths: Shell patterns of absolute paths, such as ``/home/*/secret``: of what they match, and of all below it,
+            no name gets into a trace.
     """
 
     trace_log_dir: Path
@@ -124,6 +126,7 @@ class SystemConfiguration:
     duration_seconds: float = 0.0
     rotate_megabytes: int = 0
     max_megabytes: int = 0
+    redact_paths: tuple[str, ...] = ()
 
 
 def read_system_configuration(paths: SystemPaths) -> SystemConfiguration:
@@ -159,8 +162,17 @@ def _checked(key: str, kind: str, value: Value) -> object:
         if key.endswith("_percent") and number > 100:
             value.fail(f"{number} is more than 100", "a percentage, 1 to 100")
         return number
+    if kind == "tuple[str, ...]" and isinstance(content, list):
+        return tuple(_pattern(entry) for entry in value.items())
     wanted, example = _KINDS[kind]
     raise value.error(f"{value.shown} is not {wanted}", example)
+
+
+def _pattern(value: Value) -> str:
+    text = value.text()
+    if not text.startswith("/") or {".", ".."} & set(text.split("/")) or not text.strip("/"):
+        value.fail(f"{text!r} is not an absolute path without . and ..", "a pattern such as /home/*/secret")
+    return text
 
 
 _LIMITS = {"duration_seconds", "rotate_megabytes", "max_megabytes"}
@@ -169,4 +181,5 @@ _KINDS = {
     "str": ("a string", "text in quotes"),
     "float": ("a positive number", "e.g. 1.0"),
     "int": ("a positive whole number", "e.g. 64"),
+    "tuple[str, ...]": ("a list", "patterns of absolute paths, e.g. [/home/*/secret]"),
 }

@@ -29,6 +29,7 @@ from datacrumbs.engine.modes import with_mode
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.show import entries_only
 from datacrumbs.systemd import notify
+from datacrumbs.trace.redaction import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +92,13 @@ def run(request: RunRequest) -> RunResult:
         files = RunFiles(request.paths.run, request.run_id)
         stack.callback(files.close)
         writing = WritingRequest(
-            plan, host, user.name, request.run_id, configuration.flush_seconds, configuration.spool_mib
+            plan,
+            host,
+            user.name,
+            request.run_id,
+            configuration.flush_seconds,
+            configuration.spool_mib,
+            configuration.redact_paths,
         )
         writer = WriterProcess(user, writing)
         stack.callback(writer.close)
@@ -277,6 +284,7 @@ class _Run:
 
 def _provenance(request: RunRequest, report: EngineReport) -> dict[str, str]:
     signed = request.signed
+    hidden = Redaction(request.configuration.redact_paths)
     return {
         "datacrumbs": __version__,
         "run_id": request.run_id,
@@ -288,7 +296,10 @@ def _provenance(request: RunRequest, report: EngineReport) -> dict[str, str]:
         "attach_method": report.method,
         **({"mode": request.mode.value} if request.mode else {}),
         **{f"provider {item.name}": f"{item.distribution} {item.version}" for item in signed.plan.providers},
-        **{f"target {group.target.path or 'kernel'}": group.target.build_id for group in signed.plan.groups},
+        **{
+            f"target {hidden.path(group.target.path) or 'kernel'}": group.target.build_id
+            for group in signed.plan.groups
+        },
     }
 
 

@@ -39,6 +39,7 @@ class WritingRequest:
     run_id: str
     flush_seconds: float
     spool_mib: int
+    redact_paths: tuple[str, ...] = ()
 
 
 class WriterProcess:

@@ -49,6 +49,7 @@ def write_trace(channel: Channel, request: WritingRequest) -> None:
             user=request.user,
             run_id=request.run_id,
             flush_seconds=request.flush_seconds,
+            redact_paths=request.redact_paths,
         )
     except DatacrumbsError as error:
         _say_failed(channel, error)

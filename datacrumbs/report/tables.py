@@ -59,6 +59,8 @@ def print_trace(console: Console, trace: TraceFile) -> None:
     """Where a trace is, whether it is complete, and what became of every call."""
     state = "[green]complete[/green]" if trace.complete else f"[yellow]{escape(trace.shortcoming)}[/yellow]"
     console.print(f"trace {escape(printable(str(trace.path)))}: {state}", soft_wrap=True)
+    if trace.run.get("redacted"):
+        console.print("  some paths are hidden: names that begin with ~ stand for them", soft_wrap=True)
     totals = conservation(trace)
     if totals is None:
         return

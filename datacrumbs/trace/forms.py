@@ -25,7 +25,7 @@ class _Form(NamedTuple):
 
 
 _FORMS = {
-    RUN: _Form((), ("user", "run_id", "inclusion_path"), ("part",)),
+    RUN: _Form((), ("user", "run_id", "inclusion_path", "redacted"), ("part",)),
     PROCESS_EVENT: _Form((), ("event",)),
     FOOTER: _Form((), (), None),
     COUNTS: _Form((*_FUNCTION, "entered"), (*_FUNCTION, "provider", "layer"), None),

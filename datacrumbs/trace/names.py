@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.record import NameKind
+from datacrumbs.trace.redaction import Redaction
 from datacrumbs.trace.text import hash_number, hash_text, json_string, normalise, raw_argument, raw_bytes
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 RECENT_LIMIT = 65536
 DEPTH_LIMIT = 64  # bases of bases; the kernel's own path limit allows fewer useful ones
 FILE_KINDS = (NameKind.PATH, NameKind.LOCATION)
-_INCLUDED, _FILE, _WRITTEN = 1, 2, 4
+_INCLUDED, _FILE, _WRITTEN, _COMMAND = 1, 2, 4, 8
 
 
 class NameTable:
@@ -32,10 +33,12 @@ class NameTable:
     Args:
         host_hash: 16 hex digits, for the metadata lines.
         inclusion_path: Directory below which files count as included; empty for all.
+        redact_paths: Patterns of paths that are told hidden only; all that is inside here has the true ones.
     """
 
-    def __init__(self, host_hash: str, inclusion_path: str = "") -> None:
+    def __init__(self, host_hash: str, inclusion_path: str = "", redact_paths: Sequence[str] = ()) -> None:
         self._host_hash = host_hash
+        self._redaction = Redaction(redact_paths)
         inclusion = normalise(inclusion_path) if inclusion_path else ""
         self._directory = inclusion.rstrip("/") + "/" if inclusion else ""
         self._recent: dict[int, int] = {}
@@ -69,13 +72,13 @@ class NameTable:
     def renew(self) -> None:
         """Begin a new file, in which no name stands yet: `find` gives the lines of those that are used again."""
         flags = np.frombuffer(self._flags, dtype=np.uint8)
-        flags &= _INCLUDED | _FILE
+        flags &= _INCLUDED | _FILE | _COMMAND
         self._emitted.clear()
 
     def text(self, identity: int) -> str:
-        """The resolved text of a name, or an empty string when there is none."""
+        """The resolved text of a name as it may be told, or an empty string when there is none."""
         position = self._position(identity)
-        return self._text(position) if position >= 0 else ""
+        return self._shown(position) if position >= 0 else ""
 
     def find(
         self, identities: NDArray[np.uint64], kind: NameKind
@@ -107,6 +110,12 @@ class NameTable:
     def _text(self, position: int) -> str:
         return self._texts[self._ends[position] : self._ends[position + 1]].decode("utf-8", "surrogateescape")
 
+    def _shown(self, position: int) -> str:
+        text, flags = self._text(position), self._flags[position]
+        if flags & _FILE:
+            return self._redaction.path(text)
+        return self._redaction.word(text) if flags & _COMMAND else text
+
     def _position(self, identity: int) -> int:
         position = self._recent.get(identity, -1)
         if position < 0 and len(self._identities):
@@ -121,7 +130,8 @@ class NameTable:
             return text
         base, depth = name.base, 0
         while base and not text.startswith("/") and depth < DEPTH_LIMIT:
-            earlier = self.text(base)
+            known = self._position(base)
+            earlier = self._text(known) if known >= 0 else ""
             following = 0 if earlier else waiting[base].base if base in waiting else 0
             parent = earlier or (waiting[base].text if base in waiting else "")
             if not parent:
@@ -131,16 +141,16 @@ class NameTable:
         return normalise(text) if "/" in text else text
 
     def _store(self, identity: int, kind: NameKind, text: str) -> str:
-        number = hash_number(text)
-        self._recent[identity] = len(self._hashes)
-        self._hashes.append(number)
+        position = self._recent[identity] = len(self._hashes)
         included = not self._directory or f"{text}/".startswith(self._directory)
-        self._flags.append(included * _INCLUDED | (kind in FILE_KINDS) * _FILE)
+        is_command = kind is NameKind.COMMAND
+        self._flags.append(included * _INCLUDED | (kind in FILE_KINDS) * _FILE | is_command * _COMMAND)
         self._texts += raw_bytes(text)
         self._ends.append(len(self._texts))
+        self._hashes.append(hash_number(self._shown(position)))  # that of the true one could be guessed
         if len(self._recent) >= RECENT_LIMIT:
             self._merge()
-        return "" if kind is NameKind.COMMAND else self._line(len(self._hashes) - 1)
+        return "" if is_command else self._line(position)
 
     def _line(self, position: int) -> str:
         self._flags[position] |= _WRITTEN
@@ -151,7 +161,7 @@ class NameTable:
             self._emitted.clear()  # a line written twice does no harm, a set without end would
         self._emitted.add(number)
         kind = "FH" if self._flags[position] & _FILE else "SH"
-        return name_line(kind, self._host_hash, self._text(position), number)
+        return name_line(kind, self._host_hash, self._shown(position), number)
 
     def _merge(self) -> None:
         identities = np.fromiter(self._recent.keys(), dtype=np.uint64, count=len(self._recent))

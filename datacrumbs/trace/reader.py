@@ -225,7 +225,7 @@ class _Gathering:
         parts = [frame.lazy() for frame in self._frames] or [_columns(_parse(b"")[0], 0, ours=True).lazy()]
         if self.spill:
             parts.insert(0, pl.scan_parquet(self.spill / "*.parquet"))
-        return pl.concat(parts).join(self._all_paths().lazy(), on="fhash", how="left")
+        return pl.concat(parts).join(self._all_paths().lazy(), on="fhash", how="left", maintain_order="left")
 
     def profiles(self) -> pl.DataFrame:
         paths = self._all_paths().with_columns(pl.col("fhash").cast(TEXT))

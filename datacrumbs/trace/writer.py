@@ -21,7 +21,7 @@ from datacrumbs.trace.templates import templates
 from datacrumbs.trace.text import hash_number, hash_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,6 +46,7 @@ class TraceWriter:
         user: Name of the run's user.
         run_id: The run's id: the files of a run that goes on in several ones are known by it.
         flush_seconds: A member is closed at least this often.
+        redact_paths: Patterns of paths that are told hidden only.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class TraceWriter:
         user: str,
         run_id: str = "",
         flush_seconds: float,
+        redact_paths: Sequence[str] = (),
     ) -> None:
         self._plan = plan
         self._functions = plan.functions
@@ -65,7 +67,7 @@ class TraceWriter:
         self._flush_seconds = flush_seconds
         number = hash_number(host)
         self._host_hash = host_hash = hash_text(number)
-        self._names = NameTable(host_hash, plan.filters.inclusion_path)
+        self._names = NameTable(host_hash, plan.filters.inclusion_path, redact_paths)
         self._epoch_offset_ns = epoch_offset_ns
         self._lines = Lines(len(self._shapes), epoch_offset_ns, filtering=bool(plan.filters.inclusion_path))
         self._processes = ProcessTable(self._names, epoch_offset_ns)
@@ -86,7 +88,7 @@ class TraceWriter:
             ("version", __version__),
             ("inclusion_path", plan.filters.inclusion_path),
         ]
-        self._about += [("run_id", run_id)]
+        self._about += [("run_id", run_id), ("redacted", "yes" if redact_paths else "")]
         self._host_line = name_line("HH", host_hash, host, number)
         self._begin(stream)
         self._raise_once()

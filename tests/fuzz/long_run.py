@@ -36,7 +36,20 @@ ADDRESSES_MIB = 8192  # a process of polars reserves far more than it uses
 GUIDED, SAID = re.compile(r"Done (\d+) runs in (\d+) second"), re.compile(r"fed (\d+), slowest ([\d.]+) s, (\d+) MiB")
 SLOWEST = re.compile(r"stat::slowest_unit_time_sec:\s+(\d+)")
 PEAK = re.compile(r"stat::peak_rss_mb:\s+(\d+)")
-FRAGMENTS = (b"0", b"-1", b"null", b"[]", b"{}", b'""', b"1e999", b"9" * 20, b"\xff\xff\xff\xff", b"\n", b"\0", b"[" * 200)
+FRAGMENTS = (
+    b"0",
+    b"-1",
+    b"null",
+    b"[]",
+    b"{}",
+    b'""',
+    b"1e999",
+    b"9" * 20,
+    b"\xff\xff\xff\xff",
+    b"\n",
+    b"\0",
+    b"[" * 200,
+)
 
 
 def main() -> int:
@@ -46,7 +59,10 @@ def main() -> int:
     parser.add_argument("--guided", type=int, default=50_000, metavar="N", help="of these, made by coverage")
     parser.add_argument("--seconds", type=int, default=3600, metavar="S", help="at most, for each of the two ways")
     arguments = parser.parse_args()
-    print(f"{'door':<12} {'guided':>9} {'inputs':>9} {'seconds':>8} {'peak MiB':>8} {'slowest s':>9}  findings", flush=True)
+    print(
+        f"{'door':<12} {'guided':>9} {'inputs':>9} {'seconds':>8} {'peak MiB':>8} {'slowest s':>9}  findings",
+        flush=True,
+    )
     results = [_run(name, arguments) for name in arguments.doors or NAMES]
     return 0 if all(results) else 1
 
@@ -56,7 +72,12 @@ def _run(name: str, arguments: argparse.Namespace) -> bool:
     (kept / "corpus").mkdir()
     guided = min(arguments.guided, arguments.inputs)
     options = [f"-runs={guided}", f"-max_total_time={arguments.seconds}", f"-timeout={INPUT_SECONDS}"]
-    options += [f"-rss_limit_mb={MEMORY_MIB}", "-print_final_stats=1", f"-artifact_prefix={kept}/", str(kept / "corpus")]
+    options += [
+        f"-rss_limit_mb={MEMORY_MIB}",
+        "-print_final_stats=1",
+        f"-artifact_prefix={kept}/",
+        str(kept / "corpus"),
+    ]
     began = time.monotonic()
     first = _child(kept, "--feed", name, *options)
     second = _child(kept, "--mutate", name, str(arguments.inputs - guided), str(arguments.seconds), str(kept))
@@ -121,7 +142,7 @@ def _mutate(name: str, inputs: int, seconds: int, kept: Path) -> None:
     corpus = [*door.seeds(), *(path.read_bytes() for path in sorted((kept / "corpus").iterdir()))]
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES_MIB << 20, ADDRESSES_MIB << 20))
     signal.signal(signal.SIGALRM, _too_slow)
-    chooser = random.Random(inputs)  # noqa: S311 - nothing to guess
+    chooser = random.Random(inputs)
     fed, slowest, end = 0, 0.0, time.monotonic() + seconds
     while fed < inputs and time.monotonic() < end:
         together = min(door.together, inputs - fed)

@@ -99,7 +99,9 @@ def test_a_quota_is_used_up(
             made_by(daemon, crowd, "steady", "3000")
             check_ended(daemon, f"{daemon.trace}", "Disk quota exceeded")
         text = whole_members(daemon.trace.read_bytes())
-        report = subprocess.run([COMMANDS / "datacrumbs_report", daemon.trace], capture_output=True, text=True, check=True)
+        report = subprocess.run(
+            [COMMANDS / "datacrumbs_report", daemon.trace], capture_output=True, text=True, check=True
+        )
     assert text.count(b'"name":"lseek"') > 1000
     # Cutting the torn member off takes room, too, on this file system.
     assert "cut short" in report.stdout

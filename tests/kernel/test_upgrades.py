@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.kernel
 
-OLD, NEW = "long up_add(long a) { return a + 1; }\n", "long up_new(void) { return 5; }\nlong up_add(long a) { return a + 2; }\n"
+OLD, NEW = (
+    "long up_add(long a) { return a + 1; }\n",
+    "long up_new(void) { return 5; }\nlong up_add(long a) { return a + 2; }\n",
+)
 # Calls, waits for a line, calls again.
 PROGRAM = """
 import ctypes, sys

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.testing import read_lines
+from datacrumbs.testing import TraceLines, read_lines
 
 from ..service.conftest import Machine  # noqa: TID252 - the bed of the service tests, for this kernel too
 
@@ -18,6 +18,7 @@ SITE = "capture_probes:\n  - provider: sys\n    preset: all\n    functions: vfs_
 # By emulation, a compilation alone takes more than a minute.
 DROP_IN = "[Service]\nTimeoutStartSec=600\n"
 DEFINITIONS = Path("/sys/kernel/tracing/kprobe_events")
+AN_HOUR = 3600.0
 DD = ("dd", "if=/dev/zero", "of=/dev/null", "bs=1k", "status=none")
 
 
@@ -25,6 +26,20 @@ def definitions() -> list[str]:
     """What daemons other than this process have defined."""
     lines = DEFINITIONS.read_text().splitlines()
     return [line for line in lines if "datacrumbs_" in line and f"datacrumbs_{os.getpid()}_" not in line]
+
+
+def step_clock(seconds: float) -> None:
+    """Set the guest's clock, as an administrator or a time daemon does."""
+    time.clock_settime(time.CLOCK_REALTIME, time.time() + seconds)
+
+
+def check_times(lines: TraceLines) -> None:
+    """A run keeps the time that it began with: no call lies an hour later, and all are in order."""
+    writes = [call for call in lines.named("write") if call["args"]["ret"] == 1024]
+    times = [call["ts"] for call in writes]
+    assert times == sorted(times)
+    assert 0 < times[-1] - times[0] < AN_HOUR * 1e6 / 2
+    assert all(call["dur"] < AN_HOUR * 1e6 / 2 for call in writes)
 
 
 def test_kernel_functions_from_within_the_sandbox_and_nothing_left_after_a_kill() -> None:
@@ -43,9 +58,13 @@ def test_kernel_functions_from_within_the_sandbox_and_nothing_left_after_a_kill(
             assert len(definitions()) == 1
             box.wrap("alice", *DD, f"count={count}")
             if run == "first":
+                step_clock(AN_HOUR)
+                box.wrap("alice", *DD, f"count={count}")
+                step_clock(-AN_HOUR)
                 box.done("systemctl", "stop", "datacrumbs@first")
                 lines = read_lines(box.trace("alice", "first"))
-                assert (lines.tally()["vfs_write"], lines.tally()["write"]) == (23, 23)
+                assert (lines.tally()["vfs_write"], lines.tally()["write"]) == (46, 46)
+                check_times(lines)
             else:
                 box.done("systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", f"datacrumbs@{run}")
             deadline = time.monotonic() + 60

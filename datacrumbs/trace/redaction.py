@@ -1,0 +1,84 @@
+"""Paths that are not to be told: the names in them become short keyed hashes before anything leaves the process."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import re
+import secrets
+from typing import TYPE_CHECKING
+
+from datacrumbs.trace.text import raw_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_KEY_BYTES, _DIGITS = 16, 12
+
+
+class Redaction:
+    """Hides names below some directories.
+
+    What a pattern matches, and all that lies below it, is shown as its directory and a hash of each further name:
+    ``/home/ada/secret/x`` by ``/home/*/secret`` as ``/home/ada/~3f9a1c02b7d4/~77ab90e1f2c3``. Equal paths of a run stay
+    equal, and files of one directory stay in one. The key of the hashes is made for the run and kept nowhere.
+
+    Args:
+        patterns: Absolute paths whose components are shell patterns.
+    """
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._patterns = [
+            [re.compile(fnmatch.translate(part)) for part in pattern.split("/") if part] for pattern in patterns
+        ]
+        self._key = secrets.token_bytes(_KEY_BYTES)
+
+    def path(self, text: str) -> str:
+        """A path as it may be told.
+
+        ``..`` is no way around: a path that has one is hidden if it is to be hidden with or without it. Of a relative path
+        the directory is not known, so all of it is hidden.
+        """
+        if not self._patterns or not text:
+            return text
+        if not text.startswith("/"):
+            # `pipe:[4711]` and the like name nothing on a disk.
+            return text if re.fullmatch(r"\w+:\S*|\[lost name \w+\]", text) else self._hidden(text.split("/"), 0)
+        parts = text.split("/")[1:]
+        plain = _without_parents(parts)
+        for form in (plain, parts):
+            visible = self._visible(form)
+            if visible is not None:
+                return "/" + self._hidden(form, visible)
+        return text
+
+    def word(self, text: str) -> str:
+        """A name of which it is not known where it lies, such as that of a process."""
+        return self._hidden([text], 0) if self._patterns else text
+
+    # How many components before the last one of a pattern.
+    def _visible(self, parts: Sequence[str]) -> int | None:
+        found = [
+            len(pattern) - 1
+            for pattern in self._patterns
+            if len(parts) >= len(pattern) and all(map(re.Pattern.match, pattern, parts))
+        ]
+        return min(found, default=None)
+
+    def _hidden(self, parts: Sequence[str], visible: int) -> str:
+        shown = list(parts[:visible])
+        for end in range(visible + 1, len(parts) + 1):
+            name = raw_bytes("/".join(parts[:end]))
+            digest = hashlib.blake2b(name, key=self._key, digest_size=_DIGITS // 2).hexdigest()
+            shown.append(f"~{digest}")
+        return "/".join(shown)
+
+
+def _without_parents(parts: Sequence[str]) -> list[str]:
+    plain: list[str] = []
+    for part in parts:
+        if part != "..":
+            plain.append(part)
+        elif plain:
+            plain.pop()
+    return plain
