@@ -107,8 +107,8 @@ class SystemConfiguration:
         duration_seconds: A run ends by itself after so long; 0 for never.
         rotate_megabytes: A trace goes on in another file when one has this size; 0 for one file.
         max_megabytes: A run ends by itself when its files have this size together; 0 for never.
-        redact_paths: Shell patterns of absolute paths, such as ``/home/*/secret``: of what they match, and of all below it,
-            no name gets into a trace.
+        redact_paths: Shell patterns of absolute paths, such as ``/home/*/secret``: of what they match, and of all
+            below it, no name gets into a trace.
     """
 
     trace_log_dir: Path

@@ -36,8 +36,8 @@ class Redaction:
     def path(self, text: str) -> str:
         """A path as it may be told.
 
-        ``..`` is no way around: a path that has one is hidden if it is to be hidden with or without it. Of a relative path
-        the directory is not known, so all of it is hidden.
+        ``..`` is no way around: a path that has one is hidden if it is to be hidden with or without it. Of a relative
+        path the directory is not known, so all of it is hidden.
         """
         if not self._patterns or not text:
             return text

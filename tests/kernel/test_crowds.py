@@ -54,6 +54,7 @@ def made_by(daemon: RunningDaemon, *command: str | Path, **options: object) -> t
     done = daemon.wrap(*command, capture_output=True, text=True, **options)
     assert (done.returncode, done.stderr) == (0, "")
     made, longest = done.stdout.split()
+    print(f"longest pause {int(longest) / 1e6:.1f} ms")
     return int(made), int(longest)
 
 
@@ -65,6 +66,7 @@ def writer_of(daemon: RunningDaemon) -> int:
 def check_exact(trace: TraceLines, made: int) -> None:
     """Of all calls, and of the program's: they stand in the trace, or the guard counted them, or the ring was full."""
     footer = trace.footer
+    print(f"{made:,} calls:", {part: footer[part] for part in PARTS if footer.get(part)})
     assert footer["entered"] == sum(footer.get(part, 0) for part in PARTS)
     assert trace.counts["lseek"]["entered"] >= made
     own = [call for call in trace.calls if trace.file(call) == "/dev/null"]

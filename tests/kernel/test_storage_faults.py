@@ -76,7 +76,7 @@ def test_a_read_only_file_system_is_refused_at_the_start(place: Installation, se
 
 
 def test_a_file_system_with_a_trace_is_not_made_read_only(place: Installation, seeks: Path, crowd: Path) -> None:  # noqa: F811
-    """The kernel keeps a file system writable while somebody writes there; what is behind the trace is another matter."""
+    """The kernel keeps a file system writable while somebody writes there."""
     traces = place.prefix / "var/log/datacrumbs"
     with disk(traces, "ext4", 32), place.daemon(seeks) as daemon:
         made, _ = made_by(daemon, crowd, "processes", "23")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -50,7 +49,7 @@ def probes_of(installation: Installation, path: Path) -> Path:
 def test_a_library_that_changed_since_it_was_composed_is_refused(installation: Installation, tmp_path: Path) -> None:
     path = library(tmp_path, OLD, "libup.so")
     probes = probes_of(installation, path)
-    os.replace(library(tmp_path, NEW, "libnew.so"), path)
+    library(tmp_path, NEW, "libnew.so").replace(path)
     done = installation.command("datacrumbs", probes, "moved")
     assert done.returncode == REFUSED
     assert f"target {path}: moved build-id" in done.stderr
@@ -70,7 +69,7 @@ def test_an_upgrade_during_a_run(installation: Installation, tmp_path: Path) -> 
         running = subprocess.Popen(wrap, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert running.stdout
         assert running.stdout.readline() == "23\n"
-        os.replace(library(tmp_path, NEW, "libnew.so"), path)
+        library(tmp_path, NEW, "libnew.so").replace(path)
         done = daemon.wrap(sys.executable, "-c", PROGRAM, path, input="\n", capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (0, "46\n58\n")
         assert running.communicate("\n")[0] == "29\n"
