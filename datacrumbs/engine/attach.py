@@ -14,6 +14,7 @@ import numpy as np
 from datacrumbs.engine import kernel
 from datacrumbs.engine.kprobe_events import attach_kernel_return, remove_left_definitions
 from datacrumbs.engine.methods import AttachMethod
+from datacrumbs.engine.programs import SESSION
 from datacrumbs.probefile.plan import Attach
 
 if TYPE_CHECKING:
@@ -150,23 +151,19 @@ def _attach_library(prepared: PreparedGroup, programs: Programs, attached: Attac
 
 # Returns first: an entry without its return would be counted as unmatched.
 def _linkings(prepared: PreparedGroup, programs: Programs) -> Iterator[_Linking]:
-    path, both = prepared.path, prepared.sites[prepared.returns]
+    path = prepared.path
     if programs.method is AttachMethod.SESSION:
         yield _Linking(
             Phase.ENTRY,
-            both,
-            lambda sites: kernel.attach_uprobe_session(programs.descriptor("dc_library_session"), path, sites),
-        )
-        yield _Linking(
-            Phase.ENTRY,
-            prepared.sites[~prepared.returns],
-            lambda sites: kernel.attach_uprobe_multi(
-                programs.descriptor("dc_library_enter"), path, sites, at_return=False
-            ),
+            prepared.sites,
+            lambda sites: kernel.attach_uprobe_session(programs.descriptor(SESSION), path, sites),
         )
         return
     one_by_one = programs.method is AttachMethod.PERF
-    for name, sites, at_return in (("dc_library_leave", both, True), ("dc_library_enter", prepared.sites, False)):
+    for name, sites, at_return in (
+        ("dc_library_leave", prepared.sites[prepared.returns], True),
+        ("dc_library_enter", prepared.sites, False),
+    ):
 
         def attach(some: NDArray[np.void], name: str = name, *, at_return: bool = at_return) -> Link:
             program = programs.descriptor(name)

@@ -17,13 +17,11 @@ from datacrumbs.errors import DatacrumbsError
 
 if TYPE_CHECKING:
     from datacrumbs.engine.kernel import Link
-    from datacrumbs.engine.loader import LoadedImage
 
-_SESSION_FUNCTION = "bpf_session_is_return"
 _SINCE = {AttachMethod.SESSION: "6.13", AttachMethod.MULTI: "6.6"}
 
 
-def choose(wanted: AttachMethod, loaded: LoadedImage) -> AttachMethod:
+def choose(wanted: AttachMethod) -> AttachMethod:
     """The way to take: ``wanted``, or for AUTO the fastest.
 
     Raises:
@@ -31,8 +29,8 @@ def choose(wanted: AttachMethod, loaded: LoadedImage) -> AttachMethod:
 
     """
     if wanted is AttachMethod.AUTO:
-        return next(method for method in TITLES if works(method, loaded))
-    if not works(wanted, loaded):
+        return next(method for method in TITLES if _works(method))
+    if not _works(wanted):
         raise DatacrumbsError(
             f"this kernel has no {TITLES[wanted]}s",
             hint=f"use attach method `auto`; they came with Linux {_SINCE[wanted]}",
@@ -40,19 +38,9 @@ def choose(wanted: AttachMethod, loaded: LoadedImage) -> AttachMethod:
     return wanted
 
 
-def expected(wanted: AttachMethod, loaded: LoadedImage) -> AttachMethod | None:
-    """What `choose` will say, where that is as good as known: a link that is tried takes long to be closed again."""
-    if wanted is not AttachMethod.AUTO:
-        return wanted
-    return AttachMethod.SESSION if loaded.knows(_SESSION_FUNCTION) else None
-
-
-def works(method: AttachMethod, loaded: LoadedImage) -> bool:
-    """Whether the kernel makes such a link: a loaded program alone proves nothing."""
-    if method is AttachMethod.PERF:
-        return True
-    session = method is AttachMethod.SESSION
-    return (not session or loaded.knows(_SESSION_FUNCTION)) and links_work(session=session)
+# Whether the kernel makes such a link: a loaded program alone proves nothing.
+def _works(method: AttachMethod) -> bool:
+    return method is AttachMethod.PERF or links_work(session=method is AttachMethod.SESSION)
 
 
 def links_work(*, session: bool) -> bool:

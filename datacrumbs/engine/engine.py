@@ -21,7 +21,7 @@ from datacrumbs.engine.attach import (
     attach_group,
     prepare_group,
 )
-from datacrumbs.engine.choice import EarlyLinks, choose, expected
+from datacrumbs.engine.choice import EarlyLinks, choose
 from datacrumbs.engine.compiler import compiled_program
 from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage
 from datacrumbs.engine.methods import TITLES, AttachMethod
@@ -87,19 +87,17 @@ class Engine:
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._plan = plan
+        self._method = choose(attach_method)
         self._loaded = LoadedImage(
             compiled_program(
                 program.assemble(plan),
-                program.compiler_flags(plan),
+                program.compiler_flags(plan, self._method),
                 (*KERNEL_FUNCTIONS, ITERATOR_TARGET),
                 state / "programs",
                 tell,
             ),
             program.map_entries(plan, configuration),
         )
-        if method := expected(attach_method, self._loaded):
-            self._loaded.begin(programs.kinds(plan, method).items())
-        self._method = choose(attach_method, self._loaded)
         self._kinds = programs.kinds(plan, self._method)
         self._loaded.begin(self._kinds.items())
         self._attached = Attached()

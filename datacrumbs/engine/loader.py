@@ -73,10 +73,6 @@ class LoadedImage:
                 hint="run datacrumbs_doctor; it names what this kernel lacks",
             ) from None
 
-    def knows(self, function: str) -> bool:
-        """Whether the kernel has this one of KERNEL_FUNCTIONS."""
-        return bool(self._image.functions.get(function, 0))
-
     def iterator_kind(self) -> ProgramKind:
         """As what an iterator over tasks is loaded."""
         return ProgramKind(_TRACING, _TRACE_ITERATOR, self._image.functions.get(ITERATOR_TARGET, 0))

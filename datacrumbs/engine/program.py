@@ -5,6 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from datacrumbs.engine.methods import AttachMethod
+from datacrumbs.probefile.plan import Attach
+
 if TYPE_CHECKING:
     from datacrumbs.probefile.plan import Plan
     from datacrumbs.system import SystemConfiguration
@@ -39,10 +42,12 @@ def assemble(plan: Plan) -> str:
     return "\n".join(parts) + "\n"
 
 
-def compiler_flags(plan: Plan) -> list[str]:
-    """Parts to leave in, as ``-D`` definitions."""
-    kinds = sorted({group.attach for group in plan.groups})
-    return [*(f"-DDC_WITH_{kind.upper()}" for kind in kinds), "-Wno-unused-function"]
+def compiler_flags(plan: Plan, method: AttachMethod) -> list[str]:
+    """Parts to leave in, as ``-D`` definitions, when library functions are attached by ``method``."""
+    parts = {group.attach.upper() for group in plan.groups}
+    if method is AttachMethod.SESSION and Attach.UPROBE.upper() in parts:
+        parts = parts - {Attach.UPROBE.upper()} | {"UPROBE_SESSION"}
+    return [*(f"-DDC_WITH_{part}" for part in sorted(parts)), "-Wno-unused-function"]
 
 
 def map_entries(plan: Plan, configuration: SystemConfiguration) -> dict[str, int]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datacrumbs.engine import descriptors, kernel
+from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.engine.objects import ProgramKind
 from datacrumbs.probefile.plan import Attach
 
 if TYPE_CHECKING:
-    from datacrumbs.engine.methods import AttachMethod
-    from datacrumbs.probefile.plan import Group, Plan
+    from datacrumbs.probefile.plan import Plan
 
 PROBE = ProgramKind(2)
 TRACEPOINT = ProgramKind(5)
@@ -19,6 +19,7 @@ UPROBE_MULTI = ProgramKind(PROBE.kind, kernel.UPROBE_MULTI)
 UPROBE_SESSION = ProgramKind(PROBE.kind, kernel.UPROBE_SESSION)
 
 CLIENT_START = "dc_client_start"
+SESSION = "dc_library_session"
 RAW_TRACEPOINTS = {
     "dc_process_fork": "task_newtask",
     "dc_process_exec": "sched_process_exec",
@@ -43,17 +44,11 @@ def kinds(plan: Plan, method: AttachMethod) -> dict[str, ProgramKind]:
     """The programs of a plan, and as what each is loaded, when library functions are attached by ``method``."""
     names = list(_OF_EVERY_RUN)
     for group in plan.groups:
-        names += _of_libraries(group, method) if group.attach is Attach.UPROBE else _OF_PLANS[group.attach]
+        session = group.attach is Attach.UPROBE and method is AttachMethod.SESSION
+        names += [SESSION] if session else _OF_PLANS[group.attach]
     if descriptors.needs_errno(plan):
         names.append("dc_system_call_exit")
     return {name: _kind(name, method) for name in names}
-
-
-def _of_libraries(group: Group, method: AttachMethod) -> list[str]:
-    if method != "session":
-        return list(_OF_PLANS[Attach.UPROBE])
-    returns = {function.return_probe for function in group.functions}
-    return [name for name, needed in (("dc_library_session", True), ("dc_library_enter", False)) if needed in returns]
 
 
 def _kind(name: str, method: AttachMethod) -> ProgramKind:
@@ -61,6 +56,6 @@ def _kind(name: str, method: AttachMethod) -> ProgramKind:
         return RAW_TRACEPOINT
     if name == "dc_kernel_point":
         return TRACEPOINT
-    if name == "dc_library_session":
+    if name == SESSION:
         return UPROBE_SESSION
-    return UPROBE_MULTI if method != "perf" and name in _BY_MULTI_LINK else PROBE
+    return UPROBE_MULTI if method is not AttachMethod.PERF and name in _BY_MULTI_LINK else PROBE

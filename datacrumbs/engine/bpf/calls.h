@@ -213,12 +213,8 @@ static __always_inline void dc_conclude(struct dc_call *call, const struct dc_fu
 static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *call, const struct dc_function *function,
 				     struct dc_count *count, u64 now, int failed, u16 error, int chosen)
 {
-	if (function->flags & DC_PLAIN) {
-		if (chosen || !dc_passed_over(function, count))
-			dc_conclude(call, function, count, now, failed, error);
-		call->active = 0;
-		return;
-	}
+	if (function->flags & DC_PLAIN)
+		goto conclude;
 	thread->wanted_descriptor = -1;
 	thread->wanted_string = 0;
 	thread->requested = call->pending;
@@ -241,6 +237,7 @@ static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *c
 		dc_snippet_return(call, function->snippet);
 	if (!failed)
 		dc_bind_results(call, function);
+conclude:
 	if (chosen || !dc_passed_over(function, count))
 		dc_conclude(call, function, count, now, failed, error);
 	call->active = 0;

@@ -152,7 +152,7 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 	return 0;
 }
 
-#ifdef DC_WITH_UPROBE
+#ifdef DC_WITH_UPROBE_SESSION
 /* Numbers that the loader takes for those of the kernel's functions; engine/loader.py. */
 static bool (*dc_session_is_return)(void) = (void *)0x70000001;
 
@@ -163,7 +163,9 @@ int dc_library_session(struct pt_regs *context)
 		return dc_function_leave(context, 1, 1);
 	return dc_function_enter(context, 1) != DC_FOLLOWED;
 }
+#endif
 
+#ifdef DC_WITH_UPROBE
 int dc_library_enter(struct pt_regs *context)
 {
 	return dc_function_enter_apart(context);

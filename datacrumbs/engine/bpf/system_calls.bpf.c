@@ -72,7 +72,14 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 }
 #endif
 
-/* raw tracepoint sys_exit(struct pt_regs *regs, long ret) */
+/* Whether a system call was followed from its entry. */
+#ifdef DC_WITH_SYSCALL
+#define DC_IS_FOLLOWED(call) ((call)->active)
+#else
+#define DC_IS_FOLLOWED(call) 0
+#endif
+
+/* raw tracepoint sys_exit(struct pt_regs *regs, long ret); also where functions of libraries learn why they failed */
 int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 {
 	void *task = (void *)bpf_get_current_task_btf();
@@ -84,14 +91,14 @@ int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 	s64 result = context->args[1];
 	int failed = result < 0 && result >= -DC_MAX_ERRNO;
 	struct dc_call *call = &thread->system_call;
-	if (!failed && !call->active)
+	if (!failed && !DC_IS_FOLLOWED(call))
 		return 0;
 	u64 now = bpf_ktime_get_ns();
 	if (failed) {
 		thread->error = -result;
 		thread->error_time = now;
 	}
-	if (!call->active)
+	if (!DC_IS_FOLLOWED(call))
 		return 0;
 	u32 id = call->function;
 	struct dc_function *function = dc_functions.lookup(&id);
