@@ -7,6 +7,7 @@ import gzip
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -83,6 +84,37 @@ class Bare(_Started):
 
     def command(self, command: Sequence[str | Path]) -> list[str | Path]:
         return list(command)
+
+
+class EmptyPrograms(_Started):
+    """Programs that do nothing, at the begin and the end of each system call: what no tracer of them can go below."""
+
+    name = "two programs that do nothing"
+
+    @contextlib.contextmanager
+    def attached(self, work: Work) -> Iterator[None]:
+        with (
+            super().attached(work),
+            subprocess.Popen(
+                [sys.executable, "-c", _EMPTY_PROGRAMS], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            ) as process,
+        ):
+            if process.stdout is None or process.stdout.readline() != b"attached\n":
+                raise SystemExit(f"{self.name} cannot be attached")
+            yield
+            process.communicate()
+
+    def command(self, command: Sequence[str | Path]) -> list[str | Path]:
+        return list(command)
+
+
+_EMPTY_PROGRAMS = """\
+import sys
+from bcc import BPF
+programs = BPF(text="RAW_TRACEPOINT_PROBE(sys_enter) { return 0; } RAW_TRACEPOINT_PROBE(sys_exit) { return 0; }")
+print("attached", flush=True)
+sys.stdin.read()
+"""
 
 
 class Strace(_Started):

@@ -16,7 +16,7 @@ from _daemon import help_of
 from _figures import Goal, quiet, spread
 from _harness import build, installation, library, library_site, output_of, tell, workplace
 from _ours import BYSTANDER, Ours
-from _peers import DFTRACER, Bare, Work, peers
+from _peers import DFTRACER, Bare, EmptyPrograms, Work, peers
 from _result import Result, Table, measure
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ batches; of a run the first quartile of its batches counts, of all runs the medi
 `system calls` probes the two system calls, `libraries` the C library's `write` and `pread` and the two other
 functions; both record arguments, result and, of a descriptor, the file. `profiled` adds the calls up in the kernel,
 `one of 100` records a sample of them. bpftrace has the same functions, entry and return: it keeps count and sum of
-times, or prints name, thread, result and time. `not traced` is the same program beside the tracer, not under it.
+times, or prints name, thread, result and time. `not traced` is the same program beside the tracer, not under it. Two
+programs that do nothing, at the begin and the end of each system call, show what the kernel takes for that alone.
 DFTracer and uftrace work inside the program, strace and perf trace know system calls only."""
 
 
@@ -70,7 +71,7 @@ def take(quick: bool) -> Result:
             tell(f"calls: round {number + 1} of {rounds}")
             for tracer, work, wanted in turns:
                 slow = tracer.name in SLOW
-                if number >= PEER_ROUNDS and not isinstance(tracer, (Bare, Ours)):
+                if number >= PEER_ROUNDS and not isinstance(tracer, (Bare, EmptyPrograms, Ours)):
                     continue
                 with tracer.attached(work):
                     for operation in wanted:
@@ -102,6 +103,7 @@ def turns_of(
     turns: list[tuple[Tracer, Work, list[Operation]]] = []
     system_calls = Work(PROGRAM, ("write", "pread64"))
     symbols = Work(PROGRAM, (), tuple((str(path), FUNCTION) for path in libraries.values()))
+    turns.append((EmptyPrograms(directory), system_calls, operations[:2]))
     turns.append((Ours(site, site.probes(SYSTEM_SITE), SYSTEM), system_calls, operations[:2]))
     for name, detail in ((PROFILED, "mode: profile\n"), (SAMPLED, "sample: 100\n")):
         turns.append((Ours(site, site.probes(detail + SYSTEM_SITE), name), system_calls, operations[:2]))
