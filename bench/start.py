@@ -11,10 +11,11 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING
 
+from _bpftrace import Bpftrace
 from _daemon import daemon
 from _figures import Goal, spread
 from _harness import installation, library, library_site, tell, workplace
-from _peers import Bpftrace, Work
+from _peers import Work
 from _result import Result, Table, measure
 
 if TYPE_CHECKING:

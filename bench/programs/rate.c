@@ -1,6 +1,7 @@
 /*
  * rate THREADS CALLS_A_SECOND SECONDS FILE: make system calls at a rate, in ticks of a millisecond.
  *
+ * Each thread opens the file for itself: on one descriptor they would wait for each other in the kernel.
  * A thread that is late makes up for it at once. Prints the calls made and the seconds that they took.
  */
 /* SPDX-License-Identifier: MIT */
@@ -15,7 +16,7 @@
 enum { TICK = 1000000, THREADS = 64 };
 
 static long begin, length, calls_a_tick;
-static int file;
+static const char *path;
 
 static long now(void)
 {
@@ -29,7 +30,10 @@ static void *make_calls(void *result)
 {
 	long *made = result;
 	long due = begin;
+	int file = open(path, O_RDONLY | O_CLOEXEC);
 
+	if (file < 0)
+		abort();
 	while (due < begin + length && now() < begin + length + 100 * TICK) {
 		struct timespec until;
 
@@ -57,9 +61,7 @@ int main(int count, char **arguments)
 	if (number < 1 || number > THREADS || length < TICK)
 		return 2;
 	calls_a_tick = strtol(arguments[2], NULL, 10) / 1000 / number;
-	file = open(arguments[4], O_RDONLY | O_CLOEXEC);
-	if (file < 0)
-		return 1;
+	path = arguments[4];
 	begin = now();
 	for (long i = 0; i < number; i++)
 		if (pthread_create(&threads[i], NULL, make_calls, &made[i]))
