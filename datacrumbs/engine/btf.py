@@ -46,13 +46,15 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "vfsmount": ("mnt_root",),
     "mount": ("mnt", "mnt_parent", "mnt_mountpoint"),
     "fs_struct": ("pwd",),
-    "linux_binprm": ("filename",),
+    "linux_binprm": ("filename", "secureexec"),
     "thread_info": ("status",),
     "mm_struct": ("uprobes_state",),
     "uprobes_state": ("xol_area",),
     "xol_area": ("vaddr",),
 }
 """Structure -> members whose offsets the program is compiled with."""
+
+_BIT_FIELDS = {("linux_binprm", "secureexec")}
 
 CAST = "bpf_rdonly_cast"
 """The kernel's function by which a program reads structures at addresses without a helper (Linux 6.2 and later)."""
@@ -69,8 +71,8 @@ _OPTIONAL = {
 }
 
 
-def struct_offsets() -> dict[str, int]:
-    """Byte offset of each of MEMBERS, as ``"task_struct.files"`` -> 1824.
+def struct_offsets() -> dict[tuple[str, str], int]:
+    """Offset in bits of each of MEMBERS, as ``("task_struct", "files")`` -> 14592; -1 for what this kernel lacks.
 
     Raises:
         DatacrumbsError: (exit 1) when the kernel has no BTF or lacks a member.
@@ -85,20 +87,22 @@ def struct_offsets() -> dict[str, int]:
             for member in members:
                 if member not in found and (structure, member) not in _OPTIONAL:
                     raise DatacrumbsError(f"struct {structure} of this kernel has no member {member}")
-                offsets[f"{structure}.{member}"] = found.get(member, -1)
+                offsets[structure, member] = found.get(member, -1)
         return offsets
     finally:
         library.btf__free(types)
 
 
 def definitions() -> list[str]:
-    """The offsets as compiler flags, ``-DDC_TASK_FILES=1824``, and type ids of CAST_TARGETS where there is CAST."""
+    """The offsets as compiler flags, ``-DDC_TASK_FILES=1824``, and type ids of CAST_TARGETS where there is CAST.
+
+    Of bit fields the number of the bit, ``-DDC_LINUX_BINPRM_SECUREEXEC_BIT=610``.
+    """
     flags = []
-    for name, offset in struct_offsets().items():
-        structure, member = name.split(".")
-        structure = {"task_struct": "task"}.get(structure, structure)
-        structure = "task_thread_info" if structure == "thread_info" else structure
-        flags.append(f"-DDC_{structure.upper()}_{member.upper()}={offset}")
+    for (structure, member), bits in struct_offsets().items():
+        prefix = {"task_struct": "task", "thread_info": "task_thread_info"}.get(structure, structure)
+        is_bit = (structure, member) in _BIT_FIELDS
+        flags.append(f"-DDC_{prefix}_{member}{'_BIT' * is_bit}".upper() + f"={bits if is_bit else bits // 8}")
     if function_ids([CAST]):
         flags += [f"-DDC_TYPE_{name.upper()}={number}" for name, number in _ids(CAST_TARGETS, _KIND_STRUCT).items()]
     return flags
@@ -166,7 +170,7 @@ def _walk(library: ctypes.CDLL, types: int, identity: int, base: int) -> dict[st
         if words[1] >> _INFO_KIND_FLAG:
             bits &= 0xFFFFFF
         if name:
-            found[name] = base + bits // 8
+            found[name] = base + bits
         else:
-            found.update(_walk(library, types, words[4 + 3 * index], base + bits // 8))
+            found.update(_walk(library, types, words[4 + 3 * index], base + bits))
     return found

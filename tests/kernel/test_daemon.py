@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import subprocess
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -35,10 +37,10 @@ def test_two_daemons_at_once_see_the_same(installation: Installation, probes: Pa
     assert tallies[0] == tallies[1]
 
 
-def test_run_of_an_ordinary_user(installation: Installation, shared_directory: Path) -> None:
-    """The user composes, root runs, only the user's processes are in it, and the trace is the user's."""
-    directory = shared_directory / "user"
-    directory.mkdir()
+@pytest.fixture
+def users_probes(installation: Installation, shared_directory: Path) -> Path:
+    """A probe file that an ordinary user composed."""
+    directory = Path(tempfile.mkdtemp(prefix="user-", dir=shared_directory))
     os.chown(directory, NOBODY, NOBODY)
     site = directory / "site.yaml"
     site.write_text(SITE)
@@ -48,7 +50,12 @@ def test_run_of_an_ordinary_user(installation: Installation, shared_directory: P
         user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, check=False, cwd="/",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    with installation.daemon(probes) as daemon:
+    return probes
+
+
+def test_run_of_an_ordinary_user(installation: Installation, users_probes: Path) -> None:
+    """The user composes, root runs, only the user's processes are in it, and the trace is the user's."""
+    with installation.daemon(users_probes) as daemon:
         daemon.wrap("/bin/cat", "/etc/hostname", user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True)
         daemon.wrap("/bin/cat", "/etc/shadow", capture_output=True)  # root's: must not be seen
         trace = daemon.lines()
@@ -59,17 +66,22 @@ def test_run_of_an_ordinary_user(installation: Installation, shared_directory: P
     assert (about.st_uid, stat.S_IMODE(about.st_mode)) == (NOBODY, 0o600)
 
 
-def test_set_user_id_program_ends_the_trace(installation: Installation, probes: Path, tmp_path: Path) -> None:
-    """What runs with another's rights is not shown to the user who started it."""
-    program = tmp_path / "cat"
+@pytest.mark.parametrize(("kind", "seen"), [("plain", True), ("user", False), ("group", False), ("capable", False)])
+def test_program_with_others_rights_ends_the_trace(
+    installation: Installation, users_probes: Path, shared_directory: Path, kind: str, seen: bool
+) -> None:
+    """What runs with rights that its user does not have is not shown to the user: the user's debugger sees nothing."""
+    program = shared_directory / f"cat-{kind}"
     program.write_bytes(Path("/bin/cat").read_bytes())
-    program.chmod(0o755)
-    os.chown(program, NOBODY, NOBODY)
-    program.chmod(0o4755)
-    with installation.daemon(probes) as daemon:
-        daemon.wrap(program, "/etc/hostname", capture_output=True)
+    program.chmod({"user": 0o4755, "group": 0o2755}.get(kind, 0o755))
+    if kind == "capable":  # struct vfs_cap_data, linux/capability.h: version 2, effective, CAP_DAC_READ_SEARCH
+        os.setxattr(program, "security.capability", struct.pack("<5I", 0x02000001, 1 << 2, 0, 0, 0))
+    with installation.daemon(users_probes) as daemon:
+        ids = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+        done = daemon.wrap(program, "/etc/hostname", capture_output=True, **ids)
+        assert done.stdout == Path("/etc/hostname").read_bytes()
         trace = daemon.lines()
-    assert "/etc/hostname" not in {trace.file(call) for call in trace.calls}
+    assert ("/etc/hostname" in {trace.file(call) for call in trace.calls}) is seen
 
 
 def test_program_that_started_before_the_daemon(installation: Installation, probes: Path) -> None:

@@ -12,6 +12,14 @@ static __always_inline int dc_is_owner(void)
 	return owner && (u32)bpf_get_current_uid_gid() == *owner && effective == *owner;
 }
 
+/* Whether a program can do what its user cannot, set-user-id, set-group-id or by capabilities of its file: those whom
+ * it serves did not ask for this. What the kernel keeps a user's debugger from is kept from a user's trace. */
+static __always_inline int dc_gains_privileges(u64 program)
+{
+	u32 bits = dc_kernel_u32(program + DC_LINUX_BINPRM_SECUREEXEC_BIT / 32 * sizeof(u32));
+	return bits >> DC_LINUX_BINPRM_SECUREEXEC_BIT % 32 & 1;
+}
+
 /* Identity of a string of the kernel's own memory. */
 static __always_inline u64 dc_kernel_name(u32 kind, u64 address)
 {
@@ -69,7 +77,7 @@ int dc_process_exec(struct bpf_raw_tracepoint_args *context)
 		return 0;
 	u64 name = dc_kernel_u64(context->args[2] + DC_LINUX_BINPRM_FILENAME);
 	dc_event(DC_RECORD_EXEC, 0, 0, dc_kernel_name(DC_NAME_PATH, name));
-	if (!dc_is_owner()) { /* a set-user-id program: its owner did not ask for this */
+	if (!dc_is_owner() || dc_gains_privileges(context->args[2])) {
 		u32 process = bpf_get_current_pid_tgid() >> 32;
 		dc_unmark(process);
 		dc_event(DC_RECORD_STOP, 0, 0, 0);
