@@ -33,6 +33,15 @@ $bb mount -t bpf bpf /new/sys/fs/bpf
 $bb mount -t cgroup2 cgroup2 /new/sys/fs/cgroup
 $bb mkdir -p /new/run/guest
 $bb mount -t 9p -o "$share,cache=none" out /new/run/guest
+# A checkout below /tmp, which is the guest's own.
+checkout=$($bb cat /new/run/guest/checkout)
+case $checkout in
+/tmp/*)
+	$bb mkdir -p "/new$checkout" /top/checkout/upper /top/checkout/work
+	layers="lowerdir=/host$checkout,upperdir=/top/checkout/upper,workdir=/top/checkout/work"
+	$bb mount -t overlay -o "$layers" overlay "/new$checkout"
+	;;
+esac
 $bb ip link set lo up
 $bb hostname guest
 

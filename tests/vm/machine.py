@@ -103,6 +103,7 @@ def run_in_guest(kernel: GuestKernel, command: str, shared: Path, *, seconds: fl
 
     """
     (shared / "command").write_text(command + "\n", encoding="utf-8")
+    (shared / "checkout").write_text(str(Path(__file__).resolve().parents[2]), encoding="utf-8")
     (shared / "first").write_text(_FIRST, encoding="utf-8")
     initramfs = shared / "initramfs"
     _make_initramfs(kernel, shared / "initramfs.d", initramfs)
