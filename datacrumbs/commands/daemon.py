@@ -16,7 +16,7 @@ from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.errors import refusal
 from datacrumbs.probefile.plan import Mode
 from datacrumbs.probefile.reader import read_probe_file
-from datacrumbs.probefile.targets import verify_targets
+from datacrumbs.probefile.targets import OpenTargets
 from datacrumbs.system import SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:
@@ -95,17 +95,17 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
     if os.geteuid() != 0 and not arguments.print_program:
         raise refusal("tracing needs root", "run it with sudo, or start datacrumbs@.service")
     gc.disable()  # until it traces: what is made on the way there stays
-    signed = read_probe_file(instance.probes, paths.trusted_keys, now=now, uid=instance.uid)
+    signed = read_probe_file(instance.probes, paths.trusted_keys, now=now, uid=instance.uid, as_user=instance.uid)
     if arguments.print_program:
         from datacrumbs.engine.program import assemble  # noqa: PLC0415 - the daemon's own start needs more of the engine
 
         print(assemble(signed.plan), end="")
         return 0
-    verify_targets(signed.plan)
+    targets = OpenTargets(signed.plan, signed.grant.uid)
     from datacrumbs.daemon.run import RunRequest, run  # noqa: PLC0415 - a refusal needs no engine
 
     method = AttachMethod(arguments.attach_method)
-    result = run(RunRequest(instance.probes, signed, identity, paths, configuration, instance.mode, method))
+    result = run(RunRequest(instance.probes, signed, targets, identity, paths, configuration, instance.mode, method))
     verdict = "every call accounted for" if result.balanced else "the counts do not balance; see the footer"
     print(
         f"datacrumbs: {result.entered} calls entered, {result.recorded} recorded, {result.lost} lost; {verdict}\n"

@@ -1,6 +1,7 @@
 """What could not be attached on this host, kept so that it is not tried in vain each time.
 
-A failure counts only for the same file content (build-id) on the same kernel.
+A failure counts only for the same file content (build-id) of the same owner on the same kernel. A build-id is what the
+file says: with that of another file a user could otherwise have functions left out of the runs of others.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ from typing import TYPE_CHECKING
 from datacrumbs.errors import DatacrumbsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from datacrumbs.engine.attach import AttachFailure
-    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.probefile.plan import Plan, Target
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS failures (
-    build_id TEXT, kernel TEXT, attach TEXT, symbol TEXT, offset INTEGER, reason TEXT,
-    PRIMARY KEY (build_id, kernel, attach, symbol, offset)
+CREATE TABLE IF NOT EXISTS attach_failures (
+    owner INTEGER, build_id TEXT, kernel TEXT, attach TEXT, symbol TEXT, offset INTEGER, reason TEXT,
+    PRIMARY KEY (owner, build_id, kernel, attach, symbol, offset)
 )
 """
 
@@ -39,24 +40,29 @@ class AttachResults:
         self._path = path
         self._kernel = os.uname().release
 
-    def known_failures(self, plan: Plan) -> frozenset[int]:
-        """Identities of the plan's functions that failed before, with nothing changed since."""
+    def known_failures(self, plan: Plan, owners: Mapping[Target, int]) -> frozenset[int]:
+        """Identities of the plan's functions that failed before, with nothing changed since.
+
+        Args:
+            plan: The plan.
+            owners: User ids of the owners of its files.
+        """
         with self._database() as database:
             rows = database.execute(
-                "SELECT build_id, attach, symbol, offset FROM failures WHERE kernel = ?", (self._kernel,)
+                "SELECT owner, build_id, attach, symbol, offset FROM attach_failures WHERE kernel = ?", (self._kernel,)
             )
             failed = set(rows)
-        return frozenset(identity for identity, key in _keys(plan) if key in failed)
+        return frozenset(identity for identity, key in _keys(plan, owners) if key in failed)
 
-    def record(self, plan: Plan, failures: Sequence[AttachFailure]) -> None:
-        """Keep the failures of a run and forget those of functions that attached."""
+    def record(self, plan: Plan, owners: Mapping[Target, int], failures: Sequence[AttachFailure]) -> None:
+        """Keep the failures of a run."""
         reasons = {failure.function: failure.reason for failure in failures}
         with self._database() as database:
-            for identity, (build_id, attach, symbol, offset) in _keys(plan):
+            for identity, (owner, build_id, attach, symbol, offset) in _keys(plan, owners):
                 if identity in reasons:
                     database.execute(
-                        "INSERT OR REPLACE INTO failures VALUES (?, ?, ?, ?, ?, ?)",
-                        (build_id, self._kernel, attach, symbol, offset, reasons[identity]),
+                        "INSERT OR REPLACE INTO attach_failures VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        (owner, build_id, self._kernel, attach, symbol, offset, reasons[identity]),
                     )
 
     @contextmanager
@@ -73,9 +79,10 @@ class AttachResults:
             ) from None
 
 
-def _keys(plan: Plan) -> Iterator[tuple[int, tuple[str, str, str, int]]]:
+def _keys(plan: Plan, owners: Mapping[Target, int]) -> Iterator[tuple[int, tuple[int, str, str, str, int]]]:
     identity = 0
     for group in plan.groups:
+        owner = owners.get(group.target, 0)
         for function in group.functions:
-            yield identity, (group.target.build_id, str(group.attach), function.symbol, function.offset)
+            yield identity, (owner, group.target.build_id, str(group.attach), function.symbol, function.offset)
             identity += 1

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from datacrumbs.engine.engine import EngineReport
     from datacrumbs.probefile.envelope import SignedPlan
     from datacrumbs.probefile.plan import Mode
+    from datacrumbs.probefile.targets import OpenTargets
     from datacrumbs.system import SystemConfiguration, SystemPaths
 
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
@@ -47,10 +48,11 @@ _TICK = 0.25
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run is started with."""
+    """What a run is started with; it closes the targets."""
 
     probes: Path
     signed: SignedPlan
+    targets: OpenTargets
     run_id: str
     paths: SystemPaths
     configuration: SystemConfiguration
@@ -115,6 +117,7 @@ def run(request: RunRequest) -> RunResult:
         )
         stack.callback(engine.close)
         report = _attach(engine, request)
+        request.targets.close()
         parts = Parts(
             configuration.trace_log_dir,
             components,
@@ -146,9 +149,10 @@ def run(request: RunRequest) -> RunResult:
 def _attach(engine: Engine, request: RunRequest) -> EngineReport:
     results = AttachResults(request.paths.attach_results)
     plan = request.signed.plan
-    skipped = results.known_failures(plan)
-    report = engine.attach([client.client_library(), client.launcher()], skipped)
-    results.record(plan, report.failures)
+    owners = request.targets.owners
+    skipped = results.known_failures(plan, owners)
+    report = engine.attach(request.targets, [client.client_library(), client.launcher()], skipped)
+    results.record(plan, owners, report.failures)
     for failure in report.failures:
         _tell(f"not probed: {failure.symbol}: {failure.reason}")
     if skipped:

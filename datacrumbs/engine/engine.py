@@ -27,7 +27,6 @@ from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedIm
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.engine.objects import possible_processors
 from datacrumbs.engine.ring import RingMaps
-from datacrumbs.probefile.targets import open_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.probefile.plan import Plan
+    from datacrumbs.probefile.targets import OpenTargets
     from datacrumbs.record import FunctionCounts
     from datacrumbs.system import SystemConfiguration
 
@@ -115,10 +115,11 @@ class Engine:
             self._loaded.maps["dc_profiles"], lambda epoch: self._set(_SETTING_EPOCH, epoch)
         )
 
-    def attach(self, clients: Sequence[Path], skip: Collection[int] = ()) -> EngineReport:
+    def attach(self, targets: OpenTargets, clients: Sequence[Path], skip: Collection[int] = ()) -> EngineReport:
         """Attach everything, the way in for processes last.
 
         Args:
+            targets: The plan's; they may be closed afterwards.
             skip: Identities of functions that are known not to attach.
             clients: Files with ``datacrumbs_start`` and ``datacrumbs_stop``: the client library
                 and the launcher.
@@ -128,7 +129,7 @@ class Engine:
         with ExitStack() as stack:
             early = EarlyLinks()
             stack.callback(early.close)
-            prepared = self._prepared(stack, skip)
+            prepared = self._prepared(targets, skip)
             for name, tracepoint in programs.RAW_TRACEPOINTS.items():
                 if name in self._kinds:
                     link = kernel.attach_raw_tracepoint(self._descriptor(name), tracepoint)
@@ -174,14 +175,10 @@ class Engine:
         inside = counters.in_flight(kernel.read_iterator(self._iterator()), len(raw))
         return counters.function_counts(raw, inside)
 
-    # Of files, through the descriptor that was checked: the name may lead elsewhere by then.
-    def _prepared(self, stack: ExitStack, skip: Collection[int]) -> list[PreparedGroup]:
+    def _prepared(self, targets: OpenTargets, skip: Collection[int]) -> list[PreparedGroup]:
         first, prepared = 0, []
         for group in self._plan.groups:
-            path = ""
-            if not group.target.is_kernel:
-                path = f"/proc/self/fd/{stack.enter_context(open_target(group.target)).fileno()}"
-            prepared.append(prepare_group(group, path, first, skip))
+            prepared.append(prepare_group(group, targets.path(group.target), first, skip))
             first += len(group.functions)
         return prepared
 

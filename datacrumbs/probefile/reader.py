@@ -10,33 +10,36 @@ from datacrumbs.probefile.envelope import COMPRESSED_LIMIT, open_envelope, read_
 from datacrumbs.probefile.files import read_bounded, write_atomically
 from datacrumbs.probefile.keys import trusted_key
 from datacrumbs.probefile.revocation import read_revocations
-from datacrumbs.probefile.targets import verify_targets
+from datacrumbs.probefile.rights import rights_of_account
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from datacrumbs.probefile.envelope import Grant, SignedPlan
 
-__all__ = ["read_probe_file", "read_unverified", "verify_targets", "write_probe_file"]
-
 # Clocks of nodes differ; a grant may seem to start this many seconds in the future.
 CLOCK_TOLERANCE = 300
 
 
-def read_probe_file(path: Path, trusted_keys_dir: Path, *, now: float, uid: int | None) -> SignedPlan:
-    """Read and verify a probe file. The file is read once; its targets are not looked at (`verify_targets`).
+def read_probe_file(
+    path: Path, trusted_keys_dir: Path, *, now: float, uid: int | None, as_user: int | None = None
+) -> SignedPlan:
+    """Read and verify a probe file. The file is read once; its targets are not looked at (`OpenTargets`).
 
     Args:
         path: The file; no symbolic link, at most 16 MiB, expanding to at most 64 MiB.
         trusted_keys_dir: Directory of trusted public keys, and of what was revoked.
         now: Seconds since the epoch.
         uid: The user whose processes are to be traced; None accepts every user's grant.
+        as_user: The user with whose rights the file is opened; None for those of this process.
 
     Raises:
         DatacrumbsError: (exit 3) a message of its own for each refusal; (exit 1) when the file is missing.
     """
     name = str(path)
-    envelope = open_envelope(_bytes(path), name)
+    with rights_of_account(as_user):
+        data = _bytes(path)
+    envelope = open_envelope(data, name)
     revoked = read_revocations(trusted_keys_dir)
     revoked.check_key(envelope.key_id, name)
     verify(envelope, trusted_key(trusted_keys_dir, envelope.key_id, name), name)

@@ -3,38 +3,71 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from datacrumbs.errors import DatacrumbsError, refusal
 from datacrumbs.probefile.buildid import stream_build_id
 from datacrumbs.probefile.files import open_regular
+from datacrumbs.probefile.rights import rights_of_account
 
 if TYPE_CHECKING:
     from io import BufferedReader
 
     from datacrumbs.probefile.plan import Plan, Target
 
+_FIRST_USER = 1000  # UID_MIN of login.defs: lower ones are accounts of the system
 COMPOSE_AGAIN = "compose the probe file again on this host"
 
 
-def verify_targets(plan: Plan) -> None:
-    """Check that every target of a plan exists and still has its build-id.
+class OpenTargets:
+    """The targets of a plan, each checked and then held open, so that what is probed is what was checked.
+
+    Args:
+        plan: Whose targets; each must exist and still have its build-id.
+        uid: With whose rights files are opened; None for those of this process.
 
     Raises:
         DatacrumbsError: (exit 3) naming the first target that is missing or has changed.
     """
-    for target in sorted({group.target for group in plan.groups}, key=lambda target: target.path):
-        if target.is_kernel:
-            _verify_kernel(target)
-        else:
-            open_target(target).close()
+
+    def __init__(self, plan: Plan, uid: int | None = None) -> None:
+        self._files: dict[Target, BufferedReader] = {}
+        try:
+            for target in sorted({group.target for group in plan.groups}, key=lambda target: target.path):
+                if target.is_kernel:
+                    _verify_kernel(target)
+                else:
+                    with rights_of_account(uid):
+                        self._files[target] = open_target(target)
+        except BaseException:
+            self.close()
+            raise
+
+    def path(self, target: Target) -> str:
+        """A path to the open file, which leads nowhere else whatever becomes of its name; empty for the kernel."""
+        return "" if target.is_kernel else f"/proc/self/fd/{self._files[target].fileno()}"
+
+    @property
+    def owners(self) -> dict[Target, int]:
+        """User ids of who may change the files."""
+        return {target: os.fstat(file.fileno()).st_uid for target, file in self._files.items()}
+
+    def close(self) -> None:
+        """Let the files go; idempotent."""
+        for file in self._files.values():
+            file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def open_target(target: Target) -> BufferedReader:
     """Open a target's file and check that it is the one meant.
-
-    Whoever goes on with the descriptor (by ``/proc/self/fd/N``) cannot be given another file.
 
     Raises:
         DatacrumbsError: (exit 3).
@@ -57,12 +90,30 @@ def _verify_file(stream: BufferedReader, target: Target) -> None:
     real = str(Path(f"/proc/self/fd/{stream.fileno()}").readlink())
     if real != target.path:
         raise refusal(f"target {target.path}: leads to {real!a}; expected a path without links", COMPOSE_AGAIN)
+    if _is_served_by_user(stream.fileno()):
+        raise refusal(
+            f"target {target.path}: on a file system that a user's program serves (FUSE)",
+            "copy the file to another file system: the kernel forks no process while it reads what it is to probe",
+        )
     found = stream_build_id(stream, f"target {target.path}")
     if found != target.build_id:
         raise refusal(
             f"target {target.path}: moved build-id: the plan was made for {target.build_id}, the file has {found}",
             COMPOSE_AGAIN,
         )
+
+
+# While the kernel reads the instruction to be probed it forks no process (uprobe_register holds dup_mmap_sem), and such
+# a program can let it wait for ever. That of a system account, as CVMFS has, is the site's own.
+def _is_served_by_user(descriptor: int) -> bool:
+    mount = re.search(rb"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{descriptor}").read_bytes(), re.MULTILINE)
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        fields = line.split()
+        if mount and fields[0] == mount[1]:
+            kind, _, options = fields[fields.index(b"-") + 1 :]
+            user = re.search(rb"\buser_id=(\d+)", options)
+            return kind.startswith(b"fuse") and user is not None and int(user[1]) >= _FIRST_USER
+    return False
 
 
 def _verify_kernel(target: Target) -> None:

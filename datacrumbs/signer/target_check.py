@@ -2,8 +2,7 @@
 
 The files are the caller's choice. So they are opened with the caller's rights (the service must not tell
 who asks what lies in directories closed to them), and a file made to exhaust a parser ends this
-process, by its limits, not the service. Only the effective ids are the caller's and only while a file
-is opened; the real ids stay root's, so the caller cannot trace or stop this process.
+process, by its limits, not the service.
 
 What the file says is then looked at by a child that has given up root for good and looks at this file only: neither
 a mistake in the disassembler, which is not written in Python, nor what it does to this file's findings reaches further.
@@ -18,17 +17,17 @@ import json
 import os
 import resource
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypedDict
 
 from datacrumbs.discovery.placement import probe_skips
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.plan import Target
+from datacrumbs.probefile.rights import rights_of
 from datacrumbs.probefile.targets import open_target
 from datacrumbs.signer.places import probe_places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from io import BufferedReader
 
 MEMORY_LIMIT = 2 << 30
@@ -66,7 +65,7 @@ class Finding(TypedDict):
 def check_target(wanted: Wanted, uid: int, gid: int, groups: list[int]) -> Finding:
     """Open one target as the caller and look at it."""
     try:
-        with _rights_of(uid, gid, groups):
+        with rights_of(uid, gid, groups):
             stream = open_target(Target(wanted["path"], wanted["build_id"]))
     except DatacrumbsError as error:
         return Finding(code="target.changed", message=error.message, hint=error.hint, owner=-1, mode=0)
@@ -139,23 +138,6 @@ def _give_up_root() -> None:
         os.setresgid(NOBODY, NOBODY, NOBODY)
         os.setresuid(NOBODY, NOBODY, NOBODY)
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-
-
-@contextmanager
-def _rights_of(uid: int, gid: int, groups: list[int]) -> Iterator[None]:
-    if os.geteuid() != 0 or uid == 0:
-        yield
-        return
-    own_group, own_groups = os.getegid(), os.getgroups()
-    os.setgroups(groups)
-    os.setegid(gid)
-    os.seteuid(uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(own_group)
-        os.setgroups(own_groups)
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.engine.ring import Rings
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
+from datacrumbs.probefile.targets import OpenTargets
 from datacrumbs.record import FIRST_KIND, CallFlag, Name, NameKind
 from datacrumbs.system import SystemConfiguration
 from datacrumbs.testing import Installation
@@ -110,7 +111,8 @@ class Tracer:
         self.engine = Engine(plan, configuration, os.getuid(), state, attach_method=attach_method)
         self.rings = Rings(self.engine.ring_maps)
         self.names: dict[int, Name] = {}
-        self.report = self.engine.attach([client.client_library(), client.launcher()])
+        with OpenTargets(plan) as targets:
+            self.report = self.engine.attach(targets, [client.client_library(), client.launcher()])
         self.seen = np.zeros(len(plan.functions), np.int64)
 
     def drain(self) -> np.ndarray:

@@ -190,9 +190,12 @@ def test_defect_12_a_failed_function_is_tried_again_when_its_file_changes(tmp_pa
         return Plan((), (Group("p", "l", Attach.UPROBE, Target("/lib/x.so", build_id), (function,)),))
 
     results = AttachResults(tmp_path / "attach.sqlite")
-    results.record(plan("aa"), [AttachFailure(0, "f", "Invalid argument")])
-    assert results.known_failures(plan("aa")) == {0}
-    assert results.known_failures(plan("bb")) == frozenset()
+    roots = {Target("/lib/x.so", build_id): 0 for build_id in ("aa", "bb")}
+    results.record(plan("aa"), roots, [AttachFailure(0, "f", "Invalid argument")])
+    assert results.known_failures(plan("aa"), roots) == {0}
+    assert results.known_failures(plan("bb"), roots) == frozenset()
+    users = dict.fromkeys(roots, NOBODY)  # a build-id is what a file says of itself
+    assert results.known_failures(plan("aa"), users) == frozenset()
 
 
 def test_defect_13_names_are_plain_and_strings_are_safe(traced) -> None:

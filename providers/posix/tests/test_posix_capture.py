@@ -18,6 +18,7 @@ from datacrumbs import client
 from datacrumbs.engine.engine import Engine
 from datacrumbs.engine.ring import Rings
 from datacrumbs.probefile.plan import Group, Plan
+from datacrumbs.probefile.targets import OpenTargets
 from datacrumbs.provider import Host, Result, Role
 from datacrumbs.record import FIRST_KIND, CallFlag
 from datacrumbs.system import SystemConfiguration
@@ -92,7 +93,8 @@ def capture(request, tmp_path_factory):
     plan, label = compose(program)
     engine = Engine(plan, SystemConfiguration(trace_log_dir=folder), os.getuid(), folder)
     try:
-        report = engine.attach([client.client_library(), client.launcher()])
+        with OpenTargets(plan) as targets:
+            report = engine.attach(targets, [client.client_library(), client.launcher()])
         assert report.failures == ()
         with subprocess.Popen([client.launcher(), program, room], stdout=subprocess.DEVNULL) as running:
             assert running.wait(60) == 0

@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.buildid import file_build_id
 from datacrumbs.probefile.plan import Target
-from datacrumbs.probefile.targets import open_target, verify_targets
+from datacrumbs.probefile.targets import OpenTargets, open_target
+
+from .served import served_file
 
 SHELL = Path("/bin/sh").resolve()
+NOBODY = 65534
 
 
 def with_target(plan, path, build_id):
@@ -26,7 +29,7 @@ def with_target(plan, path, build_id):
 
 def refused(plan, message):
     with pytest.raises(DatacrumbsError, match=message) as caught:
-        verify_targets(plan)
+        OpenTargets(plan).close()
     assert caught.value.exit_code == ExitCode.REFUSED
 
 
@@ -62,7 +65,7 @@ def test_hostile_elf_files_give_an_identity_in_bounded_time(tmp_path, data):
 
 
 def test_present_targets_are_accepted(plan):
-    verify_targets(plan)
+    OpenTargets(plan).close()
 
 
 def test_a_moved_build_id(plan, tmp_path):
@@ -83,9 +86,38 @@ def test_a_link_in_the_last_place_and_before_it(plan, tmp_path):
     (tmp_path / "way").symlink_to(tmp_path / "real")
     refused(with_target(plan, tmp_path / "real" / "link", file_build_id(copy)), "a symbolic link")
     refused(with_target(plan, tmp_path / "way" / "program", file_build_id(copy)), "expected a path without links")
-    verify_targets(with_target(plan, copy, file_build_id(copy)))
+    OpenTargets(with_target(plan, copy, file_build_id(copy))).close()
 
 
 def test_another_kernel(plan):
     group = replace(plan.groups[1], target=Target("", "0.1.2-other"))
     refused(replace(plan, groups=(group,)), "made for release 0.1.2-other, this host runs")
+
+
+@pytest.mark.parametrize(("uid", "taken"), [(0, True), (999, True), (1000, False)])
+def test_a_file_that_a_users_program_serves(plan, tmp_path, uid, taken):
+    """The kernel would wait for that program while no process of the host can fork."""
+    with served_file(tmp_path, SHELL.read_bytes(), uid) as path:
+        served = with_target(plan, path, file_build_id(SHELL))
+        if taken:
+            OpenTargets(served).close()
+        else:
+            refused(served, "on a file system that a user's program serves")
+
+
+def test_files_are_opened_with_the_rights_of_the_user(plan, shared_directory):
+    """Root says no more of a closed directory than its user could see."""
+    closed, open_to_all = shared_directory / "closed", shared_directory / "open"
+    for directory, mode in ((closed, 0o700), (open_to_all, 0o755)):
+        directory.mkdir()
+        shutil.copy(SHELL, directory / "program")
+        directory.chmod(mode)
+    words = []
+    OpenTargets(with_target(plan, open_to_all / "program", file_build_id(SHELL)), NOBODY).close()
+    for name in ("program", "absent"):
+        with pytest.raises(DatacrumbsError) as caught:
+            OpenTargets(with_target(plan, closed / name, file_build_id(SHELL)), NOBODY)
+        words.append(str(caught.value).replace(name, "NAME"))
+    assert words[0] == words[1]
+    assert "Permission denied" in words[0]
+    assert os.geteuid() == 0

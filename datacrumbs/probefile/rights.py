@@ -1,0 +1,50 @@
+"""Files that a user names, opened with that user's rights: root must not tell what lies where the user may not look.
+
+Where a home directory is closed to root, as on a network file system, these are also the only rights that help.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+@contextmanager
+def rights_of(uid: int, gid: int, groups: Sequence[int]) -> Iterator[None]:
+    """Be this user to whatever is opened meanwhile; only root has to.
+
+    Only effective ids change, of all threads; the real ones stay root's, so the user cannot trace or stop this process.
+    """
+    if os.geteuid() != 0 or uid == 0:
+        yield
+        return
+    own_group, own_groups = os.getegid(), os.getgroups()
+    os.setgroups(groups)
+    os.setegid(gid)
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(own_group)
+        os.setgroups(own_groups)
+
+
+@contextmanager
+def rights_of_account(uid: int | None) -> Iterator[None]:
+    """The same, with the groups of the user's account; None changes nothing."""
+    if uid is None:
+        yield
+        return
+    try:
+        entry = pwd.getpwuid(uid)
+        gid, groups = entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid)
+    except KeyError:
+        gid, groups = uid, [uid]
+    with rights_of(uid, gid, groups):
+        yield
