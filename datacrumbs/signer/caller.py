@@ -7,8 +7,9 @@ import os
 import pwd
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+NO_ACCOUNT = -1
 PEER_CREDENTIALS = struct.Struct("iII")
 
 
@@ -23,6 +24,7 @@ class Caller:
         user: Account name, or the number when there is none.
         groups: Names of the account's groups.
         group_ids: Their numbers.
+        has_account: Whether the account database knows it.
     """
 
     uid: int
@@ -31,18 +33,30 @@ class Caller:
     user: str
     groups: frozenset[str]
     group_ids: tuple[int, ...]
+    has_account: bool = True
+
+    @property
+    def share(self) -> int:
+        """Whose share of the service it uses: one user can have thousands of ids without an account (/etc/subuid)."""
+        return self.uid if self.has_account else NO_ACCOUNT
 
 
-def caller_of(connection: socket.socket) -> Caller:
-    """The peer of an AF_UNIX connection, by SO_PEERCRED."""
+def peer_of(connection: socket.socket) -> Caller:
+    """The peer of an AF_UNIX connection, by SO_PEERCRED; nothing that only the account database knows."""
     size = PEER_CREDENTIALS.size
     pid, uid, gid = PEER_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return Caller(uid, gid, pid, str(uid), frozenset(), (gid,), has_account=False)
+
+
+def with_account(peer: Caller) -> Caller:
+    """The same caller by its account's name, with its groups; the database may be a slow server."""
     try:
-        user = pwd.getpwuid(uid).pw_name
-        group_ids = tuple(sorted(os.getgrouplist(user, gid)))
+        user = pwd.getpwuid(peer.uid).pw_name
     except KeyError:
-        user, group_ids = str(uid), (gid,)
-    return Caller(uid, gid, pid, user, frozenset(_group_name(group) for group in group_ids), group_ids)
+        return replace(peer, groups=frozenset({_group_name(peer.gid)}))
+    groups = tuple(sorted(os.getgrouplist(user, peer.gid)))
+    names = frozenset(_group_name(group) for group in groups)
+    return replace(peer, user=user, groups=names, group_ids=groups, has_account=True)
 
 
 def _group_name(group: int) -> str:

@@ -13,8 +13,7 @@ import logging
 import signal
 import socket
 import time
-from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,12 +21,12 @@ from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError, ExitCode, refusal
 from datacrumbs.probefile.codec import parse
 from datacrumbs.signer.authority import check_schema
-from datacrumbs.signer.caller import Caller, caller_of
+from datacrumbs.signer.caller import Caller, peer_of, with_account
 from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.protocol import LENGTH, REQUEST_LIMIT, VERSION, frame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from datacrumbs.signer.authority import Authority
@@ -45,10 +44,10 @@ class Limits:
 
     Args:
         connections: Most connections at once.
-        connections_per_user: Most of them from one user other than root.
+        connections_per_user: Most of them from one user other than root; all ids without an account are one user.
         request_seconds: Time for a whole request to arrive, and for the reply to leave.
         request_bytes: Largest request.
-        checks: How many requests are checked at once.
+        checks: How many requests are checked at once, each of another user: a slow one holds up its own user only.
     """
 
     connections: int = 64
@@ -59,12 +58,21 @@ class Limits:
 
 
 @dataclass(slots=True)
+class _Share:
+    """What one user uses of the service: connections, and whose turn it is of them to be checked."""
+
+    connections: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(slots=True)
 class Service:
     """Answers requests on a listening socket until told to stop."""
 
     authority: Authority
     limits: Limits = field(default_factory=Limits)
-    _open: Counter[int] = field(default_factory=Counter)
+    _open: int = 0
+    _shares: dict[int, _Share] = field(default_factory=dict)
     _checks: asyncio.Semaphore | None = None
 
     async def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
@@ -97,37 +105,35 @@ class Service:
             await asyncio.wait(tasks, timeout=self.limits.request_seconds)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
         try:
-            caller = caller_of(writer.get_extra_info("socket"))
-            self._open[caller.uid] += 1
-            try:
-                reply = await self._answer(reader, caller)
-            finally:
-                self._open[caller.uid] -= 1
-                if not self._open[caller.uid]:
-                    del self._open[caller.uid]
+            reply = await self._answer(reader, peer_of(writer.get_extra_info("socket")))
             writer.write(frame(reply))
             await asyncio.wait_for(writer.drain(), self.limits.request_seconds)
         except (OSError, TimeoutError):
             log.info("%s", line(None, "dropped", "connection.lost"))
         finally:
+            self._open -= 1
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
 
-    async def _answer(self, reader: asyncio.StreamReader, caller: Caller) -> dict[str, object]:
+    async def _answer(self, reader: asyncio.StreamReader, peer: Caller) -> dict[str, object]:
+        caller = peer
         started = time.monotonic()
         digest = ""
         try:
-            self._check_room(caller)
-            body = await self._read(reader)
-            assert self._checks is not None  # noqa: S101 - set by run, before any connection
-            async with self._checks:
-                document = await asyncio.to_thread(request_plan, body)
-                if document is None:
-                    return {"status": "ready", "key_id": self.authority.key_id, "version": __version__}
-                plan, plan_bytes, digest = await asyncio.to_thread(check_schema, document)
-                signed = await asyncio.to_thread(self.authority.sign, plan_bytes, plan, caller)
+            self._check_room(self._open, self.limits.connections)
+            caller = await asyncio.to_thread(with_account, peer)
+            with self._share_of(caller) as share:
+                body = await self._read(reader)
+                assert self._checks is not None  # noqa: S101 - set by run, before any connection
+                async with share.turn, self._checks:
+                    document = await asyncio.to_thread(request_plan, body)
+                    if document is None:
+                        return {"status": "ready", "key_id": self.authority.key_id, "version": __version__}
+                    plan, plan_bytes, digest = await asyncio.to_thread(check_schema, document)
+                    signed = await asyncio.to_thread(self.authority.sign, plan_bytes, plan, caller)
         except DenialError as error:
             log.warning("%s", line(caller, "refused", error.code, digest=digest, reason=error.message, started=started))
             return {
@@ -149,10 +155,22 @@ class Service:
         log.info("%s", line(caller, "signed", "", digest=digest, started=started))
         return {"status": "signed", "probe_file": base64.b64encode(signed).decode()}
 
-    def _check_room(self, caller: Caller) -> None:
-        of_user = self._open[caller.uid] > self.limits.connections_per_user and caller.uid != 0
-        if of_user or self._open.total() > self.limits.connections:
+    def _check_room(self, taken: int, limit: int) -> None:
+        if taken > limit:
             raise DenialError("service.busy", "the signing service has too many requests at once", "try again")
+
+    @contextmanager
+    def _share_of(self, caller: Caller) -> Iterator[_Share]:
+        share = self._shares.setdefault(caller.share, _Share())
+        share.connections += 1
+        try:
+            if caller.uid != 0:
+                self._check_room(share.connections, self.limits.connections_per_user)
+            yield share
+        finally:
+            share.connections -= 1
+            if not share.connections:
+                del self._shares[caller.share]
 
     async def _read(self, reader: asyncio.StreamReader) -> bytes:
         try:

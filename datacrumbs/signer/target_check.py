@@ -7,8 +7,8 @@ process, by its limits, not the service.
 What the file says is then looked at by a child that has given up root for good and looks at this file only: neither
 a mistake in the disassembler, which is not written in Python, nor what it does to this file's findings reaches further.
 
-Standard input: a JSON object ``{"caller": [uid, gid, [gid, ...]], "targets": [...]}``; standard output: a
-JSON list of findings, one a target, in order.
+Standard input: a JSON object ``{"caller": [uid, gid, [gid, ...]], "targets": [...], "seconds": 60}``; standard output:
+a JSON list of findings, one a target, in order.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import sys
 from typing import TYPE_CHECKING, TypedDict
 
@@ -110,11 +111,13 @@ def _problem(stream: BufferedReader, wanted: Wanted) -> tuple[str, str] | None:
 # The answer of a function that runs in a child without any rights, which cannot outlive the limits of this process.
 def _in_child(work: Callable[[], tuple[str, str] | None]) -> tuple[str, str] | None:
     reader, writer = os.pipe()
+    left = signal.getitimer(signal.ITIMER_REAL)
     child = os.fork()
     if child == 0:
         status = 1
         try:
             os.close(reader)
+            signal.setitimer(signal.ITIMER_REAL, *left)  # a fork has none
             _give_up_root()
             answer = json.dumps(work()).encode()
             with os.fdopen(writer, "wb") as stream:
@@ -145,6 +148,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_LIMIT, SECONDS_LIMIT))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     request = json.load(sys.stdin)
+    signal.alarm(request["seconds"])  # a limit of processor time does not run while a file system lets it wait
     uid, gid, groups = request["caller"]
     json.dump([check_target(wanted, uid, gid, groups) for wanted in request["targets"]], sys.stdout)
 

@@ -79,7 +79,8 @@ def _wanted(target: Target) -> Wanted:
 def _findings(wanted: list[Wanted], caller: Caller) -> list[Finding]:
     if not wanted:
         return []
-    request = json.dumps({"caller": [caller.uid, caller.gid, list(caller.group_ids)], "targets": wanted})
+    who = [caller.uid, caller.gid, list(caller.group_ids)]
+    request = json.dumps({"caller": who, "targets": wanted, "seconds": CHECK_SECONDS})
     try:
         result = subprocess.run(
             CHECK_COMMAND, input=request, capture_output=True, text=True, check=True, timeout=CHECK_SECONDS, cwd="/"

@@ -1,4 +1,4 @@
-"""A file system with one file, served by a thread of this process: FUSE's protocol, as far as that takes (linux/fuse.h)."""
+"""A file system with one file, served by a thread of this process: as much of FUSE's protocol as that takes."""
 
 from __future__ import annotations
 
@@ -19,27 +19,30 @@ NAME = b"served"
 _LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _RELEASE, _FLUSH, _INIT, _FORGET_MANY = 1, 2, 3, 14, 15, 18, 25, 26, 42
 _ROOT, _FILE = 1, 2
 _HEAD = struct.Struct("<IIQQ16x")
+_LONGEST_READ = 30.0
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @contextmanager
-def served_file(directory: Path, content: bytes, uid: int) -> Iterator[Path]:
-    """The path of a file below ``directory``, in a file system that is this user's."""
+def served_file(directory: Path, content: bytes, uid: int, may_read: threading.Event | None = None) -> Iterator[Path]:
+    """The path of a file below ``directory``, in a file system that is this user's; reading it can be held up."""
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     options = f"fd={device},rootmode=040000,user_id={uid},group_id={uid},allow_other"
     if _LIBC.mount(b"served", os.fsencode(directory), b"fuse", 0, options.encode()):
         raise OSError(ctypes.get_errno(), "mount")
-    thread = threading.Thread(target=_serve, args=(device, content))
+    thread = threading.Thread(target=_serve, args=(device, content, may_read))
     thread.start()
     try:
         yield directory / NAME.decode()
     finally:
+        if may_read:
+            may_read.set()
         _LIBC.umount2(os.fsencode(directory), 2)
         thread.join()
         os.close(device)
 
 
-def _serve(device: int, content: bytes) -> None:
+def _serve(device: int, content: bytes, may_read: threading.Event | None) -> None:
     while True:
         try:
             request = os.read(device, 1 << 18)
@@ -49,6 +52,8 @@ def _serve(device: int, content: bytes) -> None:
         if operation in {_FORGET, _FORGET_MANY}:
             continue
         answer = _answer(operation, node, request[_HEAD.size :], content)
+        if operation == _READ and may_read:
+            may_read.wait(_LONGEST_READ)
         error, body = (-answer, b"") if isinstance(answer, int) else (0, answer)
         os.write(device, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
 

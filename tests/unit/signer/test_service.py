@@ -6,16 +6,23 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.probefile.buildid import file_build_id
+from datacrumbs.probefile.codec import encode
+from datacrumbs.probefile.plan import Target
 from datacrumbs.probefile.reader import read_probe_file, write_probe_file
 from datacrumbs.signer.client import SigningError, request_signature, service_key_id
 from datacrumbs.signer.protocol import LENGTH
+
+from ..probefile.served import served_file  # noqa: TID252 - a file system of the tests
 
 NOBODY = 65534
 
@@ -26,6 +33,18 @@ def raw(installation, data: bytes, seconds: float = 20) -> dict:
         connection.connect(str(installation.paths.signing_socket))
         connection.sendall(data)
         return reply_of(connection)
+
+
+def connected(installation, uid: int) -> socket.socket:
+    """A connection of this user: the kernel takes the effective id."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(20)
+    os.seteuid(uid)
+    try:
+        connection.connect(str(installation.paths.signing_socket))
+    finally:
+        os.seteuid(0)
+    return connection
 
 
 def reply_of(connection: socket.socket) -> dict:
@@ -144,6 +163,38 @@ def test_connections_of_one_user_are_bounded(installation, as_nobody):
     with installation.service("connections_per_user=3"):
         assert as_nobody(flood) == "service.busy"
         assert service_key_id(installation.paths)  # others are served
+
+
+def test_ids_without_an_account_are_one_user(installation, as_nobody):
+    """A user can have 65,536 of them, by newuidmap."""
+    with installation.service("connections_per_user=3"):
+        held = [connected(installation, 2_000_000 + number) for number in range(4)]
+        assert reply_of(held[3])["code"] == "service.busy"
+        assert as_nobody(lambda: service_key_id(installation.paths))
+        for connection in held:
+            connection.close()
+
+
+def test_a_slow_look_at_files_holds_up_its_own_user_only(installation):
+    may_read = threading.Event()
+    place = installation.directory / "served"
+    place.mkdir()
+    with (
+        served_file(place, installation.library.read_bytes(), 999, may_read) as path,
+        installation.service("checks=2"),
+        ExitStack() as stack,
+    ):
+        target = Target(str(path), file_build_id(installation.library))
+        request = {"version": 1, "request": "sign", "plan": json.loads(encode(installation.plan_of(target)))}
+        slow = [stack.enter_context(connected(installation, NOBODY)) for _ in range(4)]
+        for connection in slow:
+            connection.sendall(message(request))
+        time.sleep(1.0)
+        started = time.monotonic()
+        assert request_signature(installation.plan(), installation.paths)
+        assert time.monotonic() - started < 10
+        may_read.set()
+        assert [reply_of(connection)["status"] for connection in slow] == ["signed"] * 4
 
 
 def test_all_connections_are_bounded(installation):
