@@ -13,6 +13,9 @@ from pathlib import Path
 from datacrumbs.document import Value, read_document
 from datacrumbs.probefile.files import check_protected
 
+SEARCHED = 0o711
+"""Mode of a directory where users find what they know the name of, and do not learn of each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class SystemPaths:

@@ -14,7 +14,7 @@ from datacrumbs.errors import refusal
 from datacrumbs.probefile.files import check_protected
 from datacrumbs.signer.authority import open_authority
 from datacrumbs.signer.service import Service, listen
-from datacrumbs.system import SystemPaths
+from datacrumbs.system import SEARCHED, SystemPaths
 from datacrumbs.systemd import notify, passed_socket
 
 if TYPE_CHECKING:
@@ -69,4 +69,4 @@ def _check_run_directory(paths: SystemPaths) -> None:
     try:
         check_protected(paths.run)
     except FileNotFoundError:
-        paths.run.mkdir(mode=0o755, parents=True)
+        paths.run.mkdir(mode=SEARCHED, parents=True)

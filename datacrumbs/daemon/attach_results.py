@@ -68,7 +68,7 @@ class AttachResults:
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:
         try:
-            self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._path, timeout=10)) as database, database:
                 database.execute(_SCHEMA)
                 yield database

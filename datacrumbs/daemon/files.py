@@ -11,6 +11,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.system import SEARCHED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,7 +141,7 @@ class RunFiles:
         self._ready = directory / f"datacrumbs-{run}.ready"
         self._lock_path = directory / f"datacrumbs-{run}.lock"
         try:
-            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            directory.mkdir(mode=SEARCHED, parents=True, exist_ok=True)
             self._lock = _locked(self._lock_path)
         except BlockingIOError:
             raise DatacrumbsError(
@@ -158,8 +159,8 @@ class RunFiles:
         """The ready file."""
         return self._ready
 
-    def announce(self, trace: Path) -> None:
-        """Write the ready file, whole or not at all: from now on programs are traced.
+    def announce(self, trace: Path, owner: Owner) -> None:
+        """Write the ready file, whole or not at all, for the run's user to read: from now on programs are traced.
 
         Raises:
             DatacrumbsError: (exit 1) when it cannot be written.
@@ -170,8 +171,9 @@ class RunFiles:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             temporary.unlink(missing_ok=True)
-            with os.fdopen(os.open(temporary, flags, 0o644), "w") as stream:
+            with os.fdopen(os.open(temporary, flags, 0o400), "w") as stream:
                 stream.write(content)
+                os.fchown(stream.fileno(), owner.uid, owner.gid)
             temporary.rename(self._ready)
         except OSError as error:
             with suppress(OSError):

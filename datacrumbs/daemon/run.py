@@ -131,7 +131,7 @@ def run(request: RunRequest) -> RunResult:
                 _begin(writer, engine, parts)
             gc.freeze()
             gc.enable()
-            files.announce(parts.first)
+            files.announce(parts.first, user)
         except DatacrumbsError:
             parts.remove_first()
             raise

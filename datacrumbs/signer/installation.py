@@ -20,7 +20,7 @@ from datacrumbs.signer.installed import installed_snippets, provider_distributio
 from datacrumbs.signer.policy import read_policy
 from datacrumbs.signer.private_key import create_private_key, load_private_key
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted, write_trusted
-from datacrumbs.system import read_system_configuration
+from datacrumbs.system import SEARCHED, read_system_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,9 +112,9 @@ def _uninstall_defaults(paths: SystemPaths) -> Iterator[Step]:
 
 
 def _directories(paths: SystemPaths, stage: str) -> list[tuple[Path, int]]:
-    common = [(paths.configuration, 0o755), (paths.trusted_keys, 0o755), (paths.run, 0o755)]
+    common = [(paths.configuration, 0o755), (paths.trusted_keys, 0o755), (paths.run, SEARCHED)]
     login = [(paths.private_key.parent, 0o700), (paths.site_files, 0o755)]
-    compute = [(paths.state, 0o755), (paths.traces, 0o755)]
+    compute = [(paths.state, 0o700), (paths.traces, SEARCHED)]
     return common + (login if stage != "compute" else []) + (compute if stage != "login" else [])
 
 

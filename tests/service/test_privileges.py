@@ -110,7 +110,7 @@ class TestProbeFiles:
         path = f"/home/bob/odd-{kind}"
         machine.done("runuser", "-u", "bob", "--", *command, path)
         reason = refused(machine, kind, "/etc/shadow" if kind == "shadow" else path)
-        assert ("link" in reason) or ("not a regular file" in reason) or ("not a probe file" in reason)
+        assert ("link" in reason) or ("not a regular file" in reason) or (": Permission denied" in reason)
         assert "root:" not in reason
 
 
@@ -211,6 +211,11 @@ class TestTheTrace:
     def test_who_sees_whom(self, machine, alices):
         machine.environment("mine", f"PROBE_FILE={alices}\nUSER=alice\n")
         machine.done("systemctl", "start", "datacrumbs@mine")
+        ready = "/run/datacrumbs/datacrumbs-mine.ready"
+        assert machine.run("runuser", "-u", "alice", "--", "test", "-r", ready).returncode == 0
+        assert machine.run("runuser", "-u", "bob", "--", "test", "-r", ready).returncode != 0
+        for directory in ("/run/datacrumbs", "/var/log/datacrumbs", "/var/lib/datacrumbs"):
+            assert machine.run("runuser", "-u", "bob", "--", "ls", directory).returncode != 0
         wrap = str(Path(sys.executable).parent / "datacrumbs_wrap")
         machine.wrap("alice", *DD, "count=47")
         machine.wrap("bob", *DD, "count=1")

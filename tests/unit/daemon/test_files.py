@@ -64,7 +64,7 @@ def test_one_daemon_for_a_run_id(tmp_path: Path) -> None:
     with pytest.raises(DatacrumbsError, match="already running"):
         RunFiles(tmp_path, "7")
     second = RunFiles(tmp_path, "8")
-    first.announce(tmp_path / "trace")
+    first.announce(tmp_path / "trace", _ME)
     assert json.loads(first.ready.read_text()) == {"pid": os.getpid(), "trace": str(tmp_path / "trace")}
     first.close()
     second.close()

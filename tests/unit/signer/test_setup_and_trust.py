@@ -69,8 +69,11 @@ class TestSetup:
         list(install(paths, "all"))
         assert paths.private_key.stat().st_mode & 0o7777 == 0o400
         assert paths.private_key.parent.stat().st_mode & 0o7777 == 0o700
-        for place in (paths.trusted_keys, paths.run, paths.site_files, paths.configuration):
+        for place in (paths.trusted_keys, paths.site_files, paths.configuration):
             assert place.stat().st_mode & 0o7777 == 0o755
+        for place in (paths.run, paths.traces):  # users do not learn of each other's runs
+            assert place.stat().st_mode & 0o7777 == 0o711
+        assert paths.state.stat().st_mode & 0o7777 == 0o700
         for file in (paths.policy, paths.system_file, paths.trusted_snippets):
             assert file.stat().st_mode & 0o7777 == 0o644
 
