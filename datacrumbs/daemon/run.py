@@ -266,14 +266,10 @@ class _Run:
             if answer and answer.kind == "done":
                 break
         told = answer.values
-        return RunResult(
-            trace=self._parts.first,
-            files=self._parts.count,
-            entered=int(told["entered"]),
-            recorded=int(told["recorded"]),
-            lost=int(told["lost"]),
-            balanced=bool(told["balanced"]),
-        )
+        entered, recorded, lost = (told.get(key) for key in ("entered", "recorded", "lost"))
+        if not (isinstance(entered, int) and isinstance(recorded, int) and isinstance(lost, int)):
+            raise DatacrumbsError("the process that writes the trace does not say what became of the calls")
+        return RunResult(self._parts.first, self._parts.count, entered, recorded, lost, told.get("balanced") is True)
 
     # A slow disk may take its time; whoever stops the daemon again will not.
     def _answer(self) -> Message | None:
