@@ -1,15 +1,14 @@
 # shellcheck shell=sh
 # What the kernel must offer to bcc: headers to compile with, tracefs, bpffs; sourced by set-up.sh.
 
-# bcc compiles with the headers behind this link, or with those that the kernel itself carries.
+# bcc compiles with the headers behind this link.
 headers_present() {
-	[ -e "/lib/modules/$(uname -r)/build/Makefile" ] || [ -e /sys/kernel/kheaders.tar.xz ]
+	[ -e "/lib/modules/$(uname -r)/build/Makefile" ]
 }
 
 provide_headers() {
 	if headers_present; then
-		headers=$(readlink -f "/lib/modules/$(uname -r)/build" || true)
-		note "${headers:-from the kernel itself}"
+		note "$(readlink -f "/lib/modules/$(uname -r)/build")"
 		return
 	fi
 	newest=$(newest_headers)

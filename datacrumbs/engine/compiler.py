@@ -91,6 +91,7 @@ def compiled_program(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env={"PATH": os.defpath},  # bcc and clang read many more
     )
     with child:  # imports the compiler while the flags are looked up
         try:
@@ -123,10 +124,15 @@ def _compiler_version() -> str:
         return ""
 
 
+# Where bcc looks. Of a kernel that carries its headers, bcc before 0.30 would take them from a directory in /tmp that
+# anybody can have made (CVE-2024-2314).
 def _require_headers() -> None:
-    build = f"/lib/modules/{os.uname().release}/build"
-    if not os.path.isdir(build) and not os.path.exists("/sys/kernel/kheaders.tar.xz"):  # noqa: PTH110, PTH112 - os.uname paths
-        raise DatacrumbsError(f"{build}: no kernel headers", hint=_HEADERS_HINT)
+    modules = Path("/lib/modules", os.uname().release)
+    headers = modules / "build"
+    if headers.is_dir() and (modules / "source").is_dir():
+        headers = modules / "source"
+    if not (headers / "include/linux/kconfig.h").is_file():
+        raise DatacrumbsError(f"{headers}: no kernel headers", hint=_HEADERS_HINT)
 
 
 def _made_by(child: subprocess.Popen[bytes], given: bytes) -> Image:

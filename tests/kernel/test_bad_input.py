@@ -286,11 +286,22 @@ def masked(mounts: Sequence[str], *command: str | Path) -> subprocess.CompletedP
 
 
 NO_HEADERS = ["mount -t tmpfs none /lib/modules"]
+NO_USABLE_HEADERS = [
+    *NO_HEADERS,
+    "mkdir -p /lib/modules/$(uname -r)/build",
+    "mount -t tmpfs none /mnt",
+    "mkdir /mnt/upper /mnt/work",
+    "mount -t overlay -o lowerdir=/tmp,upperdir=/mnt/upper,workdir=/mnt/work none /tmp",
+    # Where bcc would look next, as somebody else has prepared it.
+    "mkdir -p /tmp/kheaders-$(uname -r)/include/linux",
+    "touch /tmp/kheaders-$(uname -r)/include/linux/kconfig.h",
+]
 NO_BTF = ["mount --bind /dev/null /sys/kernel/btf/vmlinux"]
 
 
-def test_no_kernel_headers(new_place: Installation, probes: Path) -> None:
-    done = masked(NO_HEADERS, COMMANDS / "datacrumbs", "--prefix", new_place.prefix, probes, "run")
+@pytest.mark.parametrize("mounts", [NO_HEADERS, NO_USABLE_HEADERS], ids=["none", "in-tmp"])
+def test_no_kernel_headers(new_place: Installation, probes: Path, mounts: Sequence[str]) -> None:
+    done = masked(mounts, COMMANDS / "datacrumbs", "--prefix", new_place.prefix, probes, "run")
     check(done, FAILED, f"/lib/modules/{os.uname().release}/build: no kernel headers", hint="linux-headers")
     check_no_run(new_place)
 
