@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from datacrumbs.probefile.plan import Function, Group
 
     Wanted = Sequence[tuple[int, Function]]
-
-_CLOSING = 16  # links at once; they only wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +54,10 @@ class Attached:
     functions: int = 0
 
     def close(self) -> None:
-        """Detach everything, phase by phase.
-
-        The kernel makes each close wait until no processor runs the program, so those of a phase wait together.
-        """
-        with ThreadPoolExecutor(_CLOSING) as pool:
-            for links in self.links.values():
-                for _ in pool.map(kernel.Link.close, links):
-                    pass
-                links.clear()
+        """Detach everything, phase by phase."""
+        for links in self.links.values():
+            kernel.close_links(links)
+            links.clear()
 
 
 @dataclass(frozen=True, slots=True)

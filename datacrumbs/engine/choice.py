@@ -132,8 +132,7 @@ class EarlyLinks:
                 self._links.append(trial.attach())
         self._made.set()
         self._may_close.wait()
-        for link in self._links:
-            link.close()
+        kernel.close_links(self._links)
 
 
 _EARLY_SECONDS = 0.003

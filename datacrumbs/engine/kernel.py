@@ -11,13 +11,14 @@ import ctypes
 import os
 import platform
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,6 +34,7 @@ _MULTI_RETURN = 1
 _PERF_TYPE_TRACEPOINT = 2
 _PERF_FLAG_FD_CLOEXEC = 8
 _PERF_ATTR_SIZE = 128
+_CLOSED_AT_ONCE = 16
 _DEVICES = Path("/sys/bus/event_source/devices")
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -83,6 +85,13 @@ class Link:
         """Detach; idempotent."""
         while self._descriptors:
             os.close(self._descriptors.pop())
+
+
+def close_links(links: Collection[Link]) -> None:
+    """Close them all, and wait for the last; each waits until no processor runs its program, so many wait together."""
+    with ThreadPoolExecutor(_CLOSED_AT_ONCE) as pool:
+        for _ in pool.map(Link.close, links):
+            pass
 
 
 def _syscall(position: int, *arguments: object) -> int:
