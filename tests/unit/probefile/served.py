@@ -8,7 +8,7 @@ import os
 import stat
 import struct
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def _serve(device: int, content: bytes, may_read: threading.Event | None) -> Non
         if operation == _READ and may_read:
             may_read.wait(_LONGEST_READ)
         error, body = (-answer, b"") if isinstance(answer, int) else (0, answer)
-        os.write(device, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
+        with suppress(FileNotFoundError):  # who asked is gone
+            os.write(device, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
 
 
 def _answer(operation: int, node: int, body: bytes, content: bytes) -> bytes | int:
