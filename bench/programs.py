@@ -61,7 +61,7 @@ def take(quick: bool) -> Result:
                 tell(f"programs: {workload.title}, round {number + 1} of {rounds}")
                 work = Work(workload.program, names[workload.title])
                 for tracer in tracers:
-                    if tracer.name in ONCE and number:
+                    if tracer.name in ONCE and (number or quick):
                         continue
                     with tracer.attached(work):
                         seconds[tracer.name][workload.title].append(workload.seconds(tracer, clock, place))
