@@ -19,18 +19,19 @@ from _result import conditions, from_json, goal_table
 HERE = Path(__file__).resolve().parent
 RESULTS, QUICK_RESULTS = HERE.parent / ".cache/bench", HERE.parent / ".cache/bench-quick"
 MEASUREMENTS = ("attach", "start", "calls", "growth", "sustained", "size", "idle", "programs")
+NOT_QUICK = {"growth", "size"}  # of one short round they say little
 RECORDS = "lines"  # of the trace's lines alone: it has a form of its own
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: {' '.join(MEASUREMENTS)}")
-    parser.add_argument("--quick", action="store_true", help="under two minutes; the figures are rough")
+    parser.add_argument("--quick", action="store_true", help="under two minutes; the figures are rough, and some measurements are left out")
     parser.add_argument("--results", type=Path, metavar="DIR", help="default: .cache/bench, or .cache/bench-quick")
     options = parser.parse_args()
     options.results = options.results or (QUICK_RESULTS if options.quick else RESULTS)
     begin = time.monotonic()
-    names = options.names or MEASUREMENTS
+    names = options.names or [name for name in MEASUREMENTS if not (options.quick and name in NOT_QUICK)]
     failed = []
     for name in names:
         options.results.joinpath(f"{name}.json").unlink(missing_ok=True)
