@@ -26,7 +26,7 @@ RECORDS = "lines"  # of the trace's lines alone: it has a form of its own
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: {' '.join(MEASUREMENTS)}")
-    parser.add_argument("--quick", action="store_true", help="under two minutes; the figures are rough, and some measurements are left out")
+    parser.add_argument("--quick", action="store_true", help="under two minutes; rough, and not all of them")
     parser.add_argument("--results", type=Path, metavar="DIR", help="default: .cache/bench, or .cache/bench-quick")
     options = parser.parse_args()
     options.results = options.results or (QUICK_RESULTS if options.quick else RESULTS)
