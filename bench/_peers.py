@@ -86,7 +86,7 @@ class Bare(_Started):
         return list(command)
 
 
-class EmptyPrograms(_Started):
+class EmptyPrograms(Bare):
     """Programs that do nothing, at the begin and the end of each system call: what no tracer of them can go below."""
 
     name = "two programs that do nothing"
@@ -103,9 +103,6 @@ class EmptyPrograms(_Started):
                 raise SystemExit(f"{self.name} cannot be attached")
             yield
             process.communicate()
-
-    def command(self, command: Sequence[str | Path]) -> list[str | Path]:
-        return list(command)
 
 
 _EMPTY_PROGRAMS = """\

@@ -38,6 +38,7 @@ SYSTEM, LIBRARY, UNMOVED = (
     "datacrumbs, libraries, probes not moved",
 )
 PROFILED, SAMPLED = SYSTEM + ", profiled", SYSTEM + ", one of 100"
+NOT_QUICK = SLOW | {UNMOVED, PROFILED}
 SYSTEM_SITE = "capture_probes:\n  - provider: sys\n    functions: (write|pread64)\n"
 LIBC_SITE = "  - provider: posix\n    functions: (write|pread|pread64)\n"
 TEXT = """\
@@ -71,9 +72,9 @@ def take(quick: bool) -> Result:
             tell(f"calls: round {number + 1} of {rounds}")
             for tracer, work, wanted in turns:
                 slow = tracer.name in SLOW
-                if quick and (slow or tracer.name in {UNMOVED, PROFILED}):
+                if quick and tracer.name in NOT_QUICK:
                     continue
-                if number >= PEER_ROUNDS and not isinstance(tracer, (Bare, EmptyPrograms, Ours)):
+                if number >= PEER_ROUNDS and not isinstance(tracer, (Bare, Ours)):
                     continue
                 with tracer.attached(work):
                     for operation in wanted:

@@ -35,7 +35,8 @@ OURS, DEFAULT = "datacrumbs, system calls", "datacrumbs, default site file"
 RECORDING = (PRINT, "perf trace", DFTRACER)
 PEERS = frozenset({COUNT, *RECORDING, "strace -f -c"})
 MOST = 0.8
-ONCE = frozenset({"strace -f -c", "perf trace"})  # in the first round: they take long, and are far apart
+# In the first round, of a quick run in none: they take long, and are far apart.
+ONCE = frozenset({"strace -f -c", "perf trace"})
 TEXT = """\
 Seconds of the bare program, and how much longer it takes traced; medians over the rounds, each against the bare run
 of its round. All have the same functions: the system calls of the default site file; bpftrace takes those of the

@@ -48,7 +48,7 @@ _TICK = 0.25
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run is started with; it closes the targets."""
+    """What a run is started with; `run` closes the targets once they are attached to."""
 
     probes: Path
     signed: SignedPlan

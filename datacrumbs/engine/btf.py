@@ -96,7 +96,7 @@ def struct_offsets() -> dict[tuple[str, str], int]:
 def definitions() -> list[str]:
     """The offsets as compiler flags, ``-DDC_TASK_FILES=1824``, and type ids of CAST_TARGETS where there is CAST.
 
-    Of bit fields the number of the bit, ``-DDC_LINUX_BINPRM_SECUREEXEC_BIT=610``.
+    Of bit fields the number of the bit, ``-DDC_LINUX_BINPRM_SECUREEXEC_BIT=322``.
     """
     flags = []
     for (structure, member), bits in struct_offsets().items():

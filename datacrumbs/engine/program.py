@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from datacrumbs.engine.methods import AttachMethod
-from datacrumbs.probefile.plan import Attach
+from datacrumbs.engine.programs import by_session
 
 if TYPE_CHECKING:
+    from datacrumbs.engine.methods import AttachMethod
     from datacrumbs.probefile.plan import Plan
     from datacrumbs.system import SystemConfiguration
 
@@ -44,9 +44,7 @@ def assemble(plan: Plan) -> str:
 
 def compiler_flags(plan: Plan, method: AttachMethod) -> list[str]:
     """Parts to leave in, as ``-D`` definitions, when library functions are attached by ``method``."""
-    parts = {group.attach.upper() for group in plan.groups}
-    if method is AttachMethod.SESSION and Attach.UPROBE.upper() in parts:
-        parts = parts - {Attach.UPROBE.upper()} | {"UPROBE_SESSION"}
+    parts = {"UPROBE_SESSION" if by_session(group, method) else group.attach.upper() for group in plan.groups}
     return [*(f"-DDC_WITH_{part}" for part in sorted(parts)), "-Wno-unused-function"]
 
 

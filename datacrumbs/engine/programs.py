@@ -10,7 +10,7 @@ from datacrumbs.engine.objects import ProgramKind
 from datacrumbs.probefile.plan import Attach
 
 if TYPE_CHECKING:
-    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.probefile.plan import Group, Plan
 
 PROBE = ProgramKind(2)
 TRACEPOINT = ProgramKind(5)
@@ -44,11 +44,15 @@ def kinds(plan: Plan, method: AttachMethod) -> dict[str, ProgramKind]:
     """The programs of a plan, and as what each is loaded, when library functions are attached by ``method``."""
     names = list(_OF_EVERY_RUN)
     for group in plan.groups:
-        session = group.attach is Attach.UPROBE and method is AttachMethod.SESSION
-        names += [SESSION] if session else _OF_PLANS[group.attach]
+        names += [SESSION] if by_session(group, method) else _OF_PLANS[group.attach]
     if descriptors.needs_errno(plan):
         names.append("dc_system_call_exit")
     return {name: _kind(name, method) for name in names}
+
+
+def by_session(group: Group, method: AttachMethod) -> bool:
+    """Whether one program serves the entries and the returns of a group."""
+    return group.attach is Attach.UPROBE and method is AttachMethod.SESSION
 
 
 def _kind(name: str, method: AttachMethod) -> ProgramKind:
