@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.engine.compiler import load_bcc
+from datacrumbs.engine import compiler
 from datacrumbs.engine.kernel import has_kprobes
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.provider import Check, CheckState
@@ -70,7 +70,7 @@ def _root() -> Check:
 
 def _bcc() -> Check:
     try:
-        load_bcc()
+        compiler.load_bcc()
     except DatacrumbsError:
         return Check("bcc", CheckState.MISSING, *_why_no_bcc())
     import bcc  # noqa: PLC0415 -- present, as was just seen
@@ -91,11 +91,13 @@ def _why_no_bcc() -> tuple[str, str]:
 
 def _headers() -> Check:
     name, release = "kernel headers", platform.release()
-    build = Path("/lib/modules", release, "build")
-    if not build.is_dir():
-        state = "is a link to nothing" if build.is_symlink() else "is not there"
+    build = compiler.MODULES / "build"
+    if missing := compiler.missing_headers():
+        state = "is a link to nothing" if missing.is_symlink() else "is not there"
+        if missing.is_dir():
+            state = "holds none"
         mend = f"mkdir -p {build}; tar -C {build} -xf {_KHEADERS}" if _KHEADERS.exists() else _HEADERS_MEND
-        return Check(name, CheckState.MISSING, f"missing: {build} {state}", mend)
+        return Check(name, CheckState.MISSING, f"missing: {missing} {state}", mend)
     found = _headers_release(build)
     if found == release:
         return Check(name, CheckState.OK, f"of the running kernel, {release}")

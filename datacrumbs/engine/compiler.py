@@ -30,6 +30,7 @@ _HEADERS_HINT = (
     "kernel headers are missing: install linux-headers for this kernel (kernel-devel on the RHEL family), "
     "or link /lib/modules/$(uname -r)/build to headers of a near version; datacrumbs_doctor checks"
 )
+MODULES = Path("/lib/modules", os.uname().release)
 _KERNEL_NOTES = Path("/sys/kernel/notes")  # holds the kernel's build-id
 _CHILD_KEY = "compiled"
 # bcc's functions about table n of a module, in the order of MapSpecification, with its descriptor behind its name.
@@ -84,7 +85,8 @@ def compiled_program(
     kept = store.load(key)
     if kept is not None:
         return kept
-    _require_headers()
+    if missing := missing_headers():
+        raise DatacrumbsError(f"{missing}: no kernel headers", hint=_HEADERS_HINT)
     tell("compiling the probe program, once for this kernel; takes a few seconds")
     child = subprocess.Popen(
         [sys.executable, "-I", "-m", "datacrumbs.engine.compiler"],
@@ -124,15 +126,16 @@ def _compiler_version() -> str:
         return ""
 
 
-# Where bcc looks. Of a kernel that carries its headers, bcc before 0.30 would take them from a directory in /tmp that
-# anybody can have made (CVE-2024-2314).
-def _require_headers() -> None:
-    modules = Path("/lib/modules", os.uname().release)
-    headers = modules / "build"
-    if headers.is_dir() and (modules / "source").is_dir():
-        headers = modules / "source"
-    if not (headers / "include/linux/kconfig.h").is_file():
-        raise DatacrumbsError(f"{headers}: no kernel headers", hint=_HEADERS_HINT)
+def missing_headers() -> Path | None:
+    """Where bcc looks for kernel headers in vain; None when they are there.
+
+    Of a kernel that carries its headers, bcc before 0.30 would then take them from a directory in /tmp that anybody can
+    have made (CVE-2024-2314).
+    """
+    headers = MODULES / "build"
+    if headers.is_dir() and (MODULES / "source").is_dir():
+        headers = MODULES / "source"
+    return None if (headers / "include/linux/kconfig.h").is_file() else headers
 
 
 def _made_by(child: subprocess.Popen[bytes], given: bytes) -> Image:

@@ -312,7 +312,11 @@ def test_no_kernel_type_information(new_place: Installation, probes: Path) -> No
     check_no_run(new_place)
 
 
-@pytest.mark.parametrize(("mounts", "name"), [(NO_HEADERS, "kernel headers"), (NO_BTF, "kernel BTF")])
+@pytest.mark.parametrize(
+    ("mounts", "name"),
+    [(NO_HEADERS, "kernel headers"), (NO_USABLE_HEADERS, "kernel headers"), (NO_BTF, "kernel BTF")],
+    ids=["no-headers", "headers-in-tmp", "no-btf"],
+)
 def test_doctor_names_what_is_missing(place: Installation, mounts: Sequence[str], name: str) -> None:
     done = masked(mounts, COMMANDS / "datacrumbs_doctor", "--json", "--prefix", place.prefix)
     assert "Traceback" not in done.stderr

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-from pathlib import Path
 
 import pytest
 
@@ -50,7 +49,7 @@ def test_only_what_every_run_needs_decides():
 def test_headers_are_described_in_words(monkeypatch, tmp_path):
     release = platform.release()
     build = tmp_path / "build"
-    monkeypatch.setattr(_host_checks, "Path", lambda *parts: build if "build" in parts else Path(*parts))
+    monkeypatch.setattr(_host_checks.compiler, "MODULES", tmp_path)
     monkeypatch.setattr(_host_checks, "_KHEADERS", tmp_path / "none")
     missing = _host_checks._headers()
     assert missing.state is CheckState.MISSING
@@ -61,6 +60,9 @@ def test_headers_are_described_in_words(monkeypatch, tmp_path):
     build.unlink()
     (build / "include/config").mkdir(parents=True)
     (build / "include/config/kernel.release").write_text("1.2.3\n")
+    assert f"{build} holds none" in _host_checks._headers().detail
+    (build / "include/linux").mkdir()
+    (build / "include/linux/kconfig.h").touch()
     other = _host_checks._headers()
     assert other.state is CheckState.WARNING
     assert f"has 1.2.3, the running kernel is {release}" in other.detail
