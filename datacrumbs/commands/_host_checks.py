@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ MACHINES = ("x86_64", "aarch64")
 _MOUNTS = Path("/proc/self/mounts")
 _BTF = Path("/sys/kernel/btf/vmlinux")
 _BTF_MAGIC = b"\x9f\xeb"  # 0xeB9F, in the byte order of the machine
+_UTS_RELEASE = re.compile(r'^#define UTS_RELEASE "([^"]*)"', re.MULTILINE)
 _KHEADERS = Path("/sys/kernel/kheaders.tar.xz")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _MEMLOCK_NEEDED = 128 << 20  # the rings of the default system configuration, with room
@@ -108,11 +110,15 @@ def _headers() -> Check:
     return Check(name, CheckState.WARNING, detail, f"install the headers of {release} where there are any")
 
 
+# What `uname -r` says of a kernel that was built with them. Beside it, include/config/kernel.release has the upstream
+# version alone where a distribution puts its own behind it only for the build (Debian up to Linux 6.1).
 def _headers_release(build: Path) -> str:
     try:
-        return (build / "include/config/kernel.release").read_text(encoding="ascii").strip()
+        text = (build / "include/generated/utsrelease.h").read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):
         return ""
+    found = _UTS_RELEASE.search(text)
+    return found[1] if found else ""
 
 
 def _btf() -> Check:

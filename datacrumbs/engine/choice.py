@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import platform
+import struct
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
@@ -38,6 +39,24 @@ def choose(wanted: AttachMethod) -> AttachMethod:
     return wanted
 
 
+def check_cookies() -> None:
+    """Check that probes can ask which function they are on: nothing works without, and it is known at once.
+
+    Raises:
+        DatacrumbsError: (exit 1) when this kernel has no attach cookies.
+
+    """
+    try:
+        os.close(load_program("dc_try", _ASKS_FOR_COOKIE, programs.PROBE))
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what forbids every program is said where the real ones are loaded
+            return
+        raise DatacrumbsError(
+            "this kernel has no attach cookies for probes (helper bpf_get_attach_cookie): DataCrumbs needs Linux 5.15",
+            hint=f"run Linux 5.15 or later; this is {platform.release()}",
+        ) from None
+
+
 # Whether the kernel makes such a link: a loaded program alone proves nothing.
 def _works(method: AttachMethod) -> bool:
     return method is AttachMethod.PERF or links_work(session=method is AttachMethod.SESSION)
@@ -55,6 +74,9 @@ def links_work(*, session: bool) -> bool:
 
 # r0 = 0; exit. Any program would do, and this one is verified at once.
 _DOES_NOTHING = Instructions(bytes([0xB7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]), 0, ())
+# call bpf_get_attach_cookie, the context is in r1; r0 = 0; exit.
+_COOKIE_HELPER = 174
+_ASKS_FOR_COOKIE = Instructions(struct.pack("<BBhi", 0x85, 0, 0, _COOKIE_HELPER) + _DOES_NOTHING.code, 0, ())
 _PLACE = kernel.sites([0], [0])
 
 

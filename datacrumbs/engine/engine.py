@@ -21,7 +21,7 @@ from datacrumbs.engine.attach import (
     attach_group,
     prepare_group,
 )
-from datacrumbs.engine.choice import EarlyLinks, choose
+from datacrumbs.engine.choice import EarlyLinks, check_cookies, choose
 from datacrumbs.engine.compiler import compiled_program
 from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage
 from datacrumbs.engine.methods import TITLES, AttachMethod
@@ -87,6 +87,7 @@ class Engine:
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._plan = plan
+        check_cookies()  # before the compiler, which takes long and would be blamed
         self._method = choose(attach_method)
         self._loaded = LoadedImage(
             compiled_program(

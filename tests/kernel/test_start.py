@@ -8,9 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from datacrumbs.engine import choice
+from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.objects import Instructions
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.plan import Plan
+
+from .conftest import system_call_group
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from datacrumbs.system import SystemConfiguration
     from datacrumbs.testing import Installation, RunningDaemon, TraceLines
 
 pytestmark = pytest.mark.kernel
@@ -84,3 +93,15 @@ def test_a_stranger_cannot_give_a_program(installation: Installation, probes: Pa
     assert "owned by uid 65534, expected root; not used, compiled anew" in said
     assert first == second
     assert image.stat().st_uid == 0
+
+
+def test_a_kernel_without_cookies_is_refused_before_anything_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, configuration: SystemConfiguration
+) -> None:
+    code = bytearray(choice._ASKS_FOR_COOKIE.code)
+    code[4:8] = (9973).to_bytes(4, "little")  # a helper that no kernel has, as 174 is for one before 5.15
+    monkeypatch.setattr(choice, "_ASKS_FOR_COOKIE", Instructions(bytes(code), 0, ()))
+    told: list[str] = []
+    with pytest.raises(DatacrumbsError, match=r"no attach cookies .* needs Linux 5\.15"):
+        Engine(Plan((), (system_call_group(("read",)),)), configuration, 0, tmp_path, tell=told.append)
+    assert told == []

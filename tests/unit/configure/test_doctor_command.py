@@ -59,14 +59,16 @@ def test_headers_are_described_in_words(monkeypatch, tmp_path):
     assert "is a link to nothing" in _host_checks._headers().detail
     build.unlink()
     (build / "include/config").mkdir(parents=True)
-    (build / "include/config/kernel.release").write_text("1.2.3\n")
+    (build / "include/generated").mkdir()
+    (build / "include/config/kernel.release").write_text("6.1.192\n")  # Debian's: the upstream version alone
+    (build / "include/generated/utsrelease.h").write_text('#define UTS_RELEASE "1.2.3-4-amd64"\n')
     assert f"{build} holds none" in _host_checks._headers().detail
     (build / "include/linux").mkdir()
     (build / "include/linux/kconfig.h").touch()
     other = _host_checks._headers()
     assert other.state is CheckState.WARNING
-    assert f"has 1.2.3, the running kernel is {release}" in other.detail
-    (build / "include/config/kernel.release").write_text(f"{release}\n")
+    assert f"has 1.2.3-4-amd64, the running kernel is {release}" in other.detail
+    (build / "include/generated/utsrelease.h").write_text(f'#define UTS_RELEASE "{release}"\n')
     assert _host_checks._headers().state is CheckState.OK
 
 
