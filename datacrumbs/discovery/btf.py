@@ -199,7 +199,6 @@ class Btf:
         return f"{text} {qualifier}".rstrip() if text.endswith("*") else qualifier + text
 
 
-@cache
 def kernel_btf(module: str = "") -> Btf | None:
     """The types of the running kernel, or of one of its loaded modules.
 
@@ -209,7 +208,13 @@ def kernel_btf(module: str = "") -> Btf | None:
     Returns:
         None when the kernel shows none (built without CONFIG_DEBUG_INFO_BTF).
     """
-    base = kernel_btf() if module else None
+    return _kernel_btf(module)
+
+
+# Apart from the function above, whose two ways to ask for the kernel itself would index it twice.
+@cache
+def _kernel_btf(module: str) -> Btf | None:
+    base = _kernel_btf("") if module else None
     try:
         return Btf((BTF_DIRECTORY / (module or "vmlinux")).read_bytes(), base)
     except (OSError, ValueError):

@@ -6,10 +6,20 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from elftools.elf.elffile import ELFFile
 
+from datacrumbs.discovery.debug_entries import (
+    BYTE_SIZE,
+    ENCODING,
+    EXTERNAL,
+    LINKAGE_NAME,
+    NAME,
+    TYPE,
+    Entry,
+    Information,
+)
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.buildid import ELF_PROBLEMS, file_build_id
 from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Role
@@ -17,18 +27,12 @@ from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Role
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from elftools.dwarf.die import DIE
-
 DEBUG_FOLDER = Path("/usr/lib/debug/.build-id")
-_TRANSPARENT = {
-    "DW_TAG_typedef": "",
-    "DW_TAG_const_type": "const",
-    "DW_TAG_volatile_type": "volatile",
-    "DW_TAG_restrict_type": "",
-    "DW_TAG_atomic_type": "",
-}
-_ADDRESSES = ("DW_TAG_pointer_type", "DW_TAG_reference_type", "DW_TAG_rvalue_reference_type")
-_AGGREGATES = {"DW_TAG_structure_type": "struct ", "DW_TAG_union_type": "union ", "DW_TAG_class_type": ""}
+_FUNCTION, _PARAMETER = 0x2E, 0x05  # tags
+_TRANSPARENT = {0x16: "", 0x26: "const", 0x35: "volatile", 0x37: "", 0x47: ""}  # and restrict, atomic
+_TYPEDEF, _BASE, _ENUMERATION, _SUBROUTINE = 0x16, 0x24, 0x04, 0x15
+_ADDRESSES = (0x0F, 0x10, 0x42)  # pointer, reference, rvalue reference
+_AGGREGATES = {0x13: "struct ", 0x17: "union ", 0x02: ""}
 _FLOATS = (0x03, 0x04, 0x09, 0x0F)  # DW_ATE_complex_float, float, imaginary_float, decimal_float
 _SIGNED = (0x05, 0x06, 0x0D)  # DW_ATE_signed, signed_char, signed_fixed
 _HIDDEN_RESULT = 16  # bytes; a larger structure is returned through a hidden first argument
@@ -130,11 +134,11 @@ def function_parameters(path: Path) -> Iterator[tuple[str, list[Parameter]]]:
         return
     try:
         with ELFFile.load_from_path(str(source)) as elf:
-            for unit in elf.get_dwarf_info().iter_CUs():
-                for entry in unit.get_top_DIE().iter_children():
-                    if entry.tag == "DW_TAG_subprogram" and "DW_AT_external" in entry.attributes:
-                        yield from _subprogram(entry)
-    except (*ELF_PROBLEMS, OSError, RecursionError):
+            types = _Types()
+            for unit in Information(elf.get_dwarf_info()).units():
+                for entry in unit.functions(_FUNCTION, EXTERNAL):
+                    yield from _subprogram(entry, types)
+    except (*ELF_PROBLEMS, RecursionError):
         return  # broken debug information describes nothing; the symbols are still there
 
 
@@ -151,59 +155,74 @@ def _debug_file(path: Path) -> Path | None:
     return None
 
 
-def _subprogram(entry: DIE) -> Iterator[tuple[str, list[Parameter]]]:
-    name = _text(entry, "DW_AT_linkage_name") or _text(entry, "DW_AT_name")
-    result = _type(entry)
+def _subprogram(entry: Entry, types: _Types) -> Iterator[tuple[str, list[Parameter]]]:
+    name = _text(entry, LINKAGE_NAME) or _text(entry, NAME)
+    result = types.of(entry)
     if not name or (result.kind == "aggregate" and result.size > _HIDDEN_RESULT):
         return
     parameters = []
-    for child in entry.iter_children():
-        if child.tag == "DW_TAG_formal_parameter":
-            kind = _type(child)
-            parameters.append(Parameter(_text(child, "DW_AT_name"), kind.text, kind.kind, kind.size, kind.signed))
+    for child in entry.kids():
+        if child.tag == _PARAMETER:
+            kind = types.of(child)
+            parameters.append(Parameter(_text(child, NAME), kind.text, kind.kind, kind.size, kind.signed))
     yield name, parameters
 
 
-def _text(entry: DIE, attribute: str) -> str:
-    value: Any = entry.attributes.get(attribute)
-    return value.value.decode("utf-8", "replace") if value is not None and isinstance(value.value, bytes) else ""
+def _text(entry: Entry, attribute: int) -> str:
+    value = entry.attributes.get(attribute)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
 
 
-def _number(entry: DIE, attribute: str, default: int) -> int:
-    value: Any = entry.attributes.get(attribute)
-    return value.value if value is not None and isinstance(value.value, int) else default
+def _number(entry: Entry, attribute: int, default: int) -> int:
+    value = entry.attributes.get(attribute)
+    return value if isinstance(value, int) else default
 
 
-def _type(entry: DIE, depth: int = 0) -> _Type:
-    if "DW_AT_type" not in entry.attributes:
+class _Types:
+    # The types of one file; functions of one unit share most of theirs.
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, int], _Type] = {}
+
+    def of(self, entry: Entry) -> _Type:
+        if TYPE not in entry.attributes:
+            return _type(entry)
+        key = (entry.unit.start, entry.forms[TYPE], entry.attributes[TYPE])
+        if key not in self._known:
+            self._known[key] = _type(entry)
+        return self._known[key]
+
+
+def _type(entry: Entry, depth: int = 0) -> _Type:
+    if TYPE not in entry.attributes:
         return _Type("void", "integer", 0)
-    target = entry.get_DIE_from_attribute("DW_AT_type")
+    target = entry.referred(TYPE)
     if depth > _DEPTH:
         return _Type("?", "aggregate", 0)
-    name = _text(target, "DW_AT_name")
+    name = _text(target, NAME)
     if target.tag in _TRANSPARENT:
         inner = _type(target, depth + 1)
         qualified = f"{_TRANSPARENT[target.tag]} {inner.text}".strip()
-        return replace(inner, text=name if target.tag == "DW_TAG_typedef" and name else qualified)
+        return replace(inner, text=name if target.tag == _TYPEDEF and name else qualified)
     if target.tag in _ADDRESSES:
         pointed = _type(target, depth + 1).text
         return _Type(f"{pointed}*" if pointed.endswith("*") else f"{pointed} *", "address")
     return _plain_type(target, name)
 
 
-def _plain_type(target: DIE, name: str) -> _Type:
-    if target.tag == "DW_TAG_base_type":
+def _plain_type(target: Entry, name: str) -> _Type:
+    if target.tag == _BASE:
         return _base_type(target, name)
-    if target.tag == "DW_TAG_enumeration_type":
-        return _Type(f"enum {name}".strip(), "integer", _number(target, "DW_AT_byte_size", 4))
-    if target.tag == "DW_TAG_subroutine_type":
+    if target.tag == _ENUMERATION:
+        return _Type(f"enum {name}".strip(), "integer", _number(target, BYTE_SIZE, 4))
+    if target.tag == _SUBROUTINE:
         return _Type("void ()", "integer", 0)
-    text = f"{_AGGREGATES.get(str(target.tag), '')}{name}" or "?"
-    return _Type(text, "aggregate", _number(target, "DW_AT_byte_size", 0))
+    text = f"{_AGGREGATES.get(target.tag, '')}{name}" or "?"
+    return _Type(text, "aggregate", _number(target, BYTE_SIZE, 0))
 
 
-def _base_type(target: DIE, name: str) -> _Type:
-    encoding = _number(target, "DW_AT_encoding", 0)
-    size = _number(target, "DW_AT_byte_size", 8)
+def _base_type(target: Entry, name: str) -> _Type:
+    encoding = _number(target, ENCODING, 0)
+    size = _number(target, BYTE_SIZE, 8)
     kind = "float" if encoding in _FLOATS else "integer"
     return _Type(name, kind, size, encoding in _SIGNED)

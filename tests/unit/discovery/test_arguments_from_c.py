@@ -6,8 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 
-from datacrumbs.discovery.dwarf import function_arguments
+from datacrumbs.discovery.dwarf import function_arguments, function_parameters, register_arguments
 from datacrumbs.discovery.headers import header_arguments, parameter_names
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.provider import Role
@@ -103,14 +104,46 @@ def test_without_debug_information_nothing_is_told(folder):
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-@pytest.mark.parametrize("version", ["4", "5"])
-def test_versions_of_debug_information(folder, tmp_path, compiler, version):
+@pytest.mark.parametrize("version", ["3", "4", "5"])
+@pytest.mark.parametrize("form", ["", "-gz", "-gdwarf64", "-fdebug-types-section", "-c"])
+def test_versions_of_debug_information(folder, tmp_path, compiler, version, form):
     output = tmp_path / "lib.so"
-    subprocess.run(
-        [compiler, f"-gdwarf-{version}", "-w", "-shared", "-fPIC", "-o", output, "some.c"], check=True, cwd=folder
+    form = form or "-g"
+    command = [compiler, form, f"-gdwarf-{version}", "-w", "-fPIC", "-o", output, "some.c"]
+    subprocess.run(command if form == "-c" else [*command, "-shared"], check=True, cwd=folder)
+    found = dict(function_parameters(output))
+    assert {name: shape(register_arguments(found[name])) for name in FULL} == FULL
+    assert function_arguments(output) == {name: register_arguments(found[name]) for name in found}
+
+
+def test_structures_that_have_units_of_their_own(tmp_path):
+    # A compiler of C++ puts each named structure there; the functions refer to it by a signature.
+    (tmp_path / "some.cc").write_text(
+        "struct pair { long first, second; }; struct whole { pair inner; };\n"
+        'extern "C" int take(whole *all, const pair &one, int last) { return last; }\n'
+        'extern "C" int by_value(int before, pair given, int after) { return after; }\n'
     )
-    found = function_arguments(output)
-    assert {name: shape(found[name]) for name in FULL} == FULL
+    for version in ("4", "5"):
+        output = tmp_path / f"lib{version}.so"
+        flags = [f"-gdwarf-{version}", "-fdebug-types-section", "-shared", "-fPIC"]
+        subprocess.run(["g++", *flags, "-o", output, "some.cc"], check=True, cwd=tmp_path)
+        found = function_arguments(output)
+        assert [one.ctype for one in found["take"]] == ["struct whole *", "const struct pair *", "int"]
+        assert [one.label for one in found["by_value"]] == ["before"]
+
+
+def test_debug_information_that_was_tampered_with_ends(folder):
+    with ELFFile.load_from_path(folder / "libsome.so") as elf:
+        section = elf.get_section_by_name(".debug_info")
+        begin, size = section["sh_offset"], section["sh_size"]
+    whole = bytearray((folder / "libsome.so").read_bytes())
+    for place in range(0, size, 3):
+        for value in (0, 0x7F, 0xFF):
+            changed = whole.copy()
+            changed[begin + place] = value
+            (folder / "changed.so").write_bytes(changed)
+            for name, _ in function_parameters(folder / "changed.so"):
+                assert isinstance(name, str)
 
 
 def test_headers_tell_the_same(folder):
