@@ -32,6 +32,7 @@ from datacrumbs.report.summary import Selection, by_layer, select, select_profil
 from datacrumbs.report.summary import table as table_of
 from datacrumbs.report.tables import call_table, print_trace
 from datacrumbs.system import SystemConfiguration
+from datacrumbs.trace import footer
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ LOSSES = {
     "ring_full": "The ring of calls had no room. Make `call_ring_mib` larger or probe less.",
     "too_deep": "The call was nested in more than 32 probed calls of its thread.",
     "no_memory": "The kernel had no memory for the thread's state, or no scratch space was free.",
+    "unwritten": "Writing the file failed, for example because the disk was full.",
+    "beyond_size": "The files were as large as `max_megabytes` allows; the run ended for that reason.",
 }
 COUNTS = ("entered", "recorded", "filtered", "counted", "unmatched", "in_flight")
 CAUSES = {
@@ -406,7 +409,10 @@ def counters_page() -> str:
     meanings = dict(re.findall(r"(\w+): (.*?)(?= \w+: |$)", words))
     meanings["entered"] = "the function was called in a traced process; the sum of all the others"
     parts = [(code(name), prose(meanings[name]).rstrip(".")) for name in COUNTS]
-    losses = ((code(f"lost_{name.strip('`')}"), meaning) for name, meaning in described_keys(counters.LOSSES, LOSSES))
+    losses = (
+        (code(f"lost_{name.strip('`')}"), meaning)
+        for name, meaning in described_keys((*counters.LOSSES, *footer.LOSSES), LOSSES)
+    )
     others = [
         (
             "names_unresolved",

@@ -23,7 +23,6 @@ class Parts:
         components: Path of the first file below it.
         owner: Whose they are.
         rotate_megabytes: Size of a file after which another one is due, or 0.
-        max_megabytes: Size of all after which the run is to end, or 0.
 
     Raises:
         DatacrumbsError: as `create_trace` does.
@@ -36,14 +35,11 @@ class Parts:
         owner: Owner,
         *,
         rotate_megabytes: int = 0,
-        max_megabytes: int = 0,
     ) -> None:
         self._directory = directory
         self._components = components
         self._owner = owner
         self._rotate = rotate_megabytes * _MEGABYTE
-        self._limit = max_megabytes * _MEGABYTE
-        self._before = 0
         self._number = 0
         self.stream: BinaryIO = create_trace(directory, components, owner)
 
@@ -65,12 +61,7 @@ class Parts:
     @property
     def full(self) -> bool:
         """Whether it is time for another file."""
-        return self._rotate > 0 and self._size() >= self._rotate
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether the run is to end."""
-        return self._limit > 0 and self._before + self._size() >= self._limit
+        return self._rotate > 0 and os.fstat(self.stream.fileno()).st_size >= self._rotate
 
     @property
     def removed(self) -> bool:
@@ -85,7 +76,6 @@ class Parts:
         """
         self._rotate, rotate = 0, self._rotate
         stream = create_trace(self._directory, part_name(self._components, self._number + 1), self._owner)
-        self._before += self._size()
         self._number += 1
         self._rotate = rotate
         self.stream.close()
@@ -98,6 +88,3 @@ class Parts:
     def close(self) -> None:
         """Close the file that is written."""
         self.stream.close()
-
-    def _size(self) -> int:
-        return os.fstat(self.stream.fileno()).st_size

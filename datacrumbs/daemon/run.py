@@ -101,6 +101,7 @@ def run(request: RunRequest) -> RunResult:
             configuration.flush_seconds,
             configuration.spool_mib,
             configuration.redact_paths,
+            configuration.max_megabytes,
         )
         writer = WriterProcess(user, writing)
         stack.callback(writer.close)
@@ -123,7 +124,6 @@ def run(request: RunRequest) -> RunResult:
             components,
             user,
             rotate_megabytes=configuration.rotate_megabytes,
-            max_megabytes=configuration.max_megabytes,
         )
         stack.callback(parts.close)
         try:
@@ -212,14 +212,14 @@ class _Run:
             taken = signal.sigtimedwait(STOP_SIGNALS | {signal.SIGCHLD}, min(_TICK, end - now))
             if taken and taken.si_signo in STOP_SIGNALS:
                 return "signal"
-            self._writer.receive()
+            message = self._writer.receive()
+            if message and message.kind == "full":
+                return "size"
             if self._parts.removed:
                 raise DatacrumbsError(
                     "the trace was removed while it was written",
                     hint="nothing more can be kept in it; start another run when its directory is to stay",
                 )
-            if self._parts.exhausted:
-                return "size"
             # What a slow writer is not told now, it is told later: counters and profiles go on.
             if self._writer.listens:
                 self._tell_writer()

@@ -40,6 +40,7 @@ class WritingRequest:
     flush_seconds: float
     spool_mib: int
     redact_paths: tuple[str, ...] = ()
+    max_megabytes: int = 0
 
 
 class WriterProcess:

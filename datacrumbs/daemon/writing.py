@@ -50,6 +50,7 @@ def write_trace(channel: Channel, request: WritingRequest) -> None:
             run_id=request.run_id,
             flush_seconds=request.flush_seconds,
             redact_paths=request.redact_paths,
+            max_megabytes=request.max_megabytes,
         )
     except DatacrumbsError as error:
         _say_failed(channel, error)
@@ -66,6 +67,7 @@ class _Writing:
         self._wakers = (waker,)
         self._finish: Message | None = None
         self._alone = False
+        self._told_full = False
 
     def run(self) -> None:
         self._say("begun")
@@ -81,6 +83,9 @@ class _Writing:
             else:
                 wait = min(wait * 2, _LONGEST_WAIT)
             self._try(self._writer.tick)
+            if self._writer.full and not self._told_full:
+                self._told_full = True
+                self._say("full")
             self._listen(0.0 if self._spool.waiting else wait, asleep=item is None)
         self._try(self._writer.flush)
         if self._finish:
@@ -122,11 +127,11 @@ class _Writing:
             counts[index] = FunctionCounts(**values)
         for index, count in enumerate(counts):
             # What user space filtered or could not write was recorded by the kernel side.
-            filtered, unwritten = int(self._writer.filtered[index]), int(self._writer.unwritten[index])
-            count.recorded -= filtered + unwritten
+            filtered = int(self._writer.filtered[index])
+            lost = {cause: int(calls[index]) for cause, calls in self._writer.lost.items()}
+            count.recorded -= filtered + sum(lost.values())
             count.filtered += filtered
-            if unwritten:
-                count.lost["unwritten"] = unwritten
+            count.lost.update({cause: calls for cause, calls in lost.items() if calls})
         self._writer.profiles.settle(counts)
         self._try(lambda: self._writer.close(Footer(counts, finish.values["provenance"], finish.values["totals"])))
         self._say(

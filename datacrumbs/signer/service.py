@@ -98,7 +98,9 @@ class Service:
         async with await asyncio.start_unix_server(connected, sock=listener, backlog=BACKLOG):
             ready()
             await stop.wait()
-        # The loop's own handlers would give way to the default on its close, and a second SIGTERM would kill the exit.
+        # A second SIGTERM must not kill the exit. Ignoring is for all threads; the interpreter can restore the default
+        # while it ends, when this thread is the last one, so it takes no such signal any more.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
         if tasks:

@@ -10,7 +10,7 @@ import numpy as np
 from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.record import FIRST_KIND, NameKind
-from datacrumbs.trace.footer import Footer, footer_lines, part_lines
+from datacrumbs.trace.footer import LOSSES, Footer, footer_lines, part_lines
 from datacrumbs.trace.lines import CHUNK, FUNCTION, MEMBER_TARGET, PAIR, TEXT_LIMIT, Lines
 from datacrumbs.trace.names import NameTable, metadata_line, name_line
 from datacrumbs.trace.notes import Note, note_line
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _OPEN, _FAILED, _CLOSED = range(3)
 RUN = "datacrumbs_run"
+_MEGABYTE = 1_000_000
 
 
 class TraceWriter:
@@ -47,6 +48,8 @@ class TraceWriter:
         run_id: The run's id: the files of a run that goes on in several ones are known by it.
         flush_seconds: A member is closed at least this often.
         redact_paths: Patterns of paths that are told hidden only.
+        max_megabytes: Size of all files together from which on calls are lost (`beyond_size`), or 0 for no limit.
+            What is rendered already is still written: at most two members, then the footer.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class TraceWriter:
         run_id: str = "",
         flush_seconds: float,
         redact_paths: Sequence[str] = (),
+        max_megabytes: int = 0,
     ) -> None:
         self._plan = plan
         self._functions = plan.functions
@@ -75,14 +79,15 @@ class TraceWriter:
         self._part = -1
         self._flushed = time.monotonic()
         self._state = _OPEN
+        self._room = max_megabytes * _MEGABYTE or float("inf")
         self._error: OSError | None = None
         functions = len(self._shapes)
         self._written: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
         self._waiting = self._lines.written
         self.filtered = self._lines.filtered
         """Per function: calls that the inclusion path left out."""
-        self.unwritten: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
-        """Per function: calls that are not in the file because writing it failed."""
+        self.lost = {cause: np.zeros(functions, dtype=np.int64) for cause in LOSSES}
+        """Per cause and function: calls that are not in the file."""
         self._about: list[tuple[str, str | int]] = [
             ("user", user),
             ("version", __version__),
@@ -110,7 +115,7 @@ class TraceWriter:
         better, and readers ask for no order but that of an outer call before an inner one of the same microsecond.
 
         Raises:
-            DatacrumbsError: Writing failed (a full disk). Once: later calls only count `unwritten`.
+            DatacrumbsError: Writing failed (a full disk). Once: later calls only count as lost.
         """
         self._take_text(self._names.add(batch.names))
         calls = batch.calls
@@ -132,6 +137,11 @@ class TraceWriter:
         """
         self._take_text(note_line(note, self._functions, self._epoch_offset_ns) for note in notes)
         self._raise_once()
+
+    @property
+    def full(self) -> bool:
+        """Whether the files are as large as they may be."""
+        return self._room <= 0
 
     @property
     def size(self) -> int:
@@ -198,7 +208,7 @@ class TraceWriter:
             if not self._cut_back():
                 self._state = _CLOSED  # a footer behind a torn member could not be read
                 return
-            lines, profiles = lines - int(self.unwritten.sum()), self._profiles_written
+            lines, profiles = lines - int(self.lost["unwritten"].sum()), self._profiles_written
             self._state = _OPEN
         other = {**footer.other, "names_unresolved": self._names.unresolved, "lines": lines}
         other["part"] = self._part
@@ -223,6 +233,9 @@ class TraceWriter:
     def _write_calls(self, calls: NDArray[np.void]) -> None:
         for start in range(0, len(calls), CHUNK):
             part = np.ascontiguousarray(calls[start : start + CHUNK])
+            if self.full:
+                self.lost["beyond_size"] += np.bincount(part["function"], minlength=len(self._functions))
+                continue
             while len(missing := self._lines.missing(part)):
                 self._tell(missing)
             self._lines.take(part)
@@ -272,7 +285,7 @@ class TraceWriter:
             self._fail(error)
         if self._state == _OPEN:
             self._profiles_written = self.profiles.written
-        waiting = self._written if self._state == _OPEN else self.unwritten
+        waiting = self._written if self._state == _OPEN else self.lost["unwritten"]
         waiting += self._waiting
         self._waiting[:] = 0
 
@@ -282,6 +295,7 @@ class TraceWriter:
             rest = rest[self._stream.write(rest) :]
         self._stream.flush()
         self._end += len(member)
+        self._room -= len(member)
 
     def _fail(self, error: OSError) -> None:
         # Raised only when the whole batch is counted, or the counts would not add up.

@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for index, item in enumerate(items):
         if item.path.is_relative_to(HERE) and item.get_closest_marker("guest"):
             replacement = GuestItem.from_parent(item.parent, name=item.name)
-            replacement.own_markers = item.own_markers
+            replacement.own_markers = [*item.own_markers, pytest.mark.timeout(0).mark]  # the boot has its own limit
             items[index] = replacement
 
 
@@ -133,7 +133,7 @@ def _results_of(session: pytest.Session, kernel: machine.GuestKernel, shared: Pa
     command = (
         f"cd {shlex.quote(str(root))} && export DATACRUMBS_IN_GUEST=1 PYTHONDONTWRITEBYTECODE=1 HOME=/root"
         f" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
-        f"{shlex.quote(sys.executable)} -m pytest -p no:cacheprovider -v @/run/guest/names"
+        f"{shlex.quote(sys.executable)} -m pytest -p no:cacheprovider --timeout 0 -v @/run/guest/names"
     )
     output = machine.run_in_guest(kernel, command, shared, seconds=_SECONDS)
     session.stash[_OUTPUT] = output.text

@@ -188,7 +188,8 @@ int main(int count, char **arguments)
 		}
 		check(MPI_File_close(&file), "MPI_File_close");
 	}
-	FAILS(2, MPI_File_open(MPI_COMM_WORLD, missing, MPI_MODE_RDONLY, MPI_INFO_NULL, &file));
+	/* Each rank for itself: Open MPI can deadlock when one rank of a collective open fails before the others. */
+	FAILS(2, MPI_File_open(MPI_COMM_SELF, missing, MPI_MODE_RDONLY, MPI_INFO_NULL, &file));
 	FAILS(5, MPI_File_delete(missing, MPI_INFO_NULL));
 	TIMES(23, MPI_Barrier(MPI_COMM_WORLD));
 	if (rank == 0)

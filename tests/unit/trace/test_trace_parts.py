@@ -98,7 +98,7 @@ def test_a_full_disk_at_the_change_of_files_is_told(synthetic) -> None:
     writer.write(Batch(records))
     writer.flush()
     assert int(writer.recorded.sum()) == before
-    assert int(writer.unwritten.sum()) == len(records)
+    assert int(writer.lost["unwritten"].sum()) == len(records)
 
 
 def test_notes_say_what_and_when(synthetic, tmp_path) -> None:
@@ -121,4 +121,4 @@ def test_notes_say_what_and_when(synthetic, tmp_path) -> None:
     (file,) = read_traces([path]).files
     assert file.notes == notes
     assert file.complete
-    assert not len(np.flatnonzero(writer.unwritten))
+    assert not len(np.flatnonzero(writer.lost["unwritten"]))

@@ -317,7 +317,7 @@ def test_a_full_disk_is_told_once_and_counted(synthetic) -> None:
     more = synthetic.records(5)
     writer.write(Batch(more))
     writer.flush()
-    assert writer.unwritten.sum() + writer.recorded.sum() == given + len(many) + len(more)
+    assert writer.lost["unwritten"].sum() + writer.recorded.sum() == given + len(many) + len(more)
     text = b"".join(members(stream.getvalue()))
     assert text.count(b'"ph":"X"') == writer.recorded.sum()
 
@@ -332,9 +332,9 @@ def test_a_footer_follows_when_there_is_room_again(synthetic) -> None:
         writer.flush()
     with pytest.raises(DatacrumbsError, match="No space left"):
         writer.write(Batch(synthetic.records(2000)))
-    assert writer.unwritten.sum() > 0
+    assert writer.lost["unwritten"].sum() > 0
     stream.room += 20_000
-    counts = [FunctionCounts() for _ in writer.unwritten]
+    counts = [FunctionCounts() for _ in writer.lost["unwritten"]]
     writer.close(Footer(counts))
     lines = b"".join(members(stream.getvalue())).splitlines()
     assert lines[-1] == b"]"
