@@ -44,12 +44,14 @@ class Candidate:
 class Selected:
     """What came of one entry: functions, or the reason why there are none.
 
-    ``absent`` is True when the reason is this host: a library or a kernel feature that is not here.
+    ``absent`` is True when the reason is this host: a library or a kernel feature that is not here. ``notes`` say
+    what was left out of the functions, and why.
     """
 
     candidates: tuple[Candidate, ...] = ()
     reason: str = ""
     absent: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Sources:

@@ -100,8 +100,8 @@ def compose(
         report.progress(entry.label, done, len(entries))
         found = _candidates_of(entry, sources, selection)
         candidates += [replace(each, detail=entry.detail) for each in found.candidates]
-        if found.reason:
-            reasons[found.reason].append(entry.label)
+        for reason in (*found.notes, *([found.reason] if found.reason else [])):
+            reasons[reason].append(entry.label)
     report.progress("", len(entries), len(entries))
     if not candidates:
         raise _nothing(site, reasons)

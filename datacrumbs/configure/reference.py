@@ -16,10 +16,11 @@ from elftools.elf.sections import SymbolTableSection
 
 from datacrumbs.configure.candidates import Candidate, Selected, Sources, symbols_of
 from datacrumbs.configure.site import ProbeKind, ReferenceEntry, SourceKind
+from datacrumbs.configure.usdt_entries import usdt_functions
 from datacrumbs.discovery.dwarf import function_arguments
 from datacrumbs.discovery.elf import elf_functions, elf_target, open_elf
 from datacrumbs.discovery.kernel import kernel_function_arguments, kernel_functions, kprobes_available
-from datacrumbs.discovery.usdt import UsdtProbe, usdt_probes
+from datacrumbs.discovery.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.provider import Attach, Function, ProbeTarget, Result, Target
 
@@ -39,7 +40,6 @@ _IDENTIFIER_BEFORE_PARENTHESIS = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 _HEADER_LIMIT = 16 << 20
 _MODULE_LIMIT = 256 << 20
-_RETURN_OF = {"__entry": "__return", "__start": "__done", "_entry": "_return", "_start": "_done"}
 
 
 def reference_candidates(entry: ReferenceEntry, sources: Sources) -> Selected:
@@ -134,10 +134,12 @@ def _usdt_probes(entry: ReferenceEntry, sources: Sources) -> Selected:
     probes = _on_line(entry.file, usdt_probes, path)
     wanted = [probe for probe in probes if entry.usdt_provider in {"", probe.provider}]
     hits = _select(entry, {probe.name for probe in wanted})
-    functions = _usdt_functions([probe for probe in wanted if probe.name in hits], _category(entry))
+    notes: list[str] = []
+    functions = usdt_functions([probe for probe in wanted if probe.name in hits], _category(entry), notes.append)
     if functions:
         target = elf_target(path)
-        return Selected(tuple(Candidate(SITE, Attach.USDT, target, each, entry.label) for each in functions))
+        candidates = tuple(Candidate(SITE, Attach.USDT, target, each, entry.label) for each in functions)
+        return Selected(candidates, notes=tuple(notes))
     if wanted:
         return Selected(reason=f"the regex matches none of {len(wanted)} USDT probes")
     there = ", ".join(sorted({probe.provider for probe in probes})) or "none at all"
@@ -231,43 +233,6 @@ def _site_function(
 def _kernel_function(name: str, entry: ReferenceEntry) -> Function:
     arguments, result = kernel_function_arguments(name)
     return Function(name, name, _category(entry), arguments=arguments, result=result)
-
-
-# Two probes that mark the beginning and the end of one thing become one call. When the beginning
-# has several forms, no one can say which end belongs to which, so each stays an instant.
-def _usdt_functions(probes: Iterable[UsdtProbe], category: str) -> list[Function]:
-    by_name: dict[tuple[str, str], list[UsdtProbe]] = {}
-    for probe in probes:
-        by_name.setdefault((probe.provider, probe.name), []).append(probe)
-    ends: dict[tuple[str, str], tuple[tuple[str, str], str]] = {}
-    for (provider, name), same in by_name.items():
-        for begin, end in _RETURN_OF.items():
-            key = (provider, name.removesuffix(begin) + end)
-            if name.endswith(begin) and key in by_name and len(same) == 1:
-                ends.setdefault((provider, name), (key, name.removesuffix(begin)))
-    paired = {key for key, _ in ends.values()}
-    functions = []
-    for (provider, name), same in sorted(by_name.items()):
-        if (provider, name) in paired:
-            continue
-        end_key, shown = ends.get((provider, name), (None, name))
-        returns = sorted(place for probe in by_name[end_key] for place in probe.locations) if end_key else []
-        functions += [_usdt_function(probe, shown, category, returns) for probe in same]
-    return functions
-
-
-def _usdt_function(probe: UsdtProbe, name: str, category: str, returns: list[int]) -> Function:
-    return Function(
-        name,
-        f"{probe.provider}:{probe.name}",
-        category,
-        offset=probe.locations[0],
-        more_offsets=probe.locations[1:],
-        return_offsets=tuple(returns),
-        result=Result.VOID,
-        usdt_arguments=probe.arguments,
-        semaphore=probe.semaphore,
-    )
 
 
 def _category(entry: ReferenceEntry) -> str:

@@ -17,7 +17,7 @@ from datacrumbs.engine.programs import SESSION
 from datacrumbs.probefile.plan import Attach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -78,6 +78,7 @@ class PreparedGroup:
         wanted: Identity and function of those to attach.
         sites: Their places, as kernel.SITE; empty but for libraries.
         returns: Which of them are probed at their return, too.
+        operand_rows: See `descriptors.operand_rows`.
     """
 
     group: Group
@@ -85,23 +86,27 @@ class PreparedGroup:
     wanted: Wanted
     sites: NDArray[np.void]
     returns: NDArray[np.bool_]
+    operand_rows: Mapping[tuple[int, str], int]
 
 
-def prepare_group(group: Group, path: str, first: int, skip: Collection[int] = ()) -> PreparedGroup:
+def prepare_group(
+    group: Group, path: str, first: int, skip: Collection[int], operand_rows: Mapping[tuple[int, str], int]
+) -> PreparedGroup:
     """Look up a group's functions but those in ``skip``; identities start at ``first``."""
     wanted = [(identity, function) for identity, function in enumerate(group.functions, first) if identity not in skip]
     probed = wanted if group.attach is Attach.UPROBE else []
     sites = kernel.sites([function.place for _, function in probed], [identity for identity, _ in probed])
-    return PreparedGroup(group, path, wanted, sites, np.array([f.return_probe for _, f in probed], np.bool_))
+    returns = np.array([function.return_probe for _, function in probed], np.bool_)
+    return PreparedGroup(group, path, wanted, sites, returns, operand_rows)
 
 
 def attach_group(prepared: PreparedGroup, programs: Programs, attached: Attached) -> None:
     """Attach a group's functions; failures are collected."""
-    attach, path, wanted = prepared.group.attach, prepared.path, prepared.wanted
+    attach, wanted = prepared.group.attach, prepared.wanted
     if attach is Attach.UPROBE:
         _attach_library(prepared, programs, attached)
     elif attach is Attach.USDT:
-        _attach_usdt(path, wanted, programs, attached)
+        _attach_usdt(prepared, programs, attached)
     elif attach is Attach.TRACEPOINT:
         for identity, function in wanted:
             category, _, event = function.symbol.partition(":")
@@ -182,12 +187,17 @@ def _attach_sites(linking: _Linking, sites: NDArray[np.void], attached: Attached
     return _attach_sites(linking, sites[:middle], attached) | _attach_sites(linking, sites[middle:], attached)
 
 
-def _attach_usdt(path: str, wanted: Wanted, programs: Programs, attached: Attached) -> None:
-    for identity, function in wanted:
-        places = [("dc_usdt_leave", offset) for offset in function.return_offsets]
-        places += [("dc_usdt_enter", offset) for offset in (function.offset, *function.more_offsets)]
-        for name, offset in places:
-            site = kernel.sites([offset], [identity], function.semaphore)[0]
+# The cookie of a place whose arguments are elsewhere than at the first one names the row that says where, too.
+def _attach_usdt(prepared: PreparedGroup, programs: Programs, attached: Attached) -> None:
+    path = prepared.path
+    for identity, function in prepared.wanted:
+        places = [("dc_usdt_leave", place, identity) for place in function.return_places]
+        places += [
+            ("dc_usdt_enter", place, identity | prepared.operand_rows.get((identity, place.arguments), 0) << 32)
+            for place in function.usdt_places
+        ]
+        for name, place, cookie in places:
+            site = kernel.sites([place.offset], [cookie], place.semaphore)[0]
             _try(
                 attached,
                 Phase.RETURN if name == "dc_usdt_leave" else Phase.ENTRY,
@@ -196,7 +206,7 @@ def _attach_usdt(path: str, wanted: Wanted, programs: Programs, attached: Attach
                 lambda n=name, s=site: kernel.attach_uprobe(  # type: ignore[misc]
                     programs.descriptor(n), path, s, at_return=False
                 ),
-                counts=offset == function.offset,
+                counts=place.offset == function.offset,
             )
 
 

@@ -5,12 +5,13 @@ The layout is `struct dc_function` of ``bpf/layout.h``.
 
 from __future__ import annotations
 
-import re
+import platform
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from datacrumbs.discovery.compat_calls import compat_numbers
+from datacrumbs.discovery.operands import Operand, OperandKind, parse_operands
 from datacrumbs.errors import usage_error
 from datacrumbs.probefile.codec import SYSTEM_CALL_LIMIT
 from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Mode, Plan, Result, Role, Snippet
@@ -40,6 +41,7 @@ DESCRIPTOR = np.dtype(
         ("fields", "u1"),
         ("field_size", "u1", (SLOTS,)),
         ("scale", "u1", (SLOTS,)),
+        ("width", "u1", (SLOTS,)),
         ("field_offset", "<u2", (SLOTS,)),
         ("index_offset", "<u2", (SLOTS,)),
         ("displacement", "<i4", (SLOTS,)),
@@ -69,6 +71,7 @@ _RESULTS = {
         )
     )
 }
+_SIGNED_VALUE = 0x80
 _HAS_RETURN = 1
 _ERRNO = 2
 _PROFILED = 4
@@ -97,11 +100,13 @@ def snippet_numbers(plan: Plan) -> dict[tuple[str, str], int]:
 
 
 def describe(plan: Plan) -> NDArray[np.void]:
-    """One DESCRIPTOR per function of the plan, in the order of their identities."""
+    """One DESCRIPTOR per function of the plan, in the order of their identities; then the `operand_rows`."""
     numbers = snippet_numbers(plan)
     snippets = {(snippet.provider, snippet.name): snippet for snippet in plan.snippets}
     rows = [np.zeros(0, DESCRIPTOR)]
     places: list[int] = []
+    further = operand_rows(plan)
+    functions = plan.functions if further else ()
     for group in plan.groups:
         known: dict[tuple[object, ...], int] = {}
         for function in group.functions:
@@ -111,13 +116,39 @@ def describe(plan: Plan) -> NDArray[np.void]:
                 known[alike] = len(rows) - 1
                 rows.append(_row(group, function, numbers.get(key, 0), snippets.get(key)))
             places.append(known[alike])
-    return np.concatenate(rows)[places]
+    table = np.concatenate(rows)[places]
+    return np.concatenate([table, *(_operand_row(functions[at], arguments) for at, arguments in further)])
+
+
+def operand_rows(plan: Plan) -> dict[tuple[int, str], int]:
+    """(identity, argument format) -> the row with the operands of those places of a USDT probe.
+
+    It is for places whose arguments are not where those of the function's first place are.
+    """
+    rows: dict[tuple[int, str], int] = {}
+    first, number = 0, sum(len(group.functions) for group in plan.groups)
+    for group in plan.groups:
+        if group.attach is Attach.USDT:
+            for identity, function in enumerate(group.functions, first):
+                formats = {place.arguments: None for place in function.more_places}
+                for arguments in formats:
+                    if arguments != function.usdt_arguments:
+                        rows[identity, arguments] = number + len(rows)
+        first += len(group.functions)
+    return rows
+
+
+def _operand_row(function: Function, arguments: str) -> NDArray[np.void]:
+    table = np.zeros(1, DESCRIPTOR)
+    table["source"] = NONE
+    _describe_usdt(table[0], function, arguments)
+    return table
 
 
 # Functions of a group with equal keys have equal rows; most of a plan's thousands share a few.
 def _alike(function: Function) -> tuple[object, ...]:
     arguments = id(function.arguments)  # shared, where a plan was read from its bytes
-    ends = (function.result, function.return_probe, function.return_offsets)
+    ends = (function.result, function.return_probe, bool(function.return_places))
     return (arguments, *ends, function.category, function.snippet, function.usdt_arguments)
 
 
@@ -130,7 +161,7 @@ def _row(group: Group, function: Function, number: int, snippet: Snippet | None)
     if group.attach is Attach.TRACEPOINT:
         _describe_fields(row, function)
     elif group.attach is Attach.USDT:
-        _describe_usdt(row, function)
+        _describe_usdt(row, function, function.usdt_arguments)
     else:
         _describe_arguments(row, function)
     if snippet is not None:
@@ -195,7 +226,7 @@ def _describe_result(row: np.void, function: Function, attach: Attach) -> None:
     flags = 0
     if function.return_probe and attach in {Attach.UPROBE, Attach.SYSCALL, Attach.KPROBE}:
         flags |= _HAS_RETURN
-    if attach is Attach.USDT and function.return_offsets:
+    if attach is Attach.USDT and function.return_places:
         flags |= _HAS_RETURN
     if attach is Attach.UPROBE and _explained(function):
         flags |= _ERRNO
@@ -273,45 +304,22 @@ def _describe_fields(row: np.void, function: Function) -> None:
         row["field_offset"][slot] = argument.index
 
 
-_X86_64 = {
-    **dict(zip(("r15", "r14", "r13", "r12"), range(0, 32, 8), strict=True)),
-    "bp": 32, "bx": 40, "r11": 48, "r10": 56, "r9": 64, "r8": 72, "ax": 80, "cx": 88, "dx": 96, "si": 104, "di": 112,
-    "ip": 128, "sp": 152,
-}  # fmt: skip
-_OPERAND = re.compile(
-    r"-?\d+f?@(?:"
-    r"\$(?P<constant>-?\d+)|%(?P<register>\w+)|"
-    r"(?P<displacement>-?\d+)?\(%(?P<base>\w+)(?:,%(?P<index>\w+)(?:,(?P<scale>[1248]))?)?\)"
-    r")"
-)
-_REGISTER, _MEMORY, _CONSTANT = 1, 2, 3
-
-
-# The operands of a USDT note as x86-64 assemblers write them: 8@%rdi -4@$5 4@-20(%rbp) 8@(%rax,%rdx,8).
-# Others (symbols) are left out: a value that is not known must not look like one that is.
-def _describe_usdt(row: np.void, function: Function) -> None:
-    operands = function.usdt_arguments.split()
+# Operands that are not known are left out: a value that is not known must not look like one that is.
+def _describe_usdt(row: np.void, function: Function, arguments: str) -> None:
+    operands = parse_operands(arguments, platform.machine())
     for slot, argument in enumerate(function.arguments):
-        match = _OPERAND.fullmatch(operands[argument.index]) if argument.index < len(operands) else None
-        if match is None:
+        operand = operands[argument.index] if argument.index < len(operands) else None
+        if not isinstance(operand, Operand):
             continue
-        if match["constant"] is not None:
-            row["field_size"][slot] = _CONSTANT
-            row["displacement"][slot] = int(match["constant"])
-        else:
-            offset = _register_offset(match["register"] or match["base"])
-            index = _register_offset(match["index"]) if match["index"] else 0
-            if offset is None or index is None:
-                continue
-            row["field_size"][slot] = _REGISTER if match["register"] else _MEMORY
-            row["field_offset"][slot] = offset
-            row["displacement"][slot] = int(match["displacement"] or 0)
-            row["index_offset"][slot] = index
-            row["scale"][slot] = int(match["scale"] or 1) if match["index"] else 0
         row["source"][slot] = slot
-
-
-def _register_offset(name: str) -> int | None:
-    plain = re.sub(r"^(?:r|e)(?=[a-z])|[lwbd]$", "", name) if not re.fullmatch(r"r\d+", name) else name
-    plain = re.sub(r"^(r\d+)[dwb]$", r"\1", plain)
-    return _X86_64.get(plain, _X86_64.get(name.removeprefix("r").removeprefix("e")))
+        row["field_size"][slot] = operand.kind
+        row["width"][slot] = operand.size | (_SIGNED_VALUE if operand.signed else 0)
+        if operand.kind is OperandKind.CONSTANT:
+            low, high = divmod(operand.displacement % (1 << 64), 1 << 32)[::-1]
+            row["displacement"][slot] = low - (1 << 32) if low >= 1 << 31 else low
+            row["index_offset"][slot], row["field_offset"][slot] = divmod(high, 1 << 16)
+        else:
+            row["field_offset"][slot] = operand.register
+            row["displacement"][slot] = operand.displacement
+            row["index_offset"][slot] = operand.index
+            row["scale"][slot] = operand.scale

@@ -178,8 +178,9 @@ class Engine:
 
     def _prepared(self, targets: OpenTargets, skip: Collection[int]) -> list[PreparedGroup]:
         first, prepared = 0, []
+        operand_rows = descriptors.operand_rows(self._plan)
         for group in self._plan.groups:
-            prepared.append(prepare_group(group, targets.path(group.target), first, skip))
+            prepared.append(prepare_group(group, targets.path(group.target), first, skip, operand_rows))
             first += len(group.functions)
         return prepared
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from datacrumbs.engine.descriptors import operand_rows
 from datacrumbs.engine.programs import by_session
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def map_entries(plan: Plan, configuration: SystemConfiguration) -> dict[str, int
     return {
         "dc_calls": configuration.call_ring_mib << 20,
         "dc_name_ring": configuration.name_ring_mib << 20,
-        "dc_functions": functions,
+        "dc_functions": functions + len(operand_rows(plan)),
         "dc_counts": functions,
         "dc_guards": functions + 1,
         "dc_handles": configuration.handles,

@@ -113,7 +113,9 @@ def _check_function(function: Function, fields: dict[str, int]) -> None:
     for symbol in (function.name, function.symbol, *function.aliases):
         _require(bool(_SYMBOL.fullmatch(symbol)), f"{where}: {symbol!r} is not a printable symbol")
     _require(bool(_CATEGORY.fullmatch(function.category)), f"{where}: category {function.category!r}")
-    for offset in (function.offset, *function.more_offsets, *function.return_offsets, function.semaphore):
+    further = (*function.more_places, *function.return_places)
+    counters = (function.semaphore, *(place.semaphore for place in further))
+    for offset in (function.offset, *(place.offset for place in further), *counters):
         _require(type(offset) is int and 0 <= offset < _OFFSET_LIMIT, f"{where}: offset {offset!r}")
     _require(isinstance(function.result, Result), f"{where}: result is {function.result!r}; expected a Result")
     _require(not function.snippet or function.snippet in fields, f"{where}: no snippet {function.snippet!r}")

@@ -33,6 +33,7 @@ from datacrumbs.probefile.plan import (
     Role,
     Snippet,
     Target,
+    UsdtPlace,
 )
 from datacrumbs.probefile.schema import (
     CONTROL,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 SNIPPET_TEXT_LIMIT = 64 * 1024
 SYSTEM_CALL_LIMIT = 511
+USDT_PLACE_LIMIT = 256
 OFFSET_LIMIT = 1 << 47
 USER_ATTACH = frozenset({Attach.UPROBE, Attach.USDT})
 FIELD_ROLES = frozenset({Role.BYTES, Role.COUNT, Role.VALUE, Role.FD, Role.STRING})
@@ -194,7 +196,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 KEYS = {
     kind: frozenset(field.name for field in dataclasses.fields(kind))
-    for kind in (Plan, Provenance, Group, Target, Function, Argument, Snippet, Filters)
+    for kind in (Plan, Provenance, Group, Target, Function, UsdtPlace, Argument, Snippet, Filters)
 }
 
 
@@ -256,7 +258,7 @@ def _function(document: object, at: Place, attach: Attach, known: dict[str, tupl
     value = mapping(document, at, KEYS[Function])
     usdt = attach is Attach.USDT
     pattern, expected = SYMBOLS[attach]
-    offset = partial(whole, low=1, high=OFFSET_LIMIT)
+    places = (0, USDT_PLACE_LIMIT if usdt else 0)
     snippet = value["snippet"]
     arguments = repr(value["arguments"])
     if arguments not in known:
@@ -268,21 +270,30 @@ def _function(document: object, at: Place, attach: Attach, known: dict[str, tupl
         offset=_offset(value["offset"], (at, "offset"), attach),
         skip=whole(value["skip"], (at, "skip"), 0, SKIP_LIMIT if attach is Attach.UPROBE else 0),
         aliases=items(value["aliases"], (at, "aliases"), (0, 256), _alias),
-        more_offsets=items(value["more_offsets"], (at, "more_offsets"), (0, 256 if usdt else 0), offset),
-        return_offsets=items(value["return_offsets"], (at, "return_offsets"), (0, 256 if usdt else 0), offset),
+        more_places=items(value["more_places"], (at, "more_places"), places, _usdt_place),
+        return_places=items(value["return_places"], (at, "return_places"), places, _usdt_place),
         arguments=known[arguments],
         result=choice(value["result"], (at, "result"), Result),
         returns=choice(value["returns"], (at, "returns"), Returns),
         snippet=snippet if snippet == "" else text(snippet, (at, "snippet"), IDENTIFIER, 64, "a snippet's name or ''"),
-        usdt_arguments=text(
-            value["usdt_arguments"],
-            (at, "usdt_arguments"),
-            USDT_ARGUMENTS,
-            512 if usdt else 0,
-            "a USDT argument format" if usdt else f"'', since attach is {attach}",
-        ),
+        usdt_arguments=_usdt_arguments(value["usdt_arguments"], (at, "usdt_arguments"), attach),
         semaphore=whole(value["semaphore"], (at, "semaphore"), 0, OFFSET_LIMIT if usdt else 0),
     )
+
+
+def _usdt_place(document: object, at: Place) -> UsdtPlace:
+    value = mapping(document, at, KEYS[UsdtPlace])
+    return UsdtPlace(
+        offset=whole(value["offset"], (at, "offset"), 1, OFFSET_LIMIT),
+        semaphore=whole(value["semaphore"], (at, "semaphore"), 0, OFFSET_LIMIT),
+        arguments=_usdt_arguments(value["arguments"], (at, "arguments"), Attach.USDT),
+    )
+
+
+def _usdt_arguments(value: object, at: Place, attach: Attach) -> str:
+    usdt = attach is Attach.USDT
+    expected = "a USDT argument format" if usdt else f"'', since attach is {attach}"
+    return text(value, at, USDT_ARGUMENTS, 512 if usdt else 0, expected)
 
 
 def _alias(value: object, at: Place) -> str:

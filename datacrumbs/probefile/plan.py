@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-FORMAT = "datacrumbs-plan/1"
+FORMAT = "datacrumbs-plan/2"
 FUNCTION_LIMIT = 16384
 ARGUMENT_LIMIT = 6
 SKIP_LIMIT = 240
@@ -134,6 +134,21 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
+class UsdtPlace:
+    """One place of a USDT probe.
+
+    Args:
+        offset: File offset of the place.
+        semaphore: File offset of the counter that switches this place on, or 0.
+        arguments: The argument format string of its note (``8@%rdi -4@$5``); empty at the end of a call.
+    """
+
+    offset: int
+    semaphore: int = 0
+    arguments: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Function:
     """One probed function.
 
@@ -145,15 +160,15 @@ class Function:
         aliases: Other symbols at the same address.
         offset: File offset of the first instruction (uprobe, usdt); system call number (syscall);
             0 for kprobe and tracepoint.
-        more_offsets: Further places of one USDT probe.
-        return_offsets: USDT only: places of the probe that marks the return; empty for a point event.
+        more_places: Further places of one USDT probe.
+        return_places: USDT only: places of the probe that marks the return; empty for a point event.
         arguments: At most 6 captured arguments, in trace order. Functions with a snippet have
             that many fewer as the snippet declares fields.
         result: What it returns.
         returns: Whether its returns are probed, or why not. Reasons that its name tells need not be given.
         snippet: Name of the snippet that runs for it, or empty.
-        usdt_arguments: USDT only: the argument format string of the note (``8@%rdi -4@$5``).
-        semaphore: USDT only: file offset of the semaphore, or 0.
+        usdt_arguments: USDT only: the first place's argument format string, see `UsdtPlace`.
+        semaphore: USDT only: the first place's semaphore, or 0.
         skip: Uprobe only: bytes from the offset to the probe, where it costs less; the configurator's to say.
     """
 
@@ -162,8 +177,8 @@ class Function:
     category: str
     offset: int = 0
     aliases: tuple[str, ...] = ()
-    more_offsets: tuple[int, ...] = ()
-    return_offsets: tuple[int, ...] = ()
+    more_places: tuple[UsdtPlace, ...] = ()
+    return_places: tuple[UsdtPlace, ...] = ()
     arguments: tuple[Argument, ...] = ()
     result: Result = Result.VALUE
     returns: Returns = Returns.PROBED
@@ -176,6 +191,11 @@ class Function:
     def return_probe(self) -> bool:
         """Whether its returns are probed."""
         return self.returns is Returns.PROBED
+
+    @property
+    def usdt_places(self) -> tuple[UsdtPlace, ...]:
+        """USDT only: all places of its beginning."""
+        return (UsdtPlace(self.offset, self.semaphore, self.usdt_arguments), *self.more_places)
 
     @property
     def place(self) -> int:

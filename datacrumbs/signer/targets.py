@@ -36,11 +36,13 @@ def check_targets(plan: Plan, caller: Caller, rule: Rule) -> None:
             for function in group.functions:
                 usdt = group.attach is Attach.USDT
                 places = entry["usdt"] if usdt else entry["functions"]
-                places += [function.offset, *function.more_offsets, *function.return_offsets]
+                further = (*function.more_places, *function.return_places)
+                places += [function.offset, *(place.offset for place in further)]
                 if group.attach is Attach.UPROBE and function.return_probe:
                     entry["returns"].append(function.offset)
                 entry["moved"] += [(function.offset, function.skip, sorted(function.captured))] if function.skip else []
-                entry["semaphores"] += [function.semaphore] if function.semaphore else []
+                counters = (function.semaphore, *(place.semaphore for place in further))
+                entry["semaphores"] += [counter for counter in counters if counter]
         elif group.target.build_id != release:
             raise DenialError(
                 "target.changed",

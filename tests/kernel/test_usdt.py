@@ -8,7 +8,7 @@ import pytest
 
 from datacrumbs.discovery.elf import elf_target
 from datacrumbs.discovery.usdt import usdt_probes
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result
+from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, UsdtPlace
 from datacrumbs.record import CallFlag
 
 from .conftest import Tracer
@@ -36,11 +36,12 @@ def tracer(program: Path, engine_state: Path, configuration: SystemConfiguration
     functions = (
         Function(
             "tick", "crumbs:tick", "USDT", tick.locations[0], arguments=numbers, usdt_arguments=tick.arguments,
-            more_offsets=tick.locations[1:], result=Result.VOID,
+            more_places=tuple(map(UsdtPlace, tick.locations[1:])), result=Result.VOID,
         ),
         Function(
-            "work", "crumbs:work__entry", "USDT", entry.locations[0], more_offsets=entry.locations[1:],
-            return_offsets=leave.locations, arguments=numbers, usdt_arguments=entry.arguments, result=Result.VOID,
+            "work", "crumbs:work__entry", "USDT", entry.locations[0], arguments=numbers,
+            more_places=tuple(map(UsdtPlace, entry.locations[1:])), usdt_arguments=entry.arguments,
+            return_places=tuple(map(UsdtPlace, leave.locations)), result=Result.VOID,
         ),
     )  # fmt: skip
     tracer = Tracer(

@@ -75,9 +75,11 @@ struct dc_function {
 	u8 fields;		    /* how many last slots the snippet fills */
 	u8 field_size[DC_SLOTS];    /* tracepoint: bytes of the field; usdt: enum dc_place */
 	u8 scale[DC_SLOTS];	    /* usdt: of the index register, 0 for none */
-	u16 field_offset[DC_SLOTS]; /* tracepoint: its offset; usdt: offset in pt_regs */
-	u16 index_offset[DC_SLOTS]; /* usdt: offset of the index register in pt_regs */
-	s32 displacement[DC_SLOTS]; /* usdt: added before the read, or the constant */
+	u8 width[DC_SLOTS];	    /* usdt: bytes of the value, and DC_SIGNED_VALUE */
+	u16 field_offset[DC_SLOTS]; /* tracepoint: its offset; usdt: offset in pt_regs, or bits 32 to 47 of a constant
+				     */
+	u16 index_offset[DC_SLOTS]; /* usdt: offset of the index register in pt_regs, or bits 48 to 63 of a constant */
+	s32 displacement[DC_SLOTS]; /* usdt: added before the read, or the low half of a constant */
 	u32 sample;		    /* how many of 2^32 calls get a record, where DC_SAMPLED */
 	u8 moved;		    /* enum dc_moved */
 	u8 moved_at;		    /* which of dc_call.arguments it is about */
@@ -92,6 +94,7 @@ enum dc_function_flag {
 	DC_PLAIN = 16,
 	DC_SKIPPABLE = 32
 };
+#define DC_SIGNED_VALUE 0x80
 enum dc_place { DC_PLACE_REGISTER = 1, DC_PLACE_MEMORY = 2, DC_PLACE_CONSTANT = 3 };
 
 enum dc_result {

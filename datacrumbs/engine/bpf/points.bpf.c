@@ -32,7 +32,29 @@ static __always_inline int dc_read_tracepoint(void *context, const struct dc_fun
 	return 1;
 }
 
-static __always_inline int dc_read_usdt(void *context, const struct dc_function *function, u64 *arguments)
+/* One argument of a USDT probe: `words` are the registers. Memory is read in the operand's own size: more might not be
+ * there. */
+static __always_inline u64 dc_operand(const struct dc_function *function, const u64 *words, int i)
+{
+	u32 width = function->width[i], size = width & 15, offset = function->field_offset[i];
+	u32 shift = (64 - 8 * size) & 63;
+	u64 value[2] = {(s64)function->displacement[i]};
+	if (function->field_size[i] == DC_PLACE_CONSTANT)
+		value[0] = (u32)value[0] | (u64)offset << 32 | (u64)function->index_offset[i] << 48;
+	else
+		value[0] += words[(offset & 0xff) / 8] >> 8 * (offset & 7);
+	if (function->scale[i])
+		value[0] += words[(function->index_offset[i] & 0xff) / 8] * function->scale[i];
+	if (function->field_size[i] == DC_PLACE_MEMORY) {
+		u64 address = value[0];
+		value[0] = 0;
+		dc_read(value, size, address);
+	}
+	value[0] <<= shift;
+	return width & DC_SIGNED_VALUE ? (u64)((s64)value[0] >> shift) : value[0] >> shift;
+}
+
+static __always_inline int dc_read_usdt(void *context, const struct dc_function *operands, u64 *arguments)
 {
 	struct dc_scratch *scratch = dc_take_scratch();
 	if (!scratch)
@@ -40,20 +62,8 @@ static __always_inline int dc_read_usdt(void *context, const struct dc_function 
 	bpf_probe_read_kernel(scratch->bytes, sizeof(struct pt_regs), context);
 #pragma unroll
 	for (int i = 0; i < DC_SLOTS; i++) {
-		u8 place = function->field_size[i];
-		if (function->source[i] == DC_NONE)
-			continue;
-		u64 value = (s64)function->displacement[i];
-		if (place != DC_PLACE_CONSTANT)
-			value += scratch->words[(function->field_offset[i] & 0xff) / 8];
-		if (function->scale[i])
-			value += scratch->words[(function->index_offset[i] & 0xff) / 8] * function->scale[i];
-		if (place == DC_PLACE_MEMORY) {
-			u64 read = 0;
-			dc_read(&read, sizeof(read), value);
-			value = read;
-		}
-		arguments[i] = value;
+		if (operands->source[i] != DC_NONE)
+			arguments[i] = dc_operand(operands, scratch->words, i);
 	}
 	dc_give_scratch(scratch);
 	return 1;
@@ -86,15 +96,19 @@ int dc_usdt_enter(struct pt_regs *context)
 {
 	if (!dc_gate())
 		return 0;
-	u32 id = bpf_get_attach_cookie(context);
+	u64 cookie = bpf_get_attach_cookie(context);
+	u32 id = cookie, row = cookie >> 32; /* a row of its own where the arguments are elsewhere */
+	if (!row)
+		row = id;
 	struct dc_function *function = dc_functions.lookup(&id);
+	struct dc_function *operands = dc_functions.lookup(&row);
 	struct dc_count *count = dc_counts.lookup(&id);
-	if (!function || !count)
+	if (!function || !operands || !count)
 		return 0;
 	DC_COUNT(count, entered);
 	struct dc_thread *thread = dc_thread_of_current();
 	u64 arguments[DC_SLOTS] = {};
-	if (!thread || !dc_read_usdt(context, function, arguments)) {
+	if (!thread || !dc_read_usdt(context, operands, arguments)) {
 		DC_LOSE(count, no_memory);
 		return 0;
 	}

@@ -80,11 +80,12 @@ def test_defect_13_function_names_carry_no_offset_and_usdt_ends_are_not_their_be
     plan = compose(site(one(entry)), load(), host)
     places = {probe.name: probe.locations for probe in usdt_probes(usdt_program)}
     lonely, step = plan.functions
-    assert (lonely.name, lonely.symbol, lonely.return_offsets) == ("lonely", "tiny:lonely", ())
+    assert (lonely.name, lonely.symbol, lonely.return_places) == ("lonely", "tiny:lonely", ())
     assert (step.name, step.symbol) == ("step", "tiny:step__entry")
     assert (step.offset,) == places["step__entry"]
-    assert step.return_offsets == places["step__return"]
-    assert step.offset not in step.return_offsets
+    ends = tuple(place.offset for place in step.return_places)
+    assert ends == places["step__return"]
+    assert step.offset not in ends
     assert plan.groups[0].attach is Attach.USDT
 
 

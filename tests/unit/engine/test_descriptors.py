@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.engine.descriptors import NONE, describe
+from datacrumbs.engine.descriptors import NONE, describe, operand_rows
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, Returns, Role, Snippet, Target
+from datacrumbs.probefile.plan import (
+    Argument,
+    Attach,
+    Function,
+    Group,
+    Plan,
+    Result,
+    Returns,
+    Role,
+    Snippet,
+    Target,
+    UsdtPlace,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,22 +59,17 @@ def test_first_descriptor_is_the_file() -> None:
     assert row["subject"][0] == 1
 
 
-@pytest.mark.parametrize(
-    ("operand", "place", "offset", "displacement"),
-    [
-        ("8@%rdi", 1, 112, 0),
-        ("-4@%eax", 1, 80, 0),
-        ("4@%r8d", 1, 72, 0),
-        ("-4@$-5", 3, 0, -5),
-        ("8@-24(%rbp)", 2, 32, -24),
-        ("8@(%rsp)", 2, 152, 0),
-        ("1@%r15b", 1, 0, 0),
-    ],
-)
-def test_usdt_operands(operand: str, place: int, offset: int, displacement: int) -> None:
-    row = _row(Function("f", "p:f", "USDT", arguments=(Argument(0, "a"),), usdt_arguments=operand), Attach.USDT)
-    assert (row["field_size"][0], row["field_offset"][0], row["displacement"][0]) == (place, offset, displacement)
-    assert row["source"][0] == 0
+def test_usdt_operands() -> None:
+    text = "-4@%eax 8@-24(%rbp,%rdx,8) -8@$-5 8@$18446744073709551615 1@%ah"
+    arguments = tuple(Argument(index, f"a{index}") for index in range(5))
+    row = _row(Function("f", "p:f", "USDT", arguments=arguments, usdt_arguments=text), Attach.USDT)
+    assert row["source"].tolist() == [0, 1, 2, 3, 4, NONE]
+    assert row["field_size"].tolist() == [1, 2, 3, 3, 1, 0]
+    assert row["width"].tolist() == [0x84, 8, 0x88, 8, 1, 0]
+    assert row["field_offset"].tolist() == [80, 32, 0xFFFF, 0xFFFF, 81, 0]
+    assert row["index_offset"].tolist() == [0, 96, 0xFFFF, 0xFFFF, 0, 0]
+    assert row["displacement"].tolist() == [0, -24, -5, -1, 0, 0]
+    assert row["scale"].tolist() == [0, 8, 0, 0, 0, 0]
 
 
 def test_usdt_operand_of_an_unknown_kind_is_left_out() -> None:
@@ -69,6 +77,28 @@ def test_usdt_operand_of_an_unknown_kind_is_left_out() -> None:
         Function("f", "p:f", "USDT", arguments=(Argument(0, "a"),), usdt_arguments="8@symbol+4(%rip)"), Attach.USDT
     )
     assert row["source"][0] == NONE
+
+
+def test_places_whose_arguments_are_elsewhere_have_rows_behind_those_of_all_functions() -> None:
+    places = (
+        UsdtPlace(20, 0, "8@%rsi"),
+        UsdtPlace(30, 0, "8@%rdi"),
+        UsdtPlace(40, 0, "8@%rdx"),
+        UsdtPlace(50, 0, "8@%rsi"),
+    )
+    arguments = (Argument(0, "a"),)
+    function = Function(
+        "f", "p:f", "USDT", 10, more_places=places, arguments=arguments, usdt_arguments="8@%rdi", result=Result.VOID
+    )
+    groups = (
+        Group("p", "layer", Attach.KPROBE, _KERNEL, (Function("k", "k", "X"),)),
+        Group(
+            "p", "layer", Attach.USDT, Target("/lib", "aa"), (function, replace(function, offset=60, more_places=()))
+        ),
+    )
+    plan = Plan((), groups)
+    assert operand_rows(plan) == {(1, "8@%rsi"): 3, (1, "8@%rdx"): 4}
+    assert describe(plan)["field_offset"][1:, 0].tolist() == [112, 112, 104, 96]
 
 
 def test_too_many_snippet_fields() -> None:

@@ -22,6 +22,7 @@ from datacrumbs.probefile.plan import (
     Role,
     Snippet,
     Target,
+    UsdtPlace,
 )
 
 labels = st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True)
@@ -61,7 +62,8 @@ def functions(draw, attach):
                 draw(st.sampled_from(["POSIX", "STDIO", "HDF5"])),
                 offset=0 if by_name else place,
                 aliases=tuple(draw(st.lists(symbols, max_size=2))),
-                more_offsets=(place + 5000,) if usdt else (),
+                more_places=(UsdtPlace(place + 5000, 7, "8@%rsi"),) if usdt else (),
+                return_places=(UsdtPlace(place + 6000, 9),) if usdt else (),
                 usdt_arguments="8@%rdi -4@$5 4@[sp, 8]" if usdt else "",
                 semaphore=draw(st.integers(0, 99)) if usdt else 0,
                 arguments=draw(arguments(6)),
@@ -189,7 +191,7 @@ WRONG = [
     (("groups", 0, "functions", 0, "snippet"), "nothing", r"snippet: 'nothing'.*a snippet of this plan"),
     (("groups", 0, "functions", 0, "semaphore"), 8, r"semaphore: 8"),
     (("groups", 0, "functions", 0, "usdt_arguments"), "8@%rdi", r"usdt_arguments"),
-    (("groups", 0, "functions", 0, "more_offsets"), [7], r"more_offsets: 1 elements"),
+    (("groups", 0, "functions", 0, "more_places"), [7], r"more_places: 1 elements"),
     (("groups", 0, "functions", 0, "result"), "maybe", r"result: 'maybe'"),
     (("groups", 0, "functions", 0, "skip"), 241, r"skip: 241.*from 0 to 240"),
     (("groups", 1, "functions", 0, "skip"), 1, r"skip: 1.*from 0 to 0"),

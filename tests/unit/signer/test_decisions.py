@@ -10,7 +10,7 @@ import pytest
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import encode
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Returns, Target
+from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Returns, Target, UsdtPlace
 from datacrumbs.signer.authority import open_authority
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.denial import DenialError
@@ -212,6 +212,15 @@ class TestTargets:
 
     def test_a_semaphore_that_is_no_semaphore(self, installation):
         function = Function("p", "a:b", "POSIX", offset=installation.offsets()[0], semaphore=64)
+        group = Group("posix", "x", Attach.USDT, installation.target(), (function,))
+        denied(installation, installation.plan(groups=(group,), snippets=()), "target.place", "not the start")
+
+    @pytest.mark.parametrize("key", ["more_places", "return_places"])
+    @pytest.mark.parametrize("place", [UsdtPlace(65), UsdtPlace(0, 64)], ids=["offset", "semaphore"])
+    def test_each_place_of_a_usdt_probe_is_looked_at(self, installation, key, place):
+        offset = installation.offsets()[0]
+        further = replace(place, offset=place.offset or offset)
+        function = Function("p", "a:b", "POSIX", offset=offset, **{key: (further,)})
         group = Group("posix", "x", Attach.USDT, installation.target(), (function,))
         denied(installation, installation.plan(groups=(group,), snippets=()), "target.place", "not the start")
 

@@ -1,0 +1,96 @@
+"""USDT probes that an entry of a site file selects, turned into functions."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from datacrumbs.discovery.operands import Operand, UnknownOperand, parse_operands
+from datacrumbs.probefile.plan import UsdtPlace
+from datacrumbs.provider import ARGUMENT_LIMIT, Argument, Function, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from datacrumbs.discovery.usdt import UsdtProbe
+
+_END_OF = {"__entry": "__return", "__start": "__done", "_entry": "_return", "_start": "_done"}
+_TYPES = {
+    (size, signed): f"{'' if signed else 'unsigned '}{name}"
+    for size, name in ((1, "char"), (2, "short"), (4, "int"), (8, "long"))
+    for signed in (True, False)
+}
+
+
+def usdt_functions(probes: Iterable[UsdtProbe], category: str, note: Callable[[str], None]) -> list[Function]:
+    """One function for each probe; two that mark the beginning and the end of one thing become one call.
+
+    Args:
+        probes: Those that the entry selects.
+        category: Of the functions.
+        note: Takes a line for each argument that cannot be read.
+    """
+    by_name: dict[tuple[str, str], list[UsdtProbe]] = {}
+    for probe in probes:
+        by_name.setdefault((probe.provider, probe.name), []).append(probe)
+    ends: dict[tuple[str, str], tuple[tuple[str, str], str]] = {}
+    for provider, name in by_name:
+        for begin, end in _END_OF.items():
+            key = (provider, name.removesuffix(begin) + end)
+            if name.endswith(begin) and key in by_name:
+                ends.setdefault((provider, name), (key, name.removesuffix(begin)))
+    paired = {key for key, _ in ends.values()}
+    functions = []
+    for key, same in sorted(by_name.items()):
+        if key in paired:
+            continue
+        end_key, shown = ends.get(key, (None, key[1]))
+        first, *more = _places(same)
+        notes: list[str] = []
+        function = Function(
+            shown,
+            ":".join(key),
+            category,
+            offset=first.offset,
+            more_places=tuple(more),
+            return_places=tuple(replace(place, arguments="") for place in _places(by_name[end_key] if end_key else ())),
+            arguments=_arguments([probe.arguments for probe in same], notes.append),
+            result=Result.VOID,
+            usdt_arguments=first.arguments,
+            semaphore=first.semaphore,
+        )
+        functions.append(function)
+        for text in notes:
+            note(f"{function.symbol}: {text}")
+    return functions
+
+
+def _places(probes: Iterable[UsdtProbe]) -> list[UsdtPlace]:
+    places = [UsdtPlace(at, probe.semaphore, probe.arguments) for probe in probes for at in probe.locations]
+    return sorted(places, key=lambda place: place.offset)
+
+
+# A note has neither names nor types of arguments: they are numbers, in the order of the call. One that cannot be read
+# at one of the places is left out, since it would look like zero there.
+def _arguments(formats: Sequence[str], note: Callable[[str], None]) -> tuple[Argument, ...]:
+    lists = [parse_operands(text, platform.machine()) for text in formats]
+    most = max(len(operands) for operands in lists)
+    if most > ARGUMENT_LIMIT:
+        note(f"{most - ARGUMENT_LIMIT} of {most} arguments are left out; at most {ARGUMENT_LIMIT} are captured")
+    arguments = []
+    for index in range(min(most, ARGUMENT_LIMIT)):
+        operands = [each[index] if index < len(each) else UnknownOperand("", "is not at every place") for each in lists]
+        known = [operand for operand in operands if isinstance(operand, Operand)]
+        if len(known) == len(operands):
+            arguments.append(_argument(index, known))
+            continue
+        missing = next(operand for operand in operands if isinstance(operand, UnknownOperand))
+        note(f"argument {index} is left out: {missing.text or 'it'} {missing.reason}")
+    return tuple(arguments)
+
+
+def _argument(index: int, operands: Sequence[Operand]) -> Argument:
+    forms = {(operand.size, operand.signed) for operand in operands}
+    size, signed = forms.pop() if len(forms) == 1 else (8, any(signed for _, signed in forms))
+    return Argument(index, f"argument{index}", _TYPES[size, signed], size=size, signed=signed)
