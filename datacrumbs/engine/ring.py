@@ -26,7 +26,8 @@ _OVERLAP = 1 << 20  # far longer than the longest record
 _BUSY = 1 << 31
 _DISCARDED = 1 << 30
 _LENGTH = _DISCARDED - 1
-_FRAMED_CALL = np.dtype([("head", "<u4"), ("page", "<u4"), ("call", CALL)])
+# A call is of no fields here, so that numpy copies it as a whole: field by field takes five times as long.
+_FRAMED_CALL = np.dtype([("head", "<u4"), ("page", "<u4"), ("call", f"V{CALL.itemsize}")])
 _NAME_HEAD = np.dtype(
     [
         ("identity", "<u8"),
@@ -73,7 +74,7 @@ class Ring:
             head = head[: busy[0]]
         calls = framed["call"][(head & _DISCARDED) == 0]
         self._consumer[0] = position + framed.size * _FRAMED_CALL.itemsize
-        return np.asarray(calls)
+        return np.asarray(calls).view(CALL)
 
     def payloads(self) -> Iterator[bytes]:
         """Take every finished record of a ring whose records differ in length."""
