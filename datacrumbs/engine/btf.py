@@ -32,7 +32,10 @@ MEMBERS: dict[str, tuple[str, ...]] = {
         "sas_ss_sp",
         "sas_ss_size",
         "utask",
+        "seccomp",
     ),
+    "seccomp": ("mode",),
+    "sigaction": ("sa_handler", "sa_flags"),
     "cred": ("euid",),
     "signal_struct": ("live",),
     "files_struct": ("fdt",),
@@ -63,6 +66,9 @@ CAST_TARGETS = ("timespec64", "pt_regs")
 
 _OPTIONAL = {
     ("thread_info", "status"),  # only where 32-bit programs are told apart by it (x86)
+    # Only where the kernel has seccomp.
+    ("task_struct", "seccomp"),
+    ("seccomp", "mode"),
     # Only where the kernel has uprobes.
     ("task_struct", "utask"),
     ("mm_struct", "uprobes_state"),

@@ -41,7 +41,11 @@ if TYPE_CHECKING:
 
 _MIB = 1 << 20
 _ITERATOR = "bpf_iter__task"
-_PHASES = {"dc_system_call_enter": Phase.ENTRY, "dc_system_call_exit": Phase.RETURN}
+_PHASES = {
+    "dc_system_call_enter": Phase.ENTRY,
+    "dc_system_call_exit": Phase.RETURN,
+    "dc_signal_deliver": Phase.RETURN,
+}
 _SETTING_OWNER, _SETTING_MINIMUM_DURATION, _SETTING_EPOCH, _SETTING_WAKE, _SETTING_GUARD = range(5)
 _WAKE_SHARE = 16  # of the ring
 

@@ -17,6 +17,7 @@ _BEFORE_SNIPPETS = ("machine.h", "layout.h", "maps.h", "names.h", "snippet.h")
 _AFTER_SNIPPETS = (
     "modes.h",
     "calls.h",
+    "restarts.h",
     "processes.bpf.c",
     "system_calls.bpf.c",
     "returns.h",

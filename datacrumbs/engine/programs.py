@@ -24,15 +24,17 @@ RAW_TRACEPOINTS = {
     "dc_process_fork": "task_newtask",
     "dc_process_exec": "sched_process_exec",
     "dc_process_exit": "sched_process_exit",
+    "dc_signal_deliver": "signal_deliver",
     "dc_system_call_exit": "sys_exit",
     "dc_system_call_enter": "sys_enter",
 }
 """Program -> its raw tracepoint, in the order of attaching: ends before beginnings."""
 
+_ENDS_OF_SYSTEM_CALLS = ("dc_system_call_exit", "dc_signal_deliver")
 _OF_PLANS = {
     Attach.UPROBE: ("dc_library_enter", "dc_library_leave"),
     Attach.USDT: ("dc_usdt_enter", "dc_usdt_leave"),
-    Attach.SYSCALL: ("dc_system_call_enter", "dc_system_call_exit"),
+    Attach.SYSCALL: ("dc_system_call_enter", *_ENDS_OF_SYSTEM_CALLS),
     Attach.TRACEPOINT: ("dc_kernel_point",),
     Attach.KPROBE: ("dc_kernel_enter", "dc_kernel_leave"),
 }
@@ -46,7 +48,7 @@ def kinds(plan: Plan, method: AttachMethod) -> dict[str, ProgramKind]:
     for group in plan.groups:
         names += [SESSION] if by_session(group, method) else _OF_PLANS[group.attach]
     if descriptors.needs_errno(plan):
-        names.append("dc_system_call_exit")
+        names += _ENDS_OF_SYSTEM_CALLS
     return {name: _kind(name, method) for name in names}
 
 

@@ -89,7 +89,7 @@ static __always_inline void dc_enter(struct dc_thread *thread, struct dc_call *c
 	call->file = 0;
 	call->names[0] = call->names[1] = call->names[2] = 0;
 	call->arguments[DC_REGISTERS] = call->arguments[DC_REGISTERS + 1] = 0;
-	call->active = 1;
+	call->active = DC_ENTERED;
 	thread->wanted_descriptor = -1;
 	thread->wanted_string = 0;
 	if (function->handle != DC_NONE)
@@ -115,7 +115,7 @@ static __always_inline int dc_enter_plain(void *task, struct dc_thread *thread, 
 	call->function = id;
 	call->stack = stack;
 	call->pending = 0;
-	call->active = 1;
+	call->active = DC_ENTERED;
 	call->start = bpf_ktime_get_ns();
 	return 1;
 }

@@ -21,8 +21,13 @@ int bpf_iter__task(struct dc_iteration *context)
 	struct dc_thread *thread = dc_threads.task_storage_get(task, NULL, 0);
 	if (!thread)
 		return 0;
-	if (thread->system_call.active)
+	if (thread->system_call.active & DC_ENTERED)
 		bpf_seq_write(file, &thread->system_call.function, sizeof(u32));
+	for (u32 i = 0; i < DC_WAITING; i++) {
+		struct dc_call *call = &thread->interrupted[i].call;
+		if (i < thread->waiting && call->active & DC_ENTERED)
+			bpf_seq_write(file, &call->function, sizeof(u32));
+	}
 	for (u32 i = 0; i < DC_FRAMES; i++) {
 		if (i >= thread->depth)
 			break;

@@ -189,8 +189,29 @@ struct dc_call {
 	s64 result;
 	u32 function;
 	u16 pending; /* requests whose string could not be read at the entry */
-	u16 active;
+	u16 active;  /* of enum dc_active; 0 for none */
 };
+
+enum dc_active {
+	DC_ENTERED = 1,
+	DC_PASSED_OVER = 2, /* a system call that sampling left out, and that was counted */
+	DC_INTERRUPTED = 4, /* a system call that a signal interrupted and that may begin again */
+};
+
+/* Where a system call was when a signal interrupted it, and what the kernel said. */
+struct dc_interruption {
+	u64 stack;
+	u64 place; /* behind the instruction that made the call */
+	u32 number;
+	u32 code; /* restarts.h */
+};
+
+/* A call that is to go on when a handler returns to it. */
+struct dc_interrupted {
+	struct dc_call call;
+	struct dc_interruption where;
+};
+#define DC_WAITING 4 /* a power of two */
 
 /* An open file that a thread used, as long as no open file got another name (dc_renames). */
 struct dc_recent {
@@ -204,6 +225,7 @@ struct dc_recent {
 /* Everything that is kept for a traced thread. */
 struct dc_thread {
 	struct dc_call system_call;
+	struct dc_interruption interruption; /* of system_call, or of one that is not followed */
 	struct dc_recent recent[DC_RECENTS];
 	u64 error_time;
 	u32 error;
@@ -215,5 +237,7 @@ struct dc_thread {
 	u32 overflow;
 	u32 failed; /* of the call that is being left, and its error */
 	u32 failure;
+	u32 waiting; /* how many of `interrupted` */
+	struct dc_interrupted interrupted[DC_WAITING];
 	struct dc_call frames[DC_FRAMES];
 };

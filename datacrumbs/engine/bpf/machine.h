@@ -27,10 +27,28 @@
 		(call)->arguments[5] = (u32)DC_REGISTER(read, bp); \
 	} while (0)
 #define DC_REGISTER(registers, name) (*(u64 *)((registers) + offsetof(struct pt_regs, name)))
+#define DC_CALL_INSTRUCTION 2						   /* bytes of syscall, and of int */
+#define DC_RESTART_CALL 219						   /* restart_syscall; 0 of 32-bit programs */
+#define DC_FORKS 56, 57, 58, 435, 512 + 2, 512 + 120, 512 + 190, 512 + 435 /* clone, fork, vfork, clone3 */
+#define DC_USER_STACK(registers) DC_REGISTER(registers, sp)
+#define DC_USER_PLACE(registers) DC_REGISTER(registers, ip)
+#define DC_USER_CALL(registers) DC_REGISTER(registers, orig_ax)
 #else
 #define DC_RETURN_POPS 0
 #define DC_STACK_ARGUMENT_OFFSET 0
 /* x0 to x5 lead struct user_pt_regs. */
 #define DC_SYSTEM_CALL_ARGUMENTS(call, registers) \
 	bpf_probe_read_kernel((call)->arguments, sizeof((call)->arguments), (void *)(registers))
+#define DC_CALL_INSTRUCTION 4
+#define DC_RESTART_CALL 128 /* restart_syscall */
+#define DC_FORKS 220, 435   /* clone, clone3 */
+#define DC_USER_STACK(registers) dc_register(registers, offsetof(struct pt_regs, sp))
+#define DC_USER_PLACE(registers) dc_register(registers, offsetof(struct pt_regs, pc))
+#define DC_USER_CALL(registers) (u32) dc_register(registers, offsetof(struct pt_regs, syscallno))
+static __always_inline u64 dc_register(const void *registers, u32 offset)
+{
+	u64 value = 0;
+	bpf_probe_read_kernel(&value, sizeof(value), registers + offset);
+	return value;
+}
 #endif

@@ -91,8 +91,7 @@ int dc_process_exit(struct bpf_raw_tracepoint_args *context)
 	u64 task = context->args[0];
 	struct dc_thread *thread = dc_current_thread();
 	if (thread) {
-		if (thread->system_call.active)
-			dc_abandon(&thread->system_call);
+		dc_give_up_all(thread);
 		for (u32 i = 0; i < DC_FRAMES; i++) {
 			if (i >= thread->depth)
 				break;

@@ -11,6 +11,27 @@
 #endif
 
 #ifdef DC_WITH_SYSCALL
+/* Whether the task is in a call of a 32-bit program; only x86 tells them apart by this. */
+static __always_inline int dc_is_compat(void *task)
+{
+#if DC_TASK_THREAD_INFO_STATUS >= 0
+	return !!(DC_LOAD_U32(task, DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT);
+#else
+	return 0;
+#endif
+}
+
+static __always_inline void dc_read_arguments(struct dc_call *call, void *registers, int compat)
+{
+#if DC_TASK_THREAD_INFO_STATUS >= 0
+	if (compat) {
+		DC_COMPAT_ARGUMENTS(call, registers);
+		return;
+	}
+#endif
+	DC_SYSTEM_CALL_ARGUMENTS(call, registers);
+}
+
 /* raw tracepoint sys_enter(struct pt_regs *regs, long id) */
 int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 {
@@ -20,12 +41,9 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 	u32 number = context->args[1];
 	if (number >= DC_COMPAT_CALLS)
 		return 0;
-	int compat = 0;
-#if DC_TASK_THREAD_INFO_STATUS >= 0 /* only x86 tells 32-bit calls apart there */
-	compat = DC_LOAD_U32(task, DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT;
+	int compat = dc_is_compat(task);
 	if (compat)
 		number += DC_COMPAT_CALLS;
-#endif
 	u32 *which = dc_system_calls.lookup(&number);
 	if (!which || !*which) {
 		if (compat)
@@ -44,17 +62,13 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 		return 0;
 	}
 	struct dc_call *call = &thread->system_call;
-	if (call->active)
-		dc_abandon(call);
-#if DC_TASK_THREAD_INFO_STATUS >= 0
-	if (compat)
-		DC_COMPAT_ARGUMENTS(call, DC_SAVED_REGISTERS(context, task));
-	else
-#endif
-		DC_SYSTEM_CALL_ARGUMENTS(call, DC_SAVED_REGISTERS(context, task));
+	if (call->active && dc_begins_again(thread, number))
+		return 0;
+	dc_read_arguments(call, DC_SAVED_REGISTERS(context, task), compat);
 	if (function->flags & DC_PLAIN) {
 		if (dc_passed_over(function, count)) {
 			DC_COUNT(count, entered);
+			call->active = DC_PASSED_OVER;
 			return 0;
 		}
 		if (dc_enter_plain(task, thread, call, function, id, 0)) {
@@ -72,11 +86,72 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 }
 #endif
 
-/* Whether a system call was followed from its entry. */
+/* Whether a system call was seen to begin. */
 #ifdef DC_WITH_SYSCALL
-#define DC_IS_FOLLOWED(call) ((call)->active)
+#define DC_HAS_BEGUN(call) ((call)->active)
 #else
-#define DC_IS_FOLLOWED(call) 0
+#define DC_HAS_BEGUN(call) 0
+#endif
+
+/* Whether a call that was not seen to begin was refused, as far as is known: a filter of seccomp is asked before
+ * sys_enter, and what it refuses is seen at sys_exit alone. A child returns once from the call that made it. */
+#if defined(DC_WITH_SYSCALL) && DC_TASK_SECCOMP >= 0
+#define DC_IS_FILTERED(task) DC_LOAD_U32(task, DC_TASK_SECCOMP + DC_SECCOMP_MODE)
+
+static __always_inline int dc_is_fork(u32 number)
+{
+	static const u32 forks[] = {DC_FORKS};
+#pragma unroll
+	for (int i = 0; i < sizeof(forks) / sizeof(forks[0]); i++) {
+		if (number == forks[i])
+			return 1;
+	}
+	return 0;
+}
+
+/* Count a refused call, and let it be the one that ends now. */
+static __always_inline void dc_refused(void *task, struct dc_thread *thread, void *registers, s64 result)
+{
+	struct dc_call *call = &thread->system_call;
+	u32 number = DC_USER_CALL(registers), plain = number;
+	int compat = dc_is_compat(task);
+	if (number >= DC_COMPAT_CALLS)
+		return;
+	if (compat)
+		number += DC_COMPAT_CALLS;
+	u32 *which = dc_system_calls.lookup(&number);
+	if (!which || !*which || (!result && dc_is_fork(number)))
+		return;
+	u32 id = *which - 1;
+	struct dc_function *function = dc_functions.lookup(&id);
+	struct dc_count *count = dc_counts.lookup(&id);
+	if (!function || !count || !(function->flags & DC_HAS_RETURN))
+		return;
+	DC_COUNT(count, entered);
+	if (result == plain && result) { /* SECCOMP_RET_TRAP: what the handler of SIGSYS makes of it is not known */
+		DC_COUNT(count, unmatched);
+		return;
+	}
+	if (function->flags & DC_PLAIN && dc_passed_over(function, count))
+		return;
+	dc_read_arguments(call, registers, compat);
+	call->function = id;
+	call->stack = 0;
+	call->file = 0;
+	call->names[0] = call->names[1] = call->names[2] = 0;
+	call->arguments[DC_REGISTERS] = call->arguments[DC_REGISTERS + 1] = 0;
+	call->pending = (1 << DC_REQUESTS) - 1;
+	if (function->flags & DC_PLAIN) {
+		call->pending = 0;
+		if (function->request[0] != DC_REQUEST_NONE)
+			call->file = dc_known_place(task, thread, call->arguments[function->subject[0] & 7]);
+	}
+	call->active = DC_ENTERED;
+	call->start = bpf_ktime_get_ns();
+}
+#else
+#define DC_IS_FILTERED(task) 0
+#define dc_refused(task, thread, registers, result) ((void)0)
 #endif
 
 /* raw tracepoint sys_exit(struct pt_regs *regs, long ret); also where functions of libraries learn why they failed */
@@ -86,19 +161,35 @@ int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 	if (!dc_is_traced(DC_LOAD_U32(task, DC_TASK_TGID)))
 		return 0;
 	struct dc_thread *thread = dc_threads.task_storage_get(task, NULL, 0);
+	if (!thread && DC_IS_FILTERED(task))
+		thread = dc_threads.task_storage_get(task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!thread)
 		return 0;
 	s64 result = context->args[1];
 	int failed = result < 0 && result >= -DC_MAX_ERRNO;
 	struct dc_call *call = &thread->system_call;
-	if (!failed && !DC_IS_FOLLOWED(call))
+	if (failed && dc_is_interrupted(result)) {
+		dc_interrupt(thread, DC_SAVED_REGISTERS(context, task), -result);
 		return 0;
+	}
+	if (call->active != DC_ENTERED) {
+		u32 active = call->active;
+		call->active = active & DC_ENTERED;
+		if (!active && !failed && thread->waiting) {
+			dc_take_up(thread, DC_SAVED_REGISTERS(context, task));
+			return 0;
+		}
+		if (!active && DC_IS_FILTERED(task))
+			dc_refused(task, thread, DC_SAVED_REGISTERS(context, task), result);
+		if (!failed && !DC_HAS_BEGUN(call))
+			return 0;
+	}
 	u64 now = bpf_ktime_get_ns();
 	if (failed) {
 		thread->error = -result;
 		thread->error_time = now;
 	}
-	if (!DC_IS_FOLLOWED(call))
+	if (!DC_HAS_BEGUN(call))
 		return 0;
 	u32 id = call->function;
 	struct dc_function *function = dc_functions.lookup(&id);
