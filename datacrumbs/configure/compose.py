@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from datacrumbs import __version__
 from datacrumbs.configure.candidates import Candidate, Selected, Sources, provider_candidates
 from datacrumbs.configure.merge import merge, one_posix_layer, with_safe_returns
-from datacrumbs.configure.placing import with_moved_probes
+from datacrumbs.configure.placing import place_probes
 from datacrumbs.configure.reference import SITE, reference_candidates
 from datacrumbs.configure.site import Entry, ProbeKind, ProviderEntry, ReferenceEntry
 from datacrumbs.errors import usage_error
@@ -107,9 +107,11 @@ def compose(
         raise _nothing(site, reasons)
     for reason, labels in reasons.items():
         report.note(f"{_together(labels)}: {reason}")
-    plan = _plan(candidates, site, providers, report)
-    if site.move_probes and selection.move:
-        plan = with_moved_probes(plan)
+    merged = _merged(candidates, site, providers, report)
+    placed = place_probes(merged, report.note, move=site.move_probes and selection.move)
+    if not placed:
+        raise _nothing_safe(site)
+    plan = _plan(placed, site, providers)
     _check_limit(plan, report)
     return plan
 
@@ -178,18 +180,31 @@ def _nothing(site: SiteConfiguration, reasons: Mapping[str, Sequence[str]]) -> E
     )
 
 
+def _nothing_safe(site: SiteConfiguration) -> Exception:
+    return usage_error(
+        f"{site.file}: no function to probe is left: none can be probed without changing what programs compute",
+        "the lines above say why; choose other functions",
+    )
+
+
 # What a whole cluster's site file lacks on one host would fill the screen with one reason.
 def _together(labels: Sequence[str]) -> str:
     more = len(labels) - 1
     return labels[0] if not more else f"{labels[0]} and {more} more {'entry' if more == 1 else 'entries'}"
 
 
-def _plan(candidates: Iterable[Candidate], site: SiteConfiguration, providers: Providers, report: Report) -> Plan:
-    provenance = {provider.name: provider for provider in map(_provenance, providers.all())} | {SITE: _SITE_PROVENANCE}
+def _merged(
+    candidates: Iterable[Candidate], site: SiteConfiguration, providers: Providers, report: Report
+) -> list[Candidate]:
     # Where a provider and the site file describe one place, the provider knows more.
-    precedence = {name: entry.position for name, entry in provenance.items()} | {SITE: 1 << 16}
+    precedence = {provider.name: provider.position for provider in providers.all()} | {SITE: 1 << 16}
     merged = with_safe_returns(one_posix_layer(merge(candidates, precedence, report.note)))
-    groups = _groups([replace(each, detail=each.detail.over(site.detail)) for each in merged], provenance)
+    return [replace(each, detail=each.detail.over(site.detail)) for each in merged]
+
+
+def _plan(candidates: Iterable[Candidate], site: SiteConfiguration, providers: Providers) -> Plan:
+    provenance = {provider.name: provider for provider in map(_provenance, providers.all())} | {SITE: _SITE_PROVENANCE}
+    groups = _groups(candidates, provenance)
     used = {group.provider for group in groups}
     return Plan(
         providers=tuple(sorted((provenance[name] for name in used), key=lambda entry: (entry.position, entry.name))),

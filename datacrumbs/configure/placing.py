@@ -1,4 +1,4 @@
-"""Library probes of a plan, put where they cost least."""
+"""Library probes, put where they do no harm and cost least."""
 
 from __future__ import annotations
 
@@ -7,31 +7,65 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.placement import probe_skips
+from datacrumbs.discovery.placement import probe_skips, refused_places
 from datacrumbs.provider import Attach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from datacrumbs.probefile.plan import Group, Plan, Target
+    from datacrumbs.configure.candidates import Candidate
+    from datacrumbs.discovery.execution import Refusal
+    from datacrumbs.provider import Function, Target
 
-
-def with_moved_probes(plan: Plan) -> Plan:
-    """Move the probes of library functions past their first instructions, where nothing is lost by it."""
-    wanted: dict[Target, dict[int, frozenset[int]]] = defaultdict(dict)
-    for group in plan.groups:
-        if group.attach is Attach.UPROBE:
-            wanted[group.target] |= {function.offset: function.captured for function in group.functions}
-    skips = {target: _skips(target, functions) for target, functions in wanted.items()}
-    return replace(plan, groups=tuple(_moved(group, skips.get(group.target, {})) for group in plan.groups))
+_SHOWN = 3
 
 
-def _skips(target: Target, functions: Mapping[int, frozenset[int]]) -> Mapping[int, int]:
+def place_probes(candidates: Iterable[Candidate], note: Callable[[str], None], *, move: bool) -> tuple[Candidate, ...]:
+    """Leave out the functions that cannot be probed without harm, and put the other probes where they cost least.
+
+    Args:
+        candidates: One for each place.
+        note: Takes a line for each reason for which functions of a file are left out.
+        move: Whether probes may be moved past their functions' first instructions.
+    """
+    candidates = tuple(candidates)
+    files: dict[Target, list[Candidate]] = defaultdict(list)
+    for each in candidates:
+        if each.attach in {Attach.UPROBE, Attach.USDT}:
+            files[each.target].append(each)
+    placed: dict[tuple[Target, Attach, int], Function | None] = {}
+    for target, members in files.items():
+        skips, refused = _places(target, members, move=move)
+        left_out: dict[Refusal, list[str]] = defaultdict(list)
+        for each in members:
+            function = replace(each.function, skip=skips.get(each.function.offset, 0))
+            reason = next((refused[place] for place in _probed(each.attach, function) if place in refused), None)
+            placed[target, each.attach, function.offset] = function if reason is None else None
+            if reason is not None:
+                left_out[reason].append(function.symbol)
+        for reason, symbols in sorted(left_out.items()):
+            note(_left_out(target.path, symbols, reason))
+    found = [(each, placed.get((each.target, each.attach, each.function.offset), each.function)) for each in candidates]
+    return tuple(replace(each, function=function) for each, function in found if function is not None)
+
+
+def _places(
+    target: Target, members: Iterable[Candidate], *, move: bool
+) -> tuple[Mapping[int, int], Mapping[int, Refusal]]:
+    functions = {each.function.offset: each.function.captured for each in members if each.attach is Attach.UPROBE}
+    points = [place for each in members if each.attach is Attach.USDT for place in _probed(each.attach, each.function)]
     with Path(target.path).open("rb") as stream:
-        return probe_skips(stream, functions)
+        skips = probe_skips(stream, functions) if move else {}
+        return skips, refused_places(stream, functions.keys() - skips.keys(), points)
 
 
-def _moved(group: Group, skips: Mapping[int, int]) -> Group:
-    if group.attach is not Attach.UPROBE:
-        return group
-    return replace(group, functions=tuple(replace(each, skip=skips.get(each.offset, 0)) for each in group.functions))
+def _probed(attach: Attach, function: Function) -> tuple[int, ...]:
+    if attach is Attach.UPROBE:
+        return () if function.skip else (function.offset,)
+    return tuple(place.offset for place in (*function.usdt_places, *function.return_places))
+
+
+def _left_out(path: str, symbols: list[str], reason: Refusal) -> str:
+    some = ", ".join(sorted(symbols)[:_SHOWN]) + (", ..." if len(symbols) > _SHOWN else "")
+    what = "1 function is" if len(symbols) == 1 else f"{len(symbols)} functions are"
+    return f"{path}: {what} left out ({some}): the instruction there {reason.value}"

@@ -1,32 +1,24 @@
-"""Single x86-64 instructions: what a probe may be moved past, what the kernel carries out itself, what branches."""
+"""Single x86-64 instructions: what a probe may be moved past, and what branches."""
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
 import capstone
 from capstone import x86
 
+from datacrumbs.discovery.execution import Execution, Refusal
+from datacrumbs.discovery.x86_execution import LONGEST, x86_execution
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ENDBR64 = b"\xf3\x0f\x1e\xfa"
-# As the kernel's own list has them (arch/x86/kernel/alternative.c); others are single-stepped.
-_NOPS = (
-    b"\x90",
-    b"\x66\x90",
-    b"\x0f\x1f\x00",
-    b"\x0f\x1f\x40\x00",
-    b"\x0f\x1f\x44\x00\x00",
-    b"\x66\x0f\x1f\x44\x00\x00",
-    b"\x0f\x1f\x80\x00\x00\x00\x00",
-    b"\x0f\x1f\x84\x00\x00\x00\x00\x00",
-)
 _STEPS = 16
 PROLOGUE = 80
 """Bytes of a function that `bytes_to_skip` looks at."""
-_LONGEST = 15
 
 # The first operand is written and read, the others are read; nothing else but flags.
 _WRITES_FIRST = frozenset(
@@ -36,8 +28,10 @@ _WRITES_FIRST = frozenset(
         *("movdqu", "movd", "movq", "pxor", "por", "pand", "xorps", "xorpd", "punpcklqdq"),
     ]
 )
+# The same of vectors of integers and of bits, and their moves. Arithmetic of floating-point numbers may raise a signal.
+_VECTORS = re.compile(r"v(mov[adu].*|movq|p(?!.*str[im]).*|xorp[sd]|orp[sd]|andn?p[sd]|shufp[sd]|unpck[hl]p[sd])")
 _READS = frozenset(["cmp", "test", "bt"])
-_NOTHING = frozenset(("endbr64", "nop", "cdqe"))  # cdqe: eax into rax
+_NOTHING = frozenset(("endbr64", "nop", "cdqe", "vzeroupper", "vzeroall"))  # cdqe: eax into rax
 _ARGUMENTS = ("rdi", "rsi", "rdx", "rcx", "r8", "r9")
 _FAMILIES = {
     **{f"{size}{letter}x": f"r{letter}x" for letter in "abcd" for size in ("r", "e", "")},
@@ -46,27 +40,14 @@ _FAMILIES = {
     **{f"{name}l": f"r{name}" for name in ("si", "di", "bp", "sp")},
     **{f"r{number}{size}": f"r{number}" for number in range(8, 16) for size in ("", "d", "w", "b")},
 }
+_VECTOR_REGISTER = re.compile(r"[xyz]mm\d|k\d")
 _PAGE = 4096
 
 
-def carried_out_by_the_kernel(code: bytes) -> bool:
-    """Whether the instruction at the start is one that the kernel need not single-step.
-
-    Pushes of registers, jumps and calls with a displacement, and no-operations
-    (`arch_uprobe_analyze_insn` in arch/x86/kernel/uprobes.c).
-    """
-    if not code:
-        return False
-    first, second = code[0], code[1] if len(code) > 1 else 0
-    if 0x50 <= first <= 0x57 or 0x70 <= first <= 0x7F or first in {0xE8, 0xE9, 0xEB}:
-        return True
-    if (first == 0x41 and 0x50 <= second <= 0x57) or (first == 0x0F and 0x80 <= second <= 0x8F):
-        return True
-    return code.startswith(_NOPS)
-
-
 def bytes_to_skip(code: bytes, address: int, captured: frozenset[int], constant: Callable[[int], bool]) -> int:
-    """How many bytes a probe at the start may be moved on: to the first instruction that the kernel carries out itself.
+    """How many bytes a probe at the start may be moved on: to the first instruction that the kernel emulates.
+
+    Where the first instruction must not be probed, the first that may be is better than none.
 
     Args:
         code: The function's code; `PROLOGUE` bytes are enough.
@@ -75,23 +56,27 @@ def bytes_to_skip(code: bytes, address: int, captured: frozenset[int], constant:
         constant: Whether an address is one that only the program's loader writes (a pointer of the linker's).
 
     Returns:
-        0 when it stands well where it is, or when an instruction before a better place may not be passed: one that
+        0 when it is in the best place already, or when an instruction before a better place may not be passed: one that
         writes the stack pointer, the register of a captured argument or memory, that branches, or that reads memory
         which may be missing. Such a read can fault, and then the call would not be seen.
     """
-    at = 0
+    at = second_best = 0
     passing = _Passing({_ARGUMENTS[position] for position in captured if position < len(_ARGUMENTS)}, constant)
+    must_move = isinstance(x86_execution(code), Refusal)
     for _ in range(_STEPS):
-        if carried_out_by_the_kernel(code[at:]):
+        execution = x86_execution(code[at:])
+        if execution is Execution.EMULATED:
             return at
+        if must_move and not second_best and execution is Execution.STEPPED:
+            second_best = at
         if code.startswith(_ENDBR64, at):
             at += len(_ENDBR64)
             continue
-        instruction = next(_detailed().disasm(code[at : at + _LONGEST], address + at, 1), None)
+        instruction = next(_detailed().disasm(code[at : at + LONGEST], address + at, 1), None)
         if instruction is None or not passing.may_pass(instruction):
-            return 0
+            break
         at += instruction.size
-    return 0
+    return second_best
 
 
 class _Passing:
@@ -109,12 +94,14 @@ class _Passing:
             return True
         if mnemonic in _READS:
             return all(self._readable(instruction, operand) for operand in operands)
-        if mnemonic not in _WRITES_FIRST or not operands or operands[0].type != x86.X86_OP_REG:
+        if not (mnemonic in _WRITES_FIRST or _VECTORS.fullmatch(mnemonic)):
+            return False
+        if not operands or operands[0].type != x86.X86_OP_REG:
             return False
         if mnemonic != "lea" and not all(self._readable(instruction, operand) for operand in operands[1:]):
             return False
         written = instruction.reg_name(operands[0].reg)
-        family = _FAMILIES.get(written, "xmm" if written.startswith("xmm") else "")
+        family = _FAMILIES.get(written, "vector" if _VECTOR_REGISTER.match(written) else "")
         self.pointers.discard(family)
         if mnemonic == "mov" and family == written and self._is_constant(instruction, operands[1]):
             self.pointers.add(family)

@@ -20,7 +20,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, TypedDict
 
-from datacrumbs.discovery.placement import probe_skips
+from datacrumbs.discovery.placement import probe_skips, refused_places
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.plan import Target
 from datacrumbs.probefile.rights import rights_of
@@ -99,6 +99,13 @@ def _problem(stream: BufferedReader, wanted: Wanted) -> tuple[str, str] | None:
             "a return probe there would break every program that calls it; compose the probe file again",
         )
     captured = {offset: frozenset(arguments) for offset, _, arguments in wanted["moved"]}
+    unmoved = set(wanted["functions"]) - captured.keys()
+    if refused := refused_places(stream, unmoved, wanted["usdt"]):
+        offset, reason = min(refused.items())
+        return (
+            f"target {wanted['path']}: {offset:#x} must not be probed: the instruction there {reason.value}",
+            "a probe there would change what programs compute; compose the probe file again with this version",
+        )
     safe = probe_skips(stream, captured) if captured else {}
     for offset, skip, _ in sorted(wanted["moved"]):
         if safe.get(offset) != skip:

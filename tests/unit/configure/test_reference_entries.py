@@ -242,3 +242,54 @@ def test_one_reason_for_many_entries_is_one_note(site, load, host, system, monke
     compose(read, load(system), host, report=Report(notes.append))
     assert len(notes) == 1
     assert "capture_probes[0] (vfs) and 2 more entries: the running kernel has no kprobes" in notes[0]
+
+
+VECTORS = """
+#include <immintrin.h>
+__m256i swap(__m256i a) { return _mm256_shuffle_epi32(a, 0x1b); }
+void store(__m256i v, void *p) { _mm256_storeu_si256(p, v); }
+void put(__m256i v, void *p) { _mm256_storeu_si256(p, v); }
+int plain(int a) { return a + 1; }
+"""
+
+
+def test_functions_that_no_probe_leaves_as_they_are_are_left_out_with_a_note(site, load, host, build_elf, tmp_path):
+    flags = ("-shared", "-fPIC", "-mavx2", "-fcf-protection=none", "-Wl,--build-id")
+    library = build_elf(tmp_path, "libvectors.so", VECTORS, *flags)
+    notes: list[str] = []
+    entry = f"{{name: V, probe: uprobe, type: binary, file: {library}, regex: 'swap|store|put|plain'}}"
+    plan = compose(site(f"capture_probes: [{entry}]"), load(), host, report=Report(notes.append))
+    assert {(each.symbol, each.skip) for each in plan.functions} == {("plain", 0), ("swap", 5)}
+    (note,) = notes
+    reason = "the instruction there is taken for another one by the kernel, which would compute something else"
+    assert note == f"{library}: 2 functions are left out (put, store): {reason}"
+
+
+def test_nothing_is_composed_when_nothing_can_be_probed(site, load, host, build_elf, tmp_path):
+    flags = ("-shared", "-fPIC", "-mavx2", "-fcf-protection=none", "-Wl,--build-id")
+    library = build_elf(tmp_path, "libvectors.so", VECTORS, *flags)
+    entry = f"{{name: V, probe: uprobe, type: binary, file: {library}, regex: 'store|swap'}}"
+    with pytest.raises(DatacrumbsError, match="none can be probed without changing what programs compute"):
+        compose(site(f"move_probes: false\ncapture_probes: [{entry}]"), load(), host)
+
+
+def test_usdt_probes_obey_the_same_rule(site, load, host, build_elf, tmp_path):
+    source = """
+    #include <sys/sdt.h>
+    int main(int count, char **arguments)
+    {
+        DTRACE_PROBE1(tiny, good, count);
+        asm volatile("990: vzeroupper\\n"
+            ".pushsection .note.stapsdt,\\"\\",\\"note\\"\\n .balign 4\\n .4byte 992f-991f,994f-993f,3\\n"
+            "991: .asciz \\"stapsdt\\"\\n992: .balign 4\\n993: .8byte 990b\\n .8byte _.stapsdt.base\\n .8byte 0\\n"
+            ".asciz \\"tiny\\"\\n .asciz \\"bad\\"\\n .asciz \\"\\"\\n994: .balign 4\\n .popsection\\n");
+        return count;
+    }
+    """
+    program = build_elf(tmp_path, "prober", source, "-no-pie", "-Wl,--build-id")
+    notes: list[str] = []
+    entry = f"{{name: U, probe: usdt, type: usdt, binary_path: {program}, provider: tiny}}"
+    plan = compose(site(f"capture_probes: [{entry}]"), load(), host, report=Report(notes.append))
+    assert [each.symbol for each in plan.functions] == ["tiny:good"]
+    (note,) = notes
+    assert note.startswith(f"{program}: 1 function is left out (tiny:bad): the instruction there is taken for another")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.discovery.libraries import library_cache
-from datacrumbs.discovery.placement import probe_skips
+from datacrumbs.discovery.placement import probe_skips, refused_places
 
 SOURCE = Path(__file__).parent / "programs" / "starts.S"
 ALL = frozenset(range(6))
@@ -26,6 +26,7 @@ MOVED = {
     "moves_past_own_data": 7,
     "moves_past_a_linkers_pointer": 10,
     "moves_though_data_looks_like_a_jump": 2,
+    "jumps_into_the_next": 2,
 }
 
 
@@ -107,3 +108,14 @@ def test_hostile_files_end_in_places_or_none(library, tmp_path, data):
     path.write_bytes(content)
     with path.open("rb") as stream:
         assert isinstance(probe_skips(stream, dict.fromkeys(range(0x1000, 0x1400, 16), ALL)), dict)
+
+
+def test_a_place_that_must_not_be_probed_is_left_for_any_that_may_be(tmp_path):
+    library = tmp_path / "libvectors.so"
+    subprocess.run(["cc", "-shared", "-nostdlib", "-o", library, SOURCE.with_name("vectors.S")], check=True)
+    functions = {each.offset: each.name for each in elf_functions(library)}
+    with library.open("rb") as stream:
+        refused = {functions[offset] for offset in refused_places(stream, functions)}
+    assert skips(library) == {"moves_to_a_return": 5, "moves_to_a_push": 4, "moves_to_a_step": 4}
+    assert refused - skips(library).keys() == {"stores", "stays_for_a_jump_from_behind"}
+    assert "adds" not in refused

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.signer import target_check, targets
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.denial import DenialError
@@ -75,3 +76,52 @@ def test_files_are_looked_at_by_a_process_without_rights():
 def test_a_look_that_ends_badly_ends_the_examination():
     with pytest.raises(SystemExit):
         target_check._in_child(lambda: os._exit(3))
+
+
+VECTORS = """
+	.text
+	.globl swap, plain
+	.type swap, @function
+swap:	vpshufd $0x1b, %ymm0, %ymm0
+	mov %rdi, (%rsi)
+	ret
+	.type plain, @function
+plain:	lea 1(%rdi), %eax
+	push %rbx
+	pop %rbx
+	ret
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "skip", "problem"),
+    [
+        ("plain", 0, ""),
+        ("plain", 3, ""),
+        ("plain", 1, "1 bytes further; expected 0 or 3"),
+        ("swap", 5, ""),
+        ("swap", 0, "must not be probed: the instruction there is taken for another one by the kernel"),
+    ],
+)
+def test_places_that_the_kernel_cannot_execute_are_refused(tmp_path, function, skip, problem):
+    source, library = tmp_path / "vectors.S", tmp_path / "libvectors.so"
+    source.write_text(VECTORS)
+    subprocess.run(["cc", "-shared", "-nostdlib", "-Wl,--build-id", "-o", library, source], check=True)
+    offset = next(each.offset for each in elf_functions(library) if each.name == function)
+    target = elf_target(library)
+    wanted = targets._wanted(target) | {"functions": [offset], "moved": [(offset, skip, [0])] if skip else []}
+    finding = target_check.check_target(wanted, os.getuid(), os.getgid(), [])
+    assert problem in finding["message"]
+    assert finding["code"] == ("target.place" if problem else "")
+
+
+def test_usdt_places_that_the_kernel_cannot_execute_are_refused(tmp_path):
+    library = tmp_path / "libnote.so"
+    source = tmp_path / "note.S"
+    note = '.section .note.stapsdt,"","note"\n.4byte 8,28,3\n.asciz "stapsdt"\n.8byte {},0,0\n.asciz "p","n",""\n'
+    source.write_text(VECTORS + note.format("swap + 0"))
+    subprocess.run(["cc", "-nostdlib", "-static", "-Wl,-e,swap,--build-id", "-o", library, source], check=True)
+    offset = next(each.offset for each in elf_functions(library) if each.name == "swap")
+    wanted = targets._wanted(elf_target(library)) | {"usdt": [offset]}
+    finding = target_check.check_target(wanted, os.getuid(), os.getgid(), [])
+    assert "must not be probed" in finding["message"]
