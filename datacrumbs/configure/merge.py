@@ -12,7 +12,7 @@ from datacrumbs.discovery.returns import safe_returns
 from datacrumbs.provider import Attach, Returns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from datacrumbs.configure.candidates import Candidate
     from datacrumbs.configure.site import Detail
@@ -53,9 +53,16 @@ def merge(
                 met[winner.provider, other.provider].append(winner.function.symbol)
         merged.append(replace(winner, function=_with_aliases(winner, ordered), detail=_detail(same)))
     for (winner_name, other_name), symbols in sorted(met.items()):
-        some = ", ".join(sorted(set(symbols))[:_SHOWN])
-        note(f"{len(symbols)} functions of {other_name} are probed as {winner_name} describes them ({some}, ...)")
+        functions, verb, them = ("function", "is", "it") if len(symbols) == 1 else ("functions", "are", "them")
+        some = shown(sorted(set(symbols)))
+        note(f"{len(symbols)} {functions} of {other_name} {verb} probed as {winner_name} describes {them}: {some}")
     return tuple(merged)
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first few of some names, and how many there are besides."""
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def one_posix_layer(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:

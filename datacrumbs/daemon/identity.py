@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pwd
 import re
 import time
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
     from datacrumbs.system import SystemConfiguration
 
 JOB_VARIABLES = ("SLURM_JOB_ID", "FLUX_JOB_ID", "PBS_JOBID", "LSB_JOBID")
+_FLUX_JOB_ID = "FLUX_JOB_ID"
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_F58_LETTER = "\N{LATIN SMALL LETTER F WITH HOOK}"
+_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_FLUX_FORMS = (
+    (re.compile(r"([0-9]{1,20})"), 10),
+    (re.compile(r"0[xX]([0-9a-fA-F]{1,16})"), 16),
+    (re.compile(r"(?:job\.)?((?:[0-9a-fA-F]{4}\.){3}[0-9a-fA-F]{4})"), 16),
+)
 _FIELD = re.compile(r"\{([^}]*)\}")
 _UNSAFE_CHARACTER = re.compile(r"[^A-Za-z0-9._-]")
 
@@ -58,12 +67,39 @@ def run_id(argument: str | None, environment: Mapping[str, str], now: float) -> 
     if value is None:
         source = next((name for name in JOB_VARIABLES if environment.get(name)), "")
         value = environment[source] if source else time.strftime("%Y%m%dT%H%M%S", time.localtime(now))
+    value = _plain_flux_id(value, anyhow=source == _FLUX_JOB_ID)
     if not _SAFE.fullmatch(value):
         raise usage_error(
             f"{source}: {value[:80]!r} is not a plain name",
             "use 1 to 64 letters, digits, dots, dashes and underscores, not starting with a dot or dash",
         )
     return value
+
+
+# Flux writes one job id in several ways, the usual one (F58) with a letter outside of ASCII in front; all become F58
+# with a plain "f", as in Flux's names of units (its RFC 19). An `anyhow` is known to be a job id of Flux.
+def _plain_flux_id(value: str, *, anyhow: bool) -> str:
+    text = os.fsencode(value).decode("utf-8", "replace")
+    if text.startswith(_F58_LETTER):
+        return f"f{text.removeprefix(_F58_LETTER)}"
+    number = _flux_number(text) if anyhow else None
+    return value if number is None else f"f{_base58(number)}"
+
+
+def _flux_number(text: str) -> int | None:
+    for pattern, base in _FLUX_FORMS:
+        if match := pattern.fullmatch(text):
+            number = int(match[1].replace(".", ""), base)
+            return number if number < 1 << 64 else None
+    return None
+
+
+def _base58(number: int) -> str:
+    digits = ""
+    while number or not digits:
+        number, rest = divmod(number, len(_BASE58))
+        digits = _BASE58[rest] + digits
+    return digits
 
 
 def owner(uid: int) -> Owner:

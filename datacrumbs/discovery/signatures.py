@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datacrumbs.discovery.ctypes_map import integer_type
-from datacrumbs.errors import usage_error
+from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Function, Result, Returns, Role
 
 if TYPE_CHECKING:
@@ -26,6 +26,13 @@ _SPECIFICATION = re.compile(r"(?P<label>[a-z][a-z0-9_]*)(:(?P<ctype>[^=]+))?(=(?
 _ROLES = frozenset(role.value for role in Role)
 _RESULTS = frozenset(result.value for result in Result)
 _SKIP = re.compile(r"-(?P<count>[1-9]?)")
+
+
+class SignatureError(DatacrumbsError):
+    """A provider's table is wrong (exit 2); loading the provider adds its name."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, exit_code=ExitCode.USAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,7 @@ def args(*specifications: str) -> tuple[Argument, ...]:
         args("fd:int=fd", "-", "count:size_t=count", "offset:off_t=offset")
 
     Raises:
-        DatacrumbsError: (exit 2) for text of another form, an unknown role, a repeated label, or more
+        SignatureError: (exit 2) for text of another form, an unknown role, a repeated label, or more
             than 6 captured arguments.
     """
     arguments: list[Argument] = []
@@ -88,21 +95,21 @@ def args(*specifications: str) -> tuple[Argument, ...]:
             continue
         argument = _argument(index, text)
         if any(other.label == argument.label for other in arguments):
-            raise usage_error(f"argument {text!r}: the label stands twice; expected each label once")
+            raise SignatureError(f"argument {text!r}: the label stands twice; expected each label once")
         arguments.append(argument)
         index += 1
     if len(arguments) > ARGUMENT_LIMIT:
-        raise usage_error(f"{len(arguments)} captured arguments; expected at most {ARGUMENT_LIMIT}")
+        raise SignatureError(f"{len(arguments)} captured arguments; expected at most {ARGUMENT_LIMIT}")
     return tuple(arguments)
 
 
 def _argument(index: int, text: str) -> Argument:
     match = _SPECIFICATION.fullmatch(text)
     if not match:
-        raise usage_error(f"argument {text!r} is not `label:ctype=role` or `-`; expected e.g. `count:size_t=count`")
+        raise SignatureError(f"argument {text!r} is not `label:ctype=role` or `-`; expected e.g. `count:size_t=count`")
     role = match["role"] or Role.VALUE.value
     if role not in _ROLES:
-        raise usage_error(f"argument {text!r}: {role} is no role; expected one of {', '.join(Role)}")
+        raise SignatureError(f"argument {text!r}: {role} is no role; expected one of {', '.join(Role)}")
     ctype = (match["ctype"] or "long").strip()
     size, signed = integer_type(ctype)
     return Argument(index, match["label"], ctype, Role(role), size, signed)
@@ -123,16 +130,20 @@ def signature(
         returns: See `Function.returns`.
 
     Raises:
-        DatacrumbsError: (exit 2) as `args`, for an unknown result, or for no symbol.
+        SignatureError: (exit 2) as `args`, for an unknown result, or for no symbol.
     """
     name, colon, rest = names.partition(":")
     symbols = tuple(rest.split()) if colon else tuple(names.split())
     name = name.split()[0] if name.split() else ""
     if not name or not symbols:
-        raise usage_error(f"signature {names!r} names no function; expected `name symbol ...` or `name: symbol ...`")
+        raise SignatureError(f"signature {names!r} names no function; expected `name symbol ...` or `name: symbol ...`")
     if result not in _RESULTS:
-        raise usage_error(f"signature {names!r}: {result} is no result; expected one of {', '.join(Result)}")
-    return Signature(name, symbols, category, Result(result), args(*specifications), snippet, returns)
+        raise SignatureError(f"signature {names!r}: {result} is no result; expected one of {', '.join(Result)}")
+    try:
+        arguments = args(*specifications)
+    except SignatureError as error:
+        raise SignatureError(f"signature {names!r}: {error}") from None
+    return Signature(name, symbols, category, Result(result), arguments, snippet, returns)
 
 
 def functions_of(signatures: Iterable[Signature], symbols: Iterable[ElfFunction]) -> tuple[Function, ...]:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.plugins import _tracing, hookspecs
 from datacrumbs.plugins._providers import Origin, Providers
+from datacrumbs.plugins._versions import update_advice
 from datacrumbs.provider import ENTRY_POINT_GROUP
 
 if TYPE_CHECKING:
@@ -107,13 +109,11 @@ def _check_names(option: str, names: Collection[str], found: Collection[str]) ->
 
 
 def _register(manager: pluggy.PluginManager, origin: Origin, load: Callable[[], object]) -> None:
-    hint = f"reinstall or update {origin.distribution}, or go on without it: --without {origin.name}"
+    hint = f"{update_advice(origin.distribution)}, or go on without it: --without {origin.name}"
     try:
         manager.register(load(), name=origin.name)
-    except pluggy.PluginValidationError as error:
+    except (pluggy.PluginValidationError, DatacrumbsError) as error:
         raise usage_error(f"provider {origin.name!r} of {origin.distribution}: {error}", hint) from error
-    except DatacrumbsError:
-        raise
     except Exception as error:  # whatever foreign code raises while it is imported
         _tracing.print_traceback(error)
         raise usage_error(
@@ -130,7 +130,8 @@ def _check_pending(manager: pluggy.PluginManager, origins: dict[str, Origin]) ->
         distribution = origins[name].distribution if name in origins else "an unknown distribution"
         raise usage_error(
             f"provider {name!r} of {distribution} implements a hook that does not exist: {error}",
-            f"update {distribution} or datacrumbs, or go on without it: --without {name}",
+            f"a misspelt name, or a hook of a newer datacrumbs than {__version__}: correct it or update datacrumbs, "
+            f"or go on without it: --without {name}",
         ) from error
 
 

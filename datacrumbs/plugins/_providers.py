@@ -6,8 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from datacrumbs.discovery.signatures import SignatureError
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.plugins import _tracing, _validation
+from datacrumbs.plugins._versions import update_advice
 from datacrumbs.provider import Check, Function, Preset, ProbeTarget, Provider, Snippet
 
 if TYPE_CHECKING:
@@ -128,7 +130,7 @@ class Providers:
         distribution = self._origins[name].distribution
         return usage_error(
             f"provider {name!r} of {distribution}: {hook} {problem}",
-            f"update {distribution}, or go on without it: --without {name}",
+            f"{update_advice(distribution)}, or go on without it: --without {name}",
         )
 
 
@@ -144,6 +146,8 @@ class _Blame:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, _validation.ContractError):
             raise self._providers._broken(self._name, self._hook, f"broke the contract: {error}") from error  # noqa: SLF001
+        if isinstance(error, SignatureError):
+            raise self._providers._broken(self._name, self._hook, f"has a wrong table: {error}") from error  # noqa: SLF001
         if isinstance(error, Exception) and not isinstance(error, DatacrumbsError):
             _tracing.print_traceback(error)
             problem = f"failed: {type(error).__name__}: {error}"

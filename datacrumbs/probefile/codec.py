@@ -73,6 +73,7 @@ RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
 USDT_ARGUMENTS = re.compile(r"[A-Za-z0-9@%$()+*,._:\[\] #!-]*")
 LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+ ()-]*")
 FORMAT_NAME = re.compile(re.escape(FORMAT))
+ANY_FORMAT = re.compile(r"datacrumbs-plan/([1-9][0-9]{0,8})")
 # The kernel finds these by name (a tracepoint as a file name), so no more than a name is let in.
 SYMBOLS = {
     Attach.UPROBE: (SYMBOL, "an ELF symbol"),
@@ -201,6 +202,7 @@ KEYS = {
 
 
 def _plan(document: object) -> Plan:
+    _check_format(document)
     value = mapping(document, "(top)", KEYS[Plan])
     text(value["format"], "format", FORMAT_NAME, 64, f"'{FORMAT}'")
     return Plan(
@@ -208,6 +210,23 @@ def _plan(document: object) -> Plan:
         groups=items(value["groups"], "groups", (1, FUNCTION_LIMIT), _group),
         snippets=items(value["snippets"], "snippets", (0, 256), _snippet),
         filters=_filters(value["filters"], "filters"),
+    )
+
+
+# A plan of another version has other keys as well, and those are not what is wrong with it.
+def _check_format(document: object) -> None:
+    given = document.get("format") if isinstance(document, dict) else None
+    match = ANY_FORMAT.fullmatch(given) if isinstance(given, str) else None
+    if match is None or given == FORMAT:
+        return
+    if int(match[1]) > int(FORMAT.rpartition("/")[2]):
+        raise usage_error(
+            f"plan: format: {given} is newer than {FORMAT}, which this version of datacrumbs reads",
+            "update datacrumbs here, or compose the probe file again with this version",
+        )
+    raise usage_error(
+        f"plan: format: {given} was made by an earlier version of datacrumbs; this one reads {FORMAT}",
+        "compose the probe file again",
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.configure.host import current_host
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.plugins import hookspecs, load_module, resolve_options
+from datacrumbs.plugins._versions import release
 from datacrumbs.provider import ENTRY_POINT_GROUP, CheckState
 
 if TYPE_CHECKING:
@@ -109,7 +110,10 @@ def _distribution_problems(module: ModuleType, provider: Provider) -> Iterator[s
         yield f"distribution {provider.distribution!r} is not installed; install the provider to test it"
         return
     if distribution.version != provider.version:
-        yield f"version is {provider.version!r}, but {provider.distribution} {distribution.version} is installed"
+        newer = release(distribution.version) > release(provider.version)
+        advice = "give datacrumbs_provider() that version" if newer else "install the distribution again"
+        installed = f"{provider.distribution} {distribution.version} is installed"
+        yield f"datacrumbs_provider() says version {provider.version!r}, but {installed}; {advice}"
     points = [point for point in distribution.entry_points if point.group == ENTRY_POINT_GROUP]
     if not any(point.name == provider.name and point.module == module.__name__ for point in points):
         yield f"no entry point {provider.name} = {module.__name__} in the group {ENTRY_POINT_GROUP}"

@@ -6,6 +6,7 @@ import pytest
 
 from datacrumbs.configure import Selection, compose, current_host, read_site_file
 from datacrumbs.configure.compose import Report
+from datacrumbs.configure.merge import shown
 from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.plugins import load_providers
@@ -144,7 +145,7 @@ def test_two_providers_at_one_place_are_one_function_with_a_note(site, load, hos
     plan = compose(site("providers: [tiny, outer]"), load(tiny, outer), host, report=Report(notes.append))
     (merged,) = [each for each in plan.functions if each.offset == symbols["tiny_close"].offset]
     assert (merged.name, merged.symbol, merged.aliases) == ("unlock", "outer_close", ("tiny_close",))
-    assert notes == ["1 functions of tiny are probed as outer describes them (outer_close, ...)"]
+    assert notes == ["1 function of tiny is probed as outer describes it: outer_close"]
 
 
 def test_aliases_of_one_address_are_one_function(site, load, host, tiny):
@@ -297,3 +298,9 @@ def test_options_without_a_preset_select_what_they_name(tmp_path):
     site.write_text("capture_probes:\n  - {provider: sys, options: {classes: [network]}}\n")
     plan = compose(read_site_file(site), load_providers(only=["sys"]), current_host())
     assert {"sendto", "recvfrom", "connect"} <= {function.symbol for function in plan.functions}
+
+
+def test_a_list_of_names_says_what_it_leaves_out_and_only_then():
+    assert shown(["a"]) == "a"
+    assert shown(["a", "b", "c"]) == "a, b, c"
+    assert shown(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"

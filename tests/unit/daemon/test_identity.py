@@ -43,3 +43,29 @@ def test_bad_patterns(pattern: str) -> None:
     configuration = SystemConfiguration(trace_log_dir=Path("/traces"), trace_pattern=pattern)
     with pytest.raises(DatacrumbsError):
         trace_name(configuration, user="u", run="1", host="h", probes=Path("p"), now=0.0)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "ƒuZZybuNNy",
+        "\udcc6\udc92uZZybuNNy",
+        "fuZZybuNNy",
+        "6731191091817518",
+        "0x17e9fb8df16c2e",
+        "0017.e9fb.8df1.6c2e",
+        "job.0017.e9fb.8df1.6c2e",
+    ],
+)
+def test_a_job_of_flux_has_one_name_however_its_id_is_written(form: str) -> None:
+    assert run_id(None, {"FLUX_JOB_ID": form}, 0) == "fuZZybuNNy"
+
+
+def test_other_ids_are_taken_as_they_are() -> None:
+    assert run_id("ƒ2oXdF3", {}, 0) == "f2oXdF3"
+    assert run_id("1234", {}, 0) == "1234"
+    assert run_id(None, {"SLURM_JOB_ID": "0x10"}, 0) == "0x10"
+    assert run_id(None, {"FLUX_JOB_ID": "0"}, 0) == "f1"
+    assert run_id(None, {"FLUX_JOB_ID": "99999999999999999999"}, 0) == "9" * 20
+    with pytest.raises(DatacrumbsError, match=r"FLUX_JOB_ID: 'f\.\./x' is not a plain name"):
+        run_id(None, {"FLUX_JOB_ID": "ƒ../x"}, 0)

@@ -167,7 +167,9 @@ def test_a_name_that_is_not_unicode_is_refused(plan):
 
 # (path of keys, value, what the message names)
 WRONG = [
-    (("format",), "datacrumbs-plan/9", "format: 'datacrumbs-plan/9'"),
+    (("format",), "datacrumbs-plan/x", r"format: 'datacrumbs-plan/x'"),
+    (("format",), "datacrumbs-plan/99", r"format: datacrumbs-plan/99 is newer than datacrumbs-plan/\d"),
+    (("format",), "datacrumbs-plan/1", r"format: datacrumbs-plan/1 was made by an earlier version"),
     (("providers",), [], r"providers: 0 elements; expected 1 to 64"),
     (("groups",), [], r"groups: 0 elements"),
     (("groups", 0, "functions"), [], r"groups\[0\].functions: 0 elements"),
