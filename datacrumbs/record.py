@@ -84,11 +84,19 @@ class ProfileCause(IntEnum):
     GUARD = 1  # it was called too often
 
 
+CUT = ".../"
+"""How a path begins whose upper directories are not known: it was too deep, or too long."""
+
+
+DELETED = " (deleted)"
+"""How the name of a file ends that no directory has, as the kernel writes it."""
+
+
 class NameKind(IntEnum):
     """What the bytes of a Name are."""
 
     PATH = 1  # as the program passed it; relative ones start from ``base``
-    LOCATION = 2  # an open file or directory, absolute, found through the kernel
+    LOCATION = 2  # an open file or directory, absolute or CUT, found through the kernel
     STRING = 3  # anything else
     COMMAND = 4  # a process's comm
 
@@ -98,7 +106,7 @@ class Name:
     """A string that calls refer to by its identity; sent once, before the first call that needs it.
 
     ``text`` is decoded with surrogateescape. ``base`` is the identity of the directory that a
-    relative PATH starts from, or 0.
+    relative PATH starts from, or 0. One that begins at another root than the host's is relative to that.
     """
 
     identity: int

@@ -79,7 +79,7 @@ _SAMPLED = 8
 _PLAIN = 16
 _SKIPPABLE = 32
 _MOVED_RESULT, _MOVED_ITEMS, _MOVED_ARGUMENT = 1, 2, 3
-_DESCRIPTOR, _PATH, _STRING = 1, 2, 3
+_DESCRIPTOR, _PATH, _STRING, _ROOTED_PATH = 1, 2, 3, 4
 _ERRNO_RESULTS = {
     Result.BYTES,
     Result.ITEMS,
@@ -90,6 +90,7 @@ _ERRNO_RESULTS = {
     Result.MAPPING,
     Result.HANDLE,
 }
+_ROOTED = "openat2"  # its third argument can say that its directory is the root of its path
 _MAKING_RESULTS = (_RESULTS[Result.FD], _RESULTS[Result.HANDLE])
 _ERRNO_CATEGORIES = {"POSIX", "STDIO", "SYS"}
 
@@ -149,7 +150,7 @@ def _operand_row(function: Function, arguments: str) -> NDArray[np.void]:
 def _alike(function: Function) -> tuple[object, ...]:
     arguments = id(function.arguments)  # shared, where a plan was read from its bytes
     ends = (function.result, function.return_probe, bool(function.return_places))
-    return (arguments, *ends, function.category, function.snippet, function.usdt_arguments)
+    return (arguments, *ends, function.symbol == _ROOTED, function.category, function.snippet, function.usdt_arguments)
 
 
 def _row(group: Group, function: Function, number: int, snippet: Snippet | None) -> NDArray[np.void]:
@@ -286,7 +287,8 @@ def _describe_arguments(row: np.void, function: Function) -> None:
         elif argument.role in {Role.PATH, Role.STRING}:
             kind = _PATH if argument.role is Role.PATH else _STRING
             if kind == _PATH and not has_file:
-                requests.append((_PATH, argument.index, base, NONE))
+                rooted = function.symbol == _ROOTED and base != NONE
+                requests.append((_ROOTED_PATH if rooted else _PATH, argument.index, base, NONE))
                 has_file = True
             else:
                 requests.append((kind, argument.index, base if kind == _PATH else NONE, slot))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from datacrumbs.probefile.plan import Plan
     from datacrumbs.system import SystemConfiguration
 
-_BEFORE_SNIPPETS = ("machine.h", "layout.h", "maps.h", "names.h", "snippet.h")
+_BEFORE_SNIPPETS = ("machine.h", "layout.h", "maps.h", "strings.h", "open_files.h", "names.h", "snippet.h")
 _AFTER_SNIPPETS = (
     "modes.h",
     "calls.h",

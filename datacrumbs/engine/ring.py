@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.record import CALL, Batch, Name, NameKind
+from datacrumbs.record import CALL, CUT, DELETED, Batch, Name, NameKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,14 +34,16 @@ _NAME_HEAD = np.dtype(
         ("base", "<u8"),
         ("inode", "<u8"),
         ("device", "<u4"),
-        ("mode", "<u4"),
+        ("flags", "<u4"),
         ("magic", "<u4"),
         ("kind", "<u4"),
         ("length", "<u4"),
         ("process", "<u4"),
     ]
 )
-_PIPE, _SOCKET, _ANONYMOUS = 0x50495045, 0x534F434B, 0x09041934
+_PIPE, _SOCKET, _ANONYMOUS, _PROCESSES, _NAMESPACES = 0x50495045, 0x534F434B, 0x09041934, 0x50494446, 0x6E736673
+_MEMORY_FILE = "memfd:"
+_CUT, _DELETED = 1, 2  # enum dc_location
 
 
 class Ring:
@@ -136,17 +138,26 @@ def decode_name(payload: bytes) -> Name:
     data = payload[_NAME_HEAD.itemsize : _NAME_HEAD.itemsize + int(head["length"])]
     kind = NameKind(int(head["kind"]))
     text = _location(head, data) if kind is NameKind.LOCATION else data.decode("utf-8", "surrogateescape")
-    return Name(int(head["identity"]), kind, int(head["base"]), text)
+    base = int(head["base"])
+    if kind is NameKind.PATH and base:
+        text = text.lstrip("/")  # its root is the base, in a process whose root is not the host's
+    return Name(int(head["identity"]), kind, base, text)
 
 
 # Components come leaf first, each with its NUL; files without a place are named as /proc does.
 def _location(head: np.void, data: bytes) -> str:
     components = [part.decode("utf-8", "surrogateescape") for part in data.split(b"\0")[:-1]]
-    magic, inode = int(head["magic"]), int(head["inode"])
+    magic, inode, flags = int(head["magic"]), int(head["inode"]), int(head["flags"])
     if magic == _PIPE:
         return f"pipe:[{inode}]"
     if magic == _SOCKET:
         return f"socket:[{inode}]"
     if magic == _ANONYMOUS:
         return f"anon_inode:{components[0] if components else ''}"
-    return "/" + "/".join(part for part in reversed(components) if part != "/")
+    if magic == _PROCESSES:
+        return "anon_inode:[pidfd]"
+    if magic == _NAMESPACES:
+        return f"namespace:[{inode}]"
+    path = "/".join(part for part in reversed(components) if part != "/")
+    deleted = flags & _DELETED or path.startswith(_MEMORY_FILE)
+    return (CUT if flags & _CUT else "/") + path + (DELETED if deleted else "")

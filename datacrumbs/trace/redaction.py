@@ -8,6 +8,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
+from datacrumbs.record import CUT, DELETED
 from datacrumbs.trace.text import raw_bytes
 
 if TYPE_CHECKING:
@@ -37,10 +38,14 @@ class Redaction:
         """A path as it may be told.
 
         ``..`` is no way around: a path that has one is hidden if it is to be hidden with or without it. Of a relative
-        path the directory is not known, so all of it is hidden.
+        path, or one whose beginning is cut off, the directory is not known, so all of it is hidden.
         """
         if not self._patterns or not text:
             return text
+        if text.endswith(DELETED):
+            return self.path(text.removesuffix(DELETED)) + DELETED
+        if text.startswith(CUT):
+            return CUT + self._hidden(text.removeprefix(CUT).split("/"), 0)
         if not text.startswith("/"):
             # `pipe:[4711]` and the like name nothing on a disk.
             return text if re.fullmatch(r"\w+:\S*|\[lost name \w+\]", text) else self._hidden(text.split("/"), 0)

@@ -47,6 +47,7 @@ CALLS = {
     "write": ("write", (FD, COUNT), Result.BYTES),
     "openat": ("open", AT, Result.FD),
     "close": ("close", (FD,), Result.STATUS),
+    "openat2": ("open", AT, Result.FD),
     "unlink": ("unlink", (PATH,), Result.STATUS),
     "rename": ("rename", (PATH, replace(PATH, index=1, label="newpath")), Result.STATUS),
     "getppid": ("getppid", (), Result.VALUE),

@@ -42,7 +42,7 @@ def writes(tracer, build: Callable[..., Path], tmp_path_factory: pytest.TempPath
         (23, "first"),
         (37, "second"),
         (41, "below/third"),
-        (43, "second"),
+        (43, "renamed"),
         (53, "link"),
     ],
 )

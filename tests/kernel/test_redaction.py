@@ -38,6 +38,13 @@ except FileNotFoundError:
 subprocess.run([f"{place}/moonshot/rocketeer", "/etc/hostname"], check=True, stdout=subprocess.DEVNULL)
 with open(f"{place}/open/plain.txt", "w") as file:
     file.write("y" * 31)
+os.chdir(f"{place}/moonshot")
+for name in ["budget"] * 70:  # deeper than the kernel side follows
+    os.mkdir(name)
+    os.chdir(name)
+with open("budget.txt", "w") as file:
+    file.write("z" * 37)
+os.remove("budget.txt")
 """
 
 
@@ -64,6 +71,8 @@ def test_no_hidden_name_leaves_a_run(place: Installation, probes: Path, tmp_path
     hidden = trace.file(written)
     assert hidden.startswith(f"{tmp_path}/~")
     assert [call["args"]["ret"] for call in trace.named("read") if trace.file(call) != hidden].count(23) == 1  # renamed
+    (deep,) = [call for call in trace.named("write") if call["args"]["ret"] == 37]
+    assert trace.file(deep).startswith(".../~")
     (plain,) = [call for call in trace.named("write") if call["args"]["ret"] == 31]
     assert trace.file(plain) == f"{tmp_path}/open/plain.txt"
     report = subprocess.run([COMMANDS / "datacrumbs_report", daemon.trace], capture_output=True, text=True, check=True)

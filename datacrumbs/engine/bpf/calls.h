@@ -1,6 +1,8 @@
 /* A call from its entry to its record. Every path ends in exactly one counter of dc_count. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
+#define DC_RESOLVE_IN_ROOT 0x10
+
 #define DC_CASE_ENTRY(number, name) \
 	case number: \
 		name(call); \
@@ -36,6 +38,15 @@ static __always_inline struct dc_thread *dc_thread_of_current(void)
 #define DC_WANTED_STRING (DC_REQUESTS + 1)
 #define DC_ALL_REQUESTS ((1 << (DC_REQUESTS + 2)) - 1)
 
+/* Of a path that openat2 takes, with its structure of flags: whether `/` is the directory that it starts from. */
+static __always_inline u32 dc_kind_of_path(u64 how)
+{
+	u64 resolve = 0;
+	if (bpf_probe_read_user(&resolve, sizeof(resolve), (void *)(how + 2 * sizeof(u64))))
+		return DC_REQUEST_PATH;
+	return resolve & DC_RESOLVE_IN_ROOT ? DC_REQUEST_ROOTED_PATH : DC_REQUEST_PATH;
+}
+
 /* Turn the requests in `mask` into identities; those that cannot be read yet stay pending. */
 static __always_inline void dc_resolve_requests(struct dc_thread *thread, struct dc_call *call,
 						const struct dc_function *function, u32 mask)
@@ -55,6 +66,8 @@ static __always_inline void dc_resolve_requests(struct dc_thread *thread, struct
 			subject = call->arguments[function->subject[i] & 7];
 			if (function->base[i] != DC_NONE)
 				base = (int)call->arguments[function->base[i] & 7];
+			if (kind == DC_REQUEST_ROOTED_PATH)
+				kind = dc_kind_of_path(call->arguments[(function->subject[i] + 1) & 7]);
 		} else if (i == DC_WANTED_DESCRIPTOR && thread->wanted_descriptor >= 0) {
 			kind = DC_REQUEST_DESCRIPTOR;
 			subject = thread->wanted_descriptor;
@@ -185,7 +198,8 @@ static __always_inline void dc_emit(struct dc_call *call, const struct dc_functi
 
 static __always_inline void dc_bind_results(struct dc_call *call, const struct dc_function *function)
 {
-	if (function->result == DC_RESULT_FD && call->file && function->request[0] == DC_REQUEST_PATH)
+	if (function->result == DC_RESULT_FD && call->file &&
+	    (function->request[0] == DC_REQUEST_PATH || function->request[0] == DC_REQUEST_ROOTED_PATH))
 		dc_bind_descriptor((int)call->result, call->file);
 	if (function->result == DC_RESULT_HANDLE && call->file)
 		dc_bind_handle(call->result, call->file);

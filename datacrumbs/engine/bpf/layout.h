@@ -46,7 +46,7 @@ struct dc_name_head {
 	u64 base;
 	u64 inode;
 	u32 device;
-	u32 mode;
+	u32 flags; /* enum dc_location */
 	u32 magic;
 	u32 kind;
 	u32 length;
@@ -58,6 +58,12 @@ enum dc_name_kind {
 	DC_NAME_LOCATION = 2,
 	DC_NAME_STRING = 3,
 	DC_NAME_COMMAND = 4,
+};
+
+/* Of a name that was found by walking up the tree. */
+enum dc_location {
+	DC_LOCATION_CUT = 1,	 /* the walk ended before the root */
+	DC_LOCATION_DELETED = 2, /* no directory has the file any more, or has it yet */
 };
 
 /* What a function's probe does; filled by engine/descriptors.py. */
@@ -85,7 +91,16 @@ struct dc_function {
 	u8 moved_at;		    /* which of dc_call.arguments it is about */
 };
 
-enum dc_request_kind { DC_REQUEST_NONE, DC_REQUEST_DESCRIPTOR, DC_REQUEST_PATH, DC_REQUEST_STRING };
+enum dc_request_kind {
+	DC_REQUEST_NONE,
+	DC_REQUEST_DESCRIPTOR,
+	DC_REQUEST_PATH,
+	DC_REQUEST_STRING,
+	DC_REQUEST_ROOTED_PATH, /* of openat2, whose third argument can say that `/` is the directory */
+	/* The kernel side's own: */
+	DC_REQUEST_KERNEL_PATH, /* at an address of the kernel */
+	DC_REQUEST_FILE,	/* struct file at this address */
+};
 enum dc_function_flag {
 	DC_HAS_RETURN = 1,
 	DC_ERRNO = 2,
@@ -213,10 +228,11 @@ struct dc_interrupted {
 };
 #define DC_WAITING 4 /* a power of two */
 
-/* An open file that a thread used, as long as no open file got another name (dc_renames). */
+/* An open file that a thread used, as long as its stamps are the same and none got another name (dc_renames). */
 struct dc_recent {
 	u64 object;
-	u64 inode;
+	u64 self;
+	u64 place;
 	u64 renames;
 	u64 identity;
 };

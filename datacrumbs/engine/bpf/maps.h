@@ -29,15 +29,20 @@ BPF_F_TABLE("hash", struct dc_profile_key, struct dc_profile, dc_profiles, DC_SI
 BPF_ARRAY(dc_empty_profile, struct dc_profile, 1);
 BPF_ARRAY(dc_guards, struct dc_guard, DC_SIZED); /* the first: of all functions */
 
-/* An open file or a directory: two kernel addresses that are together unique while it lives. */
-struct dc_place_key {
+/* An open file or a directory, and the name it is known by while its stamps are the same; names.h. */
+struct dc_file_key {
 	u64 object;
 	u64 inode;
 };
-BPF_TABLE("lru_hash", struct dc_place_key, u64, dc_places, 65536);
+struct dc_named_file {
+	u64 identity;
+	u64 self;
+	u64 place; /* 0 where it is known by the name it was opened with */
+};
+BPF_TABLE("lru_hash", struct dc_file_key, struct dc_named_file, dc_named_files, 65536);
 
 BPF_ARRAY(dc_losses, u64, 1);  /* how many calls were lost, of all functions */
-BPF_ARRAY(dc_renames, u64, 1); /* how often an entry of dc_places got another name */
+BPF_ARRAY(dc_renames, u64, 1); /* how often an open file got another name */
 
 struct dc_handle_key {
 	u64 handle;

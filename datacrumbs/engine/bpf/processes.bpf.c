@@ -20,20 +20,37 @@ static __always_inline int dc_gains_privileges(u64 program)
 	return bits >> DC_LINUX_BINPRM_SECUREEXEC_BIT % 32 & 1;
 }
 
-/* Identity of a string of the kernel's own memory. */
-static __always_inline u64 dc_kernel_name(u32 kind, u64 address)
+/* Identity of the short name of the current process. */
+static __always_inline u64 dc_command_name(void)
 {
 	struct dc_scratch *scratch = dc_take_scratch();
 	if (!scratch)
 		return 0;
 	u64 identity = 0;
-	scratch->head.inode = 0;
-	scratch->head.device = 0;
-	long read = bpf_probe_read_kernel_str(scratch->bytes, DC_PATH_MAX, (void *)address);
+	u64 address = (u64)bpf_get_current_task() + DC_TASK_COMM;
+	long read = dc_read_string(scratch, DC_REQUEST_KERNEL_PATH, address);
 	if (read > 0)
-		identity = dc_send_name(scratch, kind, 0, (read - 1) & (DC_PATH_MAX - 1));
+		identity = dc_send_name(scratch, DC_NAME_COMMAND, 0, (read - 1) & (DC_PATH_MAX - 1));
 	dc_give_scratch(scratch);
 	return identity;
+}
+
+#define DC_DEV_FD 0x2f64662f7665642fULL /* "/dev/fd/" */
+#define DC_PROC 0x2f636f72702fULL	/* "/proc/" */
+
+/* What a process executes: the path it was given, or where the file is if that path says nothing of it, but which
+ * descriptor it was (fexecve), or which process (/proc/self/exe). */
+static __always_inline u64 dc_executable(u64 program)
+{
+	struct dc_request request = {.kind = DC_REQUEST_KERNEL_PATH, .base = DC_CURRENT_DIRECTORY};
+	request.subject = dc_kernel_u64(program + DC_LINUX_BINPRM_FILENAME);
+	u64 beginning = dc_kernel_u64(request.subject);
+	if (beginning == DC_DEV_FD || (beginning & 0xffffffffffffULL) == DC_PROC) {
+		request.kind = DC_REQUEST_FILE;
+		request.subject = dc_kernel_u64(program + DC_LINUX_BINPRM_FILE);
+	}
+	DC_CALL_RESOLVE(&request);
+	return request.identity;
 }
 
 /* uprobe: datacrumbs_start() of the client library or the launcher. */
@@ -43,8 +60,7 @@ int dc_client_start(struct pt_regs *context)
 	if (dc_is_traced(process) || !dc_is_owner())
 		return 0;
 	dc_mark(process);
-	u64 task = (u64)bpf_get_current_task();
-	dc_event(DC_RECORD_START, 0, 0, dc_kernel_name(DC_NAME_COMMAND, task + DC_TASK_COMM));
+	dc_event(DC_RECORD_START, 0, 0, dc_command_name());
 	return 0;
 }
 
@@ -75,8 +91,7 @@ int dc_process_exec(struct bpf_raw_tracepoint_args *context)
 {
 	if (!dc_gate())
 		return 0;
-	u64 name = dc_kernel_u64(context->args[2] + DC_LINUX_BINPRM_FILENAME);
-	dc_event(DC_RECORD_EXEC, 0, 0, dc_kernel_name(DC_NAME_PATH, name));
+	dc_event(DC_RECORD_EXEC, 0, 0, dc_executable(context->args[2]));
 	if (!dc_is_owner() || dc_gains_privileges(context->args[2])) {
 		u32 process = bpf_get_current_pid_tgid() >> 32;
 		dc_unmark(process);

@@ -1,0 +1,262 @@
+/* Which file a descriptor refers to, and what it is called: docs/design/0012-names.md. */
+/* SPDX-License-Identifier: GPL-2.0-only */
+
+#define DC_CURRENT_DIRECTORY (-100)
+#define DC_ROOT_DIRECTORY (-0x7fffffff) /* of the process; no descriptor */
+#define DC_NO_DIRECTORY (-0x7ffffffe)
+#define DC_WALK_STEPS 64
+#define DC_ROOT_MOUNTS 8 /* mounted on one another, at the root */
+
+/* Collect the components of a path from the leaf to the root, each ending in NUL, across mounts.
+ * The length lives in memory, so that the verifier need not tell its many values apart. */
+static __always_inline u32 dc_walk(struct dc_scratch *scratch, u64 mount, u64 dentry)
+{
+	scratch->head.length = 0;
+	scratch->head.flags |= DC_LOCATION_CUT; /* until the root is reached */
+	for (int i = 0; i < DC_WALK_STEPS; i++) {
+		if (dentry == dc_kernel_u64(mount + DC_VFSMOUNT_MNT_ROOT)) {
+			u64 whole = mount - DC_MOUNT_MNT;
+			u64 parent = dc_kernel_u64(whole + DC_MOUNT_MNT_PARENT);
+			if (parent == whole || !parent) {
+				scratch->head.flags &= ~DC_LOCATION_CUT;
+				break;
+			}
+			dentry = dc_kernel_u64(whole + DC_MOUNT_MNT_MOUNTPOINT);
+			mount = parent + DC_MOUNT_MNT;
+			continue;
+		}
+		u64 up = dc_kernel_u64(dentry + DC_DENTRY_D_PARENT);
+		u64 name = dc_kernel_u64(dentry + DC_DENTRY_D_NAME + DC_QSTR_NAME);
+		u64 at = scratch->head.length;
+		if (at >= DC_PATH_MAX - DC_COMPONENT_MAX)
+			break;
+		DC_BOUND_LENGTH(at);
+		long read = bpf_probe_read_kernel_str(&scratch->bytes[at], DC_COMPONENT_MAX, (void *)name);
+		if (read <= 0)
+			break;
+		scratch->head.length = at + read;
+		if (up == dentry || !up) {
+			scratch->head.flags &= ~DC_LOCATION_CUT;
+			break;
+		}
+		dentry = up;
+	}
+	return scratch->head.length;
+}
+
+/* An open file, or a directory that paths start from. */
+struct dc_open_file {
+	u64 object; /* struct file, or struct dentry of a directory */
+	u64 inode;
+	u64 mount;
+	u64 dentry;
+	u64 kind; /* its operations: by them differ files without a place, which may share an inode */
+	u64 self; /* stamp of all of this, of the inode's number and generation, and of the last component's place */
+};
+
+#define DC_STAMP(stamp, value) (((stamp) ^ (value)) * DC_MIX)
+
+/* The kernel uses the addresses of a closed file again, most often for the next one: what else there is to know of an
+ * open file tells the two apart. */
+static __always_inline u64 dc_self_stamp(const struct dc_open_file *file)
+{
+	u64 stamp = DC_STAMP(file->inode, file->kind);
+	stamp = DC_STAMP(stamp, dc_kernel_u64(file->inode + DC_INODE_I_INO));
+	stamp = DC_STAMP(stamp, dc_kernel_u32(file->inode + DC_INODE_I_GENERATION));
+	stamp = DC_STAMP(stamp, file->mount);
+	stamp = DC_STAMP(stamp, file->dentry);
+	stamp = DC_STAMP(stamp, dc_kernel_u64(file->dentry + DC_DENTRY_D_NAME + DC_QSTR_HASH_LEN));
+	return DC_STAMP(stamp, dc_kernel_u64(file->dentry + DC_DENTRY_D_PARENT));
+}
+
+/* Whether no directory has a file by this name: it was deleted, has no name so far, or is of a kind without names. */
+static __always_inline int dc_is_unhashed(u64 dentry)
+{
+	return !dc_kernel_u64(dentry + DC_DENTRY_D_HASH + sizeof(u64));
+}
+
+/* The entry of a directory that an open file is named by: its own, or, if that is gone, another of the same file. 0 if
+ * no directory has it. */
+static __always_inline u64 dc_named_entry(const struct dc_open_file *file)
+{
+	if (!dc_is_unhashed(file->dentry) || dc_kernel_u64(file->dentry + DC_DENTRY_D_PARENT) == file->dentry)
+		return file->dentry;
+	u64 other = dc_kernel_u64(file->inode + DC_INODE_I_DENTRY);
+	if (other && dc_kernel_u32(file->inode + DC_INODE_I_NLINK) && !dc_is_unhashed(other - DC_DENTRY_D_U))
+		return other - DC_DENTRY_D_U;
+	return 0;
+}
+
+/* Stamp of the whole way to the root of the mount; never 0. It is another one after a rename on the way, and after a
+ * file without a name got one. */
+static __always_inline u64 dc_place_stamp(const struct dc_open_file *file)
+{
+	u64 stamp = dc_kernel_u64(file->mount - DC_MOUNT_MNT + DC_MOUNT_MNT_MOUNTPOINT);
+	u64 entry = dc_named_entry(file);
+	u64 dentry = entry ? entry : file->dentry;
+	u64 root = dc_kernel_u64(file->mount + DC_VFSMOUNT_MNT_ROOT);
+	if (!(u32)dc_kernel_u64(dentry + DC_DENTRY_D_NAME + DC_QSTR_HASH_LEN)) {
+		/* Of a kind without places, mostly: what it is called tells it from others. */
+		u64 name = dc_kernel_u64(dentry + DC_DENTRY_D_NAME + DC_QSTR_NAME);
+		stamp = DC_STAMP(stamp, dc_kernel_u64(name));
+		stamp = DC_STAMP(stamp, dc_kernel_u64(name + sizeof(u64)));
+	}
+	for (int i = 0; i < DC_WALK_STEPS; i++) {
+		if (dentry == root)
+			break;
+		stamp = DC_STAMP(stamp + dentry, dc_kernel_u64(dentry + DC_DENTRY_D_NAME + DC_QSTR_HASH_LEN));
+		u64 up = dc_kernel_u64(dentry + DC_DENTRY_D_PARENT);
+		if (up == dentry)
+			break;
+		dentry = up;
+	}
+	return stamp | 1;
+}
+
+static __always_inline int dc_fill_open_file(struct dc_open_file *file, u64 path)
+{
+	file->mount = dc_kernel_u64(path + DC_PATH_MNT);
+	file->dentry = dc_kernel_u64(path + DC_PATH_DENTRY);
+	if (file->object) {
+		file->inode = dc_kernel_u64(file->object + DC_FILE_F_INODE);
+		file->kind = dc_kernel_u64(file->object + DC_FILE_F_OP);
+	} else {
+		file->object = file->dentry;
+		file->inode = dc_kernel_u64(file->dentry + DC_DENTRY_D_INODE);
+		file->kind = 0;
+	}
+	file->self = dc_self_stamp(file);
+	return file->inode != 0;
+}
+
+/* The open file behind a descriptor of the current task, or one of its directories. */
+static __always_inline int dc_open_file(void *task, int descriptor, struct dc_open_file *file)
+{
+	file->object = 0;
+	if (descriptor == DC_CURRENT_DIRECTORY)
+		return dc_fill_open_file(file, (u64)DC_FOLLOW(task, DC_TASK_FS) + DC_FS_STRUCT_PWD);
+	if (descriptor == DC_ROOT_DIRECTORY)
+		return dc_fill_open_file(file, (u64)DC_FOLLOW(task, DC_TASK_FS) + DC_FS_STRUCT_ROOT);
+	void *files = DC_FOLLOW(task, DC_TASK_FILES);
+	if (!files)
+		return 0;
+	void *table = DC_FOLLOW(files, DC_FILES_STRUCT_FDT);
+	if (!table || (u32)descriptor >= DC_LOAD_U32(table, DC_FDTABLE_MAX_FDS))
+		return 0;
+	u64 slots = (u64)DC_FOLLOW(table, DC_FDTABLE_FD);
+	file->object = dc_kernel_u64(slots + 8ULL * (u32)descriptor);
+	return file->object && dc_fill_open_file(file, file->object + DC_FILE_F_PATH);
+}
+
+/* Whether the current task's root is that of its mounts: a path that begins with it is then whole. */
+static __always_inline int dc_has_whole_paths(void *task)
+{
+	u64 path = (u64)DC_FOLLOW(task, DC_TASK_FS) + DC_FS_STRUCT_ROOT;
+	u64 mount = dc_kernel_u64(path + DC_PATH_MNT);
+	u64 dentry = dc_kernel_u64(path + DC_PATH_DENTRY);
+	for (int i = 0; i < DC_ROOT_MOUNTS; i++) {
+		if (dentry != dc_kernel_u64(mount + DC_VFSMOUNT_MNT_ROOT))
+			return 0;
+		u64 whole = mount - DC_MOUNT_MNT;
+		u64 parent = dc_kernel_u64(whole + DC_MOUNT_MNT_PARENT);
+		if (parent == whole || !parent)
+			return 1;
+		dentry = dc_kernel_u64(whole + DC_MOUNT_MNT_MOUNTPOINT);
+		mount = parent + DC_MOUNT_MNT;
+	}
+	return 1;
+}
+
+/* What is kept of an open file that was seen before, or NULL. */
+static __always_inline struct dc_named_file *dc_kept_name(const struct dc_open_file *file)
+{
+	struct dc_file_key key = {.object = file->object, .inode = file->inode};
+	struct dc_named_file *kept = dc_named_files.lookup(&key);
+	return kept && kept->self == file->self ? kept : NULL;
+}
+
+/* Whether a file that was named by its place is still there; one that was opened by its name keeps it. */
+static __always_inline int dc_is_in_place(const struct dc_open_file *file, u64 place)
+{
+	return !place || place == dc_place_stamp(file);
+}
+
+static __always_inline void dc_keep_name(const struct dc_open_file *file, u64 identity, u64 place)
+{
+	struct dc_file_key key = {.object = file->object, .inode = file->inode};
+	struct dc_named_file named = {.identity = identity, .self = file->self, .place = place};
+	dc_named_files.update(&key, &named);
+}
+
+/* Identity of an open file: known since it was opened, or found by its place in the tree. */
+static __always_inline u64 dc_name_of(const struct dc_open_file *file)
+{
+	struct dc_named_file *kept = dc_kept_name(file);
+	if (kept && dc_is_in_place(file, kept->place))
+		return kept->identity;
+	struct dc_scratch *scratch = dc_take_scratch();
+	if (!scratch)
+		return 0;
+	u64 super = dc_kernel_u64(file->inode + DC_INODE_I_SB);
+	scratch->head.inode = dc_kernel_u64(file->inode + DC_INODE_I_INO);
+	scratch->head.device = dc_kernel_u32(super + DC_SUPER_BLOCK_S_DEV);
+	scratch->head.magic = dc_kernel_u32(super + DC_SUPER_BLOCK_S_MAGIC);
+	scratch->head.flags = 0;
+	u64 place = dc_place_stamp(file); /* before the names are read: a rename meanwhile makes it an old one */
+	u64 entry = dc_named_entry(file);
+	if (!entry)
+		scratch->head.flags |= DC_LOCATION_DELETED;
+	u32 length = dc_walk(scratch, file->mount, entry ? entry : file->dentry);
+	u64 identity = dc_send_name(scratch, DC_NAME_LOCATION, 0, length);
+	dc_give_scratch(scratch);
+	dc_keep_name(file, identity, place);
+	return identity;
+}
+
+static __always_inline u64 dc_rename_count(void)
+{
+	u32 zero = 0;
+	u64 *renames = dc_renames.lookup(&zero);
+	return renames ? *(volatile u64 *)renames : 0;
+}
+
+/* Identity of an open file that was seen before, or 0. */
+static __always_inline u64 dc_known_place(void *task, struct dc_thread *thread, int descriptor)
+{
+	struct dc_open_file file = {};
+	if (descriptor < 0 || !dc_open_file(task, descriptor, &file))
+		return 0;
+	struct dc_recent *recent = &thread->recent[descriptor & (DC_RECENTS - 1)];
+	u64 renames = dc_rename_count();
+	if (recent->object != file.object || recent->self != file.self || recent->renames != renames) {
+		struct dc_named_file *kept = dc_kept_name(&file);
+		if (!kept)
+			return 0;
+		recent->object = file.object;
+		recent->self = file.self;
+		recent->place = kept->place;
+		recent->renames = renames;
+		recent->identity = kept->identity;
+	}
+	if (dc_is_in_place(&file, recent->place))
+		return recent->identity;
+	recent->object = 0;
+	return 0;
+}
+
+/* From now on the file behind a new descriptor is known by the name it was opened with. */
+static __always_inline void dc_bind_descriptor(int descriptor, u64 identity)
+{
+	struct dc_open_file file = {};
+	if (!dc_open_file((void *)bpf_get_current_task_btf(), descriptor, &file))
+		return;
+	if (dc_is_unhashed(file.dentry))
+		return; /* made without a name (O_TMPFILE): the path was its directory's */
+	struct dc_named_file *kept = dc_kept_name(&file);
+	int renamed = kept && kept->identity != identity;
+	dc_keep_name(&file, identity, 0);
+	u32 zero = 0;
+	u64 *renames = dc_renames.lookup(&zero);
+	if (renames && renamed)
+		__sync_fetch_and_add(renames, 1);
+}

@@ -1,0 +1,143 @@
+"""The name of a call's file: that of the open file, whatever the kernel used its memory for before."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datacrumbs.probefile.plan import Plan
+from datacrumbs.record import CUT, RecordKind
+
+from .conftest import Tracer, system_call_group
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from datacrumbs.system import SystemConfiguration
+
+    from .conftest import Trace
+
+pytestmark = pytest.mark.kernel
+
+COUNT_SLOT = 1
+
+
+@pytest.fixture(scope="module", params=[("read", "openat"), ("read",)], ids=["opens seen", "opens not seen"])
+def reader(request: pytest.FixtureRequest, engine_state: Path, configuration: SystemConfiguration) -> Iterator[Tracer]:
+    """An engine for reads, with or without the calls that open files."""
+    tracer = Tracer(Plan((), (system_call_group(request.param),)), engine_state, configuration)
+    yield tracer
+    tracer.engine.close()
+
+
+def run(reader: Tracer, *command: str) -> tuple[Trace, dict[int, str], dict[int, str]]:
+    """Length of each read -> the name that the program saw, and the one in the trace."""
+    trace = reader.run(*command, stdout=subprocess.PIPE, text=True)
+    assert trace.status == 0
+    lines = (line.split(" ", 1) for line in str(trace.output).splitlines())
+    expected = {int(length): name for length, name in lines}
+    reads = [call for call in trace.named("read") if int(call["values"][COUNT_SLOT]) in expected]
+    assert len(reads) == len(expected)
+    return trace, expected, {int(call["values"][COUNT_SLOT]): trace.path(call["file"]) for call in reads}
+
+
+def test_files_that_follow_one_another_have_their_own_names(
+    reader: Tracer, build: Callable[..., Path], tmp_path: Path
+) -> None:
+    _, expected, told = run(reader, str(build("names.c")), str(tmp_path))
+    assert len(expected) == 2 * 61 + 23 + 2 + 7 * 23 + 3 * 41
+    assert {length: told[length] for length in expected if told[length] != expected[length]} == {}
+
+
+DEPTH = 64
+PLACES = {
+    101: "old/before",
+    103: "new/after",
+    107: "jail/dir/inroot",
+    109: "jail/dir/inroot",
+    113: "original/one",
+    127: "bound/two",
+    131: "original/three",
+    137: "memory/inside",
+    139: "jail/dir/same",
+    149: "jail/dir/same",
+    151: "jail/dir/same",
+    157: "jail/top",
+    167: "original/named",
+    173: "original/named2",
+    179: "original/gone (deleted)",
+    181: "memory/lower/file",
+    191: "over/file",
+    193: "over/moved",
+    199: "original/there",
+    211: "original/there",
+}
+"""Length of each write of places.c -> where its file was then."""
+PASSED = {157: "jail/dir/../top", 179: "original/gone", 211: "original/../link/there"}
+"""Those that the program opened by another name than that of their place."""
+
+
+@pytest.fixture(scope="module", params=[("write", "openat", "openat2"), ("write",)], ids=["opens seen", "not seen"])
+def places(
+    request: pytest.FixtureRequest,
+    engine_state: Path,
+    configuration: SystemConfiguration,
+    build: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict[int, str], bool]:
+    """The directory of places.c, length of each write -> name of its file, and whether the opens were seen."""
+    directory = tmp_path_factory.mktemp("places")
+    tracer = Tracer(Plan((), (system_call_group(request.param),)), engine_state, configuration)
+    try:
+        trace = tracer.run(str(build("places.c")), str(directory))
+    finally:
+        tracer.engine.close()
+    assert trace.status == 0
+    told = {int(call["result"]): trace.path(call["file"]) for call in trace.named("write")}
+    return directory, told, "openat" in request.param
+
+
+def test_a_file_has_the_name_it_was_opened_by_or_that_of_its_place(places: tuple[Path, dict[int, str], bool]) -> None:
+    directory, told, opens_seen = places
+    expected = {**PLACES, **(PASSED if opens_seen else {})}
+    if 167 not in told:  # the file system lacks O_TMPFILE
+        del expected[167], expected[173]
+    if 191 not in told:  # the kernel lacks overlayfs
+        del expected[191], expected[193]
+    assert {length: told[length] for length in expected} == {
+        length: f"{directory}/{name}" for length, name in expected.items()
+    }
+
+
+def test_a_file_without_a_name_is_in_the_directory_it_was_made_in(places: tuple[Path, dict[int, str], bool]) -> None:
+    directory, told, _ = places
+    if 163 in told:
+        assert re.fullmatch(re.escape(f"{directory}/original/#") + r"\d+ \(deleted\)", told[163])
+
+
+def test_a_path_that_is_too_deep_says_that_its_beginning_is_missing(places: tuple[Path, dict[int, str], bool]) -> None:
+    _, told, opens_seen = places
+    assert told[197] == CUT + "/".join(["d"] * (DEPTH if opens_seen else DEPTH - 1) + ["bottom"])
+
+
+def executed(tracer: Tracer, *command: str, **options: object) -> list[str]:
+    """What the processes of a command executed, in order, by name; the launcher's own program first."""
+    trace = tracer.run(*command, **options)
+    assert trace.status == 0
+    return [trace.path(event["file"]) for event in trace.events if event["function"] == RecordKind.EXEC]
+
+
+def test_a_process_is_named_by_what_it_runs(tracer: Tracer, build: Callable[..., Path], tmp_path: Path) -> None:
+    program = str(build("run_by_descriptor.c"))
+    true = tmp_path / "true"
+    shutil.copy("/bin/true", true)
+    link = tmp_path / "link"
+    link.symlink_to(true)
+    assert executed(tracer, program, "descriptor", str(link)) == [program, str(true)]
+    assert executed(tracer, program, "itself", str(true)) == [program, program, str(true)]
+    assert executed(tracer, program, "relative", "./link", cwd=tmp_path) == [program, f"{tmp_path}/./link"]
