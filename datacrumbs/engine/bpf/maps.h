@@ -29,7 +29,7 @@ BPF_F_TABLE("hash", struct dc_profile_key, struct dc_profile, dc_profiles, DC_SI
 BPF_ARRAY(dc_empty_profile, struct dc_profile, 1);
 BPF_ARRAY(dc_guards, struct dc_guard, DC_SIZED); /* the first: of all functions */
 
-/* An open file or a directory, and the name it is known by while its stamps are the same; names.h. */
+/* An open file or a directory, and the name it is known by while its stamps are the same; open_files.h. */
 struct dc_file_key {
 	u64 object;
 	u64 inode;
