@@ -40,7 +40,8 @@ class Field:
     """A key of ``args`` and the slot of ``values`` that it comes from.
 
     ``kind`` is set where the value is the identity of a name; ``scaled`` where it counts items
-    and is to be multiplied by their size; ``one`` where the size itself is then written as 1.
+    and is to be multiplied by their size; ``one`` where the size itself is then written as 1;
+    ``amount`` where a negative value means that it is unknown, and nothing is written.
     """
 
     key: str
@@ -50,6 +51,7 @@ class Field:
     kind: NameKind | None = None
     scaled: bool = False
     one: bool = False
+    amount: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,9 @@ def _shape(group: Group, function: Function, extra: tuple[Argument, ...]) -> Sha
     slots = [*enumerate(function.arguments), *enumerate(extra, start=VALUE_SLOTS - len(extra))]
     items = [slot for slot, argument in slots if argument.role is Role.SIZE]
     items_slot = items[0] if function.result is Result.ITEMS and items else -1
-    fields = _unique([field for field in _fields(slots, scaled=items_slot >= 0) if field is not None])
+    fields = _unique(
+        [field for field in _fields(slots, VALUE_SLOTS - len(extra), scaled=items_slot >= 0) if field is not None]
+    )
     symbol = b"" if function.symbol == function.name else f',"symbol":{json_string(function.symbol)}'.encode()
     return Shape(
         head=f',"name":{json_string(function.name)},"cat":{json_string(function.category)},"pid":'.encode(),
@@ -104,7 +108,7 @@ def _shape(group: Group, function: Function, extra: tuple[Argument, ...]) -> Sha
     )
 
 
-def _fields(slots: list[tuple[int, Argument]], *, scaled: bool) -> list[Field | None]:
+def _fields(slots: list[tuple[int, Argument]], first_extra: int, *, scaled: bool) -> list[Field | None]:
     paths = 0
     found: list[Field | None] = []
     for slot, argument in slots:
@@ -126,6 +130,8 @@ def _fields(slots: list[tuple[int, Argument]], *, scaled: bool) -> list[Field | 
                 found.append(replace(plain, one=True))
             case Role.COUNT if scaled:
                 found.append(replace(plain, scaled=True))
+            case Role.BYTES | Role.COUNT if argument.signed and slot >= first_extra:
+                found.append(replace(plain, amount=True))
             case _:
                 found.append(plain)
     return found

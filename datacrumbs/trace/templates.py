@@ -55,14 +55,15 @@ class Kind(IntEnum):
     ERROR = 9
     SYSTEM_ERROR = 10
     VALUE = 11
-    NOTHING = 12
+    AMOUNT = 12
+    NOTHING = 13
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Constant text, then a value.
 
-    ``key`` stands before the value where it is a hash, and is left out with it. The other fields are
+    ``key`` stands before the value where it is a hash or an amount, and is left out with it. The other fields are
     those of `struct dc_op`.
     """
 
@@ -151,6 +152,8 @@ def _field(field: Field, items: int) -> Piece:
     key = f",{json_string(field.key)}:".encode()
     if field.kind is not None:
         return Piece(b"", Kind.NAME, key + b'"', slot=field.slot, size=int(field.kind or NameKind.STRING))
+    if field.amount:
+        return Piece(b"", Kind.AMOUNT, key, slot=field.slot, size=field.size, signed=True)
     if field.one:
         return Piece(key + b"1", Kind.NOTHING)
     return Piece(

@@ -131,7 +131,7 @@ NAMES = (
 def plan(filters: Filters = Filters()) -> Plan:  # noqa: B008 - frozen
     """The functions above, as three providers would give them."""
     kernel = Target("", "6.1.0")
-    snippet = Snippet("datatype", "mpi", "", (Argument(0, "bytes", "size_t", Role.BYTES, 8, signed=False),))
+    snippet = Snippet("datatype", "mpi", "", (Argument(0, "bytes", "long", Role.BYTES, 8, signed=True),))
     return Plan(
         (),
         (

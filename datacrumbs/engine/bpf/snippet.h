@@ -32,6 +32,10 @@
 /* Declared field number `field` is the C string at this address of the program's memory. */
 #define DC_SET_FIELD_STRING(call, field, address) dc_want_string(field, (u64)(address))
 
+/* The sum of the lengths in a struct iovec array; -1 where it cannot be read, or has more entries than the kernel
+ * takes. A field of role BYTES or COUNT that is signed and negative is unknown, and left out of the trace. */
+#define DC_ADD_LENGTHS(address, entries) dc_add_up((u64)(address), (u32)(entries))
+
 static __always_inline struct dc_thread *dc_current_thread(void)
 {
 	return dc_threads.task_storage_get((void *)bpf_get_current_task_btf(), NULL, 0);
@@ -66,4 +70,69 @@ static __always_inline void dc_want_string(u32 field, u64 address)
 		thread->wanted_field = field & 1;
 		thread->wanted_string = address;
 	}
+}
+
+#define DC_VECTOR_ENTRIES 1024 /* UIO_MAXIOV */
+#define DC_BLOCK_ENTRIES 256   /* as many as scratch holds */
+
+struct dc_vector {
+	u64 address;
+	s64 sum;
+	u64 entries;
+};
+
+/* The sum of up to DC_BLOCK_ENTRIES lengths; -1 where they cannot be read. */
+static __always_inline s64 dc_add_block(struct dc_scratch *scratch, u64 address, u32 entries)
+{
+	s64 sum = 0;
+	u32 size = entries * 16; /* iov_base and iov_len */
+	if (size > DC_PATH_MAX || bpf_probe_read_user(scratch->bytes, size, (void *)address)) {
+		dc_total(DC_TOTAL_FIELDS_UNREAD);
+		return -1;
+	}
+	scratch->head.length =
+		entries; /* in memory: the compiler would count down from it, which the verifier cannot follow */
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < DC_BLOCK_ENTRIES; i++) {
+		if (i >= *(volatile u32 *)&scratch->head.length)
+			break;
+		sum += scratch->words[2 * i + 1];
+	}
+	return sum;
+}
+
+/* A function of its own, as dc_resolve_request is. */
+int dc_add_vector(struct dc_vector *vector)
+{
+	if (!vector)
+		return 0;
+	vector->sum = -1;
+	struct dc_scratch *scratch = vector->entries <= DC_VECTOR_ENTRIES ? dc_take_scratch() : NULL;
+	if (!scratch)
+		return 0;
+	s64 sum = 0;
+#pragma clang loop unroll(disable)
+	for (u32 done = 0; done < DC_VECTOR_ENTRIES; done += DC_BLOCK_ENTRIES) {
+		u64 entries = vector->entries - done;
+		if (vector->entries <= done)
+			break;
+		if (entries > DC_BLOCK_ENTRIES)
+			entries = DC_BLOCK_ENTRIES;
+		s64 part = dc_add_block(scratch, vector->address + 16ULL * done, entries);
+		sum = part < 0 ? -1 : sum + part;
+		if (sum < 0)
+			break;
+	}
+	vector->sum = sum;
+	dc_give_scratch(scratch);
+	return 0;
+}
+
+#define DC_CALL_ADD_VECTOR ((int (*)(struct dc_vector *))0x70000012)
+
+static __always_inline s64 dc_add_up(u64 address, u32 entries)
+{
+	struct dc_vector vector = {.address = address, .sum = -1, .entries = entries};
+	DC_CALL_ADD_VECTOR(&vector);
+	return vector.sum;
 }

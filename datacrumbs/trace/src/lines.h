@@ -49,6 +49,7 @@ enum dc_kind {
 	DC_ERROR,
 	DC_SYSTEM_ERROR, /* a system call's result where the record has no error number */
 	DC_VALUE,	 /* scaled by `items` */
+	DC_AMOUNT,	 /* the key and the value; nothing where it is negative, and so unknown */
 	DC_NOTHING,
 };
 
@@ -56,7 +57,7 @@ enum dc_kind {
 struct dc_op {
 	uint32_t text;
 	uint16_t text_size;
-	uint16_t key_size; /* DC_FILE, DC_NAME: the first bytes of what stands only before a hash, behind the text */
+	uint16_t key_size; /* DC_FILE, DC_NAME, DC_AMOUNT: what stands only before a value, behind the text */
 	uint8_t kind;
 	uint8_t slot;
 	uint8_t size;

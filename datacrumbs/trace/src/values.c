@@ -43,6 +43,14 @@ static uint32_t write_hash(uint8_t *target, const uint8_t *key, uint32_t key_siz
 	return key_size + HASH_DIGITS + 1;
 }
 
+static uint32_t write_amount(uint8_t *target, const uint8_t *key, uint32_t key_size, uint64_t amount)
+{
+	if ((int64_t)amount < 0)
+		return 0;
+	memcpy(target, key, key_size);
+	return key_size + write_number(target + key_size, amount, 0);
+}
+
 static inline uint64_t sized(const struct dc_op *entry, uint64_t value)
 {
 	unsigned int unused = 64 - 8 * (unsigned int)entry->size;
@@ -82,6 +90,8 @@ static inline uint64_t value_of(const struct dc_lines *lines, const struct dc_op
 		return call->error;
 	case DC_SYSTEM_ERROR:
 		return call->error || call->result >= 0 ? call->error : 0 - (uint64_t)call->result;
+	case DC_AMOUNT:
+		return sized(entry, call->values[entry->slot]);
 	case DC_VALUE:
 		return sized(entry, call->values[entry->slot]) * items;
 	case DC_NOTHING:
@@ -121,6 +131,10 @@ void dc_write_line(struct dc_lines *lines, const struct dc_call *call, const str
 			const uint8_t *key = texts + entry->text + entry->text_size;
 
 			piece->size = (uint16_t)write_hash(lines->text + place, key, entry->key_size, value);
+		} else if (entry->kind == DC_AMOUNT) {
+			const uint8_t *key = texts + entry->text + entry->text_size;
+
+			piece->size = (uint16_t)write_amount(lines->text + place, key, entry->key_size, value);
 		} else if (entry->kind != DC_NOTHING) {
 			piece->size = (uint16_t)write_number(lines->text + place, value, entry->is_signed);
 		}

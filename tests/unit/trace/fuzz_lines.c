@@ -51,7 +51,9 @@ static void tell_function(struct dc_lines *l, uint64_t function)
 			*op = (struct dc_op){.text = (uint32_t)(number() % size),
 					     .kind = (uint8_t)(number() % (DC_NOTHING + 1))};
 			op->text_size = (uint16_t)(number() % (size - op->text + 1));
-			op->key_size = op->kind == DC_FILE || op->kind == DC_NAME ? (uint16_t)(number() % 60) : 0;
+			op->key_size = op->kind == DC_FILE || op->kind == DC_NAME || op->kind == DC_AMOUNT
+					       ? (uint16_t)(number() % 60)
+					       : 0;
 			op->slot = (uint8_t)(number() % DC_VALUES);
 			op->size = op->kind == DC_NAME ? 3 : (uint8_t)(1 << number() % 4);
 			op->is_signed = (uint8_t)(number() & 1);

@@ -58,6 +58,8 @@ def plain_line(shape: Shape, call: np.void, number: int, epoch: int) -> str:
             text += f',"{field.key}":"{hashed(raw)}"' if raw else ""
             continue
         value = signed(raw, field.size) if field.signed else raw & ((1 << 8 * field.size) - 1)
+        if field.amount and value < 0:
+            continue
         if field.scaled:
             value = signed(value * items) if field.signed else value * items & MASK
         text += f',"{field.key}":{1 if field.one else value}'

@@ -147,6 +147,15 @@ def test_snippet_fields_void_results_and_points(synthetic) -> None:
     assert all("ret" not in call["args"] for call in calls_of(data, "exit_group"))
 
 
+def test_bytes_that_are_unknown_are_left_out(synthetic) -> None:
+    records = synthetic.records(ROUNDS)
+    transfers = records[records["function"] == synthetic.MPI_WRITE]
+    transfers["values"][::2, -1] = 2**64 - 1
+    told = [call["args"].get("bytes") for call in written(synthetic, transfers)]
+    assert told[0] is None
+    assert told == [None if index % 2 == 0 else 2048 for index in range(len(transfers))]
+
+
 def test_widths_and_signs(synthetic) -> None:
     data = synthetic.trace_bytes(ROUNDS)
     opened = calls_of(data, "open")[0]["args"]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_COUNT = (Argument(0, "count", "size_t", Role.COUNT, 8, signed=False),)
+_COUNT = (Argument(0, "count", "ssize_t", Role.COUNT, 8, signed=True),)
 _BYTES = (Argument(0, "bytes", "int", Role.BYTES, 4, signed=True),)
 _FIELDS = {
     "iovec": _COUNT,

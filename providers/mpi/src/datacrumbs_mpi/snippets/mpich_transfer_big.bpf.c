@@ -2,7 +2,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 
 /* MPI_Datatype is an int. Those of basic types are 0x4c00SSNN, of which SS is the size in bytes.
- * Others are numbers of objects out of reach from here: they have no known size, so -1 is told. */
+ * Others are numbers of objects out of reach from here: they have no known size, so -1 is
+ * set, and no bytes are told. */
 static __always_inline void dc_mpi_mpich_transfer_big_entry(struct dc_call *call)
 {
 	u32 datatype = DC_ARGUMENT(call, 3);

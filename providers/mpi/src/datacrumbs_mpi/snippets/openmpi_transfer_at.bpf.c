@@ -8,6 +8,7 @@ static __always_inline void dc_mpi_openmpi_transfer_at_entry(struct dc_call *cal
 {
 	u64 size = 0;
 	s64 count = (s32)DC_ARGUMENT(call, 3);
+	DC_SET_FIELD(call, 0, count > 0 ? -1 : 0); /* unknown until the size is read */
 	if (count > 0 && !DC_READ(&size, DC_ARGUMENT(call, 4) + 24))
 		DC_SET_FIELD(call, 0, count * size);
 }

@@ -3,10 +3,13 @@
 
 static __always_inline void dc_posix_glibc_stream3_entry(struct dc_call *call)
 {
+	u64 stream = DC_ARGUMENT(call, 3);
 	s32 descriptor = -1;
+	u32 flags = 0;
 	if (DC_FILE_KNOWN(call))
 		return;
-	/* struct _IO_FILE's _fileno on 64-bit machines */
-	if (!DC_READ(&descriptor, DC_ARGUMENT(call, 3) + 112) && descriptor >= 0)
+	/* struct _IO_FILE's _flags, _IO_IS_FILEBUF of which tells streams in memory apart, and _fileno on 64-bit
+	 * machines */
+	if (!DC_READ(&flags, stream) && flags & 0x2000 && !DC_READ(&descriptor, stream + 112) && descriptor >= 0)
 		DC_SET_FILE_BY_DESCRIPTOR(call, descriptor);
 }
