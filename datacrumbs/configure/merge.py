@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.configure.site import UNSAID
+from datacrumbs.discovery.elf import base_name
 from datacrumbs.discovery.returns import safe_returns
 from datacrumbs.provider import Attach, Returns
 
@@ -90,7 +91,8 @@ def with_safe_returns(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
 def _with_safe_returns(candidate: Candidate) -> Candidate:
     function = candidate.function
-    names, ctypes = (function.symbol, *function.aliases), (argument.ctype for argument in function.arguments)
+    names = map(base_name, (function.symbol, *function.aliases))
+    ctypes = (argument.ctype for argument in function.arguments)
     returns = safe_returns(names, ctypes)
     if not function.return_probe or returns is Returns.PROBED:
         return candidate

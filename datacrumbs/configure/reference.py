@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, TypeVar
 from elftools.elf.sections import SymbolTableSection
 
 from datacrumbs.configure.candidates import Candidate, Selected, Sources, symbols_of
+from datacrumbs.configure.merge import shown
 from datacrumbs.configure.site import ProbeKind, ReferenceEntry, SourceKind
 from datacrumbs.configure.usdt_entries import usdt_functions
 from datacrumbs.discovery.dwarf import function_arguments
-from datacrumbs.discovery.elf import elf_functions, elf_target, open_elf
+from datacrumbs.discovery.elf import base_name, elf_functions, elf_target, open_elf
+from datacrumbs.discovery.ifuncs import resolve_ifuncs
 from datacrumbs.discovery.kernel import kernel_function_arguments, kernel_functions, kprobes_available
 from datacrumbs.discovery.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
@@ -104,16 +106,17 @@ def _library_functions(entry: ReferenceEntry, sources: Sources) -> Selected:
     path = _existing(entry)
     target = _on_line(entry.file, elf_target, path)
     symbols = _on_line(entry.file, elf_functions, path)
-    hits = _select(entry, {name for symbol in symbols for name in (symbol.name, *symbol.aliases)})
+    names = {name for symbol in symbols for name in _selectable((symbol.name, *symbol.aliases))}
+    hits = _select(entry, names)
     known = {function.offset: (owner, function) for owner, function in _known(sources, target, Attach.UPROBE)}
     arguments = function_arguments(path)
+    chosen = [symbol for symbol in symbols if not hits.isdisjoint(_selectable((symbol.name, *symbol.aliases)))]
+    # An implementation may have names of its own, which do not match.
+    others = [symbol for symbol in symbols if not symbol.ifunc]
+    resolution = resolve_ifuncs(path, [*(symbol for symbol in chosen if symbol.ifunc), *others])
     candidates = []
-    for symbol in symbols:
-        names = (symbol.name, *symbol.aliases)
-        if hits.isdisjoint(names):
-            continue
-        # The resolver of an indirect function sits at its address; a provider has the real place.
-        if symbol.ifunc and symbol.offset not in known:
+    for symbol in resolution.functions:
+        if hits.isdisjoint(_selectable((symbol.name, *symbol.aliases))):
             continue
         owner, function = known.get(symbol.offset) or (SITE, _site_function(symbol, hits, entry, arguments))
         candidates.append(Candidate(owner, Attach.UPROBE, target, function, entry.label))
@@ -121,11 +124,29 @@ def _library_functions(entry: ReferenceEntry, sources: Sources) -> Selected:
     candidates += [
         Candidate(owner, Attach.UPROBE, target, function, entry.label)
         for offset, (owner, function) in known.items()
-        if offset not in placed and not hits.isdisjoint(symbols_of(function))
+        if offset not in placed and not hits.isdisjoint(_selectable(symbols_of(function)))
     ]
-    if candidates:
-        return Selected(tuple(candidates))
+    probed = {name for candidate in candidates for name in symbols_of(candidate.function)}
+    notes = _refusals({name: why for name, why in resolution.refused.items() if name not in probed}, path)
+    if candidates or notes:
+        return Selected(tuple(candidates), notes=notes)
     return Selected(reason=f"the regex matches none of {len(symbols)} functions of {path}")
+
+
+# An old version of a function (f@V1) is meant by its plain name, too.
+def _selectable(names: Iterable[str]) -> set[str]:
+    return {each for name in names for each in (name, base_name(name))}
+
+
+def _refusals(refused: Mapping[str, str], path: Path) -> tuple[str, ...]:
+    reasons: dict[str, list[str]] = {}
+    for name, reason in refused.items():
+        reasons.setdefault(reason, []).append(name)
+    return tuple(
+        f"{path}: {len(names)} indirect {'function is' if len(names) == 1 else 'functions are'} left out "
+        f"({shown(sorted(names))}): {reason}"
+        for reason, names in reasons.items()
+    )
 
 
 def _usdt_probes(entry: ReferenceEntry, sources: Sources) -> Selected:
@@ -217,7 +238,7 @@ def _site_function(
     symbol: ElfFunction, hits: frozenset[str], entry: ReferenceEntry, arguments: Mapping[str, tuple[Argument, ...]]
 ) -> Function:
     names = (symbol.name, *symbol.aliases)
-    chosen = symbol.name if symbol.name in hits else next(name for name in names if name in hits)
+    chosen = next(name for name in names if not hits.isdisjoint(_selectable([name])))
     described = next((arguments[name] for name in (chosen, *names) if name in arguments), ())
     return Function(
         chosen,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,7 +60,10 @@ SEGMENT = np.dtype(
 _PT_LOAD = 1
 _SHT_SYMTAB = 2
 _SHT_DYNSYM = 11
+_SHT_GNU_VERDEF = 0x6FFFFFFD
 _SHT_GNU_VERSYM = 0x6FFFFFFF
+_VERSION_DEFINITION = struct.Struct("<HHHHIII")  # Elf64_Verdef
+_VERSION_NAME = struct.Struct("<II")  # Elf64_Verdaux
 _FUNC = 2
 _GNU_IFUNC = 10
 _GLOBAL_BINDINGS = (1, 2, 10)  # STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE
@@ -72,7 +77,9 @@ class ElfFunction:
     """The function at one address of an ELF file.
 
     Args:
-        name: Its preferred public name: without leading underscore, then the shortest, then by alphabet.
+        name: Its preferred public name: without version, without leading underscore, then the shortest, then by
+            alphabet. A function of an old version, which only programs linked long ago call, is ``f@V1`` beside
+            the newer ``f``.
         offset: Offset of its first instruction in the file, in bytes.
         size: Bytes of code, as the symbol says; 0 when unknown.
         aliases: Its other names, sorted.
@@ -100,16 +107,11 @@ def elf_target(path: Path | str) -> Target:
     return Target(str(real), file_build_id(real))
 
 
-def elf_functions(path: Path | str, *, old_versions: bool = False) -> tuple[ElfFunction, ...]:
+def elf_functions(path: Path | str) -> tuple[ElfFunction, ...]:
     """The global and weak functions that a file defines, one for each address, sorted by name.
 
-    They come from .dynsym and, where it is present, .symtab. Symbol versions are stripped.
-
-    Args:
-        path: The file.
-        old_versions: Also those addresses whose every name has a newer default version elsewhere
-            (``realpath@GLIBC_2.2.5``), which only programs linked long ago call; they then share a name
-            with the newer one.
+    They come from .dynsym and, where it is present, .symtab. A symbol's version is stripped unless the name has
+    several functions: all but the default one keep it (``realpath@GLIBC_2.2.5``).
 
     Raises:
         DatacrumbsError: (exit 2) when the file is missing, unreadable or no 64-bit little-endian ELF file.
@@ -119,29 +121,26 @@ def elf_functions(path: Path | str, *, old_versions: bool = False) -> tuple[ElfF
         state = real.stat()
     except OSError as error:
         raise usage_error(f"{path}: cannot be read: {error}", "name a file that exists") from None
-    return _elf_functions(real, state.st_mtime_ns, state.st_size, old_versions)
+    return _elf_functions(real, state.st_mtime_ns, state.st_size)
 
 
 # Keyed by the file's state: composing a plan asks for the same library several times.
 @lru_cache(maxsize=256)
-def _elf_functions(path: Path, _modified: int, _size: int, old_versions: bool) -> tuple[ElfFunction, ...]:
+def _elf_functions(path: Path, _modified: int, _size: int) -> tuple[ElfFunction, ...]:
     with open_elf(path) as elf:
-        names, symbols, hidden = _symbols(elf)
+        names, symbols, versions = _symbols(elf)
         segments = _load_segments(elf)
     offsets = file_offsets(symbols["value"], segments)
     inside = offsets >= 0
-    names = [name for name, keep in zip(names, inside, strict=True) if keep]
-    symbols, hidden, offsets = symbols[inside], hidden[inside], offsets[inside]
-    current = {name for name, old in zip(names, hidden.tolist(), strict=True) if not old}
+    rows = list(zip(names, versions, offsets.tolist(), inside.tolist(), strict=True))
+    texts = _told_apart([(name, version, offset) for name, version, offset, kept in rows if kept])
+    symbols, offsets = symbols[inside], offsets[inside]
     found: dict[int, list[str]] = {}
     sizes: dict[int, int] = {}
     indirect: set[int] = set()
-    rows = zip(
-        names, hidden.tolist(), offsets.tolist(), symbols["size"].tolist(), symbols["info"].tolist(), strict=True
-    )
-    for name, old, offset, size, info in rows:
-        if old and not old_versions and name in current:
-            continue
+    for name, offset, size, info in zip(
+        texts, offsets.tolist(), symbols["size"].tolist(), symbols["info"].tolist(), strict=True
+    ):
         if offset in found:
             found[offset].append(name)
             sizes[offset] = max(size, sizes[offset])
@@ -158,20 +157,43 @@ def _elf_functions(path: Path, _modified: int, _size: int, old_versions: bool) -
     return tuple(functions)
 
 
+# Names of (name, version unless it is the default one, offset), with the version where another function has the name.
+def _told_apart(rows: list[tuple[str, str, int]]) -> list[str]:
+    places: dict[str, set[int]] = {}
+    defaults: dict[str, set[int]] = {}
+    for name, version, offset in rows:
+        if version:
+            places.setdefault(name, set()).add(offset)
+    for name, version, offset in rows:
+        if not version and name in places:
+            defaults.setdefault(name, set()).add(offset)
+    several = {name for name, offsets in places.items() if len(offsets | defaults.get(name, set())) > 1}
+    return [
+        f"{name}@{version}" if version and name in several and offset not in defaults.get(name, ()) else name
+        for name, version, offset in rows
+    ]
+
+
+def base_name(name: str) -> str:
+    """A symbol's name without its version: that which programs are written with."""
+    return name.partition("@")[0]
+
+
 def _by_name(function: ElfFunction) -> tuple[str, int]:
     return function.name, function.offset
 
 
-def preference(name: str) -> tuple[int, int, str]:
+def preference(name: str) -> tuple[bool, int, int, str]:
     """Sort key that puts the name that people know first among the aliases of one address."""
-    return (len(name) - len(name.lstrip("_")), len(name), name)
+    return ("@" in name, len(name) - len(name.lstrip("_")), len(name), name)
 
 
-def _symbols(elf: ELFFile) -> tuple[list[str], NDArray[np.void], NDArray[np.bool_]]:
-    # Names, rows and "not the default version" of the defined global functions.
+def _symbols(elf: ELFFile) -> tuple[list[str], NDArray[np.void], list[str]]:
+    # Names, rows and versions of the defined global functions; no version for the default one.
     names: list[str] = []
     rows: list[NDArray[np.void]] = []
-    hidden: list[NDArray[np.bool_]] = []
+    hidden: list[str] = []
+    known: set[tuple[str, int]] = set()
     sections = section_headers(elf)
     versions = sections[sections["type"] == _SHT_GNU_VERSYM]
     for kind in (_SHT_DYNSYM, _SHT_SYMTAB):
@@ -179,19 +201,40 @@ def _symbols(elf: ELFFile) -> tuple[list[str], NDArray[np.void], NDArray[np.bool
             table = np.frombuffer(_content(elf, section), SYMBOL)
             strings = _content(elf, sections[section["link"]])
             wanted = _wanted(table)
-            old = np.zeros(len(table), bool)
-            if kind == _SHT_DYNSYM and len(versions):
-                old = (np.frombuffer(_content(elf, versions[0]), "<u2") & _HIDDEN_VERSION) != 0
             selected = table[wanted]
             # .symtab spells the version out: name@@DEFAULT, name@OLD
-            texts = [_string(strings, start) for start in selected["name"].tolist()]
-            names += [text.partition("@")[0] for text in texts]
-            spelled = np.array([_spelled_old(text) for text in texts], bool)
-            rows.append(selected)
-            hidden.append(old[wanted] | spelled)
+            texts = [_string(strings, start).partition("@") for start in selected["name"].tolist()]
+            old = [version if not version.startswith("@") else "" for _, _, version in texts]
+            if kind == _SHT_DYNSYM and len(versions):
+                defined = _version_names(elf, sections)
+                numbers = np.frombuffer(_content(elf, versions[0]), "<u2")[wanted].tolist()
+                old = [
+                    defined.get(number & ~_HIDDEN_VERSION, "") if number & _HIDDEN_VERSION else "" for number in numbers
+                ]
+            # Some linkers leave the version out there: what .dynsym has already, it has with its version.
+            places = [(name, value) for (name, _, _), value in zip(texts, selected["value"].tolist(), strict=True)]
+            fresh = [place not in known for place in places]
+            known.update(places)
+            names += list(compress((name for name, _, _ in texts), fresh))
+            hidden += list(compress(old, fresh))
+            rows.append(selected[np.array(fresh, bool)])
     if not rows:
-        return [], np.zeros(0, SYMBOL), np.zeros(0, bool)
-    return names, np.concatenate(rows), np.concatenate(hidden)
+        return [], np.zeros(0, SYMBOL), []
+    return names, np.concatenate(rows), hidden
+
+
+# Number in .gnu.version -> name, from .gnu.version_d: a list of structures, each with the distance to the next.
+def _version_names(elf: ELFFile, sections: NDArray[np.void]) -> dict[int, str]:
+    names: dict[int, str] = {}
+    for section in sections[sections["type"] == _SHT_GNU_VERDEF]:
+        data, strings = _content(elf, section), _content(elf, sections[section["link"]])
+        at = 0
+        for _ in range(min(int(section["info"]), len(data) // _VERSION_DEFINITION.size)):
+            _, _, number, _, _, name_at, following = _VERSION_DEFINITION.unpack_from(data, at)
+            start, _ = _VERSION_NAME.unpack_from(data, at + name_at)
+            names.setdefault(number, _string(strings, start))
+            at += following
+    return names
 
 
 def section_headers(elf: ELFFile) -> NDArray[np.void]:
@@ -206,10 +249,6 @@ def _content(elf: ELFFile, section: np.void) -> bytes:
     elf.stream.seek(int(section["offset"]))
     content: bytes = elf.stream.read(int(section["size"]))
     return content
-
-
-def _spelled_old(text: str) -> bool:
-    return "@" in text and "@@" not in text
 
 
 def _wanted(table: NDArray[np.void]) -> NDArray[np.bool_]:

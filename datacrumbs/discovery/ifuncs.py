@@ -1,7 +1,8 @@
 """Indirect functions: which implementation the loader picks on this machine.
 
-Only the library's own resolver knows, so a child process loads the library, as the user who asks, and looks
-where the loader says that each function is.
+Only the library's own resolver knows, so a child process loads the library and looks where the loader says that each
+function is. Loading runs code of the library: it is done with the rights of the user who asks, and without any rights
+when that is root.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import resource
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from datacrumbs.discovery.elf import ElfFunction
 
 _SECONDS = 30
+_MEMORY = 4 << 30
+_NOBODY = 65534
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,32 +76,43 @@ def _merged(function: ElfFunction, exported: ElfFunction | None) -> ElfFunction:
 
 
 def _ask(path: Path, names: Sequence[str]) -> tuple[dict[str, tuple[str, int]], str]:
-    environment = {key: value for key, value in os.environ.items() if key != "LD_PRELOAD"}
-    command = [sys.executable, "-I", str(Path(__file__).resolve()), str(path), *names]
+    environment = {key: value for key, value in os.environ.items() if key not in {"LD_PRELOAD", "LD_AUDIT"}}
+    command = [sys.executable, "-I", str(Path(__file__).resolve()), str(path)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_SECONDS, env=environment)
+        with path.open("rb") as library:
+            done = subprocess.run(
+                [*command, f"/proc/self/fd/{library.fileno()}", *names],
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=_SECONDS,
+                env=environment,
+                pass_fds=(library.fileno(),),
+                start_new_session=True,
+            )
         answer = json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        return {}, f"the library could not be loaded: {error}"
-    return {name: (file, offset) for name, (file, offset) in answer["places"].items()}, str(answer["problem"])
+        return {name: (str(file), int(at)) for name, (file, at) in answer["places"].items()}, str(answer["problem"])
+    except subprocess.CalledProcessError as error:
+        return {}, f"the library cannot be loaded: the loading process ended with status {error.returncode}"
+    except subprocess.TimeoutExpired:
+        return {}, f"the library cannot be loaded: it takes more than {_SECONDS} s"
+    # What the library makes its process say is as good as the library.
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        return {}, f"the library cannot be loaded: {error}"
 
 
 # From here on: what the child process does.
 
 
-def _answer(path: str, names: Sequence[str]) -> dict[str, object]:
+def _answer(path: str, opened: str, names: Sequence[str]) -> dict[str, object]:
     try:
-        library = ctypes.CDLL(path)
+        # By the open file where its folder is closed to who loads it.
+        library = ctypes.CDLL(path if os.access(path, os.R_OK) else opened)
     except OSError as error:
         return {"places": {}, "problem": f"the library cannot be loaded: {error}"}
-    addresses = {}
-    for name in names:
-        try:
-            addresses[name] = ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
-        except AttributeError:
-            continue
+    addresses = {name: _address(library, name) for name in names}
     places = {}
-    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         fields = line.split(maxsplit=5)
         start, end = (int(part, 16) for part in fields[0].split("-"))
         for name, address in addresses.items():
@@ -106,5 +121,35 @@ def _answer(path: str, names: Sequence[str]) -> dict[str, object]:
     return {"places": places, "problem": ""}
 
 
+def _address(library: ctypes.CDLL, name: str) -> int:
+    symbol, _, version = name.partition("@")
+    look = ctypes.CDLL(None)["dlvsym" if version else "dlsym"]
+    look.restype = ctypes.c_void_p
+    arguments = [symbol.encode(errors="surrogateescape"), version.encode(errors="surrogateescape")]
+    return look(ctypes.c_void_p(library._handle), *arguments[: 2 if version else 1]) or 0  # noqa: SLF001
+
+
+def _give_up_rights() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+
+
+def _main(path: str, opened: str, *names: str) -> None:
+    # Whatever the library writes while it is loaded is not the answer.
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    _give_up_rights()
+    text = json.dumps(_answer(path, opened, names))
+    with os.fdopen(answer, "w") as stream:
+        stream.write(text)
+    os._exit(0)  # what the library wants done at its end is of no use here
+
+
 if __name__ == "__main__":
-    print(json.dumps(_answer(sys.argv[1], sys.argv[2:])))
+    _main(*sys.argv[1:])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datacrumbs.discovery.ctypes_map import integer_type
+from datacrumbs.discovery.elf import base_name
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Function, Result, Returns, Role
 
@@ -150,7 +151,8 @@ def functions_of(signatures: Iterable[Signature], symbols: Iterable[ElfFunction]
     """The functions that a table describes and a library has: one for each address, sorted by name and symbol.
 
     Where several signatures meet at one address, the first of the table wins. Indirect functions that were
-    not resolved are left out. The address's other names, in the table or not, become the aliases.
+    not resolved are left out. The address's other names, in the table or not, become the aliases. Functions of old
+    versions (``realpath@GLIBC_2.2.5``) are described as the newer ones are.
     """
     table: dict[str, tuple[int, Signature]] = {}
     order = 0
@@ -161,10 +163,10 @@ def functions_of(signatures: Iterable[Signature], symbols: Iterable[ElfFunction]
     found = []
     for function in symbols:
         names = (function.name, *function.aliases)
-        known = sorted((table[name][0], name) for name in names if name in table)
+        known = sorted((table[base][0], "@" in name, name) for name in names if (base := base_name(name)) in table)
         if function.ifunc or not known:
             continue
-        chosen = known[0][1]
+        chosen = known[0][2]
         aliases = tuple(sorted(name for name in names if name != chosen))
-        found.append(table[chosen][1].function(chosen, offset=function.offset, aliases=aliases))
+        found.append(table[base_name(chosen)][1].function(chosen, offset=function.offset, aliases=aliases))
     return tuple(sorted(found, key=lambda item: (item.name, item.symbol, item.offset)))

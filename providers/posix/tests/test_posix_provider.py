@@ -68,7 +68,7 @@ def test_every_function_names_a_snippet_that_is_there(libc):
 
 def test_one_function_for_each_address(libc):
     target, functions = libc
-    by_offset = {symbol.offset: symbol for symbol in elf_functions(target.target.path, old_versions=True)}
+    by_offset = {symbol.offset: symbol for symbol in elf_functions(target.target.path)}
     assert len({function.offset for function in functions}) == len(functions)
     for function in functions:
         symbol = by_offset[function.offset]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 import shutil
 
 import pytest
@@ -293,3 +294,65 @@ def test_usdt_probes_obey_the_same_rule(site, load, host, build_elf, tmp_path):
     assert [each.symbol for each in plan.functions] == ["tiny:good"]
     (note,) = notes
     assert note.startswith(f"{program}: 1 function is left out (tiny:bad): the instruction there is taken for another")
+
+
+INDIRECT = """
+static int zero(void) { return 0; }
+static void *resolve(void) { return zero; }
+int chosen(void) __attribute__((ifunc("resolve")));
+int plain(void) { return 1; }
+"""
+
+
+def test_an_indirect_function_is_the_implementation_that_the_loader_picks(site, load, host, build_elf, tmp_path):
+    library = build_elf(tmp_path, "libchosen.so", INDIRECT, "-shared", "-fPIC")
+    resolver = {symbol.name: symbol.offset for symbol in elf_functions(library)}["chosen"]
+    (function,) = compose(site(one(uprobe(library, "chosen"))), load(), host).functions
+    assert (function.name, function.symbol) == ("chosen", "chosen")
+    assert function.offset != resolver
+
+
+def test_indirect_functions_that_cannot_be_resolved_are_left_out_with_the_reason(site, load, host, build_elf, tmp_path):
+    program = build_elf(tmp_path, "program", INDIRECT + "int main(void) { return chosen(); }", "-rdynamic")
+    notes: list[str] = []
+    plan = compose(site(one(uprobe(program, "chosen|plain"))), load(), host, report=Report(notes.append))
+    assert [each.symbol for each in plan.functions] == ["plain"]
+    reason = f"{program}: 1 indirect function is left out (chosen): the library cannot be loaded: "
+    assert reason in notes[0]
+    with pytest.raises(DatacrumbsError, match="no function to probe is left") as caught:
+        compose(site(one(uprobe(program, "chosen"))), load(), host)
+    assert reason in caught.value.message
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others have no rights to give up")
+def test_a_library_is_loaded_without_the_rights_of_root(site, load, host, build_elf, tmp_path):
+    """Resolvers and constructors are a stranger's code; what they write is no answer, and a closed folder no bar."""
+    begin = f"""
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+__attribute__((constructor)) static void begin(void)
+{{
+	printf("{{}} uid %u gid %u\\n", geteuid(), getegid());
+	fflush(stdout);
+	if (!geteuid() || !getegid() || open("{tmp_path}/made", O_CREAT | O_WRONLY, 0666) >= 0)
+		_exit(3);
+}}
+"""
+    library = build_elf(tmp_path, "libguest.so", INDIRECT + begin, "-shared", "-fPIC")
+    tmp_path.chmod(0o700)
+    assert [each.symbol for each in compose(site(one(uprobe(library, "chosen"))), load(), host).functions] == ["chosen"]
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("end", ["_exit(7)", "abort()", "for (;;) pause()"])
+def test_a_library_that_does_not_load_holds_nothing_up(site, load, host, build_elf, tmp_path, end, monkeypatch):  # noqa: PLR0917 -- fixtures
+    monkeypatch.setattr("datacrumbs.discovery.ifuncs._SECONDS", 2)
+    text = (
+        f"#include <stdlib.h>\n#include <unistd.h>\n__attribute__((constructor)) static void begin(void) {{ {end}; }}"
+    )
+    library = build_elf(tmp_path, "libnever.so", text + INDIRECT, "-shared", "-fPIC")
+    notes: list[str] = []
+    plan = compose(site(one(uprobe(library, "chosen|plain"))), load(), host, report=Report(notes.append))
+    assert [each.symbol for each in plan.functions] == ["plain"]
+    assert "1 indirect function is left out (chosen): the library cannot be loaded: " in notes[0]

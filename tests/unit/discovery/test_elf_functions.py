@@ -84,15 +84,25 @@ def test_static_functions_and_data_are_left_out(by_name):
 def test_the_default_version_has_the_name(library, by_name):
     offsets = readelf_offsets(library)
     assert by_name["both"].offset == offsets["both@@V2"]
-    everything = elf_functions(library, old_versions=True)
-    assert {function.offset for function in everything if function.name == "both"} == {
-        offsets["both@V1"],
-        offsets["both@@V2"],
-    }
+    assert by_name["both@V1"].offset == offsets["both@V1"]
 
 
 def test_a_name_without_a_default_version_is_kept(by_name):
     assert "alone" in by_name
+
+
+def test_several_old_versions_without_a_default_are_told_apart(tmp_path):
+    (tmp_path / "old.c").write_text(
+        "int first(void) { return 1; } int second(void) { return 2; } int both(void) { return 3; }\n"
+        '__asm__(".symver first, f@V1"); __asm__(".symver second, f@V2");\n'
+        '__asm__(".symver both, g@V1"); __asm__(".symver both, g@@V2");\n'
+    )
+    (tmp_path / "old.map").write_text("V1 { global: f; g; local: *; };\nV2 { global: f; g; } V1;\n")
+    for extra in ((), ("-s",)):
+        command = ["gcc", "-shared", "-fPIC", *extra, "-Wl,--version-script=old.map", "-o", "libold.so", "old.c"]
+        subprocess.run(command, check=True, cwd=tmp_path)
+        functions = elf_functions(tmp_path / "libold.so")
+        assert [(function.name, function.aliases) for function in functions] == [("f@V1", ()), ("f@V2", ()), ("g", ())]
 
 
 def test_indirect_functions_are_marked_and_resolved(library, by_name):

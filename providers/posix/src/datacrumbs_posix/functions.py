@@ -45,7 +45,7 @@ def libc_functions(path: Path, libc: Libc) -> tuple[Function, ...]:
     A symbol that only hands on to another of the same name (``__open_2`` to ``open``) is left out: a program's
     call of it is a call of the other as well, and would be told twice.
     """
-    symbols = elf_functions(path, old_versions=True)
+    symbols = elf_functions(path)
     found = functions_of(TABLE, symbols)
     by_offset = {function.offset: function for function in found}
     calls = direct_calls(path, [symbol for symbol in symbols if symbol.offset in by_offset])
