@@ -30,7 +30,7 @@ from datacrumbs.plugins import hookspecs, load_providers
 from datacrumbs.record import FunctionCounts
 from datacrumbs.report.summary import Selection, by_layer, select, select_profiles
 from datacrumbs.report.summary import table as table_of
-from datacrumbs.report.tables import call_table, print_trace
+from datacrumbs.report.tables import print_table, print_trace
 from datacrumbs.system import SystemConfiguration
 from datacrumbs.trace import footer
 from datacrumbs.trace.reader import read_traces
@@ -448,12 +448,13 @@ def _layout_totals() -> list[str]:
 
 def picture(trace: Path) -> str:
     """The report of a trace as SVG, as `datacrumbs_report` prints it on a terminal."""
-    console = Console(record=True, width=92, file=io.StringIO(), highlight=False)
+    console = Console(record=True, width=92, file=io.StringIO(), highlight=False, markup=False)
     traces = read_traces([trace])
     chosen = (select(traces, Selection()), select_profiles(traces, Selection()))
-    console.print(call_table("Calls by layer and function", by_layer(table_of(traces, *chosen, "function", None))))
+    rows = by_layer(table_of(traces, *chosen, "function", None))
+    print_table(console, "Calls by layer and function", rows, console.width)
     console.print()
-    console.print(call_table("Most expensive files", table_of(traces, *chosen, "file", 10)))
+    print_table(console, "Most expensive files", table_of(traces, *chosen, "file", 10), console.width)
     console.print()
     print_trace(console, traces.files[0])
     # Fonts from the net are no part of a document that is read offline.

@@ -1,13 +1,36 @@
-"""Where tables go: stdout, as wide as the terminal, and wide enough to read in a file or pipe."""
+"""Where tables go: stdout, as wide as the terminal, and as wide as they are in a file or pipe."""
 
 from __future__ import annotations
 
+import os
+import sys
+
 from rich.console import Console
 
-_WIDTH = 120  # columns where there is no terminal that has some
+_UNLIMITED = 100_000  # columns where there is no terminal: nothing is folded
 
 
 def table_console() -> Console:
-    """A console for tables on stdout; markup in what is printed is on."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
+    """A console on stdout that takes no markup: what it prints may be named by strangers."""
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    return Console(
+        color_system=None if plain or not sys.stdout.isatty() else "auto",
+        emoji=False,
+        highlight=False,
+        markup=False,
+        soft_wrap=False,
+        width=terminal_width() or _UNLIMITED,
+    )
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal on stdout; None where there is none, or where it does not say."""
+    if not sys.stdout.isatty():
+        return None
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdecimal() and int(columns):
+        return int(columns)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or None
+    except OSError:
+        return None

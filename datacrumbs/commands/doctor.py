@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from datacrumbs.client import client_library, launcher
 from datacrumbs.commands._console import table_console
@@ -18,6 +18,7 @@ from datacrumbs.commands._host_checks import host_checks
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.configure.host import current_host
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.output import printable, printable_lines
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.keys import trusted_key_ids
 from datacrumbs.provider import Check, CheckState
@@ -197,12 +198,14 @@ def _print_table(findings: Sequence[Finding], *, works: bool) -> None:
         name = f"{check.state.value}: {check.name}" if check.state is not CheckState.OK else check.name
         if shown not in {"", area}:
             table.add_section()
-        mend = f"\n[bold]mend:[/bold] {escape(check.mend)}" if check.mend else ""
-        table.add_row("" if area == shown else area, f"[{style}]{name}[/{style}]", escape(check.detail) + mend)
+        found = Text(printable_lines(check.detail))
+        if check.mend:
+            found.append("\nmend:", "bold").append(f" {printable_lines(check.mend)}")
+        table.add_row("" if area == shown else printable(area), Text(printable(name), style), found)
         shown = area
     console = table_console()
     console.print(table)
-    console.print("Tracing can work here." if works else _what_is_missing(findings))
+    console.print(printable("Tracing can work here." if works else _what_is_missing(findings)), soft_wrap=True)
 
 
 def _what_is_missing(findings: Sequence[Finding]) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -22,6 +21,7 @@ from datacrumbs.configure.compose import REFERENCE_WORDS, Report
 from datacrumbs.configure.listing import ListedProvider, list_providers
 from datacrumbs.configure.site import ProviderEntry
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
+from datacrumbs.output import printable, printable_lines
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.reader import instant, read_probe_file, read_unverified, write_probe_file
 from datacrumbs.probefile.show import describe, readable
@@ -154,23 +154,23 @@ def _print_list(listed: Sequence[ListedProvider]) -> None:
     table = Table(title="Providers on this host", title_justify="left")
     for heading in ("provider", "version", "layer", "target", "probe"):
         table.add_column(heading, overflow="fold")
-    table.add_column("functions", justify="right")
+    table.add_column("functions", justify="right", no_wrap=True, min_width=len("functions"))
     for each in listed:
         entry = each.provider
         rows = [
-            (escape(f"{target.label}\n{target.target.path}".strip()), target.attach.value, str(count))
+            (printable_lines(f"{target.label}\n{target.target.path}".strip()), target.attach.value, str(count))
             for target, count in each.targets
         ] or [("nothing to probe here", "", "0")]
         for position, row in enumerate(rows):
             who = (entry.name, entry.version, entry.layer) if position == 0 else ("", "", "")
-            table.add_row(*map(escape, who), *row, end_section=position == len(rows) - 1)
+            table.add_row(*map(printable, who), *row, end_section=position == len(rows) - 1)
     presets = Table(title="Presets", title_justify="left")
     for heading in ("provider", "preset", "cost", "what it selects"):
         presets.add_column(heading, overflow="fold")
     for each in listed:
         for position, preset in enumerate(each.presets):
             presets.add_row(
-                "" if position else each.provider.name, preset.name, preset.cost.value, escape(preset.title)
+                "" if position else each.provider.name, preset.name, preset.cost.value, printable(preset.title)
             )
     console = table_console()
     console.print(table)

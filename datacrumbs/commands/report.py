@@ -7,13 +7,15 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
+from datacrumbs.commands._console import table_console, terminal_width
 from datacrumbs.commands._run import command_parser, run_command
+from datacrumbs.output import printable
+from datacrumbs.report.apart import check_apart
 from datacrumbs.report.summary import (
     VIEWS,
     Selection,
     by_layer,
+    check_order,
     conservation,
     degraded,
     parse_moment,
@@ -21,7 +23,7 @@ from datacrumbs.report.summary import (
     select_profiles,
     table,
 )
-from datacrumbs.report.tables import call_table, print_trace
+from datacrumbs.report.tables import print_table, print_trace, write_csv
 from datacrumbs.trace.reader import find_traces, read_traces
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from datacrumbs.trace.reader import Traces
 
 FILES_SHOWN = 10
-WIDTH = 140  # of output that goes to a file or a pipe
 PROGRAM = "datacrumbs_report"
 
 
@@ -42,8 +43,14 @@ def parser() -> argparse.ArgumentParser:
         f"{PROGRAM} run.pfw.gz --by file --path '/data/*' --limit 20",
     )
     made.add_argument("traces", nargs="+", metavar="TRACE", help="a trace (.pfw.gz), or a directory of traces")
-    made.add_argument("--by", choices=VIEWS, help="one table, a row per function, file, process, layer or error")
-    made.add_argument("--json", action="store_true", help="print the data as JSON")
+    made.add_argument(
+        "--by",
+        choices=VIEWS,
+        help="one table, a row per function, file, channel (pipe, socket, terminal), process, layer or error",
+    )
+    form = made.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the data as JSON")
+    form.add_argument("--csv", action="store_true", help="print one table as CSV: that of --by, else the functions")
     made.add_argument("--name", action="append", default=[], metavar="GLOB", help="only functions of this name")
     made.add_argument("--path", action="append", default=[], metavar="GLOB", help="only calls on files of this path")
     made.add_argument("--pid", action="append", default=[], type=int, metavar="N", help="only this process")
@@ -69,6 +76,9 @@ def report(arguments: Sequence[str]) -> int:
 
     Returns:
         0 also for traces that are cut short: the report says so.
+
+    Raises:
+        DatacrumbsError: (exit 2) for what is no trace, and for traces that must not be added up.
     """
     options = parser().parse_args(arguments)
     selection = Selection(
@@ -78,30 +88,45 @@ def report(arguments: Sequence[str]) -> int:
         None if options.since is None else parse_moment(options.since),
         None if options.until is None else parse_moment(options.until),
     )
+    check_order(selection.since, selection.until)
     traces = read_traces(find_traces(options.traces))
-    tables, cut = _tables(traces, selection, options.by, options.limit)
+    check_apart(traces)
+    view = options.by or ("function" if options.csv else None)
+    tables, cut = _tables(traces, selection, view, options.limit)
     if options.json:
         print(json.dumps({"traces": _described(traces), **tables}, indent=2))
-        return 0
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    elif options.csv:
+        write_csv(sys.stdout, next(iter(tables.values())))
+        for trace in traces.files:
+            if not trace.complete:
+                print(f"{PROGRAM}: {printable(str(trace.path))}: {printable(trace.shortcoming)}", file=sys.stderr)
+    else:
+        _print(traces, tables, cut)
+    return 0
+
+
+def _print(traces: Traces, tables: dict[str, list[dict[str, Any]]], cut: set[str]) -> None:
+    console = table_console()
     for name, rows in tables.items():
         if rows:
-            console.print(call_table(_TITLES.get(name, name), rows))
+            print_table(console, _TITLES[name], rows, terminal_width())
             if any(row.get("approximate") for row in rows):
                 console.print("~: an estimate, with its 95 % margin if known; not every call has a line of its own")
+            if any(row.get("nested") for row in rows):
+                console.print("nested: made inside another call of the same layer, whose bytes and time include theirs")
             if name in cut:
                 console.print(f"... only the first {len(rows)}; --limit N shows more")
         else:
-            console.print(f"{_TITLES.get(name, name)}: none")
+            console.print(f"{_TITLES[name]}: none")
         console.print()
     for trace in traces.files:
         print_trace(console, trace)
-    return 0
 
 
 _TITLES = {
     "functions": "Calls by layer and function",
     "files": "Most expensive files",
+    "channels": "Pipes, sockets and terminals",
     "processes": "Calls by process",
     "layers": "Calls by layer",
     "errors": "Failed calls",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from datacrumbs.report.nesting import rank, runs
 from datacrumbs.trace.profiles import histogram
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ STRATUM = ("run", "category", "name", "symbol")
 SUMS = ("count", "errors", "bytes", "time_us")
 QUANTILES = {"p50_us": 0.5, "p99_us": 0.99}
 NORMAL_95 = 1.96
+TIMED = (pl.col("dur") > 0) | pl.col("ret").is_not_null()
+"""An instant has no duration, and a call whose return is not seen has none that is known."""
 HALF = 0.5
 """A margin below it does not show in a whole number."""
 LOST_BEFORE = frozenset({"lost_too_deep", "lost_no_memory"})
@@ -48,6 +51,9 @@ class _Row:
     # A row in the making: sums and their variances, and what tells its quantiles.
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SUMS, 0.0))
     variances: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SUMS, 0.0))
+    nested: float = 0.0
+    timed: float = 0.0
+    layers: set[str] = field(default_factory=set)
     knows_bytes: bool = False
     factors: set[float] = field(default_factory=set)
     profiled: bool = False
@@ -66,21 +72,11 @@ def scales(traces: Traces) -> dict[tuple[int, str, str, str], Scale]:
     """(run, category, name, symbol) -> Scale, of each sampled function; a run is the position of its first file."""
     counts: dict[tuple[Any, ...], dict[str, Any]] = {}
     sampled: dict[tuple[int, str, str, str], int] = {}
-    for run, trace in zip(_runs(traces), traces.files, strict=True):
+    for run, trace in zip(runs(traces), traces.files, strict=True):
         # The counts of a run stand in its last file, what is sampled in each.
         counts |= {(run, *(line.get(key) for key in STRATUM[1:])): line for line in trace.counts}
         sampled |= {(run, *function): one_of for function, one_of in trace.sampled.items()}
     return {function: _scale(counts.get(function, {}), one_of) for function, one_of in sampled.items()}
-
-
-# Of each file the position of the first file of its run.
-def _runs(traces: Traces) -> list[int]:
-    first: dict[object, int] = {}
-    keys = [
-        (trace.host, str(trace.run.get("user")), str(trace.run["run_id"])) if trace.run.get("run_id") else position
-        for position, trace in enumerate(traces.files)
-    ]
-    return [first.setdefault(key, position) for position, key in enumerate(keys)]
 
 
 def _scale(line: dict[str, Any], one_of: int) -> Scale:
@@ -93,7 +89,7 @@ def _scale(line: dict[str, Any], one_of: int) -> Scale:
 
 
 def estimated_rows(
-    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, keys: list[str]
+    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, keys: list[str], scope: str | None
 ) -> list[dict[str, Any]]:
     """Rows of a table over lines and profiles.
 
@@ -102,19 +98,26 @@ def estimated_rows(
         calls: The lines to be in it.
         profiles: The profiles to be in it.
         keys: Columns that tell rows apart.
+        scope: What is added up, see `outermost`; None where nothing is.
 
     Returns:
-        Dicts of the keys, count, errors, bytes (None when unknown), time_us, p50_us, p99_us, then ``approximate``,
+        Dicts of the keys, count, errors, bytes (None when unknown), time_us, p50_us, p99_us, timed, for the scope
+        ``layer`` nested, for the others layers, then ``approximate``,
         the columns that are estimates, and ``margin``, of each of those whose 95 % confidence interval is known,
         half its width.
     """
     known = scales(traces)
     rows: dict[tuple[Any, ...], _Row] = defaultdict(_Row)
     texts = [pl.coalesce("symbol", "name").cast(pl.String).alias("symbol")]
-    texts += [pl.col(key).cast(pl.String) for key in ("category", "name")]
-    runs = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(_runs(traces)))).alias("run")
-    calls, profiles = calls.with_columns(runs, *texts), profiles.with_columns(runs)
-    grouping = list(dict.fromkeys((*keys, *STRATUM)))
+    texts += [pl.col(key).cast(pl.String) for key in ("category", "name", "provider", "fhash")]
+    run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64)
+    calls, profiles = calls.with_columns(run.alias("run"), *texts), profiles.with_columns(run.alias("run"))
+    if scope:
+        calls, profiles = _covered(calls, profiles, scope)
+    else:
+        outside = pl.lit(value=False).alias("within")
+        calls, profiles = calls.with_columns(outside), profiles.with_columns(outside)
+    grouping = list(dict.fromkeys((*keys, *STRATUM, "within")))
     for part in calls.group_by(grouping).agg(_sums()).collect(engine="streaming").to_dicts():
         scale = known.get(tuple(part[key] for key in STRATUM))
         _add_lines(rows[tuple(part[key] for key in keys)], part, scale)
@@ -122,16 +125,38 @@ def estimated_rows(
         scale = known.get(tuple(part[key] for key in STRATUM))
         factor = scale.factor if scale and part["cause"] == "guard" else 1.0
         _add_profile(rows[tuple(part[key] for key in keys)], part, factor)
+    calls = calls.filter(~pl.col("within"))
     for part in calls.group_by(keys).agg(_quantiles()).collect(engine="streaming").to_dicts():
         rows[tuple(part.pop(key) for key in keys)].quantiles = part
     bits = (pl.col("dur") * 1000 + 500).log(2).floor().cast(pl.Int64) + 1
-    orders = calls.group_by(*grouping, bits.alias("bits")).agg(pl.len().alias("count"), pl.col("dur").max())
-    for part in orders.collect(engine="streaming").to_dicts():
+    orders = calls.filter(TIMED).group_by(*grouping, bits.alias("bits"))
+    for part in orders.agg(pl.len().alias("count"), pl.col("dur").max()).collect(engine="streaming").to_dicts():
         scale = known.get(tuple(part[key] for key in STRATUM))
         row = rows[tuple(part[key] for key in keys)]
         row.times[part["bits"]] += part["count"] * (scale.factor if scale else 1.0)
         row.longest.append(part["dur"] * 1000 + 999)
-    return [dict(zip(keys, key, strict=True)) | _finished(row) for key, row in rows.items()]
+    return [dict(zip(keys, key, strict=True)) | _finished(row, scope) for key, row in rows.items()]
+
+
+# Which calls are inside which is not known of calls that were added up. Of a function that is probed in libc and in the
+# kernel, libc's calls count; of a file, the calls of the highest layer that moved bytes of it in a process.
+def _covered(calls: pl.LazyFrame, profiles: pl.DataFrame, scope: str) -> tuple[pl.LazyFrame, pl.DataFrame]:
+    same = ["run", "pid", "fhash", "category", "name"]
+    place = ["run", "pid", "fhash"]
+    moves = (pl.col("bytes") > 0).fill_null(value=False).alias("moved")
+    calls, profiles = calls.with_columns(rank()), profiles.with_columns(rank())
+    both = pl.concat([frame.select(*same, "rank", moves) for frame in (calls, profiles.lazy())], how="vertical_relaxed")
+    found = both.group_by(*same, "rank").agg(pl.col("moved").any()).collect(engine="streaming")
+    layer = pl.col("rank") // 2
+    counts = pl.col("rank") == pl.col("rank").min().over(same)
+    if scope != "layer":
+        carrying = pl.when(pl.col("moved")).then(layer).min().over(place)
+        counts &= layer == pl.coalesce(carrying, layer.min().over(place))
+    chosen = found.filter(counts).select(*same, "rank", pl.lit(value=False).alias("within"))
+    within = pl.col("within").fill_null(value=True)
+    joined = calls.join(chosen.lazy(), on=[*same, "rank"], how="left", nulls_equal=True).with_columns(within)
+    others = profiles.join(chosen, on=[*same, "rank"], how="left", nulls_equal=True).with_columns(within)
+    return joined, others
 
 
 def _sums() -> list[pl.Expr]:
@@ -142,17 +167,25 @@ def _sums() -> list[pl.Expr]:
     }
     sums = [column.sum().alias(name) for name, column in columns.items()]
     squares = [(column * column).sum().alias(f"{name}_squares") for name, column in columns.items()]
-    return [pl.len().alias("count"), pl.col("bytes").is_not_null().any().alias("knows_bytes"), *sums, *squares]
+    known = pl.col("bytes").is_not_null().any().alias("knows_bytes")
+    return [pl.len().alias("count"), TIMED.sum().alias("timed"), known, *sums, *squares]
 
 
 def _quantiles() -> list[pl.Expr]:
-    return [pl.col("dur").quantile(share, "nearest").cast(pl.Int64).alias(name) for name, share in QUANTILES.items()]
+    duration = pl.col("dur").filter(TIMED)
+    return [duration.quantile(share, "nearest").cast(pl.Int64).alias(name) for name, share in QUANTILES.items()]
 
 
 # Of a sum over some of n calls that were chosen at random of N, Cochran's estimate of the variance:
 # N^2 (1 - n/N) / n times that of the numbers, which are 0 for the calls that are not in it.
 def _add_lines(row: _Row, part: dict[str, Any], scale: Scale | None) -> None:
     factor = scale.factor if scale else 1.0
+    if part["within"]:
+        row.nested += part["count"] * factor
+        row.knows_bytes |= part["knows_bytes"]
+        return
+    row.layers.add(part["category"])
+    row.timed += part["timed"] * factor
     row.factors.add(factor)
     row.knows_bytes |= part["knows_bytes"]
     part["count_squares"] = part["count"]
@@ -165,12 +198,18 @@ def _add_lines(row: _Row, part: dict[str, Any], scale: Scale | None) -> None:
 
 
 def _add_profile(row: _Row, part: dict[str, Any], factor: float) -> None:
+    if part["within"]:
+        row.nested += part["count"] * factor
+        row.knows_bytes |= part["bytes"] is not None
+        return
+    row.layers.add(part["category"])
     row.profiled = True
     row.factors.add(factor)
     row.knows_bytes |= part["bytes"] is not None
     for name in ("count", "errors", "bytes"):
         row.sums[name] += (part[name] or 0) * factor
     if part["times"]:
+        row.timed += part["count"] * factor
         row.sums["time_us"] += part["time_ns"] / 1000 * factor
         row.shortest.append(part["shortest_ns"])
         row.longest.append(part["longest_ns"])
@@ -178,10 +217,16 @@ def _add_profile(row: _Row, part: dict[str, Any], factor: float) -> None:
             row.times[bits] += calls * factor
 
 
-def _finished(row: _Row) -> dict[str, Any]:
-    result: dict[str, Any] = {name: round(row.sums[name]) for name in SUMS}
+def _finished(row: _Row, scope: str | None) -> dict[str, Any]:
+    result: dict[str, Any] = {} if scope in {None, "layer"} else {"layers": row.layers}
+    result["count"] = round(row.sums["count"])
+    if scope == "layer":
+        result["nested"] = round(row.nested)
+    result |= {name: round(row.sums[name]) for name in SUMS}
     if not row.knows_bytes:
         result["bytes"] = None
+    if not row.timed:
+        result["time_us"] = None
     by_histogram = row.profiled or len(row.factors) > 1
     quantiles = {name: _quantile(row, share) for name, share in QUANTILES.items()} if by_histogram else row.quantiles
     sampled = any(factor > 1 for factor in row.factors)
@@ -190,12 +235,13 @@ def _finished(row: _Row) -> dict[str, Any]:
     return {
         **result,
         **quantiles,
+        "timed": round(row.timed),
         "approximate": estimates + (list(QUANTILES) if by_histogram or sampled else []),
         "margin": {name: round(margins[name]) for name in estimates if margins[name] < inf},
     }
 
 
-def _quantile(row: _Row, share: float) -> int | None:
+def _quantile(row: _Row, share: float) -> float | None:
     # Within an order of magnitude durations are taken as spread evenly.
     rest = share * sum(row.times.values())
     for bits, calls in sorted(row.times.items()):
@@ -203,6 +249,8 @@ def _quantile(row: _Row, share: float) -> int | None:
             low = 1 << bits >> 1
             nanoseconds = low + rest / calls * max(low - 1, 0)
             lowest = 0 if row.quantiles else min(row.shortest)
-            return round(min(max(nanoseconds, lowest), max(row.longest)) / 1000)
+            microseconds = min(max(nanoseconds, lowest), max(row.longest)) / 1000
+            # Of lines nothing below a microsecond is known.
+            return round(microseconds) if microseconds >= 1 or row.quantiles else round(microseconds, 3)
         rest -= calls
     return None  # calls whose returns are not seen

@@ -12,6 +12,7 @@ import polars as pl
 
 from datacrumbs.errors import usage_error
 from datacrumbs.report.estimates import estimated_rows, is_needed
+from datacrumbs.report.nesting import LAYERS, outermost
 from datacrumbs.trace.notes import DEGRADED
 
 if TYPE_CHECKING:
@@ -19,20 +20,19 @@ if TYPE_CHECKING:
 
     from datacrumbs.trace.reader import TraceFile, Traces
 
-LAYERS = {
-    "HDF5": "HDF5",
-    "MPIIO": "MPI-IO",
-    "MPI": "MPI",
-    "STDIO": "STDIO",
-    "POSIX": "POSIX",
-    "SYS": "system calls",
-    "IO_URING": "io_uring",
-    "VFS": "file system",
-    "BLOCK": "block layer",
+VIEWS = ("function", "file", "channel", "process", "layer", "error")
+KEYS = {
+    "function": ["category", "name"],
+    "file": ["path"],
+    "channel": ["path"],
+    "process": ["trace", "pid"],
+    "layer": ["category"],
+    "error": ["errno", "category", "name"],
 }
-"""Category -> layer, from the application down; other categories come first, under their own names."""
-
-VIEWS = ("function", "file", "process", "layer", "error")
+SCOPES = {"function": "layer", "layer": "layer", "file": "file", "channel": "file", "process": "process"}
+"""View -> what its sums must not count twice, see `outermost`."""
+CHANNEL = r"^(?:[a-z_]+:\[|anon_inode:|socket:|pipe:|/dev/(?:pts/|tty|pty|ptmx|console|hvc))"
+"""Names of pipes, sockets, terminals and other things that programs wait on and that are no files."""
 STRETCH_GAP_US = 200_000  # longer than the interval in which the guard decides
 EPOCH_LIMIT = 10**14  # a number above it is epoch microseconds: as seconds of a run it would be three million years
 PARTS = ("entered", "recorded", "filtered", "counted", "unmatched", "in_flight")
@@ -76,6 +76,16 @@ def parse_moment(text: str) -> int:
     return moment
 
 
+def check_order(since: int | None, until: int | None) -> None:
+    """Refuse a selection of nothing.
+
+    Raises:
+        DatacrumbsError: (exit 2) The first moment is behind the last, as far as both are of one kind.
+    """
+    if since is not None and until is not None and since > until and (since >= EPOCH_LIMIT) == (until >= EPOCH_LIMIT):
+        raise usage_error("--since is later than --until; expected the earlier moment first")
+
+
 def select(traces: Traces, selection: Selection) -> pl.LazyFrame:
     """The calls that a selection leaves."""
     calls = traces.calls
@@ -88,6 +98,8 @@ def select(traces: Traces, selection: Selection) -> pl.LazyFrame:
     if selection.since is None and selection.until is None:
         return calls
     first = _first(traces)
+    since, until = (None if each is None else _absolute(each, first) for each in (selection.since, selection.until))
+    check_order(since, until)
     if selection.since is not None:
         calls = calls.filter(pl.col("ts") + pl.col("dur") >= _absolute(selection.since, first))
     if selection.until is not None:
@@ -114,41 +126,48 @@ def select_profiles(traces: Traces, selection: Selection) -> pl.DataFrame:
 def table(
     traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, view: str, limit: int | None = None
 ) -> list[dict[str, Any]]:
-    """One row per function, file, process, layer or kind of error, the most time first.
+    """One row per function, file, channel, process, layer or kind of error, the most time first.
+
+    What is inside another call that the row or its layer counts is not counted again, see `outermost`; a row of a
+    function or a layer has the number of such calls as ``nested``.
 
     Returns:
-        Dicts with the view's own keys, then count, errors, bytes (None when unknown), time_us, p50_us, p99_us. Where
-        not every call has a line, also ``approximate`` and ``margin``, see `estimated_rows`.
+        Dicts with the view's own keys, ``layers`` (whose calls are added up) where the view has none, then count,
+        nested, errors, bytes (None when unknown), time_us, p50_us, p99_us (None when no end was seen), timed (calls of
+        which the duration is known). Where not every call has a line, also ``approximate`` and ``margin``, see
+        `estimated_rows`.
     """
-    keys = {
-        "function": ["category", "name"],
-        "file": ["path"],
-        "process": ["trace", "pid"],
-        "layer": ["category"],
-        "error": ["errno", "category", "name"],
-    }[view]
+    keys = KEYS[view]
     if view == "error":
         calls = calls.filter(pl.col("errno").is_not_null())
         profiles = profiles.clear()  # they do not tell kinds of errors
-    if view == "file":
-        calls = calls.filter(pl.col("path").is_not_null())
-        profiles = profiles.filter(pl.col("path").is_not_null())
+    if "path" in keys:
+        named = pl.col("path").str.contains(CHANNEL) == pl.lit(view == "channel")
+        calls, profiles = calls.filter(named), profiles.filter(named)
     if is_needed(traces):
-        estimates = estimated_rows(traces, calls, profiles, keys)
-        estimates.sort(key=lambda row: (-row["time_us"], *(str(row[key]) for key in keys)))
-        return [_readable(traces, row) for row in estimates[:limit]]
+        rows = estimated_rows(traces, calls, profiles, keys, SCOPES.get(view))
+        rows.sort(key=lambda row: (-(row["time_us"] or 0), *(str(row[key]) for key in keys)))
+        return [_readable(traces, row) for row in rows[:limit]]
+    if view in SCOPES:
+        calls = outermost(traces, calls, SCOPES[view])
+    else:
+        calls = calls.with_columns(pl.lit(value=False).alias("within"), pl.col("bytes").alias("own_bytes"))
     words = [pl.col(key).cast(pl.String) for key in keys if key in {"category", "name"}]
-    grouped = calls.with_columns(words).group_by(keys).agg(_measures())
-    rows = grouped.sort(["time_us", *keys], descending=[True, *[False] * len(keys)], nulls_last=True)
+    grouped = calls.with_columns(words).group_by(keys).agg(_measures(view))
+    sorted_rows = grouped.sort(["time_us", *keys], descending=[True, *[False] * len(keys)], nulls_last=True)
     if limit is not None:
-        rows = rows.head(limit)
-    return [_readable(traces, row) for row in rows.collect(engine="streaming").to_dicts()]
+        sorted_rows = sorted_rows.head(limit)
+    return [_readable(traces, row) for row in sorted_rows.collect(engine="streaming").to_dicts()]
 
 
 def by_layer(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Function rows in the order of the stack, the most time first within a layer."""
     order = {layer: position for position, layer in enumerate(LAYERS.values())}
-    return sorted(rows, key=lambda row: (order.get(row["layer"], -1), row["layer"], -row["time_us"], row["name"]))
+
+    def place(row: dict[str, Any]) -> tuple[int, str, float, str]:
+        return order.get(row["layer"], -1), row["layer"], -(row["time_us"] or 0), row["name"]
+
+    return sorted(rows, key=place)
 
 
 def conservation(trace: TraceFile) -> dict[str, Any] | None:
@@ -207,17 +226,29 @@ def _balanced(counts: dict[str, Any]) -> bool:
     return bool(counts["entered"] == sum(counts.get(part, 0) for part in PARTS[1:]) + _lost(counts))
 
 
-def _measures() -> list[pl.Expr]:
-    duration = pl.col("dur")
-    known = pl.col("bytes").is_not_null().any()
-    return [
-        pl.len().alias("count"),
-        pl.col("errno").is_not_null().sum().alias("errors"),
-        pl.when(known).then(pl.col("bytes").sum()).alias("bytes"),
-        duration.sum().alias("time_us"),
+def _measures(view: str) -> list[pl.Expr]:
+    counted = ~pl.col("within")
+    # An instant has no duration, and a call whose return is not seen has none that is known.
+    timed = (pl.col("dur") > 0) | pl.col("ret").is_not_null()
+    if "name" in KEYS[view]:
+        timed = timed.any()  # a function without a result has one, too
+    timed &= counted
+    duration = pl.col("dur").filter(timed)
+    measures = [
+        counted.sum().alias("count"),
+        (pl.col("errno").is_not_null() & counted).sum().alias("errors"),
+        pl.when(pl.col("bytes").is_not_null().any()).then(pl.col("own_bytes").sum()).alias("bytes"),
+        pl.when(timed.any()).then(duration.sum()).alias("time_us"),
         duration.quantile(0.5, "nearest").cast(pl.Int64).alias("p50_us"),
         duration.quantile(0.99, "nearest").cast(pl.Int64).alias("p99_us"),
+        timed.sum().alias("timed"),
     ]
+    if SCOPES.get(view) == "layer":
+        measures.insert(1, pl.col("within").sum().alias("nested"))
+    elif view in SCOPES:
+        of_row = counted | pl.col("own_bytes").is_not_null()
+        measures.insert(0, pl.col("category").filter(of_row).cast(pl.String).unique().alias("layers"))
+    return measures
 
 
 def _matching(calls: pl.LazyFrame, column: str, globs: tuple[str, ...]) -> list[str]:
@@ -234,11 +265,17 @@ def _absolute(moment: int, first: int) -> int:
     return moment if moment >= EPOCH_LIMIT else first + moment
 
 
+def _position(category: str) -> tuple[int, str]:
+    return (tuple(LAYERS).index(category) if category in LAYERS else -1, category)
+
+
 def _readable(traces: Traces, row: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in row.items():
         if key == "category":
             result["layer"] = LAYERS.get(value, value)
+        elif key == "layers":
+            result["layers"] = [LAYERS.get(each, each) for each in sorted(value, key=_position)]
         elif key == "errno":
             result["error"] = errno_names.errorcode.get(value, str(value)) if value else "failed"
             result["meaning"] = os.strerror(value) if value else "no errno"

@@ -1,16 +1,19 @@
-"""A report for people, with rich."""
+"""A report for people."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+import csv
+from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from datacrumbs.output import printable
+from datacrumbs.report.layout import Column, lay_out
 from datacrumbs.report.summary import conservation, degraded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import TextIO
 
     from rich.console import Console
 
@@ -25,75 +28,99 @@ HEADINGS = {
     "pid": "pid",
     "error": "error",
     "meaning": "meaning",
+    "layers": "layer",
     "count": "calls",
+    "nested": "nested",
     "errors": "errors",
     "bytes": "bytes",
     "time_us": "time",
     "p50_us": "p50",
     "p99_us": "p99",
 }
-TEXTS = frozenset({"layer", "name", "path", "host", "process", "error", "meaning"})
-FOLDED = frozenset({"path", "meaning", "process"})
-ESTIMATES = frozenset({"approximate", "margin"})
+TEXTS = frozenset({"layer", "layers", "name", "path", "host", "process", "error", "meaning"})
+FOLDED = frozenset({"path", "meaning", "process", "name", "layers", "host"})
+NOT_SHOWN = frozenset({"timed", "approximate", "margin"})
 LOSERS_SHOWN = 5
 
 
-def call_table(title: str, rows: Sequence[dict[str, Any]]) -> Table:
-    """A table of report rows; a layer's name stands only where it changes."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
-    keys = [key for key in rows[0] if key not in ESTIMATES] if rows else ["name", "count"]
+def print_table(console: Console, title: str, rows: Sequence[dict[str, Any]], width: int | None) -> None:
+    """A table of report rows; a layer's name stands only where it changes.
+
+    Args:
+        console: Where to.
+        title: Above it.
+        rows: At least one, all with the same keys.
+        width: Cells of a line; None for as many as it takes.
+    """
+    keys = [key for key in rows[0] if key not in NOT_SHOWN and (key != "nested" or any(row[key] for row in rows))]
+    columns = []
     for key in keys:
-        justify: Literal["left", "right"] = "left" if key in TEXTS else "right"
-        table.add_column(HEADINGS.get(key, key), justify=justify, overflow="fold", no_wrap=key not in FOLDED)
-    previous = None
+        cells = [_estimate(key, row) if key in row.get("approximate", ()) else _cell(key, row) for row in rows]
+        columns.append(Column(HEADINGS.get(key, key), tuple(cells), key not in TEXTS, key in FOLDED))
+    lines = lay_out(columns, width)
+    if keys[0] == "layer" and "name" in keys and lines[0].startswith("layer "):
+        layers = columns[0].cells
+        cells = [layer if layer != above else "" for layer, above in zip(layers, ("", *layers[:-1]), strict=True)]
+        lines = lay_out([Column("layer", tuple(cells)), *columns[1:]], width)
+    _say(console, title, "bold")
+    for line in lines:
+        _say(console, line)
+
+
+def write_csv(stream: TextIO, rows: Sequence[dict[str, Any]]) -> None:
+    """Report rows as comma-separated values, with plain numbers; lists are joined by blanks."""
+    keys = [key for key in rows[0] if key != "margin"] if rows else []
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(keys)
     for row in rows:
-        cells = [_estimate(key, row) if key in row.get("approximate", ()) else _cell(key, row[key]) for key in keys]
-        if keys[0] == "layer" and "name" in keys:
-            cells[0] = "" if row["layer"] == previous else cells[0]
-            previous = row["layer"]
-        table.add_row(*cells)
-    return table
+        values = (" ".join(value) if isinstance(value, list) else value for value in map(row.get, keys))
+        writer.writerow([printable(value) if isinstance(value, str) else value for value in values])
+
+
+def _say(console: Console, *parts: str) -> None:
+    # Pairs of text and style; what is printed is text, never markup.
+    text = Text()
+    for place in range(0, len(parts), 2):
+        text.append(printable(parts[place]), parts[place + 1] if place + 1 < len(parts) else "")
+    console.print(text, soft_wrap=True)
 
 
 def print_trace(console: Console, trace: TraceFile) -> None:
     """Where a trace is, whether it is complete, and what became of every call."""
-    state = "[green]complete[/green]" if trace.complete else f"[yellow]{escape(trace.shortcoming)}[/yellow]"
-    console.print(f"trace {escape(printable(str(trace.path)))}: {state}", soft_wrap=True)
+    state = ("complete", "green") if trace.complete else (trace.shortcoming, "yellow")
+    _say(console, f"trace {trace.path}: ", "", *state)
     if trace.run.get("redacted"):
-        console.print("  some paths are hidden: names that begin with ~ stand for them", soft_wrap=True)
+        _say(console, "  some paths are hidden: names that begin with ~ stand for them")
     totals = conservation(trace)
     if totals is None:
         return
-    sign = "=" if totals["balanced"] else "[red]does not equal[/red]"
+    equal = ("=", "") if totals["balanced"] else ("does not equal", "red")
     counted = f" + counted {totals['counted']:,}" if totals["counted"] else ""
-    console.print(
-        f"  entered {totals['entered']:,} {sign} recorded {totals['recorded']:,} + filtered {totals['filtered']:,}"
-        f"{counted} + lost {totals['lost']:,} + unmatched {totals['unmatched']:,} + in flight {totals['in_flight']:,}",
-        soft_wrap=True,
+    parts = (
+        f" recorded {totals['recorded']:,} + filtered {totals['filtered']:,}"
+        f"{counted} + lost {totals['lost']:,} + unmatched {totals['unmatched']:,} + in flight {totals['in_flight']:,}"
     )
+    _say(console, f"  entered {totals['entered']:,} ", "", *equal, parts)
     if totals["causes"]:
         causes = (f"{key.replace('_', ' ')} {calls:,}" for key, calls in sorted(totals["causes"].items()))
-        console.print(f"  of these {', '.join(causes)}", soft_wrap=True)
+        _say(console, f"  of these {', '.join(causes)}")
     _print_notes(console, trace)
     for counts in totals["losers"][:LOSERS_SHOWN]:
-        console.print(f"  [yellow]lost[/yellow] {counts['lost']:,} of {counts['entered']:,} {escape(counts['name'])}")
+        _say(console, "  ", "", "lost", "yellow", f" {counts['lost']:,} of {counts['entered']:,} {counts['name']}")
     if len(totals["losers"]) > LOSERS_SHOWN:
-        console.print(f"  and {len(totals['losers']) - LOSERS_SHOWN} more functions lost calls (--json has all)")
+        _say(console, f"  and {len(totals['losers']) - LOSERS_SHOWN} more functions lost calls (--json has all)")
 
 
 def _print_notes(console: Console, trace: TraceFile) -> None:
     first = min((note["begin"] for note in trace.notes), default=0)
     for stretch in degraded(trace):
         begin, end = ((stretch[key] - first) / 1e6 for key in ("begin_us", "end_us"))
-        console.print(
-            f"  [yellow]degraded[/yellow] {escape(printable(stretch['name']))} for {end - begin:.3f} s: "
-            f"{stretch['calls']:,} calls counted, not recorded",
-            soft_wrap=True,
-        )
+        what = f" {stretch['name']} for {end - begin:.3f} s: {stretch['calls']:,} calls counted, not recorded"
+        _say(console, "  ", "", "degraded", "yellow", what)
     if trace.sampled:
-        some = [f"{escape(printable(name))} 1 of {one_of:,}" for (_, name, _), one_of in sorted(trace.sampled.items())]
+        some = [f"{name} 1 of {one_of:,}" for (_, name, _), one_of in sorted(trace.sampled.items())]
         more = f" and {len(some) - LOSERS_SHOWN} more" if len(some) > LOSERS_SHOWN else ""
-        console.print(f"  sampled: {', '.join(some[:LOSERS_SHOWN])}{more}", soft_wrap=True)
+        _say(console, f"  sampled: {', '.join(some[:LOSERS_SHOWN])}{more}")
 
 
 def _estimate(key: str, row: dict[str, Any]) -> str:
@@ -101,12 +128,14 @@ def _estimate(key: str, row: dict[str, Any]) -> str:
         return ""
     margin = row["margin"].get(key)
     percent = 100 * margin / row[key] if margin and row[key] else 0.0
-    return f"~{_cell(key, row[key])}" + (f" ±{percent:.{0 if percent >= 10 else 1}f}%" if percent else "")
+    return f"~{_cell(key, row)}" + (f" ±{percent:.{0 if percent >= 10 else 1}f}%" if percent else "")
 
 
-def duration(microseconds: int) -> str:
-    """A time with three digits and a unit."""
-    for limit, divisor, unit in ((1000, 1, "us"), (1_000_000, 1000, "ms")):
+def duration(microseconds: float) -> str:
+    """A time with three digits and a unit; lines say whole microseconds, so 0 is less than one."""
+    if microseconds == 0:
+        return "<1 us"
+    for limit, divisor, unit in ((999.5, 1, "us"), (999_500, 1000, "ms")):
         if microseconds < limit:
             return f"{microseconds / divisor:.3g} {unit}"
     return f"{microseconds / 1_000_000:,.2f} s"
@@ -122,21 +151,15 @@ def size(number: int) -> str:
     return f"{number} B" if unit == "B" else f"{value:,.1f} {unit}"
 
 
-def printable(text: str) -> str:
-    """Text that cannot steer a terminal: control characters and lone surrogates are shown as escapes."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
-        for character in text
-    )
-
-
-def _cell(key: str, value: Any) -> str:
+def _cell(key: str, row: dict[str, Any]) -> str:
+    value = row[key]
     if value is None:
         return ""
     if key in TEXTS:
-        return escape(printable(str(value)))
+        return printable(", ".join(value) if isinstance(value, list) else str(value))
     if key.endswith("_us"):
-        return duration(value)
+        # The time of so many calls, none of which took a whole microsecond.
+        return duration(value) if value or key != "time_us" else f"<{duration(max(row['timed'], 1))}"
     if key == "bytes":
         return size(value)
     return f"{value}" if key == "pid" else f"{value:,}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import zlib
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,6 +12,7 @@ from datacrumbs.errors import DatacrumbsError, usage_error
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
 READ_SIZE = 1 << 20
 CHUNK_SIZE = 16 << 20
@@ -36,19 +39,21 @@ class TraceText:
 
     Attributes:
         damage: After reading: what is wrong with the compressed file, or empty.
+        behind: After reading: whether bytes that hold no text follow the last gzip member.
         start: After reading: the first byte of the text, or empty.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damage = ""
+        self.behind = False
         self.start = b""
 
     def chunks(self) -> Iterator[bytes]:
         """Pieces of about CHUNK_SIZE bytes, each ending at a line's end.
 
         Raises:
-            DatacrumbsError: (exit 2) when there is no such file, or it is empty or no gzip file.
+            DatacrumbsError: (exit 2) when there is no such file, or it is empty, no regular file or no gzip file.
         """
         gathered: list[bytes] = []
         size = 0
@@ -72,18 +77,16 @@ class TraceText:
             yield lines + newline
 
     def _texts(self) -> Iterator[bytes]:
-        try:
-            stream = self.path.open("rb")
-        except OSError as error:
-            raise usage_error(f"{self.path}: cannot be read: {error.strerror}") from None
-        with stream:
+        with _open_regular(self.path) as stream:
             try:
                 data = stream.read(READ_SIZE)
                 _check_start(self.path, data)
                 while data:
                     inflater = _new_inflater()
+                    self.behind = True  # until it gives text
                     while not inflater.eof:
                         text = inflater.decompress(data, CHUNK_SIZE)
+                        self.behind = self.behind and not text
                         yield text
                         data = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
                         if not (data or inflater.eof):
@@ -92,11 +95,29 @@ class TraceText:
                                 break
                     if not inflater.eof:
                         self.damage = "cut inside a gzip member"
-                    data = data or stream.read(READ_SIZE)
+                    elif not data:
+                        self.behind = False
+                    data = data if len(data) > 1 else data + stream.read(READ_SIZE)
+                    if data and not data.startswith(GZIP_MAGIC):
+                        self.behind = True
+                        return
             except _ERRORS as error:
                 self.damage = f"damaged: {error}"
             except OSError as error:
                 raise DatacrumbsError(f"{self.path}: cannot be read: {error.strerror or error}") from None
+
+
+# Without O_NONBLOCK, opening a FIFO waits for somebody who writes into it.
+def _open_regular(path: Path) -> BinaryIO:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        raise usage_error(f"{path}: cannot be read: {error.strerror}") from None
+    stream = os.fdopen(descriptor, "rb")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        stream.close()
+        raise usage_error(f"{path}: not a regular file; expected a trace (.pfw.gz)")
+    return stream
 
 
 def _check_start(path: Path, data: bytes) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -35,13 +37,21 @@ SPILL_ROWS = 8_000_000
 NUMBER, TEXT = pl.Int64, pl.String
 ARGUMENTS = pl.Struct(
     {"hhash": TEXT, "fhash": TEXT, "ret": NUMBER, "errno": NUMBER, "bytes": NUMBER}
-    | {"symbol": TEXT, "name": TEXT, "value": TEXT, "raw": TEXT}
+    | {"symbol": TEXT, "provider": TEXT, "name": TEXT, "value": TEXT, "raw": TEXT}
 )
 SCHEMA: dict[str, Any] = {"name": TEXT, "cat": TEXT, "ph": TEXT, "pid": NUMBER, "tid": NUMBER}
 SCHEMA |= {"ts": NUMBER, "dur": NUMBER, "args": ARGUMENTS}
 WORD = pl.Categorical()
 PROFILES: dict[str, Any] = {"trace": pl.UInt32, "pid": NUMBER, "category": TEXT, "name": TEXT, "symbol": TEXT}
-PROFILES |= {"cause": TEXT, "fhash": TEXT, "begin": NUMBER, "end": NUMBER, "count": NUMBER, "errors": NUMBER}
+PROFILES |= {
+    "provider": TEXT,
+    "cause": TEXT,
+    "fhash": TEXT,
+    "begin": NUMBER,
+    "end": NUMBER,
+    "count": NUMBER,
+    "errors": NUMBER,
+}
 PROFILES |= {"bytes": NUMBER, "time_ns": NUMBER, "shortest_ns": NUMBER, "longest_ns": NUMBER, "times": TEXT}
 PROFILES |= {"sizes": TEXT}
 OUR_LINE = re.compile(rb'^\{"name":"datacrumbs_[^\n]*', re.MULTILINE)
@@ -82,6 +92,8 @@ class TraceFile:
         sampled: (category, name, symbol) -> one of how many calls stands in the trace, where not all do.
         profiles: Lines read that have calls added up.
         absent: Which other files of the same run are missing, or empty.
+        behind: Whether bytes that are no part of the trace follow its last line.
+        live: Whether some process has the file open for writing.
     """
 
     path: Path
@@ -99,6 +111,8 @@ class TraceFile:
     sampled: dict[tuple[str, str, str], int] = field(default_factory=dict)
     profiles: int = 0
     absent: str = ""
+    behind: bool = False
+    live: bool = False
 
     @property
     def complete(self) -> bool:
@@ -108,10 +122,9 @@ class TraceFile:
     @property
     def shortcoming(self) -> str:
         """Why the trace is not known to be complete; empty when it is."""
-        if self.damage:
-            return f"cut short: {self.damage}"
-        if self.skipped:
-            return f"damaged: {self.skipped} lines cannot be read"
+        wrong = self._wrong_with_the_file()
+        if wrong:
+            return wrong
         if self.footer is None:
             if self.run or not self.closed:
                 return "cut short: no footer"
@@ -126,6 +139,15 @@ class TraceFile:
         ]
         return differing[0] if differing else self.absent
 
+    def _wrong_with_the_file(self) -> str:
+        if self.live and not self.closed:
+            return "not finished: the run is still going on"
+        if self.behind:
+            return "damaged: bytes that are no part of it follow its end"
+        if self.damage:
+            return f"cut short: {self.damage}"
+        return f"damaged: {self.skipped} lines cannot be read" if self.skipped else ""
+
 
 @dataclass
 class Traces:
@@ -133,9 +155,9 @@ class Traces:
 
     Attributes:
         files: One per trace.
-        calls: Lazy columns: trace (u32, position in ``files``), category, name, symbol (null where it is the name),
-            pid, tid, ts (epoch us), dur (us), ret, errno (null unless failed), bytes (null when unknown), path (null
-            when none).
+        calls: Lazy columns: trace (u32, position in ``files``), order (i64, the position among all lines), category,
+            name, symbol (null where it is the name), provider (null where the name says it), pid, tid, ts (epoch us),
+            dur (us), ret, errno (null unless failed), bytes (null when unknown), path (null when none).
         profiles: Calls that were added up, columns of PROFILES, and path (null when none).
         processes: (trace, pid) -> last known process name.
         raw_paths: hash -> text with surrogateescape, for names that are not valid UTF-8.
@@ -155,23 +177,32 @@ class Traces:
 
 
 def find_traces(arguments: Sequence[str | Path]) -> list[Path]:
-    """Trace files from files and from directories with all that is below them.
+    """Trace files from files and from directories with all that is below them, each file once.
 
     Raises:
-        DatacrumbsError: (exit 2) when one does not exist, or a directory has no trace.
+        DatacrumbsError: (exit 2) when one does not exist, or a directory cannot be listed or has no trace.
     """
-    found: list[Path] = []
+    found: dict[tuple[int, int], Path] = {}
     for path in map(Path, arguments):
-        if path.is_dir():
-            inside = sorted(entry for entry in path.rglob(f"*{SUFFIX}") if entry.is_file())
+        try:
+            inside = _below(path) if path.is_dir() else [path]
             if not inside:
                 raise usage_error(f"{path}: no trace in this directory or below it; expected files *{SUFFIX}")
-            found += inside
-        elif path.exists():
-            found.append(path)
-        else:
-            raise usage_error(f"{path}: no such file or directory")
-    return list(dict.fromkeys(found))
+            for file in inside:
+                status = file.stat()
+                found.setdefault((status.st_dev, status.st_ino), file)
+        except OSError as error:
+            doing = "cannot be listed: " if os.path.isdir(path) else ""  # noqa: PTH112 - raises nothing
+            raise usage_error(f"{error.filename or path}: {doing}{error.strerror}") from None
+    return list(found.values())
+
+
+def _below(directory: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    files = [Path(place, name) for place, _, names in os.walk(directory, onerror=refuse) for name in names]
+    return sorted(file for file in files if file.name.endswith(SUFFIX) and file.is_file())
 
 
 def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS) -> Traces:
@@ -201,6 +232,7 @@ class _Gathering:
         self._spill_rows = spill_rows
         self._frames: list[pl.DataFrame] = []
         self._rows = 0
+        self._order = 0
         self._parts = 0
         self._paths: list[pl.DataFrame] = []
         self._profiles: list[dict[str, Any]] = []
@@ -217,12 +249,14 @@ class _Gathering:
             self._chunk(position, trace, chunk)
         if text.start not in {b"", b"["} and not (trace.lines or trace.run or trace.host):
             raise usage_error(f"{path}: holds no line of a trace; expected a trace ({SUFFIX})")
-        trace.damage = text.damage
         trace.closed = last.rstrip(b"\n").rpartition(b"\n")[2] == b"]"
+        trace.behind = trace.closed and text.behind
+        trace.damage = text.damage or ("damaged: no gzip member follows" if text.behind else "")
+        trace.live = not trace.closed and _is_written(path)
         return trace
 
     def calls(self) -> pl.LazyFrame:
-        parts = [frame.lazy() for frame in self._frames] or [_columns(_parse(b"")[0], 0, ours=True).lazy()]
+        parts = [frame.lazy() for frame in self._frames] or [_columns(_parse(b"")[0], 0, 0, ours=True).lazy()]
         if self.spill:
             parts.insert(0, pl.scan_parquet(self.spill / "*.parquet"))
         return pl.concat(parts).join(self._all_paths().lazy(), on="fhash", how="left", maintain_order="left")
@@ -249,7 +283,8 @@ class _Gathering:
         events = frame.filter(pl.col("ph") == "X")
         named = events.drop_nulls("name").with_columns(pl.col("cat").fill_null(""))
         trace.skipped += len(events) - len(named)
-        calls = _columns(named, position, ours=bool(trace.run))
+        calls = _columns(named, position, self._order, ours=bool(trace.run))
+        self._order += len(calls)
         trace.lines += len(calls)
         self._frames.append(calls)
         self._rows += len(calls)
@@ -280,13 +315,27 @@ class _Gathering:
         self._rows = 0
 
 
+# A lease for reading is given only where no process has the file open for writing. It is not given to those who do not
+# own the file either, nor by every file system: then nothing is known.
+def _is_written(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            fcntl.fcntl(stream, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(stream, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 # A run that goes on in several files is complete when all of them are here.
 def _look_for_parts(files: list[TraceFile]) -> None:
     parts: dict[tuple[str, str, str], set[int]] = {}
     for file in files:
-        parts.setdefault(_run_key(file), set()).add(int(file.run.get("part", 0)))
+        parts.setdefault(run_key(file), set()).add(int(file.run.get("part", 0)))
     for file in files:
-        part, here = int(file.run.get("part", 0)), parts[_run_key(file)]
+        part, here = int(file.run.get("part", 0)), parts[run_key(file)]
         absent = [str(number) for number in range(part) if number not in here]
         if file.footer and file.footer.get("continued") and part + 1 not in here:
             absent.append(str(part + 1))
@@ -294,7 +343,8 @@ def _look_for_parts(files: list[TraceFile]) -> None:
             file.absent = f"part of a run: part {', '.join(absent)} is not here"
 
 
-def _run_key(file: TraceFile) -> tuple[str, str, str]:
+def run_key(file: TraceFile) -> tuple[str, str, str]:
+    """What the files of one run have in common; the run's id, its last part, is empty where the trace does not say."""
     return file.host, str(file.run.get("user", "")), str(file.run.get("run_id", ""))
 
 
@@ -382,7 +432,7 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _columns(frame: pl.DataFrame, position: int, *, ours: bool) -> pl.DataFrame:
+def _columns(frame: pl.DataFrame, position: int, order: int, *, ours: bool) -> pl.DataFrame:
     arguments = pl.col("args").struct
     ret, errno, moved = (arguments.field(name) for name in ("ret", "errno", "bytes"))
     if not ours:
@@ -391,9 +441,11 @@ def _columns(frame: pl.DataFrame, position: int, *, ours: bool) -> pl.DataFrame:
         moved = pl.coalesce(moved, pl.when(pl.col("name").is_in(MOVING) & (ret >= 0)).then(ret))
     return frame.select(
         pl.lit(position, pl.UInt32).alias("trace"),
+        pl.int_range(order, order + pl.len(), dtype=NUMBER).alias("order"),
         pl.col("cat").cast(WORD).alias("category"),
         pl.col("name").cast(WORD),
         arguments.field("symbol").cast(WORD).alias("symbol"),
+        arguments.field("provider").cast(WORD).alias("provider"),
         "pid",
         "tid",
         "ts",

@@ -39,7 +39,8 @@ def calls(seed: int = 1) -> np.ndarray:
     made = np.zeros(CALLS, CALL)
     made["start"] = START + np.arange(CALLS) * 10_000 + random.integers(0, 1000, CALLS)
     made["duration"] = (random.lognormal(8, 1.5, CALLS)).astype(np.uint64) + 100
-    made["process"] = made["thread"] = 4711
+    made["process"] = 4711
+    made["thread"] = 4711 + np.arange(CALLS) % 1009  # no thread is in two calls at once
     made["function"] = np.arange(CALLS) % 101 == 0
     made["file"] = 1 + (random.random(CALLS) < 0.3)
     failed = random.random(CALLS) < 0.01

@@ -11,8 +11,9 @@ import pytest
 
 from datacrumbs.commands.report import report
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.output import printable
 from datacrumbs.report.summary import parse_moment
-from datacrumbs.report.tables import duration, printable, size
+from datacrumbs.report.tables import duration, size
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +49,7 @@ def test_the_default_view(trace: Path, synthetic, capsys) -> None:
 
 def test_functions(trace: Path, synthetic, capsys) -> None:
     rows = {row["name"]: row for row in data_of(capsys, trace)["functions"]}
-    assert sum(row["count"] for row in rows.values()) == len(synthetic.records(ROUNDS))
+    assert sum(row["count"] + row["nested"] for row in rows.values()) == len(synthetic.records(ROUNDS))
     stat = rows["stat"]
     assert (stat["layer"], stat["count"], stat["errors"], stat["bytes"]) == ("POSIX", 6 * ROUNDS, 6 * ROUNDS, None)
     assert rows["pwrite"]["bytes"] == 6 * sum(100 + turn for turn in range(ROUNDS))
@@ -97,7 +98,8 @@ def test_errors_by_name(trace: Path, capsys) -> None:
 
 def test_filters(trace: Path, synthetic, capsys) -> None:
     def count(*arguments: str) -> int:
-        return sum(row["count"] for row in data_of(capsys, trace, "--by", "layer", *arguments)["layers"])
+        rows = data_of(capsys, trace, "--by", "layer", *arguments)["layers"]
+        return sum(row["count"] + row["nested"] for row in rows)
 
     everything = len(synthetic.records(ROUNDS))
     assert count("--name", "*read") == count("--name", "read") + count("--name", "fread")
@@ -150,5 +152,5 @@ def test_help_and_version() -> None:
 
 def test_sizes_durations_and_text_for_people() -> None:
     assert [size(number) for number in (0, 1023, 1024, 5 << 30)] == ["0 B", "1023 B", "1.0 KiB", "5.0 GiB"]
-    assert [duration(number) for number in (7, 1500, 61_000_000)] == ["7 us", "1.5 ms", "61.00 s"]
+    assert [duration(number) for number in (0, 7, 1500, 61_000_000)] == ["<1 us", "7 us", "1.5 ms", "61.00 s"]
     assert printable("a\x1b[31m\n\udcff") == r"a\x1b[31m\n\udcff"

@@ -41,9 +41,11 @@ def test_columns(synthetic, trace: Path) -> None:
     calls = read_traces([trace]).calls.collect()
     assert calls.columns == [
         "trace",
+        "order",
         "category",
         "name",
         "symbol",
+        "provider",
         "pid",
         "tid",
         "ts",
@@ -213,7 +215,7 @@ def test_files_that_are_no_traces(tmp_path: Path, content: bytes, problem: str) 
 def test_places_without_traces(tmp_path: Path) -> None:
     with pytest.raises(DatacrumbsError, match="no trace in this directory"):
         find_traces([tmp_path])
-    with pytest.raises(DatacrumbsError, match="no such file"):
+    with pytest.raises(DatacrumbsError, match="No such file"):
         find_traces([tmp_path / "missing"])
 
 
