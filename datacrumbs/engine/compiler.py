@@ -12,6 +12,9 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
+import resource
+import signal
 import struct
 import subprocess
 import sys
@@ -22,6 +25,7 @@ from datacrumbs.engine import btf, image
 from datacrumbs.engine.image import Code, Image, MapSpecification
 from datacrumbs.engine.image_store import ImageStore
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.rights import give_up_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -43,7 +47,25 @@ _OF_TABLES = {
     "bpf_table_max_entries_id": ctypes.c_size_t,
     "bpf_table_flags_id": ctypes.c_int,
 }
+LIMITED_SECONDS = 30
+"""Processor time of a limited compilation; on the clock it may take twice as long."""
+_OUT_OF_TIME = frozenset((signal.SIGXCPU, signal.SIGALRM, signal.SIGKILL))
+_LIMITED_MEMORY = 2 << 30
+_WORDS_SHOWN = 4000
+_SHOW_LINES = 8  # bcc's DEBUG_SOURCE
+_UNPRIVILEGED = re.compile(r"could not open bpf map: \w+, error: Operation not permitted")
 _LOAD_ADDRESS, _MAP_DESCRIPTOR = 0x18, 1
+
+
+class CompileError(DatacrumbsError):
+    """The compiler does not take a program; ``words`` is what it says."""
+
+    def __init__(self, words: str, status: int) -> None:
+        super().__init__(
+            f"the probe program does not compile (compiler exit {status}):\n{words[-_WORDS_SHOWN:]}",
+            hint="a snippet may be wrong, or " + _HEADERS_HINT,
+        )
+        self.words = words
 
 
 def load_bcc() -> Any:
@@ -85,26 +107,85 @@ def compiled_program(
     kept = store.load(key)
     if kept is not None:
         return kept
+    tell("compiling the probe program, once for this kernel; takes a few seconds")
+    made = compiled(text, flags, functions)
+    store.save(key, made)
+    return made
+
+
+def compiled(text: str, flags: Sequence[str], functions: Collection[str]) -> Image:
+    """The image of a C program, compiled now; arguments and errors are those of `compiled_program`."""
+    with _child() as child:  # imports the compiler while the flags are looked up
+        try:
+            given = _request(text, flags)
+            identities = btf.function_ids(functions)
+        except BaseException:
+            child.kill()
+            raise
+        output, words = child.communicate(given)
+    if child.returncode:
+        raise CompileError(words.decode(errors="replace").strip(), child.returncode)
+    return dataclasses.replace(image.decode(output, _CHILD_KEY), functions=identities)
+
+
+def complaint(text: str, flags: Sequence[str], *, limited: bool = False) -> str:
+    """What the compiler says against a program; empty when it takes it.
+
+    It needs no rights: that the maps of the program cannot be made without them is no complaint.
+
+    Args:
+        text: As for `compiled_program`.
+        flags: As for `compiled_program`.
+        limited: Give the child nobody's rights and `LIMITED_SECONDS`, for text that need not be well meant.
+
+    Raises:
+        DatacrumbsError: (exit 1) when bcc, headers or type information are missing, or the limits are too narrow.
+
+    """
+    if importlib.util.find_spec("bcc") is None:
+        raise DatacrumbsError("bcc is not importable by this Python")
+    words, status = _words(text, flags, limited=limited)
+    if limited and -status in _OUT_OF_TIME:
+        raise DatacrumbsError("the probe program does not compile within the limits")
+    if not status or _UNPRIVILEGED.search(words):
+        return ""
+    return words or f"the compiler ended with {status}"
+
+
+def disassembled(text: str, flags: Sequence[str]) -> str:
+    """The instructions of a program's functions, each run of them below the line of the text that it comes from.
+
+    Empty when it does not compile.
+    """
+    words, status = _words(text, flags, debug=_SHOW_LINES)
+    return "" if status else words
+
+
+def _words(text: str, flags: Sequence[str], *, debug: int = 0, limited: bool = False) -> tuple[str, int]:
+    with _child() as child:
+        try:
+            given = _request(text, flags, debug, limited=limited)
+        except BaseException:
+            child.kill()
+            raise
+        _, words = child.communicate(given)
+    return words.decode(errors="replace").strip(), child.returncode
+
+
+def _child() -> subprocess.Popen[bytes]:
     if missing := missing_headers():
         raise DatacrumbsError(f"{missing}: no kernel headers", hint=_HEADERS_HINT)
-    tell("compiling the probe program, once for this kernel; takes a few seconds")
-    child = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-I", "-m", "datacrumbs.engine.compiler"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={"PATH": os.defpath},  # bcc and clang read many more
     )
-    with child:  # imports the compiler while the flags are looked up
-        try:
-            given = json.dumps([text, [*flags, *btf.definitions()]]).encode()
-            identities = btf.function_ids(functions)
-        except BaseException:
-            child.kill()
-            raise
-        made = dataclasses.replace(_made_by(child, given), functions=identities)
-    store.save(key, made)
-    return made
+
+
+def _request(text: str, flags: Sequence[str], debug: int = 0, *, limited: bool = False) -> bytes:
+    return json.dumps([text, [*flags, *btf.definitions()], debug, limited]).encode()
 
 
 # Offsets and type ids are those of the kernel's build, which its notes tell.
@@ -136,17 +217,6 @@ def missing_headers() -> Path | None:
     if headers.is_dir() and (MODULES / "source").is_dir():
         headers = MODULES / "source"
     return None if (headers / "include/linux/kconfig.h").is_file() else headers
-
-
-def _made_by(child: subprocess.Popen[bytes], given: bytes) -> Image:
-    output, messages = child.communicate(given)
-    if child.returncode:
-        words = messages.decode(errors="replace").strip()[-4000:]
-        raise DatacrumbsError(
-            f"the probe program does not compile (compiler exit {child.returncode}):\n{words}",
-            hint="a snippet may be wrong, or " + _HEADERS_HINT,
-        )
-    return image.decode(output, _CHILD_KEY)
 
 
 # What bcc made of the text: its instructions hold descriptors of maps, which are named here.
@@ -184,8 +254,14 @@ def _main() -> None:
     output = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not get into the image
     compiler = load_bcc()
-    text, flags = json.load(sys.stdin)
-    compiled = compiler(text=text.encode(), cflags=flags)
+    text, flags, debug, limited = json.load(sys.stdin)
+    if limited:
+        resource.setrlimit(resource.RLIMIT_AS, (_LIMITED_MEMORY, _LIMITED_MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (LIMITED_SECONDS, LIMITED_SECONDS))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.alarm(2 * LIMITED_SECONDS)
+        give_up_root()
+    compiled = compiler(text=text.encode(), cflags=flags, debug=debug)
     with os.fdopen(output, "wb") as stream:
         stream.write(image.encode(_image_of(compiled.module), _CHILD_KEY))
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.discovery.elf import elf_functions
-from datacrumbs.engine import counters, descriptors, kernel, modes, program, programs
+from datacrumbs.engine import complaints, counters, descriptors, kernel, modes, program, programs
 from datacrumbs.engine.attach import (
     Attached,
     AttachFailure,
@@ -22,8 +22,8 @@ from datacrumbs.engine.attach import (
     prepare_group,
 )
 from datacrumbs.engine.choice import EarlyLinks, check_cookies, choose
-from datacrumbs.engine.compiler import compiled_program
-from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage
+from datacrumbs.engine.compiler import CompileError, compiled_program
+from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage, VerifierError
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.engine.objects import possible_processors
 from datacrumbs.engine.ring import RingMaps
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from datacrumbs.engine.image import Image
     from datacrumbs.probefile.plan import Plan
     from datacrumbs.probefile.targets import OpenTargets
     from datacrumbs.record import FunctionCounts
@@ -93,16 +94,8 @@ class Engine:
         self._plan = plan
         check_cookies()  # before the compiler, which takes long and would be blamed
         self._method = choose(attach_method)
-        self._loaded = LoadedImage(
-            compiled_program(
-                program.assemble(plan),
-                program.compiler_flags(plan, self._method),
-                (*KERNEL_FUNCTIONS, ITERATOR_TARGET),
-                state / "programs",
-                tell,
-            ),
-            program.map_entries(plan, configuration),
-        )
+        self._flags = program.compiler_flags(plan, self._method)
+        self._loaded = LoadedImage(self._compiled(state / "programs", tell), program.map_entries(plan, configuration))
         self._kinds = programs.kinds(plan, self._method)
         self._loaded.begin(self._kinds.items())
         self._attached = Attached()
@@ -204,6 +197,13 @@ class Engine:
         self.detach()
         self._loaded.close()
 
+    def _compiled(self, directory: Path, tell: Callable[[str], None]) -> Image:
+        functions = (*KERNEL_FUNCTIONS, ITERATOR_TARGET)
+        try:
+            return compiled_program(program.assemble(self._plan), self._flags, functions, directory, tell)
+        except CompileError as error:
+            raise complaints.of_compiler(error, self._plan, self._flags) from None
+
     def _fill_tables(self, owner: int) -> None:
         self._loaded.maps["dc_functions"].fill(descriptors.describe(self._plan))
         self._loaded.maps["dc_system_calls"].fill(descriptors.system_call_table(self._plan, os.uname().machine))
@@ -214,7 +214,10 @@ class Engine:
         self._loaded.maps["dc_settings"].set(position, value.to_bytes(8, "little"))
 
     def _descriptor(self, name: str) -> int:
-        return self._loaded.program(name, self._kinds[name])
+        try:
+            return self._loaded.program(name, self._kinds[name])
+        except VerifierError as error:
+            raise complaints.of_verifier(error, self._plan, self._flags) from None
 
     def _iterator(self) -> int:
         return self._loaded.program(_ITERATOR, self._loaded.iterator_kind())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
@@ -31,7 +32,25 @@ ITERATOR_TARGET = "bpf_iter_task"
 
 _INSTRUCTION = np.dtype([("code", "u1"), ("registers", "u1"), ("offset", "<i2"), ("immediate", "<i4")])
 _CALL, _OWN_FUNCTION, _KERNEL_FUNCTION, _MAP_DESCRIPTOR = 0x85, 1, 2, 1
-_LOG_SHOWN = 4000
+_LINES_SHOWN, _LINE_SHOWN = 20, 200
+_NO_REASON = re.compile(
+    r"(processed|verification time|stack depth|cur state|old state|mark_precise|from|\d+:|R\d+\w*=)"
+)
+
+
+class VerifierError(DatacrumbsError):
+    """The kernel refuses a program: its ``name``, all that the verifier says (``log``), the ``reason`` in one line."""
+
+    def __init__(self, name: str, error: OSError, log: str) -> None:
+        lines = log.splitlines()
+        said = [line for line in lines if not _NO_REASON.match(line)]
+        self.name, self.log = name, log
+        self.reason = said[-1] if said else str(error.strerror)
+        self.last_words = "".join(f"\n{line[:_LINE_SHOWN]}" for line in lines[-_LINES_SHOWN:])
+        super().__init__(
+            f"the kernel refuses the program {name}: {error.strerror}{self.last_words}",
+            hint="run datacrumbs_doctor; it names what this kernel lacks",
+        )
 
 
 class LoadedImage:
@@ -87,18 +106,14 @@ class LoadedImage:
         """The descriptor of a program, loaded if it was not.
 
         Raises:
-            DatacrumbsError: (exit 1) with the verifier's words when the kernel refuses it.
+            VerifierError: (exit 1) when the kernel refuses it.
 
         """
         self.begin([(name, kind)])
         try:
             return self._loads[name, kind].result()
         except OSError as error:
-            log = verifier_log(name, self._relocated(name), kind).strip()[-_LOG_SHOWN:]
-            raise DatacrumbsError(
-                f"the kernel refuses the program {name}: {error.strerror}" + (f"\n{log}" if log else ""),
-                hint="run datacrumbs_doctor; it names what this kernel lacks",
-            ) from None
+            raise VerifierError(name, error, verifier_log(name, self._relocated(name), kind).strip()) from None
 
     def loaded(self) -> dict[str, int]:
         """Name -> descriptor of the programs that are loaded."""

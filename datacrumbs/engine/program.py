@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from datacrumbs.engine.programs import by_session
 
 if TYPE_CHECKING:
     from datacrumbs.engine.methods import AttachMethod
-    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.probefile.plan import Plan, Snippet
     from datacrumbs.system import SystemConfiguration
 
 _BEFORE_SNIPPETS = ("machine.h", "layout.h", "maps.h", "strings.h", "open_files.h", "names.h", "snippet.h")
@@ -25,29 +26,92 @@ _AFTER_SNIPPETS = (
     "points.bpf.c",
     "in_flight.bpf.c",
 )
+_CASES = "snippets of the plan"
+_NAMED = "#line 1 "
 
 
 def assemble(plan: Plan) -> str:
-    """The C text of the plan's program. Its size grows with snippets, never with functions."""
-    parts = [_read(name) for name in _BEFORE_SNIPPETS]
+    """The C text of the plan's program. Its size grows with snippets, never with functions.
+
+    Each part begins with a line that gives it its own name and line numbers in what the compiler says.
+    """
+    parts = [_part(name, _read(name)) for name in _BEFORE_SNIPPETS]
     entries, returns = [], []
     for number, snippet in enumerate(plan.snippets, 1):
-        parts.append(f"/* ---- snippet {snippet.provider}/{snippet.name} ---- */\n{snippet.text}")
+        parts.append(_part(snippet_file(snippet), snippet.text))
         name = f"dc_{snippet.provider}_{snippet.name}"
         if f"{name}_entry(" in snippet.text:
             entries.append(f"CASE({number}, {name}_entry)")
         if f"{name}_return(" in snippet.text:
             returns.append(f"CASE({number}, {name}_return)")
-    parts.append(f"#define DC_SNIPPETS_ENTRY(CASE) {' '.join(entries)}")
-    parts.append(f"#define DC_SNIPPETS_RETURN(CASE) {' '.join(returns)}")
-    parts += [_read(name) for name in _AFTER_SNIPPETS]
+    cases = f"#define DC_SNIPPETS_ENTRY(CASE) {' '.join(entries)}\n#define DC_SNIPPETS_RETURN(CASE) {' '.join(returns)}"
+    parts += [_part(_CASES, cases), *(_part(name, _read(name)) for name in _AFTER_SNIPPETS)]
     return "\n".join(parts) + "\n"
+
+
+def is_before_snippets(file: str) -> bool:
+    """Whether what the compiler calls a file comes before any snippet: the core's first parts, the kernel's headers."""
+    return file not in {_CASES, *_AFTER_SNIPPETS}
+
+
+def up_to_snippet(snippet: Snippet) -> str:
+    """The C text up to the end of a snippet: whether it stands by itself."""
+    return "\n".join(
+        [*(_part(name, _read(name)) for name in _BEFORE_SNIPPETS), _part(snippet_file(snippet), snippet.text)]
+    )
+
+
+def snippet_file(snippet: Snippet) -> str:
+    """What the compiler calls a snippet's text: its provider and its file there."""
+    return f"{snippet.provider}/{snippet.name}.bpf.c"
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A program's text in which a line's number alone says which part it is of, and where there."""
+
+    text: str
+    parts: tuple[str, ...]
+    stride: int
+
+    def place(self, number: int) -> tuple[str, int]:
+        """Name of the part and the line there."""
+        part, line = divmod(number, self.stride)
+        return (self.parts[part], line) if part < len(self.parts) else ("", 0)
+
+
+def numbered(text: str) -> Numbered:
+    """The same program with such numbers, for what tells line numbers without names.
+
+    bcc adds lines of its own in between, so each line is given its number, and tells none beyond the text's last line.
+    """
+    lines = text.split("\n")
+    parts: list[str] = []
+    stride, number, numbered_lines = 2 * len(lines), 0, []
+    for position, line in enumerate(lines):
+        if line.startswith(_NAMED):
+            parts.append(line.removeprefix(_NAMED).strip('"'))
+            number = (len(parts) - 1) * stride
+            continue
+        number += 1
+        continued = position > 0 and lines[position - 1].endswith("\\")
+        numbered_lines += [line] if continued else [f"#line {number}", line]
+    return Numbered("\n".join([*numbered_lines, "\n" * (stride * len(parts))]), tuple(parts), stride)
+
+
+def _part(name: str, text: str) -> str:
+    return f'{_NAMED}"{name}"\n{text}'
 
 
 def compiler_flags(plan: Plan, method: AttachMethod) -> list[str]:
     """Parts to leave in, as ``-D`` definitions, when library functions are attached by ``method``."""
     parts = {"UPROBE_SESSION" if by_session(group, method) else group.attach.upper() for group in plan.groups}
     return [*(f"-DDC_WITH_{part}" for part in sorted(parts)), "-Wno-unused-function"]
+
+
+def snippet_flags() -> list[str]:
+    """Parts to leave in where only snippets matter: those that run them."""
+    return ["-DDC_WITH_UPROBE", "-Wno-unused-function"]
 
 
 def map_entries(plan: Plan, configuration: SystemConfiguration) -> dict[str, int]:

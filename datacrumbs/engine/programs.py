@@ -38,6 +38,8 @@ _OF_PLANS = {
     Attach.TRACEPOINT: ("dc_kernel_point",),
     Attach.KPROBE: ("dc_kernel_enter", "dc_kernel_leave"),
 }
+RUN_SNIPPETS = _OF_PLANS[Attach.UPROBE]
+"""Programs in which providers' snippets run."""
 _OF_EVERY_RUN = ("dc_process_fork", "dc_process_exec", "dc_process_exit", CLIENT_START, "dc_client_stop")
 _BY_MULTI_LINK = frozenset((*_OF_PLANS[Attach.UPROBE], CLIENT_START, "dc_client_stop"))
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 import pwd
+import resource
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+NOBODY = 65534
 
 
 @contextmanager
@@ -48,3 +51,13 @@ def rights_of_account(uid: int | None) -> Iterator[None]:
         gid, groups = uid, [uid]
     with rights_of(uid, gid, groups):
         yield
+
+
+def give_up_root() -> None:
+    """Go on as nobody, for good, without a way to write files or to start processes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import digest, encode, plan_from_document
 from datacrumbs.probefile.envelope import Grant, key_id, seal
 from datacrumbs.probefile.revocation import read_revocations
+from datacrumbs.signer.compilation import Compilation
 from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.policy import check_policy, read_policy
 from datacrumbs.signer.private_key import load_private_key
@@ -34,10 +35,12 @@ class Authority:
     Args:
         paths: The installation.
         host: Name of this host, for the grant.
+        compilation: What is known of snippets that were compiled.
     """
 
     paths: SystemPaths
     host: str
+    compilation: Compilation = field(default_factory=Compilation)
 
     @property
     def key_id(self) -> str:
@@ -70,6 +73,8 @@ class Authority:
         except DatacrumbsError as error:
             raise DenialError("plan.revoked", error.message, error.hint) from None
         check_targets(plan, caller, rule)
+        if plan.snippets:
+            self.compilation.check(plan.snippets)
         issued = int(time.time())
         grant = Grant(caller.uid, caller.user, self.host, issued, issued + rule.grant_days * SECONDS_A_DAY)
         try:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TypedDict
 from datacrumbs.discovery.placement import probe_skips, refused_places
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.plan import Target
-from datacrumbs.probefile.rights import rights_of
+from datacrumbs.probefile.rights import give_up_root, rights_of
 from datacrumbs.probefile.targets import open_target
 from datacrumbs.signer.places import probe_places
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 MEMORY_LIMIT = 2 << 30
 SECONDS_LIMIT = 30
 ANSWER_LIMIT = 64 << 10
-NOBODY = 65534
 
 
 class Wanted(TypedDict):
@@ -125,7 +124,7 @@ def _in_child(work: Callable[[], tuple[str, str] | None]) -> tuple[str, str] | N
         try:
             os.close(reader)
             signal.setitimer(signal.ITIMER_REAL, *left)  # a fork has none
-            _give_up_root()
+            give_up_root()
             answer = json.dumps(work()).encode()
             with os.fdopen(writer, "wb") as stream:
                 stream.write(answer)
@@ -139,15 +138,6 @@ def _in_child(work: Callable[[], tuple[str, str] | None]) -> tuple[str, str] | N
         raise SystemExit(1)
     problem = json.loads(answer)
     return None if problem is None else (str(problem[0]), str(problem[1]))
-
-
-def _give_up_root() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(NOBODY, NOBODY, NOBODY)
-        os.setresuid(NOBODY, NOBODY, NOBODY)
-    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 
 def main() -> None:

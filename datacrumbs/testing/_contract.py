@@ -9,15 +9,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.configure.host import current_host
+from datacrumbs.engine.complaints import check_snippets
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.plugins import hookspecs, load_module, resolve_options
 from datacrumbs.plugins._versions import release
 from datacrumbs.provider import ENTRY_POINT_GROUP, CheckState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
 
+    from datacrumbs.engine.complaints import Fault
     from datacrumbs.plugins import Providers
     from datacrumbs.provider import Function, Host, Options, ProbeTarget, Provider, Snippet
 
@@ -43,11 +45,14 @@ class ProviderReport:
         provider: Who it is.
         targets: What it can probe here, with the functions of each.
         snippets: Its snippets.
+        compiled: Whether its snippets were compiled; that takes bcc and kernel headers. As root the kernel's
+            verifier saw them, too.
     """
 
     provider: Provider
     targets: tuple[tuple[ProbeTarget, tuple[Function, ...]], ...]
     snippets: tuple[Snippet, ...]
+    compiled: bool = False
 
     def functions(self, name: str) -> tuple[Function, ...]:
         """The functions of all targets that have this name or symbol."""
@@ -64,7 +69,8 @@ def check_provider(module: ModuleType, host: Host | None = None) -> ProviderRepo
 
     Checked are: the hooks' names and markers; the description against the installed distribution and its
     entry point; types, names and limits of all that the hooks return; that they return the same when asked
-    twice, and something sound without environment variables; the snippets' form; the presets; the doctor checks.
+    twice, and something sound without environment variables; the snippets' form, and where this host has bcc and
+    kernel headers that they compile (as root, that the kernel takes them); the presets; the doctor checks.
 
     Args:
         module: The module that the entry point names.
@@ -85,6 +91,9 @@ def check_provider(module: ModuleType, host: Host | None = None) -> ProviderRepo
         _ask(providers, description, replace(host, environment={}), resolve_options(description, {}))
         problems += _distribution_problems(module, description)
         problems += _report_problems(providers, report, host)
+        faults = _snippet_faults(report.snippets)
+        report = replace(report, compiled=faults is not None)
+        problems += map(str, faults or ())
     except (DatacrumbsError, AttributeError) as error:
         problems.append(str(error))
     if problems:
@@ -140,6 +149,16 @@ def _report_problems(providers: Providers, report: ProviderReport, host: Host) -
     for check in providers.checks(report.provider.name, host):
         if check.state is not CheckState.OK and not check.mend:
             yield f"check {check.name!r}: {check.state.value}, but does not say how to mend it"
+
+
+# None where nothing can be compiled.
+def _snippet_faults(snippets: Sequence[Snippet]) -> tuple[Fault, ...] | None:
+    if not snippets:
+        return ()
+    try:
+        return check_snippets(snippets)
+    except DatacrumbsError:
+        return None
 
 
 def _snippet_problems(snippet: Snippet) -> Iterator[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import sys
 import types
@@ -104,3 +105,17 @@ def test_plans_must_be_the_same_each_time():
 def test_a_module_without_a_description():
     with pytest.raises(AssertionError, match="datacrumbs_provider"):
         check_provider(types.ModuleType("empty"))
+
+
+def test_a_wrong_line_of_c_is_told_at_its_place():
+    wrong = TEXT.replace("DC_SET_FIELD(call, 0, 1);", "DC_SET_FIELD(call, 0, bytes);")
+    assert (
+        "provider alpha, snippet one.bpf.c:3: use of undeclared identifier 'bytes'"
+        in problems(datacrumbs_snippets=snippet(wrong)).splitlines()
+    )
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the verifier lets root in only")
+def test_what_the_kernel_refuses_is_told_at_its_place():
+    wrong = TEXT.replace("DC_SET_FIELD(call, 0, 1);", "\n\tDC_SET_FIELD(call, 0, *(u64 *)DC_ARGUMENT(call, 0));\n")
+    assert "provider alpha, snippet one.bpf.c:4: R1 invalid mem access" in problems(datacrumbs_snippets=snippet(wrong))

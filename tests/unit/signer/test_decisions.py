@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from datacrumbs.discovery.elf import elf_functions
+from datacrumbs.engine import compiler
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import encode
 from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Returns, Target, UsdtPlace
@@ -127,6 +130,32 @@ class TestSnippets:
         plan = installation.plan()
         plan = replace(plan, snippets=(replace(plan.snippets[0], text=text, licence=said),))
         denied(installation, plan, "snippet.licence", f"licence {said} is not compatible")
+
+    def test_a_snippet_that_does_not_compile(self, installation):
+        text = installation.plan().snippets[0].text + "static __always_inline int helper(void) { return missing; }\n"
+        installation.trust(text)
+        plan = installation.plan()
+        plan = replace(plan, snippets=(replace(plan.snippets[0], text=text),))
+        authority = open_authority(installation.paths)
+        for _ in ("compiled", "remembered"):
+            with pytest.raises(DenialError, match=r"provider posix, snippet one.bpf.c:3: .*'missing'") as caught:
+                authority.sign(encode(plan), plan, ME)
+            assert caught.value.code == "snippet.faulty"
+
+    @pytest.mark.parametrize("lacking", ["headers", "bcc", "time"])
+    def test_where_nothing_can_be_compiled_the_daemon_has_the_word(self, installation, monkeypatch, lacking):
+        text = installation.plan().snippets[0].text + "this is no C\n"
+        installation.trust(text)
+        plan = installation.plan()
+        plan = replace(plan, snippets=(replace(plan.snippets[0], text=text),))
+        if lacking == "headers":
+            monkeypatch.setattr(compiler, "MODULES", installation.paths.prefix / "none")
+        elif lacking == "bcc":
+            monkeypatch.setitem(sys.modules, "bcc", None)
+            monkeypatch.setattr(compiler.importlib.util, "find_spec", lambda _: None)
+        else:
+            monkeypatch.setattr(compiler, "_words", lambda *_, **__: ("", -signal.SIGXCPU))
+        assert sign(installation, plan)
 
     def test_a_licence_that_the_text_does_not_state(self, installation):
         text = "/* SPDX-License-Identifier: Apache-2.0 */\n"

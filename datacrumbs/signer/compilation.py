@@ -1,0 +1,64 @@
+"""Whether snippets compile, asked before they are signed, where this host can compile at all.
+
+The compiler runs in a child without rights, within limits (`compiler.complaint`). A host without bcc or kernel
+headers, or a unit that hides them, signs what it cannot compile: the daemon compiles it in any case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.signer.denial import DenialError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datacrumbs.probefile.plan import Snippet
+
+
+@dataclass(slots=True)
+class Compilation:
+    """What came of compiling snippets, remembered for as long as the service runs.
+
+    Only trusted snippets get here, so there are few; each is compiled once, with those of the same plan.
+    """
+
+    _said: dict[bytes, str] = field(default_factory=dict)
+    _one: threading.Lock = field(default_factory=threading.Lock)
+
+    def check(self, snippets: Sequence[Snippet]) -> None:
+        """Check that snippets compile.
+
+        Raises:
+            DenialError: Naming provider, file and line.
+        """
+        keys = {_key(snippet): snippet for snippet in snippets}
+        with self._one:
+            if not keys.keys() <= self._said.keys():
+                self._compile(keys)
+            wrong = [self._said[key] for key in keys if self._said[key]]
+        if wrong:
+            raise DenialError(
+                "snippet.faulty",
+                "\n".join(wrong),
+                "its author has to correct the snippet; until then compose the probe file without its provider",
+            )
+
+    def _compile(self, snippets: dict[bytes, Snippet]) -> None:
+        from datacrumbs.engine.complaints import check_snippets  # noqa: PLC0415 - most plans need none of it
+
+        try:
+            faults = check_snippets(tuple(snippets.values()), limited=True)
+        except DatacrumbsError:
+            faults = ()
+        said = {(fault.provider, fault.file): str(fault) for fault in faults}
+        for key, snippet in snippets.items():
+            self._said[key] = said.get((snippet.provider, f"{snippet.name}.bpf.c"), "")
+
+
+def _key(snippet: Snippet) -> bytes:
+    return hashlib.sha256(f"{snippet.provider}/{snippet.name}\n{snippet.text}".encode()).digest()
