@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datacrumbs.discovery.execution import Refusal
     from datacrumbs.provider import Function, Target
 
-_SHOWN = 3
+_SHOWN = 8
 
 
 def place_probes(candidates: Iterable[Candidate], note: Callable[[str], None], *, move: bool) -> tuple[Candidate, ...]:

@@ -23,6 +23,7 @@ _THREAD_SEGMENTS = frozenset((0x64, 0x65))
 _REPEATS = frozenset((0xF2, 0xF3))
 _WIDTH, _BOUND, _REP = 0x66, 0xF2, 0xF3
 _NOP = 0x90
+_MAP_3A = 3
 _MOST_PREFIXES = 4  # that the kernel's decoder keeps
 _VEX_2, _VEX_3, _EVEX, _REX_2 = 0xC5, 0xC4, 0x62, 0xD5
 _FIVE_BYTES = 5
@@ -59,6 +60,8 @@ _NOT_GOOD = _bytes(
 # jumps and calls, nop and xchg, popf (the trap flag stays set), returns and jumps (the program goes on in the copy),
 # a load of a segment.
 _READ_BY_BYTE = _SHORT_JUMPS | _RETURNS | _bytes(0xE8, 0x8E, 0x90, 0x9A, 0x9D, 0xCA, 0xCB, 0xEA, 0xFF)
+# AMD's own of map 3 (four operands), which no kernel's decoder knows: it takes the probe, and does not place it.
+_FOUR_OPERANDS = _bytes(0x48, 0x49, (0x5C, 0x5F), (0x68, 0x6F), (0x78, 0x7F))
 _ONE_BYTE = _bytes(
     *((0x00, 0x05), (0x08, 0x0D), (0x10, 0x15), (0x18, 0x1D), (0x20, 0x25), (0x28, 0x2D), (0x30, 0x35), (0x38, 0x3D)),
     *(0x63, (0x50, 0x5F), (0x68, 0x6B), (0x70, 0x81), (0x83, 0x8D), 0x8F, (0x90, 0x99), (0x9B, 0x9F), (0xA0, 0xC3)),
@@ -86,6 +89,7 @@ _TWO_BYTE_REFUSALS = {
 _GROUPS = {0x8F: (0,), 0xC6: (0,), 0xC7: (0,), 0xFE: (0, 1), 0xFF: (0, 1, 4, 6)}
 _USER_LEVEL = frozenset((0xD0, 0xF9))  # of 0f 01: xgetbv, rdtscp
 _TRANSACTION = 0xF8
+_MOVNT = 0x2B  # of 0f
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +168,8 @@ def _vector(encoded: _Encoded) -> Execution | Refusal:
         return Refusal.UNKNOWN
     if encoded.opcode in _READ_BY_BYTE:
         return Refusal.MISTAKEN
-    return Refusal.UNKNOWN if encoded.opcode in _NOT_GOOD else Execution.STEPPED
+    unknown = _NOT_GOOD | _FOUR_OPERANDS if encoded.opcode_map == _MAP_3A else _NOT_GOOD
+    return Refusal.UNKNOWN if encoded.opcode in unknown else Execution.STEPPED
 
 
 def _legacy(encoded: _Encoded) -> Execution | Refusal:
@@ -216,6 +221,8 @@ def _two_bytes(encoded: _Encoded) -> Execution | Refusal:
         return _TWO_BYTE_REFUSALS.get(opcode, Refusal.UNKNOWN)
     if opcode in _NEAR_JUMPS:
         return Refusal.PREFIX if encoded.prefixes - {_BOUND} else Execution.EMULATED
+    if opcode == _MOVNT and encoded.prefixes & _REPEATS:
+        return Refusal.UNKNOWN  # SSE4a's: to the kernel's decoder it has no operands, so that rip is not corrected
     known = {0x01: _user_level, 0xAE: _state, 0xC7: _exchange}.get(opcode)
     return Execution.STEPPED if known is None or known(encoded) else Refusal.SYSTEM
 

@@ -6,6 +6,8 @@ import subprocess
 from elftools.elf.elffile import ELFFile
 
 from datacrumbs.client import client_library, launcher
+from datacrumbs.discovery.elf import elf_functions
+from datacrumbs.discovery.placement import refused_places
 
 
 def exported(path):
@@ -69,3 +71,11 @@ def test_both_come_from_one_installation(library, wrap):
     assert library == client_library()
     assert wrap == launcher()
     assert library.parents[2] == wrap.parents[1]
+
+
+def test_marks_may_be_probed(library, wrap):
+    for path in (library, wrap):
+        marks = [each.offset for each in elf_functions(path) if each.name in {"datacrumbs_start", "datacrumbs_stop"}]
+        with path.open("rb") as stream:
+            assert refused_places(stream, marks) == {}
+        assert len(marks) == 2

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datacrumbs.discovery.arm64_execution import arm64_execution
 from datacrumbs.discovery.elf import elf_functions
@@ -129,3 +131,9 @@ def test_code_of_another_machine_is_refused_and_never_read_by_this_ones_rules(in
         refused = refused_places(stream, offsets, machine="aarch64")
         assert Refusal.MACHINE not in refused.values()
         assert set(refused_places(stream, offsets, machine="riscv64").values()) == {Refusal.MACHINE}
+
+
+@given(st.binary(max_size=20), st.booleans())
+def test_any_bytes_are_executed_or_refused(code, at_entry):
+    assert isinstance(x86_execution(code, at_entry=at_entry), Execution | Refusal)
+    assert isinstance(arm64_execution(code), Execution | Refusal)

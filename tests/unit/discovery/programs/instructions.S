@@ -112,6 +112,8 @@ here:
 	place UNKNOWN, vaddph %zmm1, %zmm0, %zmm0
 	place UNKNOWN, vpcomb $1, %xmm1, %xmm2, %xmm3
 	place UNKNOWN, blsfill %eax, %ecx
+	place UNKNOWN, vfmaddps %xmm1, %xmm2, %xmm3, %xmm4
+	place UNKNOWN, movntss %xmm2, here(%rip)
 	place PREFIX, .byte 0xd5, 0x10, 0x50
 	place PREFIX, .byte 0x48, 0xc5, 0xf8, 0x57, 0xc0
 	place UNKNOWN, .byte 0x62, 0xf4, 0x7c, 0x18, 0x01, 0xc0
