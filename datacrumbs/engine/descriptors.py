@@ -80,6 +80,7 @@ _PLAIN = 16
 _SKIPPABLE = 32
 _MOVED_RESULT, _MOVED_ITEMS, _MOVED_ARGUMENT = 1, 2, 3
 _DESCRIPTOR, _PATH, _STRING, _ROOTED_PATH = 1, 2, 3, 4
+_REQUESTED = {Role.FD: _DESCRIPTOR, Role.TARGET_FD: _DESCRIPTOR, Role.PATH: _PATH, Role.STRING: _STRING}
 _ERRNO_RESULTS = {
     Result.BYTES,
     Result.ITEMS,
@@ -276,22 +277,19 @@ def _describe_arguments(row: np.void, function: Function) -> None:
             row["source"][slot] = argument.index
         if argument.role is Role.DIRFD:
             base = argument.index
-        elif argument.role is Role.FD and not has_file:
-            requests.append((_DESCRIPTOR, argument.index, NONE, NONE))
-            has_file = True
         elif argument.role is Role.HANDLE and row["handle"] == NONE:
             row["handle"] = argument.index
             has_file = True
         elif argument.role is Role.OUT_HANDLE:
             row["out_handle"] = argument.index
-        elif argument.role in {Role.PATH, Role.STRING}:
-            kind = _PATH if argument.role is Role.PATH else _STRING
-            if kind == _PATH and not has_file:
-                rooted = function.symbol == _ROOTED and base != NONE
-                requests.append((_ROOTED_PATH if rooted else _PATH, argument.index, base, NONE))
-                has_file = True
-            else:
-                requests.append((kind, argument.index, base if kind == _PATH else NONE, slot))
+        elif argument.role in _REQUESTED and not (argument.role is Role.FD and has_file):
+            kind = _REQUESTED[argument.role]
+            is_file = argument.role in {Role.FD, Role.PATH} and not has_file
+            start = base if kind == _PATH else NONE
+            if is_file and start != NONE and function.symbol == _ROOTED:
+                kind = _ROOTED_PATH
+            requests.append((kind, argument.index, start, NONE if is_file else slot))
+            has_file |= is_file
     for index, (kind, subject, directory, slot) in enumerate(requests[:REQUESTS]):
         row["request"][index] = kind
         row["subject"][index] = subject

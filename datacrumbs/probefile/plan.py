@@ -42,6 +42,7 @@ class Role(StrEnum):
     """What an argument means to the engine and to the writer of the trace.
 
     FD: a descriptor; the engine resolves its file, which becomes the call's file unless a PATH did.
+    TARGET_FD: a descriptor of a second file, which the call writes what it reads of the first one to; kept as its name.
     PATH: a C string naming a file; the first one is the call's file, the second is kept as a name.
     DIRFD: the directory descriptor that a relative PATH after it starts from.
     STRING: a C string that names something else (an HDF5 dataset, a communicator).
@@ -53,6 +54,7 @@ class Role(StrEnum):
     """
 
     FD = "fd"
+    TARGET_FD = "target_fd"
     PATH = "path"
     DIRFD = "dirfd"
     STRING = "string"

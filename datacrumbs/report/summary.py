@@ -35,6 +35,7 @@ CHANNEL = r"^(?:[a-z_]+:\[|anon_inode:|socket:|pipe:|/dev/(?:pts/|tty|pty|ptmx|c
 """Names of pipes, sockets, terminals and other things that programs wait on and that are no files."""
 STRETCH_GAP_US = 200_000  # longer than the interval in which the guard decides
 EPOCH_LIMIT = 10**14  # a number above it is epoch microseconds: as seconds of a run it would be three million years
+SECOND_FILE = 1 << 48  # above the number of any line
 PARTS = ("entered", "recorded", "filtered", "counted", "unmatched", "in_flight")
 
 
@@ -92,7 +93,8 @@ def select(traces: Traces, selection: Selection) -> pl.LazyFrame:
     if selection.names:
         calls = calls.filter(pl.col("name").cast(pl.String).is_in(_matching(calls, "name", selection.names)))
     if selection.paths:
-        calls = calls.filter(pl.col("path").is_in(_matching(calls, "path", selection.paths)))
+        either = [pl.col(column).is_in(_matching(calls, column, selection.paths)) for column in ("path", "target")]
+        calls = calls.filter(pl.any_horizontal(either))
     if selection.pids:
         calls = calls.filter(pl.col("pid").is_in(selection.pids))
     if selection.since is None and selection.until is None:
@@ -142,6 +144,7 @@ def table(
         calls = calls.filter(pl.col("errno").is_not_null())
         profiles = profiles.clear()  # they do not tell kinds of errors
     if "path" in keys:
+        calls = _of_each_file(calls)
         named = pl.col("path").str.contains(CHANNEL) == pl.lit(view == "channel")
         calls, profiles = calls.filter(named), profiles.filter(named)
     if is_needed(traces):
@@ -249,6 +252,13 @@ def _measures(view: str) -> list[pl.Expr]:
         of_row = counted | pl.col("own_bytes").is_not_null()
         measures.insert(0, pl.col("category").filter(of_row).cast(pl.String).unique().alias("layers"))
     return measures
+
+
+# A call that reads one file and writes another is one of either.
+def _of_each_file(calls: pl.LazyFrame) -> pl.LazyFrame:
+    copies = calls.filter(pl.col("target").is_not_null())
+    place = (pl.col("order") + SECOND_FILE).alias("order")  # one that no other row has
+    return pl.concat([calls, copies.with_columns(place, path=pl.col("target"), fhash=pl.col("to_hash"))])
 
 
 def _matching(calls: pl.LazyFrame, column: str, globs: tuple[str, ...]) -> list[str]:

@@ -36,7 +36,7 @@ SPILL_ROWS = 8_000_000
 
 NUMBER, TEXT = pl.Int64, pl.String
 ARGUMENTS = pl.Struct(
-    {"hhash": TEXT, "fhash": TEXT, "ret": NUMBER, "errno": NUMBER, "bytes": NUMBER}
+    {"hhash": TEXT, "fhash": TEXT, "to_hash": TEXT, "ret": NUMBER, "errno": NUMBER, "bytes": NUMBER}
     | {"symbol": TEXT, "provider": TEXT, "name": TEXT, "value": TEXT, "raw": TEXT}
 )
 SCHEMA: dict[str, Any] = {"name": TEXT, "cat": TEXT, "ph": TEXT, "pid": NUMBER, "tid": NUMBER}
@@ -233,6 +233,7 @@ class _Gathering:
         self._frames: list[pl.DataFrame] = []
         self._rows = 0
         self._order = 0
+        self._copies = 0  # calls that name a second file
         self._parts = 0
         self._paths: list[pl.DataFrame] = []
         self._profiles: list[dict[str, Any]] = []
@@ -259,7 +260,12 @@ class _Gathering:
         parts = [frame.lazy() for frame in self._frames] or [_columns(_parse(b"")[0], 0, 0, ours=True).lazy()]
         if self.spill:
             parts.insert(0, pl.scan_parquet(self.spill / "*.parquet"))
-        return pl.concat(parts).join(self._all_paths().lazy(), on="fhash", how="left", maintain_order="left")
+        paths = self._all_paths().lazy()
+        calls = pl.concat(parts).join(paths, on="fhash", how="left", maintain_order="left")
+        if not self._copies:
+            return calls.with_columns(pl.lit(None, TEXT).alias("target"))
+        targets = paths.rename({"fhash": "to_hash", "path": "target"})
+        return calls.join(targets, on="to_hash", how="left", maintain_order="left")
 
     def profiles(self) -> pl.DataFrame:
         paths = self._all_paths().with_columns(pl.col("fhash").cast(TEXT))
@@ -286,6 +292,7 @@ class _Gathering:
         calls = _columns(named, position, self._order, ours=bool(trace.run))
         self._order += len(calls)
         trace.lines += len(calls)
+        self._copies += calls["to_hash"].count()
         self._frames.append(calls)
         self._rows += len(calls)
         if self._rows >= self._spill_rows:
@@ -454,6 +461,7 @@ def _columns(frame: pl.DataFrame, position: int, order: int, *, ours: bool) -> p
         errno.alias("errno"),
         pl.when(moved >= 0).then(moved).alias("bytes"),  # a layer says -1 where it cannot know
         arguments.field("fhash").cast(WORD).alias("fhash"),
+        arguments.field("to_hash").cast(WORD).alias("to_hash"),
     )
 
 

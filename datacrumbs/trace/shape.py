@@ -133,6 +133,8 @@ def _fields(slots: list[tuple[int, Argument]], first_extra: int, *, scaled: bool
                 # The first path is the call's file and stands as fhash.
                 key = "newpath_hash" if paths == 2 else f"{argument.label}_hash"
                 found.append(replace(plain, key=key, kind=NameKind.PATH) if paths > 1 else None)
+            case Role.TARGET_FD:
+                found.append(replace(plain, key=f"{argument.label}_hash", kind=NameKind.LOCATION))
             case Role.STRING:
                 found.append(replace(plain, key=f"{argument.label}_hash", kind=NameKind.STRING))
             case Role.OUT | Role.OUT_HANDLE:

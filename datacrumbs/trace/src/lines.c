@@ -91,14 +91,29 @@ EXPORT void dc_lines_forget(struct dc_lines *lines)
 	dc_names_clear(&lines->pairs);
 }
 
+static int is_included(const struct dc_lines *lines, uint64_t file)
+{
+	const struct dc_name *name = file ? dc_names_find(&lines->names, file) : NULL;
+
+	return name && name->included;
+}
+
+static int is_second_file(const struct dc_op *entry)
+{
+	return entry->kind == DC_NAME && entry->size == LOCATION;
+}
+
 static int is_left_out(const struct dc_lines *lines, const struct dc_call *call)
 {
-	const struct dc_name *name;
+	const struct dc_function *function = lines->functions[call->function];
+	uint32_t state = dc_state(call);
 
-	if (!lines->layout.filtering)
+	if (!lines->layout.filtering || is_included(lines, call->file))
 		return 0;
-	name = call->file ? dc_names_find(&lines->names, call->file) : NULL;
-	return !name || !name->included;
+	for (uint32_t at = function->starts[state]; at < function->starts[state + 1]; at++)
+		if (is_second_file(&function->ops[at]) && is_included(lines, call->values[function->ops[at].slot]))
+			return 0;
+	return 1;
 }
 
 /*
@@ -131,7 +146,7 @@ EXPORT int64_t dc_lines_missing(struct dc_lines *lines, const struct dc_call *ca
 
 			if (entry->kind != DC_FILE && entry->kind != DC_NAME)
 				continue;
-			if (entry->kind == DC_NAME && is_left_out(lines, call))
+			if (entry->kind == DC_NAME && !is_second_file(entry) && is_left_out(lines, call))
 				continue;
 			identity = entry->kind == DC_FILE ? call->file : call->values[entry->slot];
 			if (!identity || seen[identity % SEEN] == identity || dc_names_find(&lines->names, identity))

@@ -98,7 +98,7 @@ def test_roles_and_results(calls):
     assert next(argument.index for argument in calls["mmap"].arguments if argument.role is Role.FD) == 4
     assert calls["mmap"].result is Result.MAPPING
     copying = {argument.label: argument.role for argument in calls["copy_file_range"].arguments}
-    assert (copying["fd_in"], copying["fd_out"]) == (Role.FD, Role.VALUE)
+    assert (copying["fd_in"], copying["to"]) == (Role.FD, Role.TARGET_FD)
     assert calls["read"].result is Result.BYTES
     assert calls["getpid"].result is Result.VALUE
     assert [symbol for symbol, call in calls.items() if not call.return_probe] == ["rt_sigreturn", "exit", "exit_group"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -154,3 +155,35 @@ def test_sizes_durations_and_text_for_people() -> None:
     assert [size(number) for number in (0, 1023, 1024, 5 << 30)] == ["0 B", "1023 B", "1.0 KiB", "5.0 GiB"]
     assert [duration(number) for number in (0, 7, 1500, 61_000_000)] == ["<1 us", "7 us", "1.5 ms", "61.00 s"]
     assert printable("a\x1b[31m\n\udcff") == r"a\x1b[31m\n\udcff"
+
+
+def test_a_copy_is_read_of_one_file_and_written_to_the_other(tmp_path: Path, capsys) -> None:
+    trace = tmp_path / "copies.pfw.gz"
+    names = {"00000000000000a1": "/data/source", "00000000000000b2": "/data/target"}
+    lines = [_metadata(text, value) for value, text in names.items()]
+    lines += [_copy(number, 1009, list(names)) for number in range(3)] + [_copy(3, 13, list(names)[:1])]
+    trace.write_bytes(gzip.compress(("[\n" + "".join(json.dumps(line) + "\n" for line in lines)).encode()))
+    files = {row["path"]: (row["count"], row["bytes"]) for row in data_of(capsys, trace, "--by", "file")["files"]}
+    assert files == {"/data/source": (4, 3 * 1009 + 13), "/data/target": (3, 3 * 1009)}
+    (row,) = data_of(capsys, trace, "--by", "function", "--path", "*/target")["functions"]
+    assert (row["count"], row["bytes"]) == (3, 3 * 1009)
+
+
+def _metadata(text: str, value: str) -> dict[str, object]:
+    head = {"name": "FH", "cat": "dftracer", "ph": "M", "pid": 0, "tid": 0}
+    return head | {"args": {"hhash": "00", "name": text, "value": value}}
+
+
+def _copy(number: int, size: int, files: list[str]) -> dict[str, object]:
+    head = {
+        "id": number,
+        "name": "sendfile",
+        "cat": "POSIX",
+        "pid": 7,
+        "tid": 7,
+        "ts": 10 * number,
+        "dur": 1,
+        "ph": "X",
+    }
+    hashes = dict(zip(("fhash", "to_hash"), files, strict=False))
+    return head | {"args": {"hhash": "00", **hashes, "ret": size, "bytes": size}}

@@ -54,7 +54,9 @@ def test_columns(synthetic, trace: Path) -> None:
         "errno",
         "bytes",
         "fhash",
+        "to_hash",
         "path",
+        "target",
     ]
     assert len(calls) == len(synthetic.records(ROUNDS))
     names = calls["name"].cast(pl.String)

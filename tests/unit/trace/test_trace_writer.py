@@ -13,7 +13,7 @@ import pytest
 
 import datacrumbs.trace.names
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import Filters
+from datacrumbs.probefile.plan import Argument, Attach, Filters, Function, Group, Plan, Result, Role, Target
 from datacrumbs.record import CALL, FIRST_KIND, Batch, CallFlag, FunctionCounts, Name, NameKind
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.lines import TEXT_LIMIT
@@ -266,6 +266,28 @@ def test_inclusion_path_filters_by_resolved_file(synthetic) -> None:
     assert {call["name"] for call in calls} == {"stat"}
     assert len(calls) == 6 * ROUNDS == writer.recorded.sum()
     assert writer.filtered.sum() + writer.recorded.sum() == len(synthetic.records(ROUNDS))
+
+
+@pytest.mark.parametrize("inclusion", ["", "/data/source", "/data/target", "/other"])
+def test_a_call_on_two_files_names_both_and_is_of_either(synthetic, inclusion: str) -> None:
+    arguments = (Argument(0, "fd", "int", Role.FD, 4), Argument(1, "to", "int", Role.TARGET_FD, 4))
+    function = Function("copy_file_range", "copy_file_range", "POSIX", arguments=arguments, result=Result.BYTES)
+    group = Group("sys", "system calls", Attach.SYSCALL, Target("", "6.1.0"), (function,))
+    stream = io.BytesIO()
+    writer = synthetic.new_writer(stream, Plan((), (group,), filters=Filters(inclusion_path=inclusion)))
+    records = np.zeros(2, CALL)
+    records["flags"], records["result"], records["file"], records["values"][:, 1] = CallFlag.RETURNED, 7, 1, (2, 0)
+    names = (Name(1, NameKind.LOCATION, 0, "/data/source"), Name(2, NameKind.LOCATION, 0, "/data/target"))
+    writer.write(Batch(records, names))
+    synthetic.finish(writer)
+    files = texts_of(lines_of(stream.getvalue()), "FH")
+    told = [(call["args"]["fhash"], call["args"].get("to_hash")) for call in calls_of(stream.getvalue())]
+    wanted = {"": 2, "/data/source": 2, "/data/target": 1, "/other": 0}[inclusion]
+    assert [(files[source], files.get(target)) for source, target in told] == [
+        ("/data/source", "/data/target"),
+        ("/data/source", None),
+    ][:wanted]
+    assert (writer.recorded.sum(), writer.filtered.sum()) == (wanted, 2 - wanted)
 
 
 def test_members_end_at_lines_and_the_bracket_is_not_alone(synthetic) -> None:

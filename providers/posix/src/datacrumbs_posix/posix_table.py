@@ -14,6 +14,7 @@ _posix = partial(signature, "POSIX")
 
 _PATH = "path:const char *=path"
 _FD = "fd:int=fd"
+_TO = "to:int=target_fd"
 _COUNT = "count:size_t=count"
 _OFFSET = "offset:off_t=offset"
 _FLAGS = "flags:int=flags"
@@ -35,10 +36,10 @@ DATA: tuple[Signature, ...] = (
     _posix("pwritev pwritev64", "bytes", _FD, "-", "iovcnt:int", _OFFSET, snippet="iovec"),
     _posix("preadv2 preadv64v2", "bytes", _FD, "-", "iovcnt:int", _OFFSET, _FLAGS, snippet="iovec"),
     _posix("pwritev2 pwritev64v2", "bytes", _FD, "-", "iovcnt:int", _OFFSET, _FLAGS, snippet="iovec"),
-    _posix("sendfile sendfile64", "bytes", "out_fd:int", "fd:int=fd", "-", _COUNT),
-    _posix("copy_file_range", "bytes", _FD, "-", "out_fd:int", "-", _COUNT, "flags:unsigned int=flags"),
-    _posix("splice", "bytes", _FD, "-", "out_fd:int", "-", _COUNT, "flags:unsigned int=flags"),
-    _posix("tee", "bytes", _FD, "out_fd:int", _COUNT, "flags:unsigned int=flags"),
+    _posix("sendfile sendfile64", "bytes", _TO, "fd:int=fd", "-", _COUNT),
+    _posix("copy_file_range", "bytes", _FD, "-", _TO, "-", _COUNT, "flags:unsigned int=flags"),
+    _posix("splice", "bytes", _FD, "-", _TO, "-", _COUNT, "flags:unsigned int=flags"),
+    _posix("tee", "bytes", _FD, _TO, _COUNT, "flags:unsigned int=flags"),
     _posix("vmsplice", "bytes", _FD, "-", "iovcnt:size_t", "flags:unsigned int=flags", snippet="iovec"),
     _posix("send __send", "bytes", _FD, "-", _COUNT, _FLAGS),
     _posix("sendto __sendto", "bytes", _FD, "-", _COUNT, _FLAGS),
