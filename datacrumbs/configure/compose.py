@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs import __version__
 from datacrumbs.configure.candidates import Candidate, Selected, Sources, provider_candidates
+from datacrumbs.configure.expressible import expressible
 from datacrumbs.configure.merge import merge, one_posix_layer, with_safe_returns
 from datacrumbs.configure.placing import place_probes
 from datacrumbs.configure.reference import SITE, reference_candidates
@@ -110,7 +111,7 @@ def compose(
     merged = _merged(candidates, site, providers, report)
     placed = place_probes(merged, report.note, move=site.move_probes and selection.move)
     if not placed:
-        raise _nothing_safe(site)
+        raise _nothing_left(site)
     plan = _plan(placed, site, providers)
     _check_limit(plan, report)
     return plan
@@ -180,9 +181,9 @@ def _nothing(site: SiteConfiguration, reasons: Mapping[str, Sequence[str]]) -> E
     )
 
 
-def _nothing_safe(site: SiteConfiguration) -> Exception:
+def _nothing_left(site: SiteConfiguration) -> Exception:
     return usage_error(
-        f"{site.file}: no function to probe is left: none can be probed without changing what programs compute",
+        f"{site.file}: no function to probe is left of those that were selected",
         "the lines above say why; choose other functions",
     )
 
@@ -199,7 +200,7 @@ def _merged(
     # Where a provider and the site file describe one place, the provider knows more.
     precedence = {provider.name: provider.position for provider in providers.all()} | {SITE: 1 << 16}
     merged = with_safe_returns(one_posix_layer(merge(candidates, precedence, report.note)))
-    return [replace(each, detail=each.detail.over(site.detail)) for each in merged]
+    return [replace(each, detail=each.detail.over(site.detail)) for each in expressible(merged, report.note)]
 
 
 def _plan(candidates: Iterable[Candidate], site: SiteConfiguration, providers: Providers) -> Plan:

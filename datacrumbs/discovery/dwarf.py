@@ -14,12 +14,14 @@ from datacrumbs.discovery.debug_entries import (
     BYTE_SIZE,
     ENCODING,
     EXTERNAL,
+    LANGUAGE,
     LINKAGE_NAME,
     NAME,
     TYPE,
     Entry,
     Information,
 )
+from datacrumbs.discovery.labels import argument_label
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.buildid import ELF_PROBLEMS, file_build_id
 from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Role
@@ -37,6 +39,7 @@ _FLOATS = (0x03, 0x04, 0x09, 0x0F)  # DW_ATE_complex_float, float, imaginary_flo
 _SIGNED = (0x05, 0x06, 0x0D)  # DW_ATE_signed, signed_char, signed_fixed
 _HIDDEN_RESULT = 16  # bytes; a larger structure is returned through a hidden first argument
 _DEPTH = 32
+_GO = 0x16  # DW_LANG_Go
 _PATH_LABELS = frozenset({"path", "pathname", "path_name", "filename", "file_name", "file", "oldpath", "newpath"})
 _FD_LABELS = frozenset({"fd", "fildes"})
 
@@ -102,18 +105,11 @@ def register_arguments(parameters: Sequence[Parameter]) -> tuple[Argument, ...]:
             continue
         if parameter.kind == "aggregate" or parameter.size not in (1, 2, 4, 8) or index >= ARGUMENT_LIMIT:
             break
-        label = _label(parameter.name, position, {argument.label for argument in arguments})
+        label = argument_label(parameter.name, position, {argument.label for argument in arguments})
         role = _role(label, parameter)
         arguments.append(Argument(index, label, parameter.ctype, role, parameter.size, parameter.signed))
         index += 1
     return tuple(arguments)
-
-
-def _label(name: str, position: int, taken: set[str]) -> str:
-    label = re.sub(r"[^a-z0-9_]", "_", name.lower()).strip("_")
-    if not label or not label[0].isalpha():
-        label = f"argument{position}"
-    return f"{label}{position}" if label in taken else label
 
 
 def _role(label: str, parameter: Parameter) -> Role:
@@ -128,7 +124,7 @@ def _role(label: str, parameter: Parameter) -> Role:
 
 
 def function_parameters(path: Path) -> Iterator[tuple[str, list[Parameter]]]:
-    """Symbol and parameters of each public function; functions with a hidden first argument are left out."""
+    """Symbol and parameters of each public function; functions with a hidden first argument, and Go's, are left out."""
     source = _debug_file(path)
     if source is None:
         return
@@ -136,6 +132,8 @@ def function_parameters(path: Path) -> Iterator[tuple[str, list[Parameter]]]:
         with ELFFile.load_from_path(str(source)) as elf:
             types = _Types()
             for unit in Information(elf.get_dwarf_info()).units():
+                if _number(unit.entry(unit.first), LANGUAGE, 0) == _GO:
+                    continue  # its calls have registers of their own
                 for entry in unit.functions(_FUNCTION, EXTERNAL):
                     yield from _subprogram(entry, types)
     except (*ELF_PROBLEMS, RecursionError):

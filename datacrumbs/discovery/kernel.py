@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from datacrumbs.discovery.btf import Value, kernel_btf
+from datacrumbs.discovery.labels import argument_label
 from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Result, Role
 
 KALLSYMS = Path("/proc/kallsyms")
@@ -118,19 +119,14 @@ def kernel_function_arguments(name: str) -> tuple[tuple[Argument, ...], Result]:
 
 def value_arguments(parameters: tuple[Value, ...]) -> tuple[Argument, ...]:
     """Arguments with `Role.VALUE` for parameters whose types the kernel told."""
-    arguments = []
+    arguments: list[Argument] = []
     for position, parameter in enumerate(parameters[:ARGUMENT_LIMIT]):
         if not parameter.scalar or parameter.size not in {1, 2, 4, 8}:
             break  # a structure by value shifts the registers of all that follow
-        label = argument_label(parameter.name, position)
+        label = argument_label(parameter.name, position, {argument.label for argument in arguments})
         role = Role.OUT if parameter.ctype.endswith("*") else Role.VALUE
         arguments.append(Argument(position, label, parameter.ctype, role, parameter.size, parameter.signed))
     return tuple(arguments)
-
-
-def argument_label(name: str, position: int) -> str:
-    """A parameter's name as a label: lower case, digits and underscores."""
-    return re.sub(r"[^a-z0-9_]", "_", name.lower()) or f"argument{position}"
 
 
 def _result(result: Value | None) -> Result:

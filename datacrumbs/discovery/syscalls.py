@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.discovery._system_call_numbers import bundled_numbers
 from datacrumbs.discovery.btf import Prototype, Value, kernel_btf
-from datacrumbs.discovery.kernel import argument_label, kernel_symbols
+from datacrumbs.discovery.kernel import kernel_symbols
+from datacrumbs.discovery.labels import argument_label
 from datacrumbs.discovery.tracepoints import parse_format, tracefs_directory
 from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Role
 

@@ -110,7 +110,7 @@ def check_presets(presets: Sequence[Preset]) -> tuple[Preset, ...]:
 
 def _check_function(function: Function, fields: dict[str, int]) -> None:
     where = f"function {function.symbol!r}"
-    for symbol in (function.name, function.symbol, *function.aliases):
+    for symbol in (function.name, function.symbol):  # aliases are what a file has, whatever language it is from
         _require(bool(_SYMBOL.fullmatch(symbol)), f"{where}: {symbol!r} is not a printable symbol")
     _require(bool(_CATEGORY.fullmatch(function.category)), f"{where}: category {function.category!r}")
     further = (*function.more_places, *function.return_places)

@@ -13,7 +13,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import usage_error
+from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.probefile.plan import (
     ARGUMENT_LIMIT,
     FORMAT,
@@ -56,6 +56,10 @@ if TYPE_CHECKING:
 SNIPPET_TEXT_LIMIT = 64 * 1024
 SYSTEM_CALL_LIMIT = 511
 USDT_PLACE_LIMIT = 256
+USDT_ARGUMENTS_LIMIT = 512
+NAME_LIMIT = 1024
+ALIAS_LIMIT = 256
+CTYPE_LIMIT = 256
 OFFSET_LIMIT = 1 << 47
 USER_ATTACH = frozenset({Attach.UPROBE, Attach.USDT})
 FIELD_ROLES = frozenset({Role.BYTES, Role.COUNT, Role.VALUE, Role.FD, Role.STRING})
@@ -174,6 +178,15 @@ def plan_from_document(document: object) -> Plan:
     return plan
 
 
+def function_problem(function: Function, attach: Attach) -> str:
+    """Why a plan cannot carry a function that is probed by ``attach``; empty when it can."""
+    try:
+        _function(_plain(function), "function", attach, {})
+    except DatacrumbsError as error:
+        return error.message.removeprefix("plan: ")
+    return ""
+
+
 # dataclasses.asdict copies every leaf, three times slower.
 def _plain(value: object) -> object:
     kind = type(value)
@@ -283,12 +296,12 @@ def _function(document: object, at: Place, attach: Attach, known: dict[str, tupl
     if arguments not in known:
         known[arguments] = _arguments(value["arguments"], (at, "arguments"), ARGUMENT_INDEX[attach])
     return Function(
-        name=text(value["name"], (at, "name"), SYMBOL, 1024, "a function's name"),
-        symbol=text(value["symbol"], (at, "symbol"), pattern, 1024, expected),
+        name=text(value["name"], (at, "name"), SYMBOL, NAME_LIMIT, "a function's name"),
+        symbol=text(value["symbol"], (at, "symbol"), pattern, NAME_LIMIT, expected),
         category=text(value["category"], (at, "category"), CATEGORY, 64, "letters, digits and _ . -"),
         offset=_offset(value["offset"], (at, "offset"), attach),
         skip=whole(value["skip"], (at, "skip"), 0, SKIP_LIMIT if attach is Attach.UPROBE else 0),
-        aliases=items(value["aliases"], (at, "aliases"), (0, 256), _alias),
+        aliases=items(value["aliases"], (at, "aliases"), (0, ALIAS_LIMIT), _alias),
         more_places=items(value["more_places"], (at, "more_places"), places, _usdt_place),
         return_places=items(value["return_places"], (at, "return_places"), places, _usdt_place),
         arguments=known[arguments],
@@ -312,11 +325,11 @@ def _usdt_place(document: object, at: Place) -> UsdtPlace:
 def _usdt_arguments(value: object, at: Place, attach: Attach) -> str:
     usdt = attach is Attach.USDT
     expected = "a USDT argument format" if usdt else f"'', since attach is {attach}"
-    return text(value, at, USDT_ARGUMENTS, 512 if usdt else 0, expected)
+    return text(value, at, USDT_ARGUMENTS, USDT_ARGUMENTS_LIMIT if usdt else 0, expected)
 
 
 def _alias(value: object, at: Place) -> str:
-    return text(value, at, SYMBOL, 1024, "a symbol")
+    return text(value, at, SYMBOL, NAME_LIMIT, "a symbol")
 
 
 def _offset(value: object, at: Place, attach: Attach) -> int:
@@ -344,7 +357,7 @@ def _argument(document: object, at: Place, last_index: int) -> Argument:
     return Argument(
         index=whole(value["index"], (at, "index"), 0, last_index),
         label=text(value["label"], (at, "label"), IDENTIFIER, 64, "lower case, digits and underscores"),
-        ctype=text(value["ctype"], (at, "ctype"), CTYPE, 256, "a C type"),
+        ctype=text(value["ctype"], (at, "ctype"), CTYPE, CTYPE_LIMIT, "a C type"),
         role=choice(value["role"], (at, "role"), Role),
         size=size,
         signed=flag(value["signed"], (at, "signed")),

@@ -270,7 +270,7 @@ def test_nothing_is_composed_when_nothing_can_be_probed(site, load, host, build_
     flags = ("-shared", "-fPIC", "-mavx2", "-fcf-protection=none", "-Wl,--build-id")
     library = build_elf(tmp_path, "libvectors.so", VECTORS, *flags)
     entry = f"{{name: V, probe: uprobe, type: binary, file: {library}, regex: 'store|swap'}}"
-    with pytest.raises(DatacrumbsError, match="none can be probed without changing what programs compute"):
+    with pytest.raises(DatacrumbsError, match="no function to probe is left of those that were selected"):
         compose(site(f"move_probes: false\ncapture_probes: [{entry}]"), load(), host)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -114,6 +115,19 @@ def test_versions_of_debug_information(folder, tmp_path, compiler, version, form
     found = dict(function_parameters(output))
     assert {name: shape(register_arguments(found[name])) for name in FULL} == FULL
     assert function_arguments(output) == {name: register_arguments(found[name]) for name in found}
+
+
+def test_functions_of_go_have_no_arguments(tmp_path):
+    """Its calls pass them in other registers than C's: what is in those would look like arguments."""
+    (tmp_path / "go.c").write_text("int get(int a) { return a; }\n")
+    done = subprocess.run(["gcc", "-g", "-dA", "-S", "-o", "-", "go.c"], check=True, cwd=tmp_path, capture_output=True)
+    text, changed = re.subn(rb"0x[0-9a-f]+(\s*[#/]+ DW_AT_language)", rb"0x16\1", done.stdout)
+    assert changed == 1
+    for name, source in (("c", done.stdout), ("go", text)):
+        (tmp_path / f"{name}.s").write_bytes(source)
+        subprocess.run(["gcc", "-shared", "-o", f"lib{name}.so", f"{name}.s"], check=True, cwd=tmp_path)
+    assert "get" in function_arguments(tmp_path / "libc.so")
+    assert not function_arguments(tmp_path / "libgo.so")
 
 
 def test_structures_that_have_units_of_their_own(tmp_path):
