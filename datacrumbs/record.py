@@ -99,6 +99,7 @@ class NameKind(IntEnum):
     LOCATION = 2  # an open file or directory, absolute or CUT, found through the kernel
     STRING = 3  # anything else
     COMMAND = 4  # a process's comm
+    PLACE = 5  # where a file was, as LOCATION, that was opened by the PATH ``base``, where that is another name
 
 
 @dataclass(frozen=True, slots=True)

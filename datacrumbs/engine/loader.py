@@ -26,7 +26,11 @@ _TRACING, _TRACE_ITERATOR = 26, 28
 
 KERNEL_FUNCTIONS = {"bpf_session_is_return": 0x70000001, "bpf_rdonly_cast": 0x70000002}
 """Functions of the kernel that programs call: as a call of this number, which no helper has."""
-FUNCTIONS = {"dc_resolve_request": (0x70000011, 24), "dc_add_vector": (0x70000012, 24)}
+FUNCTIONS = {
+    "dc_resolve_request": (0x70000011, 24),
+    "dc_add_vector": (0x70000012, 24),
+    "dc_bind_opened": (0x70000013, 32),
+}
 """Functions of the image that programs call: the number in the call, and the bytes that their argument points to."""
 ITERATOR_TARGET = "bpf_iter_task"
 

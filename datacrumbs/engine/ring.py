@@ -43,6 +43,7 @@ _NAME_HEAD = np.dtype(
 )
 _PIPE, _SOCKET, _ANONYMOUS, _PROCESSES, _NAMESPACES = 0x50495045, 0x534F434B, 0x09041934, 0x50494446, 0x6E736673
 _MEMORY_FILE = "memfd:"
+_LOCATIONS = {NameKind.LOCATION, NameKind.PLACE}
 _CUT, _DELETED = 1, 2  # enum dc_location
 
 
@@ -137,7 +138,7 @@ def decode_name(payload: bytes) -> Name:
     head = np.frombuffer(payload, _NAME_HEAD, 1)[0]
     data = payload[_NAME_HEAD.itemsize : _NAME_HEAD.itemsize + int(head["length"])]
     kind = NameKind(int(head["kind"]))
-    text = _location(head, data) if kind is NameKind.LOCATION else data.decode("utf-8", "surrogateescape")
+    text = _location(head, data) if kind in _LOCATIONS else data.decode("utf-8", "surrogateescape")
     base = int(head["base"])
     if kind is NameKind.PATH and base:
         text = text.lstrip("/")  # its root is the base, in a process whose root is not the host's

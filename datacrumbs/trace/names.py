@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 RECENT_LIMIT = 65536
 DEPTH_LIMIT = 64  # bases of bases; the kernel's own path limit allows fewer useful ones
+PLACE_LIMIT = 16  # of one name, such as that of a link which is set again and again
 FILE_KINDS = (NameKind.PATH, NameKind.LOCATION)
 _INCLUDED, _FILE, _WRITTEN, _COMMAND = 1, 2, 4, 8
 
@@ -49,6 +50,7 @@ class NameTable:
         self._ends = array("Q", [0])
         self._texts = bytearray()
         self._emitted: set[int] = set()
+        self._places: dict[int, list[str]] = {}  # few: only of names that are not those of their places
         self.unresolved = 0
         """How many names had to be made up, because a call referred to one that never came."""
 
@@ -59,14 +61,15 @@ class NameTable:
         """Take names in.
 
         Returns:
-            The FH and SH metadata lines that must precede the calls that use them.
+            The FH and SH metadata lines that must precede the calls that use them, and those of places.
         """
         waiting = {name.identity: name for name in names}
         lines = [
             self._store(name.identity, name.kind, self._resolve(name, waiting))
             for name in names
-            if self._position(name.identity) < 0
+            if name.kind is not NameKind.PLACE and self._position(name.identity) < 0
         ]
+        lines += [self._place(name) for name in names if name.kind is NameKind.PLACE]
         return [line for line in lines if line]
 
     def renew(self) -> None:
@@ -152,8 +155,28 @@ class NameTable:
             self._merge()
         return "" if is_command else self._line(position)
 
+    # Where a file was that was opened by another name.
+    def _place(self, name: Name) -> str:
+        position = self._position(name.base)
+        places = self._places.get(position, [])
+        if position < 0 or name.text == self._text(position) or name.text in places or len(places) == PLACE_LIMIT:
+            return ""
+        self._places[position] = [*places, name.text]
+        return self._place_line(position, name.text) if self._flags[position] & _WRITTEN else ""
+
+    def _place_line(self, position: int, place: str) -> str:
+        shown = self._shown(position)
+        # What is hidden under one name is not told by another.
+        told = self._redaction.path(place) if shown == self._text(position) else ""
+        return place_line(self._host_hash, self._hashes[position], told) if told else ""
+
     def _line(self, position: int) -> str:
         self._flags[position] |= _WRITTEN
+        return self._name_line(position) + "".join(
+            self._place_line(position, place) for place in self._places.get(position, ())
+        )
+
+    def _name_line(self, position: int) -> str:
         number = self._hashes[position]
         if number in self._emitted:
             return ""
@@ -178,6 +201,14 @@ def name_line(kind: str, host_hash: str, text: str, number: int) -> str:
     return (
         f'{{"name":"{kind}","cat":"dftracer","ph":"M","pid":0,"tid":0,"args":{{"hhash":"{host_hash}",'
         f'"name":{json_string(text)},"value":"{hash_text(number)}"{raw_argument(text)}}}}}\n'
+    )
+
+
+def place_line(host_hash: str, number: int, place: str) -> str:
+    """The metadata line that says where a file was, which its name of the hash ``number`` does not."""
+    return (
+        f'{{"name":"datacrumbs_place","cat":"dftracer","ph":"M","pid":0,"tid":0,"args":{{"hhash":"{host_hash}",'
+        f'"value":"{hash_text(number)}","place":{json_string(place)}{raw_argument(place)}}}}}\n'
     )
 
 

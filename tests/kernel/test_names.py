@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.probefile.plan import Plan
-from datacrumbs.record import CUT, RecordKind
+from datacrumbs.record import CUT, NameKind, RecordKind
 
 from .conftest import Tracer, system_call_group
 
@@ -141,3 +141,36 @@ def test_a_process_is_named_by_what_it_runs(tracer: Tracer, build: Callable[...,
     assert executed(tracer, program, "descriptor", str(link)) == [program, str(true)]
     assert executed(tracer, program, "itself", str(true)) == [program, program, str(true)]
     assert executed(tracer, program, "relative", "./link", cwd=tmp_path) == [program, f"{tmp_path}/./link"]
+
+
+OPENED = """
+import os, sys
+os.chdir(sys.argv[1])
+for name in ("plain", "sub/plain", "sub/a_long_name_of_a_file", "link", "twin", "way/plain", "way/../sub/plain"):
+    os.close(os.open(name, os.O_RDONLY))
+    os.close(os.open(os.path.abspath("sub") + "/../" + name if name == "plain" else os.path.abspath(name), os.O_RDONLY))
+"""
+
+
+def test_the_place_is_told_where_it_is_not_the_name(tracer: Tracer, tmp_path: Path) -> None:
+    """Links that are longer than, and as long as, their targets; `..`; and plain paths, which have one name."""
+    (tmp_path / "sub").mkdir()
+    for name in ("plain", "sub/plain", "sub/a_long_name_of_a_file", "real"):
+        (tmp_path / name).touch()
+    (tmp_path / "link").symlink_to("sub/plain")
+    (tmp_path / "twin").symlink_to("real")
+    (tmp_path / "way").symlink_to("sub")
+    trace = tracer.run("/usr/bin/python3", "-I", "-c", OPENED, str(tmp_path))
+    assert trace.status == 0
+    told = {
+        (trace.path(name.base).removeprefix(f"{tmp_path}/"), name.text.removeprefix(f"{tmp_path}/"))
+        for name in trace.names.values()
+        if name.kind is NameKind.PLACE and name.text.startswith(f"{tmp_path}/")
+    }
+    assert told == {
+        ("sub/../plain", "plain"),
+        ("link", "sub/plain"),
+        ("twin", "real"),
+        ("way/plain", "sub/plain"),
+        ("way/../sub/plain", "sub/plain"),
+    }

@@ -196,11 +196,24 @@ static __always_inline void dc_emit(struct dc_call *call, const struct dc_functi
 	DC_COUNT(count, recorded);
 }
 
+/* A new descriptor's file is known by the path that it was opened by. */
+static __always_inline void dc_bind_result(struct dc_call *call, const struct dc_function *function)
+{
+	struct dc_opened opened = {.identity = call->file, .kind = function->request[0]};
+	if (opened.kind != DC_REQUEST_PATH && opened.kind != DC_REQUEST_ROOTED_PATH)
+		return;
+	opened.path = call->arguments[function->subject[0] & 7];
+	opened.base = function->base[0] == DC_NONE ? DC_CURRENT_DIRECTORY : call->arguments[function->base[0] & 7];
+	opened.descriptor = call->result;
+	if (opened.kind == DC_REQUEST_ROOTED_PATH)
+		opened.kind = dc_kind_of_path(call->arguments[(function->subject[0] + 1) & 7]);
+	DC_CALL_BIND(&opened);
+}
+
 static __always_inline void dc_bind_results(struct dc_call *call, const struct dc_function *function)
 {
-	if (function->result == DC_RESULT_FD && call->file &&
-	    (function->request[0] == DC_REQUEST_PATH || function->request[0] == DC_REQUEST_ROOTED_PATH))
-		dc_bind_descriptor((int)call->result, call->file);
+	if (function->result == DC_RESULT_FD && call->file)
+		dc_bind_result(call, function);
 	if (function->result == DC_RESULT_HANDLE && call->file)
 		dc_bind_handle(call->result, call->file);
 	if (function->out_handle != DC_NONE && call->file) {

@@ -58,6 +58,7 @@ enum dc_name_kind {
 	DC_NAME_LOCATION = 2,
 	DC_NAME_STRING = 3,
 	DC_NAME_COMMAND = 4,
+	DC_NAME_PLACE = 5,
 };
 
 /* Of a name that was found by walking up the tree. */

@@ -188,6 +188,20 @@ static __always_inline void dc_keep_name(const struct dc_open_file *file, u64 id
 	dc_named_files.update(&key, &named);
 }
 
+/* Send where an open file is; `base` is the name that it was opened by, where this is another (DC_NAME_PLACE). */
+static __always_inline u64 dc_send_location(struct dc_scratch *scratch, const struct dc_open_file *file, u32 kind,
+					    u64 base)
+{
+	u64 super = dc_kernel_u64(file->inode + DC_INODE_I_SB);
+	u64 entry = dc_named_entry(file);
+	scratch->head.inode = dc_kernel_u64(file->inode + DC_INODE_I_INO);
+	scratch->head.device = dc_kernel_u32(super + DC_SUPER_BLOCK_S_DEV);
+	scratch->head.magic = dc_kernel_u32(super + DC_SUPER_BLOCK_S_MAGIC);
+	scratch->head.flags = entry ? 0 : DC_LOCATION_DELETED;
+	u32 length = dc_walk(scratch, file->mount, entry ? entry : file->dentry);
+	return dc_send_name(scratch, kind, base, length);
+}
+
 /* Identity of an open file: known since it was opened, or found by its place in the tree. */
 static __always_inline u64 dc_name_of(const struct dc_open_file *file)
 {
@@ -197,17 +211,8 @@ static __always_inline u64 dc_name_of(const struct dc_open_file *file)
 	struct dc_scratch *scratch = dc_take_scratch();
 	if (!scratch)
 		return 0;
-	u64 super = dc_kernel_u64(file->inode + DC_INODE_I_SB);
-	scratch->head.inode = dc_kernel_u64(file->inode + DC_INODE_I_INO);
-	scratch->head.device = dc_kernel_u32(super + DC_SUPER_BLOCK_S_DEV);
-	scratch->head.magic = dc_kernel_u32(super + DC_SUPER_BLOCK_S_MAGIC);
-	scratch->head.flags = 0;
 	u64 place = dc_place_stamp(file); /* before the names are read: a rename meanwhile makes it an old one */
-	u64 entry = dc_named_entry(file);
-	if (!entry)
-		scratch->head.flags |= DC_LOCATION_DELETED;
-	u32 length = dc_walk(scratch, file->mount, entry ? entry : file->dentry);
-	u64 identity = dc_send_name(scratch, DC_NAME_LOCATION, 0, length);
+	u64 identity = dc_send_location(scratch, file, DC_NAME_LOCATION, 0);
 	dc_give_scratch(scratch);
 	dc_keep_name(file, identity, place);
 	return identity;
@@ -242,21 +247,4 @@ static __always_inline u64 dc_known_place(void *task, struct dc_thread *thread, 
 		return recent->identity;
 	recent->object = 0;
 	return 0;
-}
-
-/* From now on the file behind a new descriptor is known by the name it was opened with. */
-static __always_inline void dc_bind_descriptor(int descriptor, u64 identity)
-{
-	struct dc_open_file file = {};
-	if (!dc_open_file((void *)bpf_get_current_task_btf(), descriptor, &file))
-		return;
-	if (dc_is_unhashed(file.dentry))
-		return; /* made without a name (O_TMPFILE): the path was its directory's */
-	struct dc_named_file *kept = dc_kept_name(&file);
-	int renamed = kept && kept->identity != identity;
-	dc_keep_name(&file, identity, 0);
-	u32 zero = 0;
-	u64 *renames = dc_renames.lookup(&zero);
-	if (renames && renamed)
-		__sync_fetch_and_add(renames, 1);
 }

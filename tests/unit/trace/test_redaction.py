@@ -83,3 +83,18 @@ def test_the_table_resolves_with_true_names_and_tells_hidden_ones() -> None:
 
     _, included, _ = names.find(np.array([2], np.uint64), NameKind.PATH)
     assert included.all()
+
+
+def test_what_is_hidden_under_one_name_is_not_told_by_that_of_its_place() -> None:
+    names = NameTable("0" * 16, "", PATTERNS)
+    opened = [
+        Name(1, NameKind.PATH, 0, "/home/ada/secret/link"),
+        Name(2, NameKind.PATH, 0, "/srv/link"),
+        Name(3, NameKind.PATH, 0, "/srv/other"),
+        Name(4, NameKind.PLACE, 1, "/srv/moon"),
+        Name(5, NameKind.PLACE, 2, "/home/ada/secret/moon"),
+        Name(6, NameKind.PLACE, 3, ".../secret/moon"),
+    ]
+    text = "".join(names.add(opened))
+    assert not re.search("secret|moon", text)
+    assert re.findall('"place":"([^"~]*)', text) == ["/home/ada/", ".../"]

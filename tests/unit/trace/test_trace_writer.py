@@ -17,7 +17,7 @@ from datacrumbs.probefile.plan import Argument, Attach, Filters, Function, Group
 from datacrumbs.record import CALL, FIRST_KIND, Batch, CallFlag, FunctionCounts, Name, NameKind
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.lines import TEXT_LIMIT
-from datacrumbs.trace.names import NameTable
+from datacrumbs.trace.names import PLACE_LIMIT, NameTable
 from datacrumbs.trace.writer import TraceWriter, cut
 
 ROUNDS = 11
@@ -446,3 +446,26 @@ def test_defect_08_labels_never_carry_user_data(synthetic) -> None:
     writer.write(Batch(record))
     synthetic.finish(writer)
     assert calls_of(stream.getvalue())[0]["args"]["buffer"] == 0x7FFF_1234
+
+
+def test_a_file_that_was_opened_by_another_name_than_its_place_has_both() -> None:
+    table = NameTable("0" * 16)
+    (line,) = table.add([Name(1, NameKind.PATH, 0, "/link/a")])
+    opened = json.loads(line)["args"]["value"]
+    assert table.add([Name(8, NameKind.PLACE, 1, "/link/a"), Name(9, NameKind.PLACE, 77, "/of/none")]) == []
+    (line,) = table.add([Name(2, NameKind.PLACE, 1, "/target/a")])
+    place = json.loads(line)
+    assert (place["name"], place["args"]["value"], place["args"]["place"]) == ("datacrumbs_place", opened, "/target/a")
+    assert table.add([Name(3, NameKind.PLACE, 1, "/target/a")]) == []
+    table.renew()
+    _, _, lines = table.find(np.array([1], np.uint64), NameKind.PATH)
+    again = [json.loads(text) for text in "".join(lines).splitlines()]
+    assert [text["name"] for text in again] == ["FH", "datacrumbs_place"]
+    assert len(table) == 1
+
+
+def test_a_name_that_leads_to_many_places_has_the_first_of_them() -> None:
+    table = NameTable("0" * 16)
+    table.add([Name(1, NameKind.PATH, 0, "/link")])
+    many = [Name(2 + number, NameKind.PLACE, 1, f"/target{number}") for number in range(23)]
+    assert len(table.add(many)) == PLACE_LIMIT < len(many)
