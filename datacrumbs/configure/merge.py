@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.configure.site import UNSAID
+from datacrumbs.discovery.calling import unsafe_returns
 from datacrumbs.discovery.elf import base_name
 from datacrumbs.discovery.returns import safe_returns
 from datacrumbs.provider import Attach, Returns
@@ -86,16 +87,29 @@ def one_posix_layer(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
 def with_safe_returns(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     """Probe only the entries of library functions on which a return probe would break the program."""
-    return tuple(_with_safe_returns(each) if each.attach is Attach.UPROBE else each for each in candidates)
+    candidates = tuple(candidates)
+    wanted: dict[Target, set[int]] = defaultdict(set)
+    for each in candidates:
+        if each.attach is Attach.UPROBE and each.function.return_probe:
+            wanted[each.target].add(each.function.offset)
+    unsafe = {target: _unsafe_returns(target, offsets) for target, offsets in wanted.items()}
+    return tuple(_with_safe_returns(each, unsafe.get(each.target, {})) for each in candidates)
 
 
-def _with_safe_returns(candidate: Candidate) -> Candidate:
+def _unsafe_returns(target: Target, offsets: Iterable[int]) -> Mapping[int, Returns]:
+    with Path(target.path).open("rb") as stream:
+        return unsafe_returns(stream, sorted(offsets))
+
+
+def _with_safe_returns(candidate: Candidate, unsafe: Mapping[int, Returns]) -> Candidate:
     function = candidate.function
+    if candidate.attach is not Attach.UPROBE or not function.return_probe:
+        return candidate
     names = map(base_name, (function.symbol, *function.aliases))
     ctypes = (argument.ctype for argument in function.arguments)
     returns = safe_returns(names, ctypes)
-    if not function.return_probe or returns is Returns.PROBED:
-        return candidate
+    if returns is Returns.PROBED:
+        returns = unsafe.get(function.offset, Returns.PROBED)
     return replace(candidate, function=replace(function, returns=returns))
 
 

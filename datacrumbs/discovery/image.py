@@ -46,17 +46,23 @@ class Image:
     Args:
         machine: ``EM_X86_64`` and the like.
         fixed: True when it is loaded where it says, so that code may hold addresses of 32 bits.
+        entry: Address at which the kernel starts the program, or its loader.
         segments: All that is loaded from the file.
         starts: Sorted addresses in code at which something starts: symbols, unwind entries, the entry point.
-        unwind: Addresses of the unwind entries.
+        unwind: Addresses of the unwind entries, as the sorted table of the file has them.
+        described: Addresses of the functions that these entries are of.
+        frames: Address and size of the unwind entries themselves, for files without a table (static programs).
         constants: Ranges of addresses (the end excluded) that nobody writes once the program is loaded.
     """
 
     machine: str
     fixed: bool
+    entry: int
     segments: tuple[Segment, ...]
     starts: NDArray[np.int64]
     unwind: NDArray[np.int64]
+    described: NDArray[np.int64]
+    frames: tuple[int, int]
     constants: tuple[tuple[int, int], ...]
 
     def code_at(self, address: int) -> Segment | None:
@@ -115,11 +121,25 @@ def read_image(stream: BinaryIO) -> Image:
     return Image(
         machine=elf["e_machine"],
         fixed=elf["e_type"] == "ET_EXEC",
+        entry=elf["e_entry"],
         segments=segments,
         starts=np.unique(found[inside]),
         unwind=table[:, 1],
+        described=table[:, 0],
+        frames=_section(elf, b".eh_frame"),
         constants=tuple((row[3], row[3] + row[6]) for row in rows if row[0] == _PT_GNU_RELRO),
     )
+
+
+def _section(elf: ELFFile, name: bytes) -> tuple[int, int]:
+    sections = section_headers(elf)
+    if elf["e_shstrndx"] >= len(sections):
+        return 0, 0
+    names = sections[elf["e_shstrndx"]]
+    elf.stream.seek(int(names["offset"]))
+    place = elf.stream.read(int(names["size"])).find(b"\0" + name + b"\0") + 1
+    found = sections[(sections["name"] == place) & (place > 0)]
+    return (int(found[0]["address"]), int(found[0]["size"])) if len(found) else (0, 0)
 
 
 # Labels of hand-written code have no type, so all symbols count but those of data.

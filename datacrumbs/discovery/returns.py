@@ -1,4 +1,4 @@
-"""Which functions must not have their returns probed. This is the one place that says so for names of libraries.
+"""Which functions must not have their returns probed, by their names. What the file itself says is in `calling`.
 
 A return probe exchanges the return address on the stack for the kernel's own. A program notices in four ways: an
 exception finds no way on past the frame and ends the program; code that saves the return address (``setjmp``) comes
@@ -18,15 +18,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _BY_NAME = {
-    Returns.TWICE: ["setjmp", "_setjmp", "__setjmp", "sigsetjmp", "__sigsetjmp", "getcontext", "swapcontext"],
+    # Whatever the unwind information claims: reached by a jump, by a return or by the kernel.
+    Returns.NOT_CALLED: [
+        *("_start", "_start_c", "_dlstart", "_dl_start_user", "__start_context", "__restore_rt", "__restore", "restore_rt"),
+    ],
+    Returns.TWICE: [
+        *("setjmp", "_setjmp", "__setjmp", "sigsetjmp", "__sigsetjmp", "FPC_SETJMP", "fpc_setjmp"),
+        *("getcontext", "__getcontext", "swapcontext", "__swapcontext"),
+        *("jump_fcontext", "ontop_fcontext", "switch_fcontext", "coroutine_transfer", "coro_transfer"),
+    ],
     Returns.NEVER: [
-        *("longjmp", "_longjmp", "siglongjmp", "__longjmp_chk", "__libc_siglongjmp", "__libc_longjmp", "setcontext"),
+        *("longjmp", "_longjmp", "siglongjmp", "__longjmp_chk", "__libc_siglongjmp", "__libc_longjmp", "setcontext", "__setcontext"),
+        *("__longjmp", "____longjmp_chk", "__pthread_exit"),
         *("exit", "_exit", "_Exit", "quick_exit", "abort", "pthread_exit", "thrd_exit", "err", "errx", "verr", "verrx"),
         *("__assert", "__assert_fail", "__assert_perror_fail", "__stack_chk_fail", "__chk_fail", "__fortify_fail"),
     ],
     Returns.CALLER: [
         *("dlopen", "dlmopen", "dlsym", "dlvsym", "__libc_dlopen_mode", "__libc_dlsym", "__libc_dlvsym"),
-        *("mcount", "_mcount", "__fentry__", "_dl_mcount_wrapper"),
+        *("mcount", "_mcount", "__fentry__", "_dl_mcount_wrapper", "__morestack", "__morestack_non_split"),
     ],
     Returns.UNWINDS: [
         *("backtrace", "pthread_cancel", "pthread_testcancel", "pthread_setcanceltype", "pthread_setcancelstate"),

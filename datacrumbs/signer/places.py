@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from datacrumbs.discovery.returns import safe_returns
 from datacrumbs.probefile.buildid import ELF_PROBLEMS
-from datacrumbs.probefile.plan import Returns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +25,6 @@ SECTION_LIMIT = 4096
 SEGMENT_LIMIT = 256
 BYTES_LIMIT = 256 << 20
 STT_FUNC, STT_GNU_IFUNC = 2, 10
-PUBLIC_BINDINGS = (1, 2, 10)  # STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE
 PF_X = 1
 # A pointer encoding of .eh_frame_hdr: sorted pairs of 4-byte offsets from its own start (LSB core spec).
 TABLE_OF_RELATIVE_PAIRS = 0x3B
@@ -36,12 +33,11 @@ SYMBOL_64, SYMBOL_32 = "IBBHQQ", "IIIBBH"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """File offsets that may be probed; ``entries`` are functions of which the returns must not be."""
+    """File offsets that may be probed."""
 
     functions: frozenset[int]
     usdt: frozenset[int]
     semaphores: frozenset[int]
-    entries: frozenset[int] = frozenset()
 
 
 class Load(NamedTuple):
@@ -62,11 +58,6 @@ def probe_places(stream: BufferedReader) -> Places:
         return Places(frozenset(), frozenset(), frozenset())
 
 
-def _entry_only(names: bytes, start: int) -> bool:
-    name = names[start : names.index(b"\0", start)].decode("utf-8", "replace")
-    return safe_returns([name.partition("@")[0]]) is not Returns.PROBED
-
-
 class _Elf:
     def __init__(self, stream: BufferedReader) -> None:
         self.file = ELFFile(stream)
@@ -85,19 +76,12 @@ class _Elf:
         functions = set(self._code(self._unwind_starts()))
         usdt: set[int] = set()
         semaphores: set[int] = set()
-        entries: set[int] = set()
         base = None
         notes = b""
         for index in range(min(self.file.num_sections(), SECTION_LIMIT)):
             section = self.file.get_section(index)
             if isinstance(section, SymbolTableSection):
-                strings = self.file.get_section(section["sh_link"])
-                names = self._read(strings["sh_offset"], strings["sh_size"])
-                symbols = list(self._function_symbols(section["sh_offset"], section["sh_size"]))
-                functions.update(self._code([address for address, _, _ in symbols]))
-                entries.update(
-                    self._code([each for each, name, public in symbols if public and _entry_only(names, name)])
-                )
+                functions.update(self._code(self._function_symbols(section["sh_offset"], section["sh_size"])))
             elif section.name == ".stapsdt.base":
                 base = section["sh_addr"]
             elif section.name == ".note.stapsdt":
@@ -108,7 +92,7 @@ class _Elf:
             usdt.update(self._code([address + moved]))
             if semaphore:
                 semaphores.update(self._file_offsets([semaphore + moved], executable=False))
-        return Places(frozenset(functions), frozenset(usdt), frozenset(semaphores), frozenset(entries))
+        return Places(frozenset(functions), frozenset(usdt), frozenset(semaphores))
 
     def _read(self, offset: int, size: int) -> bytes:
         if size > BYTES_LIMIT:
@@ -116,8 +100,7 @@ class _Elf:
         self.stream.seek(offset)
         return self.stream.read(size)
 
-    # (address, place of the name, whether other files see it) of each.
-    def _function_symbols(self, offset: int, size: int) -> Iterator[tuple[int, int, bool]]:
+    def _function_symbols(self, offset: int, size: int) -> Iterator[int]:
         form = struct.Struct(self.order + (SYMBOL_64 if self.wide else SYMBOL_32))
         data = self._read(offset, size)
         for fields in form.iter_unpack(data[: len(data) // form.size * form.size]):
@@ -125,7 +108,7 @@ class _Elf:
                 (fields[1], fields[3], fields[4]) if self.wide else (fields[3], fields[5], fields[1])
             )
             if section and info & 0xF in {STT_FUNC, STT_GNU_IFUNC}:
-                yield address, fields[0], info >> 4 in PUBLIC_BINDINGS
+                yield address
 
     def _unwind_starts(self) -> Iterator[int]:
         for header in self.unwind:

@@ -20,6 +20,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, TypedDict
 
+from datacrumbs.discovery.calling import unsafe_returns
 from datacrumbs.discovery.placement import probe_skips, refused_places
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.plan import Target
@@ -92,9 +93,10 @@ def _problem(stream: BufferedReader, wanted: Wanted) -> tuple[str, str] | None:
             f"target {wanted['path']}: offset {min(stray):#x} is not the start of a function or probe of this file",
             "a probe inside an instruction would break every program that uses the file",
         )
-    if broken := set(wanted["returns"]) & places.entries:
+    if broken := unsafe_returns(stream, wanted["returns"]):
+        first = min(broken)
         return (
-            f"target {wanted['path']}: the returns of the function at {min(broken):#x} must not be probed",
+            f"target {wanted['path']}: the returns of the function at {first:#x} must not be probed ({broken[first]})",
             "a return probe there would break every program that calls it; compose the probe file again",
         )
     captured = {offset: frozenset(arguments) for offset, _, arguments in wanted["moved"]}

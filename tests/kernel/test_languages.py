@@ -1,0 +1,140 @@
+"""Programs of many languages compute what they computed before, with every function of theirs probed by our own rules."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from datacrumbs.configure.placing import with_moved_probes
+from datacrumbs.discovery.calling import unsafe_returns
+from datacrumbs.discovery.elf import elf_target, file_offsets, load_segments
+from datacrumbs.probefile.plan import Attach, Function, Group, Plan, Returns
+from datacrumbs.signer.caller import Caller
+from datacrumbs.signer.policy import Rule
+from datacrumbs.signer.targets import check_targets
+
+from .conftest import PROGRAMS, Tracer
+
+if TYPE_CHECKING:
+    from datacrumbs.system import SystemConfiguration
+
+pytestmark = pytest.mark.kernel
+
+LANGUAGES = PROGRAMS / "languages"
+SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Program:
+    """How a program is compiled, and functions which its plan has: of which only the entries, and of which all."""
+
+    source: str
+    compiler: tuple[str, ...]
+    entries: dict[str, Returns]
+    returns: tuple[str, ...] = ()
+    output: str = "-o"
+
+
+C = ("cc", "-O1", "-pthread")
+C_ENTRIES = {"_start": Returns.NOT_CALLED, "_init": Returns.UNDESCRIBED}
+C_RETURNS = ("ackermann", "work", "on_signal", "steps", "main")
+GO_ENTRIES = {"_rt0_amd64_linux": Returns.NOT_CALLED, "runtime.goexit.abi0": Returns.MOVES, "main.main": Returns.MOVES}
+STATIC = {
+    **C_ENTRIES,
+    "__restore_rt": Returns.NOT_CALLED,
+    "__start_context": Returns.NOT_CALLED,
+    "_dl_runtime_resolve_xsavec": Returns.NOT_CALLED,
+}
+CXX_ENTRIES = {"_start": Returns.NOT_CALLED, "main": Returns.THROWS, "pass_plainly": Returns.THROWS}
+PROGRAMS_BUILT = {
+    "C, dynamic": Program("everything.c", (*C, "-DCONTEXTS"), C_ENTRIES, C_RETURNS),
+    "C, static": Program("everything.c", (*C, "-DCONTEXTS", "-static"), STATIC, C_RETURNS),
+    "C, static and relocated": Program("everything.c", (*C, "-DCONTEXTS", "-static-pie"), STATIC, C_RETURNS),
+    "C, musl": Program("everything.c", ("musl-gcc", "-O1", "-static"), {"_start": Returns.NOT_CALLED}, C_RETURNS),
+    "assembly": Program("assembly.c", C, {"switch_stack": Returns.UNDESCRIBED, "stack_begins": Returns.UNDESCRIBED}),
+    "C++": Program("everything.cc", ("c++", "-O1", "-std=c++17", "-pthread"), CXX_ENTRIES),
+    "C++, static": Program("everything.cc", ("c++", "-O1", "-std=c++17", "-pthread", "-static"), CXX_ENTRIES),
+    "Go": Program("everything.go", ("go", "build"), GO_ENTRIES),
+    "Go with C": Program("calls_c.go", ("go", "build"), {"main.main": Returns.MOVES}, ("_cgo_wait_runtime_init_done",)),
+    "Rust": Program("everything.rs", ("rustc", "-O"), {"_start": Returns.NOT_CALLED, "pass_on": Returns.THROWS}),
+    "Fortran": Program(
+        "everything.f90", ("gfortran", "-O1"), C_ENTRIES, ("__shapes_MOD_ackermann", "__shapes_MOD_total")
+    ),
+    "OCaml": Program(
+        "everything.ml",
+        ("ocamlopt", "-I", "+threads", "unix.cmxa", "threads.cmxa"),
+        {"caml_call_gc": Returns.COLLECTED, "caml_start_program": Returns.COLLECTED},
+        ("caml_alloc_small_dispatch",),
+    ),
+    "Pascal": Program("everything.pas", ("fpc", "-v0"), {"_start": Returns.NOT_CALLED}, output=""),
+}
+
+
+def compiled(program: Program, directory: Path) -> Path:
+    source = Path(shutil.copy(LANGUAGES / program.source, directory))
+    output = directory / "program"
+    environment = os.environ | {
+        "GO111MODULE": "off",
+        "GOCACHE": str(directory / "cache"),
+        "CGO_ENABLED": "01"[program.source == "calls_c.go"],
+    }
+    where = [program.output, str(output)] if program.output else [f"-o{output}"]
+    command = [program.compiler[0], *program.compiler[1:], *where, source.name]
+    subprocess.run(command, check=True, cwd=directory, env=environment, capture_output=True, timeout=SECONDS)
+    return output
+
+
+def every_function(path: Path) -> Plan:
+    """A plan of all functions of a file, also those that only the file itself sees, as the rules allow it."""
+    names: dict[int, str] = {}
+    segments = load_segments(path)
+    with path.open("rb") as stream:
+        for section in ELFFile(stream).iter_sections():
+            if not isinstance(section, SymbolTableSection):
+                continue
+            for symbol in section.iter_symbols():
+                if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] != "SHN_UNDEF":
+                    names.setdefault(symbol["st_value"], symbol.name)
+        import numpy as np
+
+        addresses = np.array(sorted(names), np.uint64)
+        offsets = file_offsets(addresses, segments).tolist()
+        places = {offset: names[int(address)] for offset, address in zip(offsets, addresses, strict=True) if offset >= 0}
+        unsafe = unsafe_returns(stream, places)
+    functions = tuple(
+        Function(name, name, "X", offset, returns=unsafe.get(offset, Returns.PROBED)) for offset, name in places.items()
+    )
+    group = Group("every", "every", Attach.UPROBE, elf_target(path), functions)
+    return with_moved_probes(Plan((), (group,)))
+
+
+@pytest.mark.parametrize("name", list(PROGRAMS_BUILT))
+def test_a_program_computes_what_it_computed_before(
+    name: str, engine_state: Path, configuration: SystemConfiguration, tmp_path: Path
+) -> None:
+    program = PROGRAMS_BUILT[name]
+    path = compiled(program, tmp_path)
+    command = [str(path), str(tmp_path / "argument")]
+    bare = subprocess.run(command, check=False, capture_output=True, timeout=SECONDS)
+    plan = every_function(path)
+    check_targets(plan, Caller(os.getuid(), os.getgid(), os.getpid(), "me", frozenset(), (os.getgid(),)), Rule())
+    returns = {function.symbol: function.returns for function in plan.functions}
+    assert {each: returns[each] for each in program.entries} == program.entries
+    assert {returns[each] for each in program.returns} <= {Returns.PROBED}
+    tracer = Tracer(plan, engine_state, configuration)
+    try:
+        trace = tracer.run(*command, capture_output=True, timeout=SECONDS)
+        counts = tracer.engine.counts()
+    finally:
+        tracer.engine.close()
+    assert (trace.output, trace.status) == (bare.stdout, bare.returncode)
+    assert all(count.balanced for count in counts)
+    assert sum(count.entered for count in counts) > 100
