@@ -123,8 +123,9 @@ class _Rule:
             return Returns.NOT_CALLED
         if self.symbols.go and ("go" not in self.bounds or self._is_within("go", address)):
             return Returns.MOVES
-        if self._is_within("ocaml", address):
-            return Returns.COLLECTED
+        return Returns.COLLECTED if self._is_within("ocaml", address) else self._by_frame(address)
+
+    def _by_frame(self, address: int) -> Returns:
         exported = address in self.symbols.exported
         entry = self.entries.covering(address)
         if entry is None:

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 _BY_NAME = {
     # Whatever the unwind information claims: reached by a jump, by a return or by the kernel.
     Returns.NOT_CALLED: [
-        *("_start", "_start_c", "_dlstart", "_dl_start_user", "__start_context", "__restore_rt", "__restore", "restore_rt"),
+        *(
+            "_start",
+            "_start_c",
+            "_dlstart",
+            "_dl_start_user",
+            "__start_context",
+            "__restore_rt",
+            "__restore",
+            "restore_rt",
+        ),
     ],
     Returns.TWICE: [
         *("setjmp", "_setjmp", "__setjmp", "sigsetjmp", "__sigsetjmp", "FPC_SETJMP", "fpc_setjmp"),
@@ -28,7 +37,16 @@ _BY_NAME = {
         *("jump_fcontext", "ontop_fcontext", "switch_fcontext", "coroutine_transfer", "coro_transfer"),
     ],
     Returns.NEVER: [
-        *("longjmp", "_longjmp", "siglongjmp", "__longjmp_chk", "__libc_siglongjmp", "__libc_longjmp", "setcontext", "__setcontext"),
+        *(
+            "longjmp",
+            "_longjmp",
+            "siglongjmp",
+            "__longjmp_chk",
+            "__libc_siglongjmp",
+            "__libc_longjmp",
+            "setcontext",
+            "__setcontext",
+        ),
         *("__longjmp", "____longjmp_chk", "__pthread_exit"),
         *("exit", "_exit", "_Exit", "quick_exit", "abort", "pthread_exit", "thrd_exit", "err", "errx", "verr", "verrx"),
         *("__assert", "__assert_fail", "__assert_perror_fail", "__stack_chk_fail", "__chk_fail", "__fortify_fail"),
@@ -61,7 +79,7 @@ _BY_NAME = {
 _NAMES = {name: returns for returns, names in _BY_NAME.items() for name in names}
 # C++ and the run-time support below it; Rust's newer mangling, of which the older looks like C++.
 _THROWS = re.compile(r"_Z.*|_R[A-Z].*|__cxa_(?!atexit|at_quick_exit|thread_atexit).*|__gxx_.*")
-_UNWINDS = re.compile(r"_?_Unwind_.*")
+_UNWINDS = re.compile(r"_?_Unwind_.*|uw_\w+(\.\w+)*")  # the second are libgcc's own, in static programs
 # Go's names have a package in front; what compilers append to C names is of these words.
 _GO = re.compile(r"[A-Za-z_][\w/%.-]*\.(?!(?:part|isra|constprop|cold|lto_priv|llvm|localalias|clone)\b)[(*A-Za-z_].*")
 

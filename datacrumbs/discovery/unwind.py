@@ -158,7 +158,6 @@ class Entries:
             reader.at = begin
         return Entry(common, start, size, table, (reader.at, end))
 
-
     def _walked(self, at: int, size: int) -> NDArray[np.int64]:
         rows = []
         end = at + size

@@ -101,9 +101,9 @@ class Returns(StrEnum):
     CALLS_BACK: it runs code of the program, which may throw through it or leave it suspended on another stack.
     THROWS: exceptions or panics pass through it (C++, Rust). TWICE: it returns more often than it is called.
     NEVER: it does not return. CALLER: it looks at who called it. UNWINDS: it walks up the stack.
-    MOVES: its stack is moved while it runs (Go). COLLECTED: a garbage collector looks for its caller on the stack (OCaml).
-    NOT_CALLED: it finds no return address where a call leaves it. UNDESCRIBED: its file describes the stack of other
-    functions and not of this one (hand-written assembly).
+    MOVES: its stack is moved while it runs (Go). COLLECTED: a garbage collector looks for its caller (OCaml).
+    NOT_CALLED: it finds no return address where a call leaves it. UNDESCRIBED: its file describes the stack of
+    other functions and not of this one (hand-written assembly).
     """
 
     PROBED = "probed"

@@ -26,7 +26,8 @@ NOBODY = Caller(65534, 65534, 1, "nobody", frozenset({"nogroup"}), (65534,))
 
 MOVABLE = """
 int second(void) { return 1; }
-__asm__(".globl first\\n.type first, @function\\nfirst: xor %edx, %edx\\npush %rbx\\npop %rbx\\nret\\n");
+__asm__(".globl first\\n.type first, @function\\nfirst: .cfi_startproc\\nxor %edx, %edx\\n"
+        "push %rbx\\npop %rbx\\nret\\n.cfi_endproc\\n");
 """
 
 

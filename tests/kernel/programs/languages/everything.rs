@@ -29,8 +29,8 @@ pub extern "C" fn ascending(one: &i32, other: &i32) -> i32 {
 }
 
 #[no_mangle]
-#[allow(improper_ctypes_definitions)]
-pub extern "C-unwind" fn pass_on(work: &dyn Fn() -> u32) -> u32 {
+#[inline(never)]
+pub fn pass_on(work: &dyn Fn() -> u32) -> u32 {
     work()
 }
 
