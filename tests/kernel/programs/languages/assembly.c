@@ -57,24 +57,14 @@ int main(int count, char **arguments)
 #define FUNCTION(name) ".globl " #name "\n.type " #name ", @function\n" #name ":\n" STARTS
 #define END(name) ENDS ".size " #name ", . - " #name "\n"
 
-__asm__(".text\n"
-	FUNCTION(switch_stack)
-	"push %rbp\n push %rbx\n push %r12\n push %r13\n push %r14\n push %r15\n"
-	"mov %rsp, (%rdi)\n mov (%rsi), %rsp\n"
-	"pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbx\n pop %rbp\n ret\n"
-	END(switch_stack)
+__asm__(".text\n" FUNCTION(switch_stack) "push %rbp\n push %rbx\n push %r12\n push %r13\n push %r14\n push %r15\n"
+					 "mov %rsp, (%rdi)\n mov (%rsi), %rsp\n"
+					 "pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbx\n pop %rbp\n ret\n" END(
+						 switch_stack)
 	/* Reached by a return: what is on top of the stack is the function to run. */
-	FUNCTION(stack_begins)
-	"pop %rax\n call *%rax\n ud2\n"
-	END(stack_begins)
-	FUNCTION(twice_jumped)
-	"inc %rdi\n jmp jumped_to\n"
-	END(twice_jumped)
-	FUNCTION(jumped_to)
-	"jmp added\n"
-	END(jumped_to)
+	FUNCTION(stack_begins) "pop %rax\n call *%rax\n ud2\n" END(stack_begins)
+		FUNCTION(twice_jumped) "inc %rdi\n jmp jumped_to\n" END(twice_jumped)
+			FUNCTION(jumped_to) "jmp added\n" END(jumped_to)
 	/* 1 when the instruction before its return address is a call of it. */
-	FUNCTION(looks_at_caller)
-	"mov (%rsp), %rdx\n xor %eax, %eax\n cmpb $0xe8, -5(%rdx)\n sete %al\n ret\n"
-	END(looks_at_caller)
-	".section .note.GNU-stack,\"\",@progbits\n.text\n");
+	FUNCTION(looks_at_caller) "mov (%rsp), %rdx\n xor %eax, %eax\n cmpb $0xe8, -5(%rdx)\n sete %al\n ret\n" END(
+		looks_at_caller) ".section .note.GNU-stack,\"\",@progbits\n.text\n");
