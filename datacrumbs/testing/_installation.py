@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sysconfig
 import time
+import zlib
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -87,6 +88,24 @@ class RunningDaemon:
     def wrap(self, *command: str | Path, **options: Any) -> subprocess.CompletedProcess[Any]:
         """Run a command under ``datacrumbs_wrap``; options are those of `subprocess.run`."""
         return subprocess.run([_COMMANDS / "datacrumbs_wrap", *command], check=False, **options)
+
+    def wait_for(self, function: str, calls: int) -> None:
+        """Wait until the trace holds this many lines of a function: what is in it stays, whatever happens next."""
+        line = f'"name":"{function}"'.encode()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while _whole_members(self.trace.read_bytes()).count(line) < calls:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{self.trace}: {calls} calls of {function} did not arrive")
+            time.sleep(0.02)
+
+    def wait_taken(self, number: int) -> None:
+        """Wait until a signal that was sent is not pending any more: the daemon takes signals one by one."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while _pending(status.read_text(encoding="ascii")) >> (number - 1) & 1:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"signal {number} was not taken")
+            time.sleep(0.01)
 
     def stop(self, number: int = signal.SIGINT) -> int:
         """End it with a signal; gives its exit status."""
@@ -197,6 +216,23 @@ def run_workload(
         if done.returncode:
             raise AssertionError(f"{run}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return daemon.lines(), wanted
+
+
+# What the complete gzip members of a file hold; the last one may be in the making.
+def _whole_members(data: bytes) -> bytes:
+    text = b""
+    while data:
+        member = zlib.decompressobj(wbits=31)
+        content = member.decompress(data)
+        if not member.eof:
+            break
+        text, data = text + content, member.unused_data
+    return text
+
+
+def _pending(status: str) -> int:
+    lines = dict(line.split(":", 1) for line in status.splitlines())
+    return int(lines["SigPnd"], 16) | int(lines["ShdPnd"], 16)
 
 
 def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:

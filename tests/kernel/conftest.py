@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sysconfig
-import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -134,7 +133,6 @@ class Tracer:
         """Run a command under the launcher to its end; the calls of its processes, in order."""
         self.drain()
         done = subprocess.run([launcher or client.launcher(), *command], check=False, **options)
-        time.sleep(0.01)
         records = self.drain()
         is_call = records["function"] < FIRST_KIND
         return Trace(self.plan, records[is_call], records[~is_call], dict(self.names), done.returncode, done.stdout)

@@ -137,7 +137,7 @@ def test_defect_06_a_stop_drains_the_ring_and_closes_the_trace(
 def test_defect_06_a_killed_daemon_leaves_a_readable_trace(installation: Installation, probes: Path) -> None:
     with installation.daemon(probes) as daemon:
         daemon.wrap("/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=10007", "status=none")
-        time.sleep(1.5)
+        daemon.wait_for("write", 10007)
         daemon.process.kill()
         daemon.process.wait()
     lines = gzip.decompress(daemon.trace.read_bytes()).decode().splitlines()

@@ -87,7 +87,6 @@ def run(tracer: Tracer, *command: str, cwd: Path) -> np.ndarray:
             parts.append(tracer.drain())
             time.sleep(0.01)
     assert process.returncode == 0, command
-    time.sleep(0.01)
     calls = np.concatenate([*parts, tracer.drain()])
     calls = calls[calls["function"] < FIRST_KIND]
     return calls[np.argsort(calls["thread"], kind="stable")]  # within a thread as they returned

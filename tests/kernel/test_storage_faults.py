@@ -6,8 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +77,7 @@ def test_a_file_system_with_a_trace_is_not_made_read_only(place: Installation, s
     """The kernel keeps a file system writable while somebody writes there."""
     traces = place.prefix / "var/log/datacrumbs"
     with disk(traces, "ext4", 32), place.daemon(seeks) as daemon:
-        made, _ = made_by(daemon, crowd, "processes", "23")
+        made = made_by(daemon, crowd, "processes", "23")
         remount = ["mount", "-o", "remount,ro", traces]
         assert subprocess.run(remount, check=False, capture_output=True).returncode != 0
         check_exact(daemon.lines(), made)
@@ -111,15 +109,13 @@ def test_a_file_system_that_hangs_holds_nobody_up(place: Installation, seeks: Pa
     (place.prefix / "etc/datacrumbs/datacrumbs.yaml").write_text("call_ring_mib: 8\nflush_seconds: 0.1\n")
     traces = place.prefix / "var/log/datacrumbs"
     with disk(traces, "ext4", 64), place.daemon(seeks) as daemon:
-        before, _ = made_by(daemon, crowd, "processes", "23")
+        before = made_by(daemon, crowd, "processes", "23")
         subprocess.run(["fsfreeze", "--freeze", traces], check=True)
-        thaw = threading.Timer(FROZEN_SECONDS, subprocess.run, [["fsfreeze", "--unfreeze", traces]])
-        thaw.start()
-        made, longest = made_by(daemon, crowd, "steady", str(int(FROZEN_SECONDS * 500)))
-        assert thaw.is_alive()
-        thaw.join()
+        try:
+            made = made_by(daemon, crowd, "steady", str(int(FROZEN_SECONDS * 1000)))
+        finally:
+            subprocess.run(["fsfreeze", "--unfreeze", traces], check=True)
         check_exact(daemon.lines(), before + made)
-    assert longest < FROZEN_SECONDS * 1e9 / 2
 
 
 @pytest.fixture
@@ -156,10 +152,10 @@ def test_a_stop_while_the_file_system_hangs(place: Installation, seeks: Path, cr
         subprocess.run(["fsfreeze", "--freeze", traces], check=True)
         try:
             daemon.process.send_signal(signal.SIGINT)
-            time.sleep(1)
+            daemon.wait_taken(signal.SIGINT)
             assert daemon.process.poll() is None
             daemon.process.send_signal(signal.SIGINT)
-            time.sleep(1)
+            daemon.wait_taken(signal.SIGINT)
         finally:
             subprocess.run(["fsfreeze", "--unfreeze", traces], check=True)
         check_ended(daemon, "stopped again before the trace was complete")

@@ -145,9 +145,11 @@ class TestTheSocket:
             "import os, socket, sys\n"
             "s = socket.socket(socket.AF_UNIX); s.connect('/run/datacrumbs/sign.sock')\n"
             'body = b\'{"version":1,"request":"sign","plan":{}}\'\n'
+            "parent = os.getpid()\n"
             "if os.fork():\n"
             "    os._exit(0)\n"  # who connected is gone, its number free for others
-            "import time; time.sleep(0.3)\n"
+            "while os.getppid() == parent:\n"
+            "    os.sched_yield()\n"
             "s.sendall(len(body).to_bytes(4, 'big') + body); s.recv(65536)\n"
         )
         python(machine, "bob", code)

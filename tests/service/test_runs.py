@@ -155,7 +155,8 @@ def test_several_runs_at_once_see_their_own_users_only(machine, alices, bobs):
 def test_a_killed_daemon_leaves_a_readable_trace_and_nothing_else(machine, alices, whole_members):
     assert start(machine, "killed", f"PROBE_FILE={alices}\n").returncode == 0
     machine.wrap("alice", *DD, "count=41")
-    time.sleep(2.5)  # two flushes
+    written = machine.trace("alice", "killed")
+    wait_until(lambda: whole_members(written.read_bytes()).count(b'"name":"write"') == 41)
     machine.done("systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", "datacrumbs@killed")
     wait_until(lambda: unloaded(machine, "killed"))
     assert "Failed with result 'signal'" in machine.journal("datacrumbs@killed")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +97,6 @@ def capture(request, tmp_path_factory):
         assert report.failures == ()
         with subprocess.Popen([client.launcher(), program, room], stdout=subprocess.DEVNULL) as running:
             assert running.wait(60) == 0
-        time.sleep(0.05)
         calls, names = drain(engine)
     finally:
         engine.close()
