@@ -76,6 +76,8 @@ PLACES = {
     193: "over/moved",
     199: "original/there",
     211: "original/there",
+    227: "original/named2",
+    229: "original/there",
 }
 """Length of each write of places.c -> where its file was then."""
 PASSED = {157: "jail/dir/../top", 179: "original/gone", 211: "original/../link/there"}
@@ -174,3 +176,13 @@ def test_the_place_is_told_where_it_is_not_the_name(tracer: Tracer, tmp_path: Pa
         ("way/plain", "sub/plain"),
         ("way/../sub/plain", "sub/plain"),
     }
+
+
+def test_a_path_that_is_too_long_says_that_its_beginning_is_missing(
+    places: tuple[Path, dict[int, str], bool],
+) -> None:
+    _, told, _ = places
+    *directories, last = told[223].removeprefix(CUT).split("/")
+    assert told[223].startswith(CUT)
+    assert (last, set(directories)) == ("bottom", {"n" * 250})
+    assert 0 < len(directories) < 19

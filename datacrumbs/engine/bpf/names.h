@@ -37,6 +37,16 @@ static __always_inline int dc_start_of_path(struct dc_scratch *scratch, u32 kind
 	return dc_has_whole_paths((void *)bpf_get_current_task_btf()) ? DC_NO_DIRECTORY : DC_ROOT_DIRECTORY;
 }
 
+#define DC_DEV_FD 0x2f64662f7665642fULL	      /* "/dev/fd/" */
+#define DC_DEV_STANDARD 0x6474732f7665642fULL /* "/dev/std" */
+#define DC_PROC 0x2f636f72702fULL	      /* "/proc/" */
+#define DC_PROC_MAGIC 0x9fa0
+
+static __always_inline int dc_begins_with_process(u64 beginning)
+{
+	return beginning == DC_DEV_FD || (beginning & 0xffffffffffffULL) == DC_PROC;
+}
+
 /* One request of a call: a descriptor, a path or another string, to an identity. Returns 0 when
  * it cannot be read yet (the page is not there at the entry; it is at the return). */
 static __always_inline u64 dc_resolve(u32 kind, u64 subject, int base)

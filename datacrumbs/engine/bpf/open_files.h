@@ -242,8 +242,10 @@ static __always_inline u64 dc_known_place(void *task, struct dc_thread *thread, 
 		recent->place = kept->place;
 		recent->renames = renames;
 		recent->identity = kept->identity;
+		if (*(volatile u64 *)&kept->self != file.self)
+			recent->object = 0; /* the entry went to another file while it was read */
 	}
-	if (dc_is_in_place(&file, recent->place))
+	if (recent->object && dc_is_in_place(&file, recent->place))
 		return recent->identity;
 	recent->object = 0;
 	return 0;

@@ -59,12 +59,35 @@ static __always_inline int dc_is_way(struct dc_scratch *scratch, const struct dc
 	return 0;
 }
 
-/* Send the place of a file that was opened by another name, once for the two. */
+/* Whether a path says whose descriptor or directory a file is, and not what it is called: the next one that is opened
+ * by it is another file. What is in procfs itself has no other name. */
+static __always_inline int dc_is_of_process(u64 beginning, const struct dc_open_file *file)
+{
+	if (!dc_begins_with_process(beginning) && beginning != DC_DEV_STANDARD)
+		return 0;
+	return dc_kernel_u32(dc_kernel_u64(file->inode + DC_INODE_I_SB) + DC_SUPER_BLOCK_S_MAGIC) != DC_PROC_MAGIC;
+}
+
+/* A file that was opened by another name than that of its place: send the place, once for the two. */
+static __always_inline void dc_send_other(struct dc_scratch *scratch, const struct dc_opened *opened,
+					  const struct dc_open_file *file, u64 both)
+{
+	int is_named = !dc_is_of_process(dc_path_word(scratch, 0), file);
+	u64 place = dc_place_stamp(file);
+	u64 identity = dc_send_location(scratch, file, is_named ? DC_NAME_PLACE : DC_NAME_LOCATION,
+					is_named ? opened->identity : 0);
+	u8 one = 1;
+	if (is_named)
+		dc_names.update(&both, &one);
+	else
+		dc_keep_name(file, identity, place);
+}
+
+/* Compare the name that a file was opened by with its place. */
 static __always_inline void dc_send_place(const struct dc_opened *opened, const struct dc_open_file *file)
 {
 	struct dc_open_file start = {};
 	u64 both = DC_STAMP(opened->identity, dc_place_stamp(file));
-	u8 one = 1;
 	if (dc_names.lookup(&both))
 		return;
 	struct dc_scratch *scratch = dc_take_scratch();
@@ -76,10 +99,8 @@ static __always_inline void dc_send_place(const struct dc_opened *opened, const 
 		int is_absolute = scratch->bytes[0] == '/' && opened->kind != DC_REQUEST_ROOTED_PATH;
 		int base = is_absolute ? DC_ROOT_DIRECTORY : opened->base;
 		if (!dc_open_file((void *)bpf_get_current_task_btf(), base, &start) ||
-		    !dc_is_way(scratch, &start, file)) {
-			dc_send_location(scratch, file, DC_NAME_PLACE, opened->identity);
-			dc_names.update(&both, &one);
-		}
+		    !dc_is_way(scratch, &start, file))
+			dc_send_other(scratch, opened, file, both);
 	}
 	dc_give_scratch(scratch);
 }

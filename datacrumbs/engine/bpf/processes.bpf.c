@@ -35,17 +35,13 @@ static __always_inline u64 dc_command_name(void)
 	return identity;
 }
 
-#define DC_DEV_FD 0x2f64662f7665642fULL /* "/dev/fd/" */
-#define DC_PROC 0x2f636f72702fULL	/* "/proc/" */
-
 /* What a process executes: the path it was given, or where the file is if that path says nothing of it, but which
  * descriptor it was (fexecve), or which process (/proc/self/exe). */
 static __always_inline u64 dc_executable(u64 program)
 {
 	struct dc_request request = {.kind = DC_REQUEST_KERNEL_PATH, .base = DC_CURRENT_DIRECTORY};
 	request.subject = dc_kernel_u64(program + DC_LINUX_BINPRM_FILENAME);
-	u64 beginning = dc_kernel_u64(request.subject);
-	if (beginning == DC_DEV_FD || (beginning & 0xffffffffffffULL) == DC_PROC) {
+	if (dc_begins_with_process(dc_kernel_u64(request.subject))) {
 		request.kind = DC_REQUEST_FILE;
 		request.subject = dc_kernel_u64(program + DC_LINUX_BINPRM_FILE);
 	}

@@ -9,13 +9,14 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LONGEST = 8192, DEEP = 70 };
+enum { LONGEST = 8192, DEEP = 70, LONG = 250, LONG_DEEP = 19 };
 
 static char zeros[LONGEST];
 static const char *top;
@@ -146,6 +147,34 @@ static void go_deep(void)
 	CHECK(chdir(top));
 }
 
+static void go_long(void)
+{
+	char name[LONG + 1] = {0};
+
+	memset(name, 'n', LONG);
+	CHECK(mkdir("long", 0700));
+	CHECK(chdir("long"));
+	for (int i = 0; i < LONG_DEEP; i++) {
+		CHECK(mkdir(name, 0700));
+		CHECK(chdir(name));
+	}
+	put("bottom", 223);
+	CHECK(chdir(top));
+}
+
+static void open_by_descriptor(void)
+{
+	char link[64];
+	int descriptor;
+
+	for (int i = 0; i < 2; i++) {
+		descriptor = CHECK(open(i ? "original/there" : "original/named2", O_RDWR | O_CREAT, 0600));
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", descriptor);
+		put(link, i ? 229 : 227);
+		close(descriptor);
+	}
+}
+
 static void in_child(void (*run)(void))
 {
 	int status;
@@ -180,8 +209,11 @@ int main(int count, char **arguments)
 	remove_open_file();
 	in_child(overlay);
 	go_deep();
+	go_long();
 	CHECK(chdir("link"));
 	put("there", 199);
 	put("../link/there", 211);
+	CHECK(chdir(top));
+	open_by_descriptor();
 	return 0;
 }
