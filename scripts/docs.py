@@ -80,6 +80,7 @@ REFERENCE_KEYS = {
     "regex": "a regular expression; only functions of which it matches the whole name",
     "enable_explorer": "true or false; accepted and ignored: functions are always read anew",
     "include_offsets": "true or false; accepted and without effect: names never carry offsets",
+    "arguments": "`usdt` only: what the arguments are, as `label:type=role`, or `-` to skip one; default: numbers",
     "binary_path": "`usdt` only: absolute path of the file with the probes",
     "provider": "`usdt` only: the provider named in the file's USDT notes; all without it",
     "probes": "`custom` only; such entries are refused",

@@ -156,7 +156,9 @@ def _usdt_probes(entry: ReferenceEntry, sources: Sources) -> Selected:
     wanted = [probe for probe in probes if entry.usdt_provider in {"", probe.provider}]
     hits = _select(entry, {probe.name for probe in wanted})
     notes: list[str] = []
-    functions = usdt_functions([probe for probe in wanted if probe.name in hits], _category(entry), notes.append)
+    functions = usdt_functions(
+        [probe for probe in wanted if probe.name in hits], _category(entry), notes.append, entry.arguments
+    )
     if functions:
         target = elf_target(path)
         candidates = tuple(Candidate(SITE, Attach.USDT, target, each, entry.label) for each in functions)

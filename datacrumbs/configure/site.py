@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.configure.pattern import Pattern, compile_pattern
+from datacrumbs.discovery.signatures import SignatureError, args
 from datacrumbs.document import Value, read_document
 from datacrumbs.errors import usage_error
 from datacrumbs.probefile.plan import SAMPLE_LIMIT, Filters, Mode
@@ -20,6 +21,7 @@ from datacrumbs.probefile.plan import SAMPLE_LIMIT, Filters, Mode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from datacrumbs.probefile.plan import Argument
     from datacrumbs.system import SystemPaths
 
 
@@ -102,6 +104,7 @@ class ReferenceEntry:
         file: That file, absent for ``ksym``; for ``usdt`` the ``binary_path``.
         functions: Only these; None for all.
         usdt_provider: The provider named in the ELF file's USDT notes; empty for any.
+        arguments: What the arguments of its USDT probes are; empty to take them as numbers.
         detail: How much of the calls is kept.
     """
 
@@ -112,6 +115,7 @@ class ReferenceEntry:
     file: Value | None = None
     functions: Pattern | None = None
     usdt_provider: str = ""
+    arguments: tuple[Argument, ...] = ()
     detail: Detail = UNSAID
 
     @property
@@ -154,7 +158,7 @@ _SOURCES = {
 _DETAIL_KEYS = ("mode", "sample")
 _PROVIDER_KEYS = ("provider", "name", "preset", "functions", "options", *_DETAIL_KEYS)
 _REFERENCE_KEYS = ("name", "probe", "type", "file", "regex", "enable_explorer", "include_offsets", *_DETAIL_KEYS)
-_USDT_KEYS = (*_REFERENCE_KEYS, "binary_path", "provider")
+_USDT_KEYS = (*_REFERENCE_KEYS, "binary_path", "provider", "arguments")
 _CUSTOM_KEYS = (*_REFERENCE_KEYS, "probes", "process_header", "start_event_id", "event_type")
 _IGNORED = {
     "data_dir": "nothing is kept between configurations",
@@ -266,8 +270,17 @@ def _reference_entry(item: Value, notes: list[str]) -> ReferenceEntry:
         file,
         compile_pattern(keys["regex"]) if "regex" in keys else None,
         keys["provider"].text() if "provider" in keys else "",
+        _arguments(keys["arguments"]) if "arguments" in keys else (),
         _detail(keys),
     )
+
+
+def _arguments(where: Value) -> tuple[Argument, ...]:
+    texts = [item.text() for item in where.items()]
+    try:
+        return args(*texts)
+    except SignatureError as error:
+        raise where.error(error.message) from None
 
 
 def _reference_file(item: Value, keys: Mapping[str, Value], source: SourceKind) -> Value | None:

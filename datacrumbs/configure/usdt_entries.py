@@ -23,13 +23,16 @@ _TYPES = {
 }
 
 
-def usdt_functions(probes: Iterable[UsdtProbe], category: str, note: Callable[[str], None]) -> list[Function]:
+def usdt_functions(
+    probes: Iterable[UsdtProbe], category: str, note: Callable[[str], None], named: Sequence[Argument] = ()
+) -> list[Function]:
     """One function for each probe; two that mark the beginning and the end of one thing become one call.
 
     Args:
         probes: Those that the entry selects.
         category: Of the functions.
         note: Takes a line for each argument that cannot be read.
+        named: What the arguments are, and which of them to capture; empty for the first ones as numbers.
     """
     by_name: dict[tuple[str, str], list[UsdtProbe]] = {}
     for probe in probes:
@@ -55,7 +58,7 @@ def usdt_functions(probes: Iterable[UsdtProbe], category: str, note: Callable[[s
             offset=first.offset,
             more_places=tuple(more),
             return_places=tuple(replace(place, arguments="") for place in _places(by_name[end_key] if end_key else ())),
-            arguments=_arguments([probe.arguments for probe in same], notes.append),
+            arguments=_arguments([probe.arguments for probe in same], named, notes.append),
             result=Result.VOID,
             usdt_arguments=first.arguments,
             semaphore=first.semaphore,
@@ -71,26 +74,28 @@ def _places(probes: Iterable[UsdtProbe]) -> list[UsdtPlace]:
     return sorted(places, key=lambda place: place.offset)
 
 
-# A note has neither names nor types of arguments: they are numbers, in the order of the call. One that cannot be read
-# at one of the places is left out, since it would look like zero there.
-def _arguments(formats: Sequence[str], note: Callable[[str], None]) -> tuple[Argument, ...]:
+# A note has neither names nor types of arguments. One that cannot be read at one of the places is left out, since it
+# would look like zero there.
+def _arguments(formats: Sequence[str], named: Sequence[Argument], note: Callable[[str], None]) -> tuple[Argument, ...]:
     lists = [parse_operands(text, platform.machine()) for text in formats]
     most = max(len(operands) for operands in lists)
-    if most > ARGUMENT_LIMIT:
+    wanted = named or [Argument(index, f"argument{index}", "") for index in range(min(most, ARGUMENT_LIMIT))]
+    if most > ARGUMENT_LIMIT and not named:
         note(f"{most - ARGUMENT_LIMIT} of {most} arguments are left out; at most {ARGUMENT_LIMIT} are captured")
     arguments = []
-    for index in range(min(most, ARGUMENT_LIMIT)):
-        operands = [each[index] if index < len(each) else UnknownOperand("", "is not at every place") for each in lists]
+    for argument in wanted:
+        at = argument.index
+        operands = [each[at] if at < len(each) else UnknownOperand("it", "is not at every place") for each in lists]
         known = [operand for operand in operands if isinstance(operand, Operand)]
         if len(known) == len(operands):
-            arguments.append(_argument(index, known))
+            arguments.append(_sized(argument, known))
             continue
         missing = next(operand for operand in operands if isinstance(operand, UnknownOperand))
-        note(f"argument {index} is left out: {missing.text or 'it'} {missing.reason}")
+        note(f"argument {at} is left out: {missing.text} {missing.reason}")
     return tuple(arguments)
 
 
-def _argument(index: int, operands: Sequence[Operand]) -> Argument:
+def _sized(argument: Argument, operands: Sequence[Operand]) -> Argument:
     forms = {(operand.size, operand.signed) for operand in operands}
     size, signed = forms.pop() if len(forms) == 1 else (8, any(signed for _, signed in forms))
-    return Argument(index, f"argument{index}", _TYPES[size, signed], size=size, signed=signed)
+    return replace(argument, ctype=argument.ctype or _TYPES[size, signed], size=size, signed=signed)

@@ -17,6 +17,8 @@ from datacrumbs.probefile.codec import SYSTEM_CALL_LIMIT
 from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Mode, Plan, Result, Role, Snippet
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 NONE = 0xFF
@@ -164,6 +166,7 @@ def _row(group: Group, function: Function, number: int, snippet: Snippet | None)
         _describe_fields(row, function)
     elif group.attach is Attach.USDT:
         _describe_usdt(row, function, function.usdt_arguments)
+        _describe_requests(row, function, range(len(function.arguments)))
     else:
         _describe_arguments(row, function)
     if snippet is not None:
@@ -269,26 +272,33 @@ def _describe_bytes(row: np.void, function: Function, extra: tuple[Argument, ...
 
 # Requests are what the kernel side resolves to identities: the call's file first, then names.
 def _describe_arguments(row: np.void, function: Function) -> None:
+    places = [argument.index for argument in function.arguments]
+    for slot, place in enumerate(places):
+        if place < REGISTERS:
+            row["source"][slot] = place
+    _describe_requests(row, function, places)
+
+
+# `places` are those of the arguments in dc_call.arguments.
+def _describe_requests(row: np.void, function: Function, places: Sequence[int]) -> None:
     requests: list[tuple[int, int, int, int]] = []
     base = NONE
     has_file = False
-    for slot, argument in enumerate(function.arguments):
-        if argument.index < REGISTERS:
-            row["source"][slot] = argument.index
+    for slot, (argument, place) in enumerate(zip(function.arguments, places, strict=True)):
         if argument.role is Role.DIRFD:
-            base = argument.index
+            base = place
         elif argument.role is Role.HANDLE and row["handle"] == NONE:
-            row["handle"] = argument.index
+            row["handle"] = place
             has_file = True
         elif argument.role is Role.OUT_HANDLE:
-            row["out_handle"] = argument.index
+            row["out_handle"] = place
         elif argument.role in _REQUESTED and not (argument.role is Role.FD and has_file):
             kind = _REQUESTED[argument.role]
             is_file = argument.role in {Role.FD, Role.PATH} and not has_file
             start = base if kind == _PATH else NONE
             if is_file and start != NONE and function.symbol == _ROOTED:
                 kind = _ROOTED_PATH
-            requests.append((kind, argument.index, start, NONE if is_file else slot))
+            requests.append((kind, place, start, NONE if is_file else slot))
             has_file |= is_file
     for index, (kind, subject, directory, slot) in enumerate(requests[:REQUESTS]):
         row["request"][index] = kind

@@ -138,6 +138,16 @@ def test_probes_of_the_python_interpreter(installation: Installation, tmp_path: 
     assert balanced(trace, "python:import__find__load__start") == trace.tally()["import__find__load"] > 0
 
 
+def test_arguments_that_the_site_file_describes(installation: Installation, build: Callable[..., Path]) -> None:
+    program = build("usdt_pairs.c", name="usdt_pairs")
+    described = site(program, regex="apart__.*").replace("}]", ", arguments: [-, 'what:char *=string']}]")
+    trace = installation.trace(installation.probes(described), [program])
+    calls = trace.named("apart")
+    assert balanced(trace, "crumbs:apart__start") == len(calls) == 101
+    assert {trace.names[call["args"]["what_hash"]] for call in calls} == {"name"}
+    assert not any("argument0" in call["args"] for call in calls)
+
+
 def _write(installation: Installation, text: str) -> Path:
     file = installation.prefix / "operands.yaml"
     file.write_text(text)

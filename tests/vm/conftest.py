@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from datacrumbs.configure.usdt_entries import usdt_functions
+from datacrumbs.discovery.elf import elf_target
+from datacrumbs.discovery.usdt import usdt_probes
 from datacrumbs.probefile.plan import Attach, Group, Plan
 from datacrumbs.provider import Host
 
@@ -160,14 +163,24 @@ def kernel_groups() -> tuple[Group, ...]:
 
 
 @pytest.fixture(scope="session")
+def usdt_program(build: Callable[..., Path]) -> Path:  # noqa: F811
+    """A program with USDT probes."""
+    return build("usdt.c")
+
+
+@pytest.fixture(scope="session")
 def tracer(
     layer: Path,  # noqa: F811
+    usdt_program: Path,
     kernel_groups: tuple[Group, ...],
     engine_state: Path,  # noqa: F811
     configuration: SystemConfiguration,  # noqa: F811
 ) -> Iterator[Tracer]:
-    """One engine for all tests of the guest: system calls, a library, kernel functions, trace events."""
-    tracer = Tracer(Plan((), (system_call_group(), layer_group(layer), *kernel_groups)), engine_state, configuration)
+    """One engine for all tests of the guest: system calls, a library, USDT probes, kernel functions, trace events."""
+    probes = tuple(usdt_functions(usdt_probes(usdt_program), "USDT", print))
+    marked = Group("site", "usdt", Attach.USDT, elf_target(usdt_program), probes)
+    groups = (system_call_group(), layer_group(layer), marked, *kernel_groups)
+    tracer = Tracer(Plan((), groups), engine_state, configuration)
     yield tracer
     tracer.engine.close()
 

@@ -48,9 +48,10 @@ __attribute__((noinline)) void forms(int left, unsigned long wide)
 
 int main(void)
 {
+	char name[] = "name"; /* in memory: a probe reads no page that the program did not touch */
 	int gated = 0;
 	for (int i = 0; i < 101; i++) {
-		apart(i, "name");
+		apart(i, name);
 		if (crumbs_gated_semaphore) {
 			gated++;
 			DTRACE_PROBE1(crumbs, gated, (short)-i);

@@ -230,3 +230,17 @@ def test_a_bare_name_is_looked_for_among_the_installed_files(tmp_path, monkeypat
 
 def test_the_shipped_file_is_valid():
     assert [entry.provider for entry in read_site_file(default_site_file()).entries] == ["sys", "posix", "mpi", "hdf5"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("[a:int=wrong]", r"site.yaml:1: capture_probes\[0\].arguments: argument 'a:int=wrong': wrong is no role"),
+        ("[a, a]", r"the label stands twice"),
+        ("a:int", r"is not a list"),
+    ],
+)
+def test_arguments_of_usdt_probes_are_checked(site, arguments, words):
+    entry = f"{{name: p, probe: usdt, type: usdt, binary_path: /bin/sh, arguments: {arguments}}}"
+    with pytest.raises(DatacrumbsError, match=words):
+        site(f"capture_probes: [{entry}]")

@@ -131,7 +131,7 @@ def test_the_first_example_of_the_site_file_composes(tmp_path: Path) -> None:
 
 
 def test_the_examples_of_the_other_form_compose(tmp_path: Path) -> None:
-    (text,) = (block for block in blocks(REPOSITORY / "docs/site-file.md", "yaml") if "probe: usdt" in block)
+    text = next(block for block in blocks(REPOSITORY / "docs/site-file.md", "yaml") if "probe: usdt" in block)
     machine = platform.machine()
     python = Path(sys.executable).resolve()
     text = text.replace("x86_64-linux-gnu", f"{machine}-linux-gnu").replace("/usr/bin/python3.11", str(python))

@@ -79,6 +79,16 @@ def test_usdt_operand_of_an_unknown_kind_is_left_out() -> None:
     assert row["source"][0] == NONE
 
 
+def test_text_of_a_usdt_probe_is_asked_for_by_its_slot() -> None:
+    arguments = (Argument(3, "path", role=Role.PATH), Argument(1, "what", role=Role.STRING))
+    operands = "8@%rdi 8@%rsi 8@%rdx 8@%rcx"
+    row = _row(Function("f", "p:f", "USDT", arguments=arguments, usdt_arguments=operands), Attach.USDT)
+    assert row["field_offset"][:2].tolist() == [88, 104]
+    assert row["request"].tolist() == [2, 3, 0]
+    assert row["subject"][:2].tolist() == [0, 1]
+    assert row["slot"][:2].tolist() == [NONE, 1]
+
+
 def test_places_whose_arguments_are_elsewhere_have_rows_behind_those_of_all_functions() -> None:
     places = (
         UsdtPlace(20, 0, "8@%rsi"),
