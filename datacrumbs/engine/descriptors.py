@@ -50,6 +50,7 @@ DESCRIPTOR = np.dtype(
         ("sample", "<u4"),
         ("moved", "u1"),
         ("moved_at", "u1"),
+        ("closes", "u1"),
     ],
     align=True,
 )
@@ -83,6 +84,7 @@ _SKIPPABLE = 32
 _MOVED_RESULT, _MOVED_ITEMS, _MOVED_ARGUMENT = 1, 2, 3
 _DESCRIPTOR, _PATH, _STRING, _ROOTED_PATH = 1, 2, 3, 4
 _REQUESTED = {Role.FD: _DESCRIPTOR, Role.TARGET_FD: _DESCRIPTOR, Role.PATH: _PATH, Role.STRING: _STRING}
+_CLOSES = {Role.HANDLE: 0, Role.CLOSED: 1, Role.RELEASED: 2}
 _ERRNO_RESULTS = {
     Result.BYTES,
     Result.ITEMS,
@@ -251,7 +253,7 @@ def _is_plain(row: np.void) -> bool:
 
 # Whether nothing is learned from a call that later ones need: no descriptor, no handle, nothing that a snippet does.
 def _is_skippable(row: np.void) -> bool:
-    learns = row["snippet"] != 0 or row["out_handle"] != NONE or row["result"] in _MAKING_RESULTS
+    learns = row["snippet"] != 0 or row["closes"] or row["out_handle"] != NONE or row["result"] in _MAKING_RESULTS
     return bool(row["flags"] & _HAS_RETURN) and not learns
 
 
@@ -287,8 +289,9 @@ def _describe_requests(row: np.void, function: Function, places: Sequence[int]) 
     for slot, (argument, place) in enumerate(zip(function.arguments, places, strict=True)):
         if argument.role is Role.DIRFD:
             base = place
-        elif argument.role is Role.HANDLE and row["handle"] == NONE:
+        elif argument.role in _CLOSES and row["handle"] == NONE:
             row["handle"] = place
+            row["closes"] = _CLOSES[argument.role]
             has_file = True
         elif argument.role is Role.OUT_HANDLE:
             row["out_handle"] = place

@@ -30,6 +30,8 @@ FUNCTIONS = {
     "dc_resolve_request": (0x70000011, 24),
     "dc_add_vector": (0x70000012, 24),
     "dc_bind_opened": (0x70000013, 32),
+    "dc_change_handle": (0x70000014, 24),
+    "dc_inherit_handle": (0x70000015, 24),
 }
 """Functions of the image that programs call: the number in the call, and the bytes that their argument points to."""
 ITERATOR_TARGET = "bpf_iter_task"

@@ -14,7 +14,17 @@ if TYPE_CHECKING:
     from datacrumbs.probefile.plan import Plan, Snippet
     from datacrumbs.system import SystemConfiguration
 
-_BEFORE_SNIPPETS = ("machine.h", "layout.h", "maps.h", "strings.h", "open_files.h", "names.h", "opened.h", "snippet.h")
+_BEFORE_SNIPPETS = (
+    "machine.h",
+    "layout.h",
+    "maps.h",
+    "strings.h",
+    "open_files.h",
+    "names.h",
+    "opened.h",
+    "handles.h",
+    "snippet.h",
+)
 _AFTER_SNIPPETS = (
     "modes.h",
     "calls.h",

@@ -49,6 +49,8 @@ class Role(StrEnum):
     BYTES: a number of bytes that was moved; SIZE: bytes of an element, for a result in ITEMS;
     COUNT: how much was asked for (bytes, or items of SIZE).
     HANDLE: an opaque handle (FILE *, DIR *, hid_t, MPI_File) whose file an earlier call announced.
+    CLOSED: a HANDLE that the call gives back, whatever it returns; RELEASED: one that it gives back when it returns 0
+    (a count of references).
     OUT_HANDLE: address that receives a new handle (MPI_File *).
     OUT: an address whose content is not read.
     """
@@ -65,6 +67,8 @@ class Role(StrEnum):
     FLAGS = "flags"
     WHENCE = "whence"
     HANDLE = "handle"
+    CLOSED = "closed"
+    RELEASED = "released"
     OUT_HANDLE = "out_handle"
     OUT = "out"
     VALUE = "value"

@@ -139,7 +139,7 @@ def _fields(slots: list[tuple[int, Argument]], first_extra: int, *, scaled: bool
                 found.append(replace(plain, key=f"{argument.label}_hash", kind=NameKind.STRING))
             case Role.OUT | Role.OUT_HANDLE:
                 continue  # addresses of the program's own memory tell a reader nothing
-            case Role.HANDLE:
+            case Role.HANDLE | Role.CLOSED | Role.RELEASED:
                 found.append(replace(plain, signed=False))
             case Role.SIZE if scaled:
                 found.append(replace(plain, one=True))

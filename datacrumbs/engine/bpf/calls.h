@@ -107,6 +107,8 @@ static __always_inline void dc_enter(struct dc_thread *thread, struct dc_call *c
 	thread->wanted_string = 0;
 	if (function->handle != DC_NONE)
 		call->file = dc_file_of_handle(call->arguments[function->handle & 7]);
+	if (function->closes == DC_CLOSES) /* now: when it returns, another thread may have a new one of this value */
+		dc_bind_handle(call->arguments[function->handle & 7], 0);
 	if (function->snippet)
 		dc_snippet_entry(call, function->snippet);
 	dc_resolve_requests(thread, call, function, DC_ALL_REQUESTS);
@@ -214,7 +216,9 @@ static __always_inline void dc_bind_results(struct dc_call *call, const struct d
 {
 	if (function->result == DC_RESULT_FD && call->file)
 		dc_bind_result(call, function);
-	if (function->result == DC_RESULT_HANDLE && call->file)
+	if (function->closes == DC_RELEASES && !call->result)
+		dc_bind_handle(call->arguments[function->handle & 7], 0);
+	if (function->result == DC_RESULT_HANDLE)
 		dc_bind_handle(call->result, call->file);
 	if (function->out_handle != DC_NONE && call->file) {
 		u64 handle = 0;

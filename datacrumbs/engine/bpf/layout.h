@@ -90,7 +90,10 @@ struct dc_function {
 	u32 sample;		    /* how many of 2^32 calls get a record, where DC_SAMPLED */
 	u8 moved;		    /* enum dc_moved */
 	u8 moved_at;		    /* which of dc_call.arguments it is about */
+	u8 closes;		    /* enum dc_closes: what becomes of `handle` */
 };
+
+enum dc_closes { DC_CLOSES_NOTHING, DC_CLOSES, DC_RELEASES };
 
 enum dc_request_kind {
 	DC_REQUEST_NONE,

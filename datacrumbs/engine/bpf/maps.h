@@ -44,11 +44,32 @@ BPF_TABLE("lru_hash", struct dc_file_key, struct dc_named_file, dc_named_files, 
 BPF_ARRAY(dc_losses, u64, 1);  /* how many calls were lost, of all functions */
 BPF_ARRAY(dc_renames, u64, 1); /* how often an open file got another name */
 
+/* A handle of a program, and the file of the call that made it; handles.h. */
 struct dc_handle_key {
 	u64 handle;
-	u64 process;
+	u32 owner;
+	u32 version; /* 0 for what it is now, else one more than the version from which on it was that */
 };
-BPF_TABLE("lru_hash", struct dc_handle_key, u64, dc_handles, DC_SIZED);
+struct dc_handle {
+	u64 identity; /* 0 for none */
+	u32 version;
+	u32 earlier;
+};
+BPF_TABLE("lru_hash", struct dc_handle_key, struct dc_handle, dc_handles, DC_SIZED);
+
+/* Who has handles: processes by numbers that are never used again. */
+struct dc_owner {
+	u32 number;
+	u32 version;
+	u32 inherits;
+};
+struct dc_ancestor {
+	u32 owner;
+	u32 version;
+};
+BPF_TABLE("lru_hash", u32, struct dc_owner, dc_owners, 32768);
+BPF_TABLE("lru_hash", u32, struct dc_ancestor, dc_ancestors, 65536);
+BPF_ARRAY(dc_owners_made, u64, 1);
 
 /* Identities whose bytes were sent. */
 BPF_TABLE("lru_hash", u64, u8, dc_names, 65536);

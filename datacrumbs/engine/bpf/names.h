@@ -1,19 +1,5 @@
-/* What calls are about, to identities: handles, descriptors, paths and other strings. */
+/* What calls are about, to identities: descriptors, paths and other strings. */
 /* SPDX-License-Identifier: GPL-2.0-only */
-
-static __always_inline void dc_bind_handle(u64 handle, u64 identity)
-{
-	struct dc_handle_key key = {.handle = handle, .process = bpf_get_current_pid_tgid() >> 32};
-	if (dc_handles.update(&key, &identity))
-		dc_total(DC_TOTAL_HANDLES_LOST);
-}
-
-static __always_inline u64 dc_file_of_handle(u64 handle)
-{
-	struct dc_handle_key key = {.handle = handle, .process = bpf_get_current_pid_tgid() >> 32};
-	u64 *identity = dc_handles.lookup(&key);
-	return identity ? *identity : 0;
-}
 
 /* A string of the program, or of the kernel; its length with the NUL, or less than 1. */
 static __always_inline long dc_read_string(struct dc_scratch *scratch, u32 kind, u64 address)

@@ -67,6 +67,7 @@ int dc_client_stop(struct pt_regs *context)
 	if (!dc_is_traced(process))
 		return 0;
 	dc_unmark(process);
+	dc_drop_handles();
 	dc_event(DC_RECORD_STOP, 0, 0, 0);
 	return 0;
 }
@@ -78,6 +79,7 @@ int dc_process_fork(struct bpf_raw_tracepoint_args *context)
 		return 0;
 	u32 child = dc_kernel_u32(context->args[0] + DC_TASK_TGID);
 	dc_mark(child);
+	dc_hand_down(child);
 	dc_event(DC_RECORD_FORK, child, 0, 0);
 	return 0;
 }
@@ -87,6 +89,7 @@ int dc_process_exec(struct bpf_raw_tracepoint_args *context)
 {
 	if (!dc_gate())
 		return 0;
+	dc_drop_handles();
 	dc_event(DC_RECORD_EXEC, 0, 0, dc_executable(context->args[2]));
 	if (!dc_is_owner() || dc_gains_privileges(context->args[2])) {
 		u32 process = bpf_get_current_pid_tgid() >> 32;
@@ -115,6 +118,7 @@ int dc_process_exit(struct bpf_raw_tracepoint_args *context)
 	if (dc_kernel_u32(dc_kernel_u64(task + DC_TASK_SIGNAL) + DC_SIGNAL_STRUCT_LIVE))
 		return 0;
 	u32 process = bpf_get_current_pid_tgid() >> 32;
+	dc_drop_handles();
 	dc_event(DC_RECORD_EXIT, 0, dc_kernel_u32(task + DC_TASK_EXIT_CODE), 0);
 	dc_unmark(process);
 	return 0;

@@ -29,6 +29,9 @@
 /* The call is about the file of the call that made this handle. */
 #define DC_SET_FILE_BY_HANDLE(call, handle) ((call)->file = dc_file_of_handle(handle))
 
+/* This handle is given back: from now on it has no file. */
+#define DC_FORGET_HANDLE(handle) dc_bind_handle((u64)(handle), 0)
+
 /* Declared field number `field` is the C string at this address of the program's memory. */
 #define DC_SET_FIELD_STRING(call, field, address) dc_want_string(field, (u64)(address))
 

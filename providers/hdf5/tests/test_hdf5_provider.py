@@ -115,8 +115,11 @@ def test_curated_arguments_are_those_of_the_header(header: str) -> None:
 def test_only_locations_are_handles(functions: dict[str, Function]) -> None:
     for name in ("H5Sclose", "H5Pclose", "H5Tclose", "H5Pset_chunk", "H5Sselect_all"):
         assert Role.HANDLE not in {argument.role for argument in functions[name].arguments}
-    for name in ("H5Dread", "H5Gclose", "H5Awrite", "H5Fflush", "H5Oclose", "H5Lexists"):
+    for name in ("H5Dread", "H5Awrite", "H5Fflush", "H5Lexists"):
         assert functions[name].arguments[0].role is Role.HANDLE
+    for name in ("H5Aclose", "H5Dclose", "H5Fclose", "H5Gclose", "H5Oclose"):
+        assert functions[name].arguments[0].role is Role.CLOSED
+    assert functions["H5Idec_ref"].arguments[0].role is Role.RELEASED
     for entry in signatures.SIGNATURES:
         assert [argument.role for argument in entry.arguments].count(Role.HANDLE) <= 1
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.discovery.signatures import Signature, signature
-from datacrumbs.provider import ARGUMENT_LIMIT, Returns
+from datacrumbs.provider import ARGUMENT_LIMIT, Returns, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,6 +161,8 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         (_LOCATION, _GROUP, "-2", _POSITION),
     ),
     ("H5Oset_comment", "negative", (_LOCATION,)),
+    ("H5Iget_file_id", "handle", ("obj_id:hid_t=handle",)),
+    ("H5Idec_ref", "negative", ("obj_id:hid_t=released",)),
     ("H5Oget_comment", "offset", (_LOCATION,)),
     ("H5Oget_comment_by_name", "offset", (_LOCATION, _NAME)),
     ("H5Olink", "negative", (_LOCATION, "-", _NAME)),
@@ -174,6 +176,7 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("H5Rcreate_attr", "negative", (_LOCATION, _NAME, _ATTRIBUTE)),
 )
 
+_CLOSING = re.compile(r"H5[ADFGMO]close")
 _DATA = re.compile(r"H5(D(read|write)(_chunk\d?|_multi)?|A(read|write))(_async)?")
 
 # They call the user's operator for each element, and C++ programs throw out of it: a return probe on a frame
@@ -212,6 +215,8 @@ def _curated() -> Iterator[Signature]:
     for names, result, arguments in _TABLE:
         for name in names.split():
             entry = signature(CATEGORY, name, result, *arguments, returns=returns(name))
+            if _CLOSING.fullmatch(name):
+                entry = replace(entry, arguments=(replace(entry.arguments[0], role=Role.CLOSED),))
             yield entry
             yield _asynchronous(entry)
 

@@ -188,7 +188,7 @@ NAMES: tuple[Signature, ...] = (
     _posix("fdopendir", "handle", _FD),
     _posix("readdir readdir64 __readdir __readdir64", "value", _STREAM),
     _posix("readdir_r readdir64_r __readdir_r __readdir64_r", "code", _STREAM),
-    _posix("closedir __closedir", "status", _STREAM),
+    _posix("closedir __closedir", "status", "stream:DIR *=closed"),
     _posix("rewinddir __rewinddir", "void", _STREAM),
     _posix("seekdir", "void", _STREAM, "offset:long=offset"),
     _posix("telldir", "offset", _STREAM),

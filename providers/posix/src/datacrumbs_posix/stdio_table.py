@@ -16,17 +16,18 @@ _PATH = "path:const char *=path"
 _SIZE = "size:size_t=size"
 _COUNT = "count:size_t=count"
 _STREAM = "stream:FILE *=handle"
+_CLOSED = "stream:FILE *=closed"
 _OFFSET = "offset:off_t=offset"
 _WHENCE = "whence:int=whence"
 
 OPENING: tuple[Signature, ...] = (
     _stdio("fopen fopen64 _IO_fopen", "handle", _PATH),
-    _stdio("freopen freopen64", "handle", _PATH, "-", _STREAM),
+    _stdio("freopen freopen64", "handle", _PATH, "-", _CLOSED),
     _stdio("fdopen _IO_fdopen __fdopen", "handle", "fd:int=fd"),
     _stdio("tmpfile tmpfile64", "handle"),
     _stdio("popen _IO_popen", "handle"),
-    _stdio("pclose", "status", _STREAM, snippet="stream0"),
-    _stdio("fclose _IO_fclose", "status", _STREAM, snippet="stream0"),
+    _stdio("pclose", "status", _CLOSED, snippet="stream0"),
+    _stdio("fclose _IO_fclose", "status", _CLOSED, snippet="stream0"),
 )
 
 DATA: tuple[Signature, ...] = (

@@ -29,7 +29,7 @@ _SIGNATURES = (
     signature("ZLIB", "gzopen gzopen64", "handle", "path:const char *=path"),
     signature("ZLIB", "gzread", "bytes", "file:gzFile=handle", "-", "count:unsigned=count"),
     signature("ZLIB", "gzwrite", "bytes", "file:gzFile=handle", "-", "count:unsigned=count"),
-    signature("ZLIB", "gzclose", "code", "file:gzFile=handle"),
+    signature("ZLIB", "gzclose", "code", "file:gzFile=closed"),
     signature("ZLIB", "deflate", "negative", "-", "flush:int=flags", snippet="stream"),
     signature("ZLIB", "inflate", "negative", "-", "flush:int=flags", snippet="stream"),
     signature("ZLIB", "compress2", "negative", "-3", "count:uLong=count", "level:int=value"),

@@ -8,4 +8,5 @@ static __always_inline void dc_mpi_close_handle_entry(struct dc_call *call)
 		return;
 	DC_SET_FIELD(call, 0, handle);
 	DC_SET_FILE_BY_HANDLE(call, handle);
+	DC_FORGET_HANDLE(handle);
 }
