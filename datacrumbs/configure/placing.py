@@ -38,7 +38,8 @@ def place_probes(candidates: Iterable[Candidate], note: Callable[[str], None], *
         skips, refused = _places(target, members, move=move)
         left_out: dict[Refusal, list[str]] = defaultdict(list)
         for each in members:
-            function = replace(each.function, skip=skips.get(each.function.offset, 0))
+            skip = skips.get(each.function.offset, 0) if each.attach is Attach.UPROBE else 0
+            function = replace(each.function, skip=skip)
             reason = next((refused[place] for place in _probed(each.attach, function) if place in refused), None)
             placed[target, each.attach, function.offset] = function if reason is None else None
             if reason is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 
     from datacrumbs.system import SystemConfiguration
 
-pytestmark = pytest.mark.kernel
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="the instructions are those of x86-64"),
+]
 
 SITE = """
 capture_probes:

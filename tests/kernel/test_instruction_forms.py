@@ -6,6 +6,7 @@ byte by byte, its signals included. Forms that the rule refuses are not run: the
 
 from __future__ import annotations
 
+import platform
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 
     from datacrumbs.system import SystemConfiguration
 
-pytestmark = pytest.mark.kernel
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="the instructions are those of x86-64"),
+]
 
 ENDBR64 = 4
 RECORD = np.dtype(
