@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datacrumbs.discovery.arm64_execution import arm64_execution
@@ -133,6 +133,7 @@ def test_code_of_another_machine_is_refused_and_never_read_by_this_ones_rules(in
         assert set(refused_places(stream, offsets, machine="riscv64").values()) == {Refusal.MACHINE}
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=20), st.booleans())
 def test_any_bytes_are_executed_or_refused(code, at_entry):
     assert isinstance(x86_execution(code, at_entry=at_entry), Execution | Refusal)
