@@ -1,10 +1,19 @@
-"""Text for people's terminals: what strangers named must not steer them, and no stream may end in a traceback."""
+"""The streams of a command: what strangers named cannot steer a terminal, and no stream ends in a traceback.
+
+Everything that a command prints goes through these two streams. Only what draws on a terminal itself (tables in colour,
+progress bars) writes past them, by `terminal`, and escapes names with `printable`.
+"""
 
 from __future__ import annotations
 
 import io
 import os
+import re
 import sys
+from contextlib import suppress
+from typing import TextIO, cast
+
+_PLAIN = re.compile(r"[\t\n -~]*")
 
 
 def printable(text: str) -> str:
@@ -15,39 +24,96 @@ def printable(text: str) -> str:
     )
 
 
-def printable_lines(text: str) -> str:
-    """The same for text of several lines; those after the first are indented, so that none passes for a message."""
-    return "\n  ".join(printable(line) for line in text.split("\n"))
+def printable_lines(text: str, indent: str = "") -> str:
+    """The same for text of several lines, which may have tabs.
+
+    Args:
+        text: The lines.
+        indent: What stands before each line but the first, so that none passes for a message of its own.
+    """
+    if not _PLAIN.fullmatch(text):
+        text = "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+    return re.sub(r"\n(?=[^\n])", f"\n{indent}", text) if indent else text
 
 
-class _Output(io.FileIO):
-    # Standard output whose reader may go away: the command then goes on and ends as it would have.
-    _gone = False
-
-    def write(self, data: object, /) -> int:
-        if not self._gone:
-            try:
-                return super().write(data)  # type: ignore[arg-type]
-            except BrokenPipeError:
-                self._gone = True
-        return len(memoryview(data))  # type: ignore[arg-type]
+def terminal(stream: TextIO) -> TextIO:
+    """The stream for what draws on a terminal itself."""
+    return cast("TextIO", stream.drawing) if isinstance(stream, _Stream) else stream
 
 
 def prepare_streams() -> None:
-    """Let standard output and error take any text, and be there; to be called before anything is opened."""
+    """Let standard output and error be there, and take any text; to be called before anything is opened."""
     _fill_gaps()
-    if sys.stdout is None or sys.stdout is sys.__stdout__:
-        encoding = sys.stdout.encoding if sys.stdout else "utf-8"
-        buffer = io.BufferedWriter(_Output(1, "wb", closefd=False))
-        sys.stdout = io.TextIOWrapper(
-            buffer, encoding, errors="backslashreplace", line_buffering=os.isatty(1), write_through=False
-        )
-    if sys.stderr is None:
-        sys.stderr = io.TextIOWrapper(io.FileIO(2, "wb", closefd=False), "utf-8", errors="backslashreplace")
+    sys.stdout = _Stream(_Output(1, "wb", closefd=False), sys.stdout, "")
+    sys.stderr = _Stream(_Errors(2, "wb", closefd=False), sys.stderr, "  ")
 
 
-# A file that is opened while a standard descriptor is closed would get its number, and what is printed. These stand in
-# for it: use of them fails, as use of the closed ones does.
+class _Stream(io.TextIOWrapper):
+    def __init__(self, raw: io.FileIO, before: TextIO | None, indent: str) -> None:
+        encoding = before.encoding if before is not None else "utf-8"
+        buffer = io.BufferedWriter(raw)
+        lines = raw.isatty() or bool(indent)
+        super().__init__(buffer, encoding, errors="backslashreplace", line_buffering=lines)
+        self._indent = indent
+        self.drawing = _Drawing(self)
+
+    def write(self, text: str, /) -> int:
+        super().write(printable_lines(text, self._indent))
+        return len(text)
+
+    def write_as_it_is(self, text: str) -> int:
+        return super().write(text)
+
+
+class _Drawing(io.TextIOBase):
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding
+
+    def write(self, text: str, /) -> int:
+        return self._stream.write_as_it_is(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+
+class _Output(io.FileIO):
+    # The reader of a pipe may have had enough: the command goes on, and ends as it would have. What fails otherwise is
+    # told once.
+    _ended = False
+
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]
+        if not self._ended:
+            try:
+                return super().write(data)
+            except BlockingIOError:
+                raise
+            except OSError as error:
+                self._ended = True
+                if not isinstance(error, BrokenPipeError):
+                    raise OSError(error.errno, error.strerror, "standard output") from None
+        return len(data)
+
+
+class _Errors(io.FileIO):
+    # A message that cannot be printed changes nothing of how a command ends.
+    def write(self, data: bytes, /) -> int:  # type: ignore[override]
+        with suppress(OSError):
+            return super().write(data)
+        return len(data)
+
+
+# A file that is opened while a standard descriptor is closed would get its number, and what is printed. These take its
+# place: use of them fails, as use of the closed ones does.
 def _fill_gaps() -> None:
     for descriptor, flags in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
         try:

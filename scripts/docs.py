@@ -170,8 +170,9 @@ def command_pages() -> dict[str, tuple[str, str]]:
 
 def command_line(name: str, entry_point: str) -> argparse.ArgumentParser:
     """The parser of a command: what its entry point would parse the arguments with."""
-    module, _, function = entry_point.partition(":")
-    main = getattr(importlib.import_module(module), function)
+    # The entry point itself would take over this process's streams and signals.
+    function = entry_point.partition(":")[2]
+    main = importlib.import_module(f"datacrumbs.commands.{'daemon' if function == name else function}").main
 
     def capture(self: argparse.ArgumentParser, *_arguments: Any, **_options: Any) -> NoReturn:
         raise _CapturedError(self)

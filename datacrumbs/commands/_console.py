@@ -7,6 +7,8 @@ import sys
 
 from rich.console import Console
 
+from datacrumbs.output import terminal
+
 _UNLIMITED = 100_000  # columns where there is no terminal: nothing is folded
 
 
@@ -14,6 +16,7 @@ def table_console() -> Console:
     """A console on stdout that takes no markup: what it prints may be named by strangers."""
     plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
     return Console(
+        file=terminal(sys.stdout),
         color_system=None if plain or not sys.stdout.isatty() else "auto",
         emoji=False,
         highlight=False,

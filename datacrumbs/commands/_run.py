@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.output import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,25 +25,32 @@ def run_command(command: Callable[[], int | None]) -> int:
     try:
         return int(command() or ExitCode.DONE)
     except DatacrumbsError as error:
-        print(f"{_program()}: {error.message}", file=sys.stderr)
+        tell(error.message)
         if error.hint:
             print(f"  hint: {error.hint}", file=sys.stderr)
         return int(error.exit_code)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.FAILED)
     except OSError as error:
         # What no caller foresaw: a file that cannot be reached, a full disk. Still words, not a traceback.
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"{_program()}: {where}{error.strerror or error}", file=sys.stderr)
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+        tell(f"{where}{error.strerror or error}")
         return int(ExitCode.FAILED)
+
+
+def tell(message: str) -> None:
+    """A message on standard error, after the command's name."""
+    print(f"{_program()}: {message}", file=sys.stderr)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 def command_parser(program: str, description: str, example: str) -> argparse.ArgumentParser:
     """A parser with ``--help`` that shows an example, and ``--version``."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=program,
         description=description,
         epilog=f"example:\n  {example}",

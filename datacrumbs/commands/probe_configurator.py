@@ -21,7 +21,7 @@ from datacrumbs.configure.compose import REFERENCE_WORDS, Report
 from datacrumbs.configure.listing import ListedProvider, list_providers
 from datacrumbs.configure.site import ProviderEntry
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
-from datacrumbs.output import printable, printable_lines
+from datacrumbs.output import printable, printable_lines, terminal
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.reader import instant, read_probe_file, read_unverified, write_probe_file
 from datacrumbs.probefile.show import describe, readable
@@ -181,8 +181,8 @@ def _print_list(listed: Sequence[ListedProvider]) -> None:
 # A bar on a terminal only, and on stderr: stdout may be a file that someone reads.
 @contextmanager
 def _progress(verb: str) -> Iterator[Callable[[str, int, int], None]]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    console = Console(file=terminal(sys.stderr), markup=False)
+    if not sys.stderr.isatty() or console.is_dumb_terminal:
         yield lambda _label, _done, _total: None
         return
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
@@ -190,6 +190,6 @@ def _progress(verb: str) -> Iterator[Callable[[str, int, int], None]]:
         task = bars.add_task(verb, total=None)
 
         def progress(label: str, done: int, total: int) -> None:
-            bars.update(task, description=f"{verb} {label}".strip(), completed=done, total=total)
+            bars.update(task, description=printable(f"{verb} {label}".strip()), completed=done, total=total)
 
         yield progress
