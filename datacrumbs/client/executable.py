@@ -115,7 +115,7 @@ def _refuse_raised_privileges(path: Path) -> None:
     if found:
         raise refusal(
             f"{path}: has {' and '.join(found)}; a program with raised privileges is not given another library",
-            "run it by datacrumbs_wrap, which marks the process and leaves the file alone",
+            "such a program is not traced in any way: its owner did not ask for it",
         )
 
 

@@ -51,13 +51,12 @@ def untrack() -> None:
 
 
 def _start(name: str) -> None:
-    ignored = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    if not ignored:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    interrupts = _Interrupts()
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, interrupts.handle)
     prepare_streams()
     main = importlib.import_module(f"datacrumbs.commands.{name}").main
-    if not ignored:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupts.importing = False
     try:
         main()
     except KeyboardInterrupt:  # outside of what `run_command` sees
@@ -67,6 +66,18 @@ def _start(name: str) -> None:
         raise
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+# One handler for the whole time: polars keeps the one that it finds when it is imported, and goes round it while it
+# computes.
+class _Interrupts:
+    importing = True
+
+    def handle(self, number: int, _frame: object) -> None:
+        if not self.importing:
+            raise KeyboardInterrupt
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
 
 
 # What is printed may fail to arrive only now, for want of room, or since the descriptor was closed from the start.

@@ -175,6 +175,7 @@ def _features() -> Iterator[Check]:
             text=True,
             timeout=_COMPILE_SECONDS,
             check=False,
+            cwd="/",  # this one's may be gone, which clang does not forgive
         )
         findings = json.loads(child.stdout)
     except (subprocess.TimeoutExpired, ValueError):

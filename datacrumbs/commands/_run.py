@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,7 +16,13 @@ from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.output import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+_COMMANDS = re.compile(
+    r"(?<!systemctl start )(?<!journalctl -u )\bdatacrumbs_(?:setup|trust|doctor|sign_probes|probe_configurator)\b"
+    r"(?! --prefix|\.)"
+)
+"""Commands in advice that may be given for another installation than that of the host."""
 
 
 def run_command(command: Callable[[], int | None]) -> int:
@@ -27,7 +36,7 @@ def run_command(command: Callable[[], int | None]) -> int:
     except DatacrumbsError as error:
         tell(error.message)
         if error.hint:
-            print(f"  hint: {error.hint}", file=sys.stderr)
+            print(f"  hint: {for_prefix(error.hint, _prefix(sys.argv[1:]))}", file=sys.stderr)
         return int(error.exit_code)
     except KeyboardInterrupt:
         return 130
@@ -41,6 +50,22 @@ def run_command(command: Callable[[], int | None]) -> int:
 def tell(message: str) -> None:
     """A message on standard error, after the command's name."""
     print(f"{_program()}: {message}", file=sys.stderr)
+
+
+def for_prefix(advice: str, prefix: str) -> str:
+    """Advice whose commands are to be given for the installation below a prefix."""
+    if Path(prefix).absolute() == Path("/"):
+        return advice
+    return _COMMANDS.sub(lambda found: f"{found[0]} --prefix {shlex.quote(prefix)}", advice)
+
+
+# The prefix of the command that runs, wherever it stands among its arguments.
+def _prefix(arguments: Sequence[str]) -> str:
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser.add_argument("--prefix", default="/")
+    with suppress(argparse.ArgumentError):
+        return str(parser.parse_known_args(arguments)[0].prefix)
+    return "/"
 
 
 class _Parser(argparse.ArgumentParser):

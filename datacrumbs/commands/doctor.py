@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from rich.text import Text
 from datacrumbs.client import client_library, launcher
 from datacrumbs.commands._console import table_console
 from datacrumbs.commands._host_checks import host_checks
-from datacrumbs.commands._run import command_parser, run_command
+from datacrumbs.commands._run import command_parser, for_prefix, run_command
 from datacrumbs.configure.host import current_host
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.output import printable, printable_lines
@@ -49,7 +50,10 @@ def run(arguments: Sequence[str]) -> int:
         0 when tracing can work here, else 1.
     """
     options = parser().parse_args(arguments)
-    findings = list(examine(SystemPaths(Path(options.prefix))))
+    findings = [
+        (area, replace(check, mend=for_prefix(check.mend, options.prefix)))
+        for area, check in examine(SystemPaths(Path(options.prefix)))
+    ]
     works = can_trace(findings)
     if options.json:
         rows = [

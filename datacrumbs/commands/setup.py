@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from datacrumbs.commands._audit import audit
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.errors import refusal
+from datacrumbs.probefile.files import read_bounded
+from datacrumbs.probefile.keys import KEY_FILE_LIMIT, parse_public_key
 from datacrumbs.signer.installation import STAGES, install, uninstall
 from datacrumbs.signer.rotation import prepare_rotation, rotate
 from datacrumbs.system import SystemPaths
@@ -66,6 +68,8 @@ def setup(arguments: argparse.Namespace) -> None:
     elif arguments.rotate_key:
         steps = rotate(paths)
     else:
+        if arguments.trust_key:  # a wrong one must not leave a host half set up
+            parse_public_key(read_bounded(arguments.trust_key, KEY_FILE_LIMIT), arguments.trust_key)
         arguments.prefix.mkdir(parents=True, exist_ok=True)
         steps = install(paths, arguments.stage, arguments.trust_key)
     done: list[Step] = []

@@ -37,6 +37,7 @@ _HEADERS_HINT = (
 MODULES = Path("/lib/modules", os.uname().release)
 _KERNEL_NOTES = Path("/sys/kernel/notes")  # holds the kernel's build-id
 _CHILD_KEY = "compiled"
+_NO_COMPILER = 77
 # bcc's functions about table n of a module, in the order of MapSpecification, with its descriptor behind its name.
 _OF_TABLES = {
     "bpf_table_name": ctypes.c_char_p,
@@ -123,6 +124,7 @@ def compiled(text: str, flags: Sequence[str], functions: Collection[str]) -> Ima
             child.kill()
             raise
         output, words = child.communicate(given)
+    _check_found(child, words)
     if child.returncode:
         raise CompileError(words.decode(errors="replace").strip(), child.returncode)
     return dataclasses.replace(image.decode(output, _CHILD_KEY), functions=identities)
@@ -169,6 +171,7 @@ def _words(text: str, flags: Sequence[str], *, debug: int = 0, limited: bool = F
             child.kill()
             raise
         _, words = child.communicate(given)
+    _check_found(child, words)
     return words.decode(errors="replace").strip(), child.returncode
 
 
@@ -181,7 +184,15 @@ def _child() -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={"PATH": os.defpath},  # bcc and clang read many more
+        cwd="/",  # this one's may be gone, which clang does not forgive
     )
+
+
+# Without bcc the child says so, as an error is said: a message and a hint.
+def _check_found(child: subprocess.Popen[bytes], words: bytes) -> None:
+    if child.returncode == _NO_COMPILER:
+        message, hint = json.loads(words)
+        raise DatacrumbsError(message, hint=hint)
 
 
 def _request(text: str, flags: Sequence[str], debug: int = 0, *, limited: bool = False) -> bytes:
@@ -253,7 +264,11 @@ def _code(name: str, instructions: bytes, descriptors: dict[int, str]) -> Code:
 def _main() -> None:
     output = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not get into the image
-    compiler = load_bcc()
+    try:
+        compiler = load_bcc()
+    except DatacrumbsError as error:
+        json.dump([error.message, error.hint], sys.stderr)
+        sys.exit(_NO_COMPILER)
     text, flags, debug, limited = json.load(sys.stdin)
     if limited:
         resource.setrlimit(resource.RLIMIT_AS, (_LIMITED_MEMORY, _LIMITED_MEMORY))

@@ -8,7 +8,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.errors import DatacrumbsError, ExitCode, refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,8 @@ def open_regular(path: Path) -> int:
     """Open a regular file for reading and return its descriptor; a symbolic link is refused.
 
     Raises:
-        DatacrumbsError: (exit 3) for a link or no regular file; (exit 1) when it cannot be opened.
+        DatacrumbsError: (exit 3) for a link or no regular file; (exit 2) when it is not there; (exit 1) when it cannot
+            be opened.
     """
     try:
         descriptor = os.open(path, READ_FLAGS)
@@ -57,7 +58,8 @@ def open_regular(path: Path) -> int:
         # Path.is_symlink raises where a directory is closed to this user.
         if os.path.islink(path):  # noqa: PTH114
             raise refusal(f"{path}: a symbolic link", "give the path of the file itself") from None
-        raise DatacrumbsError(f"{path}: cannot be opened: {error.strerror}") from None
+        code = ExitCode.USAGE if isinstance(error, FileNotFoundError) else ExitCode.FAILED
+        raise DatacrumbsError(f"{path}: cannot be opened: {error.strerror}", exit_code=code) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise refusal(f"{path}: not a regular file")

@@ -79,7 +79,7 @@ def _stacked(columns: Sequence[Column], width: int) -> Iterator[str]:
                 yield line
                 line = ""
             line = f"{line}{' ' * GAP}{entry}" if line else entry
-            if column.folds:
+            if not column.right:
                 *whole, line = chop_cells(line, width)
                 yield from whole
         yield line

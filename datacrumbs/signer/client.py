@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
@@ -63,7 +64,7 @@ def service_key_id(paths: SystemPaths) -> str:
 
 
 def _ask(paths: SystemPaths, body: bytes) -> dict[str, object]:
-    path = paths.signing_socket
+    path, own = paths.signing_socket, paths.prefix == Path("/")  # of a private installation there is no unit
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(REPLY_SECONDS)
         try:
@@ -71,7 +72,7 @@ def _ask(paths: SystemPaths, body: bytes) -> dict[str, object]:
         except OSError as error:
             raise DatacrumbsError(
                 f"{path}: the signing service is not running: {error.strerror or error}",
-                hint="systemctl start datacrumbs_sign_probes, or as root: datacrumbs_sign_probes",
+                hint=("systemctl start datacrumbs_sign_probes, or as root: " if own else "") + "datacrumbs_sign_probes",
             ) from None
         try:
             connection.sendall(LENGTH.pack(len(body)) + body)

@@ -201,7 +201,7 @@ def test_key_that_is_not_trusted_here(installation: Installation, probes: Path, 
 @pytest.mark.parametrize(
     ("content", "status", "words"),
     [
-        (None, FAILED, "probes.json.gz: cannot be opened: No such file"),
+        (None, USAGE, "probes.json.gz: cannot be opened: No such file"),
         (b"{}", REFUSED, "probes.json.gz: not a probe file"),
     ],
     ids=["missing", "text"],

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,7 @@ enum { EXIT_USAGE = 2, EXIT_CANNOT_EXECUTE = 126, EXIT_NOT_FOUND = 127 };
 #define DC_CLIENT_LIBRARY "libdatacrumbs_client.so"
 #define DC_CLIENT_PRELOAD "LD_PRELOAD"
 
-static const char dc_client_usage[] = "usage: datacrumbs_wrap [--help] [--version] [--] CMD [ARG...]\n";
+static const char dc_client_usage[] = "usage: datacrumbs_wrap [-h] [--help] [--version] [--] CMD [ARG...]\n";
 
 static const char dc_client_help[] =
 	"\n"
@@ -156,6 +157,41 @@ static void dc_client_prepare_environment(void)
 		(void)fprintf(stderr, "datacrumbs_wrap: LD_PRELOAD: %s; going on without it\n", strerror(errno));
 }
 
+/* Bytes of the character at the beginning of UTF-8 text that can be shown; 0 where none is, or it steers a terminal. */
+static size_t dc_client_shown(const unsigned char *at)
+{
+	size_t size = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
+	uint32_t character = size == 1 ? at[0] : at[0] & (0x7fU >> size);
+	size_t place;
+
+	for (place = 1; place < size; place++) {
+		if ((at[place] & 0xc0) != 0x80)
+			return 0;
+		character = character << 6 | (at[place] & 0x3f);
+	}
+	/* Controls, marks that turn the direction of writing, and separators of lines. */
+	if (character < 0x20 || (character >= 0x7f && character < 0xa0) ||
+	    (character >= 0x200b && character <= 0x200f) || (character >= 0x2028 && character <= 0x202e) ||
+	    (character >= 0x2060 && character <= 0x206f))
+		return 0;
+	return size;
+}
+
+/* Prints text that strangers may have named; bytes that would steer a terminal as escapes. */
+static void dc_client_print_name(const char *text)
+{
+	const unsigned char *at = (const unsigned char *)text;
+
+	while (*at != '\0') {
+		size_t size = dc_client_shown(at);
+
+		if (size == 0)
+			(void)fprintf(stderr, "\\x%02x", *at++);
+		for (; size > 0; size--)
+			(void)fputc(*at++, stderr);
+	}
+}
+
 /* Tells why, in one line, and gives the exit status. */
 static int dc_client_cannot_execute(const char *command, int error)
 {
@@ -165,7 +201,9 @@ static int dc_client_cannot_execute(const char *command, int error)
 		why = "command not found";
 	else if (error == ENOENT && access(command, F_OK) == 0)
 		why = "its interpreter was not found"; /* of a script's first line, or the dynamic loader */
-	(void)fprintf(stderr, "datacrumbs_wrap: %s: %s\n", command, why);
+	(void)fputs("datacrumbs_wrap: ", stderr);
+	dc_client_print_name(command);
+	(void)fprintf(stderr, ": %s\n", why);
 	return error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
 }
 
@@ -173,14 +211,16 @@ int main(int count, char **arguments)
 {
 	int command = 1;
 
-	if (command < count && strcmp(arguments[command], "--help") == 0)
+	if (command < count && (strcmp(arguments[command], "--help") == 0 || strcmp(arguments[command], "-h") == 0))
 		return fputs(dc_client_usage, stdout) < 0 || fputs(dc_client_help, stdout) < 0 || fflush(stdout) != 0;
 	if (command < count && strcmp(arguments[command], "--version") == 0)
 		return puts("datacrumbs_wrap " DATACRUMBS_VERSION) < 0 || fflush(stdout) != 0;
 	if (command < count && strcmp(arguments[command], "--") == 0) {
 		command++;
 	} else if (command < count && arguments[command][0] == '-') {
-		(void)fprintf(stderr, "datacrumbs_wrap: unknown option: %s\n%s", arguments[command], dc_client_usage);
+		(void)fputs("datacrumbs_wrap: unknown option: ", stderr);
+		dc_client_print_name(arguments[command]);
+		(void)fprintf(stderr, "\n%s", dc_client_usage);
 		return EXIT_USAGE;
 	}
 	if (command >= count) {
