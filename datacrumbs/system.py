@@ -79,6 +79,11 @@ class SystemPaths:
         return self.prefix / "var/lib/datacrumbs"
 
     @property
+    def kept(self) -> Path:
+        """What compositions by root have found out about files."""
+        return self.state / "kept"
+
+    @property
     def attach_results(self) -> Path:
         """SQLite file of what could and could not be attached."""
         return self.state / "attach.sqlite"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -20,10 +21,11 @@ from datacrumbs.configure import Selection, compose, current_host, find_site_fil
 from datacrumbs.configure.compose import REFERENCE_WORDS, Report
 from datacrumbs.configure.listing import ListedProvider, list_providers
 from datacrumbs.configure.site import ProviderEntry
+from datacrumbs.discovery import kept
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.output import printable, printable_lines, terminal
 from datacrumbs.plugins import load_providers
-from datacrumbs.probefile.reader import instant, read_probe_file, read_unverified, write_probe_file
+from datacrumbs.probefile.reader import instant, read_probe_file, read_unverified, unverified_grant, write_probe_file
 from datacrumbs.probefile.show import describe, readable
 from datacrumbs.signer.client import request_signature
 from datacrumbs.system import SystemPaths
@@ -52,6 +54,7 @@ def run(arguments: Sequence[str]) -> int:
     if options.show:
         return _show(Path(options.show), paths, as_json=options.json)
     selection = Selection(_names(options.providers), _names(options.without), options.preset, not options.no_move)
+    kept.keep_in(_kept(paths))
     if options.list:
         return _list(selection, options)
     if not options.site or not options.output:
@@ -90,6 +93,13 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+# Root takes nothing that a user could have written, wherever HOME and XDG_CACHE_HOME point under sudo.
+def _kept(paths: SystemPaths) -> Path | None:
+    if os.geteuid() != 0:
+        return kept.users_directory(os.environ)
+    return paths.kept if paths.state.is_dir() else None
+
+
 def _names(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for value in values for name in value.replace(",", " ").split())
 
@@ -107,7 +117,7 @@ def _configure(selection: Selection, options: argparse.Namespace, paths: SystemP
         plan = compose(site, providers, host, selection, Report(notes.append, progress))
     _print_notes(notes)
     write_probe_file(output, request_signature(plan, paths))
-    grant = read_unverified(output).grant
+    grant = unverified_grant(output)
     counts = Counter(group.provider for group in plan.groups for _ in group.functions)
     if options.json:
         summary = {"file": str(output), "functions": counts, "notes": notes, "expires": grant.expires}

@@ -43,7 +43,9 @@ def merge(
     places: dict[object, list[Candidate]] = defaultdict(list)
     inodes: dict[Target, object] = {}
     for candidate in candidates:
-        file = inodes.setdefault(candidate.target, _inode(candidate.target))
+        if candidate.target not in inodes:
+            inodes[candidate.target] = _inode(candidate.target)
+        file = inodes[candidate.target]
         places[_place(candidate, file)].append(candidate)
     met: dict[tuple[str, str], list[str]] = defaultdict(list)
     merged = []
@@ -146,4 +148,5 @@ def _with_aliases(winner: Candidate, same: Iterable[Candidate]) -> Function:
     if winner.attach is not Attach.UPROBE:
         return function
     names = {name for each in same for name in (each.function.symbol, *each.function.aliases)}
-    return replace(function, aliases=tuple(sorted(names - {function.symbol})))
+    aliases = tuple(sorted(names - {function.symbol}))
+    return function if aliases == function.aliases else replace(function, aliases=aliases)

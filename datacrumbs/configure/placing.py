@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.placement import probe_skips, refused_places
+from datacrumbs.discovery.execution import Refusal
+from datacrumbs.discovery.kept import file_state, kept
 from datacrumbs.provider import Attach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from datacrumbs.configure.candidates import Candidate
-    from datacrumbs.discovery.execution import Refusal
     from datacrumbs.provider import Function, Target
 
 _SHOWN = 8
@@ -55,9 +56,22 @@ def _places(
 ) -> tuple[Mapping[int, int], Mapping[int, Refusal]]:
     functions = {each.function.offset: each.function.captured for each in members if each.attach is Attach.UPROBE}
     points = [place for each in members if each.attach is Attach.USDT for place in _probed(each.attach, each.function)]
+    asked = [[offset, sorted(captured)] for offset, captured in sorted(functions.items())]
+    state = file_state(Path(target.path))
+    key = None if state is None else [state, target.build_id, asked, sorted(points), move, *os.uname()[2:]]
+    skips, refused = kept("places", key, lambda: _looked_at(target, functions, points, move=move))
+    return dict(skips), {place: Refusal(reason) for place, reason in refused}
+
+
+def _looked_at(
+    target: Target, functions: Mapping[int, frozenset[int]], points: Iterable[int], *, move: bool
+) -> list[list[list[object]]]:
+    from datacrumbs.discovery.placement import probe_skips, refused_places  # noqa: PLC0415 - loads the disassembler
+
     with Path(target.path).open("rb") as stream:
         skips = probe_skips(stream, functions) if move else {}
-        return skips, refused_places(stream, functions.keys() - skips.keys(), points)
+        refused = refused_places(stream, functions.keys() - skips.keys(), points)
+    return [[[at, skip] for at, skip in skips.items()], [[at, reason.value] for at, reason in refused.items()]]
 
 
 def _probed(attach: Attach, function: Function) -> tuple[int, ...]:

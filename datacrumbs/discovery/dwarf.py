@@ -21,6 +21,7 @@ from datacrumbs.discovery.debug_entries import (
     Entry,
     Information,
 )
+from datacrumbs.discovery.kept import arguments_of, file_state, kept, rows_of
 from datacrumbs.discovery.labels import argument_label
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.buildid import ELF_PROBLEMS, file_build_id
@@ -77,6 +78,14 @@ def function_arguments(path: Path | str) -> Mapping[str, tuple[Argument, ...]]:
 
 @lru_cache(maxsize=16)
 def _function_arguments(path: Path, _modified: int, _size: int) -> Mapping[str, tuple[Argument, ...]]:
+    detached = _detached(file_build_id(path))
+    state = file_state(path)
+    key = None if state is None else [state, file_state(detached) if detached.exists() else None]
+    rows = kept("arguments", key, lambda: {name: rows_of(found) for name, found in _described(path).items()})
+    return {name: arguments_of(found) for name, found in rows.items()}
+
+
+def _described(path: Path) -> Mapping[str, tuple[Argument, ...]]:
     found: dict[str, tuple[Argument, ...]] = {}
     for name, parameters in function_parameters(path):
         arguments = register_arguments(parameters)
@@ -140,10 +149,12 @@ def function_parameters(path: Path) -> Iterator[tuple[str, list[Parameter]]]:
         return  # broken debug information describes nothing; the symbols are still there
 
 
+def _detached(identity: str) -> Path:
+    return DEBUG_FOLDER / identity[:2] / f"{identity[2:]}.debug"
+
+
 def _debug_file(path: Path) -> Path | None:
-    identity = file_build_id(path)
-    detached = DEBUG_FOLDER / identity[:2] / f"{identity[2:]}.debug"
-    for candidate in (path, detached):
+    for candidate in (path, _detached(file_build_id(path))):
         try:
             with candidate.open("rb") as stream:
                 if ELFFile(stream).has_dwarf_info(strict=True):

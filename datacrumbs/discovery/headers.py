@@ -6,6 +6,7 @@ parameters' names, which debug information leaves out of declarations.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.discovery.dwarf import function_parameters, register_arguments
+from datacrumbs.discovery.kept import arguments_of, file_state, kept, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,6 +62,13 @@ def _header_arguments(
     command = [compiler, "-x", "c", "-D_GNU_SOURCE", *(f"-I{folder}" for folder in folders)]
     include = f'#include "{header}"\n' if header.is_absolute() else f"#include <{header}>\n"
     text = _run([*command, "-E", "-P", "-"], include).stdout
+    # The text is all that the header and what it includes say, whatever their files are called.
+    described = [hashlib.sha256(text.encode()).hexdigest(), file_state(Path(compiler)), include, command, names]
+    rows = kept("headers", described, lambda: _described(command, include, text, names))
+    return {name: arguments_of(found) for name, found in rows.items()}
+
+
+def _described(command: list[str], include: str, text: str, names: tuple[str, ...]) -> dict[str, list[list[object]]]:
     declared = [name for name in names if name in _openings(text)]
     if not declared:
         return {}
@@ -68,13 +77,13 @@ def _header_arguments(
         described = Path(folder) / "described.o"
         if not _compile(command, include, declared, described):
             return {}
-        found: dict[str, tuple[Argument, ...]] = {}
+        found: dict[str, list[list[object]]] = {}
         for name, parameters in function_parameters(described):
             if name not in labels:
                 continue
             texts = labels[name] if len(labels[name]) == len(parameters) else [""] * len(parameters)
             named = [replace(item, name=item.name or label) for item, label in zip(parameters, texts, strict=True)]
-            found[name] = register_arguments(named)
+            found[name] = rows_of(register_arguments(named))
     return found
 
 

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from datacrumbs.discovery.btf import Value, kernel_btf
+from datacrumbs.discovery.kept import kept
 from datacrumbs.discovery.labels import argument_label
 from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Result, Role
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 KALLSYMS = Path("/proc/kallsyms")
 TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+_NOTES, _MODULES = Path("/sys/kernel/notes"), Path("/proc/modules")  # the notes hold the kernel's build-id
 _KPROBE_SOURCE = Path("/sys/bus/event_source/devices/kprobe")
 _FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Entry padding and control-flow stubs: addresses, but no functions to probe.
@@ -91,6 +99,27 @@ def kernel_functions() -> tuple[str, ...]:
     Whether the kernel can probe any at all says `kprobes_available`.
     """
     return tuple(sorted(_functions()))
+
+
+def kernel_functions_like(patterns: Sequence[str]) -> list[list[str]]:
+    """For each regular expression the `kernel_functions` whose whole name matches, in order."""
+    return cast(
+        "list[list[str]]", kept("kernel-functions", [kernel_state(), *patterns], lambda: list(map(_matching, patterns)))
+    )
+
+
+def _matching(pattern: str) -> list[str]:
+    expression = re.compile(pattern)
+    return [name for name in kernel_functions() if expression.fullmatch(name)]
+
+
+def kernel_state() -> list[object]:
+    """What identifies the running kernel and its modules, and whether all that they tell can be read."""
+    system = os.uname()
+    texts = [path.read_bytes() if os.access(path, os.R_OK) else b"" for path in (_NOTES, _MODULES)]
+    modules = sorted(line.split(maxsplit=1)[0] for line in texts[1].decode(errors="replace").splitlines() if line)
+    identity = hashlib.sha256(texts[0] + "\n".join(modules).encode()).hexdigest()
+    return [system.release, system.version, system.machine, identity, os.geteuid() == 0]
 
 
 def kprobes_available() -> bool:

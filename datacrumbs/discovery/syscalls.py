@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.discovery._system_call_numbers import bundled_numbers
 from datacrumbs.discovery.btf import Prototype, Value, kernel_btf
-from datacrumbs.discovery.kernel import kernel_symbols
+from datacrumbs.discovery.files import is_file
+from datacrumbs.discovery.kept import arguments_of, kept, rows_of
+from datacrumbs.discovery.kernel import kernel_state, kernel_symbols
 from datacrumbs.discovery.labels import argument_label
 from datacrumbs.discovery.tracepoints import parse_format, tracefs_directory
 from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Role
@@ -38,6 +40,7 @@ _NUMBER = re.compile(r"^#define\s+__NR_(\w+)\s+(\d+)\s*$", re.MULTILINE)
 # Machines of 32 bits pass 64 in two halves; the branch for them comes first.
 _SPLIT_ARGUMENTS = re.compile(r"^#if\s+defined\(CONFIG_ARCH_SPLIT_ARG64\)$.*?^#else$", re.MULTILINE | re.DOTALL)
 _PROTOTYPE = re.compile(r"asmlinkage\s+long\s+sys_(\w+)\s*\(([^;{}]*)\)\s*;")
+_PROTOTYPES = "include/linux/syscalls.h"
 _PARAMETER = re.compile(r"(?P<type>.*?)(?P<name>\b\w+)?")
 _TYPE_WORDS = frozenset(("int", "long", "unsigned", "char", "short", "size_t", "void"))
 _SIZES = {
@@ -84,6 +87,11 @@ def system_calls(machine: str) -> tuple[SystemCall, ...]:
     """
     if machine not in MACHINES:
         return ()
+    rows = kept("system-calls", [machine, kernel_state(), _headers_state(machine)], lambda: _described(machine))
+    return tuple(SystemCall(name, number, arguments_of(arguments)) for name, number, arguments in rows)
+
+
+def _described(machine: str) -> list[list[object]]:
     numbers = bundled_numbers(machine) | _header_numbers(machine)
     entries = _entries(machine)
     arguments = _ArgumentSources()
@@ -94,7 +102,14 @@ def system_calls(machine: str) -> tuple[SystemCall, ...]:
         if name in _UNCONNECTED.get(machine, ()) or (entries and not present):
             continue
         calls.append(SystemCall(name, number, arguments.find(name, present or candidates[0])))
-    return tuple(sorted(calls, key=lambda call: call.number))
+    calls.sort(key=lambda call: call.number)
+    return [[call.name, call.number, rows_of(call.arguments)] for call in calls]
+
+
+def _headers_state(machine: str) -> list[object]:
+    files = [*_number_headers(machine), *(directory / _PROTOTYPES for directory in header_directories())]
+    states = [(str(file), file.stat()) for file in files if is_file(file)]
+    return [[path, status.st_size, status.st_mtime_ns, status.st_ino] for path, status in states]
 
 
 def header_directories() -> tuple[Path, ...]:
@@ -131,15 +146,18 @@ def _entries(machine: str) -> frozenset[str]:
     return frozenset()
 
 
-def _header_numbers(machine: str) -> dict[str, int]:
+def _number_headers(machine: str) -> list[Path]:
     if machine != os.uname().machine:
-        return {}
+        return []
     architecture = {"x86_64": "x86", "aarch64": "arm64", "riscv64": "riscv"}[machine]
     generated = f"arch/{architecture}/include/generated/uapi/asm/unistd_64.h"
     files = [directory / generated for directory in header_directories()]
-    files += [Path(f"/usr/include/{machine}-linux-gnu/asm/unistd_64.h"), Path("/usr/include/asm/unistd_64.h")]
+    return [*files, Path(f"/usr/include/{machine}-linux-gnu/asm/unistd_64.h"), Path("/usr/include/asm/unistd_64.h")]
+
+
+def _header_numbers(machine: str) -> dict[str, int]:
     numbers: dict[str, int] = {}
-    for file in files:
+    for file in _number_headers(machine):
         for name, number in _NUMBER.findall(_text(file)):
             numbers.setdefault(name, int(number))
     return numbers
@@ -173,7 +191,7 @@ def _own_parameters(prototype: Prototype) -> tuple[Value, ...]:
 
 def _header_prototypes() -> dict[str, tuple[Value, ...]]:
     for directory in header_directories():
-        if prototypes := parse_prototypes(_text(directory / "include/linux/syscalls.h")):
+        if prototypes := parse_prototypes(_text(directory / _PROTOTYPES)):
             return prototypes
     return {}
 

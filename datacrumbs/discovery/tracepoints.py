@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from datacrumbs.discovery.btf import Value, kernel_btf
-from datacrumbs.discovery.kernel import TRACEFS
+from datacrumbs.discovery.kept import kept
+from datacrumbs.discovery.kernel import TRACEFS, kernel_state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,8 +53,15 @@ def tracepoint_fields(category: str, event: str) -> tuple[Value, ...] | None:
         None when the event does not exist or its record is unknown here.
 
     """
+    found = kept("trace-event", [kernel_state(), category, event], lambda: {"fields": _described(category, event)})
+    return None if found["fields"] is None else tuple(Value(*field) for field in found["fields"])
+
+
+def _described(category: str, event: str) -> list[list[object]] | None:
     fields = _fields_from_btf(event)
-    return fields if fields is not None else _fields_from_tracefs(category, event)
+    if fields is None:
+        fields = _fields_from_tracefs(category, event)
+    return None if fields is None else [list(astuple(field)) for field in fields]
 
 
 def tracefs_directory() -> Path | None:

@@ -11,6 +11,7 @@ import binascii
 import dataclasses
 import gzip
 import hashlib
+import json
 import re
 import zlib
 from dataclasses import dataclass
@@ -83,6 +84,9 @@ class Envelope:
     payload: bytes
     key_id: str
     signature: bytes
+
+
+_GRANT_LIMIT = 4096  # bytes
 
 
 def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
@@ -169,6 +173,19 @@ def read_payload(envelope: Envelope, name: str, *, verified: bool = True) -> Sig
     # The payload is canonical, so the plan's own bytes are those behind its key.
     plan_bytes = envelope.payload[len(_payload(grant, b"")) - 1 : -1]
     return SignedPlan(plan, grant, envelope.key_id, digest(plan_bytes), verified)
+
+
+def read_grant(envelope: Envelope, name: str) -> Grant:
+    """The grant of an envelope alone, for people: nothing is verified, and the plan behind it is not read.
+
+    Raises:
+        DatacrumbsError: (exit 3) when this version does not understand it.
+    """
+    head = envelope.payload[len(b'{"grant":') : _GRANT_LIMIT].decode("utf-8", "replace")
+    try:
+        return _grant(json.JSONDecoder().raw_decode(head)[0])
+    except (ValueError, DatacrumbsError) as error:
+        raise refusal(f"{name}: not understood: {error}", "compose it anew with this version") from None
 
 
 def expand(data: bytes, name: str) -> bytes:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.probefile.envelope import COMPRESSED_LIMIT, open_envelope, read_payload, verify
+from datacrumbs.probefile.envelope import COMPRESSED_LIMIT, open_envelope, read_grant, read_payload, verify
 from datacrumbs.probefile.files import read_bounded, write_atomically
 from datacrumbs.probefile.keys import trusted_key
 from datacrumbs.probefile.revocation import read_revocations
@@ -57,6 +57,15 @@ def read_unverified(path: Path) -> SignedPlan:
         DatacrumbsError: As `read_probe_file` for a file that cannot be read.
     """
     return read_payload(open_envelope(_bytes(path), str(path)), str(path), verified=False)
+
+
+def unverified_grant(path: Path) -> Grant:
+    """For whom and until when a probe file is, only to show it.
+
+    Raises:
+        DatacrumbsError: As `read_probe_file` for a file that cannot be read.
+    """
+    return read_grant(open_envelope(_bytes(path), str(path)), str(path))
 
 
 def write_probe_file(path: Path, data: bytes) -> None:

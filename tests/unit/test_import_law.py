@@ -107,3 +107,12 @@ def test_the_law_sees_every_form_of_import(tmp_path: Path) -> None:
     assert imported_modules(file, "x.y") == {
         *("a.b", "c", "c.d", "x.y", "x.y.e", "x.f", "x.f.g", "i", "importlib", "j.k"),
     }
+
+
+def test_nothing_that_runs_as_root_for_others_keeps_or_takes_what_was_kept() -> None:
+    callers = {
+        str(file.relative_to(PACKAGE))
+        for file in PACKAGE.rglob("*.py")
+        if "keep_in(" in file.read_text(encoding="utf-8")
+    }
+    assert callers == {"commands/probe_configurator.py", "discovery/kept.py"}

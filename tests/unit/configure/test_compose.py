@@ -252,7 +252,7 @@ def test_no_entry_at_all_is_an_error(site, load, host, system, text):
 
 
 def test_the_function_limit_and_the_warning_before_it(site, load, host, make_plugin, tiny_library, monkeypatch):  # noqa: PLR0917 -- fixtures
-    monkeypatch.setattr("datacrumbs.configure.placing.refused_places", lambda *_: {})
+    monkeypatch.setattr("datacrumbs.discovery.placement.refused_places", lambda *_: {})
     target = ProbeTarget(elf_target(tiny_library), Attach.UPROBE, "tiny")
 
     def composed(count):

@@ -14,7 +14,7 @@ from datacrumbs.probefile import envelope as envelopes
 from datacrumbs.probefile.codec import digest, encode
 from datacrumbs.probefile.envelope import PAYLOAD_TYPE, Grant, key_id, pre_authentication_encoding, seal
 from datacrumbs.probefile.keys import public_key_pem
-from datacrumbs.probefile.reader import read_probe_file, read_unverified, write_probe_file
+from datacrumbs.probefile.reader import read_probe_file, read_unverified, unverified_grant, write_probe_file
 
 
 def refused(bench, now, message, uid=1000):
@@ -37,6 +37,7 @@ def test_a_signed_file_is_read(bench, now):
     assert signed.key_id == key_id(bench.key.public_key())
     assert signed.digest == digest(encode(bench.plan))
     assert signed.verified
+    assert unverified_grant(bench.path) == bench.grant
 
 
 def test_the_same_inputs_give_the_same_bytes(bench):

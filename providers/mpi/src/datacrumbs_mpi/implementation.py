@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from elftools.elf.sections import SymbolTableSection
 
-from datacrumbs.discovery.elf import open_elf
+from datacrumbs.discovery.elf import SYMBOL, open_elf, section_headers
 
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
@@ -27,6 +26,7 @@ _KNOWN_SIZES = {
     "ompi_mpi_double": 8,
     "ompi_mpi_c_double_complex": 16,
 }
+_SHT_DYNSYM = 11
 _OBJECT_BYTES = 64
 _VERSION = re.compile(rb"\d+\.\d+(\.\d+)?[\w.+-]{0,16}")
 # The release stands by itself among the strings, with or without the v of its tag.
@@ -57,6 +57,36 @@ class Implementation:
         return f"{self.name} {self.version}".strip()
 
 
+class _Symbols:
+    # The dynamic symbols of a library, of which a few are looked up by name.
+
+    def __init__(self, elf: ELFFile) -> None:
+        headers = section_headers(elf)
+        tables = headers[headers["type"] == _SHT_DYNSYM]
+        self._table, self._strings = np.zeros(0, SYMBOL), b""
+        if len(tables):
+            self._table = np.frombuffer(_section(elf, tables[0]), SYMBOL)
+            self._strings = _section(elf, headers[tables[0]["link"]])
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def address(self, name: str) -> int | None:
+        """Where the library defines a symbol; None when it does not."""
+        text, at = name.encode() + b"\0", -1
+        # A name can also be the end of a longer one's text.
+        while (at := self._strings.find(text, at + 1)) >= 0:
+            found = self._table[(self._table["name"] == at) & (self._table["section"] != 0)]
+            if len(found):
+                return int(found[0]["value"])
+        return None
+
+
+def _section(elf: ELFFile, header: np.void) -> bytes:
+    elf.stream.seek(int(header["offset"]))
+    return bytes(elf.stream.read(int(header["size"])))
+
+
 def identify(path: Path | str) -> Implementation:
     """Recognise an MPI library by what it exports.
 
@@ -70,22 +100,19 @@ def identify(path: Path | str) -> Implementation:
 @lru_cache(maxsize=64)
 def _identify(path: str, _modified: int, _size: int) -> Implementation:
     with open_elf(path) as elf:
-        symbols = elf.get_section_by_name(".dynsym")
-        if not isinstance(symbols, SymbolTableSection):
+        symbols = _Symbols(elf)
+        if not symbols:
             return Implementation("MPI", problem="the library has no dynamic symbols")
-        if _defined(symbols, "ompi_mpi_int") is not None:
+        if symbols.address("ompi_mpi_int") is not None:
             return _open_mpi(elf, symbols)
-        if _defined(symbols, "MPI_File_open") is None and _defined(symbols, "mpi_file_open_") is not None:
+        if symbols.address("MPI_File_open") is None and symbols.address("mpi_file_open_") is not None:
             return Implementation("Fortran bindings")
-        if (
-            _defined(symbols, "MPIR_Err_create_code") is not None
-            or _defined(symbols, "MPII_Version_string") is not None
-        ):
+        if symbols.address("MPIR_Err_create_code") is not None or symbols.address("MPII_Version_string") is not None:
             return _mpich(elf, symbols, Path(path).name)
     return Implementation("MPI", problem="an implementation that the provider does not know")
 
 
-def _open_mpi(elf: ELFFile, symbols: SymbolTableSection) -> Implementation:
+def _open_mpi(elf: ELFFile, symbols: _Symbols) -> Implementation:
     section = elf.get_section_by_name(".rodata")
     match = _OPENMPI_VERSION.search(section.data()) if section is not None else None
     version = match[1].decode("ascii") if match else ""
@@ -98,7 +125,7 @@ def _open_mpi(elf: ELFFile, symbols: SymbolTableSection) -> Implementation:
 
 
 # Open MPI initialises its predefined datatypes statically, so the file itself shows where the size is.
-def _size_offset(elf: ELFFile, symbols: SymbolTableSection) -> int | None:
+def _size_offset(elf: ELFFile, symbols: _Symbols) -> int | None:
     candidates = np.ones(_OBJECT_BYTES // 8, bool)
     for name, size in _KNOWN_SIZES.items():
         content = _content(elf, symbols, name, _OBJECT_BYTES)
@@ -110,7 +137,7 @@ def _size_offset(elf: ELFFile, symbols: SymbolTableSection) -> int | None:
     return int(places[0]) * 8 if len(places) else None
 
 
-def _mpich(elf: ELFFile, symbols: SymbolTableSection, file: str) -> Implementation:
+def _mpich(elf: ELFFile, symbols: _Symbols, file: str) -> Implementation:
     match = _VERSION.match(_content(elf, symbols, "MPII_Version_string", 32))
     version = match[0].decode("ascii") if match else _lone_release(elf)
     if "_abi" in file:
@@ -125,16 +152,9 @@ def _lone_release(elf: ELFFile) -> str:
     return found.pop().decode("ascii") if len(found) == 1 else ""
 
 
-def _defined(symbols: SymbolTableSection, name: str) -> int | None:
-    for symbol in symbols.get_symbol_by_name(name) or ():
-        if symbol["st_shndx"] != "SHN_UNDEF":
-            return int(symbol["st_value"])
-    return None
-
-
 # At most `size` bytes of a data object, as the file holds them.
-def _content(elf: ELFFile, symbols: SymbolTableSection, name: str, size: int) -> bytes:
-    address = _defined(symbols, name)
+def _content(elf: ELFFile, symbols: _Symbols, name: str, size: int) -> bytes:
+    address = symbols.address(name)
     if address is None:
         return b""
     for segment in elf.iter_segments(type="PT_LOAD"):

@@ -23,7 +23,7 @@ from datacrumbs.provider import (
 )
 from datacrumbs_sys.calls import CLASSES, DEFAULT_CLASSES
 from datacrumbs_sys.checks import host_checks
-from datacrumbs_sys.kernel_functions import GROUPS, kernel_layer_functions
+from datacrumbs_sys.kernel_functions import GROUPS, kernel_layer_functions, kernel_layer_names
 from datacrumbs_sys.system_calls import calls_of_class, system_call_functions
 from datacrumbs_sys.trace_events import BLOCK, EVENTS, IO_URING, PAGE_CACHE, trace_event_functions
 
@@ -112,7 +112,7 @@ def datacrumbs_checks(host: Host) -> tuple[Check, ...]:
 
 @cache
 def _kernel_names() -> frozenset[str]:
-    return frozenset(function.symbol for function in kernel_layer_functions(_GROUPS))
+    return kernel_layer_names(_GROUPS)
 
 
 def _uring() -> frozenset[str]:

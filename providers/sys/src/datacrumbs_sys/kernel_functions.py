@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.kernel import kernel_function_arguments, kernel_functions
+from datacrumbs.discovery.kernel import kernel_function_arguments, kernel_functions_like
 from datacrumbs.errors import usage_error
 from datacrumbs.provider import Argument, Function, Result, Role
 
@@ -57,23 +57,28 @@ def kernel_layer_functions(groups: Collection[str], pattern: str = "") -> tuple[
     Raises:
         DatacrumbsError: (exit 2) The pattern is no regular expression.
     """
-    present = kernel_functions()
-    functions: dict[str, Function] = {}
-    for group, names_pattern in GROUPS.items():
-        if group in groups:
-            expression = re.compile(names_pattern)
-            names = (name for name in present if expression.fullmatch(name))
-            functions |= {name: _function(name, CATEGORIES[group]) for name in names}
+    functions = {name: _function(name, CATEGORIES[group]) for group, name in _in_layers(groups)}
     if pattern:
-        expression = _compiled(pattern)
-        names = (name for name in present if name not in functions and expression.fullmatch(name))
-        functions |= {name: _function(name, "KERNEL") for name in names}
+        _check_pattern(pattern)
+        (names,) = kernel_functions_like([pattern])
+        functions |= {name: _function(name, "KERNEL") for name in names if name not in functions}
     return tuple(functions.values())
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def kernel_layer_names(groups: Collection[str]) -> frozenset[str]:
+    """The names of `kernel_layer_functions`, without what takes time: what each of them takes."""
+    return frozenset(name for _, name in _in_layers(groups))
+
+
+def _in_layers(groups: Collection[str]) -> list[tuple[str, str]]:
+    wanted = [group for group in GROUPS if group in groups]
+    found = kernel_functions_like([GROUPS[group] for group in wanted])
+    return [(group, name) for group, names in zip(wanted, found, strict=True) for name in names]
+
+
+def _check_pattern(pattern: str) -> None:
     try:
-        return re.compile(pattern)
+        re.compile(pattern)
     except re.error as error:
         raise usage_error(
             f"sys: options.kernel_functions: not a valid regular expression: {error}; "
