@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,8 +14,10 @@ from elftools.elf.segments import InterpSegment
 
 from datacrumbs.errors import DatacrumbsError, refusal, usage_error
 from datacrumbs.probefile.buildid import ELF_PROBLEMS
+from datacrumbs.probefile.files import READ_FLAGS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -73,44 +76,69 @@ def read_executable(path: Path) -> Executable:
     """Read what tracking needs to know of a dynamic executable.
 
     Raises:
+        DatacrumbsError: As for `open_executable`.
+    """
+    with open_executable(path) as (_, executable):
+        return executable
+
+
+@contextmanager
+def open_executable(path: Path) -> Iterator[tuple[int, Executable]]:
+    """Open a dynamic executable once, and give its descriptor and what tracking needs to know of it.
+
+    Raises:
         DatacrumbsError: (exit 1) for a script, a static executable, a library, an unreadable or damaged
             file; (exit 2) for a path that is no file; (exit 3) for a file that runs with raised privileges.
     """
-    resolved = _regular_file(path)
-    _refuse_raised_privileges(resolved)
+    resolved = _resolved(path)
     try:
-        with resolved.open("rb") as stream:
-            if stream.read(2) == b"#!":
-                raise DatacrumbsError(
-                    f"{resolved}: a script; expected a dynamic executable",
-                    hint="track its interpreter, or run the script by datacrumbs_wrap",
-                )
-            return _read_elf(resolved, stream)
+        descriptor = os.open(resolved, READ_FLAGS)
     except OSError as error:
         raise DatacrumbsError(f"{resolved}: cannot be read: {error.strerror}") from None
-    except ELF_PROBLEMS as error:
-        raise DatacrumbsError(f"{resolved}: not a readable ELF file: {error}; expected a dynamic executable") from None
-
-
-def _regular_file(path: Path) -> Path:
     try:
-        resolved = path.resolve(strict=True)
-        mode = resolved.stat().st_mode
+        yield descriptor, executable_of(descriptor, resolved)
+    finally:
+        os.close(descriptor)
+
+
+def executable_of(descriptor: int, path: Path) -> Executable:
+    """The same of a file that is open; ``path`` is its name.
+
+    Raises:
+        DatacrumbsError: As for `open_executable`.
+    """
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise usage_error(f"{path}: not a regular file; expected an executable file")
+    _refuse_raised_privileges(descriptor, path)
+    try:
+        with os.fdopen(os.dup(descriptor), "rb") as stream:
+            if os.pread(descriptor, 2, 0) == b"#!":
+                raise DatacrumbsError(
+                    f"{path}: a script; expected a dynamic executable",
+                    hint="track its interpreter, or run the script by datacrumbs_wrap",
+                )
+            return _read_elf(path, stream)
+    except OSError as error:
+        raise DatacrumbsError(f"{path}: cannot be read: {error.strerror}") from None
+    except ELF_PROBLEMS as error:
+        raise DatacrumbsError(f"{path}: not a readable ELF file: {error}; expected a dynamic executable") from None
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve(strict=True)
     except OSError as error:
         raise usage_error(f"{path}: {error.strerror}; expected an executable file") from None
-    except RuntimeError:  # how pathlib tells of a loop of links
-        raise usage_error(f"{path}: a link that leads to itself; expected an executable file") from None
-    if not stat.S_ISREG(mode):
-        raise usage_error(f"{path}: not a regular file; expected an executable file")
-    return resolved
+    except RuntimeError:  # pathlib's own for a loop of links
+        raise usage_error(f"{path}: a symbolic link loop; expected an executable file") from None
 
 
-# Whoever may change the library would run code with the raised privileges; and the rewritten file would lose
+# Who may change the library would run code with the raised privileges; and the rewritten file would lose
 # them, which breaks the program.
-def _refuse_raised_privileges(path: Path) -> None:
-    mode = path.stat().st_mode
+def _refuse_raised_privileges(descriptor: int, path: Path) -> None:
+    mode = os.fstat(descriptor).st_mode
     found = [name for bit, name in ((stat.S_ISUID, "setuid"), (stat.S_ISGID, "setgid")) if mode & bit]
-    if CAPABILITY_ATTRIBUTE in extended_attributes(path):
+    if CAPABILITY_ATTRIBUTE in extended_attributes(descriptor):
         found.append("file capabilities")
     if found:
         raise refusal(
@@ -119,10 +147,10 @@ def _refuse_raised_privileges(path: Path) -> None:
         )
 
 
-def extended_attributes(path: Path) -> list[str]:
-    """Names of a file's extended attributes; none where the file system has none."""
+def extended_attributes(descriptor: int) -> list[str]:
+    """Names of an open file's extended attributes; none where the file system has none."""
     try:
-        return os.listxattr(path)
+        return os.listxattr(descriptor)
     except OSError:
         return []
 

@@ -7,20 +7,21 @@ step, so that a running program keeps its old file and a failure leaves the orig
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
-import tempfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.client import LIBRARY_NAME, client_library
-from datacrumbs.client.executable import machine_kind, read_executable
-from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.client.executable import executable_of, machine_kind, open_executable
+from datacrumbs.client.replacing import replacement
+from datacrumbs.errors import DatacrumbsError, refusal, usage_error
+from datacrumbs.probefile.files import first_unprotected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +50,15 @@ def track(executable: Path, output: Path | None = None) -> Tracking:
     """
     library = client_library()
     kind = machine_kind(library)
-    source = read_executable(executable)
-    if source.kind != kind:
-        raise DatacrumbsError(f"{source.path}: made for {source.kind}; this installation's library is for {kind}")
-    # An entry of another installation, or of one that has moved, gives way to this one.
-    entries = _library_entries(source.needed)
-    if entries == (str(library),):
-        return _unchanged(source.path, output)
-    words = [word for entry in entries for word in ("--remove-needed", entry)]
-    return _rewrite(source.path, output, [*words, "--add-needed", str(library)], (str(library),))
+    with open_executable(executable) as (descriptor, source):
+        if source.kind != kind:
+            raise DatacrumbsError(f"{source.path}: made for {source.kind}; this installation's library is for {kind}")
+        # An entry of another installation, or of one that has moved, gives way to this one.
+        entries = _library_entries(source.needed)
+        words = [word for entry in entries for word in ("--remove-needed", entry)]
+        if entries == (str(library),):
+            return _unchanged(descriptor, source.path, output)
+        return _rewrite(descriptor, source.path, output, [*words, "--add-needed", str(library)], (str(library),))
 
 
 def untrack(executable: Path, output: Path | None = None) -> Tracking:
@@ -70,36 +71,79 @@ def untrack(executable: Path, output: Path | None = None) -> Tracking:
     Raises:
         DatacrumbsError: As for `track`.
     """
-    source = read_executable(executable)
-    entries = _library_entries(source.needed)
-    if not entries:
-        return _unchanged(source.path, output)
-    words = [word for entry in entries for word in ("--remove-needed", entry)]
-    return _rewrite(source.path, output, words, ())
+    with open_executable(executable) as (descriptor, source):
+        entries = _library_entries(source.needed)
+        if not entries:
+            return _unchanged(descriptor, source.path, output)
+        words = [word for entry in entries for word in ("--remove-needed", entry)]
+        return _rewrite(descriptor, source.path, output, words, ())
+
+
+def become_owner(executable: Path, output: Path | None = None) -> None:
+    """Go on, for good, as the owner of the directory that is written to, where root must not act in it as root.
+
+    Who can change a directory can exchange what root is working on. A directory that only root can change, with all
+    above it, needs none of this.
+
+    Raises:
+        DatacrumbsError: (exit 3) when root alone owns the directory and others can change it; (exit 2) when there is
+            no such directory.
+    """
+    if os.geteuid() != 0:
+        return
+    directory = Path(os.path.realpath(output or executable)).parent  # a loop of links is for later
+    try:
+        unprotected = first_unprotected(directory, sticky=True)
+        owner = directory.stat().st_uid
+    except OSError as error:
+        raise usage_error(f"{directory}: {error.strerror}") from None
+    if unprotected is None:
+        return
+    if owner == 0:
+        raise refusal(
+            f"{unprotected}: others than root can change it; root does not write below it",
+            "run the command as the user who owns the file, or give an OUTPUT that only root can change",
+        )
+    try:
+        account = pwd.getpwuid(owner)
+        group, groups = account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid)
+    except KeyError:
+        group, groups = owner, [owner]
+    os.setgroups(groups)
+    os.setresgid(group, group, group)
+    os.setresuid(owner, owner, owner)
 
 
 def _library_entries(needed: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in needed if name.rpartition("/")[2] == LIBRARY_NAME)
 
 
-def _unchanged(source: Path, output: Path | None) -> Tracking:
+def _unchanged(descriptor: int, source: Path, output: Path | None) -> Tracking:
     target = _target(source, output)
     if target != source:
-        with _replacement(source, target):
+        with replacement(descriptor, target):
             pass
     return Tracking(target, changed=False)
 
 
-def _rewrite(source: Path, output: Path | None, words: Sequence[str], expected: tuple[str, ...]) -> Tracking:
+def _rewrite(
+    descriptor: int, source: Path, output: Path | None, words: Sequence[str], expected: tuple[str, ...]
+) -> Tracking:
     patchelf = shutil.which("patchelf")
     if patchelf is None:
         raise DatacrumbsError("patchelf is not installed", hint="install the system package patchelf")
     target = _target(source, output)
-    with _replacement(source, target) as copy:
-        done = subprocess.run([patchelf, *words, str(copy)], capture_output=True, text=True, check=False)
+    with replacement(descriptor, target) as copy:
+        command = [patchelf, *words, copy.path]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=copy.descriptors)
         if done.returncode != 0:
             raise DatacrumbsError(f"{source}: patchelf: {done.stderr.strip() or f'exit {done.returncode}'}")
-        if _library_entries(read_executable(copy).needed) != expected:
+        changed = copy.open()
+        try:
+            needed = executable_of(changed, target).needed
+        finally:
+            os.close(changed)
+        if _library_entries(needed) != expected:
             raise DatacrumbsError(f"{source}: patchelf left the needed libraries other than asked; nothing was changed")
     return Tracking(target, changed=True)
 
@@ -113,50 +157,3 @@ def _target(source: Path, output: Path | None) -> Path:
     if not target.parent.is_dir():
         raise usage_error(f"{output}: {target.parent} is not a directory")
     return target
-
-
-# Gives a copy of `source` beside `target`, with its mode, owner and attributes, that takes `target`'s name at the end.
-@contextmanager
-def _replacement(source: Path, target: Path) -> Iterator[Path]:
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    except OSError as error:
-        raise DatacrumbsError(f"{target.parent}: cannot be written: {error.strerror}") from None
-    copy = Path(name)
-    try:
-        with source.open("rb") as original, os.fdopen(descriptor, "wb") as stream:
-            shutil.copyfileobj(original, stream)
-        # patchelf must be able to write it; the mode of the original comes last.
-        yield copy
-        _copy_owner_and_mode(source, copy)
-        _sync(copy)
-        copy.replace(target)
-        _sync(target.parent)
-    except OSError as error:
-        raise DatacrumbsError(f"{target}: cannot be written: {error.strerror}") from None
-    finally:
-        copy.unlink(missing_ok=True)
-
-
-def _copy_owner_and_mode(source: Path, copy: Path) -> None:
-    status = source.stat()
-    written = copy.stat()
-    if (status.st_uid, status.st_gid) != (written.st_uid, written.st_gid):
-        try:
-            os.chown(copy, status.st_uid, status.st_gid)
-        except PermissionError:
-            raise DatacrumbsError(
-                f"{source}: another user's or group's file; the new one could not be given back to them",
-                hint="run the command as the file's owner or as root, or have it copied to your own first",
-            ) from None
-    shutil.copystat(source, copy)
-    # The content is new, and whoever compares dates must see that.
-    os.utime(copy, ns=(status.st_atime_ns, written.st_mtime_ns))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

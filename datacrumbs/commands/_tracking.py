@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.client.tracking import become_owner
 from datacrumbs.commands._run import command_parser
 
 if TYPE_CHECKING:
@@ -36,5 +37,6 @@ def run_tracking(
         "output", nargs="?", type=Path, metavar="OUTPUT", help="file to write; FILE itself is replaced without it"
     )
     options = parser.parse_args(arguments)
+    become_owner(options.executable, options.output)
     tracking = change(options.executable, options.output)
     print(f"{name}: {tracking.path}: {outcome[0] if tracking.changed else outcome[1]}", file=sys.stderr)

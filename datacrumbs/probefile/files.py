@@ -84,6 +84,23 @@ def check_protected(path: Path, status: os.stat_result | None = None) -> None:
         raise refusal(f"{path}: writable by others (mode {stat.S_IMODE(found.st_mode):04o})", f"chmod go-w {path}")
 
 
+def first_unprotected(path: Path, *, sticky: bool = False) -> Path | None:
+    """The first part of a path, from the root on, that somebody else than root can change; None when there is none.
+
+    Args:
+        path: Absolute and without links in it (resolved): who can change a directory can exchange what is below.
+        sticky: Take directories where everybody may make files, but change only their own (mode 1777), for protected.
+    """
+    for part in (*reversed(path.parents), path):
+        found = part.lstat()
+        shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if sticky and stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX:
+            shared = 0
+        if found.st_uid != 0 or shared:
+            return part
+    return None
+
+
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Write a file so that its name never stands for a part of it.
 

@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ import pytest
 from datacrumbs.client.executable import read_executable
 
 COMMANDS = Path(sys.executable).parent
+
+
+NOBODY = 65534
 
 
 def run(*words, **options):
@@ -258,6 +262,60 @@ def test_a_missing_patchelf_is_named(tmp_path):
     done = run(COMMANDS / "datacrumbs_track", "--executable", program, env={"PATH": str(tmp_path)})
     assert done.returncode == 1
     assert "patchelf" in done.stderr
+
+
+@pytest.fixture
+def users_directory():
+    """Below /tmp, where no other user can exchange it."""
+    with tempfile.TemporaryDirectory(prefix="datacrumbs-track-") as name:
+        directory = Path(name)
+        os.chown(directory, NOBODY, NOBODY)
+        yield directory
+
+
+@pytest.mark.kernel
+def test_root_becomes_the_owner_of_a_users_directory(users_directory, library):
+    """There its owner can exchange any name at any moment: what root does would be done for the user."""
+    program = copy_of("ls", users_directory)
+    os.chown(program, NOBODY, NOBODY)
+    spy = users_directory / "bin/patchelf"
+    spy.parent.mkdir()
+    spy.write_text(f'#!/bin/sh\nid -u >"{users_directory}/who"\nexec {shutil.which("patchelf")} "$@"\n')
+    spy.chmod(0o755)
+    done = run(
+        COMMANDS / "datacrumbs_track", "--executable", program, env={"PATH": f"{spy.parent}:{os.environ['PATH']}"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert (users_directory / "who").read_text() == f"{NOBODY}\n"
+    assert program.stat().st_uid == NOBODY
+    assert str(library) in read_executable(program).needed
+    assert sorted(path.name for path in users_directory.iterdir()) == ["bin", "ls", "who"]
+
+
+@pytest.mark.kernel
+def test_an_output_in_a_users_directory_is_the_users(users_directory, tmp_path):
+    output = users_directory / "mine"
+    assert track("/bin/ls", output).returncode == 0
+    assert output.stat().st_uid == NOBODY
+    secret = copy_of("ls", tmp_path)  # pytest's directories are closed to others
+    link = users_directory / "link"
+    link.symlink_to(secret)
+    done = track(link, users_directory / "read")
+    assert done.returncode == 2
+    assert "Permission denied" in done.stderr
+    assert not (users_directory / "read").exists()
+
+
+@pytest.mark.kernel
+def test_root_does_not_write_where_a_group_may(users_directory):
+    os.chown(users_directory, 0, NOBODY)
+    users_directory.chmod(0o775)
+    program = copy_of("ls", users_directory)
+    content = program.read_bytes()
+    done = track(program)
+    assert done.returncode == 3
+    assert f"{users_directory}: others than root can change it" in done.stderr
+    assert program.read_bytes() == content
 
 
 def test_a_directory_that_cannot_be_written_is_told(compiled):
