@@ -31,6 +31,8 @@ LIBRARY_FLAGS = (
     "-fPIC",
     "-shared",
     "-nostdlib",
+    "-ffreestanding",
+    "-fno-tree-loop-distribute-patterns",
     f"-Wl,-soname,{LIBRARY}",
     "-Wl,-Bsymbolic,-z,now,-z,noexecstack,--build-id",
 )

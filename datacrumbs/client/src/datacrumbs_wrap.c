@@ -1,7 +1,9 @@
 /* datacrumbs_wrap CMD ARGS...: run a command with its process marked for tracing. */
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
+#include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #include "datacrumbs.h"
+#include "roots.h"
 
 #ifndef DATACRUMBS_VERSION
 #error "define DATACRUMBS_VERSION"
@@ -23,13 +26,18 @@ enum { EXIT_USAGE = 2, EXIT_CANNOT_EXECUTE = 126, EXIT_NOT_FOUND = 127 };
 #define DC_CLIENT_LIBRARY "libdatacrumbs_client.so"
 #define DC_CLIENT_PRELOAD "LD_PRELOAD"
 
-static const char dc_client_usage[] = "usage: datacrumbs_wrap [-h] [--help] [--version] [--] CMD [ARG...]\n";
+static const char dc_client_usage[] =
+	"usage: datacrumbs_wrap [-h] [--help] [--version] [--no-preload] [--] CMD [ARG...]\n";
 
 static const char dc_client_help[] =
 	"\n"
 	"Run CMD with its process marked, so that a running `datacrumbs` daemon traces it and the\n"
 	"processes that it starts. CMD's exit status, signals, input, output and environment are\n"
 	"as without it, but for " DC_CLIENT_LIBRARY " in LD_PRELOAD.\n"
+	"\n"
+	"options:\n"
+	"  --no-preload  leave LD_PRELOAD alone: only CMD and its descendants are traced, and not\n"
+	"                what a service (slurmd, sshd) starts for them\n"
 	"\n"
 	"exit status:\n"
 	"  2    no CMD or an unknown option\n"
@@ -95,10 +103,47 @@ static bool dc_client_find_library(char *library)
 				snprintf(candidate, sizeof(candidate), "%s/%s/%s", directory, where, DC_CLIENT_LIBRARY);
 		if (length < 0 || (size_t)length >= sizeof(candidate))
 			continue;
-		if (realpath(candidate, library) != NULL)
+		if (realpath(candidate, library) != NULL && access(library, R_OK) == 0)
 			return true;
 	}
 	return false;
+}
+
+/* Opens what execvp(3) would execute; -1 when there is none. */
+static int dc_client_open_command(const char *command)
+{
+	const char *path = getenv("PATH");
+	char candidate[2 * PATH_MAX];
+	int file = -1;
+
+	if (strchr(command, '/') != NULL)
+		return open(command, O_RDONLY | O_CLOEXEC);
+	while (path != NULL && *path != '\0' && file < 0) {
+		size_t size = strcspn(path, ":");
+		int length =
+			snprintf(candidate, sizeof(candidate), "%.*s/%s", (int)size, size != 0 ? path : ".", command);
+
+		if (length > 0 && (size_t)length < sizeof(candidate) && access(candidate, X_OK) == 0)
+			file = open(candidate, O_RDONLY | O_CLOEXEC);
+		path += size;
+		path += *path == ':';
+	}
+	return file;
+}
+
+/* Whether `command` is a program of another kind of machine, whose loader would complain about the library. */
+static bool dc_client_is_foreign(const char *command)
+{
+	Elf64_Ehdr own, its;
+	int files[] = {open("/proc/self/exe", O_RDONLY | O_CLOEXEC), dc_client_open_command(command)};
+	bool known = files[0] >= 0 && files[1] >= 0 && read(files[0], &own, sizeof(own)) == sizeof(own) &&
+		     read(files[1], &its, sizeof(its)) == sizeof(its) && memcmp(its.e_ident, ELFMAG, SELFMAG) == 0;
+
+	for (size_t index = 0; index < sizeof(files) / sizeof(files[0]); index++)
+		if (files[index] >= 0)
+			(void)close(files[index]);
+	/* The machine is in the same place in files of 32 and of 64 bits. */
+	return known && (its.e_ident[EI_CLASS] != own.e_ident[EI_CLASS] || its.e_machine != own.e_machine);
 }
 
 /* Whether `library` is one of the entries of `preload`, which blanks and colons separate. */
@@ -136,19 +181,17 @@ static bool dc_client_preload(const char *library)
 }
 
 /*
- * A failure here is told and no more: this process is marked, and what it starts is
- * followed by the daemon without the library as well.
+ * A failure here is no failure of the run: this process is marked, and what it starts is followed by the
+ * daemon without the library as well. So nothing is said where the library is not (in a container, for instance)
+ * or where the loader of what is executed would not find it or not take it, and would say so itself.
  */
-static void dc_client_prepare_environment(void)
+static void dc_client_prepare_environment(const char *command)
 {
 	char library[PATH_MAX];
 
-	if (!dc_client_find_library(library))
-		(void)fprintf(stderr,
-			      "datacrumbs_wrap: %s is not where the installation keeps it; "
-			      "going on without it\n",
-			      DC_CLIENT_LIBRARY);
-	else if (strpbrk(library, " :") != NULL)
+	if (dc_client_changes_root(command) || dc_client_is_foreign(command) || !dc_client_find_library(library))
+		return;
+	if (strpbrk(library, " :") != NULL)
 		(void)fprintf(stderr,
 			      "datacrumbs_wrap: LD_PRELOAD cannot hold a path with a blank or a "
 			      "colon: %s; going on without it\n",
@@ -210,11 +253,16 @@ static int dc_client_cannot_execute(const char *command, int error)
 int main(int count, char **arguments)
 {
 	int command = 1;
+	bool preload = true;
 
 	if (command < count && (strcmp(arguments[command], "--help") == 0 || strcmp(arguments[command], "-h") == 0))
 		return fputs(dc_client_usage, stdout) < 0 || fputs(dc_client_help, stdout) < 0 || fflush(stdout) != 0;
 	if (command < count && strcmp(arguments[command], "--version") == 0)
 		return puts("datacrumbs_wrap " DATACRUMBS_VERSION) < 0 || fflush(stdout) != 0;
+	if (command < count && strcmp(arguments[command], "--no-preload") == 0) {
+		preload = false;
+		command++;
+	}
 	if (command < count && strcmp(arguments[command], "--") == 0) {
 		command++;
 	} else if (command < count && arguments[command][0] == '-') {
@@ -228,7 +276,8 @@ int main(int count, char **arguments)
 		return EXIT_USAGE;
 	}
 
-	dc_client_prepare_environment();
+	if (preload)
+		dc_client_prepare_environment(arguments[command]);
 	datacrumbs_start();
 	(void)execvp(arguments[command], &arguments[command]);
 	return dc_client_cannot_execute(arguments[command], errno);
