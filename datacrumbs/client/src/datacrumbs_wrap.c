@@ -117,14 +117,14 @@ static int dc_client_open_command(const char *command)
 	int file = -1;
 
 	if (strchr(command, '/') != NULL)
-		return open(command, O_RDONLY | O_CLOEXEC);
+		return open(command, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	while (path != NULL && *path != '\0' && file < 0) {
 		size_t size = strcspn(path, ":");
 		int length =
 			snprintf(candidate, sizeof(candidate), "%.*s/%s", (int)size, size != 0 ? path : ".", command);
 
 		if (length > 0 && (size_t)length < sizeof(candidate) && access(candidate, X_OK) == 0)
-			file = open(candidate, O_RDONLY | O_CLOEXEC);
+			file = open(candidate, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		path += size;
 		path += *path == ':';
 	}
