@@ -99,6 +99,7 @@ COUNTS = ("entered", "recorded", "filtered", "counted", "unmatched", "in_flight"
 CAUSES = {
     "filtered_duration": "Of `filtered`: shorter than `minimum_duration`.",
     "filtered_sampled": "Of `filtered`: not among the calls that sampling chose.",
+    "filtered_helper": "Of `filtered`: followed for the handles that selected functions use; no entry selects it.",
     "counted_profile": "Of `counted`: the function's mode is `profile`.",
     "counted_guard": "Of `counted`: the function was called too often for a line each.",
 }

@@ -9,7 +9,7 @@ from datacrumbs.configure.site import UNSAID
 from datacrumbs.plugins import OptionError, resolve_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from datacrumbs.configure.site import Detail, ProviderEntry
     from datacrumbs.plugins import Providers
@@ -30,6 +30,7 @@ class Candidate:
         function: Its description.
         entry: What messages call the entry.
         detail: How much of its calls is kept.
+        helper: No entry selected it; its calls are followed for the handles that others use.
     """
 
     provider: str
@@ -38,6 +39,7 @@ class Candidate:
     function: Function
     entry: str
     detail: Detail = UNSAID
+    helper: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Sources:
     def __init__(self, providers: Providers, host: Host) -> None:
         self.providers, self.host = providers, host
         self._targets: dict[object, tuple[ProbeTarget, ...]] = {}
-        self._functions: dict[object, tuple[Function, ...]] = {}
+        self._functions: dict[tuple[str, ProbeTarget, object], tuple[Function, ...]] = {}
 
     def targets(self, name: str, options: Options) -> tuple[ProbeTarget, ...]:
         """What provider ``name`` can probe here."""
@@ -75,6 +77,12 @@ class Sources:
         if key not in self._functions:
             self._functions[key] = self.providers.functions(name, target, options)
         return self._functions[key]
+
+    def asked(self, name: str) -> Iterator[tuple[ProbeTarget, Function]]:
+        """Every function that provider ``name`` was asked for so far."""
+        for (provider, target, _), functions in self._functions.items():
+            if provider == name:
+                yield from ((target, function) for function in functions)
 
     def defaults(self, name: str) -> Options:
         """The options of provider ``name`` when nothing is said."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from datacrumbs import __version__
 from datacrumbs.configure.candidates import Candidate, Selected, Sources, provider_candidates
 from datacrumbs.configure.expressible import expressible
+from datacrumbs.configure.helpers import helpers
 from datacrumbs.configure.merge import merge, one_posix_layer, with_safe_returns
 from datacrumbs.configure.placing import place_probes
 from datacrumbs.configure.reference import SITE, reference_candidates
-from datacrumbs.configure.site import Entry, ProbeKind, ProviderEntry, ReferenceEntry
+from datacrumbs.configure.site import UNSAID, Entry, ProbeKind, ProviderEntry, ReferenceEntry
 from datacrumbs.errors import usage_error
 from datacrumbs.probefile.plan import FUNCTION_LIMIT, Group, Mode, Plan, Provenance
 
@@ -108,6 +109,7 @@ def compose(
         raise _nothing(site, reasons)
     for reason, labels in reasons.items():
         report.note(f"{_together(labels)}: {reason}")
+    candidates += helpers(candidates, sources)
     merged = _merged(candidates, site, providers, report)
     placed = place_probes(merged, report.note, move=site.move_probes and selection.move)
     if not placed:
@@ -200,7 +202,10 @@ def _merged(
     # Where a provider and the site file describe one place, the provider knows more.
     precedence = {provider.name: provider.position for provider in providers.all()} | {SITE: 1 << 16}
     merged = with_safe_returns(one_posix_layer(merge(candidates, precedence, report.note)))
-    return [replace(each, detail=each.detail.over(site.detail)) for each in expressible(merged, report.note)]
+    detailed = [replace(each, detail=each.detail.over(site.detail)) for each in expressible(merged, report.note)]
+    if followed := sum(each.helper for each in detailed):
+        report.note(f"{followed} functions more are followed, and not written: they open and close what others use")
+    return detailed
 
 
 def _plan(candidates: Iterable[Candidate], site: SiteConfiguration, providers: Providers) -> Plan:
@@ -220,23 +225,24 @@ def _provenance(provider: Provider) -> Provenance:
 
 
 def _groups(candidates: Iterable[Candidate], provenance: dict[str, Provenance]) -> tuple[Group, ...]:
-    def group_key(each: Candidate) -> tuple[int, str, str, str, str, Mode, int]:
+    def group_key(each: Candidate) -> tuple[int, str, str, str, str, bool, Mode, int]:
         position = provenance[each.provider].position
         place = (each.attach.value, each.target.path, each.target.build_id)
-        mode = each.detail.mode or Mode.TRACE
-        return position, each.provider, *place, mode, each.detail.sample or 1 if mode is Mode.TRACE else 1
+        detail = UNSAID if each.helper else each.detail
+        mode = detail.mode or Mode.TRACE
+        return position, each.provider, *place, each.helper, mode, detail.sample or 1 if mode is Mode.TRACE else 1
 
     def function_key(each: Candidate) -> tuple[str, str, int]:
         return each.function.name, each.function.symbol, each.function.offset
 
     ordered = sorted(candidates, key=lambda each: (group_key(each), function_key(each)))
     groups = []
-    for (*_, mode, sample), members in groupby(ordered, key=group_key):
+    for (*_, helper, mode, sample), members in groupby(ordered, key=group_key):
         same = list(members)
         first = same[0]
         layer = provenance[first.provider].layer
         functions = tuple(each.function for each in same)
-        groups.append(Group(first.provider, layer, first.attach, first.target, functions, mode, sample))
+        groups.append(Group(first.provider, layer, first.attach, first.target, functions, mode, sample, helper))
     return tuple(groups)
 
 

@@ -55,7 +55,8 @@ def merge(
         for other in ordered[1:]:
             if other.provider != winner.provider:
                 met[winner.provider, other.provider].append(winner.function.symbol)
-        merged.append(replace(winner, function=_with_aliases(winner, ordered), detail=_detail(same)))
+        helper = all(each.helper for each in same)
+        merged.append(replace(winner, function=_with_aliases(winner, ordered), detail=_detail(same), helper=helper))
     for (winner_name, other_name), symbols in sorted(met.items()):
         functions, verb, them = ("function", "is", "it") if len(symbols) == 1 else ("functions", "are", "them")
         some = shown(sorted(set(symbols)))
@@ -76,7 +77,8 @@ def one_posix_layer(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
     below a probed libc become `SYSTEM`.
     """
     candidates = tuple(candidates)
-    library = any(each.attach is Attach.UPROBE and each.function.category == POSIX for each in candidates)
+    written = (each for each in candidates if not each.helper)
+    library = any(each.attach is Attach.UPROBE and each.function.category == POSIX for each in written)
     if not library:
         return candidates
     return tuple(

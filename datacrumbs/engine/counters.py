@@ -24,6 +24,7 @@ COUNT = np.dtype(
         ("sampled", "<u8"),
         ("profiled", "<u8"),
         ("guarded", "<u8"),
+        ("helper", "<u8"),
     ]
 )
 """`struct dc_count` of ``bpf/layout.h``."""
@@ -31,6 +32,7 @@ COUNT = np.dtype(
 CAUSES = {
     "filtered_duration": "filtered",
     "filtered_sampled": "sampled",
+    "filtered_helper": "helper",
     "counted_profile": "profiled",
     "counted_guard": "guarded",
 }
@@ -69,7 +71,7 @@ def function_counts(counts: NDArray[np.void], inside: NDArray[np.int64]) -> list
         FunctionCounts(
             entered=int(sums["entered"][index]),
             recorded=int(sums["recorded"][index]),
-            filtered=int(sums["filtered"][index] + sums["sampled"][index]),
+            filtered=int(sums["filtered"][index] + sums["sampled"][index] + sums["helper"][index]),
             counted=int(sums["profiled"][index] + sums["guarded"][index]),
             causes={cause: int(sums[name][index]) for cause, name in CAUSES.items() if sums[name][index]},
             unmatched=int(sums["unmatched"][index]),

@@ -81,6 +81,7 @@ _PROFILED = 4
 _SAMPLED = 8
 _PLAIN = 16
 _SKIPPABLE = 32
+_HELPER = 64
 _MOVED_RESULT, _MOVED_ITEMS, _MOVED_ARGUMENT = 1, 2, 3
 _DESCRIPTOR, _PATH, _STRING, _ROOTED_PATH = 1, 2, 3, 4
 _REQUESTED = {Role.FD: _DESCRIPTOR, Role.TARGET_FD: _DESCRIPTOR, Role.PATH: _PATH, Role.STRING: _STRING}
@@ -177,7 +178,9 @@ def _row(group: Group, function: Function, number: int, snippet: Snippet | None)
     _describe_bytes(row, function, snippet.fields if snippet is not None else (), group.attach)
     if group.attach in {Attach.SYSCALL, Attach.UPROBE, Attach.KPROBE} and _is_plain(row):
         row["flags"] |= _PLAIN
-    if group.mode is Mode.PROFILE:
+    if group.helper:
+        row["flags"] |= _HELPER
+    elif group.mode is Mode.PROFILE:
         row["flags"] |= _PROFILED
     elif group.sample > 1:
         row["flags"] |= _SAMPLED | (_SKIPPABLE if _is_skippable(row) else 0)

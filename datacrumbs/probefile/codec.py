@@ -270,6 +270,7 @@ def _group(document: object, at: Place) -> Group:
         functions=items(value["functions"], (at, "functions"), (1, FUNCTION_LIMIT), function),
         mode=choice(value["mode"], (at, "mode"), Mode),
         sample=whole(value["sample"], (at, "sample"), 1, SAMPLE_LIMIT),
+        helper=flag(value["helper"], (at, "helper")),
     )
 
 

@@ -251,6 +251,7 @@ class Group:
         functions: In the order of their identities.
         mode: What the trace keeps of their calls.
         sample: One of how many calls gets a line, chosen at random; with mode TRACE only.
+        helper: Their calls are only followed, for the handles that they make and give back, and not written.
     """
 
     provider: str
@@ -260,6 +261,7 @@ class Group:
     functions: tuple[Function, ...]
     mode: Mode = Mode.TRACE
     sample: int = 1
+    helper: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,6 +89,8 @@ def _heading(signed_or_plan: SignedPlan | Plan) -> list[str]:
 
 
 def _size(group: Group) -> str:
+    if group.helper:
+        return f"{len(group.functions)}, followed only"
     if group.mode is Mode.PROFILE:
         return f"{len(group.functions)}, profiled"
     return f"{len(group.functions)}, one of {group.sample} calls" if group.sample > 1 else f"{len(group.functions)}"
@@ -103,6 +105,7 @@ def _group(group: Group) -> Document:
         "build_id": group.target.build_id,
         "mode": group.mode.value,
         "sample": group.sample,
+        "helper": group.helper,
         "functions": [_function(function) for function in group.functions],
     }
 

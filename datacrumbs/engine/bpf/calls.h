@@ -234,7 +234,7 @@ static __always_inline void dc_conclude(struct dc_call *call, const struct dc_fu
 	u32 which = DC_SETTING_MINIMUM_DURATION;
 	u64 *minimum = dc_settings.lookup(&which);
 	u64 duration = now - call->start;
-	if (minimum && duration < *minimum)
+	if (minimum && duration < *minimum && !(function->flags & DC_HELPER))
 		DC_COUNT(count, filtered);
 	else
 		dc_emit(call, function, count, duration, DC_RETURNED | (failed ? DC_FAILED : 0), error);

@@ -111,7 +111,8 @@ enum dc_function_flag {
 	DC_PROFILED = 4,
 	DC_SAMPLED = 8,
 	DC_PLAIN = 16,
-	DC_SKIPPABLE = 32
+	DC_SKIPPABLE = 32,
+	DC_HELPER = 64
 };
 #define DC_SIGNED_VALUE 0x80
 enum dc_place { DC_PLACE_REGISTER = 1, DC_PLACE_MEMORY = 2, DC_PLACE_CONSTANT = 3 };
@@ -147,6 +148,7 @@ struct dc_count {
 	u64 sampled;
 	u64 profiled;
 	u64 guarded;
+	u64 helper;
 };
 
 /* What calls without records of their own are added up by; record.PROFILE. */

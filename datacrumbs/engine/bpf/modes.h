@@ -177,7 +177,11 @@ static __always_inline int dc_withheld(const struct dc_call *call, const struct 
 				       struct dc_count *count, u64 duration, u16 flags, u64 *wakeup)
 {
 	u32 cause = DC_CAUSE_PROFILE;
-	if (function->flags & DC_PROFILED) {
+	if (function->flags & (DC_PROFILED | DC_HELPER)) {
+		if (function->flags & DC_HELPER) {
+			DC_COUNT(count, helper);
+			return 1;
+		}
 		DC_COUNT(count, profiled);
 	} else if (flags & DC_POINT && dc_passed_over(function, count)) {
 		return 1;
