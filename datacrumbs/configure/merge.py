@@ -133,9 +133,11 @@ def _inode(target: Target) -> object:
     return status.st_dev, status.st_ino
 
 
-def _precedence(candidate: Candidate, positions: Mapping[str, int]) -> tuple[int, str, str, str]:
+# A USDT probe that one entry selects with its end, and another without, is a call.
+def _precedence(candidate: Candidate, positions: Mapping[str, int]) -> tuple[int, str, str, bool, str]:
     function = candidate.function
-    return positions[candidate.provider], candidate.provider, candidate.target.path, function.symbol
+    unpaired = not function.return_places
+    return positions[candidate.provider], candidate.provider, candidate.target.path, unpaired, function.symbol
 
 
 def _detail(same: Iterable[Candidate]) -> Detail:

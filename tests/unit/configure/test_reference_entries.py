@@ -101,6 +101,14 @@ def test_usdt_probes_can_be_narrowed(site, load, host, usdt_program):
     assert [each.name for each in compose(site(one(entry)), load(), host).functions] == ["lonely"]
 
 
+@pytest.mark.parametrize("regexes", [("step__entry", ".*"), (".*", "step__entry")])
+def test_a_usdt_probe_that_one_entry_selects_with_its_end_is_a_call(site, load, host, usdt_program, regexes):
+    entry = "{{name: s, probe: usdt, type: usdt, binary_path: {}, provider: tiny, regex: '{}'}}"
+    entries = ", ".join(entry.format(usdt_program, regex) for regex in regexes)
+    functions = compose(site(f"capture_probes: [{entries}]"), load(), host).functions
+    assert [(each.name, bool(each.return_places)) for each in functions] == [("lonely", False), ("step", True)]
+
+
 def test_a_provider_describes_the_functions_that_it_knows(site, load, host, tiny_library, make_plugin):
     offsets = {symbol.name: symbol.offset for symbol in elf_functions(tiny_library)}
     target = ProbeTarget(elf_target(tiny_library), Attach.UPROBE, "tiny")
