@@ -109,11 +109,11 @@ def estimated_rows(
     known = scales(traces)
     rows: dict[tuple[Any, ...], _Row] = defaultdict(_Row)
     texts = [pl.coalesce("symbol", "name").cast(pl.String).alias("symbol")]
-    texts += [pl.col(key).cast(pl.String) for key in ("category", "name", "provider", "fhash")]
+    texts += [pl.col(key).cast(pl.String) for key in ("category", "name", "fhash")]
     run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64)
     calls, profiles = calls.with_columns(run.alias("run"), *texts), profiles.with_columns(run.alias("run"))
-    if scope:
-        calls, profiles = _covered(calls, profiles, scope)
+    if scope in {"file", "process"}:
+        calls, profiles = _covered(calls, profiles)
     else:
         outside = pl.lit(value=False).alias("within")
         calls, profiles = calls.with_columns(outside), profiles.with_columns(outside)
@@ -138,25 +138,21 @@ def estimated_rows(
     return [dict(zip(keys, key, strict=True)) | _finished(row, scope) for key, row in rows.items()]
 
 
-# Which calls are inside which is not known of calls that were added up. Of a function that is probed in libc and in the
-# kernel, libc's calls count; of a file, the calls of the highest layer that moved bytes of it in a process.
-def _covered(calls: pl.LazyFrame, profiles: pl.DataFrame, scope: str) -> tuple[pl.LazyFrame, pl.DataFrame]:
-    same = ["run", "pid", "fhash", "category", "name"]
+# Which calls are inside which is not known of calls that were added up. Of those of a process on a file, the calls of
+# the highest layer that moved bytes count.
+def _covered(calls: pl.LazyFrame, profiles: pl.DataFrame) -> tuple[pl.LazyFrame, pl.DataFrame]:
     place = ["run", "pid", "fhash"]
     moves = (pl.col("bytes") > 0).fill_null(value=False).alias("moved")
     calls, profiles = calls.with_columns(rank()), profiles.with_columns(rank())
-    both = pl.concat([frame.select(*same, "rank", moves) for frame in (calls, profiles.lazy())], how="vertical_relaxed")
-    found = both.group_by(*same, "rank").agg(pl.col("moved").any()).collect(engine="streaming")
-    layer = pl.col("rank") // 2
-    counts = pl.col("rank") == pl.col("rank").min().over(same)
-    if scope != "layer":
-        carrying = pl.when(pl.col("moved")).then(layer).min().over(place)
-        counts &= layer == pl.coalesce(carrying, layer.min().over(place))
-    chosen = found.filter(counts).select(*same, "rank", pl.lit(value=False).alias("within"))
-    within = pl.col("within").fill_null(value=True)
-    joined = calls.join(chosen.lazy(), on=[*same, "rank"], how="left", nulls_equal=True).with_columns(within)
-    others = profiles.join(chosen, on=[*same, "rank"], how="left", nulls_equal=True).with_columns(within)
-    return joined, others
+    both = pl.concat(
+        [frame.select(*place, "rank", moves) for frame in (calls, profiles.lazy())], how="vertical_relaxed"
+    )
+    carrying = pl.when("moved").then("rank").min()
+    found = both.group_by(place).agg(pl.coalesce(carrying, pl.col("rank").min()).alias("counted"))
+    layers = found.collect(engine="streaming")
+    within = (pl.col("rank") != pl.col("counted")).alias("within")
+    joined = calls.join(layers.lazy(), on=place, how="left", nulls_equal=True).with_columns(within)
+    return joined, profiles.join(layers, on=place, how="left", nulls_equal=True).with_columns(within)
 
 
 def _sums() -> list[pl.Expr]:

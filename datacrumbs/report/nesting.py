@@ -44,8 +44,6 @@ LAYERS = {
 """Category -> layer, from the application down; other categories come first, under their own names."""
 INSIDE_KERNEL = ("VFS", "PAGECACHE", "EXT4", "XFS", "KERNEL", "BLOCK")
 """Categories of what serves the calls of the others, also when the thread that caused it has gone on."""
-KERNEL_PROVIDER = "sys"
-"""The provider whose calls are the lower ones where a category has those of several."""
 THREAD = ("run", "pid", "tid")
 CARRIER = ["run", "pid", "fhash", "category"]
 """A layer's calls on a file: where some of them move bytes, these count, and not those of the calls inside any."""
@@ -97,11 +95,9 @@ def outermost(traces: Traces, calls: pl.LazyFrame, scope: str) -> pl.LazyFrame:
 
 
 def rank() -> pl.Expr:
-    """A number that is smaller the higher the layer of a call is, from its category and provider."""
-    ranks = {name: 2 * position for position, name in enumerate(LAYERS)}
-    layer = pl.col("category").cast(pl.String).replace_strict(ranks, default=-2, return_dtype=pl.Int64)
-    lower = pl.col("provider").cast(pl.String).eq(KERNEL_PROVIDER).fill_null(value=False)
-    return (layer + lower.cast(pl.Int64)).alias("rank")
+    """A number that is smaller the higher the layer of a call's category is."""
+    ranks = {name: position for position, name in enumerate(LAYERS)}
+    return pl.col("category").cast(pl.String).replace_strict(ranks, default=-1, return_dtype=pl.Int64).alias("rank")
 
 
 def runs(traces: Traces) -> list[int]:

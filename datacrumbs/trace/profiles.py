@@ -10,7 +10,6 @@ import numpy as np
 from datacrumbs.record import NameKind, ProfileCause
 from datacrumbs.trace.names import metadata_line
 from datacrumbs.trace.notes import DEGRADED, Note
-from datacrumbs.trace.shape import shared_categories
 from datacrumbs.trace.text import hash_text
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ PROFILE = "datacrumbs_profile"
 SAMPLED = "datacrumbs_sampled"
 _LIMIT = 1 << 63
 _HISTOGRAM = re.compile(r"[0-9]{1,2}:[0-9]{1,18}( [0-9]{1,2}:[0-9]{1,18})*", re.ASCII)
-_TEXTS = ("category", "function", "symbol", "provider", "cause", "fhash", "times", "sizes")
+_TEXTS = ("category", "function", "symbol", "cause", "fhash", "times", "sizes")
 _NUMBERS = ("begin", "end", "count", "errors", "bytes", "time_ns", "shortest_ns", "longest_ns")
 _KEYS: dict[str, type] = dict.fromkeys(_TEXTS, str) | dict.fromkeys(_NUMBERS, int)
 _REQUIRED = frozenset({"category", "function", "symbol", "cause", "begin", "end", "count", "errors"})
@@ -47,12 +46,6 @@ class ProfileWriter:
     def __init__(self, names: NameTable, plan: Plan, epoch_offset_ns: int) -> None:
         self._names = names
         self._functions = plan.functions
-        shared = shared_categories(plan)
-        self._providers = [
-            group.provider if function.category in shared else ""
-            for group in plan.groups
-            for function in group.functions
-        ]
         self._filtering = bool(plan.filters.inclusion_path)
         self._offset = epoch_offset_ns
         self.written = 0
@@ -95,14 +88,13 @@ class ProfileWriter:
                 count.causes[key] -= calls
 
     def _line(self, row: np.void, file: str) -> str:
-        function, provider = self._functions[int(row["function"])], self._providers[int(row["function"])]
+        function = self._functions[int(row["function"])]
         process = int(row["process"])
         begin, end = ((int(row[key]) + self._offset) // 1000 for key in ("first", "last"))
         arguments: list[tuple[str, str | int]] = [
             ("category", function.category),
             ("function", function.name),
             ("symbol", function.symbol),
-            *([("provider", provider)] if provider else []),
             ("cause", ProfileCause(int(row["cause"])).name.lower()),
             *([("fhash", file)] if file else []),
             ("begin", begin),

@@ -37,7 +37,7 @@ SPILL_ROWS = 8_000_000
 NUMBER, TEXT = pl.Int64, pl.String
 ARGUMENTS = pl.Struct(
     {"hhash": TEXT, "fhash": TEXT, "to_hash": TEXT, "ret": NUMBER, "errno": NUMBER, "bytes": NUMBER}
-    | {"symbol": TEXT, "provider": TEXT, "name": TEXT, "value": TEXT, "raw": TEXT}
+    | {"symbol": TEXT, "name": TEXT, "value": TEXT, "raw": TEXT}
 )
 SCHEMA: dict[str, Any] = {"name": TEXT, "cat": TEXT, "ph": TEXT, "pid": NUMBER, "tid": NUMBER}
 SCHEMA |= {"ts": NUMBER, "dur": NUMBER, "args": ARGUMENTS}
@@ -156,8 +156,8 @@ class Traces:
     Attributes:
         files: One per trace.
         calls: Lazy columns: trace (u32, position in ``files``), order (i64, the position among all lines), category,
-            name, symbol (null where it is the name), provider (null where the name says it), pid, tid, ts (epoch us),
-            dur (us), ret, errno (null unless failed), bytes (null when unknown), path (null when none).
+            name, symbol (null where it is the name), pid, tid, ts (epoch us), dur (us), ret, errno (null unless
+            failed), bytes (null when unknown), path (null when none).
         profiles: Calls that were added up, columns of PROFILES, and path (null when none).
         processes: (trace, pid) -> last known process name.
         raw_paths: hash -> text with surrogateescape, for names that are not valid UTF-8.
@@ -452,7 +452,6 @@ def _columns(frame: pl.DataFrame, position: int, order: int, *, ours: bool) -> p
         pl.col("cat").cast(WORD).alias("category"),
         pl.col("name").cast(WORD),
         arguments.field("symbol").cast(WORD).alias("symbol"),
-        arguments.field("provider").cast(WORD).alias("provider"),
         "pid",
         "tid",
         "ts",

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 RESERVED = frozenset(
     {"hhash", "fhash", "ret", "errno", "symbol", "name", "value", "raw", "level", "type", "cwd", "exec_hash", "step"}
-    | {"provider"}
 )
 """Labels that mean something else to readers; an argument of that name is written as ``arg_<name>``."""
 
@@ -60,7 +59,7 @@ class Shape:
     """All that the writer needs to know of one function."""
 
     head: bytes  # from "name" up to the value of "pid"
-    tail: bytes  # the closing, with the symbol where it differs from the name, and the provider where it is needed
+    tail: bytes  # the closing, with the symbol where it differs from the name
     fields: tuple[Field, ...]
     result: Result
     items_slot: int  # slot of the SIZE argument when the result is in items, else -1
@@ -78,7 +77,6 @@ class Shapes:
     def __init__(self, plan: Plan) -> None:
         self._groups = plan.groups
         self._starts = [0, *accumulate(len(group.functions) for group in plan.groups)]
-        self._shared = shared_categories(plan)
         self._declared = {(snippet.provider, snippet.name): snippet.fields for snippet in plan.snippets}
 
     def __len__(self) -> int:
@@ -88,31 +86,20 @@ class Shapes:
         position = bisect_right(self._starts, number) - 1
         group = self._groups[position]
         function = group.functions[number - self._starts[position]]
-        provider = group.provider if function.category in self._shared else ""
-        return _shape(group, function, self._declared.get((group.provider, function.snippet), ()), provider)
+        return _shape(group, function, self._declared.get((group.provider, function.snippet), ()))
 
 
-def shared_categories(plan: Plan) -> frozenset[str]:
-    """Categories in which lines name the provider: libc's `write` and the kernel's are the same in all else."""
-    found: dict[str, set[str]] = {}
-    for group in plan.groups:
-        for function in group.functions:
-            found.setdefault(function.category, set()).add(group.provider)
-    return frozenset(category for category, providers in found.items() if len(providers) > 1)
-
-
-def _shape(group: Group, function: Function, extra: tuple[Argument, ...], provider: str) -> Shape:
+def _shape(group: Group, function: Function, extra: tuple[Argument, ...]) -> Shape:
     slots = [*enumerate(function.arguments), *enumerate(extra, start=VALUE_SLOTS - len(extra))]
     items = [slot for slot, argument in slots if argument.role is Role.SIZE]
     items_slot = items[0] if function.result is Result.ITEMS and items else -1
     fields = _unique(
         [field for field in _fields(slots, VALUE_SLOTS - len(extra), scaled=items_slot >= 0) if field is not None]
     )
-    symbol = "" if function.symbol == function.name else f',"symbol":{json_string(function.symbol)}'
-    maker = f',"provider":{json_string(provider)}' if provider else ""
+    symbol = b"" if function.symbol == function.name else f',"symbol":{json_string(function.symbol)}'.encode()
     return Shape(
         head=f',"name":{json_string(function.name)},"cat":{json_string(function.category)},"pid":'.encode(),
-        tail=f"{symbol}{maker}}}}}\n".encode(),
+        tail=symbol + b"}}\n",
         fields=tuple(fields),
         result=function.result,
         items_slot=items_slot,

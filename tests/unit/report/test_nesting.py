@@ -33,8 +33,8 @@ def stack(made, begin: int) -> list[dict]:
     """23 bytes through four layers, each call with those inside before it, as they return."""
     inner = {"ret": 23, "bytes": 23, "fhash": "f1"}
     return [
-        made.call("pwrite", "POSIX", begin + 3, 2, **inner, symbol="pwrite64", provider="sys"),
-        made.call("pwrite", "POSIX", begin + 2, 4, **inner, provider="posix"),
+        made.call("pwrite", "SYS", begin + 3, 2, **inner, symbol="pwrite64"),
+        made.call("pwrite", "POSIX", begin + 2, 4, **inner),
         made.call("MPI_File_write_at", "MPIIO", begin + 1, 7, bytes=23, fhash="f1"),
         made.call("H5Dwrite", "HDF5", begin, 11, bytes=23, fhash="f1"),
     ]
@@ -45,16 +45,6 @@ def test_a_byte_that_passes_four_layers_is_counted_once(made, rows_of, view: str
     (row,) = rows_of([line for turn in range(13) for line in stack(made, 1000 * (turn + 1))], view)
     assert (row["count"], row["bytes"], row["time_us"]) == (13, 13 * 23, 13 * 11)
     assert row["layers"] == ["HDF5"]
-
-
-def test_a_function_of_libc_and_the_kernel_is_counted_once(made, rows_of) -> None:
-    rows = {
-        row["name"]: row
-        for row in rows_of([line for turn in range(13) for line in stack(made, 1000 * turn)], "function")
-    }
-    assert (rows["pwrite"]["count"], rows["pwrite"]["nested"]) == (13, 13)
-    assert (rows["pwrite"]["bytes"], rows["pwrite"]["time_us"]) == (13 * 23, 13 * 4)
-    assert (rows["H5Dwrite"]["count"], rows["H5Dwrite"]["nested"]) == (13, 0)
 
 
 def test_calls_of_one_layer_inside_each_other(made, rows_of) -> None:
@@ -185,3 +175,14 @@ def test_random_stacks_are_taken_apart_as_they_were_made(made, tmp_path: Path, m
     monkeypatch.setattr(nesting, "WINDOW_ROWS", 37)
     assert len(nesting._bounds(traces.calls.with_columns(end=pl.col("ts") + pl.col("dur")))) > 5
     assert outermost(traces, traces.calls, "process").sort("order").collect().equals(whole)
+
+
+@pytest.mark.parametrize("view", ["function", "file", "process", "layer"])
+def test_calls_that_are_kept_in_files(made, tmp_path: Path, view: str, monkeypatch) -> None:
+    path = made.write(tmp_path / "run.pfw.gz", [line for turn in range(101) for line in stack(made, 100 * turn)], FILES)
+    whole = read_traces([path])
+    monkeypatch.setattr(nesting, "WINDOW_ROWS", 37)
+    parts = read_traces([path], spill_rows=50)
+    assert parts.spill
+    found, wanted = (table(each, each.calls, each.profiles, view) for each in (parts, whole))
+    assert found == wanted

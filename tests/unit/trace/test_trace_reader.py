@@ -45,7 +45,6 @@ def test_columns(synthetic, trace: Path) -> None:
         "category",
         "name",
         "symbol",
-        "provider",
         "pid",
         "tid",
         "ts",
