@@ -46,8 +46,8 @@ NOTICE = "<!-- Written by scripts/docs.py from the code; do not edit. -->"
 
 EXIT_STATUS = """## Exit status
 
-0 done, 1 the work failed, 2 wrong command line or configuration, 3 refused for security.
-Messages go to standard error, data to standard output.
+0 done, 1 the work failed, 2 wrong command line, configuration or input, 3 refused for security, 130 interrupted.
+Messages go to standard error, data to standard output; a reader of a pipe that has had enough changes no status.
 """
 
 DETAIL_KEYS = {
