@@ -17,6 +17,7 @@ from datacrumbs.engine.ring import RingMaps, Rings
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.record import PROFILE, Batch, FunctionCounts
 from datacrumbs.trace.footer import Footer
+from datacrumbs.trace.mounts import node_mounts
 from datacrumbs.trace.notes import Note
 from datacrumbs.trace.writer import TraceWriter
 
@@ -51,6 +52,7 @@ def write_trace(channel: Channel, request: WritingRequest) -> None:
             flush_seconds=request.flush_seconds,
             redact_paths=request.redact_paths,
             max_megabytes=request.max_megabytes,
+            mounts=node_mounts(),
         )
     except DatacrumbsError as error:
         _say_failed(channel, error)

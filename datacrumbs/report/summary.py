@@ -13,6 +13,7 @@ import polars as pl
 from datacrumbs.errors import usage_error
 from datacrumbs.report.estimates import estimated_rows, is_needed
 from datacrumbs.report.nesting import LAYERS, outermost
+from datacrumbs.report.nodes import by_node
 from datacrumbs.trace.notes import DEGRADED
 
 if TYPE_CHECKING:
@@ -146,7 +147,9 @@ def table(
     if "path" in keys:
         calls = _of_each_file(calls)
         named = pl.col("path").str.contains(CHANNEL) == pl.lit(view == "channel")
-        calls, profiles = calls.filter(named), profiles.filter(named)
+        is_channel = view == "channel"
+        calls = by_node(traces, calls.filter(named), channels=is_channel)
+        profiles = by_node(traces, profiles.filter(named), channels=is_channel)
     if is_needed(traces):
         rows = estimated_rows(traces, calls, profiles, keys, SCOPES.get(view))
         rows.sort(key=lambda row: (-(row["time_us"] or 0), *(str(row[key]) for key in keys)))

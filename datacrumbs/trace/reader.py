@@ -21,6 +21,7 @@ from datacrumbs.errors import usage_error
 from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
 from datacrumbs.trace.forms import check_form
 from datacrumbs.trace.members import TraceText
+from datacrumbs.trace.mounts import MOUNT, read_mount
 from datacrumbs.trace.notes import NOTE
 from datacrumbs.trace.processes import PROCESS_EVENT
 from datacrumbs.trace.profiles import PROFILE, SAMPLED, read_profile, read_sampled
@@ -90,6 +91,7 @@ class TraceFile:
         events: Process lifecycle, in order.
         notes: What happened in intervals, such as losses.
         sampled: (category, name, symbol) -> one of how many calls stands in the trace, where not all do.
+        mounts: Mount point -> whether what lies below it is of this node alone, see `node_mounts`.
         profiles: Lines read that have calls added up.
         absent: Which other files of the same run are missing, or empty.
         behind: Whether bytes that are no part of the trace follow its last line.
@@ -109,6 +111,7 @@ class TraceFile:
     events: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
     sampled: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    mounts: dict[str, bool] = field(default_factory=dict)
     profiles: int = 0
     absent: str = ""
     behind: bool = False
@@ -393,6 +396,8 @@ def _take_our_line(trace: TraceFile, document: dict[str, Any]) -> None:
             trace.notes.append(arguments)
         case name if name == SAMPLED:
             trace.sampled |= read_sampled(arguments)
+        case name if name == MOUNT:
+            trace.mounts |= read_mount(arguments)
         case name if name == PROCESS_EVENT:
             trace.events.append({"pid": document["pid"], "tid": document["tid"], **arguments})
 

@@ -12,6 +12,7 @@ from datacrumbs.errors import DatacrumbsError
 from datacrumbs.record import FIRST_KIND, NameKind
 from datacrumbs.trace.footer import LOSSES, Footer, footer_lines, part_lines
 from datacrumbs.trace.lines import CHUNK, FUNCTION, MEMBER_TARGET, PAIR, TEXT_LIMIT, Lines
+from datacrumbs.trace.mounts import MOUNT
 from datacrumbs.trace.names import NameTable, metadata_line, name_line
 from datacrumbs.trace.notes import Note, note_line
 from datacrumbs.trace.processes import ProcessTable
@@ -50,6 +51,7 @@ class TraceWriter:
         redact_paths: Patterns of paths that are told hidden only.
         max_megabytes: Size of all files together from which on calls are lost (`beyond_size`), or 0 for no limit.
             What is rendered already is still written: at most two members, then the footer.
+        mounts: Mount point -> whether what lies below it is of this node alone.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class TraceWriter:
         flush_seconds: float,
         redact_paths: Sequence[str] = (),
         max_megabytes: int = 0,
+        mounts: Mapping[str, bool] | None = None,
     ) -> None:
         self._plan = plan
         self._functions = plan.functions
@@ -94,6 +97,7 @@ class TraceWriter:
             ("inclusion_path", plan.filters.inclusion_path),
         ]
         self._about += [("run_id", run_id), ("redacted", "yes" if redact_paths else "")]
+        self._mounts = dict(mounts or {})
         self._host_line = name_line("HH", host_hash, host, number)
         self._begin(stream)
         self._raise_once()
@@ -227,6 +231,10 @@ class TraceWriter:
         self._first_id = self._lines.count
         self.profiles.written = self._profiles_written = 0
         self._take_text(["[\n", self._host_line, metadata_line(RUN, 0, 0, [*self._about, ("part", self._part)])])
+        self._take_text(
+            metadata_line(MOUNT, 0, 0, [("point", self._names.told(point)), ("local", int(local))])
+            for point, local in self._mounts.items()
+        )
         self._take_text(sampled_lines(self._plan))
         self._flush()
 

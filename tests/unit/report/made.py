@@ -36,10 +36,10 @@ def write(path: Path, calls: list[dict[str, Any]], files: dict[str, str] | None 
         path: Where to.
         calls: Lines, in the file's order.
         files: Hash -> name.
-        run: Keys of the run; ``host`` is the node's name.
+        run: Keys of the run; ``host`` is the node's name, ``before`` are lines of the head.
     """
-    host = run.pop("host", "node")
-    lines = [metadata("HH", {"name": host, "value": "00"}), metadata("datacrumbs_run", RUN | run)]
+    host, before = run.pop("host", "node"), run.pop("before", [])
+    lines = [metadata("HH", {"name": host, "value": "00"}), metadata("datacrumbs_run", RUN | run), *before]
     lines += [metadata("FH", {"name": name, "value": value}) for value, name in (files or {}).items()]
     lines += calls
     counts = dict.fromkeys(("filtered", "counted", "unmatched", "in_flight"), 0)
