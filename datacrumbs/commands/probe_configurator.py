@@ -113,9 +113,11 @@ def _configure(selection: Selection, options: argparse.Namespace, paths: SystemP
     host = current_host(options.program)
     named = {entry.provider for entry in site.entries if isinstance(entry, ProviderEntry)}
     providers = load_providers(selection.unloaded, selection.providers, named)
-    with _progress("composing") as progress:
-        plan = compose(site, providers, host, selection, Report(notes.append, progress))
-    _print_notes(notes)
+    try:
+        with _progress("composing") as progress:
+            plan = compose(site, providers, host, selection, Report(notes.append, progress))
+    finally:
+        _print_notes(notes)  # they also say why nothing was left
     write_probe_file(output, request_signature(plan, paths))
     grant = unverified_grant(output)
     counts = Counter(group.provider for group in plan.groups for _ in group.functions)

@@ -54,6 +54,18 @@ def test_a_site_file_becomes_a_signed_probe_file(installation, tmp_path):
     assert done.stderr == ""  # and no progress bar where there is no terminal
 
 
+def test_what_is_left_out_is_named_also_when_nothing_is_left(installation, tmp_path):
+    source, library, site = tmp_path / "store.S", tmp_path / "libstore.so", tmp_path / "site.yaml"
+    source.write_text(".globl store\n.type store, @function\nstore: vmovdqu %ymm0, (%rdi)\nret\n")
+    subprocess.run(["cc", "-shared", "-nostdlib", "-Wl,--build-id", "-o", library, source], check=True)
+    site.write_text(f"capture_probes:\n  - {{name: V, probe: uprobe, type: binary, file: {library}}}\n")
+    done = command("probe_configurator", str(site), str(tmp_path / "out"), "--prefix", str(installation.prefix))
+    assert done.returncode == ExitCode.USAGE
+    note, *rest = done.stderr.splitlines()
+    assert f"{library}: 1 function is left out (store): the instruction there is taken for another one" in note
+    assert "no function to probe is left" in rest[0]
+
+
 @NEEDS_SYS
 def test_the_same_inputs_give_the_same_plan_and_json_says_what_was_done(installation, tmp_path):
     site = tmp_path / "site.yaml"
