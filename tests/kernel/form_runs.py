@@ -35,6 +35,19 @@ RECORD = np.dtype(
 )
 CHANCE = ("rdrand", "rdseed", "rdtsc", "rdtscp", "cpuid", "rdpid")
 """What they leave is another thing each time."""
+SAVE_STATE = (
+    "fnstenv",
+    "fnsave",
+    "fxsave",
+    "xsave",
+    "fxsave64",
+    "xsave64",
+    "xsaveopt",
+    "xsaveopt64",
+    "xsavec",
+    "xsavec64",
+)
+"""They write the address of the last floating-point instruction to memory."""
 LAST_INSTRUCTION = slice(6, 24)
 """Of the vectors: the address of the last floating-point instruction, which is elsewhere when it was stepped."""
 TRAP, LAST_FAULT = 20, 22
@@ -73,6 +86,10 @@ def _records(path: Path) -> np.ndarray:
     return found
 
 
+def _runs_of(mnemonics: tuple[str, ...], members: Sequence[Form], records: np.ndarray) -> np.ndarray:
+    return np.isin(records["form"], [index for index, form in enumerate(members) if form.mnemonic in mnemonics])
+
+
 def differences(forms: Sequence[Form], directory: Path, trace: Callable[[Plan], Tracer]) -> dict[str, list[object]]:
     """What each form leaves otherwise when it is probed, by the name of what differs; empty for nothing.
 
@@ -97,9 +114,11 @@ def differences(forms: Sequence[Form], directory: Path, trace: Callable[[Plan], 
         "failures": [*failures, *([status] if status else [])],
         "counts": [(members[at].text, int(entered[at])) for at in np.flatnonzero(entered != runs)],
     }
-    by_chance = np.isin(bare["form"], [index for index, form in enumerate(members) if form.mnemonic in CHANCE])
+    ignored = {
+        "general": _runs_of(CHANCE, members, bare),
+        **dict.fromkeys(("memory", "stack", "area"), _runs_of(SAVE_STATE, members, bare)),
+    }
     for name in RECORD.names or ():
-        unequal = (bare[name] != probed[name]).reshape(len(bare), -1).any(axis=1)
-        unequal &= ~by_chance if name == "general" else True
+        unequal = (bare[name] != probed[name]).reshape(len(bare), -1).any(axis=1) & ~ignored.get(name, np.False_)
         found[name] = [(members[bare["form"][at]].text, int(bare["state"][at])) for at in np.flatnonzero(unequal)]
     return {name: each for name, each in found.items() if each}
