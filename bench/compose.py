@@ -37,6 +37,7 @@ def take(quick: bool) -> Result:
         text += "".join(f"  - {{provider: {name}, preset: all}}\n" for name in ("posix", "mpi", "hdf5", "sys"))
         file, output = directory / "site.yaml", directory / "probes.json.gz"
         file.write_text(text, encoding="utf-8")
+        once(site, file, output)  # what was built just now is not kept
         for number in range(1 if quick else 5):
             tell(f"compose: round {number + 1}")
             shutil.rmtree(site.prefix / "var/lib/datacrumbs/kept", ignore_errors=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.configure.site import UNSAID
-from datacrumbs.discovery.calling import unsafe_returns
 from datacrumbs.discovery.elf import base_name
+from datacrumbs.discovery.kept import file_state, kept
 from datacrumbs.discovery.returns import safe_returns
 from datacrumbs.provider import Attach, Returns
 
@@ -101,8 +101,18 @@ def with_safe_returns(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:
 
 
 def _unsafe_returns(target: Target, offsets: Iterable[int]) -> Mapping[int, Returns]:
+    asked = sorted(offsets)
+    state = file_state(Path(target.path))
+    key = None if state is None else [state, target.build_id, asked]
+    found = kept("returns", key, lambda: _looked_at(target, asked))
+    return {offset: Returns(returns) for offset, returns in found}
+
+
+def _looked_at(target: Target, offsets: Sequence[int]) -> list[list[object]]:
+    from datacrumbs.discovery.calling import unsafe_returns  # noqa: PLC0415 - loads what reads files' code
+
     with Path(target.path).open("rb") as stream:
-        return unsafe_returns(stream, sorted(offsets))
+        return [[offset, returns.value] for offset, returns in unsafe_returns(stream, offsets).items()]
 
 
 def _with_safe_returns(candidate: Candidate, unsafe: Mapping[int, Returns]) -> Candidate:
@@ -114,6 +124,8 @@ def _with_safe_returns(candidate: Candidate, unsafe: Mapping[int, Returns]) -> C
     returns = safe_returns(names, ctypes)
     if returns is Returns.PROBED:
         returns = unsafe.get(function.offset, Returns.PROBED)
+    if returns is function.returns:
+        return candidate
     return replace(candidate, function=replace(function, returns=returns))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from datacrumbs.configure import compose, current_host, read_site_file
+from datacrumbs.configure import merge as merge_module
 from datacrumbs.configure import placing as placing_module
 from datacrumbs.discovery import dwarf, headers, kept
 from datacrumbs.plugins import load_providers
@@ -60,8 +61,13 @@ def test_plans_from_what_was_kept_are_the_same_bytes(place, library, tmp_path, m
     kept.keep_in(place)
     assert composed(tmp_path, library) == plain
     files = {path: path.stat().st_mtime_ns for path in place.iterdir()}
-    assert {path.name.split("-")[0] for path in files} >= {"arguments", "places"}
-    for module, name in ((dwarf, "_described"), (placing_module, "_looked_at"), (headers, "_described")):
+    assert {path.name.split("-")[0] for path in files} >= {"arguments", "places", "returns"}
+    for module, name in (
+        (dwarf, "_described"),
+        (placing_module, "_looked_at"),
+        (merge_module, "_looked_at"),
+        (headers, "_described"),
+    ):
         monkeypatch.setattr(module, name, None)  # calling it would fail
     assert composed(tmp_path, library) == plain
     assert {path: path.stat().st_mtime_ns for path in place.iterdir()} == files
