@@ -24,7 +24,7 @@ OUTPUT = str(2 * 21 + 4 * 10 + 6 + (78 + 13 * 13) + (136 + 17 * 11)) + "\n"
 def library(build: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     versions = tmp_path_factory.mktemp("versions") / "chosen.map"
     versions.write_text("V1 { global: chosen; exported; plain; fourfold; way; local: *; };\nV2 { global: way; } V1;\n")
-    return build("chosen.c", "-shared", "-fPIC", f"-Wl,--version-script={versions}", name="libchosen.so")
+    return build("indirect.c", "-shared", "-fPIC", f"-Wl,--version-script={versions}", name="libchosen.so")
 
 
 @pytest.fixture(scope="module")

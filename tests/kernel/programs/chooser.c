@@ -1,4 +1,4 @@
-/* Calls each function of chosen.c a prime number of times. */
+/* Calls each function of indirect.c a prime number of times. */
 #include <stdio.h>
 
 int chosen(int number);
