@@ -1,11 +1,12 @@
 # The commands of a checkout. `sudo make demo` is the first one to run; all prepare what they need by themselves.
 
-.PHONY: help demo test fuzz bench bench-quick bench-docs lint format doctor install-system venv clean
+.PHONY: help demo install test fuzz bench bench-quick bench-docs lint format doctor install-system venv clean
 
 PYTHON := .venv/bin/python
 
 help:
 	@echo "sudo make demo            set up, trace real programs and show what was seen"
+	@echo "sudo make install         install for the whole host, to /opt/datacrumbs; PREFIX=DIR for another place"
 	@echo "sudo make test [ARGS=..]  set up and run the whole test suite"
 	@echo "make fuzz [ARGS=..]       feed what strangers' bytes reach for hours; ARGS=\"--inputs 1000 yaml\" for less"
 	@echo "sudo make bench           measure, beside other tracers; bench-quick takes less time and is rough"
@@ -20,6 +21,9 @@ help:
 demo:
 	@scripts/set-up.sh demo
 	@$(PYTHON) scripts/demo.py $(ARGS)
+
+install:
+	@PREFIX=$(PREFIX) scripts/set-up.sh install
 
 test:
 	@scripts/set-up.sh test

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import site
+import stat
+import sys
 import sysconfig
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.files import first_unprotected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LIBRARIES = Path("lib/datacrumbs")
 
@@ -36,3 +44,41 @@ def installed(kind: str, place: Path) -> Path:
         f"{place.name} is not installed; looked for {', '.join(dict.fromkeys(looked))}",
         hint="install the datacrumbs package again: its build compiles it",
     )
+
+
+def changeable_code() -> Path | None:
+    """The first file or directory of what this interpreter runs that others than root can change, or None.
+
+    Looked at are the interpreter, the commands and every directory that modules come from, with all above them and, one
+    level deep, what is in them; of this package, every file.
+    """
+    for path in _code():
+        try:
+            # A link and what it leads to: either decides what is run.
+            found = first_unprotected(path.parent.resolve(), sticky=True) or first_unprotected(
+                path.resolve(), sticky=True
+            )
+        except OSError:
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def user_packages() -> Path | None:
+    """The user's own directory of packages, if Python takes modules from it and others than root can change it."""
+    place = Path(site.getusersitepackages())
+    if not site.ENABLE_USER_SITE or str(place) not in sys.path:
+        return None
+    return place if first_unprotected(place.resolve(), sticky=True) else None
+
+
+def _code() -> Iterator[Path]:
+    package = Path(__file__).parent
+    yield Path(sys.executable)
+    yield from Path(sysconfig.get_path("scripts")).glob("datacrumbs*")
+    yield from package.rglob("*")
+    for place in map(Path, filter(None, sys.path)):
+        yield place
+        if place.is_dir():
+            yield from (entry for entry in place.iterdir() if not stat.S_ISLNK(entry.lstat().st_mode))

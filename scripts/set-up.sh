@@ -2,7 +2,7 @@
 # Make this machine able to run the demo, the tests or the linters. Running it again is quick: each step looks first
 # whether there is anything to do.
 #
-# usage: scripts/set-up.sh demo|test|fuzz|bench|lint|system|venv
+# usage: scripts/set-up.sh demo|test|fuzz|bench|lint|system|venv|install
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -90,8 +90,21 @@ venv)
 	STEPS=2
 	prepare_environment report
 	;;
+install)
+	STEPS=6
+	require_root "install for the whole host"
+	prepare_system demo
+	VENV=${PREFIX:-/opt/datacrumbs}
+	step "virtual environment"
+	make_venv
+	step "datacrumbs and its providers in it"
+	install_copies
+	step "commands"
+	ln -sf "$VENV"/bin/datacrumbs* /usr/local/bin/
+	note "/usr/local/bin/datacrumbs*"
+	;;
 *)
-	echo "usage: scripts/set-up.sh demo|test|fuzz|bench|lint|system|venv" >&2
+	echo "usage: scripts/set-up.sh demo|test|fuzz|bench|lint|system|venv|install" >&2
 	exit 2
 	;;
 esac

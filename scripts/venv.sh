@@ -9,12 +9,21 @@ make_venv() {
 	"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
 		fail "$PYTHON is $("$PYTHON" --version 2>&1); 3.11 or newer is needed" \
 			"use a newer release of the distribution: bcc comes for its own Python only"
+	# One that sees all of the system's packages looks into its user's home directory as well, also when root runs it.
+	if grep -q '^include-system-site-packages = true' "$VENV/pyvenv.cfg" 2>/dev/null; then
+		rm -rf "$VENV"
+	fi
 	if [ -x "$VENV/bin/python" ] && "$VENV/bin/python" -c 'import pip' 2>/dev/null; then
 		note "$VENV: there"
 		return
 	fi
-	"$PYTHON" -m venv --system-site-packages "$VENV" ||
+	"$PYTHON" -m venv "$VENV" ||
 		fail "the virtual environment cannot be made" "see the message above; is python3-venv installed?"
+	# Where the system's own bcc is; without bcc nothing can be traced, and the doctor says so.
+	for site in "$VENV"/lib/python3*/site-packages; do
+		"$PYTHON" -I -c 'import bcc, os; print(os.path.dirname(bcc.__path__[0]))' >"$site/bcc.pth" 2>/dev/null ||
+			rm -f "$site/bcc.pth"
+	done
 	note "$VENV: made"
 }
 
@@ -42,11 +51,24 @@ fill_venv() {
 }
 
 install_distributions() {
-	note "installing; the first time takes a minute"
 	set -- -e ".[$1]"
 	for provider in providers/*/pyproject.toml; do
 		set -- "$@" -e "$(dirname "$provider")"
 	done
+	pip_install "$@"
+}
+
+# Nothing of the checkout stays in use, whose owner could change what root runs.
+install_copies() {
+	set -- ".[report]"
+	for provider in providers/*/pyproject.toml; do
+		set -- "$@" "./$(dirname "$provider")"
+	done
+	pip_install "$@"
+}
+
+pip_install() {
+	note "installing; the first time takes a minute"
 	log=.cache/pip.log
 	mkdir -p .cache
 	# Without isolation the build tools are fetched once and not once per distribution.

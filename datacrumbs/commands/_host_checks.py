@@ -35,8 +35,8 @@ _HEADERS_MEND = (
     "/lib/modules/$(uname -r)/build to it; RHEL: dnf install kernel-devel-$(uname -r)"
 )
 _BCC_MEND = (
-    "Debian: apt-get install python3-bpfcc; RHEL: dnf install python3-bcc; make the virtual environment with "
-    "/usr/bin/python3 -m venv --system-site-packages"
+    "Debian: apt-get install python3-bpfcc; RHEL: dnf install python3-bcc; then make the virtual environment again "
+    "with sudo make install, or as the README says"
 )
 
 

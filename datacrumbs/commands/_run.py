@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from datacrumbs import __version__
-from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.errors import DatacrumbsError, ExitCode, refusal
+from datacrumbs.installed import user_packages
 from datacrumbs.output import printable
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def run_command(command: Callable[[], int | None]) -> int:
         The exit status; the console script passes it to ``sys.exit``.
     """
     try:
+        if os.geteuid() == 0:
+            _refuse_user_packages()
         return int(command() or ExitCode.DONE)
     except DatacrumbsError as error:
         tell(error.message)
@@ -45,6 +48,16 @@ def run_command(command: Callable[[], int | None]) -> int:
         where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
         tell(f"{where}{error.strerror or error}")
         return int(ExitCode.FAILED)
+
+
+# What is in it was run already as far as Python runs it by itself; nothing more of it shall be.
+def _refuse_user_packages() -> None:
+    place = user_packages()
+    if place is not None:
+        raise refusal(
+            f"{place}: Python takes packages from there, and others than root can change it",
+            "sudo -H, or set PYTHONNOUSERSITE=1, or use an environment made without --system-site-packages",
+        )
 
 
 def tell(message: str) -> None:

@@ -19,11 +19,14 @@ from datacrumbs.commands._host_checks import host_checks
 from datacrumbs.commands._run import command_parser, for_prefix, run_command
 from datacrumbs.configure.host import current_host
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.installed import changeable_code
 from datacrumbs.output import printable, printable_lines
 from datacrumbs.plugins import load_providers
+from datacrumbs.probefile.files import first_unprotected
 from datacrumbs.probefile.keys import trusted_key_ids
 from datacrumbs.provider import Check, CheckState
 from datacrumbs.signer.client import service_key_id
+from datacrumbs.signer.installed import package_directories, provider_distributions
 from datacrumbs.system import SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:
@@ -98,6 +101,7 @@ def can_trace(findings: Iterable[Finding]) -> bool:
 def installation_checks(paths: SystemPaths) -> Iterator[Check]:
     """What DataCrumbs itself needs below a prefix: the client, keys, configuration, the service."""
     yield _client()
+    yield _code(paths)
     yield _system_configuration(paths)
     yield _trusted_keys(paths)
     yield _private_key(paths)
@@ -107,7 +111,7 @@ def installation_checks(paths: SystemPaths) -> Iterator[Check]:
 def provider_checks() -> Iterator[Finding]:
     """What each installed provider finds; providers that cannot be loaded are one finding."""
     try:
-        providers = load_providers()
+        providers = load_providers(without=_not_roots() if os.geteuid() == 0 else ())
     except DatacrumbsError as error:
         yield INSTALLATION, Check("providers", CheckState.MISSING, error.message, error.hint)
         return
@@ -125,12 +129,30 @@ def provider_checks() -> Iterator[Finding]:
             yield name, Check("its own checks", CheckState.WARNING, error.message, error.hint)
 
 
+# As root, no provider runs whose code others can change: a doctor is asked before anything is trusted.
+def _not_roots() -> tuple[str, ...]:
+    return tuple(
+        name
+        for name, distribution in provider_distributions().items()
+        if any(first_unprotected(place.resolve(), sticky=True) for place in package_directories(name, distribution))
+    )
+
+
 def _client() -> Check:
     try:
         found = client_library(), launcher()
     except DatacrumbsError as error:
         return Check("client", CheckState.MISSING, error.message, error.hint)
     return Check("client", CheckState.OK, ", ".join(map(str, found)))
+
+
+def _code(paths: SystemPaths) -> Check:
+    name = "code that root runs"
+    changeable = changeable_code()
+    if changeable is None:
+        return Check(name, CheckState.OK, "root's alone")
+    state = CheckState.MISSING if paths.prefix == Path("/") and os.geteuid() == 0 else CheckState.WARNING
+    return Check(name, state, f"{changeable}: others than root can change it", "sudo make install, then use that one")
 
 
 def _system_configuration(paths: SystemPaths) -> Check:

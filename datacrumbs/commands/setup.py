@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.commands._audit import audit
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.errors import refusal
+from datacrumbs.installed import changeable_code
 from datacrumbs.probefile.files import read_bounded
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, parse_public_key
 from datacrumbs.signer.installation import STAGES, install, uninstall
@@ -70,6 +71,7 @@ def setup(arguments: argparse.Namespace) -> None:
     else:
         if arguments.trust_key:  # a wrong one must not leave a host half set up
             parse_public_key(read_bounded(arguments.trust_key, KEY_FILE_LIMIT), arguments.trust_key)
+        check_code(paths)
         arguments.prefix.mkdir(parents=True, exist_ok=True)
         steps = install(paths, arguments.stage, arguments.trust_key)
     done: list[Step] = []
@@ -80,6 +82,22 @@ def setup(arguments: argparse.Namespace) -> None:
     finally:
         # Printed at the end: a closed pipe (`| head`) must not leave a host half set up.
         _print_steps(done, as_json=arguments.json)
+
+
+def check_code(paths: SystemPaths) -> None:
+    """Refuse to let root's units run what others can change; in a private tree, warn.
+
+    Raises:
+        DatacrumbsError: (exit 3).
+    """
+    changeable = changeable_code() if os.geteuid() == 0 else None
+    if changeable is None:
+        return
+    message = f"{changeable}: others than root can change it, and root would run it"
+    fix = "install to a place that is root's, as by sudo make install, and run datacrumbs_setup there"
+    if paths.prefix == Path("/"):
+        raise refusal(message, fix)
+    print(f"datacrumbs_setup: warning: {message}", file=sys.stderr)
 
 
 def _print_steps(steps: list[Step], *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+import sys
 import sysconfig
 from dataclasses import dataclass
 from importlib.resources import files
@@ -232,6 +233,7 @@ def unit_text(name: str, paths: SystemPaths) -> str:
         DatacrumbsError: (exit 2) for a path that a unit file cannot hold.
     """
     filled = {
+        "@PYTHON@": sys.executable,
         "@SCRIPTS@": sysconfig.get_path("scripts"),
         "@PREFIX@": str(paths.prefix).rstrip("/") + "/",
         "@TRACES@": str(read_system_configuration(paths).trace_log_dir),

@@ -12,15 +12,11 @@ from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, distributions
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from datacrumbs.errors import usage_error
 from datacrumbs.probefile.codec import snippet_digest
 from datacrumbs.probefile.files import read_bounded
 from datacrumbs.signer.snippets import TrustedSnippet
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "datacrumbs.providers"
 SNIPPET_SUFFIX = ".bpf.c"
@@ -80,16 +76,16 @@ def _snippet_files(provider: str, distribution: Distribution) -> list[Path]:
     ]
     if listed:
         return sorted(listed)
-    (entry_point, *_) = distribution.entry_points.select(group=ENTRY_POINT_GROUP, name=provider)
     return sorted(
         path.resolve()
-        for root in _package_directories(entry_point)
+        for root in package_directories(provider, distribution)
         for path in root.glob(f"snippets/*{SNIPPET_SUFFIX}")
     )
 
 
-# find_spec of a name without dots runs finders, never the package.
-def _package_directories(entry_point: EntryPoint) -> list[Path]:
+def package_directories(provider: str, distribution: Distribution) -> list[Path]:
+    """Where the code of a provider is, found without running it: `find_spec` of a name without dots runs finders."""
+    (entry_point, *_) = distribution.entry_points.select(group=ENTRY_POINT_GROUP, name=provider)
     package = entry_point.module.partition(".")[0]
     PathFinder.invalidate_caches()
     spec = find_spec(package)

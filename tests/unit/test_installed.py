@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import os
+import site
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.commands import setup
+from datacrumbs.commands._run import run_command
+from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.installed import changeable_code, user_packages
+from datacrumbs.system import SystemPaths
+
+pytestmark = pytest.mark.kernel  # needs root
+NOBODY = 65534
+
+
+@pytest.fixture
+def users_directory():
+    with tempfile.TemporaryDirectory(prefix="datacrumbs-code-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        os.chown(directory, NOBODY, NOBODY)
+        yield directory
+
+
+@pytest.fixture
+def roots_directory():
+    with tempfile.TemporaryDirectory(prefix="datacrumbs-code-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+
+
+def test_what_the_tests_run_is_roots(monkeypatch):
+    monkeypatch.setattr(sys, "path", [part for part in sys.path if Path(part).is_dir()])
+    assert changeable_code() is None
+
+
+def test_a_directory_of_modules_that_a_user_owns(monkeypatch, users_directory):
+    monkeypatch.syspath_prepend(str(users_directory))
+    assert changeable_code() == users_directory
+
+
+def test_a_directory_below_one_that_a_user_owns(monkeypatch, users_directory):
+    below = users_directory / "packages"
+    below.mkdir(mode=0o755)
+    monkeypatch.syspath_prepend(str(below))
+    assert changeable_code() == users_directory
+
+
+def test_a_module_that_a_group_may_write(monkeypatch, roots_directory):
+    module = roots_directory / "module.py"
+    module.touch()
+    module.chmod(0o664)
+    monkeypatch.syspath_prepend(str(roots_directory))
+    assert changeable_code() == module
+
+
+def test_a_command_by_way_of_a_users_link(monkeypatch, users_directory):
+    link = users_directory / "python"
+    link.symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(link))
+    assert changeable_code() == users_directory
+
+
+def test_set_up_refuses_for_the_host_and_warns_for_a_private_tree(monkeypatch, users_directory, capsys):
+    monkeypatch.syspath_prepend(str(users_directory))
+    with pytest.raises(DatacrumbsError, match=f"{users_directory}: others than root can change it") as caught:
+        setup.check_code(SystemPaths(Path("/")))
+    assert caught.value.exit_code == ExitCode.REFUSED
+    assert "make install" in caught.value.hint
+    setup.check_code(SystemPaths(users_directory))
+    assert "warning" in capsys.readouterr().err
+
+
+def test_root_takes_no_packages_of_a_user(monkeypatch, users_directory, capsys):
+    monkeypatch.setattr(site, "ENABLE_USER_SITE", True)
+    monkeypatch.setattr(site, "USER_SITE", str(users_directory))
+    assert user_packages() is None  # not in the search path
+    monkeypatch.syspath_prepend(str(users_directory))
+    assert user_packages() == users_directory
+    assert run_command(lambda: 0) == ExitCode.REFUSED
+    assert "sudo -H" in capsys.readouterr().err
