@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from datacrumbs.discovery.image import Image
 
-_SHT_SYMTAB, _SHT_DYNSYM = 2, 11
+_SHT_SYMTAB, _SHT_DYNAMIC, _SHT_DYNSYM = 2, 6, 11
+_DT_FLAGS_1, _DF_1_PIE = 0x6FFFFFFB, 0x08000000
 _FUNC, _GNU_IFUNC = 2, 10
 _PUBLIC = (1, 2, 10)  # STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE
 _UNDEFINED = 0
@@ -75,10 +76,14 @@ class _Symbols:
     def __init__(self, elf: ELFFile) -> None:
         self.exported: frozenset[int] = frozenset()
         self.throwing = False
+        self.relocated_program = False
         self._tables: list[tuple[NDArray[np.void], NDArray[np.int64], bytes]] = []
         self.bounds: dict[str, list[tuple[int, bool]]] = defaultdict(list)  # address, whether code begins there
         sections = section_headers(elf)
         self.go = bool(_GO_FILE.search(_content(elf, sections[elf["e_shstrndx"]]))) if len(sections) else False
+        for section in sections[sections["type"] == _SHT_DYNAMIC]:
+            tags = np.frombuffer(_content(elf, section), "<u8").reshape(-1, 2)
+            self.relocated_program = bool((tags[tags[:, 0] == _DT_FLAGS_1, 1] & _DF_1_PIE).any())
         for section in sections[np.isin(sections["type"], (_SHT_SYMTAB, _SHT_DYNSYM))]:
             table = np.frombuffer(_content(elf, section), SYMBOL)
             strings = _content(elf, sections[section["link"]])
@@ -132,7 +137,9 @@ class _Rule:
             return Returns.PROBED if exported and self.silent else Returns.UNDESCRIBED
         if not is_called(self.image, entry, address):
             return Returns.NOT_CALLED
-        if self.symbols.throwing and (not exported or self._passes_exceptions_on(entry.table, entry.start)):
+        # What a program exports for its own plug-ins, its own functions call as well.
+        called_by_others = exported and not (self.image.fixed or self.symbols.relocated_program)
+        if self.symbols.throwing and (not called_by_others or self._passes_exceptions_on(entry.table, entry.start)):
             return Returns.THROWS
         return Returns.PROBED
 

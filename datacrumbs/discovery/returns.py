@@ -77,8 +77,8 @@ _BY_NAME = {
     ],
 }
 _NAMES = {name: returns for returns, names in _BY_NAME.items() for name in names}
-# C++ and the run-time support below it; Rust's newer mangling, of which the older looks like C++.
-_THROWS = re.compile(r"_Z.*|_R[A-Z].*|__cxa_(?!atexit|at_quick_exit|thread_atexit).*|__gxx_.*")
+# C++ and the run-time support below it; D; Rust's newer mangling, of which the older looks like C++.
+_THROWS = re.compile(r"_Z.*|_R[A-Z].*|_D\d.*|__cxa_(?!atexit|at_quick_exit|thread_atexit).*|__gxx_.*")
 _UNWINDS = re.compile(r"_?_Unwind_.*|uw_\w+(\.\w+)*")  # the second are libgcc's own, in static programs
 # Go's names have a package in front; what compilers append to C names is of these words.
 _GO = re.compile(r"[A-Za-z_][\w/%.-]*\.(?!(?:part|isra|constprop|cold|lto_priv|llvm|localalias|clone)\b)[(*A-Za-z_].*")

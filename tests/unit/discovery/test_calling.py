@@ -113,8 +113,9 @@ def test_functions_of_libraries_keep_their_returns(name):
 def test_functions_that_only_their_file_calls_may_be_thrown_through(build, what):
     personality, reason = LANGUAGE[what]
     source = f"void {personality}(void) {{}}\nint handler(void) {{ return 1; }}\nint main(void) {{}}\n"
-    assert unsafe(build(source)).get("handler", Returns.PROBED) is reason
-    assert "handler" not in unsafe(build(source, "-rdynamic"))
+    for flags in ((), ("-rdynamic",), ("-rdynamic", "-no-pie", "-fno-pie"), ("-static",)):
+        assert unsafe(build(source, *flags)).get("handler", Returns.PROBED) is reason
+    assert "handler" not in unsafe(build(source, "-shared", "-fPIC"))
 
 
 def test_exported_functions_that_only_clean_up_let_exceptions_pass(build):
