@@ -37,7 +37,7 @@ NO_ARGUMENT = {
     "datacrumbs_untrack": USAGE,
     LAUNCHER: USAGE,
 }
-MISSING = "/no/such/{file}"
+MISSING = "{tmp}/{file}"
 # What is not there, and the exit status: an input that is missing is wrong use, whichever command it was for.
 ABSENT = [
     ("datacrumbs", [MISSING, "run"], USAGE),
