@@ -90,6 +90,8 @@ class Provider:
         distribution: Name of the installed distribution.
         version: Its version.
         options: What it takes in the site file.
+        libraries: Shell patterns of file names and sonames (``libmpi.so.*``) of the libraries that it is about. When a
+            traced program maps such a library that the plan does not have, the trace says so.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Provider:
     distribution: str
     version: str
     options: tuple[Option, ...] = ()
+    libraries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

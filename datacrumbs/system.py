@@ -111,6 +111,8 @@ class SystemConfiguration:
         guard_total_rate: Calls per second of all functions, from which on those of the most called are only counted.
         guard_ring_percent: How full the ring of calls may be before the most called functions are only counted;
             100 lets it overflow.
+        late_files: How many files may be probed that programs map while a run goes on, under other names than the plan
+            has: a library that is opened late, or a container's own; 0 neither probes nor mentions them.
         flush_seconds: A gzip member is closed at least this often.
         duration_seconds: A run ends by itself after so long; 0 for never.
         rotate_megabytes: A trace goes on in another file when one has this size; 0 for one file.
@@ -130,6 +132,7 @@ class SystemConfiguration:
     guard_function_rate: int = 20_000_000
     guard_total_rate: int = 100_000_000
     guard_ring_percent: int = 90
+    late_files: int = 256
     flush_seconds: float = 1.0
     duration_seconds: float = 0.0
     rotate_megabytes: int = 0
@@ -183,7 +186,7 @@ def _pattern(value: Value) -> str:
     return text
 
 
-_LIMITS = {"duration_seconds", "rotate_megabytes", "max_megabytes"}
+_LIMITS = {"late_files", "duration_seconds", "rotate_megabytes", "max_megabytes"}
 _KINDS = {
     "Path": ("an absolute path", "a directory such as /var/log/datacrumbs"),
     "str": ("a string", "text in quotes"),

@@ -421,6 +421,11 @@ def counters_page() -> str:
             "names_unresolved",
             "Names that calls refer to and that never came; their hash stands in the trace without a text.",
         ),
+        ("files_late", "Files that were probed while the run went on, since programs mapped them."),
+        (
+            "files_not_probed",
+            "Libraries of selected providers that were mapped and not probed; such a trace is not complete.",
+        ),
         ("lines", "Call lines in the trace."),
         ("profiles", "Lines with calls that were added up."),
     ]

@@ -18,6 +18,7 @@ from datacrumbs.report.summary import (
     check_order,
     conservation,
     degraded,
+    late_files,
     parse_moment,
     select,
     select_profiles,
@@ -162,6 +163,7 @@ def _described(traces: Traces) -> list[dict[str, Any]]:
             "provenance": trace.provenance,
             "conservation": conservation(trace),
             "degraded": degraded(trace),
+            "late_files": late_files(trace),
             "sampled": [
                 {"category": category, "name": name, "symbol": symbol, "one_of": one_of}
                 for (category, name, symbol), one_of in sorted(trace.sampled.items())

@@ -17,7 +17,7 @@ from datacrumbs.configure.placing import place_probes
 from datacrumbs.configure.reference import SITE, reference_candidates
 from datacrumbs.configure.site import UNSAID, Entry, ProbeKind, ProviderEntry, ReferenceEntry
 from datacrumbs.errors import usage_error
-from datacrumbs.probefile.plan import FUNCTION_LIMIT, Group, Mode, Plan, Provenance
+from datacrumbs.probefile.plan import FUNCTION_LIMIT, Group, Mode, Plan, Provenance, Sought
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -98,10 +98,13 @@ def compose(
     _check_preset(entries, providers, selection)
     candidates: list[Candidate] = []
     reasons: dict[str, list[str]] = defaultdict(list)
+    about: set[str] = set()
     for done, entry in enumerate(entries):
         report.progress(entry.label, done, len(entries))
         found = _candidates_of(entry, sources, selection)
         candidates += [replace(each, detail=entry.detail) for each in found.candidates]
+        if isinstance(entry, ProviderEntry) and (found.candidates or found.absent):
+            about.add(entry.provider)
         for reason in (*found.notes, *([found.reason] if found.reason else [])):
             reasons[reason].append(entry.label)
     report.progress("", len(entries), len(entries))
@@ -114,7 +117,7 @@ def compose(
     placed = place_probes(merged, report.note, move=site.move_probes and selection.move)
     if not placed:
         raise _nothing_left(site)
-    plan = _plan(placed, site, providers)
+    plan = replace(_plan(placed, site, providers), sought=_sought(about, providers))
     _check_limit(plan, report)
     return plan
 
@@ -218,6 +221,12 @@ def _plan(candidates: Iterable[Candidate], site: SiteConfiguration, providers: P
         snippets=_snippets(groups, providers),
         filters=site.filters,
     )
+
+
+# A library of a provider may be where nobody looks now, such as in a container.
+def _sought(names: Iterable[str], providers: Providers) -> tuple[Sought, ...]:
+    described = map(providers.describe, sorted(names))
+    return tuple(Sought(each.name, tuple(sorted(each.libraries))) for each in described if each.libraries)
 
 
 def _provenance(provider: Provider) -> Provenance:

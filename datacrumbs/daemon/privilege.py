@@ -9,12 +9,12 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 NOBODY = 65534
 """Writes for root: what a trace is made of is never worth root's privileges."""
 
-_SET_DUMPABLE, _SET_NO_NEW_PRIVILEGES = 4, 38
+_SET_DUMPABLE, _SET_KEEP_CAPABILITIES, _SET_NO_NEW_PRIVILEGES = 4, 8, 38
 _CAPABILITY_VERSION = 0x20080522
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -26,8 +26,10 @@ class Capability(IntEnum):
     DAC_OVERRIDE = 1
     KILL = 5
     SYS_ADMIN = 21
+    SYS_PTRACE = 19
     PERFMON = 38
     BPF = 39
+    CHECKPOINT_RESTORE = 40
 
 
 WHILE_TRACING = (Capability.BPF, Capability.PERFMON, Capability.KILL)
@@ -36,12 +38,21 @@ FOR_MORE_FILES = (Capability.DAC_OVERRIDE, Capability.CHOWN)
 """To make a file in a directory of the user's, and to give it away."""
 
 
-def become(uid: int, gid: int) -> None:
-    """Go on as this user, without groups, capabilities, a way back, or others of the user's looking in."""
-    os.setgroups([])
+BY_PERF_EVENT = (Capability.SYS_ADMIN,)
+"""To attach while the run goes on by perf events, for which a kernel asks more than for links."""
+TO_FIND_FILES = (Capability.CHECKPOINT_RESTORE,)
+"""To open what a process of the same user has mapped (/proc/PID/map_files)."""
+TO_FIND_FILES_OF_ROOT = (*TO_FIND_FILES, Capability.SYS_PTRACE)
+"""Processes of root have capabilities, too."""
+
+
+def become(uid: int, gid: int, groups: Sequence[int] = (), kept: Iterable[Capability] = ()) -> None:
+    """Go on as this user, with these groups and capabilities alone, without a way back or others looking in."""
+    os.setgroups(groups)
     os.setresgid(gid, gid, gid)
+    _prctl(_SET_KEEP_CAPABILITIES, 1)
     os.setresuid(uid, uid, uid)
-    keep([])
+    keep(kept)
     _prctl(_SET_DUMPABLE, 0)
 
 

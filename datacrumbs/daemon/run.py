@@ -19,13 +19,17 @@ from datacrumbs import __version__, client
 from datacrumbs.daemon import privilege
 from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.daemon.files import RunFiles
+from datacrumbs.daemon.finder_process import FinderProcess
 from datacrumbs.daemon.identity import owner, trace_name
+from datacrumbs.daemon.late import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
 from datacrumbs.daemon.parts import Parts
+from datacrumbs.daemon.waiting import SignalWait
 from datacrumbs.daemon.writer_process import WriterProcess, WritingRequest
 from datacrumbs.engine.engine import Engine
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.engine.modes import with_mode
+from datacrumbs.engine.programs import has_libraries
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.show import entries_only
 from datacrumbs.systemd import notify
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from datacrumbs.probefile.plan import Mode
     from datacrumbs.probefile.targets import OpenTargets
     from datacrumbs.system import SystemConfiguration, SystemPaths
+    from datacrumbs.trace.notes import Note
 
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _TICK = 0.25
@@ -105,6 +110,10 @@ def run(request: RunRequest) -> RunResult:
         )
         writer = WriterProcess(user, writing)
         stack.callback(writer.close)
+        finder = None
+        if configuration.late_files and has_libraries(plan):
+            finder = FinderProcess(user, plan)
+            stack.callback(finder.close)
         _tell(f"attaching {len(plan.functions)} functions for {user.name}")
         if only := entries_only(plan):
             _tell(only)
@@ -117,8 +126,14 @@ def run(request: RunRequest) -> RunResult:
             tell=_tell,
         )
         stack.callback(engine.close)
-        report = _attach(engine, request)
-        request.targets.close()
+        report, skipped = _attach(engine, request)
+        late = None
+        if finder is not None:
+            rules = LateRules(user, configuration.late_files, skipped)
+            late = LateWatch(finder, LateFiles(plan, request.targets, engine, rules, _tell))
+            stack.callback(request.targets.close)
+        else:
+            request.targets.close()
         parts = Parts(
             configuration.trace_log_dir,
             components,
@@ -136,17 +151,18 @@ def run(request: RunRequest) -> RunResult:
             parts.remove_first()
             raise
         more_files = privilege.FOR_MORE_FILES if configuration.rotate_megabytes else ()
-        privilege.keep((*privilege.WHILE_TRACING, *more_files))
+        by_perf = privilege.BY_PERF_EVENT if engine.attaches_late_by_perf else ()
+        privilege.keep((*privilege.WHILE_TRACING, *more_files, *by_perf))
         notify("READY=1")
         _tell(
             f"ready: {report.functions} functions by {report.method}, attached in {report.seconds * 1000:.1f} ms; "
             f"trace {parts.first}"
         )
         with _naming(parts):
-            return _Run(request, engine, writer, parts, report).to_the_end()
+            return _Run(request, engine, writer, parts, report, late).to_the_end()
 
 
-def _attach(engine: Engine, request: RunRequest) -> EngineReport:
+def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, frozenset[int]]:
     results = AttachResults(request.paths.attach_results)
     plan = request.signed.plan
     owners = request.targets.owners
@@ -159,7 +175,7 @@ def _attach(engine: Engine, request: RunRequest) -> EngineReport:
         _tell(f"{len(skipped)} functions left out that failed before (see {request.paths.attach_results})")
     if not report.functions:
         raise DatacrumbsError("no function of the plan could be probed", hint="run datacrumbs_doctor")
-    return report
+    return report, skipped
 
 
 def _begin(writer: WriterProcess, engine: Engine, parts: Parts) -> None:
@@ -177,13 +193,21 @@ def _begin(writer: WriterProcess, engine: Engine, parts: Parts) -> None:
 class _Run:
     """A run from the ready file on."""
 
-    def __init__(
-        self, request: RunRequest, engine: Engine, writer: WriterProcess, parts: Parts, report: EngineReport
+    def __init__(  # noqa: PLR0917 - what a run is made of
+        self,
+        request: RunRequest,
+        engine: Engine,
+        writer: WriterProcess,
+        parts: Parts,
+        report: EngineReport,
+        late: LateWatch | None,
     ) -> None:
         self._configuration = request.configuration
         self._engine = engine
         self._writer = writer
         self._parts = parts
+        self._late = late
+        self._signals = SignalWait(STOP_SIGNALS | {signal.SIGCHLD})
         self._losses = LossWatch(engine.lost, engine.losses, request.configuration.flush_seconds)
         self._profiles_due = time.monotonic() + request.configuration.profile_seconds
         self._provenance = _provenance(request, report)
@@ -194,9 +218,12 @@ class _Run:
             reason = self._trace()
         except DatacrumbsError as error:
             failure, reason = error, "write error"
+        notes = self._late.last_notes() if self._late else []
         self._engine.detach()
         notify("STOPPING=1")
+        self._tell_notes(notes)
         result = self._finish(reason)
+        self._signals.close()
         if failure:
             raise failure
         return result
@@ -209,9 +236,11 @@ class _Run:
             now = time.monotonic()
             if now >= end:
                 return "duration"
-            taken = signal.sigtimedwait(STOP_SIGNALS | {signal.SIGCHLD}, min(_TICK, end - now))
-            if taken and taken.si_signo in STOP_SIGNALS:
+            wakers = self._late.wakers if self._late else []
+            if self._signals.wait(min(_TICK, end - now), wakers) in STOP_SIGNALS:
                 return "signal"
+            if self._late:
+                self._tell_notes(self._late.notes())
             message = self._writer.receive()
             if message and message.kind == "full":
                 return "size"
@@ -240,7 +269,9 @@ class _Run:
             self._writer.send("continue", values, descriptors=[self._parts.stream.fileno()])
 
     def _tell_losses(self) -> None:
-        notes = self._losses.look()
+        self._tell_notes(self._losses.look())
+
+    def _tell_notes(self, notes: list[Note]) -> None:
         if notes:
             self._writer.send("notes", {"notes": [astuple(note) for note in notes]})
 
@@ -257,7 +288,7 @@ class _Run:
         values = {
             "functions": len(counts),
             "counts": touched,
-            "totals": self._engine.totals(),
+            "totals": {**self._engine.totals(), **(self._late.totals if self._late else {})},
             "provenance": {**self._provenance, "ended_by": reason},
         }
         self._writer.send("finish", values)

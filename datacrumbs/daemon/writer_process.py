@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import gc
-import os
-import signal
-import socket
-import sys
-import time
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.daemon import privilege
-from datacrumbs.daemon.channel import Channel, Gone, Message
+from datacrumbs.daemon.channel import Gone
+from datacrumbs.daemon.child_process import ChildProcess
 from datacrumbs.errors import DatacrumbsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from datacrumbs.daemon.channel import Channel, Message
     from datacrumbs.daemon.identity import Owner
     from datacrumbs.probefile.plan import Plan
 
 _ANSWER_LIMIT = 1 << 16
-_REQUEST_LIMIT = 1 << 31
 _TEXT_LIMIT = 1000
-_PATIENCE_SECONDS = 1.0
-_FIRST_DESCRIPTOR = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +38,18 @@ class WritingRequest:
 class WriterProcess:
     """Begins the process, talks to it, ends it.
 
-    It begins before anything is loaded, so it never has a descriptor that it is not given.
-
     Args:
         user: As whom it runs; for root it is nobody.
         request: What it is to write.
     """
 
     def __init__(self, user: Owner, request: WritingRequest) -> None:
-        ours, theirs = socket.socketpair()
-        self._pid = os.fork()
-        if not self._pid:
-            _be_the_writer(theirs, user, request)
-        theirs.close()
-        self._channel = Channel(ours, _ANSWER_LIMIT, takes_descriptors=False)
+        self._process = ChildProcess(lambda: _prepared(user, request), _ANSWER_LIMIT)
+        self._channel = self._process.channel
+
+    def fileno(self) -> int:
+        """Readable when it has said something."""
+        return self._channel.fileno()
 
     @property
     def listens(self) -> bool:
@@ -100,43 +90,21 @@ class WriterProcess:
 
     def close(self) -> None:
         """Have it end, and wait for that; idempotent."""
-        if not self._pid:
-            return
-        self._channel.close()
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while os.waitpid(self._pid, os.WNOHANG)[0] == 0:
-            if time.monotonic() > deadline:
-                os.kill(self._pid, signal.SIGKILL)
-                os.waitpid(self._pid, 0)
-                break
-            time.sleep(0.001)
-        self._pid = 0
+        self._process.close()
 
 
-def _be_the_writer(end: socket.socket, user: Owner, request: WritingRequest) -> None:
-    status = 1
-    try:
-        sys.stderr = sys.__stderr__
-        os.closerange(_FIRST_DESCRIPTOR, end.fileno())
-        os.closerange(end.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
-        # Meanwhile the other process loads its programs. What is run later must be there while root may still read it:
-        # an installation below a home directory is closed to others.
-        from datacrumbs.daemon.writing import write_trace  # noqa: PLC0415
-        from datacrumbs.trace.lines import load_library  # noqa: PLC0415
+# Meanwhile the other process loads its programs. What is run later must be there while root may still read it: an
+# installation below a home directory is closed to others.
+def _prepared(user: Owner, request: WritingRequest) -> Callable[[Channel], None]:
+    from datacrumbs.daemon.writing import write_trace  # noqa: PLC0415
+    from datacrumbs.trace.lines import load_library  # noqa: PLC0415
 
-        load_library()
-        if user.uid:
-            privilege.become(user.uid, user.gid)
-        else:
-            privilege.become(privilege.NOBODY, privilege.NOBODY)
-        gc.freeze()
-        gc.enable()
-        write_trace(Channel(end, _REQUEST_LIMIT, takes_descriptors=True), request)
-        status = 0
-    except BaseException:  # noqa: BLE001 - nothing of the process that was forked may run on
-        traceback.print_exc()
-    finally:
-        os._exit(status)
+    load_library()
+    if user.uid:
+        privilege.become(user.uid, user.gid)
+    else:
+        privilege.become(privilege.NOBODY, privilege.NOBODY)
+    return lambda channel: write_trace(channel, request)
 
 
 def _text(values: Mapping[str, Any], key: str) -> str:

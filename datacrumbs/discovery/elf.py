@@ -179,6 +179,11 @@ def base_name(name: str) -> str:
     return name.partition("@")[0]
 
 
+def function_names(elf: ELFFile) -> frozenset[str]:
+    """Names of the global and weak functions that an open ELF file defines."""
+    return frozenset(_symbols(elf)[0])
+
+
 def _by_name(function: ElfFunction) -> tuple[str, int]:
     return function.name, function.offset
 
@@ -293,14 +298,17 @@ def file_offsets(addresses: NDArray[np.uint64], segments: NDArray[np.uint64]) ->
 
 
 @contextmanager
-def open_elf(path: Path | str) -> Iterator[ELFFile]:
+def open_elf(path: Path | str | int) -> Iterator[ELFFile]:
     """Open a 64-bit little-endian ELF file; reading a broken one within the block is the same clear error.
+
+    Args:
+        path: Its path, or the descriptor of a file that is open already and stays open.
 
     Raises:
         DatacrumbsError: (exit 2) when the file is missing, unreadable or no such ELF file.
     """
     try:
-        with Path(path).open("rb") as stream:
+        with Path(path).open("rb") if not isinstance(path, int) else open(path, "rb", closefd=False) as stream:
             elf = ELFFile(stream)
             if elf.elfclass != 64 or not elf.little_endian:
                 raise usage_error(f"{path}: not a 64-bit little-endian ELF file", "only 64-bit programs can be probed")

@@ -56,12 +56,13 @@ def read_dynamic(path: Path) -> DynamicFile | None:
 def _read_dynamic(path: Path, _modified: int, _size: int) -> DynamicFile | None:
     try:
         with open_elf(path) as elf:
-            return _dynamic_of(elf, path)
+            return dynamic_of(elf, path)
     except DatacrumbsError:
         return None
 
 
-def _dynamic_of(elf: ELFFile, path: Path) -> DynamicFile:
+def dynamic_of(elf: ELFFile, path: Path) -> DynamicFile:
+    """What an open ELF file asks of the loader; ``path`` is where it is said to be."""
     texts: dict[str, list[str]] = {}
     interpreter = ""
     for segment in elf.iter_segments():

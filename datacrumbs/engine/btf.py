@@ -42,7 +42,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "fdtable": ("fd", "max_fds"),
     "file": ("f_inode", "f_path", "f_op"),
     "path": ("mnt", "dentry"),
-    "inode": ("i_ino", "i_sb", "i_mode", "i_generation", "i_nlink", "i_dentry"),
+    "inode": ("i_ino", "i_sb", "i_mode", "i_size", "i_generation", "i_nlink", "i_dentry"),
     "super_block": ("s_dev", "s_magic"),
     "dentry": ("d_name", "d_parent", "d_inode", "d_hash", "d_u"),
     "qstr": ("name", "hash_len"),
@@ -51,7 +51,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "fs_struct": ("pwd", "root"),
     "linux_binprm": ("filename", "file", "secureexec"),
     "thread_info": ("status",),
-    "mm_struct": ("uprobes_state",),
+    "mm_struct": ("uprobes_state", "exe_file"),
     "uprobes_state": ("xol_area",),
     "xol_area": ("vaddr",),
 }

@@ -50,6 +50,7 @@ TOTALS = (
     "handles_lost",
     "fields_unread",
     "profiles_lost",
+    "mappings_lost",
 )
 """`enum dc_total` of ``bpf/layout.h``."""
 

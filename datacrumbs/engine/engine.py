@@ -27,6 +27,7 @@ from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedIm
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.engine.objects import possible_processors
 from datacrumbs.engine.ring import RingMaps
+from datacrumbs.probefile.plan import Attach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.engine.image import Image
-    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.probefile.plan import Plan, Target
     from datacrumbs.probefile.targets import OpenTargets
     from datacrumbs.record import FunctionCounts
     from datacrumbs.system import SystemConfiguration
@@ -94,9 +95,10 @@ class Engine:
         self._plan = plan
         check_cookies()  # before the compiler, which takes long and would be blamed
         self._method = choose(attach_method)
-        self._flags = program.compiler_flags(plan, self._method)
+        self._late = bool(configuration.late_files) and programs.has_libraries(plan)
+        self._flags = program.compiler_flags(plan, self._method, late=self._late)
         self._loaded = LoadedImage(self._compiled(state / "programs", tell), program.map_entries(plan, configuration))
-        self._kinds = programs.kinds(plan, self._method)
+        self._kinds = programs.kinds(plan, self._method, late=self._late)
         self._loaded.begin(self._kinds.items())
         self._attached = Attached()
         self._fill_tables(owner)
@@ -127,7 +129,7 @@ class Engine:
         with ExitStack() as stack:
             early = EarlyLinks()
             stack.callback(early.close)
-            prepared = self._prepared(targets, skip)
+            prepared = self._prepared(targets.path, skip)
             for name, tracepoint in programs.RAW_TRACEPOINTS.items():
                 if name in self._kinds:
                     link = kernel.attach_raw_tracepoint(self._descriptor(name), tracepoint)
@@ -142,6 +144,37 @@ class Engine:
             for client in clients:
                 self._attach_client(client)
         return EngineReport(TITLES[self._method], self._attached.functions, tuple(self._attached.failures), seconds)
+
+    def attach_late(self, target: Target, path: str, skip: Collection[int] = ()) -> EngineReport:
+        """Attach what the plan has for a target to another file, which has been verified to hold the same.
+
+        Args:
+            target: One of the plan's.
+            path: The other file.
+            skip: As for `attach`.
+        """
+        before, failed = self._attached.functions, len(self._attached.failures)
+        begin = time.perf_counter()
+        for group in self._prepared(lambda other: path if other == target else None, skip):
+            attach_group(group, Programs(self._descriptor, self._method), self._attached)
+        seconds = time.perf_counter() - begin
+        failures = tuple(self._attached.failures[failed:])
+        return EngineReport(TITLES[self._method], self._attached.functions - before, failures, seconds)
+
+    @property
+    def attaches_late_by_perf(self) -> bool:
+        """Whether `attach_late` makes perf events: USDT places, and functions where there are no multi links."""
+        usdt = any(group.attach is Attach.USDT for group in self._plan.groups)
+        return self._late and (usdt or self._method is AttachMethod.PERF)
+
+    @property
+    def mapping_ring(self) -> int:
+        """Descriptor of the ring of mappings (`engine.mappings`); -1 where files that are mapped late do not matter."""
+        return self._loaded.maps["dc_mapping_ring"].descriptor if self._late else -1
+
+    def tell_again(self, file: bytes) -> None:
+        """Have the kernel side tell of a file again when it is mapped again; ``file``: as `mappings.MAPPED_KEY`."""
+        self._loaded.maps["dc_mapped"].remove(file)
 
     @property
     def ring_maps(self) -> RingMaps:
@@ -173,11 +206,14 @@ class Engine:
         inside = counters.in_flight(kernel.read_iterator(self._iterator()), len(raw))
         return counters.function_counts(raw, inside)
 
-    def _prepared(self, targets: OpenTargets, skip: Collection[int]) -> list[PreparedGroup]:
+    # Of the groups for whose target there is a path.
+    def _prepared(self, path_of: Callable[[Target], str | None], skip: Collection[int]) -> list[PreparedGroup]:
         first, prepared = 0, []
         operand_rows = descriptors.operand_rows(self._plan)
         for group in self._plan.groups:
-            prepared.append(prepare_group(group, targets.path(group.target), first, skip, operand_rows))
+            path = path_of(group.target)
+            if path is not None:
+                prepared.append(prepare_group(group, path, first, skip, operand_rows))
             first += len(group.functions)
         return prepared
 

@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from datacrumbs.engine.image import MapSpecification
 
-_MAP_CREATE, _MAP_UPDATE, _NEXT_KEY, _PROGRAM_LOAD, _LOOKUP_BATCH, _UPDATE_BATCH = 0, 2, 4, 5, 24, 26
+_MAP_CREATE, _MAP_UPDATE, _MAP_DELETE, _NEXT_KEY, _PROGRAM_LOAD, _LOOKUP_BATCH, _UPDATE_BATCH = 0, 2, 3, 4, 5, 24, 26
 _PERCPU_ARRAY = 6
 TASK_STORAGE = 29
 _LOG_SIZE = 1 << 24
@@ -62,6 +63,12 @@ class Map(kernel.Descriptor):
             _MAP_UPDATE,
             kernel.attributes("<I4xQQQ", self.descriptor, ctypes.addressof(key), ctypes.addressof(data), 0),
         )
+
+    def remove(self, key: bytes) -> None:
+        """Remove an element of a hash map, if it is there."""
+        data = ctypes.create_string_buffer(key, self.specification.key_size)
+        with suppress(FileNotFoundError):
+            kernel.bpf(_MAP_DELETE, kernel.attributes("<I4xQQQ", self.descriptor, ctypes.addressof(data), 0, 0))
 
     def fill(self, values: NDArray[np.generic]) -> None:
         """Set the first elements of an array map, one per element of ``values``, in one call."""

@@ -7,6 +7,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from datacrumbs.engine.descriptors import operand_rows
+from datacrumbs.engine.mappings import MAPPING_RING_SIZE
 from datacrumbs.engine.programs import by_session
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _BEFORE_SNIPPETS = (
     "names.h",
     "opened.h",
     "handles.h",
+    "mappings.h",
     "snippet.h",
 )
 _AFTER_SNIPPETS = (
@@ -113,9 +115,16 @@ def _part(name: str, text: str) -> str:
     return f'{_NAMED}"{name}"\n{text}'
 
 
-def compiler_flags(plan: Plan, method: AttachMethod) -> list[str]:
-    """Parts to leave in, as ``-D`` definitions, when library functions are attached by ``method``."""
+def compiler_flags(plan: Plan, method: AttachMethod, *, late: bool) -> list[str]:
+    """Parts to leave in, as ``-D`` definitions.
+
+    Args:
+        plan: The plan.
+        method: How library functions are attached.
+        late: Whether files are told of that traced processes map.
+    """
     parts = {"UPROBE_SESSION" if by_session(group, method) else group.attach.upper() for group in plan.groups}
+    parts |= {"LATE"} if late else set()
     return [*(f"-DDC_WITH_{part}" for part in sorted(parts)), "-Wno-unused-function"]
 
 
@@ -130,6 +139,7 @@ def map_entries(plan: Plan, configuration: SystemConfiguration) -> dict[str, int
     return {
         "dc_calls": configuration.call_ring_mib << 20,
         "dc_name_ring": configuration.name_ring_mib << 20,
+        "dc_mapping_ring": MAPPING_RING_SIZE,
         "dc_functions": functions + len(operand_rows(plan)),
         "dc_counts": functions,
         "dc_guards": functions + 1,

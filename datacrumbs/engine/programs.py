@@ -44,14 +44,19 @@ _OF_EVERY_RUN = ("dc_process_fork", "dc_process_exec", "dc_process_exit", CLIENT
 _BY_MULTI_LINK = frozenset((*_OF_PLANS[Attach.UPROBE], CLIENT_START, "dc_client_stop"))
 
 
-def kinds(plan: Plan, method: AttachMethod) -> dict[str, ProgramKind]:
-    """The programs of a plan, and as what each is loaded, when library functions are attached by ``method``."""
+def kinds(plan: Plan, method: AttachMethod, *, late: bool) -> dict[str, ProgramKind]:
+    """The programs of a plan, and as what each is loaded; the arguments are those of `program.compiler_flags`."""
     names = list(_OF_EVERY_RUN)
     for group in plan.groups:
         names += [SESSION] if by_session(group, method) else _OF_PLANS[group.attach]
-    if descriptors.needs_errno(plan):
+    if late or descriptors.needs_errno(plan):
         names += _ENDS_OF_SYSTEM_CALLS
     return {name: _kind(name, method) for name in names}
+
+
+def has_libraries(plan: Plan) -> bool:
+    """Whether files are probed, or looked for."""
+    return bool(plan.sought) or any(not group.target.is_kernel for group in plan.groups)
 
 
 def by_session(group: Group, method: AttachMethod) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"[a-z][a-z0-9_]*")
 _CATEGORY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_LIBRARY = re.compile(r"[A-Za-z0-9_.+*?\[\]!-]{1,128}")
 _SYMBOL = re.compile(r"[!-~]{1,1024}")  # C++ symbols are long; blanks and control characters are never in one
 _SIZES = (1, 2, 4, 8)
 _FIELD_ROLES = frozenset({Role.BYTES, Role.COUNT, Role.VALUE, Role.FD, Role.STRING})
@@ -48,6 +49,9 @@ def check_provider_description(description: object, name: str) -> Provider:
         value = getattr(description, label)
         _require(isinstance(value, str) and value.isprintable() and value != "", f"{label} is {value!r}")
     _require(type(description.position) is int, f"position is {description.position!r}; expected a whole number")
+    for pattern in description.libraries:
+        is_name = isinstance(pattern, str) and bool(_LIBRARY.fullmatch(pattern))
+        _require(is_name, f"libraries has {pattern!r}; expected patterns of file names such as 'libz.so.*'")
     _unique("option", (option.name for option in description.options))
     for option in description.options:
         _require(isinstance(option, Option), f"options holds a {type(option).__name__}; expected Option")

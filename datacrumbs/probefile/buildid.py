@@ -74,7 +74,7 @@ def stream_build_id(stream: BufferedReader, name: str) -> str:
         size = os.fstat(stream.fileno()).st_size
         if size > FILE_LIMIT:
             raise DatacrumbsError(f"{name}: {size} bytes; expected a file of at most {FILE_LIMIT} bytes")
-        return _gnu_build_id(stream) or _content_digest(stream)
+        return gnu_build_id(stream) or _content_digest(stream)
     except OSError as error:
         raise DatacrumbsError(f"{name}: cannot be read: {error.strerror}") from None
 
@@ -84,7 +84,8 @@ def _content_digest(stream: BufferedReader) -> str:
     return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
-def _gnu_build_id(stream: BufferedReader) -> str:
+def gnu_build_id(stream: BufferedReader) -> str:
+    """The GNU build-id of an open file in lower-case hex, or empty; a few reads, whatever the file's size."""
     try:
         stream.seek(0)
         elf = ELFFile(stream)

@@ -32,6 +32,7 @@ from datacrumbs.probefile.plan import (
     Returns,
     Role,
     Snippet,
+    Sought,
     Target,
     UsdtPlace,
 )
@@ -76,6 +77,7 @@ BUILD_ID = re.compile(r"([0-9a-f]{2}){4,64}|sha256:[0-9a-f]{64}")
 RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*")
 USDT_ARGUMENTS = re.compile(r"[A-Za-z0-9@%$()+*,._:\[\] #!-]*")
 LICENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+ ()-]*")
+LIBRARY_NAME = re.compile(r"[A-Za-z0-9_.+*?\[\]!-]+")
 FORMAT_NAME = re.compile(re.escape(FORMAT))
 ANY_FORMAT = re.compile(r"datacrumbs-plan/([1-9][0-9]{0,8})")
 # The kernel finds these by name (a tracepoint as a file name), so no more than a name is let in.
@@ -210,7 +212,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 KEYS = {
     kind: frozenset(field.name for field in dataclasses.fields(kind))
-    for kind in (Plan, Provenance, Group, Target, Function, UsdtPlace, Argument, Snippet, Filters)
+    for kind in (Plan, Provenance, Group, Target, Function, UsdtPlace, Argument, Snippet, Filters, Sought)
 }
 
 
@@ -223,6 +225,7 @@ def _plan(document: object) -> Plan:
         groups=items(value["groups"], "groups", (1, FUNCTION_LIMIT), _group),
         snippets=items(value["snippets"], "snippets", (0, 256), _snippet),
         filters=_filters(value["filters"], "filters"),
+        sought=items(value["sought"], "sought", (0, 64), _sought),
     )
 
 
@@ -252,6 +255,18 @@ def _provenance(document: object, at: Place) -> Provenance:
         layer=_layer(value["layer"], (at, "layer")),
         position=whole(value["position"], (at, "position"), 0, 1000),
     )
+
+
+def _sought(document: object, at: Place) -> Sought:
+    value = mapping(document, at, KEYS[Sought])
+    return Sought(
+        provider=text(value["provider"], (at, "provider"), IDENTIFIER, 64, "a provider's name"),
+        names=items(value["names"], (at, "names"), (1, 64), _library_name),
+    )
+
+
+def _library_name(value: object, at: Place) -> str:
+    return text(value, at, LIBRARY_NAME, 128, "a pattern of file names")
 
 
 def _layer(value: object, at: Place) -> str:

@@ -297,6 +297,19 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
+class Sought:
+    """The libraries that a selected provider is about, whether they were there when the plan was made or not.
+
+    Args:
+        provider: Who says so; it need not have a group.
+        names: Shell patterns of file names and sonames (``libmpi.so.*``).
+    """
+
+    provider: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Filters:
     """What a run leaves out, counted as ``filtered``.
 
@@ -321,6 +334,7 @@ class Plan:
     groups: tuple[Group, ...]
     snippets: tuple[Snippet, ...] = ()
     filters: Filters = Filters()
+    sought: tuple[Sought, ...] = ()
     format: str = FORMAT
 
     @property

@@ -44,13 +44,18 @@ def rights_of_account(uid: int | None) -> Iterator[None]:
     if uid is None:
         yield
         return
-    try:
-        entry = pwd.getpwuid(uid)
-        gid, groups = entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid)
-    except KeyError:
-        gid, groups = uid, [uid]
+    gid, groups = groups_of(uid)
     with rights_of(uid, gid, groups):
         yield
+
+
+def groups_of(uid: int) -> tuple[int, list[int]]:
+    """Group and all groups of a user's account; one of the user's own where there is no account."""
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return uid, [uid]
+    return entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid)
 
 
 def give_up_root() -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.probefile import file_systems
 from datacrumbs.probefile.buildid import stream_build_id
 from datacrumbs.probefile.files import open_regular
 from datacrumbs.probefile.rights import rights_of_account
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from datacrumbs.probefile.plan import Plan, Target
 
-_FIRST_USER = 1000  # UID_MIN of login.defs: lower ones are accounts of the system
 COMPOSE_AGAIN = "compose the probe file again on this host"
 
 
@@ -48,6 +47,11 @@ class OpenTargets:
     def path(self, target: Target) -> str:
         """A path to the open file, which leads nowhere else whatever becomes of its name; empty for the kernel."""
         return "" if target.is_kernel else f"/proc/self/fd/{self._files[target].fileno()}"
+
+    @property
+    def files(self) -> dict[Target, int]:
+        """Descriptors of the open files."""
+        return {target: file.fileno() for target, file in self._files.items()}
 
     @property
     def owners(self) -> dict[Target, int]:
@@ -90,7 +94,7 @@ def _verify_file(stream: BufferedReader, target: Target) -> None:
     real = str(Path(f"/proc/self/fd/{stream.fileno()}").readlink())
     if real != target.path:
         raise refusal(f"target {target.path}: leads to {real!a}; expected a path without links", COMPOSE_AGAIN)
-    if _is_served_by_user(stream.fileno()):
+    if file_systems.is_served_by_user(stream.fileno()):
         raise refusal(
             f"target {target.path}: on a file system that a user's program serves (FUSE)",
             "copy the file to another file system: the kernel forks no process while it reads what it is to probe",
@@ -101,19 +105,6 @@ def _verify_file(stream: BufferedReader, target: Target) -> None:
             f"target {target.path}: moved build-id: the plan was made for {target.build_id}, the file has {found}",
             COMPOSE_AGAIN,
         )
-
-
-# While the kernel reads the instruction to be probed it forks no process (uprobe_register holds dup_mmap_sem), and such
-# a program can let it wait for ever. That of a system account, as CVMFS has, is the site's own.
-def _is_served_by_user(descriptor: int) -> bool:
-    mount = re.search(rb"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{descriptor}").read_bytes(), re.MULTILINE)
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        fields = line.split()
-        if mount and fields[0] == mount[1]:
-            kind, _, options = fields[fields.index(b"-") + 1 :]
-            user = re.search(rb"\buser_id=(\d+)", options)
-            return kind.startswith(b"fuse") and user is not None and int(user[1]) >= _FIRST_USER
-    return False
 
 
 def _verify_kernel(target: Target) -> None:

@@ -14,7 +14,7 @@ from datacrumbs.errors import usage_error
 from datacrumbs.report.estimates import estimated_rows, is_needed
 from datacrumbs.report.nesting import LAYERS, outermost
 from datacrumbs.report.nodes import by_node
-from datacrumbs.trace.notes import DEGRADED
+from datacrumbs.trace.notes import DEGRADED, LATE, NOT_PROBED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -216,6 +216,17 @@ def degraded(trace: TraceFile) -> list[dict[str, Any]]:
             last[tuple(function.values())] = stretch
             stretches.append(stretch)
     return stretches
+
+
+def late_files(trace: TraceFile) -> list[dict[str, Any]]:
+    """Files that were mapped during the run under other names than the plan has, in order of time.
+
+    Returns:
+        Notes ``probed_late`` and ``not_probed``; of the first, calls between ``begin`` and ``end`` may be missing.
+    """
+    notes = [note for note in trace.notes if note.get("event") in {LATE, NOT_PROBED}]
+    whole = [note for note in notes if all(isinstance(note.get(key), int) for key in ("begin", "end"))]
+    return sorted(whole, key=lambda note: (note["begin"], str(note.get("file"))))
 
 
 def _is_stretch(note: dict[str, Any]) -> bool:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from datacrumbs.output import printable
 from datacrumbs.report.layout import Column, lay_out
-from datacrumbs.report.summary import conservation, degraded
+from datacrumbs.report.summary import conservation, degraded, late_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,10 +117,21 @@ def _print_notes(console: Console, trace: TraceFile) -> None:
         begin, end = ((stretch[key] - first) / 1e6 for key in ("begin_us", "end_us"))
         what = f" {stretch['name']} for {end - begin:.3f} s: {stretch['calls']:,} calls counted, not recorded"
         _say(console, "  ", "", "degraded", "yellow", what)
+    _print_late_files(console, late_files(trace))
     if trace.sampled:
         some = [f"{name} 1 of {one_of:,}" for (_, name, _), one_of in sorted(trace.sampled.items())]
         more = f" and {len(some) - LOSERS_SHOWN} more" if len(some) > LOSERS_SHOWN else ""
         _say(console, f"  sampled: {', '.join(some[:LOSERS_SHOWN])}{more}")
+
+
+def _print_late_files(console: Console, notes: list[dict[str, Any]]) -> None:
+    for note in notes[:LOSERS_SHOWN]:
+        what = f"probed {(note['end'] - note['begin']) / 1000:.0f} ms after it was mapped; earlier calls may be missing"
+        if "reason" in note:
+            what = f"not probed: {note['reason']}"
+        _say(console, "  ", "", "late", "yellow", f" {note.get('file', '')} ({note.get('provider', '')}) {what}")
+    if len(notes) > LOSERS_SHOWN:
+        _say(console, f"  and {len(notes) - LOSERS_SHOWN} more late files (--json has all)")
 
 
 def _estimate(key: str, row: dict[str, Any]) -> str:

@@ -83,6 +83,10 @@ class NameTable:
         position = self._position(identity)
         return self._shown(position) if position >= 0 else ""
 
+    def shown_path(self, path: str) -> str:
+        """A path that is no name of the run, as it may be told."""
+        return self._redaction.path(path)
+
     def find(
         self, identities: NDArray[np.uint64], kind: NameKind
     ) -> tuple[NDArray[np.uint64], NDArray[np.bool_], list[str]]:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 NOTE = "datacrumbs_note"
 LOST = "lost"
 DEGRADED = "degraded"
+LATE = "probed_late"
+NOT_PROBED = "not_probed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +26,12 @@ class Note:
     A ``lost`` note has the details ``cause`` and ``calls``: so many calls were lost in this interval, not since
     the beginning; all notes of a function and cause add up to the footer's ``lost_<cause>``.
 
+    A ``probed_late`` note is of a file that was mapped at its beginning and probed from its end on: calls of it in
+    between are not in the trace. A ``not_probed`` note is of a library of a selected provider that was mapped and
+    never probed. Both have the details ``file``, ``provider`` and ``process``.
+
     Args:
-        event: ``LOST``, ``DEGRADED``, or another word.
+        event: ``LOST``, ``DEGRADED``, ``LATE``, ``NOT_PROBED``.
         begin: CLOCK_MONOTONIC, ns.
         end: The same.
         function: Position in the plan's functions, or None for what concerns the whole run.

@@ -140,7 +140,7 @@ class TraceFile:
             for key, (found, what) in read.items()
             if self.footer.get(key, found) != found
         ]
-        return differing[0] if differing else self.absent
+        return next(iter(differing), self.absent or _not_probed(self.footer))
 
     def _wrong_with_the_file(self) -> str:
         if self.live and not self.closed:
@@ -150,6 +150,15 @@ class TraceFile:
         if self.damage:
             return f"cut short: {self.damage}"
         return f"damaged: {self.skipped} lines cannot be read" if self.skipped else ""
+
+
+# The file is whole, but a library that was asked for is not in it.
+def _not_probed(footer: dict[str, int]) -> str:
+    libraries, files = (footer.get(key, 0) for key in ("files_not_probed", "mappings_lost"))
+    if libraries:
+        some = "library of the selected providers was" if libraries == 1 else "libraries of the selected providers were"
+        return f"{libraries} {some} not probed"
+    return f"{files} mapped files were not looked at" if files else ""
 
 
 @dataclass

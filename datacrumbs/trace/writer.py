@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -139,13 +140,20 @@ class TraceWriter:
         Raises:
             DatacrumbsError: Writing failed.
         """
-        self._take_text(note_line(note, self._functions, self._epoch_offset_ns) for note in notes)
+        shown = (self._shown_note(note) for note in notes)
+        self._take_text(note_line(note, self._functions, self._epoch_offset_ns) for note in shown)
         self._raise_once()
 
     @property
     def full(self) -> bool:
         """Whether the files are as large as they may be."""
         return self._room <= 0
+
+    def _shown_note(self, note: Note) -> Note:
+        path = note.details.get("file")
+        if not isinstance(path, str):
+            return note
+        return replace(note, details={**note.details, "file": self._names.shown_path(path)})
 
     @property
     def size(self) -> int:

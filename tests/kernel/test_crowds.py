@@ -57,7 +57,7 @@ def made_by(daemon: RunningDaemon, *command: str | Path, **options: object) -> i
 
 
 def writer_of(daemon: RunningDaemon) -> int:
-    (child,) = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
+    child, *_ = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
     return int(child)
 
 

@@ -30,7 +30,7 @@ def writes(count: int, size: int = 1) -> list[str]:
 
 
 def writer_of(daemon: RunningDaemon) -> int:
-    (child,) = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
+    child, *_ = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
     return int(child)
 
 

@@ -67,6 +67,28 @@ enum dc_location {
 	DC_LOCATION_DELETED = 2, /* no directory has the file any more, or has it yet */
 };
 
+/* A file as its inode has it. All of it together, since addresses and numbers are used again. */
+struct dc_mapped_key {
+	u64 inode;
+	u64 number;
+	u64 size;
+	u32 device;
+	u32 generation;
+};
+
+/* Record of the ring of mappings: what a traced process can execute from now on; engine/mappings.py. */
+struct dc_mapping {
+	u64 time;
+	u64 address;
+	u64 length;
+	struct dc_mapped_key file;
+	u32 process;
+	u32 kind;
+};
+
+/* One file, the process's program and what the kernel maps with it, or all that the process has mapped so far. */
+enum dc_mapping_kind { DC_MAPPED_FILE = 1, DC_MAPPED_PROGRAM = 2, DC_MAPPED_ALL = 3 };
+
 /* What a function's probe does; filled by engine/descriptors.py. */
 struct dc_function {
 	u8 source[DC_SLOTS];	    /* register of each slot, or DC_NONE */
@@ -197,6 +219,7 @@ enum dc_total {
 	DC_TOTAL_HANDLES_LOST,	/* table of handles refused an entry */
 	DC_TOTAL_FIELDS_UNREAD, /* a snippet or probe could not read user memory */
 	DC_TOTAL_PROFILES_LOST, /* counted calls that are in no profile, since the table of profiles was full */
+	DC_TOTAL_MAPPINGS_LOST, /* a mapped file that was not looked at, since the ring of mappings was full */
 	DC_TOTALS,
 };
 

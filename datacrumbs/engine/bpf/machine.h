@@ -33,6 +33,7 @@
 #define DC_USER_STACK(registers) DC_REGISTER(registers, sp)
 #define DC_USER_PLACE(registers) DC_REGISTER(registers, ip)
 #define DC_USER_CALL(registers) DC_REGISTER(registers, orig_ax)
+#define DC_MMAP 9
 #else
 #define DC_RETURN_POPS 0
 #define DC_STACK_ARGUMENT_OFFSET 0
@@ -45,6 +46,7 @@
 #define DC_USER_STACK(registers) dc_register(registers, offsetof(struct pt_regs, sp))
 #define DC_USER_PLACE(registers) dc_register(registers, offsetof(struct pt_regs, pc))
 #define DC_USER_CALL(registers) (u32) dc_register(registers, offsetof(struct pt_regs, syscallno))
+#define DC_MMAP 222
 static __always_inline u64 dc_register(const void *registers, u32 offset)
 {
 	u64 value = 0;

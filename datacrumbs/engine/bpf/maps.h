@@ -74,6 +74,11 @@ BPF_ARRAY(dc_owners_made, u64, 1);
 /* Identities whose bytes were sent. */
 BPF_TABLE("lru_hash", u64, u8, dc_names, 65536);
 
+#ifdef DC_WITH_LATE
+BPF_RINGBUF_OUTPUT(dc_mapping_ring, DC_SIZED);
+BPF_TABLE("lru_hash", struct dc_mapped_key, u8, dc_mapped, 16384); /* files that were told of */
+#endif
+
 #define DC_PATH_MAX 4096
 #define DC_COMPONENT_MAX 256
 struct dc_scratch {

@@ -57,6 +57,7 @@ int dc_client_start(struct pt_regs *context)
 		return 0;
 	dc_mark(process);
 	dc_event(DC_RECORD_START, 0, 0, dc_command_name());
+	dc_mapped_before();
 	return 0;
 }
 
@@ -95,7 +96,9 @@ int dc_process_exec(struct bpf_raw_tracepoint_args *context)
 		u32 process = bpf_get_current_pid_tgid() >> 32;
 		dc_unmark(process);
 		dc_event(DC_RECORD_STOP, 0, 0, 0);
+		return 0;
 	}
+	dc_mapped_program();
 	return 0;
 }
 

@@ -154,19 +154,25 @@ static __always_inline void dc_refused(void *task, struct dc_thread *thread, voi
 #define dc_refused(task, thread, registers, result) ((void)0)
 #endif
 
-/* raw tracepoint sys_exit(struct pt_regs *regs, long ret); also where functions of libraries learn why they failed */
+/* raw tracepoint sys_exit(struct pt_regs *regs, long ret); also where functions of libraries learn why they failed, and
+ * where files are seen that a program opens late */
 int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 {
 	void *task = (void *)bpf_get_current_task_btf();
 	if (!dc_is_traced(DC_LOAD_U32(task, DC_TASK_TGID)))
 		return 0;
+	s64 result = context->args[1];
+	int failed = result < 0 && result >= -DC_MAX_ERRNO;
+#ifdef DC_WITH_LATE
+	void *registers = DC_SAVED_REGISTERS(context, task);
+	if (!failed && DC_USER_CALL(registers) == DC_MMAP)
+		dc_mapped_file(task, registers, result);
+#endif
 	struct dc_thread *thread = dc_threads.task_storage_get(task, NULL, 0);
 	if (!thread && DC_IS_FILTERED(task))
 		thread = dc_threads.task_storage_get(task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!thread)
 		return 0;
-	s64 result = context->args[1];
-	int failed = result < 0 && result >= -DC_MAX_ERRNO;
 	struct dc_call *call = &thread->system_call;
 	if (failed && dc_is_interrupted(result)) {
 		dc_interrupt(thread, DC_SAVED_REGISTERS(context, task), -result);

@@ -19,7 +19,7 @@ from datacrumbs.provider import (
     hookimpl,
 )
 from datacrumbs_hdf5.functions import library_functions
-from datacrumbs_hdf5.libraries import describe, hdf5_libraries
+from datacrumbs_hdf5.libraries import NAMES, describe, hdf5_libraries
 from datacrumbs_hdf5.signatures import DATA, FILES, METADATA
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def datacrumbs_provider() -> Provider:
             Option("libraries", "list", (), "Paths of HDF5 libraries to probe instead of those that are found."),
             Option("high_level", "boolean", default=True, help="Also probe the high-level library (H5LT, H5TB ...)."),
         ),
+        libraries=NAMES,
     )
 
 

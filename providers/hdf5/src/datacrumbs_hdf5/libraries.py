@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # libhdf5.so, Debian's libhdf5_serial.so and libhdf5_openmpi.so, Cray's libhdf5_parallel_gnu.so, a Python
 # package's libhdf5-63fd74b7.so, each with its high-level library.
-_NAMES = ("libhdf5*.so*",)
+NAMES = ("libhdf5*.so*",)
 _OTHER_LANGUAGES = re.compile(r"fortran|_cpp|_java|f90cstub|_tools|_test")
 _PROOF = frozenset({"H5Fopen", "H5LTmake_dataset"})
 _VERSION_TEXT = re.compile(rb"HDF5 library version:? (\d+\.\d+\.\d+)")
@@ -54,7 +54,7 @@ def hdf5_libraries(host: Host, options: Options) -> tuple[Path, ...]:
     named = options.get("libraries", ())
     if isinstance(named, tuple) and named:
         return tuple(sorted({_existing(name) for name in named}))
-    found = find_libraries(_NAMES, host)
+    found = find_libraries(NAMES, host)
     return tuple(sorted(path for path in found if not _OTHER_LANGUAGES.search(path.name) and _is_hdf5(path)))
 
 

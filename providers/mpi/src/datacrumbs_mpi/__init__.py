@@ -24,7 +24,7 @@ from datacrumbs.provider import (
 )
 from datacrumbs_mpi.functions import fortran_functions, library_functions
 from datacrumbs_mpi.implementation import identify
-from datacrumbs_mpi.libraries import mpi_libraries
+from datacrumbs_mpi.libraries import NAMES, mpi_libraries
 from datacrumbs_mpi.signatures import DATA, METADATA
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def datacrumbs_provider() -> Provider:
             Option("trivial", "boolean", default=False, help="Also probe MPI_Wtime and others that only tell a value."),
             Option("fortran", "boolean", default=False, help="Also probe the Fortran bindings, which call the C ones."),
         ),
+        libraries=NAMES,
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # libmpi.so.40: Open MPI; libmpich.so.12: MPICH from distributions; libmpi.so.12: MPICH and Intel MPI as they
 # install themselves, as wheels too; libmpi_abi: the standard ABI of MPI 4.1; libmpi_cray, libmpi_gnu: Cray.
-_NAMES = ("libmpi.so.[0-9]*", "libmpich.so.[0-9]*", "libmpi_abi.so.[0-9]*", "libmpi_cray.so*", "libmpi_gnu*.so*")
+NAMES = ("libmpi.so.[0-9]*", "libmpich.so.[0-9]*", "libmpi_abi.so.[0-9]*", "libmpi_cray.so*", "libmpi_gnu*.so*")
 _FORTRAN_NAMES = ("libmpi_mpifh.so.[0-9]*", "libmpichfort.so.[0-9]*", "libmpifort.so.[0-9]*")
 
 
@@ -27,7 +27,7 @@ def mpi_libraries(host: Host, options: Options) -> tuple[Path, ...]:
     named = options.get("libraries", ())
     if isinstance(named, tuple) and named:
         return tuple(sorted({_existing(name) for name in named}))
-    patterns = (*_NAMES, *(_FORTRAN_NAMES if options.get("fortran") else ()))
+    patterns = (*NAMES, *(_FORTRAN_NAMES if options.get("fortran") else ()))
     return tuple(sorted(path for path in find_libraries(patterns, host) if _is_mpi(path)))
 
 

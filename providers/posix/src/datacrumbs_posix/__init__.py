@@ -24,7 +24,7 @@ from datacrumbs.provider import (
 )
 from datacrumbs_posix import posix_table, stdio_table
 from datacrumbs_posix.functions import STDIO, libc_functions, names
-from datacrumbs_posix.libc import identify, libc_files
+from datacrumbs_posix.libc import SONAMES, identify, libc_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +58,7 @@ def datacrumbs_provider() -> Provider:
         options=(
             Option("libc", "list", (), "Paths of C libraries to probe instead of the one that programs use here."),
         ),
+        libraries=SONAMES,
     )
 
 

@@ -1,0 +1,74 @@
+"""A process of a daemon beside the one that traces, and the channel to it. What comes from there is not trusted."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from datacrumbs.daemon.channel import Channel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_REQUEST_LIMIT = 1 << 31
+_PATIENCE_SECONDS = 1.0
+_FIRST_DESCRIPTOR = 3
+
+
+class ChildProcess:
+    """Begins a process and ends it.
+
+    It begins before anything is loaded, so it never has a descriptor that it is not given.
+
+    Args:
+        prepare: Runs in the new process first: imports, and gives privileges up. Gives what runs then.
+        answer_limit: The longest message taken from it, in bytes.
+        takes_descriptors: Whether descriptors are taken from it.
+    """
+
+    def __init__(
+        self, prepare: Callable[[], Callable[[Channel], None]], answer_limit: int, *, takes_descriptors: bool = False
+    ) -> None:
+        ours, theirs = socket.socketpair()
+        self._pid = os.fork()
+        if not self._pid:
+            _be_the_child(theirs, prepare)
+        theirs.close()
+        self.channel = Channel(ours, answer_limit, takes_descriptors=takes_descriptors)
+
+    def close(self) -> None:
+        """Have it end, and wait for that; idempotent."""
+        if not self._pid:
+            return
+        self.channel.close()
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while os.waitpid(self._pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() > deadline:
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+                break
+            time.sleep(0.001)
+        self._pid = 0
+
+
+def _be_the_child(end: socket.socket, prepare: Callable[[], Callable[[Channel], None]]) -> None:
+    status = 1
+    try:
+        sys.stderr = sys.__stderr__
+        os.closerange(_FIRST_DESCRIPTOR, end.fileno())
+        os.closerange(end.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        work = prepare()
+        gc.freeze()
+        gc.enable()
+        work(Channel(end, _REQUEST_LIMIT, takes_descriptors=True))
+        status = 0
+    except BaseException:  # noqa: BLE001 - nothing of the process that was forked may run on
+        traceback.print_exc()
+    finally:
+        os._exit(status)

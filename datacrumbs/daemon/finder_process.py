@@ -1,0 +1,93 @@
+"""The process that looks at mapped files, as the process that traces sees it. What comes from there is not trusted."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from datacrumbs.daemon import privilege
+from datacrumbs.daemon.channel import Gone
+from datacrumbs.daemon.child_process import ChildProcess
+from datacrumbs.probefile.rights import groups_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from datacrumbs.daemon.channel import Channel, Message
+    from datacrumbs.daemon.identity import Owner
+    from datacrumbs.probefile.plan import Plan
+
+_ANSWER_LIMIT = 1 << 16
+_AT_ONCE = 16
+_LAST_SECONDS = 1.0
+
+
+class FinderProcess:
+    """The process that looks.
+
+    Args:
+        user: As whom it runs.
+        plan: What is to be found.
+    """
+
+    def __init__(self, user: Owner, plan: Plan) -> None:
+        self._process = ChildProcess(lambda: _prepared(user, plan), _ANSWER_LIMIT, takes_descriptors=True)
+        self._channel = self._process.channel
+        self._gone = False
+
+    def fileno(self) -> int:
+        """Readable when it has said something, or is gone."""
+        return self._channel.fileno()
+
+    @property
+    def gone(self) -> bool:
+        """Whether it ended, or says what it should not."""
+        return self._gone
+
+    def begin(self, ring: int, known: Collection[tuple[int, int]]) -> None:
+        """Have it look at what comes through a ring; not at ``known`` files (device, inode)."""
+        with suppress(Gone):
+            self._channel.send("begin", {"known": sorted(known)}, descriptors=[ring])
+
+    def messages(self) -> Iterator[Message]:
+        """What it has said, at most so much that other work is not kept waiting."""
+        for _ in range(_AT_ONCE):
+            try:
+                message = None if self._gone else self._channel.receive()
+            except Gone:
+                self._gone = True
+                return
+            if message is None:
+                return
+            yield message
+
+    def last_messages(self) -> Iterator[Message]:
+        """What it says until it has looked at everything; it is gone if that takes too long."""
+        with suppress(Gone):
+            self._channel.send("finish", {})
+        deadline = time.monotonic() + _LAST_SECONDS
+        while not self._gone:
+            try:
+                message = self._channel.receive(max(0.0, deadline - time.monotonic()))
+            except Gone:
+                message = None
+            if message is None:
+                self._gone = True
+            elif message.kind == "done":
+                return
+            else:
+                yield message
+
+    def close(self) -> None:
+        """Have it end; idempotent."""
+        self._process.close()
+
+
+def _prepared(user: Owner, plan: Plan) -> Callable[[Channel], None]:
+    from datacrumbs.daemon.finding import find_files  # noqa: PLC0415 - meanwhile the other process loads its programs
+
+    _, groups = groups_of(user.uid)
+    kept = privilege.TO_FIND_FILES if user.uid else privilege.TO_FIND_FILES_OF_ROOT
+    privilege.become(user.uid, user.gid, groups, kept)
+    return lambda channel: find_files(channel, plan)

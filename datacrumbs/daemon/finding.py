@@ -1,0 +1,223 @@
+"""The process that looks at files which traced processes map, as the run's user.
+
+It reads what a user made: mappings, build-ids, symbols. Of what it finds it says only which files are worth a look; the
+process that traces checks those itself. It can open what processes of the same user have mapped, and nothing else that
+the user cannot.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datacrumbs.daemon.channel import Channel, Gone
+from datacrumbs.discovery.elf import function_names, open_elf
+from datacrumbs.discovery.loader import dynamic_of
+from datacrumbs.engine.mappings import MAPPING, MAPPING_RING_SIZE, MappingKind
+from datacrumbs.engine.ring import Ring
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.buildid import gnu_build_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datacrumbs.probefile.plan import Plan
+
+    Said = dict[str, int | str]
+
+_FOREVER = 3600.0
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_SEEN_LIMIT = 1 << 16
+_OTHERS_LIMIT = 256
+_DENIED_LIMIT = 64
+_AGAIN_SECONDS = 1.0
+PATH_LIMIT = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Libraries of a provider, by name, and by what they must define if any of the provider's is in the plan."""
+
+    provider: str
+    names: frozenset[str]
+    functions: frozenset[str]
+
+    def is_called(self, path: str, soname: str) -> bool:
+        """Whether a file's name or soname is one of these."""
+        return any(fnmatchcase(name, each) for name in (PurePath(path).name, soname) for each in self.names)
+
+
+def find_files(channel: Channel, plan: Plan) -> None:
+    """Look at what the kernel side tells of, until the other process hangs up."""
+    try:
+        begin = None
+        while begin is None:
+            begin = channel.receive(_FOREVER)
+        (descriptor,) = begin.descriptors
+        known = {(device, inode) for device, inode in begin.values["known"]}
+        finding = _Finding(channel, plan, known)
+        ring = Ring(descriptor, MAPPING_RING_SIZE)
+        while True:
+            message = channel.receive(finding.patience, (descriptor,))
+            for payload in ring.payloads():
+                finding.look(np.frombuffer(payload, MAPPING, 1)[0])
+            finding.judge_one()
+            finding.look_again(at_once=message is not None)
+            if message is not None:
+                while finding.waiting:
+                    finding.judge_one()
+                channel.send("done", {})
+    except Gone:
+        return
+
+
+def wanted_libraries(plan: Plan) -> tuple[Wanted, ...]:
+    """What a library must be called, and define, to be missed when the plan does not have it."""
+    names: dict[str, set[str]] = {sought.provider: set(sought.names) for sought in plan.sought}
+    functions: dict[str, set[str]] = {}
+    for group in plan.groups:
+        if not group.target.is_kernel:
+            names.setdefault(group.provider, set()).add(_pattern_of(PurePath(group.target.path).name))
+            symbols = {function.symbol.partition("@")[0] for function in group.functions}
+            functions.setdefault(group.provider, set()).update(symbols)
+    return tuple(
+        Wanted(provider, frozenset(names[provider]), frozenset(functions.get(provider, ())))
+        for provider in sorted(names)
+    )
+
+
+# Of libz.so.1.2.13: libz.so*
+def _pattern_of(name: str) -> str:
+    stem, dot, _ = name.partition(".so")
+    return f"{stem}{dot}*" if dot else name
+
+
+class _Finding:
+    def __init__(self, channel: Channel, plan: Plan, known: set[tuple[int, int]]) -> None:
+        self._channel = channel
+        self._targets = {group.target.build_id for group in plan.groups if not group.target.is_kernel}
+        self._wanted = wanted_libraries(plan)
+        self._known = known
+        self._seen: set[tuple[int, ...]] = set()
+        self._others: deque[tuple[int, str, Said]] = deque()
+        self._denied: dict[int, tuple[np.void, float]] = {}
+
+    @property
+    def patience(self) -> float:
+        """How long there is nothing to do but to wait, in seconds."""
+        if self._others:
+            return 0.0
+        return _AGAIN_SECONDS if self._denied else _FOREVER
+
+    def look_again(self, *, at_once: bool = False) -> None:
+        """Look again at processes that could not be looked at, such as one in a new user namespace."""
+        now = time.monotonic()
+        for process, (mapping, since) in list(self._denied.items()):
+            if not at_once and now - since < _AGAIN_SECONDS:
+                continue
+            try:
+                self._look(mapping)
+            except OSError as error:
+                self._channel.send("unseen", {"process": process, "reason": str(error.strerror)})
+            del self._denied[process]
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are files that may be missed, to be judged when there is time."""
+        return bool(self._others)
+
+    def judge_one(self) -> None:
+        """Say whether one of the files that the plan does not have is one of its libraries."""
+        if self._others:
+            descriptor, path, said = self._others.popleft()
+            self._missed(descriptor, path, said)
+            os.close(descriptor)
+
+    def look(self, mapping: np.void) -> None:
+        """Look at the files of one record of the ring."""
+        try:
+            self._look(mapping)
+        except OSError:
+            if len(self._denied) < _DENIED_LIMIT:
+                self._denied.setdefault(int(mapping["process"]), (mapping, time.monotonic()))
+
+    def _look(self, mapping: np.void) -> None:
+        try:
+            for place in _places(mapping):
+                with suppress(FileNotFoundError):  # unmapped meanwhile
+                    self._look_at(place, mapping)
+        except (FileNotFoundError, ProcessLookupError):  # it ended: another process that maps the file is looked at
+            self._channel.send("again", {"file": mapping["file"].tobytes().hex()})
+
+    def _look_at(self, place: str, mapping: np.void) -> None:
+        reference = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        try:
+            status = os.fstat(reference)
+            content = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            if not stat.S_ISREG(status.st_mode) or content in self._seen or content[:2] in self._known:
+                return
+            if len(self._seen) >= _SEEN_LIMIT:
+                self._seen.clear()
+            self._seen.add(content)
+            path = os.readlink(place).removesuffix(" (deleted)")[:PATH_LIMIT]  # noqa: PTH115 - may be no path here
+            said: Said = {"path": os.fsencode(path).hex()}
+            said |= {"time": int(mapping["time"]), "process": int(mapping["process"])}
+            self._open(reference, path, said)
+        finally:
+            os.close(reference)
+
+    def _open(self, reference: int, path: str, said: Said) -> None:
+        try:
+            descriptor = os.open(f"/proc/self/fd/{reference}", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            self._say_missed(path, "", None, {**said, "reason": f"it cannot be read: {error.strerror}"})
+            return
+        with open(descriptor, "rb", closefd=False) as stream:
+            build_id = gnu_build_id(stream)
+        if build_id in self._targets:
+            self._channel.send("found", {**said, "build_id": build_id}, descriptors=[descriptor])
+            os.close(descriptor)
+            return
+        self._others.append((descriptor, path, {**said, "reason": "the plan does not have it"}))
+        if len(self._others) > _OTHERS_LIMIT:
+            self.judge_one()
+
+    def _missed(self, descriptor: int, path: str, said: Said) -> None:
+        soname, functions = "", frozenset[str]()
+        with suppress(DatacrumbsError), open_elf(descriptor) as elf:
+            soname = dynamic_of(elf, Path(path)).soname
+            if any(wanted.is_called(path, soname) for wanted in self._wanted):
+                functions = function_names(elf)
+        self._say_missed(path, soname, functions, said)
+
+    def _say_missed(self, path: str, soname: str, functions: frozenset[str] | None, said: Said) -> None:
+        for wanted in self._wanted:
+            is_defined = functions is None or not wanted.functions or not wanted.functions.isdisjoint(functions)
+            if wanted.is_called(path, soname) and is_defined:
+                self._channel.send("missed", {**said, "provider": wanted.provider})
+
+
+# Of the mapping, or of all that the process can execute, as links that lead to the mapped files themselves.
+def _places(mapping: np.void) -> Iterator[str]:
+    directory = f"/proc/{mapping['process']}/map_files"
+    start = int(mapping["address"])
+    end = start + (int(mapping["length"]) + _PAGE - 1) // _PAGE * _PAGE
+    place = f"{directory}/{start:x}-{end:x}"
+    if mapping["kind"] == MappingKind.FILE and os.path.lexists(place):
+        yield place
+        return
+    for line in Path(f"/proc/{mapping['process']}/maps").read_bytes().splitlines():
+        bounds, rights, _, _, inode, *_ = line.split(maxsplit=5)
+        first, last = (int(bound, 16) for bound in bounds.split(b"-"))
+        is_meant = mapping["kind"] != MappingKind.FILE or first <= start < last
+        if b"x" in rights and inode != b"0" and is_meant:
+            yield f"{directory}/{first:x}-{last:x}"

@@ -1,0 +1,293 @@
+"""Files that are mapped while a run goes on, as the process that traces sees them.
+
+The process that looks at them (`datacrumbs.daemon.finding`) is the user's, so it is believed nothing. A file that it
+hands over is checked here, and probed if it is what the plan has under another name.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from datacrumbs.engine.mappings import MAPPED_KEY
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.file_systems import OVERLAY, file_system_kind
+from datacrumbs.probefile.mapped_files import verify_mapped
+from datacrumbs.trace.notes import LATE, NOT_PROBED, Note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from datacrumbs.daemon.channel import Message
+    from datacrumbs.daemon.finder_process import FinderProcess
+    from datacrumbs.daemon.identity import Owner
+    from datacrumbs.engine.engine import Engine
+    from datacrumbs.probefile.plan import Group, Plan, Target
+    from datacrumbs.probefile.targets import OpenTargets
+
+_TEXT_LIMIT = 200
+_PATH_LIMIT = 4096
+_NOTES_LIMIT = 256
+_PATIENCE_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class LateCounts:
+    """What the footer says of files that were mapped during the run."""
+
+    files_late: int = 0
+    files_not_probed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LateRules:
+    """What may be attached late.
+
+    Args:
+        user: The run's.
+        limit: How many files at most.
+        skip: Identities of functions that are known not to attach.
+    """
+
+    user: Owner
+    limit: int
+    skip: Collection[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Probed:
+    # A file with probes, as far as it can be told apart.
+    device: int
+    inode: int
+    size: int
+    modified: int
+    overlaid: bool
+
+
+@dataclass(slots=True)
+class LateFiles:
+    """Takes what the process that looks has found, and probes what may be probed.
+
+    Args:
+        plan: The run's.
+        targets: Its open files.
+        engine: What attaches.
+        rules: What may be attached.
+        tell: Takes a line for the daemon's log.
+    """
+
+    plan: Plan
+    targets: OpenTargets
+    engine: Engine
+    rules: LateRules
+    tell: Callable[[str], None]
+    counts: LateCounts = field(default_factory=LateCounts)
+    _probed: list[_Probed] = field(default_factory=list)
+    _hung: bool = False
+    _said_unseen: bool = False
+
+    def __post_init__(self) -> None:
+        self._probed += [_state(descriptor) for descriptor in self.targets.files.values()]
+
+    @property
+    def known(self) -> set[tuple[int, int]]:
+        """Device and inode of the files that are probed, unless another may lie below them."""
+        return {(file.device, file.inode) for file in self._probed}
+
+    def take(self, message: Message) -> Note | None:
+        """Deal with one message; gives what the trace is to say of it."""
+        try:
+            return self._take(message)
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError):
+            return None  # not what it should say
+        finally:
+            for descriptor in message.descriptors:
+                os.close(descriptor)
+
+    def blind(self) -> Note:
+        """What the trace is to say when the process that looks ended, or could not look at everything."""
+        return self._unknown("the process that looks at mapped files ended, or did not finish")
+
+    # Said once: what cannot be looked at stays so.
+    def _unseen(self, process: int, reason: str) -> Note | None:
+        if self._said_unseen:
+            return None
+        self._said_unseen = True
+        return self._unknown(f"what process {process} maps cannot be looked at: {reason}")
+
+    def _unknown(self, reason: str) -> Note:
+        self.counts.files_not_probed += 1
+        self.tell(f"{reason}: libraries that are mapped late are not known")
+        now = time.monotonic_ns()
+        return Note(NOT_PROBED, now, now, None, {"file": "", "provider": "", "reason": reason})
+
+    def _take(self, message: Message) -> Note | None:
+        values = message.values
+        if message.kind == "again":
+            key = bytes.fromhex(values["file"])
+            if len(key) == MAPPED_KEY.itemsize and any(key):
+                self.engine.tell_again(key)
+            return None
+        if message.kind == "missed":
+            return self._missed(values, _text(values["provider"]), _text(values["reason"]))
+        if message.kind == "unseen":
+            return self._unseen(int(values["process"]), _text(values["reason"]))
+        return self._found(message.descriptors[0], values) if message.kind == "found" else None
+
+    def _found(self, descriptor: int, values: Mapping[str, Any]) -> Note | None:
+        groups = [group for group in self.plan.groups if group.target.build_id == values["build_id"]]
+        groups = [group for group in groups if not group.target.is_kernel]
+        if not groups:
+            return None
+        providers = ", ".join(sorted({group.provider for group in groups}))
+        try:
+            self._verify(descriptor, groups[0].target, groups)
+            if self._is_probed(descriptor, groups[0]):
+                return None
+            return self._attach(descriptor, groups[0].target, providers, values)
+        except DatacrumbsError as error:
+            return self._missed(values, providers, error.message)
+
+    # In a thread, since a file system can keep its answer back.
+    def _verify(self, descriptor: int, target: Target, groups: list[Group]) -> None:
+        if self._hung:
+            raise DatacrumbsError("a file system did not answer before")
+        if self.counts.files_late >= self.rules.limit:
+            raise DatacrumbsError(f"{self.rules.limit} files were probed late; late_files allows no more")
+        owners = {0, self.rules.user.uid, self.targets.owners[target]}
+        problems: list[DatacrumbsError | OSError] = []
+        copy, signed = os.dup(descriptor), self.targets.files[target]
+
+        def verify() -> None:
+            try:
+                verify_mapped(copy, target, signed, groups, owners)
+            except (DatacrumbsError, OSError) as error:
+                problems.append(error)
+            finally:
+                os.close(copy)
+
+        thread = threading.Thread(target=verify, daemon=True)
+        thread.start()
+        thread.join(_PATIENCE_SECONDS)
+        if thread.is_alive():
+            self._hung = True
+            raise DatacrumbsError("its file system does not answer")
+        for problem in problems:
+            raise DatacrumbsError(problem.message if isinstance(problem, DatacrumbsError) else str(problem))
+
+    # By its inode. An overlay shows one of its own: there, the kernel says whether what lies below has our probes.
+    def _is_probed(self, descriptor: int, group: Group) -> bool:
+        state = _state(descriptor)
+        if any((file.device, file.inode) == (state.device, state.inode) for file in self._probed):
+            return True
+        alike = any(
+            (file.size, file.modified, file.inode & _LOW) == (state.size, state.modified, state.inode & _LOW)
+            and (file.overlaid or state.overlaid)
+            for file in self._probed
+        )
+        return alike and _has_probe(descriptor, group.functions[0].place)
+
+    def _attach(self, descriptor: int, target: Target, providers: str, values: Mapping[str, Any]) -> Note:
+        begin = int(values["time"])
+        report = self.engine.attach_late(target, f"/proc/self/fd/{descriptor}", self.rules.skip)
+        end = time.monotonic_ns()
+        if not report.functions:
+            raise DatacrumbsError(f"none of its functions can be probed: {report.failures[0].reason}")
+        state = _state(descriptor)
+        self._probed.append(state)
+        self.counts.files_late += 1
+        path = _path(values)
+        self.tell(f"probed late: {path!a}: {report.functions} functions, {max(0, end - begin) / 1e6:.1f} ms after")
+        details: dict[str, str | int] = {"file": path, "provider": providers, "functions": report.functions}
+        details |= {"failed": len(report.failures)} if report.failures else {}
+        return Note(LATE, min(begin, end), end, None, {**details, "process": int(values["process"])})
+
+    def _missed(self, values: Mapping[str, Any], provider: str, reason: str) -> Note | None:
+        self.counts.files_not_probed += 1
+        path, moment = _path(values), min(int(values["time"]), time.monotonic_ns())
+        if self.counts.files_not_probed > _NOTES_LIMIT:
+            return None
+        self.tell(f"not probed: {path!a}, a library of {provider}: {reason}")
+        details: dict[str, str | int] = {"file": path, "provider": provider, "reason": reason}
+        details["process"] = int(values["process"])
+        return Note(NOT_PROBED, moment, moment, None, details)
+
+
+class LateWatch:
+    """Late files through a run: what is found, and that all is looked at.
+
+    Args:
+        finder: The process that looks.
+        files: What takes its findings.
+    """
+
+    def __init__(self, finder: FinderProcess, files: LateFiles) -> None:
+        self._finder = finder
+        self._files = files
+        self._told = False
+        finder.begin(files.engine.mapping_ring, files.known)
+
+    @property
+    def wakers(self) -> list[int]:
+        """Descriptors that are readable when there is something to do."""
+        return [] if self._finder.gone else [self._finder.fileno()]
+
+    def notes(self) -> list[Note]:
+        """Deal with what was found; gives what the trace is to say of it."""
+        return self._notes(self._finder.messages())
+
+    def last_notes(self) -> list[Note]:
+        """The same at the end of the run, before anything is detached."""
+        return self._notes(self._finder.last_messages())
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """For the footer."""
+        return asdict(self._files.counts)
+
+    def _notes(self, messages: Iterable[Message]) -> list[Note]:
+        notes = [note for note in map(self._files.take, messages) if note is not None]
+        if self._finder.gone and not self._told:
+            self._told = True
+            notes.append(self._files.blind())
+        return notes
+
+
+_LOW = 0xFFFFFFFF  # an overlay may put its number of the layer above (xino)
+
+
+def _state(descriptor: int) -> _Probed:
+    status = os.fstat(descriptor)
+    overlaid = file_system_kind(descriptor) == OVERLAY
+    return _Probed(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, overlaid)
+
+
+# Whether the kernel puts a breakpoint there when the file is mapped. Read through /proc, since a file that became
+# shorter would otherwise end this process.
+def _has_probe(descriptor: int, place: int) -> bool:
+    start = place // mmap.PAGESIZE * mmap.PAGESIZE
+    with (
+        mmap.mmap(descriptor, mmap.PAGESIZE, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC, offset=start) as page,
+        open("/proc/self/mem", "rb", buffering=0) as memory,
+    ):
+        mapped = os.pread(memory.fileno(), 4, _address(page) + place - start)
+    return mapped != os.pread(descriptor, len(mapped), place)
+
+
+def _address(page: mmap.mmap) -> int:
+    return int(np.frombuffer(page, np.uint8).ctypes.data)
+
+
+def _path(values: Mapping[str, Any]) -> str:
+    return os.fsdecode(bytes.fromhex(values["path"])[:_PATH_LIMIT])
+
+
+def _text(value: object) -> str:
+    text = str(value)[:_TEXT_LIMIT]
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,0 +1,43 @@
+"""Waiting for signals and for descriptors at once."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_SIGNAL_SET = 128  # bytes of glibc's sigset_t
+
+
+class SignalWait:
+    """Blocked signals, to be taken one by one.
+
+    Args:
+        signals: Which; they must be blocked.
+    """
+
+    def __init__(self, signals: frozenset[signal.Signals]) -> None:
+        self._signals = signals
+        mask = sum(1 << number - 1 for number in signals).to_bytes(_SIGNAL_SET, "little")
+        self._descriptor = _LIBC.signalfd(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK)
+        if self._descriptor < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    def wait(self, seconds: float, wakers: Iterable[int] = ()) -> int:
+        """The next signal, or 0 when none came in this time, or before one of ``wakers`` became readable."""
+        poll = select.poll()
+        for descriptor in (self._descriptor, *wakers):
+            poll.register(descriptor, select.POLLIN)
+        poll.poll(seconds * 1000)
+        taken = signal.sigtimedwait(self._signals, 0)
+        return taken.si_signo if taken else 0
+
+    def close(self) -> None:
+        """Wait no more."""
+        os.close(self._descriptor)

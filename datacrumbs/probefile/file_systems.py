@@ -1,0 +1,78 @@
+"""File systems whose answers a user may keep back: the kernel must not wait for those.
+
+While the kernel reads the instruction to be probed it forks no process (uprobe_register holds dup_mmap_sem), and a
+program that serves a file system (FUSE) can let it wait for ever. That of a system account, as CVMFS has, is the
+site's own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_FIRST_USER = 1000  # UID_MIN of login.defs: lower ones are accounts of the system
+_FUSE, OVERLAY = 0x65735546, 0x794C7630
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    identity: bytes
+    device: bytes
+    kind: bytes
+    options: bytes
+
+    @property
+    def served_by_user(self) -> bool:
+        user = re.search(rb"\buser_id=(\d+)", self.options)
+        return self.kind.startswith(b"fuse") and user is not None and int(user[1]) >= _FIRST_USER
+
+
+def is_served_by_user(descriptor: int) -> bool:
+    """Whether a file that was opened by its path here is on a file system that a user's program serves."""
+    found = _by_identity(descriptor, _mounts())
+    return found is not None and found.served_by_user
+
+
+def problem_of_mapped(descriptor: int) -> str:
+    """Why a file that came from another process must not be probed because of where it is; empty if it may.
+
+    It may be on a mount that this process does not see. A user can mount some kinds of file systems in a namespace
+    of their own: one that a program serves, and one that is laid over such a one.
+    """
+    mounts = _mounts()
+    status = os.fstat(descriptor)
+    device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}".encode()
+    found = _by_identity(descriptor, mounts) or next((mount for mount in mounts if mount.device == device), None)
+    kind = file_system_kind(descriptor)
+    if found.served_by_user if found is not None else kind == _FUSE:
+        return "it is on a file system that a user's program serves (FUSE)"
+    if found is None and kind == OVERLAY:
+        return "it is on an overlay that is mounted in a namespace of its own"
+    return ""
+
+
+def file_system_kind(descriptor: int) -> int:
+    """The magic number of the file system that an open file is on (statfs(2))."""
+    buffer = ctypes.create_string_buffer(512)
+    if _LIBC.fstatfs(descriptor, buffer):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return ctypes.c_long.from_buffer(buffer).value
+
+
+def _mounts() -> list[_Mount]:
+    mounts = []
+    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
+        fields = line.split()
+        kind, _, options = fields[fields.index(b"-") + 1 :]
+        mounts.append(_Mount(fields[0], fields[2], kind, options))
+    return mounts
+
+
+# A file of another namespace has the number of a mount there, which none here has.
+def _by_identity(descriptor: int, mounts: list[_Mount]) -> _Mount | None:
+    match = re.search(rb"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{descriptor}").read_bytes(), re.MULTILINE)
+    return next((mount for mount in mounts if match and mount.identity == match[1]), None)

@@ -1,0 +1,156 @@
+"""What is looked for among mapped files, and what a process that lies about them brings about."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import PurePath
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from datacrumbs.daemon.channel import Channel, Message
+from datacrumbs.daemon.finding import _Finding, wanted_libraries
+from datacrumbs.daemon.identity import Owner
+from datacrumbs.daemon.late import LateFiles, LateRules
+from datacrumbs.engine.mappings import MAPPED_KEY, MAPPING, MappingKind
+from datacrumbs.probefile.plan import Attach, Function, Group, Plan, Sought, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEY = bytes(range(MAPPED_KEY.itemsize))
+PLAN = Plan(
+    (),
+    (
+        Group(
+            "z", "z", Attach.UPROBE, Target("/opt/libdatum.so.1.2.13", "ab" * 20), (Function("f", "deflate", "POSIX"),)
+        ),
+    ),
+    sought=(Sought("absent", ("libabsent*.so.*",)),),
+)
+
+
+def test_names_of_libraries() -> None:
+    """Those that providers name, and those that follow from the plan's targets."""
+    absent, z = wanted_libraries(PLAN)
+    assert (absent.provider, absent.functions) == ("absent", frozenset())
+    assert absent.is_called("/a/libabsent_mt.so.3", "")
+    assert not absent.is_called("/a/libabsent.so", "libother.so.1")
+    assert (z.provider, z.functions) == ("z", {"deflate"})
+    for path, soname in (("/x/libdatum.so.1", ""), ("/x/libdatum.so", ""), ("/x/renamed", "libdatum.so.1")):
+        assert z.is_called(path, soname)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[_Finding, Channel]]:
+    ours, theirs = (Channel(end, 1 << 16, takes_descriptors=True) for end in socket.socketpair())
+    yield _Finding(theirs, PLAN, set()), ours
+    ours.close()
+    theirs.close()
+
+
+def mapping(process: int, kind: MappingKind = MappingKind.ALL) -> np.void:
+    record = np.zeros(1, MAPPING)[0]
+    record["process"], record["kind"], record["time"] = process, kind, time.monotonic_ns()
+    record["file"] = np.frombuffer(KEY, MAPPED_KEY)[0]
+    return record
+
+
+@pytest.mark.kernel
+def test_only_libraries_that_have_a_function_of_the_plan_are_missed(
+    pair: tuple[_Finding, Channel], tmp_path: Path
+) -> None:
+    finding, channel = pair
+    for name, function in (("libdatum.so.9", "deflate"), ("libdatum.so.8", "inflate"), ("libabsent_x.so.3", "any")):
+        source = f"int {function}(void) {{ return 1; }}\n"
+        command = ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", tmp_path / name]
+        subprocess.run(command, input=source, text=True, check=True)
+    program = "import ctypes, sys; [ctypes.CDLL(path) for path in sys.argv[1:]]; print(flush=True); input()"
+    command = [sys.executable, "-c", program, *map(str, tmp_path.iterdir())]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        process.stdout.readline()
+        finding.look(mapping(process.pid))
+        finding.look(mapping(process.pid))
+        process.communicate("\n")
+    while finding.waiting:
+        finding.judge_one()
+    said = {}
+    while (message := channel.receive()) is not None:
+        assert message.kind == "missed"
+        name = PurePath(bytes.fromhex(message.values["path"]).decode()).name
+        assert name not in said
+        said[name] = message.values["provider"]
+    assert said == {"libdatum.so.9": "z", "libabsent_x.so.3": "absent"}
+
+
+@pytest.mark.kernel
+def test_a_process_that_is_gone(pair: tuple[_Finding, Channel]) -> None:
+    """Its file is told of again when another process maps it."""
+    finding, channel = pair
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+    finding.look(mapping(process.pid, MappingKind.FILE))
+    message = channel.receive()
+    assert message
+    assert (message.kind, message.values) == ("again", {"file": KEY.hex()})
+
+
+class Said:
+    """What reaches the engine and the log."""
+
+    def __init__(self) -> None:
+        self.again: list[bytes] = []
+        self.lines: list[str] = []
+        targets = SimpleNamespace(files={}, owners={})
+        engine: Any = SimpleNamespace(tell_again=self.again.append)
+        rules = LateRules(Owner(os.getuid(), os.getgid(), "user"), 1)
+        self.files = LateFiles(PLAN, targets, engine, rules, self.lines.append)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        ("again", {}),
+        ("again", {"file": "xx"}),
+        ("again", {"file": KEY[:-1].hex()}),
+        ("again", {"file": 5}),
+        ("missed", {}),
+        ("missed", {"provider": "z", "reason": "", "path": "00", "time": "x", "process": 1}),
+        ("missed", {"provider": "z", "reason": "", "path": 7, "time": 1, "process": 1}),
+        ("unseen", {"process": None, "reason": ""}),
+        ("found", {}),
+        ("found", {"build_id": "ab" * 20}),
+        ("found", {"build_id": ["ab"], "time": 1, "process": 1, "path": "00"}),
+        ("other", {}),
+    ],
+)
+def test_what_makes_no_sense_is_passed_over(kind: str, values: dict[str, object]) -> None:
+    said = Said()
+    assert said.files.take(Message(kind, values)) is None
+    assert not said.again
+    assert not said.lines
+
+
+def test_words_of_the_other_process_are_bounded() -> None:
+    said = Said()
+    values = {"provider": "p\n" * 500, "reason": "\x1b[31m", "path": ("/" + "x" * 9000).encode().hex()}
+    note = said.files.take(Message("missed", {**values, "time": 1 << 80, "process": 3}))
+    assert note
+    assert note.begin <= time.monotonic_ns()
+    assert all(str(value).isprintable() and len(str(value)) <= 4096 for value in note.details.values())
+
+
+def test_notes_are_bounded_and_all_are_counted() -> None:
+    said = Said()
+    values = {"provider": "z", "reason": "r", "path": b"/a".hex(), "time": 1, "process": 3}
+    notes = [said.files.take(Message("missed", values)) for _ in range(300)]
+    assert sum(note is not None for note in notes) == len(said.lines) == 256
+    assert said.files.counts.files_not_probed == 300

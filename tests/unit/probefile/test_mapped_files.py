@@ -1,0 +1,143 @@
+"""Which files a traced program can have root attach to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datacrumbs.discovery.elf import elf_functions, elf_target
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile import file_systems
+from datacrumbs.probefile.file_systems import problem_of_mapped
+from datacrumbs.probefile.mapped_files import verify_mapped
+from datacrumbs.probefile.plan import Attach, Function, Group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = 4096
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Path:
+    """Its first function is in one page, its last in another."""
+    source = "int first(void) { return 1; }\n" + "".join(f"int f{n}(int a) {{ return a * {n}; }}\n" for n in range(999))
+    path = tmp_path / "libmapped.so"
+    flags = ["-O1", "-shared", "-fPIC", "-Wl,--build-id", "-x", "c", "-"]
+    subprocess.run(["cc", *flags, "-o", path], input=source + "int last(void) { return 2; }\n", text=True, check=True)
+    return path
+
+
+@pytest.fixture
+def copy(library: Path) -> Path:
+    return Path(shutil.copy(library, library.with_name("copy")))
+
+
+def place(library: Path, name: str = "first") -> int:
+    (function,) = [function for function in elf_functions(library) if function.name == name]
+    return function.offset
+
+
+def opened(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+def check(library: Path, other: Path, owners: tuple[int, ...] = (0, os.getuid())) -> None:
+    target = elf_target(library)
+    group = Group("p", "p", Attach.UPROBE, target, (Function("first", "first", "POSIX", place(library)),))
+    with closing(opened(other)) as one, closing(opened(library)) as two:
+        verify_mapped(next(one), target, next(two), [group], owners)
+
+
+def refused(library: Path, other: Path, owners: tuple[int, ...] = (0, os.getuid())) -> str:
+    with pytest.raises(DatacrumbsError) as caught:
+        check(library, other, owners)
+    return caught.value.message
+
+
+def test_a_copy(library: Path, copy: Path) -> None:
+    check(library, copy)
+    subprocess.run(["strip", "--strip-unneeded", copy], check=True)
+    check(library, copy)  # another file, but not where probes are
+
+
+def test_who_owns_it(library: Path, copy: Path) -> None:
+    assert "owned by uid" in refused(library, copy, (12345,))
+
+
+def test_who_may_write_it(library: Path, copy: Path) -> None:
+    copy.chmod(0o777)
+    assert refused(library, copy) == "it is writable by all users"
+
+
+@pytest.mark.parametrize(("name", "harmless"), [("first", False), ("last", True)])
+def test_what_differs(library: Path, copy: Path, name: str, *, harmless: bool) -> None:
+    """Each byte of the pages with probes counts, and no other one."""
+    assert place(library) // PAGE != place(library, "last") // PAGE
+    with copy.open("r+b") as stream:
+        stream.seek(place(library, name) + 4)
+        stream.write(b"\xcc")
+    if harmless:
+        check(library, copy)
+    else:
+        assert refused(library, copy) == "it differs from the signed file where probes are"
+
+
+def test_a_file_that_is_too_short(library: Path, copy: Path) -> None:
+    os.truncate(copy, place(library))
+    assert refused(library, copy) == "it differs from the signed file where probes are"
+
+
+def test_another_build_id(library: Path, copy: Path) -> None:
+    subprocess.run(["objcopy", "--remove-section=.note.gnu.build-id", copy], check=True)
+    assert "build-id" in refused(library, copy)
+
+
+def test_what_is_no_file(library: Path) -> None:
+    assert refused(library, library.parent) == "it is no regular file"
+
+
+MOUNTS = """1 0 8:1 / / rw - ext4 /dev/vda rw
+2 1 0:44 / /fuse rw - fuse.sshfs served rw,user_id={uid},group_id=0
+3 1 0:45 / /layers rw - overlay overlay rw
+"""
+FUSE = 0x65735546
+
+
+# Where a file is: on a mount that is seen here, on a file system that is seen here, or on one that is not.
+@pytest.mark.parametrize(
+    ("mount", "device", "kind", "uid", "problem"),
+    [
+        ("2", 0, 0, 1000, "serves"),
+        ("2", 0, FUSE, 999, ""),
+        ("9", os.makedev(0, 44), FUSE, 1000, "serves"),
+        ("9", os.makedev(0, 44), FUSE, 999, ""),
+        ("9", os.makedev(0, 77), FUSE, 0, "serves"),
+        ("3", 0, file_systems.OVERLAY, 0, ""),
+        ("9", os.makedev(0, 45), file_systems.OVERLAY, 0, ""),
+        ("9", os.makedev(0, 77), file_systems.OVERLAY, 0, "overlay"),
+        ("9", os.makedev(0, 77), 0xEF53, 0, ""),
+    ],
+)
+def test_file_systems(  # noqa: PLR0917 - a table
+    monkeypatch: pytest.MonkeyPatch, mount: str, device: int, kind: int, uid: int, problem: str
+) -> None:
+    """What a user's program serves can keep the kernel waiting; of what is mounted elsewhere nothing is known."""
+    texts = {"/proc/self/mountinfo": MOUNTS.format(uid=uid), "/proc/self/fdinfo/0": f"pos:\t0\nmnt_id:\t{mount}\n"}
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", lambda path: texts[str(path)].encode())
+        patched.setattr(file_systems, "os", SimpleNamespace(major=os.major, minor=os.minor, fstat=lambda _: status))
+        patched.setattr(file_systems, "file_system_kind", lambda _: kind)
+        status = SimpleNamespace(st_dev=device)
+        found = problem_of_mapped(0)
+    assert problem in found
+    assert bool(problem) == bool(found)
