@@ -29,4 +29,5 @@ def _executable(program: str) -> Path:
         raise usage_error(
             f"--program: {program!r} is not an executable file", "give its path, or a name that is on PATH"
         )
-    return Path(found).resolve()
+    # Not resolved: the link to the interpreter in a virtual environment is what makes it that environment's.
+    return Path(found).absolute()

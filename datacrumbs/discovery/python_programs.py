@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,15 @@ if TYPE_CHECKING:
 
 _PYTHON = re.compile(r"python(3(\.\d+)?)?[a-z]*")
 _SECONDS = 30
-_QUESTION = "import sys; print('\\n'.join(sys.path))"
+# The search path; and, of a virtual environment or one of conda, where its packages have libraries that belong to no
+# module: an MPI, which mpi4py's wheel looks for by name.
+_QUESTION = """
+import os, sys
+print("\\n".join(sys.path))
+if sys.prefix != sys.base_prefix or os.path.isdir(os.path.join(sys.prefix, "conda-meta")):
+    print("libraries:")
+    print("\\n".join(os.path.join(sys.prefix, name) for name in ("lib64", "lib")))
+"""
 
 
 def is_python(program: Path) -> bool:
@@ -22,11 +31,23 @@ def is_python(program: Path) -> bool:
     return _PYTHON.fullmatch(program.name) is not None or _PYTHON.fullmatch(program.resolve().name) is not None
 
 
-def search_path(program: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """The existing folders of an interpreter's ``sys.path``, as the interpreter itself tells it.
+@dataclass(frozen=True, slots=True)
+class PythonFolders:
+    """Folders that an interpreter has, as it says itself.
 
-    Only asking it is right for virtual environments, ``.pth`` files and PYTHONPATH. Empty when it does not answer.
+    Only asking it is right for virtual environments, ``.pth`` files and PYTHONPATH.
+
+    Args:
+        modules: The existing ones of its ``sys.path``.
+        libraries: Those in which its environment has libraries beside modules; empty for one that is the system's.
     """
+
+    modules: tuple[Path, ...] = ()
+    libraries: tuple[Path, ...] = ()
+
+
+def python_folders(program: Path, environment: Mapping[str, str]) -> PythonFolders:
+    """The folders of an interpreter; empty when it does not answer."""
     try:
         answer = subprocess.run(
             [str(program), "-c", _QUESTION],
@@ -38,18 +59,26 @@ def search_path(program: Path, environment: Mapping[str, str]) -> tuple[Path, ..
             cwd="/",
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ()
-    folders = (
-        [Path(line) for line in answer.stdout.splitlines() if line.startswith("/")] if not answer.returncode else []
-    )
+        return PythonFolders()
+    if answer.returncode:
+        return PythonFolders()
+    modules, _, libraries = answer.stdout.partition("libraries:\n")
+    return PythonFolders(_existing(modules), _existing(libraries))
+
+
+def _existing(text: str) -> tuple[Path, ...]:
+    folders = [Path(line) for line in text.splitlines() if line.startswith("/")]
     return tuple(folder for folder in dict.fromkeys(folders) if is_folder(folder))
 
 
 def extension_modules(program: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Extension modules and bundled libraries below an interpreter's search path, sorted, each once."""
+    """Extension modules and libraries of an interpreter's search path and environment, each once."""
+    folders = python_folders(program, environment)
     found: dict[Path, None] = {}
-    for folder in search_path(program, environment):
-        for path in sorted(folder.rglob("*.so*")):
-            if is_file(path) and re.search(r"\.so(\.[0-9]+)*$", path.name):
-                found.setdefault(path)
+    for path in (
+        *(path for folder in folders.modules for path in sorted(folder.rglob("*.so*"))),
+        *(path for folder in folders.libraries for path in sorted(folder.glob("*.so*"))),
+    ):
+        if is_file(path) and re.search(r"\.so(\.[0-9]+)*$", path.name):
+            found.setdefault(path)
     return tuple(found)

@@ -4,10 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from datacrumbs.configure.host import current_host
 from datacrumbs.discovery.libraries import find_libraries, interpreter_of, program_libraries
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.provider import Host
@@ -207,3 +209,20 @@ def test_folders_of_others_in_the_environment_are_passed_over(closed_folder):
     environment = {name: str(closed_folder) for name in variables} | {"PATH": f"{closed_folder}:{os.defpath}"}
     assert find_libraries(["libc.so.6"], host(environment)) == find_libraries(["libc.so.6"], host())
     assert program_libraries(Path("sh"), environment) == program_libraries(Path("sh"), PLAIN)
+
+
+def test_the_program_of_a_virtual_environment_brings_the_libraries_of_that_environment(tmp_path):
+    """Its interpreter is a link out of the environment. Packages bundle libraries, or put them beside all modules."""
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    (packages,) = environment.glob("lib/python3*/site-packages")
+    bundled = compile_library(packages / "datum.libs", "libdatum-3fd74b7.so.3", source="int g(void) { return 1; }")
+    beside = compile_library(environment / "lib", "libdatum.so.12", source="int h(void) { return 1; }")
+    program = environment / "bin/python"
+    assert program.resolve().parent != program.parent
+    found = find_libraries(["libdatum*.so*"], replace(current_host(str(program)), environment=PLAIN))
+    assert set(found) == {bundled, beside}
+    script = environment / "bin/tool"
+    script.write_text(f"#!{program}\n")
+    script.chmod(0o755)
+    assert set(find_libraries(["libdatum*.so*"], replace(current_host(str(script)), environment=PLAIN))) == set(found)
