@@ -145,7 +145,8 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 	if (failed && function->flags & DC_ERRNO && thread->error_time >= call->start)
 		error = thread->error;
 	else if (failed && !by_stack && result >= -DC_MAX_ERRNO)
-		error = -result; /* the kernel's own functions say it themselves */
+		error = dc_is_interrupted(result) ? DC_EINTR
+						  : -result; /* the kernel's own functions say it themselves */
 	if (function->result == DC_RESULT_POINTER && function->flags & DC_ERRNO && !error)
 		failed = 0; /* a null pointer that no system call explains is the end of a file */
 	dc_leave(thread, call, function, count, now, failed, error, by_session && function->flags & DC_SKIPPABLE);
