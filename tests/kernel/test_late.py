@@ -145,6 +145,17 @@ def test_a_copy_opened_late(installation: Installation, probes: Path, library: P
     check_late(trace, other, AFTER + AGAIN)
 
 
+def test_usdt_places_of_a_copy(installation: Installation, library: Path, late: Path) -> None:
+    other = copy_of(library, "other/libplaces.so")
+    entry = f"{{name: late, probe: usdt, type: usdt, binary_path: {library}, provider: late, regex: then}}"
+    with installation.daemon(installation.probes(f"capture_probes:\n  - {entry}\n")) as daemon:
+        with waiting(late, *arguments(other)):
+            wait_for(daemon, "probed late")
+        trace = daemon.lines()
+    assert len(trace.named("then")) == trace.footer["entered"] == AFTER
+    assert notes(trace, "probed_late")[0]["functions"] == 1
+
+
 def test_the_plans_own_file_is_exact_from_the_first_call(
     installation: Installation, probes: Path, library: Path, late: Path
 ) -> None:
