@@ -94,6 +94,7 @@ LOSSES = {
     "no_memory": "The kernel had no memory for the thread's state, or no scratch space was free.",
     "unwritten": "Writing the file failed, for example because the disk was full.",
     "beyond_size": "The files were as large as `max_megabytes` allows; the run ended for that reason.",
+    "unfinished": "The run was ended, and within a minute it was not written; only the footer was.",
 }
 COUNTS = ("entered", "recorded", "filtered", "counted", "unmatched", "in_flight")
 CAUSES = {

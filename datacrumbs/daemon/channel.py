@@ -1,6 +1,7 @@
-"""Messages between the two processes of a daemon: a few flat values, bytes, descriptors.
+"""Messages between the processes of a daemon: a few flat values, and descriptors.
 
-Nothing here waits for the other side to read: it may be slow, stopped by its user, or gone.
+Large data goes as the descriptor of a file in memory, since a socket takes little at once. Nothing
+here waits for the other side to read: it may be slow, stopped by its user, or gone.
 """
 
 from __future__ import annotations
@@ -17,18 +18,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_HEAD = struct.Struct("<III")
+_HEAD = struct.Struct("<II")
 _DESCRIPTORS = 3
 _READ = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message: what it is, its values, its bytes and its descriptors, which are the receiver's."""
+    """One message: what it is, its values, and its descriptors, which are the receiver's."""
 
     kind: str
     values: Mapping[str, Any]
-    data: bytes = b""
     descriptors: tuple[int, ...] = ()
 
 
@@ -80,27 +80,34 @@ class Channel:
                 self._out.popleft()
         return True
 
-    def send(self, kind: str, values: Mapping[str, Any], data: bytes = b"", descriptors: Sequence[int] = ()) -> None:
+    def send(self, kind: str, values: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Say something, now or when there is room; of descriptors, copies are sent.
 
         Raises:
             Gone: the other side does not listen any more.
         """
         text = json.dumps([kind, values]).encode()
-        frame = memoryview(b"".join((_HEAD.pack(len(text), len(data), len(descriptors)), text, data)))
+        frame = memoryview(_HEAD.pack(len(text), len(descriptors)) + text)
         self._out.append((frame, tuple(os.dup(descriptor) for descriptor in descriptors)))
         _ = self.idle
 
     def receive(self, seconds: float = 0.0, wakers: Sequence[int] = ()) -> Message | None:
         """The next message, or None when none came in this time, or before one of ``wakers`` became readable.
 
+        Meanwhile what waits to be sent goes out as soon as there is room; None comes then, too.
+
         Raises:
             Gone: the other side is gone, or says what cannot be understood.
         """
         message = self._next()
-        if message is None and self.fileno() in select.select([self.fileno(), *wakers], [], [], seconds)[0]:
-            self._read()
-            message = self._next()
+        if message is None:
+            waiting = [self.fileno()] if self._out else []
+            readable, has_room, _ = select.select([self.fileno(), *wakers], waiting, [], seconds)
+            if has_room:
+                _ = self.idle
+            if self.fileno() in readable:
+                self._read()
+                message = self._next()
         return message
 
     def close(self) -> None:
@@ -130,8 +137,8 @@ class Channel:
     def _next(self) -> Message | None:
         if len(self._in) < _HEAD.size:
             return None
-        text, size, descriptors = _HEAD.unpack_from(self._in)
-        end = _HEAD.size + text + size
+        text, descriptors = _HEAD.unpack_from(self._in)
+        end = _HEAD.size + text
         if end > self._limit:
             raise Gone
         if len(self._in) < end:
@@ -139,13 +146,13 @@ class Channel:
         body = bytes(self._in[_HEAD.size : end])
         del self._in[:end]
         try:
-            kind, values = json.loads(body[:text])
+            kind, values = json.loads(body)
         except (ValueError, RecursionError) as error:
             raise Gone from error
         if not isinstance(kind, str) or not isinstance(values, dict) or descriptors > len(self._descriptors):
             raise Gone
         taken, self._descriptors = tuple(self._descriptors[:descriptors]), self._descriptors[descriptors:]
-        return Message(kind, values, body[text:], taken)
+        return Message(kind, values, taken)
 
 
 def _close(descriptors: Sequence[int]) -> None:

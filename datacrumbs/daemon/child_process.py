@@ -47,14 +47,19 @@ class ChildProcess:
         if not self._pid:
             return
         self.channel.close()
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while os.waitpid(self._pid, os.WNOHANG)[0] == 0:
-            if time.monotonic() > deadline:
-                os.kill(self._pid, signal.SIGKILL)
-                os.waitpid(self._pid, 0)
-                break
-            time.sleep(0.001)
+        if not _ended(self._pid):
+            os.kill(self._pid, signal.SIGKILL)
+            _ended(self._pid)  # one that hangs in its file system ends when that goes on
         self._pid = 0
+
+
+def _ended(process: int) -> bool:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while os.waitpid(process, os.WNOHANG)[0] == 0:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return True
 
 
 def _be_the_child(end: socket.socket, prepare: Callable[[], Callable[[Channel], None]]) -> None:

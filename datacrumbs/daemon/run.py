@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 from datacrumbs import __version__, client
 from datacrumbs.daemon import privilege
 from datacrumbs.daemon.attach_results import AttachResults
+from datacrumbs.daemon.ending import Ending
 from datacrumbs.daemon.files import RunFiles
 from datacrumbs.daemon.finder_process import FinderProcess
+from datacrumbs.daemon.handover import profiles_file
 from datacrumbs.daemon.identity import owner, trace_name
 from datacrumbs.daemon.late import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from datacrumbs.daemon.channel import Message
     from datacrumbs.engine.engine import EngineReport
     from datacrumbs.probefile.envelope import SignedPlan
     from datacrumbs.probefile.plan import Mode
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _TICK = 0.25
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,7 @@ class _Run:
         self._signals = SignalWait(STOP_SIGNALS | {signal.SIGCHLD})
         self._losses = LossWatch(engine.lost, engine.losses, request.configuration.flush_seconds)
         self._profiles_due = time.monotonic() + request.configuration.profile_seconds
+        self._profiles_told = False
         self._provenance = _provenance(request, report)
 
     def to_the_end(self) -> RunResult:
@@ -218,11 +221,12 @@ class _Run:
             reason = self._trace()
         except DatacrumbsError as error:
             failure, reason = error, "write error"
+        ending = Ending()
         notes = self._late.last_notes() if self._late else []
         self._engine.detach()
         notify("STOPPING=1")
         self._tell_notes(notes)
-        result = self._finish(reason)
+        result = self._finish(reason, ending)
         self._signals.close()
         if failure:
             raise failure
@@ -237,12 +241,12 @@ class _Run:
             if now >= end:
                 return "duration"
             wakers = self._late.wakers if self._late else []
-            if self._signals.wait(min(_TICK, end - now), wakers) in STOP_SIGNALS:
+            full = () if self._writer.listens else (self._writer.fileno(),)
+            if self._signals.wait(min(_TICK, end - now), wakers, full) in STOP_SIGNALS:
                 return "signal"
             if self._late:
                 self._tell_notes(self._late.notes())
-            message = self._writer.receive()
-            if message and message.kind == "full":
+            if self._hear_writer():
                 return "size"
             if self._parts.removed:
                 raise DatacrumbsError(
@@ -253,10 +257,23 @@ class _Run:
             if self._writer.listens:
                 self._tell_writer()
 
+    # Whether it says that the files are full. What it says is not trusted, and may be much.
+    def _hear_writer(self) -> bool:
+        for _ in range(_AT_ONCE):
+            message = self._writer.receive()
+            if message is None:
+                break
+            if message.kind == "full":
+                return True
+            if message.kind == "profiled":
+                self._profiles_told = False
+        return False
+
     def _tell_writer(self) -> None:
         if self._losses.due:
             self._tell_losses()
-        if time.monotonic() >= self._profiles_due:
+        # What was told before is in memory until it is written: one telling at a time bounds that.
+        if time.monotonic() >= self._profiles_due and not self._profiles_told:
             self._tell_profiles()
             self._profiles_due = time.monotonic() + self._configuration.profile_seconds
         if self._parts.full:
@@ -277,10 +294,16 @@ class _Run:
 
     def _tell_profiles(self) -> None:
         profiles = self._engine.profiles()
-        if len(profiles):
-            self._writer.send("profiles", {}, profiles.tobytes())
+        if not len(profiles):
+            return
+        try:
+            with profiles_file(profiles) as descriptor:
+                self._writer.send("profiles", {}, descriptors=[descriptor])
+        except OSError as error:
+            raise DatacrumbsError(f"no memory for calls that were added up: {error.strerror}") from None
+        self._profiles_told = True
 
-    def _finish(self, reason: str) -> RunResult:
+    def _finish(self, reason: str, ending: Ending) -> RunResult:
         self._tell_losses()
         self._tell_profiles()
         counts = self._engine.counts()
@@ -290,27 +313,14 @@ class _Run:
             "counts": touched,
             "totals": {**self._engine.totals(), **(self._late.totals if self._late else {})},
             "provenance": {**self._provenance, "ended_by": reason},
+            "seconds": ending.writing_seconds,
         }
         self._writer.send("finish", values)
-        while True:
-            answer = self._answer()
-            if answer and answer.kind == "done":
-                break
-        told = answer.values
+        told = ending.answer(self._writer, lambda: signal.sigtimedwait(STOP_SIGNALS, 0) is not None).values
         entered, recorded, lost = (told.get(key) for key in ("entered", "recorded", "lost"))
         if not (isinstance(entered, int) and isinstance(recorded, int) and isinstance(lost, int)):
             raise DatacrumbsError("the process that writes the trace does not say what became of the calls")
         return RunResult(self._parts.first, self._parts.count, entered, recorded, lost, told.get("balanced") is True)
-
-    # A slow disk may take its time; whoever stops the daemon again will not.
-    def _answer(self) -> Message | None:
-        answer = self._writer.receive(_TICK)
-        _ = self._writer.listens
-        if answer is None and signal.sigtimedwait(STOP_SIGNALS, 0):
-            raise DatacrumbsError(
-                "stopped again before the trace was complete", hint="what is in it so far is readable"
-            )
-        return answer
 
 
 def _provenance(request: RunRequest, report: EngineReport) -> dict[str, str]:

@@ -7,7 +7,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datacrumbs.daemon.channel import Message
+    import numpy as np
+    from numpy.typing import NDArray
+
     from datacrumbs.engine.ring import Rings
     from datacrumbs.record import Batch
 
@@ -20,7 +22,7 @@ _NAME_SIZE = 200  # bytes of a name as objects, roughly, beside its text
 
 
 class Spool:
-    """A queue of batches, and of messages that wait for the batches before them.
+    """A queue of batches, and of profiles that wait for the batches before them.
 
     Args:
         rings: Where batches come from.
@@ -30,7 +32,7 @@ class Spool:
     def __init__(self, rings: Rings, mebibytes: int) -> None:
         self._rings = rings
         self._limit = mebibytes * _MEBIBYTE
-        self._queue: deque[tuple[Batch | Message, int]] = deque()
+        self._queue: deque[tuple[Batch | NDArray[np.void], int]] = deque()
         self._size = 0
         self._most = 0
 
@@ -52,11 +54,11 @@ class Spool:
         """Whether there is something to take."""
         return bool(self._queue)
 
-    def put(self, message: Message) -> None:
-        """Let a message wait for all that was taken before it."""
-        self._append(message, len(message.data))
+    def put(self, profiles: NDArray[np.void]) -> None:
+        """Let profiles wait for all that was taken before them."""
+        self._append(profiles, profiles.nbytes)
 
-    def take(self) -> Batch | Message | None:
+    def take(self) -> Batch | NDArray[np.void] | None:
         """The oldest, or None."""
         if not self._queue:
             if self._most > _WORTH_RETURNING:
@@ -67,7 +69,7 @@ class Spool:
         self._size -= size
         return item
 
-    def _append(self, item: Batch | Message, size: int) -> None:
+    def _append(self, item: Batch | NDArray[np.void], size: int) -> None:
         self._queue.append((item, size))
         self._size += size
 

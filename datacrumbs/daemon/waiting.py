@@ -29,11 +29,16 @@ class SignalWait:
         if self._descriptor < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
-    def wait(self, seconds: float, wakers: Iterable[int] = ()) -> int:
-        """The next signal, or 0 when none came in this time, or before one of ``wakers`` became readable."""
+    def wait(self, seconds: float, wakers: Iterable[int] = (), full: Iterable[int] = ()) -> int:
+        """The next signal, or 0 when none came in this time.
+
+        Or before one of ``wakers`` became readable, or one of ``full`` had room.
+        """
         poll = select.poll()
         for descriptor in (self._descriptor, *wakers):
             poll.register(descriptor, select.POLLIN)
+        for descriptor in full:
+            poll.register(descriptor, select.POLLOUT)
         poll.poll(seconds * 1000)
         taken = signal.sigtimedwait(self._signals, 0)
         return taken.si_signo if taken else 0

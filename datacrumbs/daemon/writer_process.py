@@ -63,14 +63,14 @@ class WriterProcess:
         except Gone:
             raise _gone() from None
 
-    def send(self, kind: str, values: Mapping[str, Any], data: bytes = b"", descriptors: Sequence[int] = ()) -> None:
+    def send(self, kind: str, values: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Say something; never waits.
 
         Raises:
             DatacrumbsError: It is gone.
         """
         try:
-            self._channel.send(kind, values, data, descriptors)
+            self._channel.send(kind, values, descriptors)
         except Gone:
             raise _gone() from None
 

@@ -7,15 +7,15 @@ gone, it writes what the rings still hold.
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-
 from datacrumbs.daemon.channel import Channel, Gone, Message
+from datacrumbs.daemon.handover import read_profiles
 from datacrumbs.daemon.spool import Spool
 from datacrumbs.engine.ring import RingMaps, Rings
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.record import PROFILE, Batch, FunctionCounts
+from datacrumbs.record import Batch, FunctionCounts
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.mounts import node_mounts
 from datacrumbs.trace.notes import Note
@@ -24,11 +24,15 @@ from datacrumbs.trace.writer import TraceWriter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from datacrumbs.daemon.writer_process import WritingRequest
 
 _SHORTEST_WAIT = 0.004  # batches of some size are cheaper to write, and smaller when written
 _LONGEST_WAIT = 0.25  # the kernel side wakes us before that when the ring begins to fill
 _FOREVER = 3600.0
+_PROFILES = 4096  # written at once
 
 
 def write_trace(channel: Channel, request: WritingRequest) -> None:
@@ -57,10 +61,12 @@ def write_trace(channel: Channel, request: WritingRequest) -> None:
     except DatacrumbsError as error:
         _say_failed(channel, error)
         return
-    _Writing(channel, writer, stream, Spool(rings, request.spool_mib), waker=calls).run()
+    Writing(channel, writer, stream, Spool(rings, request.spool_mib), waker=calls).run()
 
 
-class _Writing:
+class Writing:
+    """The work from the first record to the footer."""
+
     def __init__(self, channel: Channel, writer: TraceWriter, stream: BinaryIO, spool: Spool, *, waker: int) -> None:
         self._channel = channel
         self._writer = writer
@@ -68,6 +74,7 @@ class _Writing:
         self._spool = spool
         self._wakers = (waker,)
         self._finish: Message | None = None
+        self._deadline = float("inf")
         self._alone = False
         self._told_full = False
 
@@ -78,7 +85,7 @@ class _Writing:
             taken = self._spool.fill()
             item = self._spool.take()
             if item is not None:
-                self._try(lambda item=item: self._write(item))  # type: ignore[misc]
+                self._write(item)
                 wait = _SHORTEST_WAIT
             elif not taken and (self._finish or self._alone):
                 break
@@ -105,19 +112,28 @@ class _Writing:
             return
         if message.kind == "finish":
             self._finish = message
+            self._deadline = time.monotonic() + message.values["seconds"]
         elif message.kind == "profiles":  # names that they refer to may wait before them
             self._spool.fill()
-            self._spool.put(message)
+            self._spool.put(read_profiles(*message.descriptors))
         elif message.kind == "notes":
             self._try(lambda: self._writer.note(*(Note(*note) for note in message.values["notes"])))
         elif message.kind == "continue":
             self._try(lambda: self._continue_in(os.fdopen(message.descriptors[0], "wb", buffering=0), message))
 
-    def _write(self, item: Batch | Message) -> None:
+    def _write(self, item: Batch | NDArray[np.void]) -> None:
         if isinstance(item, Batch):
-            self._writer.write(item)
-        else:
-            self._writer.write_profiles(np.frombuffer(item.data, PROFILE))
+            self._in_time(lambda: self._writer.write(item))
+            return
+        for start in range(0, len(item), _PROFILES):
+            self._in_time(lambda start=start: self._writer.write_profiles(item[start : start + _PROFILES]))  # type: ignore[misc]
+        self._say("profiled")
+
+    # What is left when the time is over is counted as lost: the footer is worth more.
+    def _in_time(self, work: Callable[[], None]) -> None:
+        if time.monotonic() >= self._deadline:
+            self._writer.give_up()
+        self._try(work)
 
     def _continue_in(self, stream: BinaryIO, message: Message) -> None:
         self._stream = stream

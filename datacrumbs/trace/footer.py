@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 COUNTS = "datacrumbs_counts"
 PROVENANCE = "datacrumbs_provenance"
 FOOTER = "datacrumbs_footer"
-LOSSES = ("unwritten", "beyond_size")
+LOSSES = ("unwritten", "beyond_size", "unfinished")
 """Causes for which calls that the kernel side recorded are not in the file."""
 PARTS = ("entered", "recorded", "filtered", "counted", "unmatched", "in_flight")
 

@@ -52,6 +52,11 @@ class ProfileWriter:
         """Lines in the file."""
         self.filtered: NDArray[np.int64] = np.zeros((len(ProfileCause), len(self._functions)), np.int64)
         """Per ProfileCause and function: calls that the inclusion path left out."""
+        self._lost = np.zeros_like(self.filtered)
+
+    def lose(self, profiles: NDArray[np.void]) -> None:
+        """Count record.PROFILE rows that there is no time to write."""
+        np.add.at(self._lost, (profiles["cause"], profiles["function"]), profiles["count"].astype(np.int64))
 
     def lines(self, profiles: NDArray[np.void]) -> Iterator[str]:
         """The lines of record.PROFILE rows, those that name files first."""
@@ -78,14 +83,17 @@ class ProfileWriter:
             yield Note(DEGRADED, begin, end, function, {"calls": int(own["count"].sum())})
 
     def settle(self, counts: Sequence[FunctionCounts]) -> None:
-        """Move what the inclusion path left out from ``counted`` to ``filtered``."""
+        """Move from ``counted`` to ``filtered`` what the inclusion path left out, to ``lost`` what was not written."""
         for cause in ProfileCause:
             key = f"counted_{cause.name.lower()}"
-            for function in np.flatnonzero(self.filtered[cause]).tolist():
-                calls, count = int(self.filtered[cause, function]), counts[function]
-                count.counted -= calls
-                count.filtered += calls
-                count.causes[key] -= calls
+            gone = self.filtered[cause] + self._lost[cause]
+            for function in np.flatnonzero(gone).tolist():
+                filtered, lost, count = self.filtered[cause, function], self._lost[cause, function], counts[function]
+                count.counted -= int(filtered + lost)
+                count.causes[key] -= int(filtered + lost)
+                count.filtered += int(filtered)
+                if lost:
+                    count.lost["unfinished"] = count.lost.get("unfinished", 0) + int(lost)
 
     def _line(self, row: np.void, file: str) -> str:
         function = self._functions[int(row["function"])]

@@ -83,6 +83,7 @@ class TraceWriter:
         self._part = -1
         self._flushed = time.monotonic()
         self._state = _OPEN
+        self._given_up = False
         self._room = max_megabytes * _MEGABYTE or float("inf")
         self._error: OSError | None = None
         functions = len(self._shapes)
@@ -122,8 +123,12 @@ class TraceWriter:
         Raises:
             DatacrumbsError: Writing failed (a full disk). Once: later calls only count as lost.
         """
-        self._take_text(self._names.add(batch.names))
         calls = batch.calls
+        if self._given_up:
+            own = calls["function"][calls["function"] < FIRST_KIND]
+            self.lost["unfinished"] += np.bincount(own, minlength=len(self._functions))
+            return
+        self._take_text(self._names.add(batch.names))
         special = np.flatnonzero(calls["function"] >= FIRST_KIND)
         before = 0
         for position in special.tolist():
@@ -133,6 +138,10 @@ class TraceWriter:
             before = position + 1
         self._write_calls(calls[before:])
         self._raise_once()
+
+    def give_up(self) -> None:
+        """From now on only count, as lost, what would have been written: there is no time for more than a footer."""
+        self._given_up = True
 
     def note(self, *notes: Note) -> None:
         """Take notes in: what a reader must know of an interval, such as losses.
@@ -195,6 +204,9 @@ class TraceWriter:
         Raises:
             DatacrumbsError: Writing failed.
         """
+        if self._given_up:
+            self.profiles.lose(profiles)
+            return
         self._take_text(self._processes.introduce_known(profiles["process"]))
         self._take_text(self.profiles.lines(profiles))
         self.note(*self.profiles.notes(profiles))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.kernel
 
+FILES = 5003
+
 
 def writes(count: int, size: int = 1) -> list[str]:
     return ["/bin/dd", "if=/dev/zero", "of=/dev/null", f"bs={size}", f"count={count}", "status=none"]
@@ -182,6 +184,21 @@ def test_stop_again_does_not_wait_for_a_writer_that_hangs(installation: Installa
         assert daemon.process.poll() is None
         assert daemon.stop(signal.SIGTERM) == 1
     assert "stopped again before the trace was complete" in daemon.log.read_text()
+
+
+def test_profiles_of_many_files_come_whole(installation: Installation, probes: Path, tmp_path: Path) -> None:
+    """More than a socket takes at once, told while the writer is held and again at the end."""
+    each = f"[open(f'{tmp_path}/{{number}}', 'wb', 0).write(b'x') for number in range({FILES})]"
+    tmp_path.chmod(0o777)
+    with installation.daemon(probes, arguments=["--mode", "profile"]) as daemon:
+        os.kill(writer_of(daemon), signal.SIGSTOP)
+        assert daemon.wrap(sys.executable, "-I", "-c", each).returncode == 0
+        os.kill(writer_of(daemon), signal.SIGCONT)
+        assert daemon.stop() == 0
+    trace = read_lines(daemon.trace)
+    profiles = [line["args"] for line in trace.metadata if line["name"] == "datacrumbs_profile"]
+    assert len({line["fhash"] for line in profiles if line.get("bytes") == 1}) == FILES
+    assert sum(line["count"] for line in profiles) == trace.footer["counted"] == trace.footer["entered"]
 
 
 def test_an_installation_that_only_root_may_read(place: Installation, probes: Path, tmp_path: Path) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import socket
 import struct
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
-from datacrumbs.daemon.channel import Channel, Gone
+from datacrumbs.daemon.channel import Channel, Gone, Message
+from datacrumbs.daemon.handover import profiles_file, read_profiles
 from datacrumbs.daemon.losses import LossWatch
 from datacrumbs.engine.counters import LOSSES
+from datacrumbs.record import PROFILE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,17 +26,24 @@ def pair(limit: int = 1 << 24) -> tuple[Channel, Channel]:
     return Channel(first, limit, takes_descriptors=False), Channel(second, limit, takes_descriptors=True)
 
 
+def received(channel: Channel) -> Message:
+    while True:
+        message = channel.receive(60)
+        if message:
+            return message
+
+
 def test_messages_arrive_in_order_with_their_descriptors(tmp_path: Path) -> None:
     one, other = pair()
     with (tmp_path / "file").open("wb", buffering=0) as file:
-        one.send("first", {"number": 1}, b"data")
+        one.send("first", {"number": 1})
         one.send("second", {}, descriptors=[file.fileno()])
         one.send("third", {"list": [1, "two"]})
     first, second, third = (other.receive(1) for _ in range(3))
     assert first is not None
     assert second is not None
     assert third is not None
-    assert (first.kind, first.values, first.data, first.descriptors) == ("first", {"number": 1}, b"data", ())
+    assert (first.kind, first.values, first.descriptors) == ("first", {"number": 1}, ())
     os.write(second.descriptors[0], b"written")
     os.close(second.descriptors[0])
     assert (tmp_path / "file").read_bytes() == b"written"
@@ -47,15 +57,47 @@ def test_messages_arrive_in_order_with_their_descriptors(tmp_path: Path) -> None
 
 def test_sender_never_waits_for_one_that_does_not_listen() -> None:
     one, other = pair()
-    data = bytes(range(256)) * 16384
-    one.send("large", {}, data)
+    values = {"text": "0123456789" * 400_000}
+    one.send("large", values)
     assert not one.idle
     message = None
     while message is None:
         _ = one.idle
         message = other.receive(0.1)
-    assert message.data == data
+    assert message.values == values
     assert one.idle
+    one.close()
+    other.close()
+
+
+def test_what_waits_goes_out_as_soon_as_there_is_room() -> None:
+    """A sender that looked after each pause only would take one buffer a pause."""
+    one, other = pair()
+    one.send("large", {"text": "0123456789" * 1_000_000})
+    answers = []
+    reader = threading.Thread(target=lambda: answers.append(received(other)))
+    reader.start()
+    while not one.idle:
+        assert one.receive(500) is None  # a turn that slept would end by the limit of the test's time
+    reader.join()
+    assert len(answers[0].values["text"]) == 10_000_000
+    one.close()
+    other.close()
+
+
+def test_profiles_take_one_small_message(tmp_path: Path) -> None:
+    """40 MB that went through the socket would need hundreds of turns."""
+    profiles = np.zeros(67_003, PROFILE)
+    profiles["count"] = np.arange(67_003)
+    one, other = pair()
+    with profiles_file(profiles) as descriptor:
+        one.send("profiles", {}, descriptors=[descriptor])
+        with pytest.raises(PermissionError):
+            os.write(descriptor, b"x")
+    assert one.idle
+    message = other.receive()
+    assert message is not None
+    assert (read_profiles(*message.descriptors) == profiles).all()
     one.close()
     other.close()
 
@@ -63,13 +105,13 @@ def test_sender_never_waits_for_one_that_does_not_listen() -> None:
 @pytest.mark.parametrize(
     "sent",
     [
-        struct.pack("<III", 1 << 30, 0, 0),
-        struct.pack("<III", 4, 0, 0) + b"nope",
-        struct.pack("<III", 2, 0, 0) + b"[]",
-        struct.pack("<III", 6, 0, 0) + b"[1,{}]",
-        struct.pack("<III", 10, 0, 1) + b'["kind",{}]'[:10],
-        struct.pack("<III", 11, 0, 1) + b'["kind",{}]',
-        struct.pack("<III", 50000, 0, 0) + b"[" * 50000,
+        struct.pack("<II", 1 << 30, 0),
+        struct.pack("<II", 4, 0) + b"nope",
+        struct.pack("<II", 2, 0) + b"[]",
+        struct.pack("<II", 6, 0) + b"[1,{}]",
+        struct.pack("<II", 10, 1) + b'["kind",{}]'[:10],
+        struct.pack("<II", 11, 1) + b'["kind",{}]',
+        struct.pack("<II", 50000, 0) + b"[" * 50000,
     ],
     ids=["too long", "no JSON", "no pair", "no kind", "cut", "no descriptor", "deep"],
 )

@@ -1,0 +1,58 @@
+"""The end of a run takes a bounded time, however slow the disk, and whatever the process that writes does."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datacrumbs.daemon.channel import Message
+    from datacrumbs.daemon.writer_process import WriterProcess
+
+STOP_SECONDS = 90.0
+"""From the signal on; the unit's TimeoutStopSec is longer, or systemd would end what still writes its footer."""
+FOOTER_SECONDS = 30.0
+"""The last of them, in which nothing but the footer is written: what is left by then is lost and counted."""
+_TICK = 0.25
+
+
+class Ending:
+    """The time from the moment on when a run is to end.
+
+    Args:
+        seconds: How long it may take in all.
+        footer_seconds: How much of that is for the footer.
+    """
+
+    def __init__(self, seconds: float = STOP_SECONDS, footer_seconds: float = FOOTER_SECONDS) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._footer_seconds = footer_seconds
+
+    @property
+    def writing_seconds(self) -> float:
+        """How long the process that writes may still write calls."""
+        return max(0.0, self._deadline - self._footer_seconds - time.monotonic())
+
+    def answer(self, writer: WriterProcess, stopped_again: Callable[[], bool]) -> Message:
+        """What the process that writes says when the trace is complete.
+
+        Raises:
+            DatacrumbsError: It is gone, takes too long, or the daemon was stopped again.
+        """
+        while True:
+            answer = writer.receive(_TICK)
+            if answer and answer.kind == "done":
+                return answer
+            if stopped_again():
+                raise DatacrumbsError(
+                    "stopped again before the trace was complete", hint="what is in it so far is readable"
+                )
+            if time.monotonic() >= self._deadline:
+                raise DatacrumbsError(
+                    "the process that writes the trace did not come to its end in time, and was ended",
+                    hint="what is in the trace so far is readable; is its file system slow, was the process stopped?",
+                )
