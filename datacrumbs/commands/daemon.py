@@ -67,7 +67,8 @@ def _command(arguments: argparse.Namespace) -> int:
     if arguments.probes is not None:
         mode = Mode(arguments.mode) if arguments.mode else None
         return _run(arguments, paths, Instance(arguments.probes, mode=mode), arguments.run_id)
-    from datacrumbs.daemon.instance import clean_up, read_instance, run_log  # noqa: PLC0415 - only a unit needs it
+    from datacrumbs.daemon.files import let_read  # noqa: PLC0415 - only a unit needs it
+    from datacrumbs.daemon.instance import clean_up, read_instance, run_log  # noqa: PLC0415 - likewise
 
     identity = run_id(arguments.instance or arguments.clean_up, os.environ, time.time())
     if os.geteuid() != 0:
@@ -78,7 +79,7 @@ def _command(arguments: argparse.Namespace) -> int:
     with run_log(paths.run, identity) as log:
         instance = read_instance(paths.run, identity)
         if instance.uid is not None:
-            os.fchown(log, instance.uid, -1)
+            let_read(log, instance.uid)
         return _run(arguments, paths, instance, identity)
 
 

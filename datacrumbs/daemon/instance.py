@@ -68,7 +68,7 @@ def read_instance(directory: Path, run: str) -> Instance:
 
 @contextmanager
 def run_log(directory: Path, run: str) -> Iterator[int]:
-    """Write messages to the run's log as well; gives its descriptor, so that it can be given to the run's user.
+    """Write messages to the run's log as well; gives its descriptor, so that the run's user can be let read it.
 
     Args:
         directory: The run directory.

@@ -216,6 +216,11 @@ class TestTheTrace:
         ready = "/run/datacrumbs/datacrumbs-mine.ready"
         assert machine.run("runuser", "-u", "alice", "--", "test", "-r", ready).returncode == 0
         assert machine.run("runuser", "-u", "bob", "--", "test", "-r", ready).returncode != 0
+        for file in (ready, "/run/datacrumbs/datacrumbs-mine.log"):
+            assert machine.run("runuser", "-u", "alice", "--", "test", "-r", file).returncode == 0
+            assert machine.run("runuser", "-u", "alice", "--", "test", "-w", file).returncode != 0
+            assert machine.run("runuser", "-u", "alice", "--", "chmod", "u+w", file).returncode != 0
+            assert machine.path(file).stat().st_uid == 0
         for directory in ("/run/datacrumbs", "/var/log/datacrumbs", "/var/lib/datacrumbs"):
             assert machine.run("runuser", "-u", "bob", "--", "ls", directory).returncode != 0
         wrap = str(Path(sys.executable).parent / "datacrumbs_wrap")

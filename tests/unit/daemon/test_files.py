@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
+import struct
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,6 +59,34 @@ def test_missing_trace_directory(tmp_path: Path) -> None:
     with pytest.raises(DatacrumbsError, match="cannot open the trace directory") as caught:
         create_trace(tmp_path / "missing", ("a.pfw.gz",), _ME)
     assert caught.value.hint
+
+
+def test_ready_file_is_roots_and_the_users_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its user could otherwise write into it, where root reads, and fill the system's memory with it."""
+    lists = []
+    monkeypatch.setattr(os, "setxattr", lambda _, name, value: lists.append((name, value)))
+    files = RunFiles(tmp_path, "7")
+    files.announce(tmp_path / "trace", Owner(4711, 4711, "alice"))
+    status = files.ready.stat()
+    files.close()
+    assert (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid())
+    assert stat.S_IMODE(status.st_mode) == 0o400
+    ((name, value),) = lists
+    assert name == "system.posix_acl_access"
+    entries = dict.fromkeys(((1, 0xFFFFFFFF), (2, 4711), (16, 0xFFFFFFFF)), 4)
+    entries |= dict.fromkeys(((4, 0xFFFFFFFF), (32, 0xFFFFFFFF)), 0)
+    assert {(tag, number): rights for tag, rights, number in struct.iter_unpack("<HHI", value[4:])} == entries
+
+
+def test_where_there_are_no_access_lists_root_alone_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(os, "setxattr", refuse)
+    files = RunFiles(tmp_path, "7")
+    files.announce(tmp_path / "trace", Owner(4711, 4711, "alice"))
+    assert (files.ready.stat().st_uid, stat.S_IMODE(files.ready.stat().st_mode)) == (os.geteuid(), 0o400)
+    files.close()
 
 
 def test_one_daemon_for_a_run_id(tmp_path: Path) -> None:
