@@ -1,4 +1,7 @@
-"""A YAML file as values that know their line, so that every complaint can name it."""
+"""A YAML file as values that know their line, so that every complaint can name it.
+
+The one reader of all YAML: what root believes (policy, trust list, revocations, system configuration) and site files.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,16 @@ from typing import TYPE_CHECKING, NoReturn
 import yaml
 
 from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.probefile.files import read_bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
 SIZE_LIMIT = 1 << 20
 """Bytes of a file; the largest known site file has 3 KiB."""
-VALUE_LIMIT = 20_000
-"""Values of a document with its aliases followed, so that nested aliases cannot blow up."""
 DEPTH_LIMIT = 32
+_TOO_DEEP = (f"nested more than {DEPTH_LIMIT} levels deep", "a configuration file")
 
 SCALAR_PROBLEMS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
 """What PyYAML lets through from making a value of what is none: ``!!int ''``, ``!!bool x``, ``!!timestamp x``."""
@@ -30,6 +33,23 @@ _TAG = "tag:yaml.org,2002:"
 _TAGS = frozenset({"map", "seq", "str", "int", "float", "bool", "null", "timestamp"})
 
 Scalar = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a document may be.
+
+    Args:
+        size: Bytes of the file.
+        values: Values with aliases followed, so that nested aliases cannot blow up.
+    """
+
+    size: int = SIZE_LIMIT
+    values: int = 20_000
+
+
+LISTS = Limits(4 << 20, 200_000)
+"""Of lists of digests, which DataCrumbs writes itself: an entry has at least 64 bytes, or five values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +81,8 @@ class Value:
         where = f"{self.file}:{self.line}: " + (f"{self.key}: " if self.key else "")
         return where + problem + (f"; expected {expected}" if expected else "")
 
-    def mapping(self, known: Collection[str] | None = None) -> dict[str, Value]:
-        """The value as a mapping whose keys are all ``known`` (None: any)."""
+    def mapping(self, known: Collection[str] | None = None, required: Iterable[str] = ()) -> dict[str, Value]:
+        """The value as a mapping whose keys are all ``known`` (None: any) and which has the ``required`` ones."""
         if not isinstance(self.content, dict):
             self.fail(f"{self.shown} is not a mapping", "`key: value` lines")
         for key, value in self.content.items():
@@ -70,6 +90,9 @@ class Value:
                 close = difflib.get_close_matches(key, known, n=1)
                 meant = f"; did you mean {close[0]!r}?" if close else ""
                 value.fail(f"unknown key{meant}", f"one of {', '.join(sorted(known))}")
+        for key in required:
+            if key not in self.content:
+                self.fail(f"the key `{key}` is missing", f"`{key}: ...`")
         return self.content
 
     def items(self) -> list[Value]:
@@ -84,6 +107,12 @@ class Value:
             self.fail(f"{self.shown} is not a string", "a string; quote it if it looks like something else")
         if not self.content or not self.content.isprintable():
             self.fail(f"{self.content!r} is empty or has control characters", "a printable string")
+        return self.content
+
+    def number(self) -> int:
+        """The value as a positive whole number."""
+        if isinstance(self.content, bool) or not isinstance(self.content, int) or self.content < 1:
+            self.fail(f"{self.shown} is not a positive whole number", "1, 2, 3, ...")
         return self.content
 
     def boolean(self) -> bool:
@@ -120,37 +149,62 @@ class Value:
         return "nothing" if self.content is None else repr(self.content)[:80]
 
 
-def read_document(file: Path) -> Value:
+def read_document(file: Path, *, protected: bool = False, limits: Limits | None = None) -> Value:
     """Read a YAML file; an empty one is an empty mapping.
 
+    Args:
+        file: The file.
+        protected: Whether only the administrator may be able to change it (see `check_protected`); then a link is
+            refused, too. Both are judged on the opened file.
+        limits: How large it may be; None for a configuration file.
+
     Raises:
-        DatacrumbsError: (exit 2) when it cannot be read, is too large, is not YAML, has a key twice, or its
-            aliases expand without end. Each names the file and, where there is one, the line.
+        DatacrumbsError: (exit 2) when it is missing, is not YAML, has a key twice, or its aliases expand without end:
+            each names the file and, where it has one, the line. (exit 3) when it is too large, no regular file, or
+            others may change it. (exit 1) when it cannot be read.
     """
-    text = _read(file)
+    limits = limits or Limits()
+    data = read_bounded(file, limits.size, protected=protected, follow=not protected)
     try:
-        loader = yaml.SafeLoader(text)  # looks for control characters at once
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise usage_error(f"{file}: not UTF-8 text: {error}; expected YAML") from None
+    try:
+        _check_depth(file, text)
+        loader = yaml.CSafeLoader(text)
         node = loader.get_single_node()
         if node is None:
             return Value(file, 1, "", {})
-        return _Reader(file, loader).value(node, "", 0)
+        return _Reader(file, loader, limits.values).value(node, "", 0)
     except yaml.YAMLError as error:
         raise _yaml_error(file, text, error) from None
-    except RecursionError:
-        raise usage_error(f"{file}: nested too deeply; expected at most {DEPTH_LIMIT} levels") from None
 
 
-def _read(file: Path) -> str:
+def read_document_if_present(file: Path, *, limits: Limits | None = None) -> Value | None:
+    """A protected file's document, as `read_document` gives it; None when the file does not exist.
+
+    Raises:
+        DatacrumbsError: As `read_document`; (exit 1) when it cannot be seen whether the file exists.
+    """
     try:
-        with file.open("rb") as stream:
-            data = stream.read(SIZE_LIMIT + 1)
-        if len(data) > SIZE_LIMIT:
-            raise usage_error(f"{file}: larger than {SIZE_LIMIT} bytes; expected a configuration file")
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise usage_error(f"{file}: not UTF-8 text: {error}; expected YAML") from None
+        file.lstat()
+    except FileNotFoundError:
+        return None
     except OSError as error:
-        raise usage_error(f"{file}: cannot be read: {error.strerror or error}") from None
+        raise DatacrumbsError(f"{file}: cannot be read: {error.strerror}") from None
+    return read_document(file, protected=True, limits=limits)
+
+
+# libyaml's composer recurses in C without a bound: deep nesting would end the process.
+def _check_depth(file: Path, text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEPTH_LIMIT + 1:
+            Value(file, event.start_mark.line + 1 if event.start_mark else 1, "", None).fail(*_TOO_DEEP)
 
 
 def _yaml_error(file: Path, text: str, error: yaml.YAMLError) -> DatacrumbsError:
@@ -171,17 +225,17 @@ class _Reader:
     # Walks the node graph by itself: the safe constructor would drop the lines, let a later
     # duplicate of a key win, and follow aliases without bound.
 
-    def __init__(self, file: Path, loader: yaml.SafeLoader) -> None:
-        self._file, self._loader, self._count = file, loader, 0
+    def __init__(self, file: Path, loader: yaml.CSafeLoader, limit: int) -> None:
+        self._file, self._loader, self._limit, self._count = file, loader, limit, 0
 
     def value(self, node: yaml.Node, key: str, depth: int) -> Value:
         self._count += 1
         line = node.start_mark.line + 1
         here = Value(self._file, line, key, None)
-        if self._count > VALUE_LIMIT:
-            here.fail(f"more than {VALUE_LIMIT} values with aliases followed", "a configuration file")
+        if self._count > self._limit:
+            here.fail(f"more than {self._limit} values with aliases followed", "a configuration file")
         if depth > DEPTH_LIMIT:
-            here.fail(f"nested more than {DEPTH_LIMIT} levels deep", "a configuration file")
+            here.fail(*_TOO_DEEP)
         if node.tag.removeprefix(_TAG) not in _TAGS:
             here.fail(f"the tag {node.tag.removeprefix(_TAG)!r} is not allowed", "plain YAML")
         if isinstance(node, yaml.MappingNode):

@@ -6,12 +6,10 @@ work in a private tree. The configuration is ``etc/datacrumbs/datacrumbs.yaml``.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from datacrumbs.document import Value, read_document
-from datacrumbs.probefile.files import check_protected
+from datacrumbs.document import Value, read_document_if_present
 
 SEARCHED = 0o711
 """Mode of a directory where users find what they know the name of, and do not learn of each other."""
@@ -148,10 +146,10 @@ def read_system_configuration(paths: SystemPaths) -> SystemConfiguration:
             root may change the file.
     """
     values: dict[str, object] = {"trace_log_dir": paths.traces}
-    if os.path.lexists(paths.system_file):
-        check_protected(paths.system_file)
+    document = read_document_if_present(paths.system_file)
+    if document is not None:
         known = {entry.name: str(entry.type) for entry in fields(SystemConfiguration)}
-        for key, value in read_document(paths.system_file).mapping(known).items():
+        for key, value in document.mapping(known).items():
             values[key] = _checked(key, known[key], value)
     return SystemConfiguration(**values)  # type: ignore[arg-type]
 

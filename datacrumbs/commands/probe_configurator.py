@@ -108,7 +108,8 @@ def _configure(selection: Selection, options: argparse.Namespace, paths: SystemP
     output = Path(options.output)
     if not output.parent.is_dir():
         raise usage_error(f"{output}: the directory {output.parent} does not exist", f"mkdir -p {output.parent}")
-    site = read_site_file(find_site_file(options.site, paths))
+    file = find_site_file(options.site, paths)
+    site = read_site_file(file, protected=file.parent.absolute() == paths.site_files.absolute())
     notes = list(site.notes)
     host = current_host(options.program)
     named = {entry.provider for entry in site.entries if isinstance(entry, ProviderEntry)}

@@ -198,14 +198,18 @@ def find_site_file(name: str, paths: SystemPaths) -> Path:
     return installed
 
 
-def read_site_file(file: Path) -> SiteConfiguration:
+def read_site_file(file: Path, *, protected: bool = False) -> SiteConfiguration:
     """Read and check a site file.
+
+    Args:
+        file: The file.
+        protected: Whether it is one of the installation's, which only the administrator may be able to change.
 
     Raises:
         DatacrumbsError: (exit 2) ``FILE:LINE: KEY: problem; expected ...`` for anything that is not as
-            ``docs/site-file.md`` says.
+            ``docs/site-file.md`` says; (exit 3) when others may change a file of the installation.
     """
-    document = read_document(file)
+    document = read_document(file, protected=protected)
     keys = document.mapping(_KEYS)
     notes = [keys[key].message(f"ignored: {reason}") for key, reason in _IGNORED.items() if key in keys]
     entries: list[Entry] = []
@@ -247,10 +251,7 @@ def _provider_entry(item: Value) -> ProviderEntry:
 
 
 def _reference_entry(item: Value, notes: list[str]) -> ReferenceEntry:
-    keys = item.mapping()
-    for required in ("name", "probe", "type"):
-        if required not in keys:
-            item.fail(f"the key `{required}` is missing", f"`{required}: ...`, as every entry with `probe` has")
+    keys = item.mapping(required=("name", "probe", "type"))
     probe = ProbeKind(keys["probe"].choice([kind.value for kind in ProbeKind]))
     item.mapping({ProbeKind.USDT: _USDT_KEYS, ProbeKind.CUSTOM: _CUSTOM_KEYS}.get(probe, _REFERENCE_KEYS))
     source = SourceKind(keys["type"].choice([kind.value for kind in _SOURCES[probe]]))

@@ -18,19 +18,20 @@ READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-def read_bounded(path: Path, limit: int, *, protected: bool = False) -> bytes:
+def read_bounded(path: Path, limit: int, *, protected: bool = False, follow: bool = False) -> bytes:
     """Read a regular file once, whole, into memory.
 
     Args:
-        path: The file; a symbolic link is refused.
+        path: The file.
         limit: Most bytes that are taken.
         protected: Whether only the administrator may be able to change it (see `check_protected`).
+        follow: Take the file that a symbolic link names; otherwise a link is refused.
 
     Raises:
         DatacrumbsError: (exit 3) for a link, no regular file, one too large or one that others may
             write; (exit 1) when it is missing or cannot be read.
     """
-    descriptor = open_regular(path)
+    descriptor = open_regular(path, follow=follow)
     with os.fdopen(descriptor, "rb") as stream:
         status = os.fstat(descriptor)
         if protected:
@@ -45,18 +46,18 @@ def read_bounded(path: Path, limit: int, *, protected: bool = False) -> bytes:
     return data
 
 
-def open_regular(path: Path) -> int:
-    """Open a regular file for reading and return its descriptor; a symbolic link is refused.
+def open_regular(path: Path, *, follow: bool = False) -> int:
+    """Open a regular file for reading and return its descriptor; a symbolic link is refused unless ``follow``.
 
     Raises:
         DatacrumbsError: (exit 3) for a link or no regular file; (exit 2) when it is not there; (exit 1) when it cannot
             be opened.
     """
     try:
-        descriptor = os.open(path, READ_FLAGS)
+        descriptor = os.open(path, READ_FLAGS & ~os.O_NOFOLLOW if follow else READ_FLAGS)
     except OSError as error:
         # Path.is_symlink raises where a directory is closed to this user.
-        if os.path.islink(path):  # noqa: PTH114
+        if not follow and os.path.islink(path):  # noqa: PTH114
             raise refusal(f"{path}: a symbolic link", "give the path of the file itself") from None
         code = ExitCode.USAGE if isinstance(error, FileNotFoundError) else ExitCode.FAILED
         raise DatacrumbsError(f"{path}: cannot be opened: {error.strerror}", exit_code=code) from None

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from datacrumbs.errors import refusal, usage_error
+from datacrumbs.document import LISTS, Value, read_document_if_present
+from datacrumbs.errors import refusal
 from datacrumbs.probefile.codec import snippet_digest
 from datacrumbs.probefile.files import write_atomically
-from datacrumbs.probefile.protected_yaml import read_protected_yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from datacrumbs.probefile.plan import Plan
 
 FILE_NAME = "revoked.yaml"
-LIST_LIMIT = 4 << 20
 HEADING = "# What is not believed any more. Written by datacrumbs_trust revoke.\n"
 DIGEST = re.compile(r"[0-9a-f]{64}")
+USER_ID = re.compile(r"0|[1-9][0-9]{0,9}")
 KINDS = ("keys", "plans", "snippets")
 
 
@@ -86,21 +86,33 @@ def read_revocations(directory: Path) -> Revocations:
     Raises:
         DatacrumbsError: (exit 2) for a wrong form; (exit 3) when somebody else may change the file.
     """
-    path = directory / FILE_NAME
-    if not path.exists() and not path.is_symlink():
+    document = read_document_if_present(directory / FILE_NAME, limits=LISTS)
+    if document is None:
         return Revocations()
-    document = read_protected_yaml(path, LIST_LIMIT)
-    if not isinstance(document, dict) or not set(document) <= {*KINDS, "grants"}:
-        raise usage_error(f"{path}: expected the keys {', '.join(KINDS)} and grants")
-    lists = {kind: document.get(kind, []) for kind in KINDS}
-    for kind, entries in lists.items():
-        if not isinstance(entries, list) or not all(isinstance(one, str) and DIGEST.fullmatch(one) for one in entries):
-            raise usage_error(f"{path}: {kind}: expected a list of digests, 64 hex digits each")
-    grants = document.get("grants", {})
-    whole = isinstance(grants, dict) and all(type(number) is int for pair in grants.items() for number in pair)
-    if not whole:
-        raise usage_error(f"{path}: grants: expected user ids with times, both whole numbers")
-    return Revocations(**{kind: frozenset(entries) for kind, entries in lists.items()}, grants=tuple(grants.items()))
+    keys = document.mapping((*KINDS, "grants"))
+    if not keys:  # cut off, since an empty list is no file
+        document.fail("is empty", f"one of {', '.join(KINDS)}, grants", "remove the file when nothing is revoked")
+    lists = {kind: frozenset(map(_digest, keys[kind].items())) for kind in KINDS if kind in keys}
+    grants = keys["grants"].mapping() if "grants" in keys else {}
+    return Revocations(**lists, grants=tuple((_uid(uid, until), _moment(until)) for uid, until in grants.items()))
+
+
+def _digest(entry: Value) -> str:
+    if not isinstance(entry.content, str) or not DIGEST.fullmatch(entry.content):
+        entry.fail(f"{entry.shown} is not a digest", "64 hex digits")
+    return entry.content
+
+
+def _uid(uid: str, where: Value) -> int:
+    if not USER_ID.fullmatch(uid):
+        where.fail(f"{uid!r} is not a user id", "a whole number")
+    return int(uid)
+
+
+def _moment(until: Value) -> int:
+    if isinstance(until.content, bool) or not isinstance(until.content, int):
+        until.fail(f"{until.shown} is not a time", "seconds since the epoch, a whole number")
+    return until.content
 
 
 def write_revocations(directory: Path, revocations: Revocations) -> None:

@@ -7,9 +7,8 @@ from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import usage_error
+from datacrumbs.document import Value, read_document
 from datacrumbs.probefile.plan import FUNCTION_LIMIT, Attach, Mode
-from datacrumbs.probefile.protected_yaml import read_protected_yaml
 from datacrumbs.signer.denial import DenialError
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from datacrumbs.probefile.plan import Plan
     from datacrumbs.signer.caller import Caller
 
-POLICY_LIMIT = 1 << 20
 KERNEL = "kernel"
 CALLER = "caller"
 ASK = "ask the administrator of this host; the rule is in policy.yaml"
@@ -73,10 +71,8 @@ def read_policy(path: Path) -> tuple[Rule, ...]:
         DatacrumbsError: (exit 2) for an unknown key or a wrong type; (exit 3) when somebody else
             than the administrator may change the file.
     """
-    document = read_protected_yaml(path, POLICY_LIMIT)
-    if not isinstance(document, dict) or set(document) != {"rules"} or not isinstance(document["rules"], list):
-        raise usage_error(f"{path}: expected one key, `rules`, with a list of rules")
-    return tuple(_rule(path, index, entry) for index, entry in enumerate(document["rules"]))
+    rules = read_document(path, protected=True).mapping(("rules",), required=("rules",))["rules"]
+    return tuple(_rule(entry) for entry in rules.items())
 
 
 def check_policy(rules: tuple[Rule, ...], plan: Plan, caller: Caller) -> Rule:
@@ -114,30 +110,22 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _rule(path: Path, index: int, document: object) -> Rule:
-    at = f"{path}: rules[{index}]"
-    if not isinstance(document, dict):
-        raise usage_error(f"{at}: expected keys with values")
+def _rule(entry: Value) -> Rule:
     defaults = {field.name: field.default for field in fields(Rule)}
     values: dict[str, object] = {}
-    for key, value in document.items():
-        if key not in defaults:
-            raise usage_error(f"{at}.{key}: unknown key; expected one of {', '.join(sorted(defaults))}")
-        values[key] = _value(f"{at}.{key}", value, is_number=isinstance(defaults[key], int))
-    rule = Rule(**values)  # type: ignore[arg-type]
-    for key, known in (("attach", Attach), ("modes", Mode)):
-        for name in getattr(rule, key):
-            if name not in tuple(known):
-                raise usage_error(f"{at}.{key}: {name!r} is unknown; expected {', '.join(known)}")
-    return rule
+    for key, value in entry.mapping(defaults).items():
+        if isinstance(defaults[key], int):
+            values[key] = value.number()
+        elif key in _CHOICES:
+            values[key] = tuple(item.choice(_CHOICES[key]) for item in value.items())
+        else:
+            values[key] = tuple(_name(item) for item in value.items())
+    return Rule(**values)  # type: ignore[arg-type]
 
 
-def _value(at: str, value: object, *, is_number: bool) -> object:
-    if is_number:
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise usage_error(f"{at}: {value!r}; expected a positive whole number")
-        return value
+def _name(item: Value) -> str:
     # Numbers are user ids that somebody wrote without quotes.
-    if not isinstance(value, list) or not all(isinstance(entry, (str, int)) for entry in value):
-        raise usage_error(f"{at}: {value!r}; expected a list of strings")
-    return tuple(str(entry) for entry in value)
+    return str(item.content) if type(item.content) is int else item.text()
+
+
+_CHOICES = {"attach": tuple(attach.value for attach in Attach), "modes": tuple(mode.value for mode in Mode)}

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from datacrumbs.errors import usage_error
+from datacrumbs.document import LISTS, read_document_if_present
 from datacrumbs.probefile.codec import snippet_digest
 from datacrumbs.probefile.files import write_atomically
-from datacrumbs.probefile.protected_yaml import read_protected_yaml
 from datacrumbs.signer.denial import DenialError
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
     from datacrumbs.probefile.plan import Plan, Snippet
 
-LIST_LIMIT = 4 << 20
 HEADING = "# Snippets that may be signed into probe files. Written by datacrumbs_trust.\n"
 SPDX_LINE = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+ ()-]+?)\s*(\*/|$)", re.MULTILINE)
 # https://www.gnu.org/licenses/license-list.html: what may be linked into GPL-2.0-only code.
@@ -59,18 +57,13 @@ def read_trusted(path: Path) -> tuple[TrustedSnippet, ...]:
     Raises:
         DatacrumbsError: (exit 2) for a wrong form; (exit 3) when somebody else may change the file.
     """
-    if not path.exists() and not path.is_symlink():
+    document = read_document_if_present(path, limits=LISTS)
+    if document is None:
         return ()
-    document = read_protected_yaml(path, LIST_LIMIT)
-    entries = document.get("snippets") if isinstance(document, dict) else None
-    if not isinstance(entries, list):
-        raise usage_error(f"{path}: expected the key `snippets` with a list")
-    keys = {field.name for field in fields(TrustedSnippet)}
-    for index, entry in enumerate(entries):
-        strings = isinstance(entry, dict) and all(isinstance(value, str) for value in entry.values())
-        if not strings or set(entry) != keys:
-            raise usage_error(f"{path}: snippets[{index}]: expected the keys {', '.join(sorted(keys))} with strings")
-    return tuple(sorted(TrustedSnippet(**entry) for entry in entries))
+    entries = document.mapping(("snippets",), required=("snippets",))["snippets"].items()
+    keys = [field.name for field in fields(TrustedSnippet)]
+    rows = [entry.mapping(keys, required=keys) for entry in entries]
+    return tuple(sorted(TrustedSnippet(**{key: value.text() for key, value in row.items()}) for row in rows))
 
 
 def write_trusted(path: Path, entries: Iterable[TrustedSnippet]) -> None:

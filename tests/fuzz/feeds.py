@@ -167,6 +167,8 @@ def _yaml_seeds() -> list[bytes]:
         b"snippets:\n  - {provider: a, distribution: b, version: '1', file: c, sha256: d}\n",
         b"trace_log_dir: /x\ncall_ring_mib: 64\nflush_seconds: 0.5\n",
         b"a: &a [1, 2]\nb: *a\nc: !!int 3\nd: 2001-01-01\n",
+        b"keys: []\nkeys: []\n? [a]\n: 1\n<<: {a: 1}\n",
+        b"rules: " + b"[{a: " * 1000,
     ]
 
 

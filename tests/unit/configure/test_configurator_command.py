@@ -173,3 +173,14 @@ def test_without_takes_what_the_site_file_names_though_it_is_not_installed(tmp_p
     assert done.returncode == ExitCode.USAGE
     assert "is installed" not in done.stderr
     assert "no_such_call" in done.stderr
+
+
+def test_a_site_file_of_the_installation_that_others_may_write_is_refused(tmp_path):
+    paths = SystemPaths(tmp_path / "prefix")
+    paths.site_files.mkdir(parents=True)
+    site = paths.site_files / "lead.yaml"
+    site.write_text("providers: []\n")
+    site.chmod(0o666)
+    for name in ("lead.yaml", str(site)):
+        done = command("probe_configurator", name, str(tmp_path / "out.gz"), "--prefix", str(paths.prefix))
+        assert (done.returncode, "writable by others" in done.stderr) == (ExitCode.REFUSED, True), done.stderr

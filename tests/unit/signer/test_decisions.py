@@ -81,15 +81,15 @@ class TestPolicy:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("rules: 3", "expected one key"),
-            ("rule: []", "expected one key"),
+            ("rules: 3", "rules: 3 is not a list"),
+            ("rule: []", "rule: unknown key; did you mean 'rules'"),
             ("{", "not valid YAML"),
             ("rules: [{user: [a]}]", r"rules\[0\].user: unknown key"),
-            ("rules: [{users: a}]", r"rules\[0\].users: 'a'; expected a list"),
-            ("rules: [{grant_days: 0}]", r"rules\[0\].grant_days: 0; expected a positive"),
+            ("rules: [{users: a}]", r"rules\[0\].users: 'a' is not a list"),
+            ("rules: [{grant_days: 0}]", r"rules\[0\].grant_days: 0 is not a positive"),
             ("rules: [{max_functions: yes}]", r"rules\[0\].max_functions: True"),
-            ("rules: [{attach: [ptrace]}]", r"rules\[0\].attach: 'ptrace' is unknown"),
-            ("rules: [{modes: [all]}]", r"rules\[0\].modes: 'all' is unknown; expected trace, profile"),
+            ("rules: [{attach: [ptrace]}]", r"rules\[0\].attach\[0\]: 'ptrace' is not known"),
+            ("rules: [{modes: [all]}]", r"rules\[0\].modes\[0\]: 'all' is not known; expected one of trace, profile"),
         ],
     )
     def test_a_wrong_policy_is_named(self, installation, text, message):
