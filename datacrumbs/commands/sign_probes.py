@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.errors import refusal
 from datacrumbs.probefile.files import check_protected
-from datacrumbs.signer.authority import open_authority
+from datacrumbs.signer.authority import checked_key_id, open_authority
 from datacrumbs.signer.service import Service, listen
 from datacrumbs.system import SEARCHED, SystemPaths
 from datacrumbs.systemd import notify, passed_socket
@@ -54,7 +54,9 @@ def serve(prefix: Path) -> None:
     where = listener.getsockname()
 
     def ready() -> None:
-        print(f"datacrumbs_sign_probes: ready on {where}, key {authority.key_id[:16]}", file=sys.stderr, flush=True)
+        print(
+            f"datacrumbs_sign_probes: ready on {where}, key {checked_key_id(paths)[:16]}", file=sys.stderr, flush=True
+        )
         notify("READY=1")
 
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from datacrumbs.probefile.envelope import Grant, key_id, seal
 from datacrumbs.probefile.revocation import read_revocations
 from datacrumbs.signer.compilation import Compilation
 from datacrumbs.signer.denial import DenialError
+from datacrumbs.signer.limited import Bounds, answer
 from datacrumbs.signer.policy import check_policy, read_policy
 from datacrumbs.signer.private_key import load_private_key
 from datacrumbs.signer.snippets import check_snippets, read_trusted
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from datacrumbs.system import SystemPaths
 
 SECONDS_A_DAY = 86400
+ANSWER_LIMIT = 64 << 10
+KEY_BOUNDS = Bounds(memory=64 << 20, processor_seconds=10, clock_seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Authority:
 
     @property
     def key_id(self) -> str:
-        """Identity of the signing key."""
+        """Identity of the signing key, which is in this process's memory from then on."""
         return key_id(load_private_key(self.paths.private_key).public_key())
 
     def sign(self, plan_bytes: bytes, plan: Plan, caller: Caller) -> bytes:
@@ -62,8 +66,6 @@ class Authority:
             rules = read_policy(self.paths.policy)
             trusted = read_trusted(self.paths.trusted_snippets)
             revoked = read_revocations(self.paths.trusted_keys)
-            key = load_private_key(self.paths.private_key)
-            revoked.check_key(key_id(key.public_key()), "this host's plans")
         except DatacrumbsError as error:
             raise DenialError("service.configuration", error.message, error.hint) from None
         rule = check_policy(rules, plan, caller)
@@ -75,6 +77,12 @@ class Authority:
         check_targets(plan, caller, rule)
         if plan.snippets:
             self.compilation.check(plan.snippets)
+        # Not before: the children that look at targets inherit the memory of this process.
+        try:
+            key = load_private_key(self.paths.private_key)
+            revoked.check_key(key_id(key.public_key()), "this host's plans")
+        except DatacrumbsError as error:
+            raise DenialError("service.configuration", error.message, error.hint) from None
         issued = int(time.time())
         grant = Grant(caller.uid, caller.user, self.host, issued, issued + rule.grant_days * SECONDS_A_DAY)
         try:
@@ -89,11 +97,30 @@ def open_authority(paths: SystemPaths) -> Authority:
     Raises:
         DatacrumbsError: When there is no key or others may read it, or policy or trust list are wrong.
     """
-    load_private_key(paths.private_key)
+    checked_key_id(paths)
     read_policy(paths.policy)
     read_trusted(paths.trusted_snippets)
     read_revocations(paths.trusted_keys)
     return Authority(paths, socket.gethostname())
+
+
+def checked_key_id(paths: SystemPaths) -> str:
+    """Identity of the signing key, read by a child: the memory of this process goes to all its later children.
+
+    Raises:
+        DatacrumbsError: When there is no key or others may read it.
+    """
+
+    def read() -> bytes:
+        try:
+            return json.dumps([key_id(load_private_key(paths.private_key).public_key())]).encode()
+        except DatacrumbsError as error:
+            return json.dumps([error.message, error.hint, int(error.exit_code)]).encode()
+
+    found = json.loads(answer(read, KEY_BOUNDS, ANSWER_LIMIT))
+    if len(found) > 1:
+        raise DatacrumbsError(found[0], hint=found[1], exit_code=ExitCode(found[2]))
+    return str(found[0])
 
 
 def check_schema(document: object) -> tuple[Plan, bytes, str]:

@@ -7,9 +7,13 @@ import os
 import pwd
 import socket
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 NO_ACCOUNT = -1
+"""The share of all ids that neither have an account nor belong to one."""
+SUBORDINATE_IDS = Path("/etc/subuid")
 PEER_CREDENTIALS = struct.Struct("iII")
 
 
@@ -24,7 +28,6 @@ class Caller:
         user: Account name, or the number when there is none.
         groups: Names of the account's groups.
         group_ids: Their numbers.
-        has_account: Whether the account database knows it.
     """
 
     uid: int
@@ -33,19 +36,13 @@ class Caller:
     user: str
     groups: frozenset[str]
     group_ids: tuple[int, ...]
-    has_account: bool = True
-
-    @property
-    def share(self) -> int:
-        """Whose share of the service it uses: one user can have thousands of ids without an account (/etc/subuid)."""
-        return self.uid if self.has_account else NO_ACCOUNT
 
 
 def peer_of(connection: socket.socket) -> Caller:
     """The peer of an AF_UNIX connection, by SO_PEERCRED; nothing that only the account database knows."""
     size = PEER_CREDENTIALS.size
     pid, uid, gid = PEER_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return Caller(uid, gid, pid, str(uid), frozenset(), (gid,), has_account=False)
+    return Caller(uid, gid, pid, str(uid), frozenset(), (gid,))
 
 
 def with_account(peer: Caller) -> Caller:
@@ -56,7 +53,30 @@ def with_account(peer: Caller) -> Caller:
         return replace(peer, groups=frozenset({_group_name(peer.gid)}))
     groups = tuple(sorted(os.getgrouplist(user, peer.gid)))
     names = frozenset(_group_name(group) for group in groups)
-    return replace(peer, user=user, groups=names, group_ids=groups, has_account=True)
+    return replace(peer, user=user, groups=names, group_ids=groups)
+
+
+def share_of(uid: int) -> int:
+    """Whose share of the service an id uses: an account's subordinate ids (subuid(5)) are the account's.
+
+    One user can have 65,536 of them, and can be any of them by newuidmap.
+    """
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        owner = _owner_of(uid)
+        return NO_ACCOUNT if owner is None else owner
+    return uid
+
+
+def _owner_of(uid: int) -> int | None:
+    with suppress(OSError):
+        for line in SUBORDINATE_IDS.read_text(errors="replace").splitlines():
+            with suppress(ValueError, KeyError):  # a line that newuidmap does not take either
+                owner, start, count = line.split(":")
+                if int(start) <= uid < int(start) + int(count):
+                    return int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
+    return None
 
 
 def _group_name(group: int) -> str:

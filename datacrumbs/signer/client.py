@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import random
 import socket
+import struct
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +19,12 @@ if TYPE_CHECKING:
     from datacrumbs.probefile.plan import Plan
     from datacrumbs.system import SystemPaths
 
-REPLY_SECONDS = 120.0
+REPLY_SECONDS = 180.0
+"""Longer than the service takes at most: for the request to arrive, its turn, its check, the reply."""
+RETRY_SECONDS = 60.0
+CONNECT_TIME = struct.pack("@ll", 20, 0)
+FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0
+BUSY = "service.busy"
 
 
 class SigningError(DatacrumbsError):
@@ -38,7 +47,8 @@ def request_signature(plan: Plan, paths: SystemPaths) -> bytes:
 
     Raises:
         DatacrumbsError: (exit 2) for a plan that breaks the schema.
-        SigningError: (exit 3, or the service's own) when the service refuses.
+        SigningError: (exit 3, or the service's own) when the service refuses; with code ``service.busy`` (exit 1)
+            when it stayed busy.
         DatacrumbsError: (exit 1) when the service is not running or does not answer.
     """
     plan_bytes = encode(plan)
@@ -63,31 +73,74 @@ def service_key_id(paths: SystemPaths) -> str:
     return str(_ask(paths, b'{"version":%d,"request":"status"}' % VERSION).get("key_id", ""))
 
 
+# A service that is busy, or dies under the request, is asked again, for a bounded time.
 def _ask(paths: SystemPaths, body: bytes) -> dict[str, object]:
-    path, own = paths.signing_socket, paths.prefix == Path("/")  # of a private installation there is no unit
+    end = time.monotonic() + RETRY_SECONDS
+    delay = FIRST_DELAY
+    while True:
+        try:
+            reply = _exchange(paths, body)
+            if reply.get("code") != BUSY:
+                return reply
+            error: DatacrumbsError = _busy()
+        except _PassingError as passing:
+            error = passing.error
+        if time.monotonic() + delay > end:
+            raise error
+        time.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - so that many clients do not ask in step
+        delay = min(delay * 2, LONGEST_DELAY)
+
+
+class _PassingError(Exception):
+    """What may go well the next time."""
+
+    def __init__(self, error: DatacrumbsError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def _exchange(paths: SystemPaths, body: bytes) -> dict[str, object]:
+    path = paths.signing_socket
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        _connect(connection, paths)
         connection.settimeout(REPLY_SECONDS)
         try:
-            connection.connect(str(path))
-        except OSError as error:
-            raise DatacrumbsError(
-                f"{path}: the signing service is not running: {error.strerror or error}",
-                hint=("systemctl start datacrumbs_sign_probes, or as root: " if own else "") + "datacrumbs_sign_probes",
-            ) from None
-        try:
-            connection.sendall(LENGTH.pack(len(body)) + body)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the service has refused already; its reply says why
-        except OSError as error:
-            raise _unanswered(path, error) from None
-        try:
+            # A service that has refused already does not read; its reply says why.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.sendall(LENGTH.pack(len(body)) + body)
             (size,) = LENGTH.unpack(_receive(connection, LENGTH.size))
             reply = parse(_receive(connection, min(size, REPLY_LIMIT)), "reply")
-        except (OSError, EOFError) as error:
+        except (ConnectionResetError, EOFError) as error:
+            raise _PassingError(_unanswered(path, error)) from None
+        except OSError as error:
             raise _unanswered(path, error) from None
     if not isinstance(reply, dict):
         raise DatacrumbsError(f"{path}: the reply is no object; is it the signing service?")
     return reply
+
+
+# With a time limit of the kernel's, not Python's, which would not wait at all where others wait to be accepted.
+def _connect(connection: socket.socket, paths: SystemPaths) -> None:
+    path, own = paths.signing_socket, paths.prefix == Path("/")  # of a private installation there is no unit
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, CONNECT_TIME)
+    try:
+        connection.connect(str(path))
+    except BlockingIOError:
+        raise _PassingError(_busy()) from None
+    except OSError as error:
+        raise DatacrumbsError(
+            f"{path}: the signing service is not running: {error.strerror or error}",
+            hint=("systemctl start datacrumbs_sign_probes, or as root: " if own else "") + "datacrumbs_sign_probes",
+        ) from None
+
+
+def _busy() -> SigningError:
+    return SigningError(
+        BUSY,
+        f"the signing service is busy: no room for this request within {RETRY_SECONDS:g} s",
+        "it is running: try again; its log says whose requests it has: journalctl -u datacrumbs_sign_probes",
+        ExitCode.FAILED,
+    )
 
 
 def _unanswered(path: object, error: Exception) -> DatacrumbsError:

@@ -7,7 +7,6 @@ headers, or a unit that hides them, signs what it cannot compile: the daemon com
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from datacrumbs.errors import DatacrumbsError
 from datacrumbs.signer.denial import DenialError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from datacrumbs.probefile.plan import Snippet
 
@@ -24,11 +23,19 @@ if TYPE_CHECKING:
 class Compilation:
     """What came of compiling snippets, remembered for as long as the service runs.
 
-    Only trusted snippets get here, so there are few; each is compiled once, with those of the same plan.
+    Only trusted snippets get here, so there are few; each is compiled once, with those of the same plan. The child
+    that compiles says what it found to the service, whose later children know it.
     """
 
-    _said: dict[bytes, str] = field(default_factory=dict)
-    _one: threading.Lock = field(default_factory=threading.Lock)
+    _said: dict[str, str] = field(default_factory=dict)
+
+    def said(self) -> dict[str, str]:
+        """What the compiler said of each snippet, by the snippet's digest; empty for no fault."""
+        return dict(self._said)
+
+    def learn(self, said: Iterable[tuple[str, str]]) -> None:
+        """Remember what a child found out."""
+        self._said.update(said)
 
     def check(self, snippets: Sequence[Snippet]) -> None:
         """Check that snippets compile.
@@ -37,10 +44,9 @@ class Compilation:
             DenialError: Naming provider, file and line.
         """
         keys = {_key(snippet): snippet for snippet in snippets}
-        with self._one:
-            if not keys.keys() <= self._said.keys():
-                self._compile(keys)
-            wrong = [self._said[key] for key in keys if self._said[key]]
+        if not keys.keys() <= self._said.keys():
+            self._compile(keys)
+        wrong = [self._said[key] for key in keys if self._said[key]]
         if wrong:
             raise DenialError(
                 "snippet.faulty",
@@ -48,7 +54,7 @@ class Compilation:
                 "its author has to correct the snippet; until then compose the probe file without its provider",
             )
 
-    def _compile(self, snippets: dict[bytes, Snippet]) -> None:
+    def _compile(self, snippets: dict[str, Snippet]) -> None:
         from datacrumbs.engine.complaints import check_snippets  # noqa: PLC0415 - most plans need none of it
 
         try:
@@ -60,5 +66,5 @@ class Compilation:
             self._said[key] = said.get((snippet.provider, f"{snippet.name}.bpf.c"), "")
 
 
-def _key(snippet: Snippet) -> bytes:
-    return hashlib.sha256(f"{snippet.provider}/{snippet.name}\n{snippet.text}".encode()).digest()
+def _key(snippet: Snippet) -> str:
+    return hashlib.sha256(f"{snippet.provider}/{snippet.name}\n{snippet.text}".encode()).hexdigest()

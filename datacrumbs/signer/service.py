@@ -1,79 +1,96 @@
 """The signing service: many callers at once, each bounded in bytes, time and number.
 
-Every connection carries one request and one reply. Every decision is one log line, a JSON object
-in ASCII, so nothing that a caller sent can start a line of its own.
+Every connection carries one request and one reply. It is counted to its user's share when it is accepted, before
+anything is read, until its socket is closed. One thread moves bytes; each request is parsed and decided by a child.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
+import gc
 import logging
+import os
 import signal
 import socket
 import time
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from datacrumbs import __version__
-from datacrumbs.errors import DatacrumbsError, ExitCode, refusal
-from datacrumbs.probefile.codec import parse
-from datacrumbs.signer.authority import check_schema
-from datacrumbs.signer.caller import Caller, peer_of, with_account
+from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.signer.caller import peer_of, share_of
+from datacrumbs.signer.decisions import Decision, DecisionLog, milliseconds_since
 from datacrumbs.signer.denial import DenialError
-from datacrumbs.signer.protocol import LENGTH, REQUEST_LIMIT, VERSION, frame
+from datacrumbs.signer.limited import Bounds, start
+from datacrumbs.signer.protocol import LENGTH
+from datacrumbs.signer.request import (
+    Report,
+    answer_request,
+    failed,
+    read_report,
+    refusal_frame,
+    too_much,
+)
+from datacrumbs.signer.shares import Limits, Share, Shares
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from datacrumbs.signer.authority import Authority
+    from datacrumbs.signer.caller import Caller
 
 log = logging.getLogger("datacrumbs.signer")
 
 SOCKET_MODE = 0o666  # any user may ask; the policy decides
-BACKLOG = 64
+BACKLOG = 1024  # connects beyond it wait for the service, in their order
 STOPPING = (signal.SIGTERM, signal.SIGINT)
+ACCEPTS_A_TURN = 32
+OUT_OF_DESCRIPTORS_SECONDS = 0.1
+PART = 256 << 10
+REPORT_LIMIT = 1 << 20
+LOOK_UP = Bounds(memory=64 << 20, processor_seconds=5, clock_seconds=30)
+LOOK_UPS = 4
+KNOWN_LIMIT = 4096
+KNOWN_SECONDS = 60.0
+NEWCOMER = -2
+"""The share in the log of ids that are not looked up yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one caller may use up.
+def busy() -> DenialError:
+    """The refusal that clients try again after."""
+    return DenialError("service.busy", "the signing service has too many requests at once", "try again in a minute")
+
+
+BUSY = refusal_frame(busy())
+
+
+@dataclass(slots=True)
+class _Visit:
+    """One connection, from accept to close."""
+
+    connection: socket.socket
+    peer: Caller
+    share: Share
+    started: float
+    held: int = 0
+
+
+class Service:
+    """Answers requests on a listening socket until told to stop.
 
     Args:
-        connections: Most connections at once.
-        connections_per_user: Most of them from one user other than root; all ids without an account are one user.
-        request_seconds: Time for a whole request to arrive, and for the reply to leave.
-        request_bytes: Largest request.
-        checks: How many requests are checked at once, each of another user: a slow one holds up its own user only.
+        authority: Decides.
+        limits: What callers may use up.
     """
 
-    connections: int = 64
-    connections_per_user: int = 8
-    request_seconds: float = 10.0
-    request_bytes: int = REQUEST_LIMIT
-    checks: int = 2
-
-
-@dataclass(slots=True)
-class _Share:
-    """What one user uses of the service: connections, and whose turn it is of them to be checked."""
-
-    connections: int = 0
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-@dataclass(slots=True)
-class Service:
-    """Answers requests on a listening socket until told to stop."""
-
-    authority: Authority
-    limits: Limits = field(default_factory=Limits)
-    _open: int = 0
-    _shares: dict[int, _Share] = field(default_factory=dict)
-    _checks: asyncio.Semaphore | None = None
+    def __init__(self, authority: Authority, limits: Limits | None = None) -> None:
+        self.authority = authority
+        self.limits = limits or Limits()
+        self._shares = Shares(self.limits)
+        self._known: dict[int, tuple[int, float]] = {}
+        self._newcomers = 0
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT; requests in work are finished first.
@@ -82,160 +99,223 @@ class Service:
             listener: Bound and listening AF_UNIX socket.
             ready: Called once requests are answered.
         """
+        self._loop = loop = asyncio.get_running_loop()
         self._checks = asyncio.Semaphore(self.limits.checks)
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        self._look_ups = asyncio.Semaphore(LOOK_UPS)
+        self._log = DecisionLog(loop.call_later, lambda text: log.info("%s", text))
+        self._stop = asyncio.Event()
         for number in STOPPING:
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
-        tasks: set[asyncio.Task[None]] = set()
-
-        # start_unix_server's own tasks cannot be awaited, so that a stop would cut replies off.
-        def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(self._serve(reader, writer))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-
-        async with await asyncio.start_unix_server(connected, sock=listener, backlog=BACKLOG):
-            ready()
-            await stop.wait()
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._stop.set))
+        gc.freeze()  # children share it
+        listener.settimeout(0)
+        listener.listen(BACKLOG)  # systemd's may be shorter
+        self._listen(listener)
+        ready()
+        await self._stop.wait()
+        loop.remove_reader(listener)
         # A second SIGTERM must not kill the exit. Ignoring is for all threads; the interpreter can restore the default
         # while it ends, when this thread is the last one, so it takes no such signal any more.
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
-        if tasks:
-            await asyncio.wait(tasks, timeout=self.limits.request_seconds)
+        await self._finish()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
-        try:
-            reply = await self._answer(reader, peer_of(writer.get_extra_info("socket")))
-            writer.write(frame(reply))
-            await asyncio.wait_for(writer.drain(), self.limits.request_seconds)
-        except (OSError, TimeoutError):
-            log.info("%s", line(None, "dropped", "connection.lost"))
-        finally:
-            self._open -= 1
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+    async def _finish(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self.limits.request_seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._log.flush()
 
-    async def _answer(self, reader: asyncio.StreamReader, peer: Caller) -> dict[str, object]:
-        caller = peer
+    def _listen(self, listener: socket.socket) -> None:
+        if not self._stop.is_set():
+            self._loop.add_reader(listener, self._accept, listener)
+
+    # A refused connection costs neither a task nor a descriptor, so that a flood of them holds up little else.
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                connection, _ = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError:  # no descriptor or no memory
+                self._loop.remove_reader(listener)
+                self._loop.call_later(
+                    OUT_OF_DESCRIPTORS_SECONDS, self._loop.add_reader, listener, self._accept, listener
+                )
+                return
+            connection.settimeout(0)
+            self._admit(connection, peer_of(connection))
+
+    def _admit(self, connection: socket.socket, peer: Caller) -> None:
         started = time.monotonic()
-        digest = ""
+        known = self._known_share(peer.uid)
+        share = None
+        if known is not None or self._newcomers < self.limits.newcomers:
+            share = self._shares.enter(peer.uid if known is None else known)
+        if share is None:
+            self._note(NEWCOMER if known is None else known, peer, started, Report("refused", "service.busy"))
+            with suppress(OSError):
+                connection.send(BUSY)
+            connection.close()
+            return
+        task = self._loop.create_task(self._serve(_Visit(connection, peer, share, started), known))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, visit: _Visit, known: int | None) -> None:
         try:
-            self._check_room(self._open, self.limits.connections)
-            caller = await asyncio.to_thread(with_account, peer)
-            with self._share_of(caller) as share:
-                body = await self._read(reader)
-                assert self._checks is not None  # noqa: S101 - set by run, before any connection
-                async with share.turn, self._checks:
-                    document = await asyncio.to_thread(request_plan, body)
-                    if document is None:
-                        return {"status": "ready", "key_id": self.authority.key_id, "version": __version__}
-                    plan, plan_bytes, digest = await asyncio.to_thread(check_schema, document)
-                    signed = await asyncio.to_thread(self.authority.sign, plan_bytes, plan, caller)
+            if known is None:
+                await self._look_up(visit)
+            await self._answer(visit)
         except DenialError as error:
-            log.warning("%s", line(caller, "refused", error.code, digest=digest, reason=error.message, started=started))
-            return {
-                "status": "refused",
-                "code": error.code,
-                "message": error.message,
-                "hint": error.hint,
-                "exit_code": int(error.exit_code),
-            }
+            self._note(visit.share.key, visit.peer, visit.started, Report("refused", error.code, reason=error.message))
+            with suppress(OSError, TimeoutError):
+                await self._send(visit, refusal_frame(error))
+        except (OSError, TimeoutError):
+            self._note(visit.share.key, visit.peer, visit.started, Report("dropped", "connection.lost"))
         except Exception:  # the event loop's boundary: one request must not end the service
-            log.exception("%s", line(caller, "failed", "service.fault", digest=digest, started=started))
-            return {
-                "status": "refused",
-                "code": "service.fault",
-                "message": "the signing service failed on this request",
-                "hint": "see its log: journalctl -u datacrumbs_sign_probes",
-                "exit_code": int(ExitCode.FAILED),
-            }
-        log.info("%s", line(caller, "signed", "", digest=digest, started=started))
-        return {"status": "signed", "probe_file": base64.b64encode(signed).decode()}
-
-    def _check_room(self, taken: int, limit: int) -> None:
-        if taken > limit:
-            raise DenialError("service.busy", "the signing service has too many requests at once", "try again")
-
-    @contextmanager
-    def _share_of(self, caller: Caller) -> Iterator[_Share]:
-        share = self._shares.setdefault(caller.share, _Share())
-        share.connections += 1
-        try:
-            if caller.uid != 0:
-                self._check_room(share.connections, self.limits.connections_per_user)
-            yield share
+            log.exception("a request failed")
+            with suppress(OSError, TimeoutError):
+                await self._send(visit, refusal_frame(failed()))
         finally:
-            share.connections -= 1
-            if not share.connections:
-                del self._shares[caller.share]
+            visit.connection.close()
+            self._shares.give_back(visit.share, visit.held)
+            self._shares.leave(visit.share)
 
-    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+    def _known_share(self, uid: int) -> int | None:
+        share, until = self._known.get(uid, (0, 0.0))
+        return share if time.monotonic() < until else None
+
+    # Whose share a user's connections count to; until it is known, to the id's own.
+    async def _look_up(self, visit: _Visit) -> None:
+        uid = visit.peer.uid
+        self._newcomers += 1
+        try:
+            async with self._look_ups:
+                known = self._known_share(uid)  # by now, from another connection
+                if known is None:
+                    async with _answer_of(lambda: str(share_of(uid)).encode(), LOOK_UP) as reader:
+                        text = await reader.read(64)
+                    known = int(text) if text else uid
+                    while len(self._known) >= KNOWN_LIMIT:
+                        del self._known[next(iter(self._known))]
+                    self._known[uid] = (known, time.monotonic() + KNOWN_SECONDS)
+        finally:
+            self._newcomers -= 1
+        if known != visit.share.key:
+            # Leaves first, so that a full service has room for the one that it has already.
+            before = visit.share
+            self._shares.leave(before)
+            share = self._shares.enter(known)
+            if share is None:
+                self._shares.readmit(before)
+                raise busy()
+            visit.share = share
+
+    async def _answer(self, visit: _Visit) -> None:
+        body = await self._read(visit)
+        try:
+            async with asyncio.timeout(self.limits.wait_seconds):
+                await visit.share.turn.acquire()
+        except TimeoutError:
+            raise busy() from None
+        # The turn ends when the reply has left: a user has one reply at most that is not read.
+        try:
+            report, reply = await self._checked(visit, body)
+            if report.decision:
+                self._note(visit.share.key, visit.peer, visit.started, report)
+            await self._send(visit, reply)
+        finally:
+            visit.share.turn.release()
+
+    async def _checked(self, visit: _Visit, body: bytearray) -> tuple[Report, bytes]:
+        try:
+            async with asyncio.timeout(self.limits.wait_seconds):
+                await self._checks.acquire()
+        except TimeoutError:
+            raise busy() from None
+        try:
+            work = lambda: answer_request(self.authority, visit.peer, body)  # noqa: E731 - the child's
+            async with _answer_of(work, self.limits.check) as reader:
+                (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+                report = read_report(await reader.readexactly(min(size, REPORT_LIMIT)))
+                body.clear()
+                self._hold(visit, report.size)
+                reply = await reader.readexactly(report.size)
+        except asyncio.IncompleteReadError:
+            raise too_much() from None
+        finally:
+            self._checks.release()
+        self.authority.compilation.learn(report.compiled)
+        if report.fault:
+            log.error("%s", report.fault)
+        return report, reply
+
+    # Count these bytes to the user, instead of those before.
+    def _hold(self, visit: _Visit, size: int) -> None:
+        self._shares.give_back(visit.share, visit.held)
+        visit.held = 0
+        if not self._shares.take(visit.share, size):
+            raise busy()
+        visit.held = size
+
+    async def _read(self, visit: _Visit) -> bytearray:
         try:
             async with asyncio.timeout(self.limits.request_seconds):
-                (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+                (size,) = LENGTH.unpack(await self._receive(visit, LENGTH.size))
                 if size > self.limits.request_bytes:
                     raise DenialError(
                         "request.size",
                         f"a request of {size} bytes; at most {self.limits.request_bytes} are taken",
                         "select fewer functions",
                     )
-                return await reader.readexactly(size)
+                self._hold(visit, size)
+                return await self._receive(visit, size)
         except TimeoutError:
             seconds = self.limits.request_seconds
             raise DenialError("request.timeout", f"the request did not arrive within {seconds:g} s") from None
-        except asyncio.IncompleteReadError:
-            raise DenialError("request.short", "the connection closed before the request's end") from None
+
+    async def _receive(self, visit: _Visit, size: int) -> bytearray:
+        data = bytearray()
+        while len(data) < size:
+            part = await self._loop.sock_recv(visit.connection, min(size - len(data), PART))
+            if not part:
+                raise DenialError("request.short", "the connection closed before the request's end")
+            data += part
+        return data
+
+    async def _send(self, visit: _Visit, reply: bytes) -> None:
+        async with asyncio.timeout(self.limits.request_seconds):
+            await self._loop.sock_sendall(visit.connection, reply)
+
+    def _note(self, share: int, peer: Caller, started: float, report: Report) -> None:
+        caller = replace(peer, user=report.user or peer.user)
+        milliseconds = milliseconds_since(started)
+        self._log.add(share, Decision(report.decision, report.code, caller, report.digest, report.reason, milliseconds))
 
 
-def request_plan(body: bytes) -> object:
-    """The plan document of a request, or None for the question whether the service is there.
-
-    Raises:
-        DenialError: For anything that is no request.
-    """
+@asynccontextmanager
+async def _answer_of(work: Callable[[], bytes], bounds: Bounds) -> AsyncIterator[asyncio.StreamReader]:
+    """What a child answers, as a stream; whatever happens, the child is gone afterwards."""
     try:
-        document = parse(body, "request")
-    except DatacrumbsError as error:
-        raise DenialError("request.form", error.message) from None
-    if isinstance(document, dict) and document.get("version") == VERSION:
-        if document.keys() == {"version", "request"} and document["request"] == "status":
-            return None
-        if document.keys() == {"version", "request", "plan"} and document["request"] == "sign":
-            return document["plan"] if document["plan"] is not None else {}
-    raise DenialError(
-        "request.form",
-        f"not a request of version {VERSION} of the signing protocol",
-        "install the same version of datacrumbs for the configurator and the signing service",
+        child = start(work, bounds)
+    except OSError:  # no process or no descriptor
+        raise busy() from None
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(child.answer, "rb", 0)
     )
-
-
-def line(
-    caller: Caller | None,
-    decision: str,
-    code: str,
-    *,
-    digest: str = "",
-    reason: str = "",
-    started: float | None = None,
-) -> str:
-    """One log line of a decision: ASCII JSON with fixed keys."""
-    return json.dumps(
-        {
-            "decision": decision,
-            "code": code,
-            "uid": caller.uid if caller else None,
-            "user": caller.user if caller else None,
-            "pid": caller.pid if caller else None,
-            "plan": digest,
-            "reason": reason,
-            "ms": None if started is None else round((time.monotonic() - started) * 1000),
-        }
-    )
+    try:
+        # The child's own alarm comes first.
+        async with asyncio.timeout(bounds.clock_seconds + 1):
+            yield reader
+    except TimeoutError:
+        raise too_much() from None
+    finally:
+        transport.close()
+        child.end()
 
 
 def listen(path: Path) -> socket.socket:

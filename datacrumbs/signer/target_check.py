@@ -1,14 +1,9 @@
-"""Looks at the target files of one request, in a process of its own.
+"""Looks at one target file of a request.
 
-The files are the caller's choice. So they are opened with the caller's rights (the service must not tell
-who asks what lies in directories closed to them), and a file made to exhaust a parser ends this
-process, by its limits, not the service.
-
-What the file says is then looked at by a child that has given up root for good and looks at this file only: neither
-a mistake in the disassembler, which is not written in Python, nor what it does to this file's findings reaches further.
-
-Standard input: a JSON object ``{"caller": [uid, gid, [gid, ...]], "targets": [...], "seconds": 60}``; standard output:
-a JSON list of findings, one a target, in order.
+The files are the caller's choice. So they are opened with the caller's rights (the service must not say
+what is in directories closed to the caller), and looked at by a child that has given up root for good and sees
+this file only: neither a mistake in the disassembler, which is not written in Python, nor what it does to this file's
+findings reaches further, and a file made to exhaust a parser ends that child, by its limits, not the service.
 """
 
 from __future__ import annotations
@@ -16,8 +11,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import signal
-import sys
 from typing import TYPE_CHECKING, TypedDict
 
 from datacrumbs.discovery.calling import unsafe_returns
@@ -26,14 +19,14 @@ from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.plan import Target
 from datacrumbs.probefile.rights import give_up_root, rights_of
 from datacrumbs.probefile.targets import open_target
+from datacrumbs.signer.limited import Bounds, answer, remaining
 from datacrumbs.signer.places import probe_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from io import BufferedReader
 
-MEMORY_LIMIT = 2 << 30
-SECONDS_LIMIT = 30
+LOOK = Bounds(memory=768 << 20, processor_seconds=30, clock_seconds=90)
 ANSWER_LIMIT = 64 << 10
 
 
@@ -64,7 +57,11 @@ class Finding(TypedDict):
 
 
 def check_target(wanted: Wanted, uid: int, gid: int, groups: list[int]) -> Finding:
-    """Open one target as the caller and look at it."""
+    """Open one target as the caller and look at it.
+
+    Raises:
+        LimitError: When the limits ended the look.
+    """
     try:
         with rights_of(uid, gid, groups):
             stream = open_target(Target(wanted["path"], wanted["build_id"]))
@@ -72,7 +69,7 @@ def check_target(wanted: Wanted, uid: int, gid: int, groups: list[int]) -> Findi
         return Finding(code="target.changed", message=error.message, hint=error.hint, owner=-1, mode=0)
     with stream:
         status = os.fstat(stream.fileno())
-        problem = _in_child(lambda: _problem(stream, wanted))
+        problem = _in_child(lambda: _problem(stream, wanted), keep=(stream.fileno(),))
     finding = Finding(code="", message="", hint="", owner=status.st_uid, mode=status.st_mode)
     if problem:
         finding["code"] = "target.place"
@@ -116,41 +113,13 @@ def _problem(stream: BufferedReader, wanted: Wanted) -> tuple[str, str] | None:
     return None
 
 
-# The answer of a function that runs in a child without any rights, which cannot outlive the limits of this process.
-def _in_child(work: Callable[[], tuple[str, str] | None]) -> tuple[str, str] | None:
-    reader, writer = os.pipe()
-    left = signal.getitimer(signal.ITIMER_REAL)
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.close(reader)
-            signal.setitimer(signal.ITIMER_REAL, *left)  # a fork has none
-            give_up_root()
-            answer = json.dumps(work()).encode()
-            with os.fdopen(writer, "wb") as stream:
-                stream.write(answer)
-            status = 0
-        finally:
-            os._exit(status)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as stream:
-        answer = stream.read(ANSWER_LIMIT)
-    if os.waitpid(child, 0)[1]:
-        raise SystemExit(1)
-    problem = json.loads(answer)
+# The answer of a function that runs in a child without any rights, within what is left of this process's limits.
+def _in_child(work: Callable[[], tuple[str, str] | None], keep: tuple[int, ...] = ()) -> tuple[str, str] | None:
+    def without_rights() -> bytes:
+        memory, _ = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        give_up_root()
+        return json.dumps(work()).encode()
+
+    problem = json.loads(answer(without_rights, remaining(LOOK), ANSWER_LIMIT, keep))
     return None if problem is None else (str(problem[0]), str(problem[1]))
-
-
-def main() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS_LIMIT, SECONDS_LIMIT))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    request = json.load(sys.stdin)
-    signal.alarm(request["seconds"])  # a limit of processor time does not run while a file system lets it wait
-    uid, gid, groups = request["caller"]
-    json.dump([check_target(wanted, uid, gid, groups) for wanted in request["targets"]], sys.stdout)
-
-
-if __name__ == "__main__":
-    main()

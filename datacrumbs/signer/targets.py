@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 from datacrumbs.probefile.plan import Attach
 from datacrumbs.signer.denial import DenialError
+from datacrumbs.signer.limited import LimitError
+from datacrumbs.signer.target_check import check_target
 
 if TYPE_CHECKING:
     from datacrumbs.probefile.plan import Plan, Target
     from datacrumbs.signer.caller import Caller
     from datacrumbs.signer.policy import Rule
     from datacrumbs.signer.target_check import Finding, Wanted
-
-CHECK_SECONDS = 60
-CHECK_COMMAND = (sys.executable, "-I", "-m", "datacrumbs.signer.target_check")
 
 
 def check_targets(plan: Plan, caller: Caller, rule: Rule) -> None:
@@ -79,17 +75,9 @@ def _wanted(target: Target) -> Wanted:
 
 
 def _findings(wanted: list[Wanted], caller: Caller) -> list[Finding]:
-    if not wanted:
-        return []
-    who = [caller.uid, caller.gid, list(caller.group_ids)]
-    request = json.dumps({"caller": who, "targets": wanted, "seconds": CHECK_SECONDS})
     try:
-        result = subprocess.run(
-            CHECK_COMMAND, input=request, capture_output=True, text=True, check=True, timeout=CHECK_SECONDS, cwd="/"
-        )
-    except (subprocess.SubprocessError, OSError):
+        return [check_target(entry, caller.uid, caller.gid, list(caller.group_ids)) for entry in wanted]
+    except (LimitError, OSError, ValueError):
         raise DenialError(
             "target.unreadable", "the target files could not be examined within the limits", "select fewer targets"
         ) from None
-    findings: list[Finding] = json.loads(result.stdout)
-    return findings

@@ -36,11 +36,12 @@ from datacrumbs.probefile.envelope import Grant, open_envelope, read_payload, se
 from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
 from datacrumbs.probefile.revocation import FILE_NAME, read_revocations
 from datacrumbs.signer.authority import check_schema
+from datacrumbs.signer.decisions import Decision, line
 from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.places import probe_places
 from datacrumbs.signer.policy import read_policy
 from datacrumbs.signer.protocol import frame
-from datacrumbs.signer.service import line, request_plan
+from datacrumbs.signer.request import request_plan
 from datacrumbs.signer.snippets import read_trusted
 from datacrumbs.signer.target_check import _problem
 from datacrumbs.signer.targets import _wanted
@@ -131,7 +132,7 @@ def _request(data: bytes) -> None:
             check_schema(document)
     except DenialError as error:
         frame({"message": error.message, "hint": error.hint})  # the reply carries it
-        line(None, "refused", error.code, reason=error.message)  # and the log
+        line(Decision("refused", error.code, None, reason=error.message))  # and the log
 
 
 def _request_seeds() -> list[bytes]:

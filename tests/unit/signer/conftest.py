@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +34,10 @@ import functools, sys
 from pathlib import Path
 from datacrumbs.commands import sign_probes
 from datacrumbs.commands._run import run_command
-from datacrumbs.signer.service import Limits, Service
+from datacrumbs.signer import caller
+from datacrumbs.signer.service import Service
+from datacrumbs.signer.shares import Limits
+caller.SUBORDINATE_IDS = Path({subordinates!r})
 sign_probes.Service = functools.partial(Service, limits=Limits({limits}))
 sys.exit(run_command(lambda: sign_probes.serve(Path({prefix!r}))))
 """
@@ -50,6 +55,7 @@ class Installation:
         self.library = directory / "libtwo.so"
         self.build(SOURCE)
         self.log = directory / "log"
+        self.subordinates = directory / "subuid"
 
     def build(self, source: str) -> None:
         path = self.directory / "two.c"
@@ -94,7 +100,7 @@ class Installation:
 
     @contextmanager
     def service(self, limits: str = ""):
-        code = SERVICE.format(limits=limits, prefix=str(self.paths.prefix))
+        code = SERVICE.format(limits=limits, prefix=str(self.paths.prefix), subordinates=str(self.subordinates))
         with (
             self.log.open("ab") as log,
             subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process,
@@ -107,12 +113,23 @@ class Installation:
                 yield process
             finally:
                 process.send_signal(signal.SIGTERM)
-                process.wait(20)
-                copier.wait(20)
+                process.wait(90)
+                copier.wait(90)
         assert process.returncode == 0
 
     def decisions(self) -> str:
+        """What the service has logged; complete once it has ended."""
         return self.log.read_text()
+
+    def decided(self) -> Counter[str]:
+        """How often the service decided what, by code or outcome, those left out included."""
+        found: Counter[str] = Counter()
+        for text in self.decisions().splitlines():
+            if text.startswith("datacrumbs.signer: {"):
+                decision = json.loads(text.partition(": ")[2])
+                found[decision["code"] or decision["decision"]] += 1
+                found.update(decision.get("left_out", {}))
+        return found
 
 
 @pytest.fixture

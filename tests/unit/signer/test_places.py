@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.signer import target_check, targets
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.denial import DenialError
+from datacrumbs.signer.limited import Bounds, LimitError
 from datacrumbs.signer.places import Places, probe_places
 from datacrumbs.signer.policy import Rule
 
@@ -58,10 +59,19 @@ def test_hostile_files_end_in_places_or_none(tmp_path, data):
     assert isinstance(places, Places)
 
 
-@pytest.mark.parametrize("code", ["raise MemoryError", "import time; time.sleep(60)", "import os; os.abort()"])
-def test_an_examination_that_ends_badly_is_a_denial(installation, monkeypatch, code):
-    monkeypatch.setattr(targets, "CHECK_COMMAND", (sys.executable, "-c", code))
-    monkeypatch.setattr(targets, "CHECK_SECONDS", 1)
+def _takes_memory():
+    return bytes(bytearray(1 << 30))
+
+
+def _takes_processor_time():
+    while True:
+        pass
+
+
+@pytest.mark.parametrize("work", [_takes_memory, _takes_processor_time, signal.pause, os.abort])
+def test_an_examination_that_ends_badly_is_a_denial(installation, monkeypatch, work):
+    monkeypatch.setattr(target_check, "_problem", lambda *_: work())
+    monkeypatch.setattr(target_check, "LOOK", Bounds(memory=64 << 20, processor_seconds=1, clock_seconds=3))
     caller = Caller(0, 0, 1, "me", frozenset(), (0,))
     with pytest.raises(DenialError, match="could not be examined within the limits"):
         targets.check_targets(installation.plan(), caller, Rule())
@@ -74,7 +84,7 @@ def test_files_are_looked_at_by_a_process_without_rights():
 
 
 def test_a_look_that_ends_badly_ends_the_examination():
-    with pytest.raises(SystemExit):
+    with pytest.raises(LimitError):
         target_check._in_child(lambda: os._exit(3))
 
 

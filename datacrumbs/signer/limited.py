@@ -1,0 +1,179 @@
+"""Work in a child process within limits: what it takes up or breaks ends with it.
+
+The child is a fork, so that it starts in milliseconds and sees what its parent has read. Its parent must have one
+thread only, and must not hold what the child may not see.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import resource
+import signal
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGE = resource.getpagesize()
+STANDARD_STREAMS = 3
+OUR_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+EASY_VICTIM = "500"  # proc(5), oom_score_adj: before the service when memory runs out
+
+
+class LimitError(Exception):
+    """The child ended without an answer: a limit ended it, or a mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a child may take.
+
+    Args:
+        memory: Bytes of address space beyond what it inherits.
+        processor_seconds: Processor time of itself, and together with its children if they take what is `remaining`.
+        clock_seconds: Time on the clock.
+    """
+
+    memory: int
+    processor_seconds: float
+    clock_seconds: float
+
+
+_own: Bounds | None = None  # of this process, where it is such a child
+
+
+def remaining(whole: Bounds) -> Bounds:
+    """What is left of this process's bounds for a child that it waits for, so that all of them together keep to them.
+
+    Args:
+        whole: The memory of the child, and its time where this process has no bounds.
+
+    Raises:
+        LimitError: When there is no processor time left.
+    """
+    if _own is None:
+        return whole
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = _own.processor_seconds - time.process_time() - children.ru_utime - children.ru_stime
+    if processor <= 0:
+        raise LimitError
+    return Bounds(whole.memory, processor, signal.getitimer(signal.ITIMER_REAL)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A running child.
+
+    Args:
+        pid: Its process.
+        answer: Descriptor from which its answer is read, to the end; the caller closes it.
+    """
+
+    pid: int
+    answer: int
+
+    def end(self) -> int:
+        """Kill it if it still runs; gives its wait status."""
+        with suppress(PermissionError):  # it has given up root; its own limits end it
+            os.kill(self.pid, signal.SIGKILL)
+        return os.waitpid(self.pid, 0)[1]
+
+    def wait(self) -> int:
+        """Wait for its end; gives its wait status."""
+        return os.waitpid(self.pid, 0)[1]
+
+
+def start(work: Callable[[], bytes], bounds: Bounds, keep: tuple[int, ...] = ()) -> Child:
+    """Run ``work`` in a child; its answer arrives at `Child.answer`.
+
+    Args:
+        work: What to do; an exception ends the child with status 1.
+        bounds: Its limits.
+        keep: Descriptors that it needs; all others are closed, but the standard streams.
+
+    Raises:
+        OSError: When no process or pipe can be made.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, OUR_SIGNALS)  # their handlers are the parent's
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _run(work, bounds, writer, keep)
+    except OSError:
+        os.close(reader)
+        raise
+    finally:
+        os.close(writer)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    return Child(pid, reader)
+
+
+def answer(work: Callable[[], bytes], bounds: Bounds, most: int, keep: tuple[int, ...] = ()) -> bytes:
+    """The answer of a child, waited for.
+
+    Args:
+        work: As for `start`.
+        bounds: As for `start`.
+        most: Bytes of the answer that are taken.
+        keep: As for `start`.
+
+    Raises:
+        LimitError: When the child ended in another way than with its answer.
+        OSError: When no process or pipe can be made.
+    """
+    child = start(work, bounds, keep)
+    with os.fdopen(child.answer, "rb") as stream:
+        data = stream.read(most)
+    if child.wait():
+        raise LimitError
+    return data
+
+
+# Never returns: what calls it belongs to the parent.
+def _run(work: Callable[[], bytes], bounds: Bounds, writer: int, keep: tuple[int, ...]) -> None:
+    status = 1
+    try:
+        gc.freeze()  # a collection would copy what is shared with the parent
+        for number in OUR_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)  # it is the parent that stops; it waits for this answer, or kills
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, OUR_SIGNALS)
+        _close_others({writer, *keep})
+        _limit(bounds)
+        data = work()
+        with os.fdopen(writer, "wb") as stream:
+            stream.write(data)
+        status = 0
+    except BaseException:  # noqa: BLE001, S110 - whatever it is ends here; the parent sees the status
+        pass
+    finally:
+        os._exit(status)
+
+
+def _close_others(kept: set[int]) -> None:
+    first = STANDARD_STREAMS
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def _limit(bounds: Bounds) -> None:
+    global _own  # noqa: PLW0603 - a fork's own, once
+    _own = bounds
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, max(bounds.clock_seconds, 0.001))  # a fork has none
+    inherited = int(Path("/proc/self/statm").read_text().split()[0]) * PAGE
+    # Soft: a child of its own may have other bounds, and inherits this one's memory.
+    resource.setrlimit(resource.RLIMIT_AS, (inherited + bounds.memory, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    seconds = math.ceil(bounds.processor_seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(EASY_VICTIM)

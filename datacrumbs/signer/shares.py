@@ -1,0 +1,102 @@
+"""What each user may use of the signing service at once, counted from the accept to the close."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from datacrumbs.signer.limited import Bounds
+from datacrumbs.signer.protocol import REQUEST_LIMIT
+
+ROOT = 0
+MIB = 1 << 20
+CHECK = Bounds(memory=448 * MIB, processor_seconds=30, clock_seconds=90)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What callers may use up, together and each. The unit's `MemoryMax` and `LimitNOFILE` are above their sums.
+
+    Args:
+        connections: Most connections at once.
+        connections_per_user: Most of them from one user other than root; all ids without an account are one user, and
+            an account's subordinate ids (`/etc/subuid`) are the account's.
+        newcomers: Most of them from users who are being looked up.
+        request_seconds: Time for a whole request to arrive, and for the reply to leave.
+        wait_seconds: Time that a request waits for others of its user and for room among the checks.
+        request_bytes: Largest request.
+        memory: Bytes of all requests and replies that are held.
+        memory_per_user: Those of one user.
+        checks: How many requests are checked at once, each of another user: one more than two users can hold.
+        check: What the child takes that checks a request.
+    """
+
+    connections: int = 256
+    connections_per_user: int = 8
+    newcomers: int = 64
+    request_seconds: float = 10.0
+    wait_seconds: float = 60.0
+    request_bytes: int = REQUEST_LIMIT
+    memory: int = 128 * MIB
+    memory_per_user: int = 48 * MIB
+    checks: int = 3
+    check: Bounds = CHECK
+
+
+@dataclass(slots=True)
+class Share:
+    """What one user uses: connections, bytes, and whose turn it is of them to be checked and answered."""
+
+    key: int
+    connections: int = 0
+    memory: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Shares:
+    """All shares, each for as long as it is used."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._shares: dict[int, Share] = {}
+        self.connections = 0
+        self.memory = 0
+
+    def enter(self, key: int) -> Share | None:
+        """Count a connection to a share; None when there is no room for it."""
+        share = self._shares.get(key) or Share(key)
+        full = share.connections >= self._limits.connections_per_user and key != ROOT
+        if full or self.connections >= self._limits.connections:
+            return None
+        self._shares[key] = share
+        share.connections += 1
+        self.connections += 1
+        return share
+
+    def readmit(self, share: Share) -> None:
+        """Count a connection to the share that it has just left, until it is closed."""
+        share = self._shares.setdefault(share.key, share)
+        share.connections += 1
+        self.connections += 1
+
+    def leave(self, share: Share) -> None:
+        """A connection is closed."""
+        share.connections -= 1
+        self.connections -= 1
+        if not share.connections:
+            del self._shares[share.key]
+
+    def take(self, share: Share, size: int) -> bool:
+        """Count bytes to a share; whether there is room for them."""
+        if share.memory + size > self._limits.memory_per_user and share.key != ROOT:
+            return False
+        if self.memory + size > self._limits.memory:
+            return False
+        share.memory += size
+        self.memory += size
+        return True
+
+    def give_back(self, share: Share, size: int) -> None:
+        """Bytes are no longer held."""
+        share.memory -= size
+        self.memory -= size
