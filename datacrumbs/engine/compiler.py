@@ -51,7 +51,7 @@ _OF_TABLES = {
 LIMITED_SECONDS = 30
 """Processor time of a limited compilation; on the clock it may take twice as long."""
 _OUT_OF_TIME = frozenset((signal.SIGXCPU, signal.SIGALRM, signal.SIGKILL))
-_LIMITED_MEMORY = 2 << 30
+_LIMITED_MEMORY = 768 << 20
 _WORDS_SHOWN = 4000
 _SHOW_LINES = 8  # bcc's DEBUG_SOURCE
 _UNPRIVILEGED = re.compile(r"could not open bpf map: \w+, error: Operation not permitted")

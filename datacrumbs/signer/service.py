@@ -287,7 +287,7 @@ class Service:
         return data
 
     async def _send(self, visit: _Visit, reply: bytes) -> None:
-        async with asyncio.timeout(self.limits.request_seconds):
+        async with asyncio.timeout(self.limits.reply_seconds):
             await self._loop.sock_sendall(visit.connection, reply)
 
     def _note(self, share: int, peer: Caller, started: float, report: Report) -> None:

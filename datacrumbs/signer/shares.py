@@ -10,7 +10,7 @@ from datacrumbs.signer.protocol import REQUEST_LIMIT
 
 ROOT = 0
 MIB = 1 << 20
-CHECK = Bounds(memory=448 * MIB, processor_seconds=30, clock_seconds=90)
+CHECK = Bounds(memory=416 * MIB, processor_seconds=30, clock_seconds=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Limits:
         connections_per_user: Most of them from one user other than root; all ids without an account are one user, and
             an account's subordinate ids (`/etc/subuid`) are the account's.
         newcomers: Most of them from users who are being looked up.
-        request_seconds: Time for a whole request to arrive, and for the reply to leave.
+        request_seconds: Time for a whole request to arrive.
+        reply_seconds: Time for the reply to leave.
         wait_seconds: Time that a request waits for others of its user and for room among the checks.
         request_bytes: Largest request.
         memory: Bytes of all requests and replies that are held.
@@ -35,6 +36,7 @@ class Limits:
     connections_per_user: int = 8
     newcomers: int = 64
     request_seconds: float = 10.0
+    reply_seconds: float = 10.0
     wait_seconds: float = 60.0
     request_bytes: int = REQUEST_LIMIT
     memory: int = 128 * MIB

@@ -45,8 +45,8 @@ def check_targets(plan: Plan, caller: Caller, rule: Rule) -> None:
                 f"kernel: the plan was made for release {group.target.build_id}, this host runs {release}",
                 "compose the probe file on this host",
             )
-    for target, finding in zip(wanted, _findings(list(wanted.values()), caller), strict=True):
-        _check_finding(target, finding, caller, rule)
+    for target, entry in wanted.items():  # the first fault ends it, so that the rest is not looked at for nothing
+        _check_finding(target, _finding(entry, caller), caller, rule)
 
 
 def _check_finding(target: Target, finding: Finding, caller: Caller, rule: Rule) -> None:
@@ -74,9 +74,9 @@ def _wanted(target: Target) -> Wanted:
     }
 
 
-def _findings(wanted: list[Wanted], caller: Caller) -> list[Finding]:
+def _finding(wanted: Wanted, caller: Caller) -> Finding:
     try:
-        return [check_target(entry, caller.uid, caller.gid, list(caller.group_ids)) for entry in wanted]
+        return check_target(wanted, caller.uid, caller.gid, list(caller.group_ids))
     except (LimitError, OSError, ValueError):
         raise DenialError(
             "target.unreadable", "the target files could not be examined within the limits", "select fewer targets"

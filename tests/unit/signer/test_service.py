@@ -18,7 +18,7 @@ import pytest
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.buildid import file_build_id
 from datacrumbs.probefile.codec import encode
-from datacrumbs.probefile.plan import Target
+from datacrumbs.probefile.plan import Function, Target
 from datacrumbs.probefile.reader import read_probe_file, write_probe_file
 from datacrumbs.signer.client import SigningError, request_signature, service_key_id
 from datacrumbs.signer.protocol import LENGTH
@@ -218,6 +218,44 @@ def test_all_connections_are_bounded(installation):
         for connection in held:
             connection.close()
         assert service_key_id(installation.paths)  # asks again while it is busy
+
+
+def large_request(installation) -> bytes:
+    """A request whose reply does not fit into a socket's buffer."""
+    functions = tuple(
+        Function(
+            f"f{offset}", f"f{offset}", "POSIX", offset=offset, aliases=tuple(os.urandom(500).hex() for _ in range(250))
+        )
+        for offset in installation.offsets()[:2]
+    )
+    plan = installation.plan(snippets=(), groups=(replace(installation.plan().groups[0], functions=functions),))
+    return message({"version": 1, "request": "sign", "plan": json.loads(encode(plan))})
+
+
+def test_a_reply_that_is_not_read_holds_its_users_share(installation, as_nobody):
+    def status() -> str:
+        return raw(installation, message({"version": 1, "request": "status"})).get("code", "")
+
+    data = large_request(installation)
+    with installation.service("connections_per_user=1, reply_seconds=600"):
+        with connected(installation, NOBODY) as unread:
+            unread.sendall(data)
+            assert select.select([unread], [], [], BOUND)[0]
+            assert as_nobody(status) == "service.busy"
+        assert as_nobody(lambda: service_key_id(installation.paths)) == service_key_id(installation.paths)
+
+
+def test_a_reply_that_is_not_read_is_aborted(installation, as_nobody):
+    data = large_request(installation)
+    with (
+        installation.service("connections_per_user=1, request_seconds=60, reply_seconds=1"),
+        connected(installation, NOBODY) as unread,
+    ):
+        unread.sendall(data)
+        assert as_nobody(lambda: service_key_id(installation.paths)) == service_key_id(installation.paths)
+    decided = installation.decided()
+    del decided["service.busy"]
+    assert decided == {"signed": 1, "connection.lost": 1}
 
 
 def test_a_stop_lets_a_request_in_work_finish(installation):
