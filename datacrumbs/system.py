@@ -104,8 +104,8 @@ class SystemConfiguration:
         spool_mib: How much memory may hold what was taken from the rings and is not written yet; given back afterwards.
         handles: How many open handles (FILE *, hid_t, MPI_File) are followed.
         profiles: How many combinations of process, function and file are added up apart in one interval.
-        profile_seconds: Calls that are only counted are written so often, added up.
-        guard_function_rate: Calls per second of one function, from which on they are only counted.
+        profile_seconds: Interval in seconds at which aggregated calls are written.
+        guard_function_rate: Calls per second above which a function is counted, not recorded.
         guard_total_rate: Calls per second of all functions, from which on those of the most called are only counted.
         guard_ring_percent: How full the ring of calls may be before the most called functions are only counted;
             100 lets it overflow.

@@ -34,7 +34,7 @@ def run_tracking(
     parser = command_parser(name, description, f"{name} --executable ./myapp")
     parser.add_argument("--executable", required=True, type=Path, metavar="FILE", help="a dynamic executable")
     parser.add_argument(
-        "output", nargs="?", type=Path, metavar="OUTPUT", help="file to write; FILE itself is replaced without it"
+        "output", nargs="?", type=Path, metavar="OUTPUT", help="output file (default: modify FILE in place)"
     )
     options = parser.parse_args(arguments)
     become_owner(options.executable, options.output)

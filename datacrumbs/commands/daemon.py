@@ -45,12 +45,12 @@ def main() -> None:
         default=AttachMethod.AUTO,
         help="how library functions are attached; default: auto, the fastest that this kernel has",
     )
-    parser.add_argument("--duration", type=_limit(float), metavar="SECONDS", help="stop after so long")
+    parser.add_argument("--duration", type=_limit(float), metavar="SECONDS", help="stop after SECONDS")
     parser.add_argument(
-        "--rotate-size", type=_limit(int), metavar="MB", help="go on in another file when one has so many megabytes"
+        "--rotate-size", type=_limit(int), metavar="MB", help="start a new trace file after MB megabytes"
     )
     parser.add_argument(
-        "--max-size", type=_limit(int), metavar="MB", help="stop when the files have so many megabytes together"
+        "--max-size", type=_limit(int), metavar="MB", help="stop when the files have MB megabytes in total"
     )
     parser.add_argument("--print-program", action="store_true", help="print the C program of the file and exit")
     unit = parser.add_argument_group("as a unit (datacrumbs@.service); PROBES and RUN-ID are left out")

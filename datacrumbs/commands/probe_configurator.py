@@ -80,7 +80,9 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help=f"take these only; {words} stand for entries with the key `probe`",
     )
-    made.add_argument("--without", metavar="NAME", action="append", default=[], help="leave out this one; repeatable")
+    made.add_argument(
+        "--without", metavar="NAME", action="append", default=[], help="exclude this provider; repeatable"
+    )
     made.add_argument("--preset", metavar="P", default="", help="in place of the presets that the site file names")
     made.add_argument("--program", metavar="EXE", default="", help="probe only the libraries that EXE loads")
     made.add_argument(

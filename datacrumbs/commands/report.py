@@ -62,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
         "--limit",
         type=_positive,
         metavar="N",
-        help=f"at most N rows of each table (default: {FILES_SHOWN} files beside the functions, else all)",
+        help=f"at most N rows of each table (default: {FILES_SHOWN} files when functions are listed, else all)",
     )
     return made
 

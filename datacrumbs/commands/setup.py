@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
         "--next-key", action="store_true", help="make the key of the next rotation; it does not sign yet"
     )
     result.add_argument(
-        "--rotate-key", action="store_true", help="sign with the next key; what the old one signed holds"
+        "--rotate-key", action="store_true", help="switch to the next signing key; existing signatures stay valid"
     )
     result.add_argument("--uninstall", action="store_true", help="remove what this made; traces and changed files stay")
     result.add_argument("--json", action="store_true", help="print JSON")

@@ -96,7 +96,7 @@ def args(*specifications: str) -> tuple[Argument, ...]:
             continue
         argument = _argument(index, text)
         if any(other.label == argument.label for other in arguments):
-            raise SignatureError(f"argument {text!r}: the label stands twice; expected each label once")
+            raise SignatureError(f"argument {text!r}: duplicate label; expected each label once")
         arguments.append(argument)
         index += 1
     if len(arguments) > ARGUMENT_LIMIT:

@@ -163,7 +163,7 @@ def verify(envelope: Envelope, key: Ed25519PublicKey, name: str) -> None:
     except InvalidSignature:
         raise refusal(
             f"{name}: the signature does not fit: the file was altered, or key {envelope.key_id[:16]} did not sign it",
-            "compose it anew with datacrumbs_probe_configurator",
+            "recreate it with datacrumbs_probe_configurator",
         ) from None
 
 
@@ -178,7 +178,7 @@ def read_payload(envelope: Envelope, name: str, *, verified: bool = True) -> Sig
         grant = _grant(value["grant"])
         plan = plan_from_document(value["plan"])
     except DatacrumbsError as error:
-        raise refusal(f"{name}: not understood: {error.message}", "compose it anew with this version") from None
+        raise refusal(f"{name}: not understood: {error.message}", "recreate it with this version") from None
     # The payload is canonical, so the plan's own bytes are those behind its key.
     plan_bytes = envelope.payload[len(_payload(grant, b"")) - 1 : -1]
     return SignedPlan(plan, grant, envelope.key_id, digest(plan_bytes), verified)
@@ -194,7 +194,7 @@ def read_grant(envelope: Envelope, name: str) -> Grant:
     try:
         return _grant(json.JSONDecoder().raw_decode(head)[0])
     except (ValueError, DatacrumbsError) as error:
-        raise refusal(f"{name}: not understood: {error}", "compose it anew with this version") from None
+        raise refusal(f"{name}: not understood: {error}", "recreate it with this version") from None
 
 
 def expand(data: bytes, name: str) -> bytes:

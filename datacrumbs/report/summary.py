@@ -72,7 +72,7 @@ def parse_moment(text: str) -> int:
             return int(number)
         moment = round(float(number) * unit)
     except (ValueError, OverflowError):
-        raise usage_error(f"{text!r} is not a moment; expected seconds (1.5), 1500us, or epoch microseconds") from None
+        raise usage_error(f"{text!r} is not a time; expected seconds (1.5), 1500us, or epoch microseconds") from None
     if moment < 0:
         raise usage_error(f"{text!r} is before the first call; expected a positive number")
     return moment

@@ -177,7 +177,7 @@ def test_altered_probe_file(place: Installation, probes: Path) -> None:
         trace_with(place, altered, "run"),
         REFUSED,
         "changed.json.gz: the signature does not fit",
-        hint="compose it anew",
+        hint="recreate it",
     )
     check_no_run(place)
 
