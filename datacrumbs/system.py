@@ -102,6 +102,7 @@ class SystemConfiguration:
         call_ring_mib: Size of the ring of calls; a power of two.
         name_ring_mib: Size of the ring of names; a power of two.
         spool_mib: How much memory may hold what was taken from the rings and is not written yet; given back afterwards.
+        names_mib: How much memory names may take, which stay for the whole run; further ones are counted as dropped.
         handles: How many open handles (FILE *, hid_t, MPI_File) are followed.
         profiles: How many combinations of process, function and file are added up apart in one interval.
         profile_seconds: Interval in seconds at which aggregated calls are written.
@@ -124,6 +125,7 @@ class SystemConfiguration:
     call_ring_mib: int = 64
     name_ring_mib: int = 8
     spool_mib: int = 256
+    names_mib: int = 512
     handles: int = 65536
     profiles: int = 65536
     profile_seconds: float = 1.0
@@ -134,7 +136,7 @@ class SystemConfiguration:
     flush_seconds: float = 1.0
     duration_seconds: float = 0.0
     rotate_megabytes: int = 0
-    max_megabytes: int = 0
+    max_megabytes: int = 100_000
     redact_paths: tuple[str, ...] = ()
 
 

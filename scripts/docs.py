@@ -422,6 +422,10 @@ def counters_page() -> str:
             "names_unresolved",
             "Names that calls refer to and that never came; their hash stands in the trace without a text.",
         ),
+        (
+            "names_dropped",
+            "Names that there was no room for (`names_mib`); their calls show `[name beyond names_mib]`.",
+        ),
         ("files_late", "Files that were probed while the run went on, since programs mapped them."),
         (
             "files_not_probed",

@@ -109,6 +109,7 @@ def run(request: RunRequest) -> RunResult:
             configuration.spool_mib,
             configuration.redact_paths,
             configuration.max_megabytes,
+            configuration.names_mib,
         )
         writer = WriterProcess(user, writing)
         stack.callback(writer.close)

@@ -33,6 +33,7 @@ class WritingRequest:
     spool_mib: int
     redact_paths: tuple[str, ...] = ()
     max_megabytes: int = 0
+    names_mib: int = 0
 
 
 class WriterProcess:

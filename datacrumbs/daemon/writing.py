@@ -56,6 +56,7 @@ def write_trace(channel: Channel, request: WritingRequest) -> None:
             flush_seconds=request.flush_seconds,
             redact_paths=request.redact_paths,
             max_megabytes=request.max_megabytes,
+            names_mib=request.names_mib,
             mounts=node_mounts(),
         )
     except DatacrumbsError as error:

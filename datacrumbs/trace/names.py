@@ -22,6 +22,8 @@ RECENT_LIMIT = 65536
 DEPTH_LIMIT = 64  # bases of bases; the kernel's own path limit allows fewer useful ones
 PLACE_LIMIT = 16  # of one name, such as that of a link which is set again and again
 FILE_KINDS = (NameKind.PATH, NameKind.LOCATION)
+BEYOND, STRING_BEYOND = "[name beyond names_mib]", "[string beyond names_mib]"
+_COST = 60  # bytes of a name beside its text
 _INCLUDED, _FILE, _WRITTEN, _COMMAND = 1, 2, 4, 8
 
 
@@ -35,9 +37,13 @@ class NameTable:
         host_hash: 16 hex digits, for the metadata lines.
         inclusion_path: Directory below which files count as included; empty for all.
         redact_paths: Patterns of paths that are told hidden only; all that is inside here has the true ones.
+        limit: Bytes that names may take, or 0 for no limit. What comes beyond is counted in `dropped`, and calls that
+            refer to it get `BEYOND` or `STRING_BEYOND`.
     """
 
-    def __init__(self, host_hash: str, inclusion_path: str = "", redact_paths: Sequence[str] = ()) -> None:
+    def __init__(
+        self, host_hash: str, inclusion_path: str = "", redact_paths: Sequence[str] = (), limit: int = 0
+    ) -> None:
         self._host_hash = host_hash
         self._redaction = Redaction(redact_paths)
         inclusion = normalise(inclusion_path) if inclusion_path else ""
@@ -51,6 +57,10 @@ class NameTable:
         self._texts = bytearray()
         self._emitted: set[int] = set()
         self._places: dict[int, list[str]] = {}  # few: only of names that are not those of their places
+        self._room = limit or float("inf")
+        self._beyond: dict[bool, int] = {}
+        self.dropped = 0
+        """How many names and places came that there was no room for."""
         self.unresolved = 0
         """How many names had to be made up, because a call referred to one that never came."""
 
@@ -65,7 +75,7 @@ class NameTable:
         """
         waiting = {name.identity: name for name in names}
         lines = [
-            self._store(name.identity, name.kind, self._resolve(name, waiting))
+            self._keep(name, waiting)
             for name in names
             if name.kind is not NameKind.PLACE and self._position(name.identity) < 0
         ]
@@ -104,7 +114,9 @@ class NameTable:
         positions = np.empty(len(identities), dtype=np.int64)
         for row, identity in enumerate(identities.tolist()):
             position = self._position(identity)
-            if position < 0:
+            if position < 0 and self._room <= 0:
+                position = self._position_beyond(kind)
+            elif position < 0:
                 self.unresolved += 1
                 lines.append(self._store(identity, kind, f"[lost name {identity:016x}]"))
                 position = self._position(identity)
@@ -151,17 +163,36 @@ class NameTable:
         # Sockets, pipes and the like have no path: `pipe:[4711]` stays as the kernel writes it.
         return normalise(text) if "/" in text else text
 
+    def _keep(self, name: Name, waiting: dict[int, Name]) -> str:
+        if self._room <= 0:
+            self.dropped += 1
+            return ""
+        return self._store(name.identity, name.kind, self._resolve(name, waiting))
+
+    # One name for all that there was no room for: files apart from the rest, since they are told otherwise.
+    def _position_beyond(self, kind: NameKind) -> int:
+        is_file = kind in FILE_KINDS
+        if is_file not in self._beyond:
+            self._beyond[is_file] = len(self._hashes)
+            self._append(kind, BEYOND if is_file else STRING_BEYOND)
+        return self._beyond[is_file]
+
     def _store(self, identity: int, kind: NameKind, text: str) -> str:
         position = self._recent[identity] = len(self._hashes)
+        self._append(kind, text)
+        if len(self._recent) >= RECENT_LIMIT:
+            self._merge()
+        return "" if kind is NameKind.COMMAND else self._line(position)
+
+    def _append(self, kind: NameKind, text: str) -> None:
+        position = len(self._hashes)
         included = not self._directory or f"{text}/".startswith(self._directory)
         is_command = kind is NameKind.COMMAND
         self._flags.append(included * _INCLUDED | (kind in FILE_KINDS) * _FILE | is_command * _COMMAND)
         self._texts += raw_bytes(text)
         self._ends.append(len(self._texts))
+        self._room -= self._ends[-1] - self._ends[-2] + _COST
         self._hashes.append(hash_number(self._shown(position)))  # that of the true one could be guessed
-        if len(self._recent) >= RECENT_LIMIT:
-            self._merge()
-        return "" if is_command else self._line(position)
 
     # Where a file was that was opened by another name.
     def _place(self, name: Name) -> str:
@@ -169,6 +200,10 @@ class NameTable:
         places = self._places.get(position, [])
         if position < 0 or name.text == self._text(position) or name.text in places or len(places) == PLACE_LIMIT:
             return ""
+        if self._room <= 0:
+            self.dropped += 1
+            return ""
+        self._room -= len(name.text) + _COST
         self._places[position] = [*places, name.text]
         return self._place_line(position, name.text) if self._flags[position] & _WRITTEN else ""
 

@@ -17,6 +17,7 @@ LOST = "lost"
 DEGRADED = "degraded"
 LATE = "probed_late"
 NOT_PROBED = "not_probed"
+NAMES_FULL = "names_full"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,10 @@ class Note:
     between are not in the trace. A ``not_probed`` note is of a library of a selected provider that was mapped and
     never probed. Both have the details ``file``, ``provider`` and ``process``.
 
+    A ``names_full`` note says from when on new names are not kept (`names_mib`).
+
     Args:
-        event: ``LOST``, ``DEGRADED``, ``LATE``, ``NOT_PROBED``.
+        event: ``LOST``, ``DEGRADED``, ``LATE``, ``NOT_PROBED``, ``NAMES_FULL``.
         begin: CLOCK_MONOTONIC, ns.
         end: The same.
         function: Position in the plan's functions, or None for what concerns the whole run.

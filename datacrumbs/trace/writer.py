@@ -15,7 +15,7 @@ from datacrumbs.trace.footer import LOSSES, Footer, footer_lines, part_lines
 from datacrumbs.trace.lines import CHUNK, FUNCTION, MEMBER_TARGET, PAIR, TEXT_LIMIT, Lines
 from datacrumbs.trace.mounts import MOUNT
 from datacrumbs.trace.names import NameTable, metadata_line, name_line
-from datacrumbs.trace.notes import Note, note_line
+from datacrumbs.trace.notes import NAMES_FULL, Note, note_line
 from datacrumbs.trace.processes import ProcessTable
 from datacrumbs.trace.profiles import ProfileWriter, sampled_lines
 from datacrumbs.trace.shape import Shapes
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.probefile.plan import Plan
-    from datacrumbs.record import Batch
+    from datacrumbs.record import Batch, Name
 
 _OPEN, _FAILED, _CLOSED = range(3)
 RUN = "datacrumbs_run"
@@ -52,6 +52,7 @@ class TraceWriter:
         redact_paths: Patterns of paths that are told hidden only.
         max_megabytes: Size of all files together from which on calls are lost (`beyond_size`), or 0 for no limit.
             What is rendered already is still written: at most two members, then the footer.
+        names_mib: How much memory names may take, or 0 for no limit; what comes beyond is `names_dropped`.
         mounts: Mount point -> whether what lies below it is of this node alone.
     """
 
@@ -67,6 +68,7 @@ class TraceWriter:
         flush_seconds: float,
         redact_paths: Sequence[str] = (),
         max_megabytes: int = 0,
+        names_mib: int = 0,
         mounts: Mapping[str, bool] | None = None,
     ) -> None:
         self._plan = plan
@@ -75,7 +77,7 @@ class TraceWriter:
         self._flush_seconds = flush_seconds
         number = hash_number(host)
         self._host_hash = host_hash = hash_text(number)
-        self._names = NameTable(host_hash, plan.filters.inclusion_path, redact_paths)
+        self._names = NameTable(host_hash, plan.filters.inclusion_path, redact_paths, names_mib << 20)
         self._epoch_offset_ns = epoch_offset_ns
         self._lines = Lines(len(self._shapes), epoch_offset_ns, filtering=bool(plan.filters.inclusion_path))
         self._processes = ProcessTable(self._names, epoch_offset_ns)
@@ -128,7 +130,7 @@ class TraceWriter:
             own = calls["function"][calls["function"] < FIRST_KIND]
             self.lost["unfinished"] += np.bincount(own, minlength=len(self._functions))
             return
-        self._take_text(self._names.add(batch.names))
+        self._take_names(batch.names)
         special = np.flatnonzero(calls["function"] >= FIRST_KIND)
         before = 0
         for position in special.tolist():
@@ -138,6 +140,13 @@ class TraceWriter:
             before = position + 1
         self._write_calls(calls[before:])
         self._raise_once()
+
+    def _take_names(self, names: Sequence[Name]) -> None:
+        before = self._names.dropped
+        self._take_text(self._names.add(names))
+        if self._names.dropped and not before:
+            now = time.monotonic_ns()
+            self._take_text([note_line(Note(NAMES_FULL, now, now), self._functions, self._epoch_offset_ns)])
 
     def give_up(self) -> None:
         """From now on only count, as lost, what would have been written: there is no time for more than a footer."""
@@ -235,6 +244,7 @@ class TraceWriter:
             lines, profiles = lines - int(self.lost["unwritten"].sum()), self._profiles_written
             self._state = _OPEN
         other = {**footer.other, "names_unresolved": self._names.unresolved, "lines": lines}
+        other["names_dropped"] = self._names.dropped
         other["part"] = self._part
         other["profiles"] = profiles
         self._take_text(footer_lines(Footer(footer.counts, footer.provenance, other), self._plan))

@@ -54,6 +54,14 @@ def test_start_returns_when_ready_and_stop_when_the_trace_is_complete(machine, a
     assert list(machine.path("/etc/systemd/system").glob("*.wants/datacrumbs@*")) == []
 
 
+def test_the_unit_has_limits(machine, alices):
+    """What a run takes is outside of its job's limits, so it has some of its own."""
+    assert start(machine, "limits", f"PROBE_FILE={alices}\n").returncode == 0
+    shown = machine.done("systemctl", "show", "datacrumbs@limits", "-p", "MemoryMax,TasksMax,CPUQuotaPerSecUSec")
+    machine.done("systemctl", "stop", "datacrumbs@limits")
+    assert set(shown.split()) == {"MemoryMax=4294967296", "TasksMax=512", "CPUQuotaPerSecUSec=2s"}
+
+
 def test_library_functions_are_probed_from_within_the_sandbox(machine):
     probes = machine.probes("alice", "capture_probes:\n  - provider: posix\n    preset: all\n", "posix.json.gz")
     assert start(machine, "posix", f"PROBE_FILE={probes}\n").returncode == 0, machine.journal("datacrumbs@posix")

@@ -17,7 +17,7 @@ from datacrumbs.probefile.plan import Argument, Attach, Filters, Function, Group
 from datacrumbs.record import CALL, FIRST_KIND, Batch, CallFlag, FunctionCounts, Name, NameKind
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.lines import TEXT_LIMIT
-from datacrumbs.trace.names import PLACE_LIMIT, NameTable
+from datacrumbs.trace.names import BEYOND, PLACE_LIMIT, STRING_BEYOND, NameTable
 from datacrumbs.trace.writer import TraceWriter, cut
 
 ROUNDS = 11
@@ -232,6 +232,44 @@ def test_a_lost_name_is_told(synthetic) -> None:
     lines = lines_of(stream.getvalue())
     assert f"[lost name {synthetic.LOST:016x}]" in texts_of(lines, "FH").values()
     assert lines[-1]["args"]["names_unresolved"] == 1
+
+
+def test_names_have_a_bound(synthetic) -> None:
+    """Names are never forgotten, so programs that make them without end would take all memory."""
+    table = NameTable("0" * 16, limit=100_003)
+    for first in range(1, 20011, 101):
+        table.add([Name(first + row, NameKind.LOCATION, 0, f"/{first + row:050}") for row in range(101)])
+    kept = len(table)
+    assert kept == -(-100_003 // (51 + 60))
+    assert table.dropped == 101 * len(range(1, 20011, 101)) - kept
+    assert table.text(kept).endswith(f"{kept}")
+    hashes, _, lines = table.find(np.arange(kept, kept + 30_011, dtype=np.uint64), NameKind.LOCATION)
+    assert len(set(hashes.tolist())) == 2
+    assert len(table) == kept + 1
+    assert [json.loads(line)["args"]["name"] for line in lines if BEYOND in line] == [BEYOND]
+    assert table.unresolved == 0
+    _, _, strings = table.find(np.array([2**40], dtype=np.uint64), NameKind.STRING)
+    assert json.loads(strings[0])["args"]["name"] == STRING_BEYOND
+
+
+def test_places_count_as_names_do() -> None:
+    table = NameTable("0" * 16, limit=1009)
+    table.add([Name(1, NameKind.PATH, 0, "/link")])
+    table.add([Name(0, NameKind.PLACE, 1, f"/{number:0500}") for number in range(5)])
+    assert table.dropped == 3
+
+
+def test_names_that_are_dropped_are_told(synthetic) -> None:
+    stream = io.BytesIO()
+    writer = TraceWriter(stream, synthetic.plan(), host="n", epoch_offset_ns=0, user="u", flush_seconds=60, names_mib=1)
+    for first in (1, 30_011):
+        names = [Name(first + row, NameKind.LOCATION, 0, f"/{first + row:050}") for row in range(30_011)]
+        writer.write(Batch(np.empty(0, CALL), tuple(names)))
+    synthetic.finish(writer)
+    lines = lines_of(stream.getvalue())
+    notes = [line["args"] for line in lines if line["name"] == "datacrumbs_note"]
+    assert [note["event"] for note in notes] == ["names_full"]
+    assert lines[-1]["args"]["names_dropped"] == 2 * 30_011 - -(-(1 << 20) // (51 + 60))
 
 
 def test_an_empty_run_and_empty_batches(synthetic) -> None:
