@@ -1,5 +1,6 @@
 """What could not be attached on this host, kept so that it is not tried in vain each time.
 
+Only failures that last are kept: one for want of memory, say, would leave the function out of all later runs.
 A failure counts only for the same file content (build-id) of the same owner on the same kernel. A build-id is what the
 file says: with that of another file a user could otherwise have functions left out of the runs of others.
 """
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from datacrumbs.engine.attach import AttachFailure
     from datacrumbs.probefile.plan import Plan, Target
 
+_FORMER = "DROP TABLE IF EXISTS attach_failures"  # it had failures of the moment, too
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS attach_failures (
+CREATE TABLE IF NOT EXISTS lasting_failures (
     owner INTEGER, build_id TEXT, kernel TEXT, attach TEXT, symbol TEXT, offset INTEGER, reason TEXT,
     PRIMARY KEY (owner, build_id, kernel, attach, symbol, offset)
 )
@@ -49,19 +51,19 @@ class AttachResults:
         """
         with self._database() as database:
             rows = database.execute(
-                "SELECT owner, build_id, attach, symbol, offset FROM attach_failures WHERE kernel = ?", (self._kernel,)
+                "SELECT owner, build_id, attach, symbol, offset FROM lasting_failures WHERE kernel = ?", (self._kernel,)
             )
             failed = set(rows)
         return frozenset(identity for identity, key in _keys(plan, owners) if key in failed)
 
     def record(self, plan: Plan, owners: Mapping[Target, int], failures: Sequence[AttachFailure]) -> None:
-        """Keep the failures of a run."""
-        reasons = {failure.function: failure.reason for failure in failures}
+        """Keep those failures of a run that last."""
+        reasons = {failure.function: failure.reason for failure in failures if failure.lasts}
         with self._database() as database:
             for identity, (owner, build_id, attach, symbol, offset) in _keys(plan, owners):
                 if identity in reasons:
                     database.execute(
-                        "INSERT OR REPLACE INTO attach_failures VALUES (?, ?, ?, ?, ?, ?, ?)",
+                        "INSERT OR REPLACE INTO lasting_failures VALUES (?, ?, ?, ?, ?, ?, ?)",
                         (owner, build_id, self._kernel, attach, symbol, offset, reasons[identity]),
                     )
 
@@ -70,6 +72,7 @@ class AttachResults:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._path, timeout=10)) as database, database:
+                database.execute(_FORMER)
                 database.execute(_SCHEMA)
                 yield database
         except (OSError, sqlite3.Error) as error:

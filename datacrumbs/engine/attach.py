@@ -26,14 +26,25 @@ if TYPE_CHECKING:
 
     Wanted = Sequence[tuple[int, Function]]
 
+_ENOTSUPP = 524  # the kernel's own, of an instruction that it does not probe
+LASTING = frozenset({errno.EINVAL, errno.ENOEXEC, errno.EILSEQ, errno.EOPNOTSUPP, _ENOTSUPP})
+"""Errors that say something of the place. Others are of the moment: no memory or descriptors, a signal, a read error, a
+module that is not loaded."""
+
 
 @dataclass(frozen=True, slots=True)
 class AttachFailure:
-    """A function that could not be probed: its identity, its symbol, and why."""
+    """A function that could not be probed: its identity, its symbol, why, and the error's number, or 0."""
 
     function: int
     symbol: str
     reason: str
+    number: int = 0
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the next try on this kernel would fail, too."""
+        return self.number in LASTING
 
 
 class Phase(IntEnum):
@@ -142,8 +153,12 @@ def _attach_library(prepared: PreparedGroup, programs: Programs, attached: Attac
         failed |= _attach_sites(linking, rest, attached)
     for identity, function in prepared.wanted if failed else ():
         if identity in failed:
-            attached.failures.append(AttachFailure(identity, function.symbol, os.strerror(failed[identity])))
+            attached.failures.append(_failure(identity, function.symbol, failed[identity]))
     attached.functions += len(prepared.wanted) - len(failed)
+
+
+def _failure(identity: int, symbol: str, number: int) -> AttachFailure:
+    return AttachFailure(identity, symbol, os.strerror(number) if number else "unknown error", number)
 
 
 # Returns first: an entry without its return would be counted as unmatched.
@@ -180,7 +195,7 @@ def _attach_sites(linking: _Linking, sites: NDArray[np.void], attached: Attached
             attached.links[linking.phase].append(linking.attach(sites))
         except OSError as error:
             if len(sites) == 1:
-                return {int(sites[0]["cookie"]): error.errno or errno.EINVAL}
+                return {int(sites[0]["cookie"]): error.errno or 0}
         else:
             return {}
     middle = len(sites) // 2
@@ -248,4 +263,4 @@ def _try(
         attached.links[phase].append(attach())
         attached.functions += counts
     except OSError as error:
-        attached.failures.append(AttachFailure(identity, symbol, error.strerror or str(error)))
+        attached.failures.append(AttachFailure(identity, symbol, error.strerror or str(error), error.errno or 0))

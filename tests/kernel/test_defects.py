@@ -6,6 +6,7 @@ The numbers are those of the list that the project keeps of its defects. Defects
 
 from __future__ import annotations
 
+import errno
 import gzip
 import itertools
 import os
@@ -191,7 +192,7 @@ def test_defect_12_a_failed_function_is_tried_again_when_its_file_changes(tmp_pa
 
     results = AttachResults(tmp_path / "attach.sqlite")
     roots = {Target("/lib/x.so", build_id): 0 for build_id in ("aa", "bb")}
-    results.record(plan("aa"), roots, [AttachFailure(0, "f", "Invalid argument")])
+    results.record(plan("aa"), roots, [AttachFailure(0, "f", "Invalid argument", errno.EINVAL)])
     assert results.known_failures(plan("aa"), roots) == {0}
     assert results.known_failures(plan("bb"), roots) == frozenset()
     users = dict.fromkeys(roots, NOBODY)  # a build-id is what a file says of itself

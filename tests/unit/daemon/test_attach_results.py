@@ -1,0 +1,70 @@
+"""Which failures to attach are remembered."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datacrumbs.daemon.attach_results import AttachResults
+from datacrumbs.engine import kernel
+from datacrumbs.engine.attach import Attached, Programs, attach_group, prepare_group
+from datacrumbs.engine.methods import AttachMethod
+from datacrumbs.probefile.plan import Attach, Filters, Function, Group, Plan, Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GROUPS = {
+    Attach.TRACEPOINT: Group(
+        "block", "block", Attach.TRACEPOINT, Target("", "6.1.0"), (Function("issue", "block:issue", "BLOCK"),)
+    ),
+    Attach.UPROBE: Group(
+        "posix", "libc", Attach.UPROBE, Target("/lib/x.so", "ab"), (Function("read", "read", "POSIX", offset=64),)
+    ),
+}
+
+
+def remembered(path: Path, way: Attach, number: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether a function whose attaching failed like that is left out by the next run."""
+
+    def fail(*_: object, **__: object) -> kernel.Link:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(kernel, "attach_tracepoint", fail)
+    monkeypatch.setattr(kernel, "attach_uprobe_multi", fail)
+    group, attached = GROUPS[way], Attached()
+    plan = Plan((), (group,), (), Filters())
+    attach_group(prepare_group(group, "/lib/x.so", 0, (), {}), Programs(lambda _: -1, AttachMethod.MULTI), attached)
+    (failure,) = attached.failures
+    assert failure.reason == os.strerror(number)
+    results = AttachResults(path)
+    results.record(plan, {}, attached.failures)
+    return results.known_failures(plan, {}) == {0}
+
+
+@pytest.mark.parametrize("way", GROUPS)
+@pytest.mark.parametrize(
+    "number", [errno.EINTR, errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.EIO, errno.EPERM, errno.EBUSY]
+)
+def test_a_failure_of_the_moment_is_tried_again(
+    tmp_path: Path, way: Attach, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not remembered(tmp_path / "attach.sqlite", way, number, monkeypatch)
+
+
+@pytest.mark.parametrize("way", GROUPS)
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP, 524])
+def test_a_failure_that_lasts_is_not(tmp_path: Path, way: Attach, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert remembered(tmp_path / "attach.sqlite", way, number, monkeypatch)
+
+
+def test_what_was_remembered_before_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "attach.sqlite"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE attach_failures (owner INTEGER)")
+    database.close()
+    assert AttachResults(path).known_failures(Plan((), (GROUPS[Attach.UPROBE],), (), Filters()), {}) == frozenset()
