@@ -66,6 +66,26 @@ def compile_c(output: Path, flags: tuple[str, ...], sources: list[Path]) -> None
         raise SystemExit(message) from None
 
 
+def build_client(scripts: Path, data: Path, version: str) -> None:
+    """Compile everything, for this machine or that of ``CC``.
+
+    Args:
+        scripts: Where the launcher belongs.
+        data: The prefix of the libraries and the header.
+        version: Of the distribution.
+
+    """
+    marks = SOURCES / "marks.c"
+    launcher_flags = (*MARK_FLAGS, *LAUNCHER_FLAGS, f'-DDATACRUMBS_VERSION="{version}"')
+    compile_c(scripts / LAUNCHER, launcher_flags, [SOURCES / "datacrumbs_wrap.c", marks])
+    libraries = data / "lib/datacrumbs"
+    compile_c(libraries / LIBRARY, (*MARK_FLAGS, *LIBRARY_FLAGS), [SOURCES / "datacrumbs_client.c", marks])
+    compile_c(libraries / TRACE_LIBRARY, TRACE_FLAGS, sorted(TRACE_SOURCES.glob("*.c")))
+    header = data / "include/datacrumbs.h"
+    header.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(INCLUDE / "datacrumbs.h", header)
+
+
 class ClientDistribution(Distribution):
     """Says what setuptools asks before it acts: there are scripts, though none is Python's, and machine code."""
 
@@ -85,17 +105,8 @@ class InstallClient(install_scripts):
 
     def run(self) -> None:
         super().run()
-        version = f'-DDATACRUMBS_VERSION="{self.distribution.get_version()}"'
-        launcher = Path(self.install_dir) / LAUNCHER
-        marks = SOURCES / "marks.c"
-        compile_c(launcher, (*MARK_FLAGS, *LAUNCHER_FLAGS, version), [SOURCES / "datacrumbs_wrap.c", marks])
         data = Path(self.get_finalized_command("install_data").install_dir)
-        libraries = data / "lib/datacrumbs"
-        compile_c(libraries / LIBRARY, (*MARK_FLAGS, *LIBRARY_FLAGS), [SOURCES / "datacrumbs_client.c", marks])
-        compile_c(libraries / TRACE_LIBRARY, TRACE_FLAGS, sorted(TRACE_SOURCES.glob("*.c")))
-        header = data / "include/datacrumbs.h"
-        header.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(INCLUDE / "datacrumbs.h", header)
+        build_client(Path(self.install_dir), data, self.distribution.get_version())
 
 
 class PlatformWheel(bdist_wheel):
@@ -106,8 +117,9 @@ class PlatformWheel(bdist_wheel):
         return "py3", "none", platform
 
 
-setup(
-    distclass=ClientDistribution,
-    cmdclass={"install_scripts": InstallClient, "bdist_wheel": PlatformWheel},
-    scripts=[],
-)
+if __name__ == "__main__":
+    setup(
+        distclass=ClientDistribution,
+        cmdclass={"install_scripts": InstallClient, "bdist_wheel": PlatformWheel},
+        scripts=[],
+    )

@@ -125,10 +125,11 @@ class Installation:
 
     Args:
         prefix: An empty directory that only root can write.
-        python: Directory of the console scripts; by default of the running interpreter.
+        patience_seconds: How long a service or a daemon may take to get ready; an emulated machine compiles slowly.
     """
 
     prefix: Path
+    patience_seconds: float = _PATIENCE_SECONDS
     service: subprocess.Popen[bytes] | None = None
     runs: int = 0
     daemons: list[RunningDaemon] = field(default_factory=list)
@@ -140,7 +141,12 @@ class Installation:
             self.service = subprocess.Popen(
                 [_COMMANDS / "datacrumbs_sign_probes", "--prefix", self.prefix], stdout=log, stderr=log
             )
-        _wait((self.prefix / "run/datacrumbs/sign.sock").is_socket, self.service, self.prefix / "sign.log")
+        _wait(
+            (self.prefix / "run/datacrumbs/sign.sock").is_socket,
+            self.service,
+            self.prefix / "sign.log",
+            self.patience_seconds,
+        )
 
     def stop(self) -> None:
         """End what was started."""
@@ -179,7 +185,7 @@ class Installation:
             process = subprocess.Popen(
                 [_COMMANDS / "datacrumbs", "--prefix", self.prefix, *arguments, probes, name], stderr=stream, **options
             )
-        _wait(ready.is_file, process, log)
+        _wait(ready.is_file, process, log, self.patience_seconds)
         daemon = RunningDaemon(process, Path(json.loads(ready.read_text())["trace"]), log, ready)
         self.daemons.append(daemon)
         try:
@@ -235,8 +241,8 @@ def _pending(status: str) -> int:
     return int(lines["SigPnd"], 16) | int(lines["ShdPnd"], 16)
 
 
-def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
             raise AssertionError(f"{process.args!r} did not get ready:\n{log.read_text(errors='replace')}")

@@ -48,11 +48,16 @@ CALLS = {
     "close": ("close", (FD,), Result.STATUS),
     "openat2": ("open", AT, Result.FD),
     "unlink": ("unlink", (PATH,), Result.STATUS),
+    "unlinkat": ("unlink", AT, Result.STATUS),
     "rename": ("rename", (PATH, replace(PATH, index=1, label="newpath")), Result.STATUS),
+    "renameat": ("rename", (*AT, replace(AT[0], index=2), replace(PATH, index=3, label="newpath")), Result.STATUS),
     "getppid": ("getppid", (), Result.VALUE),
     "clone": ("clone", (), Result.VALUE),
     "execve": ("execve", (PATH,), Result.STATUS),
 }
+# What the C library calls where a machine has no such call, as arm64.
+AT_INSTEAD = {"unlink": "unlinkat", "rename": "renameat"}
+DEFAULT_CALLS = tuple(name for name in CALLS if name not in AT_INSTEAD.values())
 LAYER = {
     "layer_add": Result.VALUE,
     "layer_recurse": Result.VALUE,
@@ -138,8 +143,9 @@ class Tracer:
         return Trace(self.plan, records[is_call], records[~is_call], dict(self.names), done.returncode, done.stdout)
 
 
-def system_call_group(names: Sequence[str] = tuple(CALLS)) -> Group:
+def system_call_group(names: Sequence[str] = DEFAULT_CALLS) -> Group:
     numbers = {call.name: call.number for call in system_calls(os.uname().machine)}
+    names = [name if name in numbers else AT_INSTEAD[name] for name in names]
     functions = tuple(
         Function(CALLS[name][0], name, "POSIX", numbers[name], arguments=CALLS[name][1], result=CALLS[name][2])
         for name in names

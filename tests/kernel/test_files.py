@@ -75,7 +75,8 @@ def test_both_paths_of_a_rename(writes) -> None:
     trace, directory, _ = writes
     (call,) = trace.named("rename")
     assert trace.path(call["file"]) == str(directory / "second")
-    assert trace.path(call["values"][1]) == str(directory / "renamed")
+    labels = [argument.label for argument in trace.plan.functions[call["function"]].arguments]
+    assert trace.path(call["values"][labels.index("newpath")]) == str(directory / "renamed")
 
 
 def test_standard_streams(tracer, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Tests on another kernel: those marked `guest` run inside a virtual machine, all in one boot.
+"""Tests on other kernels: those marked `guest` run inside virtual machines, all of a machine in one boot.
 
-On the host such a test is one item that shows what became of it in the guest. There, this file
-provides what the tests ask for: one engine on the guest's kernel for all of them.
+The mark names the machines (`guests.py`); without a name it is the default one. On the host such a
+test is one item for each, which shows what became of it there. In the guest, this file provides what
+the tests ask for: one engine on the guest's kernel for all of them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ from datacrumbs.discovery.elf import elf_target
 from datacrumbs.discovery.usdt import usdt_probes
 from datacrumbs.probefile.plan import Attach, Group, Plan
 from datacrumbs.provider import Host
+from datacrumbs.testing import Installation
 
 from ..kernel.conftest import (  # noqa: F401, TID252 - fixtures of the kernel tests, for this kernel too
     Tracer,
@@ -35,11 +38,15 @@ from ..kernel.conftest import (  # noqa: F401, TID252 - fixtures of the kernel t
     system_call_group,
 )
 from . import machine
+from .guests import DEFAULT, GUESTS
+from .packages import GuestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from datacrumbs.system import SystemConfiguration
+
+    from .guests import Guest
 
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs"
@@ -49,23 +56,35 @@ _SECONDS = 1500.0  # a compilation that takes 3 s on the host takes more than a 
 
 
 class GuestItem(pytest.Item):
-    """A test that runs in the guest, by its name; the first one boots it for all."""
+    """A test that runs in a guest, by its name; the first one boots it for all."""
+
+    guest: Guest
+    test: str
+
+    @classmethod
+    def of(cls, item: pytest.Item, guest: Guest) -> GuestItem:
+        """The item for this test in this guest."""
+        made: GuestItem = cls.from_parent(item.parent, name=f"{item.name}@{guest.name}")
+        made.guest, made.test = guest, item.nodeid
+        made.own_markers = [*item.own_markers, pytest.mark.timeout(0).mark]  # the boot has its own limit
+        return made
 
     def runtest(self) -> None:
-        reason = machine.missing()
+        reason = machine.missing(self.guest)
         if reason:
             pytest.skip(reason)
-        reports = _reports(self.session).get(self.nodeid)
+        run = _run(self.session, self.guest)
+        reports = run.reports.get(self.test)
         if not reports:
-            raise machine.GuestError(f"the guest's run ended before this test:\n{_output(self.session)[-4000:]}")
+            raise GuestError(f"the guest's run ended before this test:\n{run.output[-4000:]}")
         for report in reports:
             if report["outcome"] == "skipped":
                 pytest.skip(report["text"])
             if report["outcome"] == "failed":
-                raise machine.GuestError(f"in the guest, {report['when']}:\n{report['text']}\n{report['printed']}")
+                raise GuestError(f"in the guest, {report['when']}:\n{report['text']}\n{report['printed']}")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException]) -> object:
-        if isinstance(excinfo.value, machine.GuestError):
+        if isinstance(excinfo.value, GuestError):
             return str(excinfo.value)
         return super().repr_failure(excinfo)
 
@@ -74,18 +93,21 @@ class GuestItem(pytest.Item):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "guest: runs inside a virtual machine with another kernel; needs root")
+    config.addinivalue_line("markers", "guest(*names): runs inside these virtual machines; needs root")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if IN_GUEST:
         return
-    for index, item in enumerate(items):
-        if item.path.is_relative_to(HERE) and item.get_closest_marker("guest"):
-            replacement = GuestItem.from_parent(item.parent, name=item.name)
-            replacement.own_markers = [*item.own_markers, pytest.mark.timeout(0).mark]  # the boot has its own limit
-            items[index] = replacement
+    items[:] = [each for item in items for each in _in_guests(item)]
+
+
+def _in_guests(item: pytest.Item) -> list[pytest.Item]:
+    mark = item.get_closest_marker("guest") if item.path.is_relative_to(HERE) else None
+    if mark is None:
+        return [item]
+    return [GuestItem.of(item, GUESTS[name]) for name in mark.args or (DEFAULT,)]
 
 
 # In the guest: each phase of each test as a line of the shared file, so that a crash loses nothing.
@@ -104,48 +126,67 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         file.write(json.dumps(line) + "\n")
 
 
-_RESULTS = pytest.StashKey[dict[str, list[dict[str, str]]]]()
-_OUTPUT = pytest.StashKey[str]()
+@dataclass
+class GuestRun:
+    """What became of the tests in one guest: its reports by test, and what it printed."""
+
+    reports: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    output: str = ""
 
 
-def _reports(session: pytest.Session) -> dict[str, list[dict[str, str]]]:
-    if _RESULTS not in session.stash:
-        session.stash[_RESULTS] = {}  # should the guest fail, it is not tried again for each test
-        session.stash[_RESULTS] = _run_all(session)
-    return session.stash[_RESULTS]
+_RUNS = pytest.StashKey[dict[str, GuestRun]]()
 
 
-def _output(session: pytest.Session) -> str:
-    return session.stash.get(_OUTPUT, "no guest ran")
+def _run(session: pytest.Session, guest: Guest) -> GuestRun:
+    runs = session.stash.setdefault(_RUNS, {})
+    if guest.name not in runs:
+        runs[guest.name] = GuestRun()  # should the guest fail, it is not tried again for each test
+        cache = session.config.rootpath / ".cache/vm"
+        cache.mkdir(parents=True, exist_ok=True)
+        shared = Path(tempfile.mkdtemp(prefix="run-", dir=cache))
+        try:
+            names = [item.test for item in session.items if isinstance(item, GuestItem) and item.guest == guest]
+            runs[guest.name] = _run_all(guest, names, cache, shared)
+        except GuestError as error:
+            runs[guest.name].output = str(error)
+            raise
+        finally:
+            shutil.rmtree(shared)
+    return runs[guest.name]
 
 
-def _run_all(session: pytest.Session) -> dict[str, list[dict[str, str]]]:
-    root = session.config.rootpath
-    kernel = machine.provide_kernel(root / ".cache/vm")
-    shared = Path(tempfile.mkdtemp(prefix="run-", dir=root / ".cache/vm"))
-    try:
-        return _results_of(session, kernel, shared)
-    finally:
-        shutil.rmtree(shared)
-
-
-def _results_of(session: pytest.Session, kernel: machine.GuestKernel, shared: Path) -> dict[str, list[dict[str, str]]]:
-    root = session.config.rootpath
-    names = [item.nodeid for item in session.items if isinstance(item, GuestItem)]
+def _run_all(guest: Guest, names: list[str], cache: Path, shared: Path) -> GuestRun:
     (shared / "names").write_text("\n".join(names), encoding="utf-8")
+    prepare = f"sh tests/vm/prepare.sh {shlex.quote(sys.prefix)} && " if guest.own_root else ""
     command = (
-        f"cd {shlex.quote(str(root))} && export DATACRUMBS_IN_GUEST=1 PYTHONDONTWRITEBYTECODE=1 HOME=/root"
-        f" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+        f"cd {shlex.quote(str(machine.CHECKOUT))} && {prepare}export DATACRUMBS_IN_GUEST={guest.name} HOME=/root"
+        f" PYTHONDONTWRITEBYTECODE=1 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
         f"{shlex.quote(sys.executable)} -m pytest -p no:cacheprovider --timeout 0 -v @/run/guest/names"
     )
-    output = machine.run_in_guest(kernel, command, shared, seconds=_SECONDS)
-    session.stash[_OUTPUT] = output.text
-    reports: dict[str, list[dict[str, str]]] = {}
+    output = machine.run_in_guest(guest, cache, command, shared, seconds=_SECONDS)
+    run = GuestRun(output=output.text)
     path = shared / "reports"
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         report = json.loads(line)
-        reports.setdefault(report["test"], []).append(report)
-    return reports
+        run.reports.setdefault(report["test"], []).append(report)
+    return run
+
+
+@pytest.fixture(scope="session")
+def guest() -> Guest:
+    """The machine that the tests run in."""
+    return GUESTS[os.environ["DATACRUMBS_IN_GUEST"]]
+
+
+@pytest.fixture(scope="session")
+def installation(shared_directory: Path) -> Iterator[Installation]:
+    """An installation whose daemons may take the time that compiling takes there."""
+    prefix = shared_directory / "installation"
+    prefix.mkdir(mode=0o755)
+    made = Installation(prefix, patience_seconds=_SECONDS)
+    made.start()
+    yield made
+    made.stop()
 
 
 @pytest.fixture(scope="session")

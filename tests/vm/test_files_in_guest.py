@@ -6,4 +6,4 @@ import pytest
 
 from ..kernel.test_files import *  # noqa: F403, TID252 - the same tests, with this directory's engine
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.guest("6.1-amd64", "6.12-amd64", "6.1-arm64")

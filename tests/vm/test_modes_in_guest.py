@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ..kernel.conftest import Tracer  # noqa: TID252 - the engine of the kernel tests
 
-pytestmark = pytest.mark.guest
+pytestmark = pytest.mark.guest("6.1-amd64", "6.12-amd64", "6.1-arm64")
 
 CALLS = 1009
 
