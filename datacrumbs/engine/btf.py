@@ -49,9 +49,9 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "vfsmount": ("mnt_root",),
     "mount": ("mnt", "mnt_parent", "mnt_mountpoint"),
     "fs_struct": ("pwd", "root"),
-    "linux_binprm": ("filename", "file", "secureexec"),
+    "linux_binprm": ("filename", "file", "secureexec", "interp_flags"),
     "thread_info": ("status",),
-    "mm_struct": ("uprobes_state", "exe_file"),
+    "mm_struct": ("uprobes_state", "exe_file", "flags"),
     "uprobes_state": ("xol_area",),
     "xol_area": ("vaddr",),
 }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from datacrumbs.client import client_library
 from datacrumbs.testing import read_lines
 
 from .conftest import COMMANDS, NOBODY, SITE
@@ -66,14 +67,16 @@ def test_run_of_an_ordinary_user(installation: Installation, users_probes: Path)
     assert (about.st_uid, stat.S_IMODE(about.st_mode)) == (NOBODY, 0o600)
 
 
-@pytest.mark.parametrize(("kind", "seen"), [("plain", True), ("user", False), ("group", False), ("capable", False)])
+@pytest.mark.parametrize(
+    ("kind", "seen"), [("plain", True), ("user", False), ("group", False), ("capable", False), ("unreadable", False)]
+)
 def test_program_with_others_rights_ends_the_trace(
     installation: Installation, users_probes: Path, shared_directory: Path, kind: str, seen: bool
 ) -> None:
     """What runs with rights that its user does not have is not shown to the user: the user's debugger sees nothing."""
     program = shared_directory / f"cat-{kind}"
     program.write_bytes(Path("/bin/cat").read_bytes())
-    program.chmod({"user": 0o4755, "group": 0o2755}.get(kind, 0o755))
+    program.chmod({"user": 0o4755, "group": 0o2755, "unreadable": 0o711}.get(kind, 0o755))
     if kind == "capable":  # struct vfs_cap_data, linux/capability.h: version 2, effective, CAP_DAC_READ_SEARCH
         os.setxattr(program, "security.capability", struct.pack("<5I", 0x02000001, 1 << 2, 0, 0, 0))
     with installation.daemon(users_probes) as daemon:
@@ -82,6 +85,25 @@ def test_program_with_others_rights_ends_the_trace(
         assert done.stdout == Path("/etc/hostname").read_bytes()
         trace = daemon.lines()
     assert ("/etc/hostname" in {trace.file(call) for call in trace.calls}) is seen
+
+
+def test_a_program_that_may_not_be_read_does_not_start_its_own_trace(
+    installation: Installation, users_probes: Path, shared_directory: Path
+) -> None:
+    """The client library in `LD_PRELOAD` calls datacrumbs_start in it; a descriptor executes it likewise."""
+    program = shared_directory / "cat-closed"
+    program.write_bytes(Path("/bin/cat").read_bytes())
+    program.chmod(0o711)
+    ids = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+    with installation.daemon(users_probes) as daemon:
+        environment = os.environ | {"LD_PRELOAD": str(client_library())}
+        for executed, seen in ((program, "/etc/hostname"), ("/bin/cat", "/etc/passwd")):
+            done = subprocess.run([executed, seen], check=True, capture_output=True, env=environment, **ids)
+            assert done.stdout == Path(seen).read_bytes()
+        trace = daemon.lines()
+    files = {trace.file(call) for call in trace.calls}
+    assert "/etc/passwd" in files
+    assert "/etc/hostname" not in files
 
 
 def test_program_that_started_before_the_daemon(installation: Installation, probes: Path) -> None:

@@ -20,6 +20,25 @@ static __always_inline int dc_gains_privileges(u64 program)
 	return bits >> DC_LINUX_BINPRM_SECUREEXEC_BIT % 32 & 1;
 }
 
+#define DC_DUMPABLE_BITS 3
+#define DC_DUMPABLE_BY_USER 1 /* SUID_DUMP_USER */
+#define DC_ENFORCE_NONDUMP 1  /* BINPRM_FLAGS_ENFORCE_NONDUMP */
+
+/* Whether the memory of the current process is open to its user. It is not while a program runs that its user may not
+ * read, or after a change of rights, unless the program executes another one. */
+static __always_inline int dc_is_open_to_user(void)
+{
+	u64 memory = dc_kernel_u64((u64)bpf_get_current_task() + DC_TASK_MM);
+	return memory && (dc_kernel_u32(memory + DC_MM_STRUCT_FLAGS) & DC_DUMPABLE_BITS) == DC_DUMPABLE_BY_USER;
+}
+
+/* Whether a program that is being executed shows its user what the user may see. A site can open the memory of programs
+ * that may not be read (fs.suid_dumpable), for its dumps, not for its users' traces. */
+static __always_inline int dc_is_readable(u64 program)
+{
+	return dc_is_open_to_user() && !(dc_kernel_u32(program + DC_LINUX_BINPRM_INTERP_FLAGS) & DC_ENFORCE_NONDUMP);
+}
+
 /* Identity of the short name of the current process. */
 static __always_inline u64 dc_command_name(void)
 {
@@ -53,7 +72,7 @@ static __always_inline u64 dc_executable(u64 program)
 int dc_client_start(struct pt_regs *context)
 {
 	u32 process = bpf_get_current_pid_tgid() >> 32;
-	if (dc_is_traced(process) || !dc_is_owner())
+	if (dc_is_traced(process) || !dc_is_owner() || !dc_is_open_to_user())
 		return 0;
 	dc_mark(process);
 	dc_event(DC_RECORD_START, 0, 0, dc_command_name());
@@ -92,7 +111,7 @@ int dc_process_exec(struct bpf_raw_tracepoint_args *context)
 		return 0;
 	dc_drop_handles();
 	dc_event(DC_RECORD_EXEC, 0, 0, dc_executable(context->args[2]));
-	if (!dc_is_owner() || dc_gains_privileges(context->args[2])) {
+	if (!dc_is_owner() || dc_gains_privileges(context->args[2]) || !dc_is_readable(context->args[2])) {
 		u32 process = bpf_get_current_pid_tgid() >> 32;
 		dc_unmark(process);
 		dc_event(DC_RECORD_STOP, 0, 0, 0);
