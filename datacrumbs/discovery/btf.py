@@ -37,6 +37,7 @@ class Value:
         signed: Whether it is a signed integer.
         offset: Bytes from the start of the structure; 0 for a parameter.
         scalar: Whether it is an integer, an enumeration or a pointer.
+        pointer: Whether it is a pointer, which a typedef's name does not show.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Value:
     signed: bool
     offset: int = 0
     scalar: bool = True
+    pointer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,15 @@ class Btf:
 
     def _value(self, name: str, identity: int) -> Value:
         size, signed, scalar = self._shape(identity)
-        return Value(name, self._spelling(identity), size, signed, scalar=scalar)
+        return Value(name, self._spelling(identity), size, signed, scalar=scalar, pointer=self._is_pointer(identity))
+
+    def _is_pointer(self, identity: int) -> bool:
+        while identity:
+            _, info, identity, _ = self.type_at(identity)
+            kind = info >> 24 & 31
+            if kind not in _QUALIFIERS and kind != _TYPEDEF:
+                return kind == _POINTER
+        return False
 
     # Size in bytes, signedness, and whether it is a scalar.
     def _shape(self, identity: int) -> tuple[int, bool, bool]:

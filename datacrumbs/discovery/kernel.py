@@ -19,6 +19,8 @@ from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Result, Role
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from datacrumbs.discovery.btf import Prototype
+
 KALLSYMS = Path("/proc/kallsyms")
 TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _NOTES, _MODULES = Path("/sys/kernel/notes"), Path("/proc/modules")  # the notes hold the kernel's build-id
@@ -134,26 +136,36 @@ def kernel_function_arguments(name: str) -> tuple[tuple[Argument, ...], Result]:
         name: One of `kernel_functions`.
 
     Returns:
-        Its first six scalar arguments, all with `Role.VALUE`, and its kind of result. Kernel
-        functions return ``-errno``: BYTES for ``ssize_t``, STATUS for ``int``. Without BTF no
-        arguments, and `Result.VALUE`.
+        The numbers among its first six arguments, all with `Role.VALUE`, and its kind of result.
+        Addresses are left out: a trace that its user reads must not show them. Kernel functions
+        return ``-errno``: BYTES for ``ssize_t``, STATUS for ``int``. Without BTF no arguments, and
+        `Result.VOID`.
 
     """
-    btf = kernel_btf(_functions().get(name, "")) or kernel_btf()
-    prototype = btf.prototype(name) if btf else None
+    prototype = kernel_prototype(name)
     if prototype is None:
-        return (), Result.VALUE
-    return value_arguments(prototype.parameters), _result(prototype.result)
+        return (), Result.VOID
+    arguments = tuple(argument for argument in value_arguments(prototype.parameters) if argument.role is not Role.OUT)
+    return arguments, _result(prototype.result)
+
+
+def kernel_prototype(name: str) -> Prototype | None:
+    """What one of `kernel_functions` takes and returns; None where the kernel does not say."""
+    module = _functions().get(name)
+    if module is None:
+        return None
+    btf = kernel_btf(module) or kernel_btf()
+    return btf.prototype(name) if btf else None
 
 
 def value_arguments(parameters: tuple[Value, ...]) -> tuple[Argument, ...]:
-    """Arguments with `Role.VALUE` for parameters whose types the kernel told."""
+    """Arguments for parameters whose types the kernel told: `Role.VALUE` for numbers, `Role.OUT` for addresses."""
     arguments: list[Argument] = []
     for position, parameter in enumerate(parameters[:ARGUMENT_LIMIT]):
         if not parameter.scalar or parameter.size not in {1, 2, 4, 8}:
             break  # a structure by value shifts the registers of all that follow
         label = argument_label(parameter.name, position, {argument.label for argument in arguments})
-        role = Role.OUT if parameter.ctype.endswith("*") else Role.VALUE
+        role = Role.OUT if parameter.pointer else Role.VALUE
         arguments.append(Argument(position, label, parameter.ctype, role, parameter.size, parameter.signed))
     return tuple(arguments)
 
@@ -161,6 +173,8 @@ def value_arguments(parameters: tuple[Value, ...]) -> tuple[Argument, ...]:
 def _result(result: Value | None) -> Result:
     if result is None:
         return Result.VOID
-    if result.ctype.endswith("*"):
+    if not result.scalar:
+        return Result.VOID
+    if result.pointer:
         return Result.POINTER
     return {"ssize_t": Result.BYTES, "int": Result.STATUS, "loff_t": Result.OFFSET}.get(result.ctype, Result.VALUE)

@@ -18,6 +18,14 @@ _FIELD = re.compile(
     r"\s*offset:(?P<offset>\d+);\s*size:(?P<size>\d+);\s*signed:(?P<signed>[01]);",
     re.MULTILINE,
 )
+# The text of an event is put together from its fields: what it casts to an address there is one, whatever its type.
+_SHOWN_AS_ADDRESS = re.compile(r"\(\s*(?:const\s+)?void\s*\*\s*\)\s*\(?\s*REC->(\w+)")
+# Integers that hold addresses of code or numbers of pages, by the names that the kernel's own events use.
+_ADDRESSES = frozenset((
+    "addr", "address", "call_site", "caller", "caller_ip", "func", "function", "ip", "item", "kaddr", "netmem", "page",
+    "parent_ip", "pfn", "ptr", "vaddr",
+))  # fmt: skip
+TEXT = "char["
 # Events that share the record of their class. The kernel's BTF names records by class and says
 # nowhere which events belong to one.
 _CLASSES = {
@@ -64,6 +72,28 @@ def _described(category: str, event: str) -> list[list[object]] | None:
     return None if fields is None else [list(astuple(field)) for field in fields]
 
 
+def declared_fields(category: str, event: str) -> tuple[Value, ...] | None:
+    """The numbers and texts of a trace event's record that may be recorded: those that hold no kernel address.
+
+    The event's ``format`` file comes first, which says what the running kernel records.
+
+    Returns:
+        None when neither that nor the kernel's BTF describes the event.
+
+    """
+    text = _format_text(category, event)
+    fields = parse_format(text) if text else _fields_from_btf(event)
+    if fields is None:
+        return None
+    addresses = _SHOWN_AS_ADDRESS.findall(text)
+    return tuple(field for field in fields if field.name not in addresses and may_be_recorded(field))
+
+
+def may_be_recorded(field: Value) -> bool:
+    """Whether a field is a number or a text and, by its type and its name, no address."""
+    return not field.pointer and field.name not in _ADDRESSES and (field.scalar or field.ctype.startswith(TEXT))
+
+
 def tracefs_directory() -> Path | None:
     """Where tracefs is mounted and readable for this user, or None."""
     for directory in TRACEFS:
@@ -83,7 +113,8 @@ def parse_format(text: str) -> tuple[Value, ...]:
         if name.startswith("common_") or "__data_loc" in ctype or "__rel_loc" in ctype:
             continue
         offset, size, signed = int(match["offset"]), int(match["size"]), match["signed"] == "1"
-        fields.append(Value(name, ctype + array, size, signed and not array, offset, scalar=not array))
+        pointer = "*" in ctype
+        fields.append(Value(name, ctype + array, size, signed and not array, offset, scalar=not array, pointer=pointer))
     return tuple(fields)
 
 
@@ -104,10 +135,15 @@ def _fields_from_btf(event: str) -> tuple[Value, ...] | None:
 
 
 def _fields_from_tracefs(category: str, event: str) -> tuple[Value, ...] | None:
+    text = _format_text(category, event)
+    return parse_format(text) if text else None
+
+
+def _format_text(category: str, event: str) -> str:
     directory = tracefs_directory()
     if directory is None:
-        return None
+        return ""
     try:
-        return parse_format((directory / "events" / category / event / "format").read_text(encoding="ascii"))
+        return (directory / "events" / category / event / "format").read_text(encoding="ascii", errors="replace")
     except OSError:
-        return None
+        return ""

@@ -157,8 +157,11 @@ def _attach_library(prepared: PreparedGroup, programs: Programs, attached: Attac
     attached.functions += len(prepared.wanted) - len(failed)
 
 
-def _failure(identity: int, symbol: str, number: int) -> AttachFailure:
-    return AttachFailure(identity, symbol, os.strerror(number) if number else "unknown error", number)
+def _failure(identity: int, symbol: str, number: int, reason: str = "unknown error") -> AttachFailure:
+    reason = os.strerror(number) if number else reason
+    if number in {errno.EMFILE, errno.ENFILE}:
+        reason += ": raise the limit (ulimit -n, LimitNOFILE=), or select fewer functions"
+    return AttachFailure(identity, symbol, reason, number)
 
 
 # Returns first: an entry without its return would be counted as unmatched.
@@ -263,4 +266,4 @@ def _try(
         attached.links[phase].append(attach())
         attached.functions += counts
     except OSError as error:
-        attached.failures.append(AttachFailure(identity, symbol, error.strerror or str(error), error.errno or 0))
+        attached.failures.append(_failure(identity, symbol, error.errno or 0, str(error)))

@@ -12,9 +12,21 @@ import numpy as np
 
 from datacrumbs.discovery.compat_calls import compat_numbers
 from datacrumbs.discovery.operands import Operand, OperandKind, parse_operands
+from datacrumbs.discovery.tracepoints import TEXT
 from datacrumbs.errors import usage_error
 from datacrumbs.probefile.codec import SYSTEM_CALL_LIMIT
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Mode, Plan, Result, Role, Snippet
+from datacrumbs.probefile.plan import (
+    FOLLOWED_ROLES,
+    Argument,
+    Attach,
+    Function,
+    Group,
+    Mode,
+    Plan,
+    Result,
+    Role,
+    Snippet,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +63,7 @@ DESCRIPTOR = np.dtype(
         ("moved", "u1"),
         ("moved_at", "u1"),
         ("closes", "u1"),
+        ("record_bytes", "u1"),
     ],
     align=True,
 )
@@ -75,6 +88,7 @@ _RESULTS = {
     )
 }
 _SIGNED_VALUE = 0x80
+_TEXT = 0x40
 _HAS_RETURN = 1
 _ERRNO = 2
 _PROFILED = 4
@@ -172,6 +186,8 @@ def _row(group: Group, function: Function, number: int, snippet: Snippet | None)
         _describe_requests(row, function, range(len(function.arguments)))
     else:
         _describe_arguments(row, function)
+    if group.attach is Attach.KPROBE:
+        _describe_registers(row, function)
     if snippet is not None:
         row["snippet"] = number
         row["fields"] = _field_count(snippet)
@@ -284,6 +300,15 @@ def _describe_arguments(row: np.void, function: Function) -> None:
     _describe_requests(row, function, places)
 
 
+# The kernel's functions take addresses, too: those that a role needs are followed, and none is recorded.
+def _describe_registers(row: np.void, function: Function) -> None:
+    for slot, argument in enumerate(function.arguments):
+        if argument.index < REGISTERS:
+            row["width"][argument.index] = argument.size
+            if argument.role in FOLLOWED_ROLES:
+                row["source"][slot] = NONE
+
+
 # `places` are those of the arguments in dc_call.arguments.
 def _describe_requests(row: np.void, function: Function, places: Sequence[int]) -> None:
     requests: list[tuple[int, int, int, int]] = []
@@ -316,8 +341,9 @@ def _describe_requests(row: np.void, function: Function, places: Sequence[int]) 
 def _describe_fields(row: np.void, function: Function) -> None:
     for slot, argument in enumerate(function.arguments):
         row["source"][slot] = slot
-        row["field_size"][slot] = argument.size
+        row["field_size"][slot] = argument.size | (_TEXT if argument.ctype.startswith(TEXT) else 0)
         row["field_offset"][slot] = argument.index
+        row["record_bytes"] = max(row["record_bytes"], argument.index + argument.size)
 
 
 # Operands that are not known are left out: a value that is not known must not look like one that is.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datacrumbs.discovery.declared import check_declared
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.engine import complaints, counters, descriptors, kernel, modes, program, programs
 from datacrumbs.engine.attach import (
@@ -30,7 +31,7 @@ from datacrumbs.engine.ring import RingMaps
 from datacrumbs.probefile.plan import Attach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 _MIB = 1 << 20
 _ITERATOR = "bpf_iter__task"
+_PLACE_DESCRIPTORS = 2  # the links of a function's entry and return, where each place is a link of its own
+_OTHER_DESCRIPTORS = 512
 _PHASES = {
     "dc_system_call_enter": Phase.ENTRY,
     "dc_system_call_exit": Phase.RETURN,
@@ -78,7 +81,7 @@ class Engine:
 
     Raises:
         DatacrumbsError: (exit 1) when bcc, headers or type information are missing, or when the
-            kernel does not take the program.
+            kernel does not take the program; (exit 3) when the plan asks of the kernel for what it does not declare.
 
     """
 
@@ -93,6 +96,7 @@ class Engine:
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._plan = plan
+        check_declared(plan)
         check_cookies()  # before the compiler, which takes long and would be blamed
         self._method = choose(attach_method)
         self._late = bool(configuration.late_files) and programs.has_libraries(plan)
@@ -137,6 +141,7 @@ class Engine:
             for name in self._kinds:
                 self._descriptor(name)  # some still load: what follows is the time of attaching alone
             early.stop()
+            kernel.allow_descriptors(_PLACE_DESCRIPTORS * _places(prepared) + _OTHER_DESCRIPTORS)
             begin = time.perf_counter()
             for group in prepared:
                 attach_group(group, Programs(self._descriptor, self._method), self._attached)
@@ -269,3 +274,12 @@ class Engine:
             else:
                 link = kernel.attach_uprobe(self._descriptor(name), os.fspath(client), site[0], at_return=False)
             self._attached.links[Phase.CLIENT].append(link)
+
+
+def _places(prepared: Iterable[PreparedGroup]) -> int:
+    return sum(
+        1 + len(function.more_places) + len(function.return_places)
+        for group in prepared
+        if group.group.attach is not Attach.SYSCALL
+        for _, function in group.wanted
+    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import resource
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -213,10 +214,20 @@ def _return_bit(kind: str) -> int:
 def _perf_link(program: int, event: int, cookie: int) -> Link:
     try:
         link = _bpf(_LINK_CREATE, struct.pack("<IIIIQ", program, event, _PERF_EVENT, 0, cookie))
-    except OSError:
-        os.close(event)
-        raise
-    return Link(event, link)
+    finally:
+        os.close(event)  # the link has it: one descriptor for each place, not two
+    return Link(link)
+
+
+def allow_descriptors(count: int) -> None:
+    """Let this process have so many descriptors, as far as the system lets it; each link is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        enough = hard == resource.RLIM_INFINITY or count <= hard
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard if enough else count))
+        except (OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def tracefs() -> Path:

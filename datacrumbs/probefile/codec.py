@@ -88,13 +88,14 @@ SYMBOLS = {
     Attach.TRACEPOINT: (re.compile(r"[A-Za-z0-9_]+:[A-Za-z0-9_]+"), "category:event"),
     Attach.KPROBE: (re.compile(r"[A-Za-z_.$][A-Za-z0-9_.$]*"), "a kernel symbol"),
 }
+RECORD_LIMIT = 128  # bytes of a tracepoint's record that the kernel side can read
 # Where an argument may stand: registers and stack, or the byte offset in a tracepoint's record.
 ARGUMENT_INDEX = {
     Attach.UPROBE: 31,
     Attach.USDT: 11,
     Attach.SYSCALL: 5,
-    Attach.TRACEPOINT: 4095,
-    Attach.KPROBE: 31,
+    Attach.TRACEPOINT: RECORD_LIMIT - 1,
+    Attach.KPROBE: 5,
 }
 
 
@@ -370,8 +371,11 @@ def _argument(document: object, at: Place, last_index: int) -> Argument:
     size = whole(value["size"], (at, "size"), 1, 8)
     if size not in {1, 2, 4, 8}:
         raise problem((at, "size"), size, "1, 2, 4 or 8")
+    index = whole(value["index"], (at, "index"), 0, last_index)
+    if last_index == ARGUMENT_INDEX[Attach.TRACEPOINT] and index + size > RECORD_LIMIT:
+        raise problem((at, "index"), index, f"a field that ends within the first {RECORD_LIMIT} bytes of the record")
     return Argument(
-        index=whole(value["index"], (at, "index"), 0, last_index),
+        index=index,
         label=text(value["label"], (at, "label"), IDENTIFIER, 64, "lower case, digits and underscores"),
         ctype=text(value["ctype"], (at, "ctype"), CTYPE, CTYPE_LIMIT, "a C type"),
         role=choice(value["role"], (at, "role"), Role),

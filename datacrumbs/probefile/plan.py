@@ -74,6 +74,10 @@ class Role(StrEnum):
     VALUE = "value"
 
 
+FOLLOWED_ROLES = frozenset((Role.PATH, Role.STRING))
+"""Roles of addresses of a program's memory of which what lies there is recorded, and not the address."""
+
+
 class Result(StrEnum):
     """What a function returns, and so what a failure looks like.
 

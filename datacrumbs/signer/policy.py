@@ -14,11 +14,29 @@ from datacrumbs.signer.denial import DenialError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.probefile.plan import Group, Plan
     from datacrumbs.signer.caller import Caller
 
 KERNEL = "kernel"
 CALLER = "caller"
+# What the provider `sys` probes. An event can be about another task than the one in which it happens, and an integer
+# that a kernel function takes can be an address: others are the site's to allow.
+EVENTS = (
+    "io_uring:io_uring_submit_req",
+    "io_uring:io_uring_submit_sqe",
+    "io_uring:io_uring_complete",
+    "block:block_rq_issue",
+    "block:block_rq_complete",
+    "filemap:mm_filemap_add_to_page_cache",
+    "filemap:mm_filemap_delete_from_page_cache",
+    "filemap:mm_filemap_fault",
+)
+KERNEL_FUNCTIONS = (
+    *("vfs_*", "iterate_dir", "do_truncate", "do_splice_direct", "filp_close"),
+    *("filemap_*", "file_write_and_wait_range", "generic_file_*", "generic_perform_write", "iomap_file_*"),
+    *("page_cache_*", "do_writepages", "balance_dirty_pages_ratelimited", "ext4_*", "xfs_*"),
+    *("submit_bio*", "blk_mq_submit_bio", "blkdev_*", "blk_finish_plug", "__blk_flush_plug"),
+)
 ASK = "ask the administrator of this host; the rule is in policy.yaml"
 
 
@@ -33,6 +51,8 @@ class Rule:
         attach: Ways to attach.
         modes: Ways to record, ``trace`` and ``profile``.
         targets: Shell patterns (``*`` matches ``/`` too) of target paths; ``kernel`` for the kernel.
+        events: Shell patterns of trace events of the kernel, ``category:event``.
+        kernel_functions: Shell patterns of kernel functions.
         target_owners: Account names that may own a target; ``caller`` for who asks, ``*`` for all.
         max_functions: Most functions of a plan.
         grant_days: How long a grant holds.
@@ -44,6 +64,8 @@ class Rule:
     attach: tuple[str, ...] = tuple(attach.value for attach in Attach)
     modes: tuple[str, ...] = tuple(mode.value for mode in Mode)
     targets: tuple[str, ...] = ("/*", KERNEL)
+    events: tuple[str, ...] = EVENTS
+    kernel_functions: tuple[str, ...] = KERNEL_FUNCTIONS
     target_owners: tuple[str, ...] = ("root", CALLER)
     max_functions: int = FUNCTION_LIMIT
     grant_days: int = 30
@@ -103,7 +125,20 @@ def check_policy(rules: tuple[Rule, ...], plan: Plan, caller: Caller) -> Rule:
         if not _matches(group.target.path or KERNEL, rule.targets):
             where = group.target.path or "the kernel"
             raise DenialError("policy.target", f"policy: target {where} is not allowed to {caller.user}", ASK)
+        _check_kernel_functions(rule, group, caller)
     return rule
+
+
+def _check_kernel_functions(rule: Rule, group: Group, caller: Caller) -> None:
+    if group.attach is Attach.TRACEPOINT:
+        code, kind, patterns = "policy.event", "event", rule.events
+    elif group.attach is Attach.KPROBE:
+        code, kind, patterns = "policy.kernel_function", "kernel function", rule.kernel_functions
+    else:
+        return
+    for function in group.functions:
+        if not _matches(function.symbol, patterns):
+            raise DenialError(code, f"policy: {kind} {function.symbol} is not allowed to {caller.user}", ASK)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -6,6 +6,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from datacrumbs.discovery.declared import check_declared
+from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.plan import Attach
 from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.limited import LimitError
@@ -45,8 +47,17 @@ def check_targets(plan: Plan, caller: Caller, rule: Rule) -> None:
                 f"kernel: the plan was made for release {group.target.build_id}, this host runs {release}",
                 "compose the probe file on this host",
             )
+    _check_kernel(plan)
     for target, entry in wanted.items():  # the first fault ends it, so that the rest is not looked at for nothing
         _check_finding(target, _finding(entry, caller), caller, rule)
+
+
+# The release is this host's by now, so what the plan asks of the kernel can be compared with what the kernel says here.
+def _check_kernel(plan: Plan) -> None:
+    try:
+        check_declared(plan)
+    except DatacrumbsError as error:
+        raise DenialError("target.argument", error.message, error.hint) from None
 
 
 def _check_finding(target: Target, finding: Finding, caller: Caller, rule: Rule) -> None:

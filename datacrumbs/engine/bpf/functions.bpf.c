@@ -21,9 +21,22 @@ enum dc_entered {
 	DC_FOLLOWED,
 };
 
+/* Of a kernel function no more than what it declares to take, in its size: what else is in the registers are addresses
+ * of the kernel's memory. A snippet is the administrator's, and sees all. */
+static __always_inline void dc_keep_declared(struct dc_call *call, const struct dc_function *function)
+{
+	if (function->snippet)
+		return;
+#pragma unroll
+	for (int i = 0; i < DC_REGISTERS; i++) {
+		u32 unread = 64 - 8 * (function->width[i] & 15);
+		call->arguments[i] = unread < 64 ? call->arguments[i] << unread >> unread : 0;
+	}
+}
+
 /* Where an entry can keep its return from being probed (`by_session`), sampling is asked at the entry, unless
  * something is to be learned from each call of the function. */
-static __always_inline int dc_function_enter(struct pt_regs *context, int by_session)
+static __always_inline int dc_function_enter(struct pt_regs *context, int by_session, int in_kernel)
 {
 	if (!dc_gate())
 		return DC_NOT_FOLLOWED;
@@ -57,6 +70,8 @@ static __always_inline int dc_function_enter(struct pt_regs *context, int by_ses
 	call->arguments[3] = PT_REGS_PARM4(context);
 	call->arguments[4] = PT_REGS_PARM5(context);
 	call->arguments[5] = PT_REGS_PARM6(context);
+	if (in_kernel)
+		dc_keep_declared(call, function);
 	if (function->flags & DC_PLAIN &&
 	    dc_enter_plain((void *)bpf_get_current_task_btf(), thread, call, function, id, stack))
 		return DC_FOLLOWED;
@@ -72,9 +87,9 @@ static __always_inline int dc_function_enter(struct pt_regs *context, int by_ses
 }
 
 /* The entry's half where the return is a probe of its own, which runs whatever this one says. */
-static __always_inline int dc_function_enter_apart(struct pt_regs *context)
+static __always_inline int dc_function_enter_apart(struct pt_regs *context, int in_kernel)
 {
-	if (dc_function_enter(context, 0) == DC_TOO_DEEP) {
+	if (dc_function_enter(context, 0, in_kernel) == DC_TOO_DEEP) {
 		struct dc_thread *thread = dc_current_thread();
 		if (thread)
 			thread->overflow++;
@@ -112,7 +127,7 @@ static __always_inline struct dc_call *dc_pop(struct dc_thread *thread, u32 id, 
 	return &thread->frames[found & (DC_FRAMES - 1)];
 }
 
-static __always_inline int dc_function_leave(struct pt_regs *context, int by_stack, int by_session)
+static __always_inline int dc_function_leave(struct pt_regs *context, int by_stack, int by_session, int in_kernel)
 {
 	if (!dc_gate())
 		return 0;
@@ -139,8 +154,13 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 	if (function->result == DC_RESULT_STATUS || function->result == DC_RESULT_FD ||
 	    function->result == DC_RESULT_CODE || function->result == DC_RESULT_NEGATIVE)
 		result = (s32)result;
-	call->result = result;
 	int failed = dc_failed(function->result, result);
+	if (in_kernel && (function->result == DC_RESULT_POINTER || function->result == DC_RESULT_VOID)) {
+		int is_error = (u64)result >= (u64)-DC_MAX_ERRNO;
+		failed = function->result == DC_RESULT_POINTER && (!result || is_error);
+		result = failed && is_error ? result : 0; /* never the address */
+	}
+	call->result = result;
 	u16 error = 0;
 	if (failed && function->flags & DC_ERRNO && thread->error_time >= call->start)
 		error = thread->error;
@@ -161,31 +181,31 @@ static bool (*dc_session_is_return)(void) = (void *)0x70000001;
 int dc_library_session(struct pt_regs *context)
 {
 	if (dc_session_is_return())
-		return dc_function_leave(context, 1, 1);
-	return dc_function_enter(context, 1) != DC_FOLLOWED;
+		return dc_function_leave(context, 1, 1, 0);
+	return dc_function_enter(context, 1, 0) != DC_FOLLOWED;
 }
 #endif
 
 #ifdef DC_WITH_UPROBE
 int dc_library_enter(struct pt_regs *context)
 {
-	return dc_function_enter_apart(context);
+	return dc_function_enter_apart(context, 0);
 }
 
 int dc_library_leave(struct pt_regs *context)
 {
-	return dc_function_leave(context, 1, 0);
+	return dc_function_leave(context, 1, 0, 0);
 }
 #endif
 
 #ifdef DC_WITH_KPROBE
 int dc_kernel_enter(struct pt_regs *context)
 {
-	return dc_function_enter_apart(context);
+	return dc_function_enter_apart(context, 1);
 }
 
 int dc_kernel_leave(struct pt_regs *context)
 {
-	return dc_function_leave(context, 0, 0);
+	return dc_function_leave(context, 0, 0, 1);
 }
 #endif

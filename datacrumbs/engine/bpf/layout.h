@@ -102,9 +102,10 @@ struct dc_function {
 	u8 out_handle;		    /* register with the address of a new handle, or DC_NONE */
 	u8 flags;		    /* enum dc_function_flag */
 	u8 fields;		    /* how many last slots the snippet fills */
-	u8 field_size[DC_SLOTS];    /* tracepoint: bytes of the field; usdt: enum dc_place */
+	u8 field_size[DC_SLOTS];    /* tracepoint: bytes of the field, and DC_TEXT; usdt: enum dc_place */
 	u8 scale[DC_SLOTS];	    /* usdt: of the index register, 0 for none */
-	u8 width[DC_SLOTS];	    /* usdt: bytes of the value, and DC_SIGNED_VALUE */
+	u8 width[DC_SLOTS];	    /* usdt: bytes of the value, and DC_SIGNED_VALUE; kernel function: bytes of each
+				     * register that are read, 0 for none */
 	u16 field_offset[DC_SLOTS]; /* tracepoint: its offset; usdt: offset in pt_regs, or bits 32 to 47 of a constant
 				     */
 	u16 index_offset[DC_SLOTS]; /* usdt: offset of the index register in pt_regs, or bits 48 to 63 of a constant */
@@ -113,6 +114,7 @@ struct dc_function {
 	u8 moved;		    /* enum dc_moved */
 	u8 moved_at;		    /* which of dc_call.arguments it is about */
 	u8 closes;		    /* enum dc_closes: what becomes of `handle` */
+	u8 record_bytes;	    /* tracepoint: up to the end of its last field in a slot */
 };
 
 enum dc_closes { DC_CLOSES_NOTHING, DC_CLOSES, DC_RELEASES };
@@ -137,6 +139,7 @@ enum dc_function_flag {
 	DC_HELPER = 64
 };
 #define DC_SIGNED_VALUE 0x80
+#define DC_TEXT 0x40 /* it ends at its first zero: what follows was not written */
 enum dc_place { DC_PLACE_REGISTER = 1, DC_PLACE_MEMORY = 2, DC_PLACE_CONSTANT = 3 };
 
 enum dc_result {

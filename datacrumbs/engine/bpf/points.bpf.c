@@ -3,30 +3,52 @@
 
 #define DC_TRACEPOINT_BYTES 128
 
+/* The characters of a text up to its first zero; the kernel does not write those behind it. */
+static __always_inline u64 dc_text(u64 characters)
+{
+	u64 kept = ~0ULL;
+#pragma unroll
+	for (int i = 7; i >= 0; i--) {
+		if (!(characters >> 8 * i & 0xff))
+			kept = (1ULL << 8 * i) - 1;
+	}
+	return characters & kept;
+}
+
 static __always_inline u64 dc_field(const void *bytes, u32 offset, u32 size)
 {
 	const u8 *at = (const u8 *)bytes + (offset & (DC_TRACEPOINT_BYTES - 1));
-	switch (size) {
+	u64 value;
+	switch (size & ~DC_TEXT) {
 	case 1:
-		return *at;
+		value = *at;
+		break;
 	case 2:
-		return *(u16 *)at;
+		value = *(u16 *)at;
+		break;
 	case 4:
-		return *(u32 *)at;
+		value = *(u32 *)at;
+		break;
+	default:
+		value = *(u64 *)at;
 	}
-	return *(u64 *)at;
+	return size & DC_TEXT ? dc_text(value) : value;
 }
 
+/* No more of the record than its declared fields: what is behind them is left of other tasks' events. */
 static __always_inline int dc_read_tracepoint(void *context, const struct dc_function *function, u64 *arguments)
 {
+	u32 size = function->record_bytes;
 	struct dc_scratch *scratch = dc_take_scratch();
 	if (!scratch)
 		return 0;
-	bpf_probe_read_kernel(scratch->bytes, DC_TRACEPOINT_BYTES, context);
+	if (size <= DC_TRACEPOINT_BYTES && !bpf_probe_read_kernel(scratch->bytes, size, context)) {
 #pragma unroll
-	for (int i = 0; i < DC_SLOTS; i++) {
-		if (function->source[i] != DC_NONE)
-			arguments[i] = dc_field(scratch->bytes, function->field_offset[i], function->field_size[i]);
+		for (int i = 0; i < DC_SLOTS; i++) {
+			if (function->source[i] != DC_NONE)
+				arguments[i] =
+					dc_field(scratch->bytes, function->field_offset[i], function->field_size[i]);
+		}
 	}
 	dc_give_scratch(scratch);
 	return 1;
@@ -133,6 +155,6 @@ int dc_usdt_enter(struct pt_regs *context)
 /* uprobe at the USDT probe of a return */
 int dc_usdt_leave(struct pt_regs *context)
 {
-	return dc_function_leave(context, 0, 0);
+	return dc_function_leave(context, 0, 0, 0);
 }
 #endif

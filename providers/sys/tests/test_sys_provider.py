@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from fnmatch import fnmatchcase
 
 import datacrumbs_sys
 import pytest
@@ -11,9 +12,13 @@ from datacrumbs_sys.kernel_functions import GROUPS, kernel_layer_functions
 from datacrumbs_sys.system_calls import system_call_functions
 from datacrumbs_sys.trace_events import EVENTS, IO_URING, trace_event_functions
 
+from datacrumbs.discovery.declared import check_declared
 from datacrumbs.discovery.syscalls import system_calls
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.probefile.plan import Group, Plan
 from datacrumbs.provider import ARGUMENT_LIMIT, Attach, Host, ProbeTarget, Result, Role, Target
+from datacrumbs.signer.policy import EVENTS as RULE_EVENTS
+from datacrumbs.signer.policy import KERNEL_FUNCTIONS
 
 HOST = Host(os.uname().release, os.uname().machine)
 OPTIONS = {option.name: option.default for option in datacrumbs_sys.datacrumbs_provider().options}
@@ -169,6 +174,23 @@ def test_trace_events_have_aligned_fields(targets):
     assert labels["block_rq_issue"] == ["dev", "sector", "nr_sector", "bytes", "rwbs"]
     assert labels["mm_filemap_add_to_page_cache"] == ["dev", "ino", "index", "order"]
     assert len(trace_event_functions(IO_URING)) == 2
+
+
+def test_the_default_policy_allows_what_the_provider_has_and_no_more():
+    assert EVENTS == RULE_EVENTS
+    names = [function.symbol for function in kernel_layer_functions(tuple(GROUPS))]
+    assert [name for name in names if not any(fnmatchcase(name, pattern) for pattern in KERNEL_FUNCTIONS)] == []
+
+
+def test_what_is_captured_of_the_kernel_is_what_it_declares(targets):
+    events = functions_of(targets, Attach.TRACEPOINT)
+    layers = kernel_layer_functions(tuple(GROUPS))
+    kernel = Target("", HOST.release)
+    groups = (
+        Group("sys", "kernel", Attach.TRACEPOINT, kernel, events),
+        Group("sys", "kernel", Attach.KPROBE, kernel, layers),
+    )
+    check_declared(Plan((), groups))
 
 
 def test_other_events_can_be_asked_for(targets):

@@ -43,15 +43,13 @@ def test_names_that_several_functions_have_are_left_out(monkeypatch, tmp_path):
 
 def test_arguments_come_from_the_kernels_types():
     arguments, result = kernel_function_arguments("vfs_read")
-    assert [(argument.label, argument.size, argument.signed) for argument in arguments] == [
-        ("file", 8, False),
-        ("buf", 8, False),
-        ("count", 8, False),
-        ("pos", 8, False),
+    # Its file, buffer and position are addresses.
+    assert [(argument.index, argument.label, argument.size, argument.signed) for argument in arguments] == [
+        (2, "count", 8, False)
     ]
     assert result is Result.BYTES
     assert kernel_function_arguments("submit_bio")[1] is Result.VOID
-    assert kernel_function_arguments("no_such_function") == ((), Result.VALUE)
+    assert kernel_function_arguments("no_such_function") == ((), Result.VOID)
 
 
 def test_kprobes_are_where_the_kernel_says():

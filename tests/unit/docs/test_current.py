@@ -149,11 +149,13 @@ def test_examples_of_the_system_configuration_are_valid(tmp_path: Path) -> None:
         read_system_configuration(paths)
 
 
-def test_the_example_of_the_policy_is_valid(tmp_path: Path) -> None:
-    (block,) = blocks(REPOSITORY / "docs/run-a-site.md", "yaml")
+def test_the_examples_of_the_policy_are_valid(tmp_path: Path) -> None:
+    examples = blocks(REPOSITORY / "docs/run-a-site.md", "yaml")
+    assert examples
     file = tmp_path / "policy.yaml"
-    file.write_text(block, encoding="utf-8")
-    assert all(rule.targets for rule in read_policy(file))
+    for block in examples:
+        file.write_text(block, encoding="utf-8")
+        assert all(rule.targets for rule in read_policy(file))
 
 
 def test_other_examples_in_yaml_parse() -> None:

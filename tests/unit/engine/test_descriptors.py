@@ -111,6 +111,23 @@ def test_places_whose_arguments_are_elsewhere_have_rows_behind_those_of_all_func
     assert describe(plan)["field_offset"][1:, 0].tolist() == [112, 112, 104, 96]
 
 
+def test_of_a_kernel_function_only_declared_registers_are_read_and_no_address_is_recorded() -> None:
+    path = Argument(0, "path", "const char *", Role.PATH, 8)
+    descriptor = Argument(2, "fd", "int", Role.FD, 4)
+    mode = Argument(3, "mode", "umode_t", Role.VALUE, 2)
+    row = _row(Function("k", "k", "VFS", arguments=(path, descriptor, mode)), Attach.KPROBE)
+    assert row["width"].tolist() == [8, 0, 4, 2, 0, 0]
+    assert row["source"].tolist() == [0xFF, 2, 3, 0xFF, 0xFF, 0xFF]
+
+
+def test_an_event_is_read_up_to_the_end_of_its_last_field() -> None:
+    fields = (Argument(34, "rwbs", "char[2]", Role.VALUE, 2), Argument(16, "sector", "sector_t", Role.VALUE, 8))
+    row = _row(Function("e", "block:e", "BLOCK", arguments=fields), Attach.TRACEPOINT)
+    assert row["record_bytes"] == 36
+    assert row["field_size"].tolist()[:2] == [2 | 0x40, 8]
+    assert _row(Function("e", "block:e", "BLOCK"), Attach.TRACEPOINT)["record_bytes"] == 0
+
+
 def test_too_many_snippet_fields() -> None:
     fields = tuple(Argument(index, f"f{index}") for index in range(3))
     with pytest.raises(DatacrumbsError, match="at most 2"):

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.probefile.codec import decode, digest, encode
+from datacrumbs.probefile.codec import decode, digest, encode, function_problem
 from datacrumbs.probefile.plan import (
     Argument,
     Attach,
@@ -258,3 +258,9 @@ def test_symbols_of_other_languages_are_taken(plan, symbol):
     group = replace(plan.groups[0], functions=(Function(symbol, symbol, "X", offset=9),))
     changed = replace(plan, groups=(group,))
     assert decode(encode(changed)) == changed
+
+
+@pytest.mark.parametrize(("index", "size", "fits"), [(120, 8, True), (127, 1, True), (124, 8, False), (128, 1, False)])
+def test_a_field_of_an_event_is_within_what_can_be_read_of_its_record(index, size, fits):
+    function = Function("f", "a:b", "KERNEL", arguments=(Argument(index, "value", "long", size=size),))
+    assert (function_problem(function, Attach.TRACEPOINT) == "") is fits

@@ -13,11 +13,11 @@ from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.engine import compiler
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import encode
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Returns, Target, UsdtPlace
+from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Result, Returns, Target, UsdtPlace
 from datacrumbs.signer.authority import open_authority
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.denial import DenialError
-from datacrumbs.signer.policy import read_policy
+from datacrumbs.signer.policy import Rule, read_policy
 from datacrumbs.signer.snippets import is_gpl_compatible
 
 ME = Caller(os.getuid(), os.getgid(), 1, "me", frozenset({"physics"}), (os.getgid(),))
@@ -104,6 +104,55 @@ class TestPolicy:
         plan = installation.plan()
         with pytest.raises(DenialError, match="writable by others"):
             authority.sign(encode(plan), plan, ME)
+
+
+def kernel_plan(installation, attach, symbol, *arguments):
+    function = Function("f", symbol, "KERNEL", arguments=arguments, result=Result.VOID)
+    group = Group("posix", "kernel", attach, Target("", os.uname().release), (function,))
+    return installation.plan(groups=(group,), snippets=())
+
+
+class TestTheKernel:
+    """What a plan may ask of the kernel's own events and functions."""
+
+    @pytest.mark.parametrize(
+        "event", ["raw_syscalls:sys_exit", "kmem:kmalloc", "sched:sched_switch", "signal:signal_generate", "lock:x"]
+    )
+    def test_events_are_allowed_by_name(self, installation, event):
+        denied(
+            installation,
+            kernel_plan(installation, Attach.TRACEPOINT, event),
+            "policy.event",
+            f"policy: event {event} is not allowed to me",
+        )
+        installation.policy(f"rules: [{{users: [me], events: ['{event.partition(':')[0]}:*']}}]")
+        assert sign(installation, kernel_plan(installation, Attach.TRACEPOINT, event))
+
+    def test_kernel_functions_are_allowed_by_name(self, installation):
+        """An integer of a function can be an address: `free_pages` takes one."""
+        free = kernel_plan(installation, Attach.KPROBE, "free_pages")
+        denied(installation, free, "policy.kernel_function", "policy: kernel function free_pages is not allowed to me")
+        assert sign(installation, kernel_plan(installation, Attach.KPROBE, "vfs_read"))
+        installation.policy("rules: [{users: [me], kernel_functions: ['free_*']}]")
+        assert sign(installation, free)
+
+    @pytest.mark.parametrize(
+        ("attach", "symbol", "argument"),
+        [
+            (Attach.TRACEPOINT, "raw_syscalls:sys_exit", Argument(24, "stale", "long", size=8)),
+            (Attach.TRACEPOINT, "raw_syscalls:sys_exit", Argument(0, "registers", "long", size=8)),
+            (Attach.TRACEPOINT, "kmem:kmalloc", Argument(8, "call_site", "long", size=8)),
+            (Attach.KPROBE, "vfs_read", Argument(0, "file", "long", size=8)),
+            (Attach.KPROBE, "vfs_read", Argument(5, "register", "long", size=8)),
+        ],
+    )
+    def test_only_what_the_kernel_declares(self, installation, attach, symbol, argument):
+        installation.policy("rules: [{users: [me], events: ['*']}]")
+        plan = kernel_plan(installation, attach, symbol, argument)
+        denied(installation, plan, "target.argument", f"{symbol}: {argument.label}: ")
+
+    def test_the_shipped_policy_shows_the_defaults(self, installation):
+        assert read_policy(installation.paths.policy) == (Rule(users=("*",)),)
 
 
 class TestSnippets:

@@ -88,8 +88,7 @@ def _check_pattern(pattern: str) -> None:
 
 def _function(name: str, category: str) -> Function:
     arguments, result = kernel_function_arguments(name)
-    # Pointers are addresses of kernel memory, which a trace that its user reads must not show.
-    captured = tuple(_with_role(argument) for argument in arguments if argument.role is not Role.OUT)
+    captured = tuple(_with_role(argument) for argument in arguments)
     return Function(name, name, category, arguments=captured, result=_named_result(name, result))
 
 

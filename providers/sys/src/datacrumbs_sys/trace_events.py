@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.tracepoints import tracepoint_fields
+from datacrumbs.discovery.tracepoints import may_be_recorded, tracepoint_fields
 from datacrumbs.provider import ARGUMENT_LIMIT, Argument, Function, Result, Role
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _function(symbol: str, category: str, fields: tuple[Value, ...]) -> Function
     fields = tuple(field for field in fields if field.offset + min(field.size, 8) <= _RECORD_LIMIT)
     known = [field for field in fields if field.name in _LABELS]
     # An event that is not one of ours: every number, but no address of kernel memory.
-    chosen = known if symbol in EVENTS else [field for field in fields if field.scalar and "*" not in field.ctype]
+    chosen = known if symbol in EVENTS else [field for field in fields if field.scalar and may_be_recorded(field)]
     if symbol in EVENTS:
         chosen.sort(key=lambda field: tuple(_LABELS).index(field.name))
     arguments = tuple(_argument(field) for field in chosen[:ARGUMENT_LIMIT])
