@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("datacrumbs.signer")
 
-PLANS_LIMIT = 64
+PLANS_LIMIT = 256
 """Digests of signed plans in one line; journald cuts lines of more than 48 KiB."""
 WINDOW_SECONDS = 1.0
 

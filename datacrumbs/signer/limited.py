@@ -78,11 +78,10 @@ class Child:
     pid: int
     answer: int
 
-    def end(self) -> int:
-        """Kill it if it still runs; gives its wait status."""
+    def kill(self) -> None:
+        """Kill it if it still runs; `wait` has to follow."""
         with suppress(PermissionError):  # it has given up root; its own limits end it
             os.kill(self.pid, signal.SIGKILL)
-        return os.waitpid(self.pid, 0)[1]
 
     def wait(self) -> int:
         """Wait for its end; gives its wait status."""

@@ -21,7 +21,7 @@ from datacrumbs.errors import DatacrumbsError, refusal
 from datacrumbs.signer.caller import peer_of, share_of
 from datacrumbs.signer.decisions import Decision, DecisionLog, milliseconds_since
 from datacrumbs.signer.denial import DenialError
-from datacrumbs.signer.limited import Bounds, start
+from datacrumbs.signer.limited import Bounds, Child, start
 from datacrumbs.signer.protocol import LENGTH
 from datacrumbs.signer.request import (
     Report,
@@ -315,7 +315,22 @@ async def _answer_of(work: Callable[[], bytes], bounds: Bounds) -> AsyncIterator
         raise too_much() from None
     finally:
         transport.close()
-        child.end()
+        child.kill()
+        await _ended(child)
+
+
+# The kernel does not end a process that waits for a file system which hangs: then its user waits, and nobody else.
+async def _ended(child: Child) -> None:
+    loop = asyncio.get_running_loop()
+    process = os.pidfd_open(child.pid)
+    ended = asyncio.Event()
+    loop.add_reader(process, ended.set)
+    try:
+        await ended.wait()
+        child.wait()
+    finally:
+        loop.remove_reader(process)
+        os.close(process)
 
 
 def listen(path: Path) -> socket.socket:

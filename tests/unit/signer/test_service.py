@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -12,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -124,6 +126,24 @@ def test_an_oversized_request_is_refused_before_it_is_read(installation):
         reply = raw(installation, LENGTH.pack(0xFFFFFFFF))
     assert reply["code"] == "request.size"
     assert "at most 33554432" in reply["message"]
+
+
+def test_a_request_that_is_large_in_memory_ends_its_child_only(installation):
+    body = b"[" + b"{}," * ((32 << 20) // 3 - 2) + b"{}]"  # takes forty times as much once it is parsed
+    with installation.service() as process:
+        assert raw(installation, LENGTH.pack(len(body)) + body)["code"] == "request.limits"
+        assert service_key_id(installation.paths)
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        assert int(status.partition("VmHWM:")[2].split()[0]) < 256 << 10  # KiB
+
+
+def test_a_service_without_descriptors_waits_for_some(installation):
+    with installation.service() as process, ExitStack() as stack:
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (48, 48))
+        held = [stack.enter_context(connected(installation, 0)) for _ in range(64)]
+        for connection in held:
+            connection.close()
+        assert service_key_id(installation.paths)
 
 
 def test_an_oversized_request_that_is_sent_all_the_same(installation):

@@ -1,0 +1,81 @@
+"""The client beside a service that is busy, dies or answers before it reads."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from datacrumbs.errors import ExitCode
+from datacrumbs.signer import client
+from datacrumbs.signer.client import SigningError, service_key_id
+from datacrumbs.signer.protocol import frame
+from datacrumbs.signer.service import BUSY
+from datacrumbs.system import SystemPaths
+
+READY = frame({"status": "ready", "key_id": "a" * 64})
+
+
+@pytest.fixture
+def paths(tmp_path):
+    paths = SystemPaths(tmp_path)
+    paths.signing_socket.parent.mkdir(parents=True)
+    return paths
+
+
+@contextmanager
+def answering(paths, replies):
+    """A service that never reads, and gives one connection after the other one of these replies."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(paths.signing_socket))
+        listener.listen()
+
+        def serve() -> None:
+            for reply in replies:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.sendall(reply)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_a_busy_service_is_asked_again(paths):
+    with answering(paths, [BUSY, BUSY, READY]):
+        assert service_key_id(paths) == "a" * 64
+
+
+def test_a_service_that_dies_is_asked_again(paths):
+    with answering(paths, [b"", READY[:7], READY]):
+        assert service_key_id(paths) == "a" * 64
+
+
+def test_a_large_request_to_a_service_that_answers_before_it_reads(paths):
+    with answering(paths, [BUSY, READY]):
+        assert client._ask(paths, b" " * (8 << 20))["status"] == "ready"
+
+
+def test_a_service_that_stays_busy_is_not_one_that_does_not_run(paths, monkeypatch):
+    monkeypatch.setattr(client, "RETRY_SECONDS", 0)
+    with answering(paths, [BUSY]), pytest.raises(SigningError, match="busy") as caught:
+        service_key_id(paths)
+    assert caught.value.exit_code == ExitCode.FAILED
+    assert "try again" in caught.value.hint
+
+
+def test_a_full_queue_of_connections_is_busy(paths, monkeypatch):
+    monkeypatch.setattr(client, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(client, "CONNECT_TIME", client.struct.pack("@ll", 0, 50_000))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(paths.signing_socket))
+        listener.listen(0)
+        with socket.socket(socket.AF_UNIX) as waiting:
+            waiting.connect(str(paths.signing_socket))
+            with pytest.raises(SigningError, match="busy") as caught:
+                service_key_id(paths)
+    assert caught.value.code == "service.busy"

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import json
+import os
+import resource
+import time
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.signer import limited
+from datacrumbs.signer.limited import Bounds, LimitError, answer, remaining
+
+WIDE = Bounds(memory=256 << 20, processor_seconds=30, clock_seconds=60)
+BURNT = 0.4
+
+
+def burn() -> bytes:
+    end = time.process_time() + BURNT
+    while time.process_time() < end:
+        pass
+    return b""
+
+
+def used_by_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def test_the_answer_of_a_child():
+    assert answer(lambda: b"answer", WIDE, 100) == b"answer"
+    assert answer(lambda: b"answer", WIDE, 3) == b"ans"
+
+
+@pytest.mark.parametrize("work", [lambda: os._exit(7), lambda: 1 / 0, os.abort, lambda: bytes(512 << 20)])
+def test_a_child_that_ends_badly(work):
+    with pytest.raises(LimitError):
+        answer(work, WIDE, 100)
+
+
+def test_the_children_of_a_child_share_its_processor_time():
+    """Forty names of one large file are one request."""
+
+    def request() -> bytes:
+        looks = 0
+        while True:
+            try:
+                answer(burn, remaining(WIDE), 100)
+            except LimitError:
+                return json.dumps(looks).encode()
+            looks += 1
+
+    before = used_by_children()
+    looks = json.loads(answer(request, Bounds(256 << 20, 2, 600), 100))
+    assert 0 < looks <= 2 / BURNT
+    assert used_by_children() - before < 2 + 1 + BURNT  # the kernel counts whole seconds
+
+
+def test_memory_is_counted_beyond_what_is_inherited():
+    held = bytearray(300 << 20)
+    assert answer(lambda: b"%d" % len(bytearray(64 << 20)), WIDE, 100) == b"%d" % (64 << 20)
+    del held
+
+
+def test_a_child_has_no_descriptors_but_those_that_it_needs():
+    reader, writer = os.pipe()
+    kept = os.open("/dev/null", os.O_RDONLY)
+    try:
+        found = json.loads(
+            answer(
+                lambda: json.dumps([path.name for path in Path("/proc/self/fd").iterdir()]).encode(),
+                WIDE,
+                1000,
+                keep=(kept,),
+            )
+        )
+        descriptors = set(map(int, found))
+        assert kept in descriptors
+        assert len(descriptors) <= 3 + 3  # the standard streams, the answer, what is kept, the directory
+    finally:
+        for descriptor in (reader, writer, kept):
+            os.close(descriptor)
+
+
+def test_this_process_has_no_bounds_of_its_own():
+    assert limited.remaining(WIDE) == WIDE
