@@ -7,7 +7,7 @@ import pwd
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datacrumbs.commands._audit import audit
 from datacrumbs.errors import ExitCode, usage_error
@@ -15,17 +15,26 @@ from datacrumbs.probefile.envelope import key_id
 from datacrumbs.probefile.files import read_bounded
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, parse_public_key, trusted_key_ids
 from datacrumbs.probefile.reader import instant
-from datacrumbs.probefile.revocation import DIGEST, KINDS, Revocations, read_revocations, write_revocations
+from datacrumbs.probefile.revocation import (
+    DIGEST,
+    KINDS,
+    Revocations,
+    check_entry,
+    read_revocations,
+    write_revocations,
+)
 from datacrumbs.signer.installation import trust_public_key
 from datacrumbs.signer.private_key import load_private_key
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from datacrumbs.system import SystemPaths
 
 REVOKING = ("revoke", "restore")
+BY_ENTRY = ("plan", "snippet", "provider", "target", "symbol")
+"""Options of `revoke` whose value is an entry of the list with their name."""
 
 
 def change_or_list_keys(paths: SystemPaths, arguments: argparse.Namespace) -> int:
@@ -55,28 +64,40 @@ def change_revocations(paths: SystemPaths, arguments: argparse.Namespace) -> int
     """``revoke`` and ``restore``."""
     directory = paths.trusted_keys
     known = read_revocations(directory)
-    change: Callable[[frozenset[str], set[str]], Iterable[str]] = (
-        frozenset.union if arguments.action == "revoke" else frozenset.difference
-    )
-    if arguments.user:
-        grants = {uid: until for uid, until in known.grants if uid != _uid(arguments.user)}
-        if arguments.action == "revoke":
-            grants[_uid(arguments.user)] = int(time.time())
-        changed = replace(known, grants=tuple(sorted(grants.items())))
-    elif arguments.key:
-        candidates = {*trusted_key_ids(directory), *known.keys}
-        changed = replace(known, keys=frozenset(change(known.keys, {_complete(arguments.key, candidates)})))
-    elif arguments.plan:
-        changed = replace(known, plans=frozenset(change(known.plans, {_digest("--plan", arguments.plan)})))
-    elif arguments.snippet:
-        digest = _digest("--snippet", arguments.snippet)
-        changed = replace(known, snippets=frozenset(change(known.snippets, {digest})))
+    what = next((option for option in ("user", "key", *BY_ENTRY) if getattr(arguments, option)), None)
+    if what is None:
+        expected = ", ".join(f"--{option}" for option in ("key", *BY_ENTRY))
+        raise usage_error(f"{arguments.action}: expected {expected} or --user")
+    given = getattr(arguments, what)
+    if what == "user":
+        changed = _with_grants(known, arguments)
     else:
-        raise usage_error(f"{arguments.action}: expected --key, --plan, --snippet or --user")
+        changed = _with_entry(known, what, given, directory, arguments)
     write_revocations(directory, changed)
-    audit(paths, arguments.action, arguments.user or arguments.key or arguments.plan or arguments.snippet)
+    audit(paths, f"{arguments.action} {what}", given)
     _print(_revoked_rows(changed), as_json=arguments.json)
     return ExitCode.DONE
+
+
+def _with_grants(known: Revocations, arguments: argparse.Namespace) -> Revocations:
+    uid = _uid(arguments.user)
+    grants = {owner: until for owner, until in known.grants if owner != uid}
+    if arguments.action == "revoke":
+        grants[uid] = int(time.time())
+    return replace(known, grants=tuple(sorted(grants.items())))
+
+
+def _with_entry(
+    known: Revocations, what: str, given: str, directory: Path, arguments: argparse.Namespace
+) -> Revocations:
+    kind = f"{what}s"
+    entries: frozenset[str] = getattr(known, kind)
+    if what == "key":
+        entry = _complete(given, {*trusted_key_ids(directory), *entries})
+    else:
+        entry = check_entry(kind, given, f"--{what}")
+    changed: dict[str, Any] = {kind: entries | {entry} if arguments.action == "revoke" else entries - {entry}}
+    return replace(known, **changed)
 
 
 def _key_rows(paths: SystemPaths) -> list[dict[str, object]]:
@@ -110,12 +131,6 @@ def _complete(beginning: str, candidates: Iterable[str]) -> str:
     if not found and DIGEST.fullmatch(beginning):
         return beginning  # of a key that this host never knew
     raise usage_error(f"--key: {beginning!a} is the beginning of {len(found)} keys; expected one: see list --keys")
-
-
-def _digest(option: str, text: str) -> str:
-    if not DIGEST.fullmatch(text):
-        raise usage_error(f"{option}: {text!a}; expected 64 hex digits")
-    return text
 
 
 def _uid(name: str) -> int:

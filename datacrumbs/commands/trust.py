@@ -49,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
     chosen.add_argument("--key", metavar="KEY", help="to add: a public key's .pem; else its id, or the id's beginning")
     chosen.add_argument("--plan", metavar="DIGEST", help="to revoke: one plan, as --show and traces give it")
     chosen.add_argument("--snippet", metavar="SHA256", help="to revoke: one snippet's text")
+    chosen.add_argument("--target", help="to revoke: a path or pattern of paths, a build-id, or `kernel`")
+    chosen.add_argument("--symbol", help="to revoke: a function's name, BUILD-ID:0xOFFSET, or syscall:NUMBER")
     chosen.add_argument("--user", metavar="NAME", help="to revoke: all grants that this user has by now")
     chosen.add_argument("--keys", action="store_true", help="to list: public keys")
     chosen.add_argument("--revoked", action="store_true", help="to list: what was revoked")
@@ -64,8 +66,9 @@ def trust(arguments: argparse.Namespace) -> int:
         return change_revocations(paths, arguments)
     if arguments.key or arguments.keys or arguments.revoked:
         return change_or_list_keys(paths, arguments)
-    if arguments.plan or arguments.snippet or arguments.user:
-        raise usage_error(f"{arguments.action}: --plan, --snippet and --user are for revoke and restore")
+    if arguments.plan or arguments.snippet or arguments.user or arguments.target or arguments.symbol:
+        options = "--plan, --snippet, --target, --symbol and --user"
+        raise usage_error(f"{arguments.action}: {options} are for revoke and restore")
     path = paths.trusted_snippets
     if arguments.action in {"add", "remove"}:
         change = _add if arguments.action == "add" else _remove

@@ -26,8 +26,9 @@ class Caller:
         gid: Effective group then.
         pid: Its process then; only for the log, since it can be reused.
         user: Account name, or the number when there is none.
-        groups: Names of the account's groups.
-        group_ids: Their numbers.
+        groups: Names of the account's groups; none without an account.
+        group_ids: Their numbers, and its effective group.
+        has_account: Whether the account database knows it.
     """
 
     uid: int
@@ -36,24 +37,29 @@ class Caller:
     user: str
     groups: frozenset[str]
     group_ids: tuple[int, ...]
+    has_account: bool = True
 
 
 def peer_of(connection: socket.socket) -> Caller:
     """The peer of an AF_UNIX connection, by SO_PEERCRED; nothing that only the account database knows."""
     size = PEER_CREDENTIALS.size
     pid, uid, gid = PEER_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return Caller(uid, gid, pid, str(uid), frozenset(), (gid,))
+    return Caller(uid, gid, pid, str(uid), frozenset(), (gid,), has_account=False)
 
 
 def with_account(peer: Caller) -> Caller:
     """The same caller by its account's name, with its groups; the database may be a slow server."""
     try:
-        user = pwd.getpwuid(peer.uid).pw_name
+        entry = pwd.getpwuid(peer.uid)
     except KeyError:
-        return replace(peer, groups=frozenset({_group_name(peer.gid)}))
-    groups = tuple(sorted(os.getgrouplist(user, peer.gid)))
-    names = frozenset(_group_name(group) for group in groups)
-    return replace(peer, user=user, groups=names, group_ids=groups)
+        return peer
+    # The account's own group counts whichever group the process has taken (newgrp). That one, which can be any number
+    # of /etc/subgid, gives access to files as the kernel says, but no rule of the policy.
+    listed = set(os.getgrouplist(entry.pw_name, entry.pw_gid))
+    names = frozenset(_group_name(group) for group in listed)
+    return replace(
+        peer, user=entry.pw_name, groups=names, group_ids=tuple(sorted({*listed, peer.gid})), has_account=True
+    )
 
 
 def share_of(uid: int) -> int:

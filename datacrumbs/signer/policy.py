@@ -45,7 +45,7 @@ class Rule:
     """What some users may have signed; a rule without users and groups is for nobody.
 
     Args:
-        users: Account names or numbers, or ``*``.
+        users: Account names or numbers, or ``*`` for all accounts; an id without an account only by its number.
         groups: Group names, or ``*``.
         providers: Names of providers, as shell patterns.
         attach: Ways to attach.
@@ -72,6 +72,8 @@ class Rule:
 
     def applies_to(self, caller: Caller) -> bool:
         """Whether this is the rule for a caller."""
+        if not caller.has_account:  # each user has thousands of such ids in /etc/subuid, so a rule must name the number
+            return str(caller.uid) in self.users
         named = not {"*", caller.user, str(caller.uid)}.isdisjoint(self.users)
         return named or "*" in self.groups or not caller.groups.isdisjoint(self.groups)
 
@@ -104,6 +106,12 @@ def check_policy(rules: tuple[Rule, ...], plan: Plan, caller: Caller) -> Rule:
         DenialError: When none applies, or the first that does forbids it.
     """
     rule = next((rule for rule in rules if rule.applies_to(caller)), None)
+    if rule is None and not caller.has_account:
+        raise DenialError(
+            "policy.account",
+            f"policy: uid {caller.uid} has no account on this host, and no rule names this number",
+            "ask for the plan outside of containers and user namespaces, as the user whose account it is",
+        )
     if rule is None:
         raise DenialError("policy.user", f"policy: no rule lets user {caller.user} have plans signed", ASK)
     if len(plan.functions) > rule.max_functions:

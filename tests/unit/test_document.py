@@ -57,7 +57,7 @@ WRONG_TYPES = {
         "snippets:\n- {provider: p, distribution: d,\n   version: 1.0, file: f, sha256: s}\n",
         "3: snippets[0].version: 1.0 is not a string",
     ),
-    "revocations": (f"keys:\n- {'a' * 64}\n- 12\n", "3: keys[1]: 12 is not"),
+    "revocations": (f"keys:\n- {'a' * 64}\n- 12\n", "3: keys[1]: 12 cannot be revoked; expected 64 hex digits"),
     "system configuration": ("# size\nhandles: many\n", "2: handles: 'many' is not a positive whole number"),
     "installed site file": ("\nproviders: sys\n", "2: providers: 'sys' is not a list"),
 }

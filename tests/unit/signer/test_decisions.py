@@ -22,6 +22,8 @@ from datacrumbs.signer.snippets import is_gpl_compatible
 
 ME = Caller(os.getuid(), os.getgid(), 1, "me", frozenset({"physics"}), (os.getgid(),))
 NOBODY = Caller(65534, 65534, 1, "nobody", frozenset({"nogroup"}), (65534,))
+# A process in a user's container, as /etc/subuid lets each user have thousands.
+SUBORDINATE = Caller(100999, 100999, 1, "100999", frozenset(), (100999,), has_account=False)
 
 
 MOVABLE = """
@@ -52,6 +54,15 @@ class TestPolicy:
     def test_nobodys_rule(self, installation, text):
         installation.policy(text)
         denied(installation, installation.plan(), "policy.user", "no rule lets user me")
+
+    @pytest.mark.parametrize("rule", ["users: ['*']", "groups: ['*']", "users: [root, nobody]"])
+    def test_an_id_without_an_account_is_in_no_rule_for_all(self, installation, rule):
+        installation.policy(f"rules: [{{{rule}}}]")
+        denied(installation, installation.plan(), "policy.account", "uid 100999 has no account", SUBORDINATE)
+
+    def test_such_an_id_is_in_a_rule_that_names_its_number(self, installation):
+        installation.policy("rules: [{users: [100999], max_functions: 1}]")
+        denied(installation, installation.plan(), "policy.functions", "at most 1", SUBORDINATE)
 
     @pytest.mark.parametrize(
         ("key", "code"),

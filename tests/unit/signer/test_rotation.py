@@ -108,6 +108,29 @@ def test_a_revoked_plan_is_not_signed_again(installation, run):
     assert caught.value.code == "plan.revoked"
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("--provider", "posix"), ("--target", "/*/libtwo.so"), ("--symbol", "BUILD-ID:OFFSET")]
+)
+def test_what_is_revoked_is_not_signed_until_it_is_restored(installation, run, option, value):
+    if option == "--symbol":
+        value = f"{installation.target().build_id}:{installation.offsets()[0]:#x}"
+    assert run(trust, "revoke", option, value)[0] == 0
+    rows = json.loads(run(trust, "list", "--revoked", "--json")[1])
+    assert rows == [{"revoked": option.removeprefix("--"), "what": value}]
+    with installation.service():
+        with pytest.raises(SigningError, match="was revoked") as caught:
+            request_signature(installation.plan(), installation.paths)
+        assert caught.value.code == "plan.revoked"
+        assert run(trust, "restore", option, value)[0] == 0
+        assert request_signature(installation.plan(), installation.paths)
+
+
+def test_what_cannot_be_revoked_is_named(installation, run):
+    for option, value in (("--target", "lib/x"), ("--symbol", "a b"), ("--provider", "X"), ("--snippet", "ab")):
+        status, text = run(trust, "revoke", option, value)
+        assert (status, f"{option}: '{value}'; expected" in text) == (2, True)
+
+
 def test_a_users_grants_end_and_new_ones_hold(installation, run, monkeypatch):
     with installation.service():
         old = signed_file(installation, "old")
@@ -131,7 +154,7 @@ def test_lists(installation, run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["revoke"], "expected --key, --plan, --snippet or --user"),
+        (["revoke"], "expected --key, --plan, --snippet, --provider, --target, --symbol or --user"),
         (["revoke", "--plan", "abc"], "expected 64 hex digits"),
         (["revoke", "--user", "no such"], "no account of this host"),
         (["revoke", "--key", "zz"], "is the beginning of 0 keys"),
