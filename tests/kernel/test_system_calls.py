@@ -14,6 +14,7 @@ import pytest
 
 from datacrumbs import client
 from datacrumbs.configure.site import ProviderEntry
+from datacrumbs.probefile.plan import Attach
 from datacrumbs.record import CallFlag
 
 from .conftest import Trace, Tracer, composed
@@ -54,8 +55,10 @@ def test_calls_of_32_bit_programs(tracer: Tracer, build) -> None:
 
 def _by_symbol(trace: Trace, process: int | None = None) -> tuple[Counter[str], Counter[str]]:
     functions = trace.plan.functions
+    groups = [group for group in trace.plan.groups if group.attach is Attach.SYSCALL]
+    symbols = {function.symbol for group in groups for function in group.functions}
     calls = trace.calls if process is None else trace.calls[trace.calls["process"] == process]
-    system_calls = [call for call in calls if ":" not in functions[call["function"]].symbol]
+    system_calls = [call for call in calls if functions[call["function"]].symbol in symbols]
     counts = Counter(functions[call["function"]].symbol for call in system_calls)
     errors = Counter(functions[call["function"]].symbol for call in system_calls if call["flags"] & CallFlag.FAILED)
     return counts, errors

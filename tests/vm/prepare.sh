@@ -11,6 +11,7 @@ mkdir -p "$environment/bin"
 ln -s /usr/bin/python3 "$environment/bin/python"
 cp "$place/pyvenv.cfg" "$environment/"
 cp -r "$place/$modules/"__editable__* "$place/$modules/bcc.pth" "$place/$modules/"datacrumbs*.dist-info "$environment/$modules/"
+cp "$place/bin/"datacrumbs* "$environment/bin/"
 mount --bind "$environment" "$place"
 "$place/bin/python" -c '
 import sys
