@@ -11,6 +11,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
+from datacrumbs.daemon import confinement
 from datacrumbs.daemon.channel import Channel
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def _be_the_child(end: socket.socket, prepare: Callable[[], Callable[[Channel], 
         sys.stderr = sys.__stderr__
         os.closerange(_FIRST_DESCRIPTOR, end.fileno())
         os.closerange(end.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        confinement.leave_terminal()
         work = prepare()
+        confinement.confine_beside()
         gc.freeze()
         gc.enable()
         work(Channel(end, _REQUEST_LIMIT, takes_descriptors=True))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 NOBODY = 65534
 """Writes for root: what a trace is made of is never worth root's privileges."""
 
-_SET_DUMPABLE, _SET_KEEP_CAPABILITIES, _SET_NO_NEW_PRIVILEGES = 4, 8, 38
+_SET_DUMPABLE, _SET_KEEP_CAPABILITIES, _DROP_FROM_BOUNDING_SET, _SET_NO_NEW_PRIVILEGES = 4, 8, 24, 38
 _CAPABILITY_VERSION = 0x20080522
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -48,6 +48,7 @@ TO_FIND_FILES_OF_ROOT = (*TO_FIND_FILES, Capability.SYS_PTRACE)
 
 def become(uid: int, gid: int, groups: Sequence[int] = (), kept: Iterable[Capability] = ()) -> None:
     """Go on as this user, with these groups and capabilities alone, without a way back or others looking in."""
+    _empty_bounding_set()
     os.setgroups(groups)
     os.setresgid(gid, gid, gid)
     _prctl(_SET_KEEP_CAPABILITIES, 1)
@@ -58,6 +59,7 @@ def become(uid: int, gid: int, groups: Sequence[int] = (), kept: Iterable[Capabi
 
 def keep(capabilities: Iterable[Capability]) -> None:
     """Give up all other capabilities, for good."""
+    _empty_bounding_set()
     _prctl(_SET_NO_NEW_PRIVILEGES, 1)
     mask = sum(1 << capability for capability in capabilities) & _permitted()
     low, high = mask & 0xFFFFFFFF, mask >> 32
@@ -65,6 +67,13 @@ def keep(capabilities: Iterable[Capability]) -> None:
     data = ctypes.create_string_buffer(struct.pack("<6I", low, low, 0, high, high, 0))
     if _LIBC.capset(head, data):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+# A unit's is small already, and without CAP_SETPCAP it stays so; no_new_privs holds in any case.
+def _empty_bounding_set() -> None:
+    for capability in range(64):
+        if _LIBC.prctl(_DROP_FROM_BOUNDING_SET, capability, 0, 0, 0):
+            return
 
 
 def _permitted() -> int:

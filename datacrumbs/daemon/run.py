@@ -16,7 +16,7 @@ from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING
 
 from datacrumbs import __version__, client
-from datacrumbs.daemon import privilege
+from datacrumbs.daemon import confinement, privilege
 from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.daemon.ending import Ending
 from datacrumbs.daemon.files import RunFiles
@@ -156,6 +156,8 @@ def run(request: RunRequest) -> RunResult:
         more_files = privilege.FOR_MORE_FILES if configuration.rotate_megabytes else ()
         by_perf = privilege.BY_PERF_EVENT if engine.attaches_late_by_perf else ()
         privilege.keep((*privilege.WHILE_TRACING, *more_files, *by_perf))
+        confinement.read_nothing()
+        confinement.confine_tracing()
         notify("READY=1")
         _tell(
             f"ready: {report.functions} functions by {report.method}, attached in {report.seconds * 1000:.1f} ms; "

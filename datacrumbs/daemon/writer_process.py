@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.daemon import privilege
+from datacrumbs.daemon import confinement, privilege
 from datacrumbs.daemon.channel import Gone
 from datacrumbs.daemon.child_process import ChildProcess
 from datacrumbs.errors import DatacrumbsError
@@ -105,6 +105,7 @@ def _prepared(user: Owner, request: WritingRequest) -> Callable[[Channel], None]
         privilege.become(user.uid, user.gid)
     else:
         privilege.become(privilege.NOBODY, privilege.NOBODY)
+    confinement.change_no_files()
     return lambda channel: write_trace(channel, request)
 
 

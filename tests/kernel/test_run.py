@@ -133,10 +133,16 @@ def test_writer_has_no_privileges_and_few_descriptors(installation: Installation
     with installation.daemon(probes) as daemon:
         writer, tracer = status(writer_of(daemon)), status(daemon.process.pid)
         links = [str(entry.readlink()) for entry in Path(f"/proc/{writer_of(daemon)}/fd").iterdir()]
+        number, session = writer_of(daemon), os.getsid(writer_of(daemon))
+        inputs = [str(Path(f"/proc/{process}/fd/0").readlink()) for process in (number, daemon.process.pid)]
     assert set(writer["Uid"] + writer["Gid"]) == {str(NOBODY)}
     assert writer["Groups"] == []
     assert {writer[key][0] for key in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {"0" * 16}
     assert writer["NoNewPrivs"] == tracer["NoNewPrivs"] == ["1"]
+    assert writer["CapBnd"] == tracer["CapBnd"] == ["0" * 16]
+    assert writer["Seccomp"] == tracer["Seccomp"] == ["2"]
+    assert inputs == ["/dev/null"] * 2
+    assert session == number
     # The two rings, two maps of memory each; Python keeps a descriptor for each.
     assert sorted(link for link in links if link.startswith("anon_inode")) == ["anon_inode:bpf-map"] * 5
     assert [link for link in links if link.startswith("/") and link.endswith(".pfw.gz")] == [os.fspath(daemon.trace)]
