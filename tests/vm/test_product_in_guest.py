@@ -1,0 +1,41 @@
+"""The product from the site file to the trace on another architecture: a tracked program, each call accounted for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ..kernel.conftest import COMMANDS  # noqa: TID252
+
+if TYPE_CHECKING:
+    from datacrumbs.testing import Installation
+
+pytestmark = pytest.mark.guest("6.1-arm64")
+
+TABLE = Path(__file__).parents[2] / "providers/posix/workload/workload.json"
+SITE = "capture_probes:\n  - provider: posix\n    preset: all\n"
+
+
+def test_the_workload_of_a_provider_when_it_is_tracked(installation: Installation, tmp_path: Path) -> None:
+    table = json.loads(TABLE.read_text(encoding="utf-8"))
+    program = tmp_path / "workload"
+    build = [part.replace("{out}", str(program)) for part in table["build"]]
+    subprocess.run(build, check=True, cwd=TABLE.parent)
+    subprocess.run([COMMANDS / "datacrumbs_track", "--executable", program], check=True)
+    with installation.daemon(installation.probes(SITE)) as daemon:
+        subprocess.run([program, "."], check=True, cwd=tmp_path)
+        trace = daemon.lines()
+    tally, errors, moved = trace.tally(), Counter(), Counter()
+    for call in trace.calls:
+        errors[call["name"]] += "errno" in call["args"]
+        moved[call["name"]] += call["args"].get("bytes", 0)
+    seen = {name: (tally[name], errors[name], moved[name]) for name in table["counts"]}
+    assert seen == {name: (row["count"], row["errors"], row["bytes"]) for name, row in table["counts"].items()}
+    footer = trace.footer
+    assert footer["entered"] == footer["recorded"] + footer["filtered"] + footer["unmatched"] + footer["in_flight"]
+    assert footer["recorded"] == len(trace.calls)
