@@ -13,7 +13,6 @@ from pathlib import Path
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _SUITE = "bookworm"
 _SOURCES = Path("/etc/apt/sources.list.d")
-_MIRRORS = {"": "http://deb.debian.org/debian", "-security": "http://deb.debian.org/debian-security"}
 _SECONDS = 900.0
 
 
@@ -112,11 +111,13 @@ def unpack(package: Path, root: Path) -> None:
 
 # The host's own mirrors, by what follows the suite's name.
 def _mirrors() -> dict[str, str]:
-    mirrors = dict(_MIRRORS)
+    mirrors: dict[str, str] = {}
     texts = [path.read_text(encoding="utf-8") for path in sorted(_SOURCES.glob("*.sources"))]
     for stanza in re.split(r"\n\s*\n", "\n\n".join(texts)):
         fields = dict(re.findall(r"^(\w[\w-]*):\s*(.*)$", stanza, re.MULTILINE))
         for suite in fields.get("Suites", "").split():
             if suite in {_SUITE, f"{_SUITE}-security"} and fields.get("URIs"):
                 mirrors[suite.removeprefix(_SUITE)] = fields["URIs"].split()[0]
+    if "" not in mirrors:
+        raise GuestError(f"no mirror of {_SUITE} in {_SOURCES}/*.sources; expected Debian's own file there")
     return mirrors
