@@ -108,10 +108,13 @@ def test_a_start_that_fails_says_why_in_journal_and_log(machine, run):
     wait_until(lambda: unloaded(machine, run))
 
 
-def test_another_users_grant_is_refused_and_the_log_is_the_users(machine, alices):
+def test_another_users_grant_is_refused_and_the_user_can_read_why(machine, alices):
     assert start(machine, "stolen", f"PROBE_FILE={alices}\nUSER=bob\n").returncode == 1
     assert "granted to alice" in machine.log("stolen")
-    assert machine.run("stat", "--format=%U %a", "/run/datacrumbs/datacrumbs-stolen.log").stdout == "bob 400\n"
+    log = "/run/datacrumbs/datacrumbs-stolen.log"
+    assert machine.run("stat", "--format=%U", log).stdout == "root\n"
+    assert "granted to alice" in machine.done("runuser", "-u", "bob", "--", "cat", log)
+    assert machine.run("runuser", "-u", "alice", "--", "cat", log).returncode == 1
 
 
 def test_an_environment_file_of_another_owner_is_refused(machine, alices):

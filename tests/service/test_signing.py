@@ -108,6 +108,6 @@ def test_changes_of_trust_are_logged_with_who_made_them(machine):
     lines = machine.done("journalctl", "--no-pager", "--output=cat", "--identifier=datacrumbs_trust").splitlines()
     logged = [entry for entry in map(json.loads, lines) if entry["what"] == "a" * 64]
     assert [(entry["action"], entry["what"], entry["uid"]) for entry in logged] == [
-        ("revoke", "a" * 64, 0),
-        ("restore", "a" * 64, 0),
+        ("revoke plan", "a" * 64, 0),
+        ("restore plan", "a" * 64, 0),
     ]

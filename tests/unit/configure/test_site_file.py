@@ -236,7 +236,7 @@ def test_the_shipped_file_is_valid():
     ("arguments", "words"),
     [
         ("[a:int=wrong]", r"site.yaml:1: capture_probes\[0\].arguments: argument 'a:int=wrong': wrong is no role"),
-        ("[a, a]", r"the label stands twice"),
+        ("[a, a]", r"duplicate label"),
         ("a:int", r"is not a list"),
     ],
 )

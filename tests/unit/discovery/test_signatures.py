@@ -27,7 +27,7 @@ def test_type_and_role_may_be_left_out():
     [
         (("Fd:int",), "is not `label:ctype=role`"),
         (("fd:int=file",), "file is no role; expected one of fd, target_fd, path"),
-        (("fd", "fd"), "the label stands twice"),
+        (("fd", "fd"), "duplicate label"),
         (tuple("abcdefg"), "7 captured arguments; expected at most 6"),
         (("",), "is not `label:ctype=role`"),
         (("--",), "is not `label:ctype=role`"),
