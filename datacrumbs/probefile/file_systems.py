@@ -15,6 +15,7 @@ from pathlib import Path
 
 _FIRST_USER = 1000  # UID_MIN of login.defs: lower ones are accounts of the system
 _FUSE, OVERLAY = 0x65735546, 0x794C7630
+_OPTIONAL_FIELDS = 6  # of a line of mountinfo: from there on, up to a "-"
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -63,12 +64,15 @@ def file_system_kind(descriptor: int) -> int:
     return ctypes.c_long.from_buffer(buffer).value
 
 
+# Users name mount points and sources. The kernel escapes space and newline in them, but no other white space, and an
+# empty source is an empty field.
 def _mounts() -> list[_Mount]:
     mounts = []
-    for line in Path("/proc/self/mountinfo").read_bytes().splitlines():
-        fields = line.split()
-        kind, _, options = fields[fields.index(b"-") + 1 :]
-        mounts.append(_Mount(fields[0], fields[2], kind, options))
+    for line in Path("/proc/self/mountinfo").read_bytes().split(b"\n"):
+        if line:
+            fields = line.split(b" ")
+            kind = fields.index(b"-", _OPTIONAL_FIELDS) + 1
+            mounts.append(_Mount(fields[0], fields[2], fields[kind], b" ".join(fields[kind + 2 :])))
     return mounts
 
 

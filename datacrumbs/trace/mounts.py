@@ -20,7 +20,9 @@ _LOCAL = (
 LOCAL_TYPES = frozenset(_LOCAL.split())
 """File systems that no two nodes share. A type that is not known may be shared."""
 
-_LINE = re.compile(r"(?:\S+ ){4}(?P<point>\S+) .*? - (?P<kind>\S+) ")
+# Users name mount points. The kernel escapes space and newline in them, but nothing else that Python takes for white
+# space or for the end of a line.
+_LINE = re.compile(r"(?:[^ ]+ ){4}(?P<point>[^ ]+) [^ ]+ (?:[^ ]+ )*?- (?P<kind>[^ ]+) ")
 
 
 def node_mounts(text: str | None = None) -> dict[str, bool]:
@@ -33,11 +35,11 @@ def node_mounts(text: str | None = None) -> dict[str, bool]:
     """
     if text is None:
         try:
-            text = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+            text = MOUNTS.read_bytes().decode("utf-8", "surrogateescape")
         except OSError:
             return {}
     every: dict[str, bool] = {}
-    for match in map(_LINE.match, text.splitlines()):
+    for match in map(_LINE.match, text.split("\n")):
         if match:  # of two at one place the later one hides the other
             every[re.sub(r"\\([0-7]{3})", _byte, match["point"])] = match["kind"] in LOCAL_TYPES
     kept: dict[str, bool] = {}

@@ -141,3 +141,19 @@ def test_file_systems(  # noqa: PLR0917 - a table
         found = problem_of_mapped(0)
     assert problem in found
     assert bool(problem) == bool(found)
+
+
+@pytest.mark.parametrize(
+    ("point", "source"),
+    [("/home/eve/x", ""), ("/home/eve/a\rb", "served"), ("/home/eve/a\v-\vext4\vx\vrw\r99\v1\v0:1", "served")],
+)
+def test_names_of_users_say_nothing_of_a_mount(monkeypatch: pytest.MonkeyPatch, point: str, source: str) -> None:
+    """Neither a mount point nor a source hides who serves a file system, or stops the look at another one."""
+    mounts = f"1 0 8:1 / / rw - ext4 /dev/vda rw\n2 1 0:44 / {point} rw shared:3 - fuse {source} rw,user_id=1000\n"
+    found = {}
+    for mount in ("1", "2", "99"):
+        texts = {"/proc/self/mountinfo": mounts, "/proc/self/fdinfo/0": f"mnt_id:\t{mount}\n"}
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "read_bytes", lambda path, texts=texts: texts[str(path)].encode())
+            found[mount] = file_systems.is_served_by_user(0)
+    assert found == {"1": False, "2": True, "99": False}

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
+from datacrumbs.trace import mounts
 from datacrumbs.trace.mounts import is_local, node_mounts, read_mount
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TABLE = r"""
 22 1 0:20 / / rw,relatime shared:1 - ext4 /dev/vda1 rw
@@ -27,6 +33,23 @@ def test_mounts_that_change_what_is_local() -> None:
         "/lustre": False,
         "/mnt/with space": False,
     }
+
+
+@pytest.mark.parametrize("character", ["\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028"])
+def test_a_name_does_not_make_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, character: str) -> None:
+    """The kernel escapes a newline in a mount point, and nothing else that Python takes for one."""
+    point = f"/home/eve/a{character}9 1 0:9 / /home rw - ext4 x rw".replace(" ", "\\040")
+    forged = f"/home/eve/b{character}9{character}1{character}0:9{character}/{character}/home{character}rw{character}-"
+    lines = [
+        "1 0 8:1 / / rw - ext4 /dev/vda rw",
+        "2 1 0:22 / /home rw - nfs4 server:/home rw",
+        f"3 2 0:30 / {point} rw - tmpfs  rw",
+        f"4 2 0:31 / {forged} rw shared:1 - tmpfs - rw",
+    ]
+    table = tmp_path / "mountinfo"
+    table.write_bytes("".join(f"{line}\n" for line in lines).encode())
+    monkeypatch.setattr(mounts, "MOUNTS", table)
+    assert node_mounts() == {"/": True, "/home": False, point.replace("\\040", " "): True, forged: True}
 
 
 @pytest.mark.parametrize(
