@@ -193,7 +193,7 @@ def read_grant(envelope: Envelope, name: str) -> Grant:
     head = envelope.payload[len(b'{"grant":') : _GRANT_LIMIT].decode("utf-8", "replace")
     try:
         return _grant(json.JSONDecoder().raw_decode(head)[0])
-    except (ValueError, DatacrumbsError) as error:
+    except (ValueError, RecursionError, DatacrumbsError) as error:
         raise refusal(f"{name}: not understood: {error}", "recreate it with this version") from None
 
 

@@ -103,6 +103,15 @@ def test_every_altered_byte_of_the_payload_is_refused(bench, now):
         refused(bench, now, "the signature does not fit")
 
 
+@pytest.mark.parametrize("grant", [b"[" * 4000, b'{"a":' * 700, b"1", b"", b"\xff"])
+def test_a_grant_that_is_none_is_refused(bench, grant):
+    payload = b'{"grant":' + grant
+    rewrap(bench, lambda document: document.update(payload=base64.b64encode(payload).decode()))
+    with pytest.raises(DatacrumbsError, match="not understood") as caught:
+        unverified_grant(bench.path)
+    assert caught.value.exit_code == ExitCode.REFUSED
+
+
 def test_an_altered_grant_is_refused(bench, now):
     payload = base64.b64decode(json.loads(gzip.decompress(bench.path.read_bytes()))["payload"])
     changed = payload.replace(b'"uid":1000', b'"uid":1001')
