@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from datacrumbs.report.nesting import rank, runs
+from datacrumbs.report.nesting import outermost, rank, runs
 from datacrumbs.trace.profiles import histogram
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def estimated_rows(
     """
     known = scales(traces)
     rows: dict[tuple[Any, ...], _Row] = defaultdict(_Row)
+    if scope == "layer":
+        calls = outermost(traces, calls, scope)  # before its columns change
     texts = [pl.coalesce("symbol", "name").cast(pl.String).alias("symbol")]
     texts += [pl.col(key).cast(pl.String) for key in ("category", "name", "fhash")]
     run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64)
@@ -116,7 +118,8 @@ def estimated_rows(
         calls, profiles = _covered(calls, profiles)
     else:
         outside = pl.lit(value=False).alias("within")
-        calls, profiles = calls.with_columns(outside), profiles.with_columns(outside)
+        calls = calls if scope == "layer" else calls.with_columns(outside)
+        profiles = profiles.with_columns(outside)
     grouping = list(dict.fromkeys((*keys, *STRATUM, "within")))
     for part in calls.group_by(grouping).agg(_sums()).collect(engine="streaming").to_dicts():
         scale = known.get(tuple(part[key] for key in STRATUM))
@@ -224,7 +227,9 @@ def _finished(row: _Row, scope: str | None) -> dict[str, Any]:
     if not row.timed:
         result["time_us"] = None
     by_histogram = row.profiled or len(row.factors) > 1
-    quantiles = {name: _quantile(row, share) for name, share in QUANTILES.items()} if by_histogram else row.quantiles
+    quantiles = {
+        name: _quantile(row, share) if by_histogram else row.quantiles.get(name) for name, share in QUANTILES.items()
+    }
     sampled = any(factor > 1 for factor in row.factors)
     margins = {name: NORMAL_95 * sqrt(max(variance, 0.0)) for name, variance in row.variances.items()}
     estimates = [name for name in SUMS if margins[name] >= HALF and result[name] is not None]

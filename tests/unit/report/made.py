@@ -29,6 +29,13 @@ def call(name: str, category: str, begin: int, duration: int, **arguments: Any) 
     }
 
 
+def profile(name: str, category: str, begin: int, count: int, process: int = 7) -> dict[str, Any]:
+    """Calls of a process that were added up."""
+    about = {"category": category, "function": name, "symbol": name, "cause": "profile"}
+    numbers = {"begin": begin, "end": begin + count, "count": count, "errors": 0}
+    return metadata("datacrumbs_profile", about | numbers, process)
+
+
 def write(path: Path, calls: list[dict[str, Any]], files: dict[str, str] | None = None, **run: Any) -> Path:
     """A complete trace of ``calls``, in whose head ``run`` changes what is said of the run.
 

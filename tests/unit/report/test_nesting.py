@@ -61,6 +61,22 @@ def test_calls_of_one_layer_inside_each_other(made, rows_of) -> None:
     assert rows == {"stat": (13, 0), "fstatat": (7, 13)}
 
 
+def test_calls_with_lines_are_nested_also_beside_profiles(made, rows_of) -> None:
+    calls = []
+    for turn in range(13):
+        calls += [
+            made.call("pread", "POSIX", 1000 * turn + 1, 2, fhash="f1", bytes=11),
+            made.call("preadv", "POSIX", 1000 * turn, 5, fhash="f1", bytes=11),
+        ]
+    expected = {view: rows_of(calls, view) for view in ("layer", "function")}
+    calls.append(made.profile("H5Dread", "HDF5", 50_000, 17, process=8))
+    for view, rows in expected.items():
+        found = [row for row in rows_of(calls, view) if row["layer"] == "POSIX"]
+        assert [{key: row[key] for key in rows[0]} for row in found] == rows
+    (added,) = [row for row in rows_of(calls, "layer") if row["layer"] == "HDF5"]
+    assert (added["count"], added["nested"]) == (17, 0)
+
+
 def test_what_a_layer_writes_when_it_closes_was_counted_before(made, rows_of) -> None:
     calls = [
         *(made.call("fwrite", "STDIO", 100 * turn, 2, bytes=100, fhash="f1") for turn in range(13)),
