@@ -14,7 +14,7 @@ from elftools.elf.segments import InterpSegment
 
 from datacrumbs.errors import DatacrumbsError, refusal, usage_error
 from datacrumbs.probefile.buildid import ELF_PROBLEMS
-from datacrumbs.probefile.files import READ_FLAGS
+from datacrumbs.probefile.files import READ_FLAGS, open_without_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,17 +86,19 @@ def read_executable(path: Path) -> Executable:
 def open_executable(path: Path) -> Iterator[tuple[int, Executable]]:
     """Open a dynamic executable once, and give its descriptor and what tracking needs to know of it.
 
+    Args:
+        path: Absolute; no part of it may be a symbolic link.
+
     Raises:
-        DatacrumbsError: (exit 1) for a script, a static executable, a library, an unreadable or damaged
-            file; (exit 2) for a path that is no file; (exit 3) for a file that runs with raised privileges.
+        DatacrumbsError: (exit 1) for a script, a static executable, a library, a damaged file; (exit 2) for a path
+            that is no file, or cannot be opened; (exit 3) for a file that runs with raised privileges.
     """
-    resolved = _resolved(path)
     try:
-        descriptor = os.open(resolved, READ_FLAGS)
+        descriptor = open_without_links(path, READ_FLAGS)
     except OSError as error:
-        raise DatacrumbsError(f"{resolved}: cannot be read: {error.strerror}") from None
+        raise usage_error(f"{path}: {error.strerror}; expected an executable file") from None
     try:
-        yield descriptor, executable_of(descriptor, resolved)
+        yield descriptor, executable_of(descriptor, path)
     finally:
         os.close(descriptor)
 
@@ -122,15 +124,6 @@ def executable_of(descriptor: int, path: Path) -> Executable:
         raise DatacrumbsError(f"{path}: cannot be read: {error.strerror}") from None
     except ELF_PROBLEMS as error:
         raise DatacrumbsError(f"{path}: not a readable ELF file: {error}; expected a dynamic executable") from None
-
-
-def _resolved(path: Path) -> Path:
-    try:
-        return path.resolve(strict=True)
-    except OSError as error:
-        raise usage_error(f"{path}: {error.strerror}; expected an executable file") from None
-    except RuntimeError:  # pathlib's own for a loop of links
-        raise usage_error(f"{path}: a symbolic link loop; expected an executable file") from None
 
 
 # Who may change the library would run code with the raised privileges; and the rewritten file would lose

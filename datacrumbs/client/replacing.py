@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from datacrumbs.client.executable import extended_attributes
-from datacrumbs.errors import DatacrumbsError
+from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.probefile.files import open_without_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,21 +60,21 @@ def replacement(source: int, target: Path) -> Iterator[Replacement]:
     Args:
         source: Descriptor of the file to copy; mode, times and attributes become those of this file, and the owner
             where ``target`` is this file itself. Any other new file belongs to who runs this.
-        target: Whose name the copy takes; its directory is resolved.
+        target: Whose name the copy takes; absolute, and no part of its directory may be a symbolic link.
 
     Raises:
-        DatacrumbsError: (exit 1) when something cannot be written or given to the file's owner.
+        DatacrumbsError: (exit 1) when something cannot be written or given to the file's owner; (exit 3)
+            when another user exchanged the directory that the copy was to be made in.
     """
     status = os.fstat(source)
     try:
-        parent = os.open(target.parent, _DIRECTORY)
+        parent = open_without_links(target.parent, _DIRECTORY)
     except OSError as error:
         raise DatacrumbsError(f"{target.parent}: cannot be opened: {error.strerror}") from None
     room_name = f".{target.name[:200]}.{secrets.token_hex(8)}"
     room = -1
     try:
-        os.mkdir(room_name, 0o700, dir_fd=parent)
-        room = os.open(room_name, _DIRECTORY, dir_fd=parent)
+        room = _make_room(parent, room_name, target)
         with os.fdopen(os.open(_NAME, _NEW, 0o600, dir_fd=room), "wb") as stream:
             os.lseek(source, 0, os.SEEK_SET)
             with os.fdopen(os.dup(source), "rb") as original:
@@ -92,6 +94,20 @@ def replacement(source: int, target: Path) -> Iterator[Replacement]:
             with suppress(OSError):
                 os.rmdir(room_name, dir_fd=parent)
         os.close(parent)
+
+
+# Between the two steps its name may have been given to another directory, in which nothing is to be done.
+def _make_room(parent: int, name: str, target: Path) -> int:
+    os.mkdir(name, 0o700, dir_fd=parent)
+    room = os.open(name, _DIRECTORY, dir_fd=parent)
+    status = os.fstat(room)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o777 != stat.S_IRWXU:
+        os.close(room)
+        raise refusal(
+            f"{target.parent / name}: a directory just made here is another user's, or open to others",
+            "give an OUTPUT in a directory that only you can change",
+        )
+    return room
 
 
 def _is_named(status: os.stat_result, name: str, parent: int) -> bool:

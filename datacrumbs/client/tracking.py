@@ -18,7 +18,7 @@ from datacrumbs.client import LIBRARY_NAME, client_library
 from datacrumbs.client.executable import executable_of, machine_kind, open_executable
 from datacrumbs.client.replacing import replacement
 from datacrumbs.errors import DatacrumbsError, refusal, usage_error
-from datacrumbs.probefile.files import first_unprotected
+from datacrumbs.probefile.files import first_unprotected, open_without_links
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,8 +41,8 @@ def track(executable: Path, output: Path | None = None) -> Tracking:
     """Make an executable load the client library, so that each of its processes marks itself.
 
     Args:
-        executable: A dynamic executable of this machine's kind.
-        output: Where the tracked one goes; the executable itself is replaced when it is None.
+        executable: A dynamic executable of this machine's kind, as `become_owner` gives it: opened without links.
+        output: Where the tracked one goes, likewise; the executable itself is replaced when it is None.
 
     Raises:
         DatacrumbsError: (exit 1) for what is no dynamic executable of this machine, and when the file
@@ -65,8 +65,8 @@ def untrack(executable: Path, output: Path | None = None) -> Tracking:
     """Undo `track`, whichever installation's library it put in.
 
     Args:
-        executable: A dynamic executable.
-        output: Where the untracked one goes; the executable itself is replaced when it is None.
+        executable: A dynamic executable, as `become_owner` gives it.
+        output: Where the untracked one goes, likewise; the executable itself is replaced when it is None.
 
     Raises:
         DatacrumbsError: As for `track`.
@@ -79,26 +79,43 @@ def untrack(executable: Path, output: Path | None = None) -> Tracking:
         return _rewrite(descriptor, source.path, output, words, ())
 
 
-def become_owner(executable: Path, output: Path | None = None) -> None:
+def become_owner(executable: Path, output: Path | None = None) -> tuple[Path, Path | None]:
     """Go on, for good, as the owner of the directory that is written to, where root must not act in it as root.
 
     Who can change a directory can exchange what root is working on. A directory that only root can change, with all
     above it, needs none of this.
 
+    Returns:
+        Both, with links resolved. What was decided holds for these: who resolves a name again may get another file.
+
     Raises:
         DatacrumbsError: (exit 3) when root alone owns the directory and others can change it; (exit 2) when there is
             no such directory.
     """
+    # realpath leaves a loop of links as it is, which then cannot be opened
+    places = Path(os.path.realpath(executable)), None if output is None else Path(os.path.realpath(output))
     if os.geteuid() != 0:
-        return
-    directory = Path(os.path.realpath(output or executable)).parent  # a loop of links is for later
+        return places
+    directory = (places[1] or places[0]).parent
     try:
         unprotected = first_unprotected(directory, sticky=True)
-        owner = directory.stat().st_uid
+        owner = _owner_of(directory)
     except OSError as error:
         raise usage_error(f"{directory}: {error.strerror}") from None
-    if unprotected is None:
-        return
+    if unprotected is not None:
+        _become(owner, unprotected)
+    return places
+
+
+def _owner_of(directory: Path) -> int:
+    descriptor = open_without_links(directory, os.O_PATH | os.O_DIRECTORY)
+    try:
+        return os.fstat(descriptor).st_uid
+    finally:
+        os.close(descriptor)
+
+
+def _become(owner: int, unprotected: Path) -> None:
     if owner == 0:
         raise refusal(
             f"{unprotected}: others than root can change it; root does not write below it",
@@ -151,9 +168,8 @@ def _rewrite(
 def _target(source: Path, output: Path | None) -> Path:
     if output is None:
         return source
-    target = output.resolve()
-    if target.is_dir():
+    if output.is_dir():
         raise usage_error(f"{output}: a directory; expected the name of the file to write")
-    if not target.parent.is_dir():
-        raise usage_error(f"{output}: {target.parent} is not a directory")
-    return target
+    if not output.parent.is_dir():
+        raise usage_error(f"{output}: {output.parent} is not a directory")
+    return output

@@ -37,6 +37,5 @@ def run_tracking(
         "output", nargs="?", type=Path, metavar="OUTPUT", help="output file (default: modify FILE in place)"
     )
     options = parser.parse_args(arguments)
-    become_owner(options.executable, options.output)
-    tracking = change(options.executable, options.output)
+    tracking = change(*become_owner(options.executable, options.output))
     print(f"{name}: {tracking.path}: {outcome[0] if tracking.changed else outcome[1]}", file=sys.stderr)

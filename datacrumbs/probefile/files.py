@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # O_NONBLOCK: opening a FIFO must not wait for a writer.
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -65,6 +66,27 @@ def open_regular(path: Path, *, follow: bool = False) -> int:
         os.close(descriptor)
         raise refusal(f"{path}: not a regular file")
     return descriptor
+
+
+def open_without_links(path: Path, flags: int) -> int:
+    """Open what an absolute path names, when no part of it is a symbolic link.
+
+    A path that was looked at before cannot lead elsewhere by a link that was put into it since.
+
+    Raises:
+        OSError: Something is missing or closed to this user (ELOOP or ENOTDIR for a link).
+    """
+    directory = os.open(path.anchor, _STEP)
+    for part in path.parts[1:-1]:
+        try:
+            below = os.open(part, _STEP, dir_fd=directory)
+        finally:
+            os.close(directory)
+        directory = below
+    try:
+        return os.open(path.name or ".", flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    finally:
+        os.close(directory)
 
 
 def check_protected(path: Path, status: os.stat_result | None = None) -> None:

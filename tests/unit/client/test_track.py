@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from datacrumbs.client import replacing, tracking
 from datacrumbs.client.executable import read_executable
+from datacrumbs.errors import DatacrumbsError, ExitCode
 
 COMMANDS = Path(sys.executable).parent
 
@@ -315,6 +317,69 @@ def test_root_does_not_write_where_a_group_may(users_directory):
     done = track(program)
     assert done.returncode == 3
     assert f"{users_directory}: others than root can change it" in done.stderr
+    assert program.read_bytes() == content
+
+
+@pytest.mark.kernel
+def test_what_root_judged_is_what_it_changes(users_directory, tmp_path, library):
+    """The user's link led to root's directory when it was judged, and is a directory of the user's when it is opened."""
+    roots = tmp_path / "bin"
+    roots.mkdir()
+    program, link = copy_of("ls", roots), users_directory / "link"
+    link.symlink_to(roots)
+    places = tracking.become_owner(link / "ls")
+    assert places == (program, None)
+    link.unlink()
+    link.mkdir()
+    content = copy_of("cat", link).read_bytes()
+    copy_of("cat", link).rename(link / "ls")
+    assert tracking.track(*places) == tracking.Tracking(program, changed=True)
+    assert run(program, "--version").stdout.startswith("ls ")
+    assert (link / "ls").read_bytes() == content
+
+
+def exchange(directory, other):
+    directory.rename(directory.with_name("before"))
+    directory.symlink_to(other)
+
+
+@pytest.mark.parametrize("moment", ["opened", "written"])
+@pytest.mark.parametrize("has_output", [False, True])
+def test_a_link_that_was_put_into_the_path_is_not_followed(tmp_path, library, monkeypatch, moment, has_output):
+    directory, victims = tmp_path / "bin", tmp_path / "victims"
+    directory.mkdir()
+    victims.mkdir()
+    program, other = copy_of("ls", directory), copy_of("cat", victims).rename(victims / "ls")
+    content = other.read_bytes()
+    places = tracking.become_owner(program, directory / "output" if has_output else None)
+    if moment == "opened":
+        exchange(directory, victims)
+    else:
+        monkeypatch.setattr(tracking, "_library_entries", lambda needed: exchange(directory, victims) or ())
+    with pytest.raises(DatacrumbsError, match="Not a directory"):
+        tracking.track(*places)
+    assert list(victims.iterdir()) == [other]
+    assert other.read_bytes() == content
+
+
+def test_a_room_that_was_exchanged_is_not_used(tmp_path, library, monkeypatch):
+    program = copy_of("ls", tmp_path)
+    content = program.read_bytes()
+    rooms = []
+
+    def make(name, mode, *, dir_fd):
+        os_mkdir(name, mode, dir_fd=dir_fd)
+        rooms.append(tmp_path / name)
+        (tmp_path / name).rmdir()
+        os_mkdir(name, 0o755, dir_fd=dir_fd)  # another's: open to others
+        (tmp_path / name / "new").touch()
+
+    os_mkdir = os.mkdir
+    monkeypatch.setattr(replacing.os, "mkdir", make)
+    with pytest.raises(DatacrumbsError, match="another user's, or open to others") as caught:
+        tracking.track(program)
+    assert caught.value.exit_code == ExitCode.REFUSED
+    assert (rooms[0] / "new").exists()
     assert program.read_bytes() == content
 
 
