@@ -322,7 +322,7 @@ def test_root_does_not_write_where_a_group_may(users_directory):
 
 @pytest.mark.kernel
 def test_what_root_judged_is_what_it_changes(users_directory, tmp_path, library):
-    """The user's link led to root's directory when it was judged, and is a directory of the user's when it is opened."""
+    """The user's link led to root's directory when it was judged, and is the user's own directory afterwards."""
     roots = tmp_path / "bin"
     roots.mkdir()
     program, link = copy_of("ls", roots), users_directory / "link"
@@ -355,7 +355,7 @@ def test_a_link_that_was_put_into_the_path_is_not_followed(tmp_path, library, mo
     if moment == "opened":
         exchange(directory, victims)
     else:
-        monkeypatch.setattr(tracking, "_library_entries", lambda needed: exchange(directory, victims) or ())
+        monkeypatch.setattr(tracking, "_library_entries", lambda _: exchange(directory, victims) or ())
     with pytest.raises(DatacrumbsError, match="Not a directory"):
         tracking.track(*places)
     assert list(victims.iterdir()) == [other]
