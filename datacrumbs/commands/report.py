@@ -144,7 +144,7 @@ def _tables(
     for each, most in limits.items():
         name = {"process": "processes"}.get(each, f"{each}s")
         # One row more than asked for shows whether there are more.
-        rows = table(traces, calls, profiles, each, most and most + 1)
+        rows = table(traces, calls, profiles, each, most and most + 1, paths=selection.paths)
         if most and len(rows) > most:
             cut.add(name)
         tables[name] = by_layer(rows[:most]) if each == "function" else rows[:most]

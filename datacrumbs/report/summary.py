@@ -127,12 +127,26 @@ def select_profiles(traces: Traces, selection: Selection) -> pl.DataFrame:
 
 
 def table(
-    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, view: str, limit: int | None = None
+    traces: Traces,
+    calls: pl.LazyFrame,
+    profiles: pl.DataFrame,
+    view: str,
+    limit: int | None = None,
+    *,
+    paths: tuple[str, ...] = (),
 ) -> list[dict[str, Any]]:
     """One row per function, file, channel, process, layer or kind of error, the most time first.
 
     What is inside another call that the row or its layer counts is not counted again, see `outermost`; a row of a
     function or a layer has the number of such calls as ``nested``.
+
+    Args:
+        traces: Where the calls come from.
+        calls: The lines to be in it.
+        profiles: The calls that were added up, likewise.
+        view: What a row is, of `VIEWS`.
+        limit: How many rows at most.
+        paths: Those of the selection: a call of two files may have been selected for one of them.
 
     Returns:
         Dicts with the view's own keys, ``layers`` (whose calls are added up) where the view has none, then count,
@@ -146,6 +160,8 @@ def table(
         profiles = profiles.clear()  # they do not tell kinds of errors
     if "path" in keys:
         calls = _of_each_file(calls)
+        if paths:
+            calls = calls.filter(pl.col("path").is_in(_matching(calls, "path", paths)))
         named = pl.col("path").str.contains(CHANNEL) == pl.lit(view == "channel")
         is_channel = view == "channel"
         calls = by_node(traces, calls.filter(named), channels=is_channel)

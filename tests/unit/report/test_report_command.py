@@ -165,6 +165,10 @@ def test_a_copy_is_read_of_one_file_and_written_to_the_other(tmp_path: Path, cap
     trace.write_bytes(gzip.compress(("[\n" + "".join(json.dumps(line) + "\n" for line in lines)).encode()))
     files = {row["path"]: (row["count"], row["bytes"]) for row in data_of(capsys, trace, "--by", "file")["files"]}
     assert files == {"/data/source": (4, 3 * 1009 + 13), "/data/target": (3, 3 * 1009)}
+    (file,) = data_of(capsys, trace, "--by", "file", "--path", "*/target")["files"]
+    assert (file["path"], file["count"], file["bytes"]) == ("/data/target", 3, 3 * 1009)
+    (file,) = data_of(capsys, trace, "--by", "file", "--path", "*/source")["files"]
+    assert (file["path"], file["count"], file["bytes"]) == ("/data/source", 4, 3 * 1009 + 13)
     (row,) = data_of(capsys, trace, "--by", "function", "--path", "*/target")["functions"]
     assert (row["count"], row["bytes"]) == (3, 3 * 1009)
 
