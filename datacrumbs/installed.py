@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import site
-import stat
 import sys
 import sysconfig
 from pathlib import Path
@@ -50,7 +49,7 @@ def changeable_code() -> Path | None:
     """The first file or directory of what this interpreter runs that others than root can change, or None.
 
     Looked at are the interpreter, the commands and every directory that modules come from, with all above them and, one
-    level deep, what is in them; of this package, every file.
+    level deep, what is in them, links also by what they lead to; of this package, every file.
     """
     for path in _code():
         try:
@@ -58,7 +57,7 @@ def changeable_code() -> Path | None:
             found = first_unprotected(path.parent.resolve(), sticky=True) or first_unprotected(
                 path.resolve(), sticky=True
             )
-        except OSError:
+        except (OSError, RuntimeError):  # what leads nowhere is not run; RuntimeError is pathlib's for a loop of links
             continue
         if found is not None:
             return found
@@ -81,4 +80,4 @@ def _code() -> Iterator[Path]:
     for place in map(Path, filter(None, sys.path)):
         yield place
         if place.is_dir():
-            yield from (entry for entry in place.iterdir() if not stat.S_ISLNK(entry.lstat().st_mode))
+            yield from place.iterdir()

@@ -60,6 +60,18 @@ def test_a_module_that_a_group_may_write(monkeypatch, roots_directory):
     assert changeable_code() == module
 
 
+def test_a_package_by_way_of_a_link(monkeypatch, roots_directory, users_directory):
+    """Links that lead nowhere are passed over."""
+    (roots_directory / "broken").symlink_to(roots_directory / "missing")
+    (roots_directory / "loop").symlink_to("loop")
+    package = users_directory / "package"
+    package.mkdir(mode=0o755)
+    monkeypatch.setattr(sys, "path", [str(roots_directory)])
+    assert changeable_code() is None
+    (roots_directory / "package").symlink_to(package)
+    assert changeable_code() == users_directory
+
+
 def test_a_command_by_way_of_a_users_link(monkeypatch, users_directory):
     link = users_directory / "python"
     link.symlink_to(sys.executable)
