@@ -115,7 +115,7 @@ def compose(
     candidates += helpers(candidates, sources)
     merged = _merged(candidates, site, providers, report)
     placed = place_probes(merged, report.note, move=site.move_probes and selection.move)
-    if not placed:
+    if all(each.helper for each in placed):  # helpers alone: not one call would be written
         raise _nothing_left(site)
     plan = replace(_plan(placed, site, providers), sought=_sought(about, providers))
     _check_limit(plan, report)

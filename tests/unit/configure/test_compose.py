@@ -245,6 +245,33 @@ def test_no_function_at_all_is_an_error_that_says_why_for_each_entry(site, load,
     assert "site.yaml:5: capture_probes[2] (mpi): found nothing to probe on this host" in message
 
 
+def handles(make_plugin, library, symbol: str):
+    target = ProbeTarget(elf_target(library), Attach.UPROBE, "tiny")
+    offsets = {each.name: each.offset for each in elf_functions(library)}
+    functions = [
+        Function(name, given, "X", offset=offsets[place], arguments=(Argument(0, "handle", "long", role, 8),))
+        for name, given, place, role in (
+            ("read", symbol, "tiny_read", Role.HANDLE),
+            ("close", "tiny_close", "tiny_close", Role.CLOSED),
+        )
+    ]
+    return make_plugin("tiny", [(target, functions)], position=40)
+
+
+def test_helpers_alone_are_no_plan(site, load, host, make_plugin, tiny_library):
+    read = site("capture_probes: [{provider: tiny, functions: read}]")
+    plan = compose(read, load(handles(make_plugin, tiny_library, "tiny_read")), host)
+    assert [(group.helper, each.name) for group in plan.groups for each in group.functions] == [
+        (False, "read"),
+        (True, "close"),
+    ]
+    notes: list[str] = []
+    with pytest.raises(DatacrumbsError, match="no function to probe is left of those that were selected") as caught:
+        compose(read, load(handles(make_plugin, tiny_library, "tiny*/read")), host, report=Report(notes.append))
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert "1 function left out: a probe file cannot carry such a name (tiny*/read)" in notes
+
+
 @pytest.mark.parametrize("text", ["", "capture_probes: []"])
 def test_no_entry_at_all_is_an_error(site, load, host, system, text):
     with pytest.raises(DatacrumbsError, match="nothing to probe: no entry is left"):
