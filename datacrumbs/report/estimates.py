@@ -88,6 +88,11 @@ def _scale(line: dict[str, Any], one_of: int) -> Scale:
     return Scale(chosen, chosen + out, one_of)
 
 
+def timed(keys: list[str]) -> pl.Expr:
+    """Which of the calls that are grouped by ``keys`` have a known duration."""
+    return TIMED.any() if "name" in keys else TIMED  # a function without a result has one, too
+
+
 def estimated_rows(
     traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, keys: list[str], scope: str | None
 ) -> list[dict[str, Any]]:
@@ -113,7 +118,8 @@ def estimated_rows(
     texts = [pl.coalesce("symbol", "name").cast(pl.String).alias("symbol")]
     texts += [pl.col(key).cast(pl.String) for key in ("category", "name", "fhash")]
     run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64)
-    calls, profiles = calls.with_columns(run.alias("run"), *texts), profiles.with_columns(run.alias("run"))
+    calls = _with_timed(calls.with_columns(run.alias("run"), *texts), keys)
+    profiles = profiles.with_columns(run.alias("run"))
     if scope in {"file", "process"}:
         calls, profiles = _covered(calls, profiles)
     else:
@@ -132,13 +138,21 @@ def estimated_rows(
     for part in calls.group_by(keys).agg(_quantiles()).collect(engine="streaming").to_dicts():
         rows[tuple(part.pop(key) for key in keys)].quantiles = part
     bits = (pl.col("dur") * 1000 + 500).log(2).floor().cast(pl.Int64) + 1
-    orders = calls.filter(TIMED).group_by(*grouping, bits.alias("bits"))
+    orders = calls.filter("timed").group_by(*grouping, bits.alias("bits"))
     for part in orders.agg(pl.len().alias("count"), pl.col("dur").max()).collect(engine="streaming").to_dicts():
         scale = known.get(tuple(part[key] for key in STRATUM))
         row = rows[tuple(part[key] for key in keys)]
         row.times[part["bits"]] += part["count"] * (scale.factor if scale else 1.0)
         row.longest.append(part["dur"] * 1000 + 999)
     return [dict(zip(keys, key, strict=True)) | _finished(row, scope) for key, row in rows.items()]
+
+
+# Rows are put together from groups smaller than those of `keys`.
+def _with_timed(calls: pl.LazyFrame, keys: list[str]) -> pl.LazyFrame:
+    if "name" not in keys:
+        return calls.with_columns(timed(keys).alias("timed"))
+    known = calls.group_by(keys).agg(timed(keys).alias("timed")).collect(engine="streaming")
+    return calls.join(known.lazy(), on=keys, how="left", nulls_equal=True)
 
 
 # Which calls are inside which is not known of calls that were added up. Of those of a process on a file, the calls of
@@ -167,11 +181,11 @@ def _sums() -> list[pl.Expr]:
     sums = [column.sum().alias(name) for name, column in columns.items()]
     squares = [(column * column).sum().alias(f"{name}_squares") for name, column in columns.items()]
     known = pl.col("bytes").is_not_null().any().alias("knows_bytes")
-    return [pl.len().alias("count"), TIMED.sum().alias("timed"), known, *sums, *squares]
+    return [pl.len().alias("count"), pl.col("timed").sum(), known, *sums, *squares]
 
 
 def _quantiles() -> list[pl.Expr]:
-    duration = pl.col("dur").filter(TIMED)
+    duration = pl.col("dur").filter("timed")
     return [duration.quantile(share, "nearest").cast(pl.Int64).alias(name) for name, share in QUANTILES.items()]
 
 

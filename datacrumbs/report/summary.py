@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from datacrumbs.errors import usage_error
-from datacrumbs.report.estimates import estimated_rows, is_needed
+from datacrumbs.report.estimates import estimated_rows, is_needed, timed
 from datacrumbs.report.nesting import LAYERS, outermost
 from datacrumbs.report.nodes import by_node
 from datacrumbs.trace.notes import DEGRADED, LATE, NOT_PROBED
@@ -261,20 +261,16 @@ def _balanced(counts: dict[str, Any]) -> bool:
 
 def _measures(view: str) -> list[pl.Expr]:
     counted = ~pl.col("within")
-    # An instant has no duration, and a call whose return is not seen has none that is known.
-    timed = (pl.col("dur") > 0) | pl.col("ret").is_not_null()
-    if "name" in KEYS[view]:
-        timed = timed.any()  # a function without a result has one, too
-    timed &= counted
-    duration = pl.col("dur").filter(timed)
+    known = timed(KEYS[view]) & counted
+    duration = pl.col("dur").filter(known)
     measures = [
         counted.sum().alias("count"),
         (pl.col("errno").is_not_null() & counted).sum().alias("errors"),
         pl.when(pl.col("bytes").is_not_null().any()).then(pl.col("own_bytes").sum()).alias("bytes"),
-        pl.when(timed.any()).then(duration.sum()).alias("time_us"),
+        pl.when(known.any()).then(duration.sum()).alias("time_us"),
         duration.quantile(0.5, "nearest").cast(pl.Int64).alias("p50_us"),
         duration.quantile(0.99, "nearest").cast(pl.Int64).alias("p99_us"),
-        timed.sum().alias("timed"),
+        known.sum().alias("timed"),
     ]
     if SCOPES.get(view) == "layer":
         measures.insert(1, pl.col("within").sum().alias("nested"))

@@ -133,6 +133,21 @@ def test_what_has_no_duration_shows_none(made, rows_of) -> None:
     assert rows == {"block_rq_issue": (None, None, 0), "rewind": (3, 3, 2), "lseek": (0, 0, 1)}
 
 
+@pytest.mark.parametrize("view", ["function", "layer", "process"])
+def test_a_function_without_a_result_has_durations_also_beside_profiles(made, rows_of, view: str) -> None:
+    calls = [made.call("rewind", "STDIO", 100 * turn, 0 if turn else 5, ret=None) for turn in range(11)]
+    calls += [made.call("block_rq_issue", "BLOCK", 5000 + turn, 0, ret=None) for turn in range(3)]
+    expected = rows_of(calls, view)
+    calls.append(made.profile("H5Dread", "HDF5", 50_000, 17, process=8))
+    found = [row for row in rows_of(calls, view) if row.get("layer") != "HDF5" and row.get("pid") != 8]
+    assert [{key: row[key] for key in expected[0]} for row in found] == expected
+    if view == "function":
+        assert {row["name"]: (row["p50_us"], row["timed"]) for row in found} == {
+            "rewind": (0, 11),
+            "block_rq_issue": (None, 0),
+        }
+
+
 # ---- the rule for calls of one microsecond ----
 
 OUTER, INNER = "POSIX", "SYS"
