@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from datacrumbs.probefile.plan import Snippet
 
 
+REMEMBERED = 4096
+
+
 @dataclass(slots=True)
 class Compilation:
     """What came of compiling snippets, remembered for as long as the service runs.
 
-    Only trusted snippets get here, so there are few; each is compiled once, with those of the same plan. The child
-    that compiles says what it found to the service, whose later children know it.
+    Only trusted snippets get here. They are compiled with those of the same plan, which its author chose: so a fault is
+    remembered only of a snippet that has one when it is compiled alone. The child that compiles says what it found to
+    the service, whose later children know it.
     """
 
     _said: dict[str, str] = field(default_factory=dict)
@@ -36,6 +40,8 @@ class Compilation:
     def learn(self, said: Iterable[tuple[str, str]]) -> None:
         """Remember what a child found out."""
         self._said.update(said)
+        while len(self._said) > REMEMBERED:
+            del self._said[next(iter(self._said))]
 
     def check(self, snippets: Sequence[Snippet]) -> None:
         """Check that snippets compile.
@@ -44,9 +50,9 @@ class Compilation:
             DenialError: Naming provider, file and line.
         """
         keys = {_key(snippet): snippet for snippet in snippets}
-        if not keys.keys() <= self._said.keys():
-            self._compile(keys)
-        wrong = [self._said[key] for key in keys if self._said[key]]
+        wrong = [self._said[key] for key in keys if self._said.get(key)]
+        if not wrong and not keys.keys() <= self._said.keys():
+            wrong = self._compile(keys)
         if wrong:
             raise DenialError(
                 "snippet.faulty",
@@ -54,16 +60,30 @@ class Compilation:
                 "its author has to correct the snippet; until then compose the probe file without its provider",
             )
 
-    def _compile(self, snippets: dict[str, Snippet]) -> None:
-        from datacrumbs.engine.complaints import check_snippets  # noqa: PLC0415 - most plans need none of it
-
-        try:
-            faults = check_snippets(tuple(snippets.values()), limited=True)
-        except DatacrumbsError:
-            faults = ()
-        said = {(fault.provider, fault.file): str(fault) for fault in faults}
+    def _compile(self, snippets: dict[str, Snippet]) -> list[str]:
+        said = _complaints(snippets.values())
+        if not said:
+            self._said.update(dict.fromkeys(snippets, ""))
         for key, snippet in snippets.items():
-            self._said[key] = said.get((snippet.provider, f"{snippet.name}.bpf.c"), "")
+            if _place(snippet) in said:
+                alone = said if len(snippets) == 1 else _complaints((snippet,))
+                self._said.update((key, words) for words in alone.values())
+        return list(said.values())
+
+
+# What the compiler says of snippets together, by provider and file; nothing where nothing can be compiled.
+def _complaints(snippets: Iterable[Snippet]) -> dict[tuple[str, str], str]:
+    from datacrumbs.engine.complaints import check_snippets  # noqa: PLC0415 - most plans need none of it
+
+    try:
+        faults = check_snippets(tuple(snippets), limited=True)
+    except DatacrumbsError:
+        faults = ()
+    return {(fault.provider, fault.file): str(fault) for fault in faults}
+
+
+def _place(snippet: Snippet) -> tuple[str, str]:
+    return snippet.provider, f"{snippet.name}.bpf.c"
 
 
 def _key(snippet: Snippet) -> str:

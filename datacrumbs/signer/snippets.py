@@ -79,11 +79,12 @@ def check_snippets(plan: Plan, trusted: tuple[TrustedSnippet, ...]) -> None:
         DenialError: For an untrusted or altered snippet, or one whose licence the kernel does not take.
     """
     packages = {entry.name: entry for entry in plan.providers}
-    known = {(entry.provider, entry.distribution, entry.version, entry.sha256) for entry in trusted}
+    known = set(trusted)
     for snippet in plan.snippets:
         package = packages[snippet.provider]
         digest = snippet_digest(snippet.text)
-        if (snippet.provider, package.distribution, package.version, digest) not in known:
+        file = f"{snippet.name}.bpf.c"
+        if TrustedSnippet(snippet.provider, package.distribution, package.version, file, digest) not in known:
             raise DenialError(
                 "snippet.untrusted",
                 f"snippet {snippet.provider}/{snippet.name} of {package.distribution} {package.version} "

@@ -16,6 +16,7 @@ from datacrumbs.probefile.codec import encode
 from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Result, Returns, Target, UsdtPlace
 from datacrumbs.signer.authority import open_authority
 from datacrumbs.signer.caller import Caller
+from datacrumbs.signer.compilation import REMEMBERED, Compilation
 from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.policy import Rule, read_policy
 from datacrumbs.signer.snippets import is_gpl_compatible
@@ -183,6 +184,39 @@ class TestSnippets:
         plan = installation.plan()
         plan = replace(plan, providers=(replace(plan.providers[0], **change),))
         denied(installation, plan, "snippet.untrusted", "not trusted")
+
+    def test_a_trusted_text_under_another_name(self, installation):
+        plan = installation.plan()
+        plan = replace(plan, snippets=(*plan.snippets, replace(plan.snippets[0], name="two")))
+        denied(installation, plan, "snippet.untrusted", "posix/two of datacrumbs-posix 0.1.0 .*not trusted")
+
+    def test_a_clash_with_another_snippet_is_not_remembered(self, installation):
+        """Which snippets are in a plan is its author's choice."""
+        (snippet,) = installation.plan().snippets
+        text = snippet.text + "static __always_inline int helper(void) { return 1; }\n"
+        one, two = (replace(snippet, name=name, text=text) for name in ("one", "two"))
+        compilation = Compilation()
+        with pytest.raises(DenialError, match=r"snippet two.bpf.c:3: redefinition of 'helper'") as caught:
+            compilation.check((one, two))
+        assert caught.value.code == "snippet.faulty"
+        compilation.check((two,))
+        compilation.check((one,))
+        assert list(compilation.said().values()) == ["", ""]
+
+    def test_a_fault_beside_other_snippets_is_remembered(self, installation, monkeypatch):
+        (snippet,) = installation.plan().snippets
+        faulty = replace(snippet, name="two", text=snippet.text + "this is no C\n")
+        compilation = Compilation()
+        for _ in ("compiled", "remembered"):
+            with pytest.raises(DenialError, match=r"snippet two.bpf.c:3: "):
+                compilation.check((snippet, faulty))
+            monkeypatch.setattr(compiler, "complaint", None)
+        assert len(compilation.said()) == 1
+
+    def test_what_is_remembered_has_a_bound(self):
+        compilation = Compilation()
+        compilation.learn((str(number), "") for number in range(REMEMBERED + 3))
+        assert list(compilation.said()) == [str(number) for number in range(3, REMEMBERED + 3)]
 
     @pytest.mark.parametrize("said", ["Apache-2.0", "LicenseRef-Mine"])
     def test_a_licence_that_the_kernel_does_not_take(self, installation, said):
