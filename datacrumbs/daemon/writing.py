@@ -62,16 +62,15 @@ def write_trace(channel: Channel, request: WritingRequest) -> None:
     except DatacrumbsError as error:
         _say_failed(channel, error)
         return
-    Writing(channel, writer, stream, Spool(rings, request.spool_mib), waker=calls).run()
+    Writing(channel, writer, Spool(rings, request.spool_mib), waker=calls).run()
 
 
 class Writing:
     """The work from the first record to the footer."""
 
-    def __init__(self, channel: Channel, writer: TraceWriter, stream: BinaryIO, spool: Spool, *, waker: int) -> None:
+    def __init__(self, channel: Channel, writer: TraceWriter, spool: Spool, *, waker: int) -> None:
         self._channel = channel
         self._writer = writer
-        self._stream = stream
         self._spool = spool
         self._wakers = (waker,)
         self._finish: Message | None = None
@@ -137,7 +136,6 @@ class Writing:
         self._try(work)
 
     def _continue_in(self, stream: BinaryIO, message: Message) -> None:
-        self._stream = stream
         self._writer.continue_in(stream, message.values["provenance"]).close()
 
     def _close(self, finish: Message) -> None:

@@ -191,6 +191,8 @@ class Traces:
 def find_traces(arguments: Sequence[str | Path]) -> list[Path]:
     """Trace files from files and from directories with all that is below them, each file once.
 
+    Empty files of a directory are passed over: they are of runs, or parts of them, that never began.
+
     Raises:
         DatacrumbsError: (exit 2) when one does not exist, or a directory cannot be listed or has no trace.
     """
@@ -214,7 +216,7 @@ def _below(directory: Path) -> list[Path]:
         raise error
 
     files = [Path(place, name) for place, _, names in os.walk(directory, onerror=refuse) for name in names]
-    return sorted(file for file in files if file.name.endswith(SUFFIX) and file.is_file())
+    return sorted(file for file in files if file.name.endswith(SUFFIX) and file.is_file() and file.stat().st_size)
 
 
 def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS) -> Traces:

@@ -186,22 +186,24 @@ class TraceWriter:
             provenance: As in `Footer`.
 
         Returns:
-            The stream of the finished file, which stays open.
+            The stream that is not written any more, and stays open: of the finished file, or, after writing failed
+            before, of the new one.
 
         Raises:
             DatacrumbsError: Writing failed. Nothing more is written, to neither file.
         """
+        if self._state != _OPEN:
+            return stream
         finished = self._stream
+        lines, profiles = self._lines.count - self._first_id, self.profiles.written
+        self._take_text(part_lines(provenance, self._part, lines, profiles))
+        self._take_text(["]\n"])
+        self._flush()
+        self._names.renew()
+        self._processes.renew()
+        self._lines.renew()
         if self._state == _OPEN:
-            lines, profiles = self._lines.count - self._first_id, self.profiles.written
-            self._take_text(part_lines(provenance, self._part, lines, profiles))
-            self._take_text(["]\n"])
-            self._flush()
-            self._names.renew()
-            self._processes.renew()
-            self._lines.renew()
-            if self._state == _OPEN:
-                self._begin(stream)
+            self._begin(stream)
         self._raise_once()
         return finished
 

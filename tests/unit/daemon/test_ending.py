@@ -86,7 +86,7 @@ def footer_after(seconds: float) -> tuple[dict[str, int], dict[str, object]]:
     stream = io.BytesIO()
     writer = TraceWriter(stream, function_plan(), host="node", epoch_offset_ns=0, user="me", flush_seconds=60)
     spool = FakeSpool([Batch(calls) for _ in range(BATCHES)])
-    Writing(theirs, writer, stream, spool, waker=theirs.fileno()).run()  # type: ignore[arg-type]
+    Writing(theirs, writer, spool, waker=theirs.fileno()).run()  # type: ignore[arg-type]
     said = []
     while not said or said[-1].kind != "done":
         message = ours.receive(60)

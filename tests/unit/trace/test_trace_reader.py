@@ -220,6 +220,18 @@ def test_places_without_traces(tmp_path: Path) -> None:
         find_traces([tmp_path / "missing"])
 
 
+def test_a_part_that_never_began_is_passed_over(trace: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "traces"
+    directory.mkdir()
+    whole, empty = directory / "run.pfw.gz", directory / "run.1.pfw.gz"
+    empty.touch()
+    with pytest.raises(DatacrumbsError, match="no trace in this directory"):
+        find_traces([directory])
+    whole.write_bytes(trace.read_bytes())
+    assert find_traces([directory]) == [whole]
+    assert find_traces([empty]) == [empty]  # named, it is refused in words
+
+
 def test_lines_one_at_a_time(synthetic, trace: Path) -> None:
     kinds = [line["ph"] for line in iterate_lines(trace)]
     assert kinds.count("X") == len(synthetic.records(ROUNDS))

@@ -402,6 +402,9 @@ def test_a_footer_follows_when_there_is_room_again(synthetic) -> None:
     with pytest.raises(DatacrumbsError, match="No space left"):
         writer.write(Batch(synthetic.records(2000)))
     assert writer.lost["unwritten"].sum() > 0
+    following = io.BytesIO()  # a change of files that was under way
+    assert writer.continue_in(following, {}) is following
+    following.close()
     stream.room += 20_000
     counts = [FunctionCounts() for _ in writer.lost["unwritten"]]
     writer.close(Footer(counts))
