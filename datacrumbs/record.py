@@ -1,6 +1,6 @@
 """The layout of what capture hands to the trace: fixed-size call records and strings.
 
-`engine/core.bpf.c` declares the same layouts in C; a test compares them. Nothing here knows
+`engine/bpf/layout.h` declares the same layouts in C; a test compares them. Nothing here knows
 where a record comes from.
 """
 

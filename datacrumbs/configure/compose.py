@@ -207,7 +207,8 @@ def _merged(
     merged = with_safe_returns(one_posix_layer(merge(candidates, precedence, report.note)))
     detailed = [replace(each, detail=each.detail.over(site.detail)) for each in expressible(merged, report.note)]
     if followed := sum(each.helper for each in detailed):
-        report.note(f"{followed} functions more are followed, and not written: they open and close what others use")
+        more = "1 more function is" if followed == 1 else f"{followed} more functions are"
+        report.note(f"{more} followed, and not written: they open and close what others use")
     return detailed
 
 

@@ -97,12 +97,6 @@ def integer_type(ctype: str) -> tuple[int, bool]:
     return 8, True
 
 
-def is_known(ctype: str) -> bool:
-    """True when `integer_type` knows the type by its name, and did not assume a register."""
-    text = " ".join(ctype.split())
-    return "*" in text or bool(re.search(r"\benum\b", text)) or normal_name(text) in _SIGNED | _UNSIGNED
-
-
 def normal_name(ctype: str) -> str:
     """A type's name without qualifiers, in the usual order of words (``long unsigned int``: ``unsigned long``)."""
     words = _QUALIFIERS.sub(" ", ctype).split()

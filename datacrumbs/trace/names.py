@@ -126,10 +126,6 @@ class NameTable:
         lines += [self._line(position) for position in positions[flags & _WRITTEN == 0].tolist()]
         return hashes, flags & _INCLUDED > 0, [line for line in lines if line]
 
-    def told(self, path: str) -> str:
-        """A path that is no name of a call, as it may be told."""
-        return self._redaction.path(path)
-
     def _text(self, position: int) -> str:
         return self._texts[self._ends[position] : self._ends[position + 1]].decode("utf-8", "surrogateescape")
 

@@ -264,7 +264,7 @@ class TraceWriter:
         self.profiles.written = self._profiles_written = 0
         self._take_text(["[\n", self._host_line, metadata_line(RUN, 0, 0, [*self._about, ("part", self._part)])])
         self._take_text(
-            metadata_line(MOUNT, 0, 0, [("point", self._names.told(point)), ("local", int(local))])
+            metadata_line(MOUNT, 0, 0, [("point", self._names.shown_path(point)), ("local", int(local))])
             for point, local in self._mounts.items()
         )
         self._take_text(sampled_lines(self._plan))

@@ -53,7 +53,7 @@ enum dc_kind {
 	DC_NOTHING,
 };
 
-/* `lines.OP`: constant text, then a value. */
+/* `templates.OP`: constant text, then a value. */
 struct dc_op {
 	uint32_t text;
 	uint16_t text_size;

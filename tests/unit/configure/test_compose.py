@@ -260,12 +260,13 @@ def handles(make_plugin, library, symbol: str):
 
 def test_helpers_alone_are_no_plan(site, load, host, make_plugin, tiny_library):
     read = site("capture_probes: [{provider: tiny, functions: read}]")
-    plan = compose(read, load(handles(make_plugin, tiny_library, "tiny_read")), host)
+    notes: list[str] = []
+    plan = compose(read, load(handles(make_plugin, tiny_library, "tiny_read")), host, report=Report(notes.append))
+    assert notes == ["1 more function is followed, and not written: they open and close what others use"]
     assert [(group.helper, each.name) for group in plan.groups for each in group.functions] == [
         (False, "read"),
         (True, "close"),
     ]
-    notes: list[str] = []
     with pytest.raises(DatacrumbsError, match="no function to probe is left of those that were selected") as caught:
         compose(read, load(handles(make_plugin, tiny_library, "tiny*/read")), host, report=Report(notes.append))
     assert caught.value.exit_code == ExitCode.USAGE
