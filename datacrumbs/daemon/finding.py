@@ -38,7 +38,7 @@ _FOREVER = 3600.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SEEN_LIMIT = 1 << 16
 _OTHERS_LIMIT = 256
-_DENIED_LIMIT = 64
+_DENIED_LIMIT = 1024
 _AGAIN_SECONDS = 1.0
 PATH_LIMIT = 4096
 
@@ -109,7 +109,7 @@ class _Finding:
         self._known = known
         self._seen: set[tuple[int, ...]] = set()
         self._others: deque[tuple[int, str, Said]] = deque()
-        self._denied: dict[int, tuple[np.void, float]] = {}
+        self._denied: list[tuple[np.void, float]] = []
 
     @property
     def patience(self) -> float:
@@ -120,15 +120,14 @@ class _Finding:
 
     def look_again(self, *, at_once: bool = False) -> None:
         """Look again at processes that could not be looked at, such as one in a new user namespace."""
-        now = time.monotonic()
-        for process, (mapping, since) in list(self._denied.items()):
-            if not at_once and now - since < _AGAIN_SECONDS:
-                continue
+        latest = float("inf") if at_once else time.monotonic() - _AGAIN_SECONDS
+        due = [mapping for mapping, since in self._denied if since <= latest]
+        self._denied = [(mapping, since) for mapping, since in self._denied if since > latest]
+        for mapping in due:
             try:
                 self._look(mapping)
             except OSError as error:
-                self._channel.send("unseen", {"process": process, "reason": str(error.strerror)})
-            del self._denied[process]
+                self._say_unseen(mapping, error)
 
     @property
     def waiting(self) -> bool:
@@ -146,9 +145,14 @@ class _Finding:
         """Look at the files of one record of the ring."""
         try:
             self._look(mapping)
-        except OSError:
+        except OSError as error:
             if len(self._denied) < _DENIED_LIMIT:
-                self._denied.setdefault(int(mapping["process"]), (mapping, time.monotonic()))
+                self._denied.append((mapping, time.monotonic()))
+            else:
+                self._say_unseen(mapping, error)
+
+    def _say_unseen(self, mapping: np.void, error: OSError) -> None:
+        self._channel.send("unseen", {"process": int(mapping["process"]), "reason": str(error.strerror)})
 
     def _look(self, mapping: np.void) -> None:
         try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from datacrumbs.daemon import finding as finding_module
 from datacrumbs.daemon.channel import Channel, Message
 from datacrumbs.daemon.finding import _Finding, wanted_libraries
 from datacrumbs.daemon.identity import Owner
@@ -101,6 +102,35 @@ def test_a_process_that_is_gone(pair: tuple[_Finding, Channel]) -> None:
     message = channel.receive()
     assert message
     assert (message.kind, message.values) == ("again", {"file": KEY.hex()})
+
+
+def test_all_mappings_of_a_process_that_was_denied_are_looked_at_later(
+    pair: tuple[_Finding, Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finding, channel = pair
+    denied = True
+    looked_at = []
+
+    def places(record: np.void) -> list[str]:
+        if denied:
+            raise PermissionError(13, "Permission denied")
+        looked_at.append((int(record["process"]), int(record["address"])))
+        return []
+
+    monkeypatch.setattr(finding_module, "_places", places)
+    monkeypatch.setattr(finding_module, "_DENIED_LIMIT", 3)
+    records = [mapping(process, MappingKind.FILE) for process in (11, 11, 13, 17)]
+    for address, record in enumerate(records):
+        record["address"] = address
+        finding.look(record)
+    message = channel.receive()
+    assert message
+    assert (message.kind, message.values) == ("unseen", {"process": 17, "reason": "Permission denied"})
+    denied = False
+    finding.look_again(at_once=True)
+    finding.look_again(at_once=True)
+    assert looked_at == [(11, 0), (11, 1), (13, 2)]
+    assert channel.receive() is None
 
 
 class Said:
