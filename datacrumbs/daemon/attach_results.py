@@ -7,12 +7,14 @@ file says: with that of another file a user could otherwise have functions left 
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.plan import Attach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from datacrumbs.engine.attach import AttachFailure
     from datacrumbs.probefile.plan import Plan, Target
 
+# The kernel refuses another semaphore than that with which a run at the same time probes the same place.
+_OF_ANOTHER_RUN = (str(Attach.USDT), errno.EINVAL)
 _FORMER = "DROP TABLE IF EXISTS attach_failures"  # it had failures of the moment, too
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS lasting_failures (
@@ -58,13 +62,14 @@ class AttachResults:
 
     def record(self, plan: Plan, owners: Mapping[Target, int], failures: Sequence[AttachFailure]) -> None:
         """Keep those failures of a run that last."""
-        reasons = {failure.function: failure.reason for failure in failures if failure.lasts}
+        lasting = {failure.function: failure for failure in failures if failure.lasts}
         with self._database() as database:
             for identity, (owner, build_id, attach, symbol, offset) in _keys(plan, owners):
-                if identity in reasons:
+                failure = lasting.get(identity)
+                if failure and (attach, failure.number) != _OF_ANOTHER_RUN:
                     database.execute(
                         "INSERT OR REPLACE INTO lasting_failures VALUES (?, ?, ?, ?, ?, ?, ?)",
-                        (owner, build_id, self._kernel, attach, symbol, offset, reasons[identity]),
+                        (owner, build_id, self._kernel, attach, symbol, offset, failure.reason),
                     )
 
     @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, NamedTuple
 
 from elftools.elf.elffile import ELFFile
@@ -33,11 +34,10 @@ SYMBOL_64, SYMBOL_32 = "IBBHQQ", "IIIBBH"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """File offsets that may be probed."""
+    """File offsets that may be probed, those of USDT probes each with the offset of its semaphore, or 0."""
 
     functions: frozenset[int]
-    usdt: frozenset[int]
-    semaphores: frozenset[int]
+    usdt: frozenset[tuple[int, int]]
 
 
 class Load(NamedTuple):
@@ -55,7 +55,7 @@ def probe_places(stream: BufferedReader) -> Places:
         stream.seek(0)
         return _Elf(stream).places()
     except ELF_PROBLEMS:
-        return Places(frozenset(), frozenset(), frozenset())
+        return Places(frozenset(), frozenset())
 
 
 class _Elf:
@@ -74,8 +74,7 @@ class _Elf:
 
     def places(self) -> Places:
         functions = set(self._code(self._unwind_starts()))
-        usdt: set[int] = set()
-        semaphores: set[int] = set()
+        usdt: set[tuple[int, int]] = set()
         base = None
         notes = b""
         for index in range(min(self.file.num_sections(), SECTION_LIMIT)):
@@ -89,10 +88,9 @@ class _Elf:
         for address, noted_base, semaphore in self._usdt_notes(notes):
             # Prelink moves code but not notes; the base section tells by how much.
             moved = base - noted_base if base is not None else 0
-            usdt.update(self._code([address + moved]))
-            if semaphore:
-                semaphores.update(self._file_offsets([semaphore + moved], executable=False))
-        return Places(frozenset(functions), frozenset(usdt), frozenset(semaphores))
+            counters = self._file_offsets([semaphore + moved] if semaphore else [], executable=False)
+            usdt.update(product(self._code([address + moved]), list(counters) or [0]))
+        return Places(frozenset(functions), frozenset(usdt))
 
     def _read(self, offset: int, size: int) -> bytes:
         if size > BYTES_LIMIT:

@@ -34,7 +34,7 @@ class Wanted(TypedDict):
     """A target and the file offsets to be probed in it.
 
     ``returns`` are functions of which the returns are to be probed, ``moved`` those whose probe is not at their
-    start: offset, bytes in between, captured arguments.
+    start: offset, bytes in between, captured arguments. ``usdt`` are places, each with its semaphore or 0.
     """
 
     path: str
@@ -42,8 +42,7 @@ class Wanted(TypedDict):
     functions: list[int]
     returns: list[int]
     moved: list[tuple[int, int, list[int]]]
-    usdt: list[int]
-    semaphores: list[int]
+    usdt: list[tuple[int, int]]
 
 
 class Finding(TypedDict):
@@ -80,15 +79,18 @@ def check_target(wanted: Wanted, uid: int, gid: int, groups: list[int]) -> Findi
 def _problem(stream: BufferedReader, wanted: Wanted) -> tuple[str, str] | None:
     # What is wrong with the places, and the hint.
     places = probe_places(stream)
-    stray = (
-        set(wanted["functions"]) - places.functions
-        | set(wanted["usdt"]) - places.usdt
-        | set(wanted["semaphores"]) - places.semaphores
-    )
+    usdt = {place for place, _ in wanted["usdt"]}
+    stray = set(wanted["functions"]) - places.functions | usdt - {place for place, _ in places.usdt}
     if stray:
         return (
             f"target {wanted['path']}: offset {min(stray):#x} is not the start of a function or probe of this file",
             "a probe inside an instruction would break every program that uses the file",
+        )
+    if false := set(wanted["usdt"]) - places.usdt:
+        place, semaphore = min(false)
+        return (
+            f"target {wanted['path']}: {semaphore:#x} is not the semaphore of the probe at {place:#x} of this file",
+            "the kernel would refuse the right one to others, or count in their memory; compose the probe file again",
         )
     if broken := unsafe_returns(stream, wanted["returns"]):
         first = min(broken)
@@ -98,7 +100,7 @@ def _problem(stream: BufferedReader, wanted: Wanted) -> tuple[str, str] | None:
         )
     captured = {offset: frozenset(arguments) for offset, _, arguments in wanted["moved"]}
     unmoved = set(wanted["functions"]) - captured.keys()
-    if refused := refused_places(stream, unmoved, wanted["usdt"]):
+    if refused := refused_places(stream, unmoved, usdt):
         offset, reason = min(refused.items())
         return (
             f"target {wanted['path']}: {offset:#x} must not be probed: the instruction there {reason.value}",

@@ -32,15 +32,14 @@ def check_targets(plan: Plan, caller: Caller, rule: Rule) -> None:
         if not group.target.is_kernel:
             entry = wanted.setdefault(group.target, _wanted(group.target))
             for function in group.functions:
-                usdt = group.attach is Attach.USDT
-                places = entry["usdt"] if usdt else entry["functions"]
-                further = (*function.more_places, *function.return_places)
-                places += [function.offset, *(place.offset for place in further)]
+                places = [(place.offset, place.semaphore) for place in (*function.usdt_places, *function.return_places)]
+                if group.attach is Attach.USDT:
+                    entry["usdt"] += places
+                else:
+                    entry["functions"] += [offset for offset, _ in places]
                 if group.attach is Attach.UPROBE and function.return_probe:
                     entry["returns"].append(function.offset)
                 entry["moved"] += [(function.offset, function.skip, sorted(function.captured))] if function.skip else []
-                counters = (function.semaphore, *(place.semaphore for place in further))
-                entry["semaphores"] += [counter for counter in counters if counter]
         elif group.target.build_id != release:
             raise DenialError(
                 "target.changed",
@@ -81,7 +80,6 @@ def _wanted(target: Target) -> Wanted:
         "returns": [],
         "moved": [],
         "usdt": [],
-        "semaphores": [],
     }
 
 

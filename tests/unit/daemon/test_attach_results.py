@@ -25,6 +25,9 @@ GROUPS = {
     Attach.UPROBE: Group(
         "posix", "libc", Attach.UPROBE, Target("/lib/x.so", "ab"), (Function("read", "read", "POSIX", offset=64),)
     ),
+    Attach.USDT: Group(
+        "python", "usdt", Attach.USDT, Target("/lib/x.so", "ab"), (Function("gc", "python:gc", "PYTHON", offset=64),)
+    ),
 }
 
 
@@ -36,6 +39,7 @@ def remembered(path: Path, way: Attach, number: int, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(kernel, "attach_tracepoint", fail)
     monkeypatch.setattr(kernel, "attach_uprobe_multi", fail)
+    monkeypatch.setattr(kernel, "attach_uprobe", fail)
     group, attached = GROUPS[way], Attached()
     plan = Plan((), (group,), (), Filters())
     attach_group(prepare_group(group, "/lib/x.so", 0, (), {}), Programs(lambda _: -1, AttachMethod.MULTI), attached)
@@ -56,10 +60,18 @@ def test_a_failure_of_the_moment_is_tried_again(
     assert not remembered(tmp_path / "attach.sqlite", way, number, monkeypatch)
 
 
-@pytest.mark.parametrize("way", GROUPS)
+@pytest.mark.parametrize("way", [Attach.TRACEPOINT, Attach.UPROBE])
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP, 524])
 def test_a_failure_that_lasts_is_not(tmp_path: Path, way: Attach, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert remembered(tmp_path / "attach.sqlite", way, number, monkeypatch)
+
+
+@pytest.mark.parametrize(("number", "kept"), [(errno.EINVAL, False), (errno.EOPNOTSUPP, True)])
+def test_a_semaphore_of_another_run_is_not_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, *, kept: bool
+) -> None:
+    """While a run probes the same place with another semaphore, the kernel takes the place for a wrong one."""
+    assert remembered(tmp_path / "attach.sqlite", Attach.USDT, number, monkeypatch) is kept
 
 
 def test_what_was_remembered_before_is_forgotten(tmp_path: Path) -> None:

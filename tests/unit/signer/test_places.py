@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datacrumbs.discovery.elf import elf_functions, elf_target
+from datacrumbs.discovery.usdt import usdt_probes
 from datacrumbs.signer import target_check, targets
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.denial import DenialError
@@ -19,7 +20,7 @@ from datacrumbs.signer.places import Places, probe_places
 from datacrumbs.signer.policy import Rule
 
 SHELL = Path("/bin/sh").resolve()
-NONE = Places(frozenset(), frozenset(), frozenset())
+NONE = Places(frozenset(), frozenset())
 
 
 def test_every_function_symbol_of_a_library_is_a_place(installation):
@@ -132,6 +133,42 @@ def test_usdt_places_that_the_kernel_cannot_execute_are_refused(tmp_path):
     source.write_text(VECTORS + note.format("swap + 0"))
     subprocess.run(["cc", "-nostdlib", "-static", "-Wl,-e,swap,--build-id", "-o", library, source], check=True)
     offset = next(each.offset for each in elf_functions(library) if each.name == "swap")
-    wanted = targets._wanted(elf_target(library)) | {"usdt": [offset]}
+    wanted = targets._wanted(elf_target(library)) | {"usdt": [(offset, 0)]}
     finding = target_check.check_target(wanted, os.getuid(), os.getgid(), [])
     assert "must not be probed" in finding["message"]
+
+
+NOTES = """
+	.text
+	.globl one
+	.type one, @function
+one:	nop
+two:	nop
+three:	nop
+	ret
+	.data
+first:	.2byte 0
+second:	.2byte 0
+"""
+
+
+def test_a_usdt_place_has_the_semaphore_of_its_note_and_no_other(tmp_path):
+    """The kernel takes one semaphore for a place: a false one would keep the probe from all other runs."""
+    library, source = tmp_path / "libnotes.so", tmp_path / "notes.S"
+    note = '.section .note.stapsdt,"","note"\n.4byte 8,29,3\n.asciz "stapsdt"\n'
+    note += '.8byte {},0,{}\n.asciz "p","{}",""\n.balign 4\n'
+    declared = [("one", "first", "a"), ("two", "second", "b"), ("three", "0", "c")]
+    source.write_text(NOTES + "".join(note.format(*each) for each in declared))
+    subprocess.run(["cc", "-nostdlib", "-static", "-Wl,-e,one,--build-id", "-o", library, source], check=True)
+    pairs = {probe.name: (probe.locations[0], probe.semaphore) for probe in usdt_probes(library)}
+    (one, first), (_, second), (three, none) = (pairs[name] for name in "abc")
+    assert all((first, second))
+    assert not none
+
+    def problem(*usdt: tuple[int, int]) -> str:
+        wanted = targets._wanted(elf_target(library)) | {"usdt": list(usdt)}
+        return target_check.check_target(wanted, os.getuid(), os.getgid(), [])["message"]
+
+    assert not problem(*pairs.values())
+    for false in ((one, 0), (one, second), (three, first)):
+        assert f"{false[1]:#x} is not the semaphore of the probe at {false[0]:#x}" in problem(*pairs.values(), false)
