@@ -136,12 +136,14 @@ class Channel:
 
     def _next(self) -> Message | None:
         if len(self._in) < _HEAD.size:
+            self._refuse_surplus(_DESCRIPTORS if self._in else 0)
             return None
         text, descriptors = _HEAD.unpack_from(self._in)
         end = _HEAD.size + text
-        if end > self._limit:
+        if end > self._limit or descriptors > _DESCRIPTORS:
             raise Gone
         if len(self._in) < end:
+            self._refuse_surplus(descriptors)
             return None
         body = bytes(self._in[_HEAD.size : end])
         del self._in[:end]
@@ -153,6 +155,11 @@ class Channel:
             raise Gone
         taken, self._descriptors = tuple(self._descriptors[:descriptors]), self._descriptors[descriptors:]
         return Message(kind, values, taken)
+
+    # Descriptors come with the first byte of their message, so before it is whole there are no others than its own.
+    def _refuse_surplus(self, claimed: int) -> None:
+        if len(self._descriptors) > claimed:
+            raise Gone
 
 
 def _close(descriptors: Sequence[int]) -> None:

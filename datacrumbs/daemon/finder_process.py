@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _ANSWER_LIMIT = 1 << 16
 _AT_ONCE = 16
 _LAST_SECONDS = 1.0
+_LISTENING_SECONDS = 20.0  # with the work on what it says; less than the run has to end
 
 
 class FinderProcess:
@@ -63,16 +64,17 @@ class FinderProcess:
             yield message
 
     def last_messages(self) -> Iterator[Message]:
-        """What it says until it has looked at everything; it is gone if that takes too long."""
+        """What it says until it has looked at everything; it is gone if it is silent, or goes on, for too long."""
         with suppress(Gone):
             self._channel.send("finish", {})
-        deadline = time.monotonic() + _LAST_SECONDS
+        begin = time.monotonic()
         while not self._gone:
+            passed = time.monotonic() - begin
             try:
-                message = self._channel.receive(max(0.0, deadline - time.monotonic()))
+                message = self._channel.receive(max(0.0, _LAST_SECONDS - passed))
             except Gone:
                 message = None
-            if message is None:
+            if message is None or passed >= _LISTENING_SECONDS:
                 self._gone = True
             elif message.kind == "done":
                 return

@@ -153,6 +153,8 @@ class LateFiles:
             return self._attach(descriptor, groups[0].target, providers, values)
         except DatacrumbsError as error:
             return self._missed(values, providers, error.message)
+        except OSError as error:  # its file system, or its user, had it end so
+            return self._missed(values, providers, f"it cannot be looked at: {error.strerror}")
 
     # In a thread, since a file system can keep its answer back.
     def _verify(self, descriptor: int, target: Target, groups: list[Group]) -> None:

@@ -134,6 +134,35 @@ def test_descriptors_are_not_taken_from_who_may_not_send_them(tmp_path: Path) ->
     other.close()
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        struct.pack("<II", 11, 0) + b'["kind",{}]',
+        struct.pack("<II", 11, 0) + b'["ki',
+        struct.pack("<II", 11, 1000),
+        b"\0\0\0",
+    ],
+    ids=["whole", "part", "too many", "part of the head"],
+)
+def test_descriptors_that_no_message_claims_end_the_channel(sent: bytes) -> None:
+    """They would be kept for ever."""
+    raw, end = socket.socketpair()
+    channel = Channel(end, 1 << 20, takes_descriptors=True)
+
+    def receive_all() -> None:
+        for _ in range(3):
+            channel.receive(1)
+
+    try:
+        for _ in range(2):
+            socket.send_fds(raw, [sent], [raw.fileno()] * 3)
+        with pytest.raises(Gone):
+            receive_all()
+    finally:
+        raw.close()
+        channel.close()
+
+
 def test_losses_become_differences() -> None:
     lost = np.zeros((3, len(LOSSES)), np.int64)
     watch = LossWatch(lambda: int(lost.sum()), lost.copy, 0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import subprocess
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from datacrumbs.daemon import finder_process
 from datacrumbs.daemon import finding as finding_module
 from datacrumbs.daemon.channel import Channel, Message
+from datacrumbs.daemon.finder_process import FinderProcess
 from datacrumbs.daemon.finding import _Finding, wanted_libraries
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.late import LateFiles, LateRules
@@ -184,3 +187,32 @@ def test_notes_are_bounded_and_all_are_counted() -> None:
     notes = [said.files.take(Message("missed", values)) for _ in range(300)]
     assert sum(note is not None for note in notes) == len(said.lines) == 256
     assert said.files.counts.files_not_probed == 300
+
+
+def test_what_goes_on_without_end_is_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = itertools.count()
+    monkeypatch.setattr(finder_process, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    finder: Any = FinderProcess.__new__(FinderProcess)
+    finder._gone = False
+    finder._channel = SimpleNamespace(send=lambda *_: None, receive=lambda _: Message("missed", {}))
+    messages = list(itertools.islice(finder.last_messages(), 1000))
+    assert 0 < len(messages) <= 20
+    assert finder.gone
+
+
+def found() -> Message:
+    values = {"build_id": "ab" * 20, "path": b"/a".hex(), "time": 1, "process": 3}
+    return Message("found", values, (os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC),))
+
+
+def test_a_file_that_fails_while_it_is_looked_at_is_not_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bool:
+        raise OSError(5, "Input/output error")
+
+    said = Said()
+    monkeypatch.setattr(LateFiles, "_verify", lambda *_: None)
+    monkeypatch.setattr(LateFiles, "_is_probed", fail)
+    note = said.files.take(found())
+    assert note
+    assert (note.details["provider"], note.details["reason"]) == ("z", "it cannot be looked at: Input/output error")
+    assert said.files.counts.files_not_probed == 1
