@@ -160,8 +160,6 @@ class LateFiles:
     def _verify(self, descriptor: int, target: Target, groups: list[Group]) -> None:
         if self._hung:
             raise DatacrumbsError("a file system did not answer before")
-        if self.counts.files_late >= self.rules.limit:
-            raise DatacrumbsError(f"{self.rules.limit} files were probed late; late_files allows no more")
         owners = {0, self.rules.user.uid, self.targets.owners[target]}
         problems: list[DatacrumbsError | OSError] = []
         copy, signed = os.dup(descriptor), self.targets.files[target]
@@ -196,6 +194,8 @@ class LateFiles:
         return alike and _has_probe(descriptor, group.functions[0].place)
 
     def _attach(self, descriptor: int, target: Target, providers: str, values: Mapping[str, Any]) -> Note:
+        if self.counts.files_late >= self.rules.limit:
+            raise DatacrumbsError(f"{self.rules.limit} files were probed late; late_files allows no more")
         begin = int(values["time"])
         report = self.engine.attach_late(target, f"/proc/self/fd/{descriptor}", self.rules.skip)
         end = time.monotonic_ns()

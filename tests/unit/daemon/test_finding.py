@@ -216,3 +216,21 @@ def test_a_file_that_fails_while_it_is_looked_at_is_not_probed(monkeypatch: pyte
     assert note
     assert (note.details["provider"], note.details["reason"]) == ("z", "it cannot be looked at: Input/output error")
     assert said.files.counts.files_not_probed == 1
+
+
+@pytest.mark.parametrize("is_probed", [True, False])
+def test_a_file_that_is_probed_already_does_not_meet_the_limit(
+    monkeypatch: pytest.MonkeyPatch, *, is_probed: bool
+) -> None:
+    said = Said()
+    said.files.counts.files_late = said.files.rules.limit
+    # All but the look at the file itself, which is not the plan's here.
+    monkeypatch.setattr("datacrumbs.daemon.late.verify_mapped", lambda *_: None)
+    (target,) = (group.target for group in PLAN.groups)
+    said.files.targets.files[target] = -1
+    said.files.targets.owners[target] = 0
+    monkeypatch.setattr(LateFiles, "_is_probed", lambda *_: is_probed)
+    note = said.files.take(found())
+    assert said.files.counts.files_not_probed == (not is_probed)
+    assert (note is None) == is_probed
+    assert note is None or note.details["reason"] == "1 files were probed late; late_files allows no more"
