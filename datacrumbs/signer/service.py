@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -236,18 +236,18 @@ class Service:
                 await self._checks.acquire()
         except TimeoutError:
             raise busy() from None
-        try:
+        with ExitStack() as place:
+            place.callback(self._checks.release)
             work = lambda: answer_request(self.authority, visit.peer, body)  # noqa: E731 - the child's
-            async with _answer_of(work, self.limits.check) as reader:
-                (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
-                report = read_report(await reader.readexactly(min(size, REPORT_LIMIT)))
-                body.clear()
-                self._hold(visit, report.size)
-                reply = await reader.readexactly(report.size)
-        except asyncio.IncompleteReadError:
-            raise too_much() from None
-        finally:
-            self._checks.release()
+            try:
+                async with _answer_of(work, self.limits.check, killed=place.close) as reader:
+                    (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+                    report = read_report(await reader.readexactly(min(size, REPORT_LIMIT)))
+                    body.clear()
+                    self._hold(visit, report.size)
+                    reply = await reader.readexactly(report.size)
+            except asyncio.IncompleteReadError:
+                raise too_much() from None
         self.authority.compilation.learn(report.compiled)
         if report.fault:
             log.error("%s", report.fault)
@@ -297,8 +297,14 @@ class Service:
 
 
 @asynccontextmanager
-async def _answer_of(work: Callable[[], bytes], bounds: Bounds) -> AsyncIterator[asyncio.StreamReader]:
-    """What a child answers, as a stream; whatever happens, the child is gone afterwards."""
+async def _answer_of(
+    work: Callable[[], bytes], bounds: Bounds, killed: Callable[[], object] = lambda: None
+) -> AsyncIterator[asyncio.StreamReader]:
+    """What a child answers, as a stream; whatever happens, the child is gone afterwards, and ``killed`` called before.
+
+    The kernel does not end a process that waits for a file system which hangs. Then its user waits for its end, who has
+    one such process at most; what others wait for is given back by ``killed``.
+    """
     try:
         child = start(work, bounds)
     except OSError:  # no process or no descriptor
@@ -316,10 +322,10 @@ async def _answer_of(work: Callable[[], bytes], bounds: Bounds) -> AsyncIterator
     finally:
         transport.close()
         child.kill()
+        killed()
         await _ended(child)
 
 
-# The kernel does not end a process that waits for a file system which hangs: then its user waits, and nobody else.
 async def _ended(child: Child) -> None:
     loop = asyncio.get_running_loop()
     process = os.pidfd_open(child.pid)

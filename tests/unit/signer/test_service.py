@@ -206,6 +206,26 @@ class _Held(threading.Event):
         return super().wait(timeout)
 
 
+def test_a_child_that_cannot_end_keeps_no_others_waiting(installation):
+    """A process that is killed while it waits for a file system ends when that answers: its user waits so long."""
+    may_read = _Held()
+    place = installation.directory / "served"
+    place.mkdir()
+    with (
+        served_file(place, installation.library.read_bytes(), 999, may_read) as path,
+        installation.service("checks=1, check=type(Limits().check)(416 << 20, 30, 8)"),
+        connected(installation, NOBODY) as held_up,
+    ):
+        target = Target(str(path), file_build_id(installation.library))
+        request = {"version": 1, "request": "sign", "plan": json.loads(encode(installation.plan_of(target)))}
+        held_up.sendall(message(request))
+        assert may_read.asked.wait(BOUND)
+        assert request_signature(installation.plan(), installation.paths)
+        assert not select.select([held_up], [], [], 0)[0]
+        may_read.set()
+        assert reply_of(held_up)["code"] == "request.limits"
+
+
 def test_a_slow_look_at_files_holds_up_its_own_user_only(installation):
     may_read = _Held()
     place = installation.directory / "served"
