@@ -229,3 +229,12 @@ def _kernel_btf(module: str) -> Btf | None:
         return Btf((BTF_DIRECTORY / (module or "vmlinux")).read_bytes(), base)
     except (OSError, ValueError):
         return None
+
+
+def modules_with_btf() -> tuple[str, ...]:
+    """The loaded modules whose types the kernel shows, sorted."""
+    try:
+        names = sorted(path.name for path in BTF_DIRECTORY.iterdir())
+    except OSError:
+        return ()
+    return tuple(name for name in names if name != "vmlinux")

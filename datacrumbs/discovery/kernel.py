@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from datacrumbs.discovery.btf import Value, kernel_btf
+from datacrumbs.discovery.btf import Value, kernel_btf, modules_with_btf
 from datacrumbs.discovery.kept import kept
 from datacrumbs.discovery.labels import argument_label
 from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Result, Role
@@ -151,11 +151,23 @@ def kernel_function_arguments(name: str) -> tuple[tuple[Argument, ...], Result]:
 
 def kernel_prototype(name: str) -> Prototype | None:
     """What one of `kernel_functions` takes and returns; None where the kernel does not say."""
-    module = _functions().get(name)
+    functions = _functions()
+    if not functions:
+        return _described(name)
+    module = functions.get(name)
     if module is None:
         return None
     btf = kernel_btf(module) or kernel_btf()
     return btf.prototype(name) if btf else None
+
+
+# A hardened service does not see /proc/kallsyms, which says what module a function is in.
+def _described(name: str) -> Prototype | None:
+    for module in ("", *modules_with_btf()):
+        btf = kernel_btf(module)
+        if btf and (prototype := btf.prototype(name)):
+            return prototype
+    return None
 
 
 def value_arguments(parameters: tuple[Value, ...]) -> tuple[Argument, ...]:

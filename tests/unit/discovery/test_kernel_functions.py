@@ -77,3 +77,17 @@ def test_structures_have_their_layout():
 def test_what_is_no_btf_is_refused(data):
     with pytest.raises(ValueError, match="BTF"):
         Btf(data)
+
+
+def test_a_service_that_does_not_see_the_symbols_knows_what_functions_take(monkeypatch, tmp_path):
+    known = kernel.kernel_prototype("vfs_write")
+    monkeypatch.setattr(kernel, "KALLSYMS", tmp_path / "hidden")
+    kernel.kernel_symbols.cache_clear()
+    kernel._functions.cache_clear()
+    try:
+        assert kernel.kernel_functions() == ()
+        assert kernel.kernel_prototype("vfs_write") == known
+        assert kernel.kernel_prototype("no_such_function") is None
+    finally:
+        kernel.kernel_symbols.cache_clear()
+        kernel._functions.cache_clear()
