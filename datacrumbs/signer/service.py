@@ -7,6 +7,7 @@ anything is read, until its socket is closed. One thread moves bytes; each reque
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import logging
 import os
@@ -34,7 +35,7 @@ from datacrumbs.signer.request import (
 from datacrumbs.signer.shares import Limits, Share, Shares
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterable
     from pathlib import Path
 
     from datacrumbs.signer.authority import Authority
@@ -53,8 +54,25 @@ LOOK_UP = Bounds(memory=64 << 20, processor_seconds=5, clock_seconds=30)
 LOOK_UPS = 4
 KNOWN_LIMIT = 4096
 KNOWN_SECONDS = 60.0
+_SIGNAL_SET_BYTES = 128  # sigset_t of glibc and musl
 NEWCOMER = -2
 """The share in the log of ids that are not looked up yet."""
+
+
+def signal_descriptor(numbers: Iterable[int]) -> int:
+    """A descriptor that is readable when one of these signals, which the caller blocks, is pending (signalfd(2)).
+
+    Raises:
+        OSError: When the kernel gives none.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    signals = ctypes.create_string_buffer(_SIGNAL_SET_BYTES)
+    for number in numbers:
+        libc.sigaddset(signals, int(number))
+    descriptor: int = libc.signalfd(-1, signals, os.O_CLOEXEC | os.O_NONBLOCK)
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return descriptor
 
 
 def busy() -> DenialError:
@@ -104,8 +122,10 @@ class Service:
         self._look_ups = asyncio.Semaphore(LOOK_UPS)
         self._log = DecisionLog(loop.call_later, lambda text: log.info("%s", text))
         self._stop = asyncio.Event()
-        for number in STOPPING:
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(self._stop.set))
+        # Blocked from here to the end of the process, so that no number of them, whenever they arrive, can end it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        stops = signal_descriptor(STOPPING)
+        loop.add_reader(stops, self._stop.set)
         gc.freeze()  # children share it
         listener.settimeout(0)
         listener.listen(BACKLOG)  # systemd's may be shorter
@@ -113,11 +133,8 @@ class Service:
         ready()
         await self._stop.wait()
         loop.remove_reader(listener)
-        # A second SIGTERM must not kill the exit. Ignoring is for all threads; the interpreter can restore the default
-        # while it ends, when this thread is the last one, so it takes no such signal any more.
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-        for number in STOPPING:
-            signal.signal(number, signal.SIG_IGN)
+        loop.remove_reader(stops)
+        os.close(stops)
         await self._finish()
 
     async def _finish(self) -> None:
