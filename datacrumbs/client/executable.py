@@ -90,11 +90,13 @@ def open_executable(path: Path) -> Iterator[tuple[int, Executable]]:
         path: Absolute; no part of it may be a symbolic link.
 
     Raises:
-        DatacrumbsError: (exit 1) for a script, a static executable, a library, a damaged file; (exit 2) for a path
-            that is no file, or cannot be opened; (exit 3) for a file that runs with raised privileges.
+        DatacrumbsError: (exit 1) for a script, a static executable, a library, a damaged file, or one that this user
+            may not read; (exit 2) for a path that is no file; (exit 3) for a file that runs with raised privileges.
     """
     try:
         descriptor = open_without_links(path, READ_FLAGS)
+    except PermissionError as error:
+        raise DatacrumbsError(f"{path}: cannot be read: {error.strerror}") from None
     except OSError as error:
         raise usage_error(f"{path}: {error.strerror}; expected an executable file") from None
     try:

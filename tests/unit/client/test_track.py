@@ -303,8 +303,8 @@ def test_an_output_in_a_users_directory_is_the_users(users_directory, tmp_path):
     link = users_directory / "link"
     link.symlink_to(secret)
     done = track(link, users_directory / "read")
-    assert done.returncode == 2
-    assert "Permission denied" in done.stderr
+    assert done.returncode == 1
+    assert "cannot be read: Permission denied" in done.stderr
     assert not (users_directory / "read").exists()
 
 
