@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.testing import Installation
+from datacrumbs.testing import Installation, _installation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,18 +37,4 @@ def installation(shared_directory: Path) -> Iterator[Installation]:
 @pytest.fixture(scope="session")
 def whole_members() -> Callable[[bytes], bytes]:
     """Gives what the complete gzip members of a file hold, found without the product."""
-
-    def read(data: bytes) -> bytes:
-        text = b""
-        while data:
-            member = zlib.decompressobj(wbits=31)
-            try:
-                content = member.decompress(data)
-            except zlib.error:
-                break
-            if not member.eof:
-                break
-            text, data = text + content, member.unused_data
-        return text
-
-    return read
+    return _installation.whole_members
