@@ -1,6 +1,6 @@
 """Where the console scripts begin: what holds before a command's own modules are there, and after its end.
 
-Importing them takes a good part of a second. Whoever presses Ctrl-C then gets no traceback, here or at the end.
+Importing them takes a good part of a second. A user who presses Ctrl-C then gets no traceback, here or at the end.
 """
 
 from __future__ import annotations

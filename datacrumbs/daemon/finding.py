@@ -57,7 +57,7 @@ class Wanted:
 
 
 def find_files(channel: Channel, plan: Plan) -> None:
-    """Look at what the kernel side tells of, until the other process hangs up."""
+    """Look at what the kernel side reports, until the other process hangs up."""
     try:
         begin = None
         while begin is None:

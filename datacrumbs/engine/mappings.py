@@ -1,4 +1,4 @@
-"""What the kernel side tells of files that traced processes map to execute."""
+"""What the kernel side reports about files that traced processes map to execute."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ enum dc_record_kind {
 	DC_RECORD_STOP = 0xFFFFFF05,
 };
 
-/* Head of a record of the ring of names; the bytes follow. engine/names.py. */
+/* Head of a record of the ring of names; the bytes follow. engine/ring.py. */
 struct dc_name_head {
 	u64 identity;
 	u64 base;
