@@ -22,8 +22,8 @@ import numpy as np
 import polars as pl
 from isal import igzip
 
-from datacrumbs.probefile.plan import Result
-from datacrumbs.record import CALL
+from datacrumbs.model.plan import Result
+from datacrumbs.model.record import CALL
 from datacrumbs.trace.lines import FUNCTION, PAIR, Lines
 from datacrumbs.trace.shape import Field, Shape
 from datacrumbs.trace.templates import templates

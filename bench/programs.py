@@ -19,7 +19,7 @@ from _result import Result, Table, measure
 from _workloads import workloads
 
 from datacrumbs.configure import default_site_file
-from datacrumbs.probefile.plan import Attach
+from datacrumbs.model.plan import Attach
 from datacrumbs.probefile.reader import read_unverified
 
 if TYPE_CHECKING:

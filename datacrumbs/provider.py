@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from datacrumbs.probefile.plan import (
+from datacrumbs.model.plan import (
     ARGUMENT_LIMIT,
     Argument,
     Attach,

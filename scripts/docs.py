@@ -26,8 +26,8 @@ from rich.console import Console
 from datacrumbs import client, provider
 from datacrumbs.configure import site
 from datacrumbs.engine import counters
+from datacrumbs.model.record import FunctionCounts
 from datacrumbs.plugins import hookspecs, load_providers
-from datacrumbs.record import FunctionCounts
 from datacrumbs.report.summary import Selection, by_layer, select, select_profiles
 from datacrumbs.report.summary import table as table_of
 from datacrumbs.report.tables import print_table, print_trace

@@ -14,7 +14,7 @@ from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.daemon.identity import Instance, run_id
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.errors import refusal
-from datacrumbs.probefile.plan import Mode
+from datacrumbs.model.plan import Mode
 from datacrumbs.probefile.reader import read_probe_file
 from datacrumbs.probefile.targets import OpenTargets
 from datacrumbs.system import SystemPaths, read_system_configuration

@@ -17,7 +17,7 @@ from datacrumbs.configure.placing import place_probes
 from datacrumbs.configure.reference import SITE, reference_candidates
 from datacrumbs.configure.site import UNSAID, Entry, ProbeKind, ProviderEntry, ReferenceEntry
 from datacrumbs.errors import usage_error
-from datacrumbs.probefile.plan import FUNCTION_LIMIT, Group, Mode, Plan, Provenance, Sought
+from datacrumbs.model.plan import FUNCTION_LIMIT, Group, Mode, Plan, Provenance, Sought
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -16,12 +16,12 @@ from datacrumbs.configure.pattern import Pattern, compile_pattern
 from datacrumbs.discovery.signatures import SignatureError, args
 from datacrumbs.document import Value, read_document
 from datacrumbs.errors import usage_error
-from datacrumbs.probefile.plan import SAMPLE_LIMIT, Filters, Mode
+from datacrumbs.model.plan import SAMPLE_LIMIT, Filters, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from datacrumbs.probefile.plan import Argument
+    from datacrumbs.model.plan import Argument
     from datacrumbs.system import SystemPaths
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.discovery.operands import Operand, UnknownOperand, parse_operands
-from datacrumbs.probefile.plan import UsdtPlace
+from datacrumbs.model.plan import UsdtPlace
 from datacrumbs.provider import ARGUMENT_LIMIT, Argument, Function, Result
 
 if TYPE_CHECKING:

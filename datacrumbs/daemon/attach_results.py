@@ -14,14 +14,14 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import Attach
+from datacrumbs.model.plan import Attach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from datacrumbs.engine.attach import AttachFailure
-    from datacrumbs.probefile.plan import Plan, Target
+    from datacrumbs.model.plan import Plan, Target
 
 # The kernel refuses another semaphore than that with which a run at the same time probes the same place.
 _OF_ANOTHER_RUN = (str(Attach.USDT), errno.EINVAL)

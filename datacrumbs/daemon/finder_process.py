@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from datacrumbs.daemon.channel import Channel, Message
     from datacrumbs.daemon.identity import Owner
-    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.model.plan import Plan
 
 _ANSWER_LIMIT = 1 << 16
 _AT_ONCE = 16

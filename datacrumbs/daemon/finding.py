@@ -30,7 +30,7 @@ from datacrumbs.probefile.buildid import gnu_build_id
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.model.plan import Plan
 
     Said = dict[str, int | str]
 

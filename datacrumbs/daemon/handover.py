@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.record import PROFILE
+from datacrumbs.model.record import PROFILE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path, PurePath
 
-    from datacrumbs.probefile.plan import Mode
+    from datacrumbs.model.plan import Mode
     from datacrumbs.system import SystemConfiguration
 
 JOB_VARIABLES = ("SLURM_JOB_ID", "FLUX_JOB_ID", "PBS_JOBID", "LSB_JOBID")

@@ -18,8 +18,8 @@ from datacrumbs.daemon.files import RunFiles
 from datacrumbs.daemon.identity import Instance
 from datacrumbs.engine.kprobe_events import remove_left_definitions
 from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.model.plan import Mode
 from datacrumbs.probefile.files import read_bounded
-from datacrumbs.probefile.plan import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datacrumbs.daemon.finder_process import FinderProcess
     from datacrumbs.daemon.identity import Owner
     from datacrumbs.engine.engine import Engine
-    from datacrumbs.probefile.plan import Group, Plan, Target
+    from datacrumbs.model.plan import Group, Plan, Target
     from datacrumbs.probefile.targets import OpenTargets
 
 _TEXT_LIMIT = 200

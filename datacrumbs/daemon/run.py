@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datacrumbs.engine.engine import EngineReport
+    from datacrumbs.model.plan import Mode
     from datacrumbs.probefile.envelope import SignedPlan
-    from datacrumbs.probefile.plan import Mode
     from datacrumbs.probefile.targets import OpenTargets
     from datacrumbs.system import SystemConfiguration, SystemPaths
     from datacrumbs.trace.notes import Note

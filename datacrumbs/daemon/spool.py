@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.engine.ring import Rings
-    from datacrumbs.record import Batch
+    from datacrumbs.model.record import Batch
 
 CHUNK = 16384
 """Calls taken out at once. The rings are looked at again after each, so it must take far less long to

@@ -15,7 +15,7 @@ from datacrumbs.daemon.handover import read_profiles
 from datacrumbs.daemon.spool import Spool
 from datacrumbs.engine.ring import RingMaps, Rings
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.record import Batch, FunctionCounts
+from datacrumbs.model.record import Batch, FunctionCounts
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.mounts import node_mounts
 from datacrumbs.trace.notes import Note

@@ -18,8 +18,8 @@ from datacrumbs.discovery.frames import is_called
 from datacrumbs.discovery.image import read_image
 from datacrumbs.discovery.returns import safe_returns
 from datacrumbs.discovery.unwind import Entries, Reader, call_sites
+from datacrumbs.model.plan import Returns
 from datacrumbs.probefile.buildid import ELF_PROBLEMS
-from datacrumbs.probefile.plan import Returns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

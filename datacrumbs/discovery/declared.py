@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from datacrumbs.discovery.kernel import kernel_prototype, value_arguments
 from datacrumbs.discovery.tracepoints import TEXT, declared_fields
 from datacrumbs.errors import refusal
-from datacrumbs.probefile.plan import FOLLOWED_ROLES, Attach, Result, Role
+from datacrumbs.model.plan import FOLLOWED_ROLES, Attach, Result, Role
 
 if TYPE_CHECKING:
     from datacrumbs.discovery.btf import Prototype, Value
-    from datacrumbs.probefile.plan import Argument, Function, Plan
+    from datacrumbs.model.plan import Argument, Function, Plan
 
 AGAIN = "compose the probe file again on this host with this version"
 # Roles that make the kernel side do more with a value than record it; a field of an event is only recorded.

@@ -24,8 +24,8 @@ from datacrumbs.discovery.debug_entries import (
 from datacrumbs.discovery.kept import arguments_of, file_state, kept, rows_of
 from datacrumbs.discovery.labels import argument_label
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
 from datacrumbs.probefile.buildid import ELF_PROBLEMS, file_build_id
-from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -14,8 +14,8 @@ import numpy as np
 from elftools.elf.elffile import ELFFile
 
 from datacrumbs.errors import usage_error
+from datacrumbs.model.plan import Target
 from datacrumbs.probefile.buildid import ELF_PROBLEMS, file_build_id
-from datacrumbs.probefile.plan import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

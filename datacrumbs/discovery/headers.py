@@ -23,7 +23,7 @@ from datacrumbs.discovery.kept import arguments_of, file_state, kept, rows_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from datacrumbs.probefile.plan import Argument
+    from datacrumbs.model.plan import Argument
 
 _SECONDS = 60
 _ATTEMPTS = 3

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.model.plan import Argument, Role
 from datacrumbs.probefile.files import check_protected, read_bounded, write_atomically
-from datacrumbs.probefile.plan import Argument, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -137,7 +137,7 @@ def _remove_oldest(directory: Path) -> None:
 @cache
 def _rules() -> str:
     package = Path(__file__).parent
-    sources = [*sorted(package.glob("*.py")), package.parent / "probefile/plan.py"]
+    sources = [*sorted(package.glob("*.py")), package.parent / "model/plan.py"]
     digest = hashlib.sha256(__version__.encode())
     for source in sources:
         digest.update(f"\n{source.name}\n".encode() + source.read_bytes())

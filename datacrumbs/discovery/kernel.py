@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from datacrumbs.discovery.btf import Value, kernel_btf, modules_with_btf
 from datacrumbs.discovery.kept import kept
 from datacrumbs.discovery.labels import argument_label
-from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Result, Role
+from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Result, Role
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

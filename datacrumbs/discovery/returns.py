@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from datacrumbs.probefile.plan import Returns
+from datacrumbs.model.plan import Returns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

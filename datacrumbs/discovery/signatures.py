@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.discovery.ctypes_map import integer_type
 from datacrumbs.discovery.elf import base_name
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Function, Result, Returns, Role
+from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Function, Result, Returns, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

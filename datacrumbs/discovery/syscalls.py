@@ -16,7 +16,7 @@ from datacrumbs.discovery.kept import arguments_of, kept, rows_of
 from datacrumbs.discovery.kernel import kernel_state, kernel_symbols
 from datacrumbs.discovery.labels import argument_label
 from datacrumbs.discovery.tracepoints import parse_format, tracefs_directory
-from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Argument, Role
+from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -14,7 +14,7 @@ from datacrumbs.engine import kernel
 from datacrumbs.engine.kprobe_events import attach_kernel_return, remove_left_definitions
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.engine.programs import SESSION
-from datacrumbs.probefile.plan import Attach
+from datacrumbs.model.plan import Attach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.engine.kernel import Link
-    from datacrumbs.probefile.plan import Function, Group
+    from datacrumbs.model.plan import Function, Group
 
     Wanted = Sequence[tuple[int, Function]]
 

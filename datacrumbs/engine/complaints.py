@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 from datacrumbs.engine import compiler, program, programs
 from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage, VerifierError
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import Plan
+from datacrumbs.model.plan import Plan
 from datacrumbs.system import SystemConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from datacrumbs.engine.compiler import CompileError
-    from datacrumbs.probefile.plan import Snippet
+    from datacrumbs.model.plan import Snippet
 
 _SAID = re.compile(
     r"^(?P<file>[^:\n]+):(?P<line>\d+):(?:\d+:)? (?P<kind>fatal error|error|warning|note): (?P<text>.*)$", re.MULTILINE

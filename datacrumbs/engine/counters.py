@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.record import FunctionCounts
+from datacrumbs.model.record import FunctionCounts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

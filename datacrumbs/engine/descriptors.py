@@ -14,8 +14,7 @@ from datacrumbs.discovery.compat_calls import compat_numbers
 from datacrumbs.discovery.operands import Operand, OperandKind, parse_operands
 from datacrumbs.discovery.tracepoints import TEXT
 from datacrumbs.errors import usage_error
-from datacrumbs.probefile.codec import SYSTEM_CALL_LIMIT
-from datacrumbs.probefile.plan import (
+from datacrumbs.model.plan import (
     FOLLOWED_ROLES,
     Argument,
     Attach,
@@ -27,6 +26,7 @@ from datacrumbs.probefile.plan import (
     Role,
     Snippet,
 )
+from datacrumbs.probefile.codec import SYSTEM_CALL_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

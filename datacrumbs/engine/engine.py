@@ -28,7 +28,7 @@ from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedIm
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.engine.objects import possible_processors
 from datacrumbs.engine.ring import RingMaps
-from datacrumbs.probefile.plan import Attach
+from datacrumbs.model.plan import Attach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.engine.image import Image
-    from datacrumbs.probefile.plan import Plan, Target
+    from datacrumbs.model.plan import Plan, Target
+    from datacrumbs.model.record import FunctionCounts
     from datacrumbs.probefile.targets import OpenTargets
-    from datacrumbs.record import FunctionCounts
     from datacrumbs.system import SystemConfiguration
 
 _MIB = 1 << 20

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.engine import kernel
-from datacrumbs.probefile.plan import Mode
-from datacrumbs.record import BUCKETS, CALL, PROFILE
+from datacrumbs.model.plan import Mode
+from datacrumbs.model.record import BUCKETS, CALL, PROFILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.engine.objects import Map
-    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.model.plan import Plan
     from datacrumbs.system import SystemConfiguration
 
 GUARD_INTERVAL_NS = 1 << 27

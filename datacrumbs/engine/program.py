@@ -12,7 +12,7 @@ from datacrumbs.engine.programs import by_session
 
 if TYPE_CHECKING:
     from datacrumbs.engine.methods import AttachMethod
-    from datacrumbs.probefile.plan import Plan, Snippet
+    from datacrumbs.model.plan import Plan, Snippet
     from datacrumbs.system import SystemConfiguration
 
 _BEFORE_SNIPPETS = (

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from datacrumbs.engine import descriptors, kernel
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.engine.objects import ProgramKind
-from datacrumbs.probefile.plan import Attach
+from datacrumbs.model.plan import Attach
 
 if TYPE_CHECKING:
-    from datacrumbs.probefile.plan import Group, Plan
+    from datacrumbs.model.plan import Group, Plan
 
 PROBE = ProgramKind(2)
 TRACEPOINT = ProgramKind(5)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.record import CALL, CUT, DELETED, Batch, Name, NameKind
+from datacrumbs.model.record import CALL, CUT, DELETED, Batch, Name, NameKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, usage_error
-from datacrumbs.probefile.plan import (
+from datacrumbs.model.plan import (
     ARGUMENT_LIMIT,
     FORMAT,
     FUNCTION_LIMIT,

@@ -27,7 +27,7 @@ from datacrumbs.probefile.schema import mapping, text, whole
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.model.plan import Plan
 
 PAYLOAD_TYPE = "application/vnd.datacrumbs.plan+json"
 COMPRESSED_LIMIT = 16 << 20

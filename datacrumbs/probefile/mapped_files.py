@@ -7,14 +7,14 @@ import stat
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.model.plan import Attach
 from datacrumbs.probefile.buildid import gnu_build_id
 from datacrumbs.probefile.file_systems import problem_of_mapped
-from datacrumbs.probefile.plan import Attach
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from datacrumbs.probefile.plan import Group, Target
+    from datacrumbs.model.plan import Group, Target
 
 _PAGE = 4096
 _INSTRUCTION = 16  # bytes at most

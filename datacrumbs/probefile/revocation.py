@@ -16,15 +16,15 @@ import yaml
 
 from datacrumbs.document import LISTS, Value, read_document_if_present
 from datacrumbs.errors import refusal, usage_error
+from datacrumbs.model.plan import Attach
 from datacrumbs.probefile.codec import BUILD_ID, snippet_digest
 from datacrumbs.probefile.files import write_atomically
-from datacrumbs.probefile.plan import Attach
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from datacrumbs.model.plan import Function, Group, Plan, Target
     from datacrumbs.probefile.envelope import Grant
-    from datacrumbs.probefile.plan import Function, Group, Plan, Target
 
 FILE_NAME = "revoked.yaml"
 HEADING = "# What is not believed any more. Written by datacrumbs_trust revoke.\n"

@@ -6,13 +6,13 @@ import dataclasses
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from datacrumbs.model.plan import Mode, Plan
 from datacrumbs.probefile.codec import digest, encode, snippet_digest
 from datacrumbs.probefile.envelope import SignedPlan
-from datacrumbs.probefile.plan import Mode, Plan
 from datacrumbs.probefile.reader import instant
 
 if TYPE_CHECKING:
-    from datacrumbs.probefile.plan import Argument, Function, Group, Snippet
+    from datacrumbs.model.plan import Argument, Function, Group, Snippet
 
 Document = dict[str, object]
 

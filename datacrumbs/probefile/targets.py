@@ -15,7 +15,7 @@ from datacrumbs.probefile.rights import rights_of_account
 if TYPE_CHECKING:
     from io import BufferedReader
 
-    from datacrumbs.probefile.plan import Plan, Target
+    from datacrumbs.model.plan import Plan, Target
 
 COMPOSE_AGAIN = "compose the probe file again on this host"
 

@@ -21,7 +21,7 @@ from datacrumbs.signer.snippets import check_snippets, read_trusted
 from datacrumbs.signer.targets import check_targets
 
 if TYPE_CHECKING:
-    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.model.plan import Plan
     from datacrumbs.signer.caller import Caller
     from datacrumbs.system import SystemPaths
 

@@ -16,7 +16,7 @@ from datacrumbs.probefile.codec import decode, encode, parse
 from datacrumbs.signer.protocol import LENGTH, REPLY_LIMIT, VERSION
 
 if TYPE_CHECKING:
-    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.model.plan import Plan
     from datacrumbs.system import SystemPaths
 
 REPLY_SECONDS = 180.0

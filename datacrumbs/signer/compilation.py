@@ -16,7 +16,7 @@ from datacrumbs.signer.denial import DenialError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from datacrumbs.probefile.plan import Snippet
+    from datacrumbs.model.plan import Snippet
 
 
 REMEMBERED = 4096

@@ -8,13 +8,13 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from datacrumbs.document import Value, read_document
-from datacrumbs.probefile.plan import FUNCTION_LIMIT, Attach, Mode
+from datacrumbs.model.plan import FUNCTION_LIMIT, Attach, Mode
 from datacrumbs.signer.denial import DenialError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from datacrumbs.probefile.plan import Group, Plan
+    from datacrumbs.model.plan import Group, Plan
     from datacrumbs.signer.caller import Caller
 
 KERNEL = "kernel"

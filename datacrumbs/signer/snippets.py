@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from datacrumbs.probefile.plan import Plan, Snippet
+    from datacrumbs.model.plan import Plan, Snippet
 
 HEADING = "# Snippets that may be signed into probe files. Written by datacrumbs_trust.\n"
 SPDX_LINE = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+ ()-]+?)\s*(\*/|$)", re.MULTILINE)

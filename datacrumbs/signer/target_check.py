@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypedDict
 from datacrumbs.discovery.calling import unsafe_returns
 from datacrumbs.discovery.placement import probe_skips, refused_places
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import Target
+from datacrumbs.model.plan import Target
 from datacrumbs.probefile.rights import give_up_root, rights_of
 from datacrumbs.probefile.targets import open_target
 from datacrumbs.signer.limited import Bounds, answer, remaining

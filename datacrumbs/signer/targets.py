@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.discovery.declared import check_declared
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import Attach
+from datacrumbs.model.plan import Attach
 from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.limited import LimitError
 from datacrumbs.signer.target_check import check_target
 
 if TYPE_CHECKING:
-    from datacrumbs.probefile.plan import Plan, Target
+    from datacrumbs.model.plan import Plan, Target
     from datacrumbs.signer.caller import Caller
     from datacrumbs.signer.policy import Rule
     from datacrumbs.signer.target_check import Finding, Wanted

@@ -10,8 +10,8 @@ from datacrumbs.trace.names import metadata_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from datacrumbs.probefile.plan import Plan
-    from datacrumbs.record import FunctionCounts
+    from datacrumbs.model.plan import Plan
+    from datacrumbs.model.record import FunctionCounts
 
 COUNTS = "datacrumbs_counts"
 PROVENANCE = "datacrumbs_provenance"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.installed import LIBRARIES, installed
-from datacrumbs.record import CALL
+from datacrumbs.model.record import CALL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.record import NameKind
+from datacrumbs.model.record import NameKind
 from datacrumbs.trace.redaction import Redaction
 from datacrumbs.trace.text import hash_number, hash_text, json_string, normalise, raw_argument, raw_bytes
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from datacrumbs.record import Name
+    from datacrumbs.model.record import Name
 
 RECENT_LIMIT = 65536
 DEPTH_LIMIT = 64  # bases of bases; the kernel's own path limit allows fewer useful ones

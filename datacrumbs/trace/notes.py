@@ -10,7 +10,7 @@ from datacrumbs.trace.names import metadata_line
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from datacrumbs.probefile.plan import Function
+    from datacrumbs.model.plan import Function
 
 NOTE = "datacrumbs_note"
 LOST = "lost"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.record import RecordKind
+from datacrumbs.model.record import RecordKind
 from datacrumbs.trace.names import metadata_line
 
 if TYPE_CHECKING:

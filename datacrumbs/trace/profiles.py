@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from datacrumbs.record import NameKind, ProfileCause
+from datacrumbs.model.record import NameKind, ProfileCause
 from datacrumbs.trace.names import metadata_line
 from datacrumbs.trace.notes import DEGRADED, Note
 from datacrumbs.trace.text import hash_text
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from datacrumbs.probefile.plan import Plan
-    from datacrumbs.record import FunctionCounts
+    from datacrumbs.model.plan import Plan
+    from datacrumbs.model.record import FunctionCounts
     from datacrumbs.trace.names import NameTable
 
 PROFILE = "datacrumbs_profile"

@@ -8,7 +8,7 @@ import re
 import secrets
 from typing import TYPE_CHECKING
 
-from datacrumbs.record import CUT, DELETED
+from datacrumbs.model.record import CUT, DELETED
 from datacrumbs.trace.text import raw_bytes
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from enum import IntEnum
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from datacrumbs.probefile.plan import Argument, Attach, Result, Role
-from datacrumbs.record import VALUE_SLOTS, NameKind
+from datacrumbs.model.plan import Argument, Attach, Result, Role
+from datacrumbs.model.record import VALUE_SLOTS, NameKind
 from datacrumbs.trace.text import json_string
 
 if TYPE_CHECKING:
-    from datacrumbs.probefile.plan import Function, Group, Plan
+    from datacrumbs.model.plan import Function, Group, Plan
 
 RESERVED = frozenset(
     {"hhash", "fhash", "ret", "errno", "symbol", "name", "value", "raw", "level", "type", "cwd", "exec_hash", "step"}

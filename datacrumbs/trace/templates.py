@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.record import VALUE_SLOTS, NameKind
+from datacrumbs.model.record import VALUE_SLOTS, NameKind
 from datacrumbs.trace.shape import MINUS_ONE, MOVED, State
 from datacrumbs.trace.text import json_string
 

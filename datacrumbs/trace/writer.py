@@ -10,7 +10,7 @@ import numpy as np
 
 from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.record import FIRST_KIND, NameKind
+from datacrumbs.model.record import FIRST_KIND, NameKind
 from datacrumbs.trace.footer import LOSSES, Footer, footer_lines, part_lines
 from datacrumbs.trace.lines import CHUNK, FUNCTION, MEMBER_TARGET, PAIR, TEXT_LIMIT, Lines
 from datacrumbs.trace.mounts import MOUNT
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from datacrumbs.probefile.plan import Plan
-    from datacrumbs.record import Batch, Name
+    from datacrumbs.model.plan import Plan
+    from datacrumbs.model.record import Batch, Name
 
 _OPEN, _FAILED, _CLOSED = range(3)
 RUN = "datacrumbs_run"

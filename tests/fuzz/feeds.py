@@ -30,10 +30,10 @@ from datacrumbs.discovery.dwarf import function_arguments
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.discovery.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
 from datacrumbs.probefile.buildid import stream_build_id
 from datacrumbs.probefile.codec import decode, encode, parse, plan_from_document
 from datacrumbs.probefile.envelope import Grant, open_envelope, read_payload, seal
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
 from datacrumbs.probefile.revocation import FILE_NAME, read_revocations
 from datacrumbs.signer.authority import check_schema
 from datacrumbs.signer.decisions import Decision, line

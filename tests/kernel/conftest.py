@@ -22,10 +22,10 @@ from datacrumbs.discovery.syscalls import system_calls
 from datacrumbs.engine.engine import Engine
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.engine.ring import Rings
+from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
+from datacrumbs.model.record import FIRST_KIND, CallFlag, Name, NameKind
 from datacrumbs.plugins import load_providers
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
 from datacrumbs.probefile.targets import OpenTargets
-from datacrumbs.record import FIRST_KIND, CallFlag, Name, NameKind
 from datacrumbs.system import SystemConfiguration
 from datacrumbs.testing import Installation
 

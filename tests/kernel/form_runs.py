@@ -11,7 +11,7 @@ from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.discovery.execution import Execution
 from datacrumbs.discovery.placement import probe_skips, refused_places
 from datacrumbs.discovery.x86_execution import x86_execution
-from datacrumbs.probefile.plan import Attach, Function, Group, Plan, Returns
+from datacrumbs.model.plan import Attach, Function, Group, Plan, Returns
 
 from .conftest import PROGRAMS
 from .forms import Form, build

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.engine.methods import TITLES, AttachMethod
-from datacrumbs.probefile.plan import Plan
+from datacrumbs.model.plan import Plan
 
 from .conftest import Tracer, layer_group, system_call_group
 

@@ -19,7 +19,7 @@ import pytest
 
 from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.engine.attach import AttachFailure
-from datacrumbs.probefile.plan import Attach, Function, Group, Plan, Target
+from datacrumbs.model.plan import Attach, Function, Group, Plan, Target
 from datacrumbs.testing import read_lines
 
 from .conftest import NOBODY

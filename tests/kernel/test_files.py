@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.record import CallFlag
+from datacrumbs.model.record import CallFlag
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from datacrumbs.probefile.plan import Plan
+    from datacrumbs.model.plan import Plan
 
 pytestmark = [
     pytest.mark.kernel,

@@ -14,7 +14,7 @@ import pytest
 
 from datacrumbs.discovery.tracepoints import parse_format
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, Target
+from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, Target
 
 from .conftest import Tracer
 

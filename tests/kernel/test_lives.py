@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from datacrumbs.record import CallFlag, RecordKind
+from datacrumbs.model.record import CallFlag, RecordKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

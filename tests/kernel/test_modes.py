@@ -16,8 +16,8 @@ import pytest
 
 from datacrumbs import client
 from datacrumbs.engine.modes import GUARD_INTERVAL_NS
-from datacrumbs.probefile.plan import Filters, Mode, Plan
-from datacrumbs.record import PROFILE, ProfileCause
+from datacrumbs.model.plan import Filters, Mode, Plan
+from datacrumbs.model.record import PROFILE, ProfileCause
 from datacrumbs.testing import run_workload
 
 from .conftest import Tracer, layer_group, system_call_group

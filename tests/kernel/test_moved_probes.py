@@ -19,8 +19,8 @@ from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.discovery.libraries import library_cache
 from datacrumbs.discovery.placement import probe_skips
 from datacrumbs.discovery.returns import safe_returns
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Returns
-from datacrumbs.record import FIRST_KIND, CallFlag
+from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Returns
+from datacrumbs.model.record import FIRST_KIND, CallFlag
 
 from .conftest import Tracer
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.probefile.plan import Plan
-from datacrumbs.record import CUT, NameKind, RecordKind
+from datacrumbs.model.plan import Plan
+from datacrumbs.model.record import CUT, NameKind, RecordKind
 
 from .conftest import Tracer, system_call_group
 

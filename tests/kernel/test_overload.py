@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.probefile.plan import Plan
+from datacrumbs.model.plan import Plan
 
 from .conftest import Tracer, system_call_group
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.configure.site import ProviderEntry
-from datacrumbs.record import CallFlag
+from datacrumbs.model.record import CallFlag
 
 from .conftest import Trace, Tracer, composed
 

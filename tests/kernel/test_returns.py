@@ -11,7 +11,7 @@ from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.discovery.libraries import library_cache
 from datacrumbs.discovery.returns import safe_returns
 from datacrumbs.engine.methods import TITLES, AttachMethod
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Returns
+from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Returns
 
 from .conftest import PROGRAMS, Tracer
 

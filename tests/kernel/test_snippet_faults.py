@@ -10,7 +10,7 @@ import pytest
 
 from datacrumbs.engine.engine import Engine
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import Attach, Function, Group, Plan, Provenance, Snippet, Target
+from datacrumbs.model.plan import Attach, Function, Group, Plan, Provenance, Snippet, Target
 
 if TYPE_CHECKING:
     from datacrumbs.system import SystemConfiguration

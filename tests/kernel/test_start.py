@@ -12,7 +12,7 @@ from datacrumbs.engine import choice
 from datacrumbs.engine.engine import Engine
 from datacrumbs.engine.objects import Instructions
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import Plan
+from datacrumbs.model.plan import Plan
 
 from .conftest import system_call_group
 

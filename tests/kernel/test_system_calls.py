@@ -14,8 +14,8 @@ import pytest
 
 from datacrumbs import client
 from datacrumbs.configure.site import ProviderEntry
-from datacrumbs.probefile.plan import Attach
-from datacrumbs.record import CallFlag
+from datacrumbs.model.plan import Attach
+from datacrumbs.model.record import CallFlag
 
 from .conftest import Trace, Tracer, composed
 

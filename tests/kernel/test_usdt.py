@@ -8,8 +8,8 @@ import pytest
 
 from datacrumbs.discovery.elf import elf_target
 from datacrumbs.discovery.usdt import usdt_probes
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, UsdtPlace
-from datacrumbs.record import CallFlag
+from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, UsdtPlace
+from datacrumbs.model.record import CallFlag
 
 from .conftest import Tracer
 

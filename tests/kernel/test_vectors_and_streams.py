@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.configure.site import ProviderEntry
-from datacrumbs.record import VALUE_SLOTS
+from datacrumbs.model.record import VALUE_SLOTS
 
 from .conftest import Trace, Tracer, composed
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.probefile.plan import (
+from datacrumbs.model.plan import (
     Argument,
     Attach,
     Filters,
@@ -24,7 +24,7 @@ from datacrumbs.probefile.plan import (
     Snippet,
     Target,
 )
-from datacrumbs.record import CALL, Batch, CallFlag, FunctionCounts, Name, NameKind, RecordKind
+from datacrumbs.model.record import CALL, Batch, CallFlag, FunctionCounts, Name, NameKind, RecordKind
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.writer import TraceWriter
 

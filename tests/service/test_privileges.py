@@ -171,7 +171,7 @@ class TestTheSocket:
             "import sys\n"
             "from pathlib import Path\n"
             "from datacrumbs.probefile.buildid import file_build_id\n"
-            "from datacrumbs.probefile.plan import *\n"
+            "from datacrumbs.model.plan import *\n"
             "from datacrumbs.signer.client import request_signature\n"
             "from datacrumbs.system import SystemPaths\n"
             "from datacrumbs.errors import DatacrumbsError\n"

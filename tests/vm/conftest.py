@@ -23,7 +23,7 @@ import pytest
 from datacrumbs.configure.usdt_entries import usdt_functions
 from datacrumbs.discovery.elf import elf_target
 from datacrumbs.discovery.usdt import usdt_probes
-from datacrumbs.probefile.plan import Attach, Group, Plan
+from datacrumbs.model.plan import Attach, Group, Plan
 from datacrumbs.provider import Host
 from datacrumbs.testing import Installation
 

@@ -15,8 +15,8 @@ import pytest
 
 from datacrumbs import client
 from datacrumbs.engine import kprobe_events
-from datacrumbs.probefile.plan import Attach
-from datacrumbs.record import FIRST_KIND, CallFlag
+from datacrumbs.model.plan import Attach
+from datacrumbs.model.record import FIRST_KIND, CallFlag
 
 from ..kernel.conftest import Trace  # noqa: TID252 - the kernel tests' bed
 

@@ -9,7 +9,7 @@ import pytest
 
 from datacrumbs.engine.descriptors import describe
 from datacrumbs.engine.modes import with_mode
-from datacrumbs.probefile.plan import Mode
+from datacrumbs.model.plan import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-/* What the kernel side and `datacrumbs/record.py` agree on: records, functions, counters. */
+/* What the kernel side and `datacrumbs/model/record.py` agree on: records, functions, counters. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
 #define DC_PROCESS_IDS (1 << 22) /* the kernel's own limit, PID_MAX_LIMIT */

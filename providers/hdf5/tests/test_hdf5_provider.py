@@ -14,7 +14,7 @@ from datacrumbs_hdf5 import libraries, signatures
 from datacrumbs_hdf5.functions import find_headers, library_functions
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import Function, Result, Role
+from datacrumbs.model.plan import Function, Result, Role
 from datacrumbs.provider import CheckState, Host
 from datacrumbs.testing import check_provider
 

@@ -15,7 +15,7 @@ from datacrumbs_mpi import implementation, libraries, signatures
 from datacrumbs_mpi.functions import find_header, library_functions
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Function, Role
+from datacrumbs.model.plan import ARGUMENT_LIMIT, Function, Role
 from datacrumbs.provider import CheckState, Host
 from datacrumbs.testing import check_provider
 

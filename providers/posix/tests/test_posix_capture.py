@@ -16,10 +16,10 @@ import pytest
 from datacrumbs import client
 from datacrumbs.engine.engine import Engine
 from datacrumbs.engine.ring import Rings
-from datacrumbs.probefile.plan import Group, Plan
+from datacrumbs.model.plan import Group, Plan
+from datacrumbs.model.record import FIRST_KIND, CallFlag
 from datacrumbs.probefile.targets import OpenTargets
 from datacrumbs.provider import Host, Result, Role
-from datacrumbs.record import FIRST_KIND, CallFlag
 from datacrumbs.system import SystemConfiguration
 
 pytestmark = pytest.mark.kernel

@@ -15,7 +15,7 @@ from datacrumbs_sys.trace_events import EVENTS, IO_URING, trace_event_functions
 from datacrumbs.discovery.declared import check_declared
 from datacrumbs.discovery.syscalls import system_calls
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.probefile.plan import Group, Plan
+from datacrumbs.model.plan import Group, Plan
 from datacrumbs.provider import ARGUMENT_LIMIT, Attach, Host, ProbeTarget, Result, Role, Target
 from datacrumbs.signer.policy import EVENTS as RULE_EVENTS
 from datacrumbs.signer.policy import KERNEL_FUNCTIONS

@@ -9,9 +9,9 @@ from datacrumbs.configure.compose import Report
 from datacrumbs.configure.merge import shown
 from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.model.plan import FUNCTION_LIMIT
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.codec import decode, encode
-from datacrumbs.probefile.plan import FUNCTION_LIMIT
 from datacrumbs.provider import (
     Argument,
     Attach,

@@ -15,8 +15,8 @@ from datacrumbs.configure.compose import Report
 from datacrumbs.configure.expressible import expressible
 from datacrumbs.discovery.labels import argument_label
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.model.plan import UsdtPlace
 from datacrumbs.probefile.codec import decode, encode, function_problem
-from datacrumbs.probefile.plan import UsdtPlace
 from datacrumbs.provider import Argument, Attach, Function, Target
 
 LONG = "x" * 1025

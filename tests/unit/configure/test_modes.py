@@ -7,8 +7,8 @@ import pytest
 from datacrumbs.configure import compose
 from datacrumbs.engine.modes import with_mode
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.model.plan import Mode
 from datacrumbs.probefile.codec import decode, encode
-from datacrumbs.probefile.plan import Mode
 from datacrumbs.probefile.show import describe, readable
 from datacrumbs.provider import Attach, Function, ProbeTarget, Target
 

@@ -13,7 +13,7 @@ from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.engine import kernel
 from datacrumbs.engine.attach import Attached, Programs, attach_group, prepare_group
 from datacrumbs.engine.methods import AttachMethod
-from datacrumbs.probefile.plan import Attach, Filters, Function, Group, Plan, Target
+from datacrumbs.model.plan import Attach, Filters, Function, Group, Plan, Target
 
 if TYPE_CHECKING:
     from pathlib import Path

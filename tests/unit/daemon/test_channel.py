@@ -15,7 +15,7 @@ from datacrumbs.daemon.channel import Channel, Gone, Message
 from datacrumbs.daemon.handover import profiles_file, read_profiles
 from datacrumbs.daemon.losses import LossWatch
 from datacrumbs.engine.counters import LOSSES
-from datacrumbs.record import PROFILE
+from datacrumbs.model.record import PROFILE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,8 +20,8 @@ from datacrumbs.daemon.ending import FOOTER_SECONDS, STOP_SECONDS, Ending
 from datacrumbs.daemon.handover import profiles_file
 from datacrumbs.daemon.writing import Writing
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import Attach, Filters, Function, Group, Plan, Target
-from datacrumbs.record import CALL, PROFILE, Batch, FunctionCounts
+from datacrumbs.model.plan import Attach, Filters, Function, Group, Plan, Target
+from datacrumbs.model.record import CALL, PROFILE, Batch, FunctionCounts
 from datacrumbs.trace.writer import TraceWriter
 
 if TYPE_CHECKING:

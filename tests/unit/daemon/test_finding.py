@@ -23,7 +23,7 @@ from datacrumbs.daemon.finding import _Finding, wanted_libraries
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.late import LateFiles, LateRules
 from datacrumbs.engine.mappings import MAPPED_KEY, MAPPING, MappingKind
-from datacrumbs.probefile.plan import Attach, Function, Group, Plan, Sought, Target
+from datacrumbs.model.plan import Attach, Function, Group, Plan, Sought, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from datacrumbs.discovery.calling import unsafe_returns
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.discovery.libraries import library_cache
-from datacrumbs.probefile.plan import Returns
+from datacrumbs.model.plan import Returns
 
 SOURCE = Path(__file__).parent / "programs" / "frames.S"
 UNSAFE = {

@@ -10,7 +10,7 @@ from datacrumbs.discovery import declared, tracepoints
 from datacrumbs.discovery.btf import Prototype, Value
 from datacrumbs.discovery.declared import check_declared
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
+from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
 
 if TYPE_CHECKING:
     from pathlib import Path

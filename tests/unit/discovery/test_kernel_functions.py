@@ -14,7 +14,7 @@ from datacrumbs.discovery.kernel import (
     kernel_symbols,
     kprobes_available,
 )
-from datacrumbs.probefile.plan import Result
+from datacrumbs.model.plan import Result
 
 
 def test_names_are_there_and_unambiguous():

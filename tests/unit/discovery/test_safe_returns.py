@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from datacrumbs.discovery.returns import safe_returns
-from datacrumbs.probefile.plan import Returns
+from datacrumbs.model.plan import Returns
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from datacrumbs.discovery import syscalls
 from datacrumbs.discovery._system_call_numbers import bundled_numbers
 from datacrumbs.discovery.syscalls import MACHINES, parse_prototypes, system_calls
 from datacrumbs.discovery.tracepoints import tracefs_directory
-from datacrumbs.probefile.plan import ARGUMENT_LIMIT, Role
+from datacrumbs.model.plan import ARGUMENT_LIMIT, Role
 
 MACHINE = os.uname().machine
 PROTOTYPES = """

@@ -9,7 +9,7 @@ import pytest
 
 from datacrumbs.engine.descriptors import NONE, describe, operand_rows
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import (
+from datacrumbs.model.plan import (
     Argument,
     Attach,
     Function,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from datacrumbs.engine.modes import GUARD_INTERVAL_NS, guard_settings
-from datacrumbs.record import CALL
+from datacrumbs.model.record import CALL
 from datacrumbs.system import SystemConfiguration
 
 MIB = 1 << 20

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs import record
 from datacrumbs.engine import counters, descriptors, modes, ring
+from datacrumbs.model import record
 
 if TYPE_CHECKING:
     from pathlib import Path

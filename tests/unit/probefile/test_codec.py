@@ -8,8 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.probefile.codec import decode, digest, encode, function_problem
-from datacrumbs.probefile.plan import (
+from datacrumbs.model.plan import (
     Argument,
     Attach,
     Filters,
@@ -24,6 +23,7 @@ from datacrumbs.probefile.plan import (
     Target,
     UsdtPlace,
 )
+from datacrumbs.probefile.codec import decode, digest, encode, function_problem
 
 labels = st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True)
 symbols = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.$@]{0,20}", fullmatch=True)

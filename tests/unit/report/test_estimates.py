@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from datacrumbs.commands.report import report
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Mode, Plan, Result, Role, Target
-from datacrumbs.record import CALL, PROFILE, Batch, CallFlag, FunctionCounts, Name, NameKind, ProfileCause
+from datacrumbs.model.plan import Argument, Attach, Function, Group, Mode, Plan, Result, Role, Target
+from datacrumbs.model.record import CALL, PROFILE, Batch, CallFlag, FunctionCounts, Name, NameKind, ProfileCause
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.profiles import histogram, histogram_text
 from datacrumbs.trace.writer import TraceWriter

@@ -16,9 +16,9 @@ from shutil import rmtree
 
 import pytest
 
+from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
 from datacrumbs.probefile.buildid import file_build_id
 from datacrumbs.probefile.codec import encode, snippet_digest
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
 from datacrumbs.signer.installation import install
 from datacrumbs.signer.places import probe_places
 from datacrumbs.signer.snippets import TrustedSnippet, write_trusted

@@ -12,8 +12,8 @@ import pytest
 from datacrumbs.discovery.elf import elf_functions
 from datacrumbs.engine import compiler
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.model.plan import Argument, Attach, Function, Group, Result, Returns, Target, UsdtPlace
 from datacrumbs.probefile.codec import encode
-from datacrumbs.probefile.plan import Argument, Attach, Function, Group, Result, Returns, Target, UsdtPlace
 from datacrumbs.signer.authority import open_authority
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.compilation import REMEMBERED, Compilation

@@ -20,8 +20,8 @@ from statistics import median
 
 import pytest
 
+from datacrumbs.model.plan import Function, Returns
 from datacrumbs.probefile.codec import encode
-from datacrumbs.probefile.plan import Function, Returns
 from datacrumbs.signer import target_check
 from datacrumbs.signer.client import _exchange
 from datacrumbs.signer.installation import SIGNING_UNIT, unit_text

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.model.plan import Function, Target
 from datacrumbs.probefile.buildid import file_build_id
 from datacrumbs.probefile.codec import encode
-from datacrumbs.probefile.plan import Function, Target
 from datacrumbs.probefile.reader import read_probe_file, write_probe_file
 from datacrumbs.signer.client import SigningError, request_signature, service_key_id
 from datacrumbs.signer.protocol import LENGTH

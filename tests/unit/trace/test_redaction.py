@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datacrumbs.record import Name, NameKind
+from datacrumbs.model.record import Name, NameKind
 from datacrumbs.trace.names import NameTable
 from datacrumbs.trace.redaction import Redaction
 

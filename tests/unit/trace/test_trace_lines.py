@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datacrumbs.record import CALL, VALUE_SLOTS, CallFlag, NameKind
+from datacrumbs.model.record import CALL, VALUE_SLOTS, CallFlag, NameKind
 from datacrumbs.trace import lines, templates
 from datacrumbs.trace.lines import CHUNK, FUNCTION, PAIR, Lines
 from datacrumbs.trace.shape import MINUS_ONE, MOVED, Shape, Shapes

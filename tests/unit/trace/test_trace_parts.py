@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.record import FIRST_KIND, Batch
+from datacrumbs.model.record import FIRST_KIND, Batch
 from datacrumbs.trace.notes import DEGRADED, LOST, Note
 from datacrumbs.trace.reader import read_traces
 

@@ -13,8 +13,8 @@ import pytest
 
 import datacrumbs.trace.names
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.plan import Argument, Attach, Filters, Function, Group, Plan, Result, Role, Target
-from datacrumbs.record import CALL, FIRST_KIND, Batch, CallFlag, FunctionCounts, Name, NameKind
+from datacrumbs.model.plan import Argument, Attach, Filters, Function, Group, Plan, Result, Role, Target
+from datacrumbs.model.record import CALL, FIRST_KIND, Batch, CallFlag, FunctionCounts, Name, NameKind
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.lines import TEXT_LIMIT
 from datacrumbs.trace.names import BEYOND, PLACE_LIMIT, STRING_BEYOND, NameTable
@@ -460,7 +460,7 @@ def test_output_is_deterministic(synthetic) -> None:
 
 
 def test_a_reused_pid_is_introduced_again(synthetic) -> None:
-    from datacrumbs.record import RecordKind
+    from datacrumbs.model.record import RecordKind
 
     stream = io.BytesIO()
     writer = synthetic.new_writer(stream)

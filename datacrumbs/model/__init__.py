@@ -1,0 +1,1 @@
+"""What a plan and a record are: the ground of every other package."""
