@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.files import first_unprotected
+from datacrumbs.secure.files import first_unprotected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

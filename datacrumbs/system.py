@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from datacrumbs.document import Value, read_document_if_present
+from datacrumbs.secure.document import Value, read_document_if_present
 
 SEARCHED = 0o711
 """Mode of a directory where users find what they know the name of, and do not learn of each other."""

@@ -14,7 +14,7 @@ from elftools.elf.segments import InterpSegment
 
 from datacrumbs.errors import DatacrumbsError, refusal, usage_error
 from datacrumbs.probefile.buildid import ELF_PROBLEMS
-from datacrumbs.probefile.files import READ_FLAGS, open_without_links
+from datacrumbs.secure.files import READ_FLAGS, open_without_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.client.executable import extended_attributes
 from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.probefile.files import open_without_links
+from datacrumbs.secure.files import open_without_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

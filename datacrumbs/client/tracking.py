@@ -18,7 +18,7 @@ from datacrumbs.client import LIBRARY_NAME, client_library
 from datacrumbs.client.executable import executable_of, machine_kind, open_executable
 from datacrumbs.client.replacing import replacement
 from datacrumbs.errors import DatacrumbsError, refusal, usage_error
-from datacrumbs.probefile.files import first_unprotected, open_without_links
+from datacrumbs.secure.files import first_unprotected, open_without_links
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -22,9 +22,9 @@ from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.installed import changeable_code
 from datacrumbs.output import printable, printable_lines
 from datacrumbs.plugins import load_providers
-from datacrumbs.probefile.files import first_unprotected
 from datacrumbs.probefile.keys import trusted_key_ids
 from datacrumbs.provider import Check, CheckState
+from datacrumbs.secure.files import first_unprotected
 from datacrumbs.signer.client import service_key_id
 from datacrumbs.signer.installed import package_directories, provider_distributions
 from datacrumbs.system import SystemPaths, read_system_configuration

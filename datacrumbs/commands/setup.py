@@ -13,8 +13,8 @@ from datacrumbs.commands._audit import audit
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.errors import refusal
 from datacrumbs.installed import changeable_code
-from datacrumbs.probefile.files import read_bounded
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, parse_public_key
+from datacrumbs.secure.files import read_bounded
 from datacrumbs.signer.installation import STAGES, install, uninstall
 from datacrumbs.signer.rotation import prepare_rotation, rotate
 from datacrumbs.system import SystemPaths

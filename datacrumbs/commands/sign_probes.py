@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.errors import refusal
-from datacrumbs.probefile.files import check_protected
+from datacrumbs.secure.files import check_protected
+from datacrumbs.secure.systemd import notify, passed_socket
 from datacrumbs.signer.authority import checked_key_id, open_authority
 from datacrumbs.signer.service import Service, listen
 from datacrumbs.system import SEARCHED, SystemPaths
-from datacrumbs.systemd import notify, passed_socket
 
 if TYPE_CHECKING:
     import argparse

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import FrameType
 
-    from datacrumbs.document import Value
     from datacrumbs.errors import DatacrumbsError
+    from datacrumbs.secure.document import Value
 
 LENGTH_LIMIT = 4096
 """Characters of an expression."""

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from datacrumbs.discovery.elf import ElfFunction
-    from datacrumbs.document import Value
     from datacrumbs.provider import Argument
+    from datacrumbs.secure.document import Value
 
 _Found = TypeVar("_Found")
 

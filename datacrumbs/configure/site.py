@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.configure.pattern import Pattern, compile_pattern
 from datacrumbs.discovery.signatures import SignatureError, args
-from datacrumbs.document import Value, read_document
 from datacrumbs.errors import usage_error
 from datacrumbs.model.plan import SAMPLE_LIMIT, Filters, Mode
+from datacrumbs.secure.document import Value, read_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

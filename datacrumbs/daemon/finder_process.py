@@ -6,10 +6,10 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from datacrumbs.daemon import privilege
 from datacrumbs.daemon.channel import Gone
 from datacrumbs.daemon.child_process import ChildProcess
-from datacrumbs.probefile.rights import groups_of
+from datacrumbs.secure import privilege
+from datacrumbs.secure.user_rights import groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

@@ -19,7 +19,7 @@ from datacrumbs.daemon.identity import Instance
 from datacrumbs.engine.kprobe_events import remove_left_definitions
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.model.plan import Mode
-from datacrumbs.probefile.files import read_bounded
+from datacrumbs.secure.files import read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -17,8 +17,8 @@ import numpy as np
 
 from datacrumbs.engine.mappings import MAPPED_KEY
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.file_systems import OVERLAY, file_system_kind
 from datacrumbs.probefile.mapped_files import verify_mapped
+from datacrumbs.secure.file_systems import OVERLAY, file_system_kind
 from datacrumbs.trace.notes import LATE, NOT_PROBED, Note
 
 if TYPE_CHECKING:

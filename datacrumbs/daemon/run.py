@@ -16,7 +16,7 @@ from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING
 
 from datacrumbs import __version__, client
-from datacrumbs.daemon import confinement, privilege
+from datacrumbs.daemon import confinement
 from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.daemon.ending import Ending
 from datacrumbs.daemon.files import RunFiles
@@ -34,7 +34,8 @@ from datacrumbs.engine.modes import with_mode
 from datacrumbs.engine.programs import has_libraries
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.show import entries_only
-from datacrumbs.systemd import notify
+from datacrumbs.secure import privilege
+from datacrumbs.secure.systemd import notify
 from datacrumbs.trace.redaction import Redaction
 
 if TYPE_CHECKING:

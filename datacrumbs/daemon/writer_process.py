@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.daemon import confinement, privilege
+from datacrumbs.daemon import confinement
 from datacrumbs.daemon.channel import Gone
 from datacrumbs.daemon.child_process import ChildProcess
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.secure import privilege
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

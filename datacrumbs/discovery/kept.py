@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Argument, Role
-from datacrumbs.probefile.files import check_protected, read_bounded, write_atomically
+from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -10,11 +10,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.files import is_file, is_folder
 from datacrumbs.discovery.loader import Loader, read_dynamic
 from datacrumbs.discovery.python_programs import extension_modules, is_python
 from datacrumbs.errors import usage_error
 from datacrumbs.probefile.buildid import file_build_id
+from datacrumbs.secure.files import is_file, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -11,8 +11,8 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.segments import InterpSegment
 
 from datacrumbs.discovery.elf import open_elf
-from datacrumbs.discovery.files import is_file
 from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.secure.files import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

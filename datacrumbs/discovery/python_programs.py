@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.files import is_file, is_folder
+from datacrumbs.secure.files import is_file, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

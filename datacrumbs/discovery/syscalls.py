@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.discovery._system_call_numbers import bundled_numbers
 from datacrumbs.discovery.btf import Prototype, Value, kernel_btf
-from datacrumbs.discovery.files import is_file
 from datacrumbs.discovery.kept import arguments_of, kept, rows_of
 from datacrumbs.discovery.kernel import kernel_state, kernel_symbols
 from datacrumbs.discovery.labels import argument_label
 from datacrumbs.discovery.tracepoints import parse_format, tracefs_directory
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
+from datacrumbs.secure.files import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

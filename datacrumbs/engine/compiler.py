@@ -25,7 +25,7 @@ from datacrumbs.engine import btf, image
 from datacrumbs.engine.image import Code, Image, MapSpecification
 from datacrumbs.engine.image_store import ImageStore
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.rights import give_up_root
+from datacrumbs.secure.user_rights import give_up_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.engine import image as images
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.files import check_protected, read_bounded, write_atomically
+from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable

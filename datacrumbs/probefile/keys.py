@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from datacrumbs.errors import refusal
 from datacrumbs.probefile.envelope import key_id
-from datacrumbs.probefile.files import check_protected, read_bounded
+from datacrumbs.secure.files import check_protected, read_bounded
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Attach
 from datacrumbs.probefile.buildid import gnu_build_id
-from datacrumbs.probefile.file_systems import problem_of_mapped
+from datacrumbs.secure.file_systems import problem_of_mapped
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

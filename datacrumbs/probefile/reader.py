@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, refusal
 from datacrumbs.probefile.envelope import COMPRESSED_LIMIT, open_envelope, read_grant, read_payload, verify
-from datacrumbs.probefile.files import read_bounded, write_atomically
 from datacrumbs.probefile.keys import trusted_key
 from datacrumbs.probefile.revocation import read_revocations
-from datacrumbs.probefile.rights import rights_of_account
+from datacrumbs.secure.files import read_bounded, write_atomically
+from datacrumbs.secure.user_rights import rights_of_account
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from datacrumbs.document import LISTS, Value, read_document_if_present
 from datacrumbs.errors import refusal, usage_error
 from datacrumbs.model.plan import Attach
 from datacrumbs.probefile.codec import BUILD_ID, snippet_digest
-from datacrumbs.probefile.files import write_atomically
+from datacrumbs.secure.document import LISTS, Value, read_document_if_present
+from datacrumbs.secure.files import write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

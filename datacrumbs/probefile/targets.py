@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.probefile import file_systems
 from datacrumbs.probefile.buildid import stream_build_id
-from datacrumbs.probefile.files import open_regular
-from datacrumbs.probefile.rights import rights_of_account
+from datacrumbs.secure import file_systems
+from datacrumbs.secure.files import open_regular
+from datacrumbs.secure.user_rights import rights_of_account
 
 if TYPE_CHECKING:
     from io import BufferedReader

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from datacrumbs.errors import usage_error
 from datacrumbs.probefile.codec import snippet_digest
-from datacrumbs.probefile.files import read_bounded
+from datacrumbs.secure.files import read_bounded
 from datacrumbs.signer.snippets import TrustedSnippet
 
 ENTRY_POINT_GROUP = "datacrumbs.providers"

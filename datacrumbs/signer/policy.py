@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from datacrumbs.document import Value, read_document
 from datacrumbs.model.plan import FUNCTION_LIMIT, Attach, Mode
+from datacrumbs.secure.document import Value, read_document
 from datacrumbs.signer.denial import DenialError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.probefile.files import check_protected, open_regular, write_atomically
+from datacrumbs.secure.files import check_protected, open_regular, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from datacrumbs.document import LISTS, read_document_if_present
 from datacrumbs.probefile.codec import snippet_digest
-from datacrumbs.probefile.files import write_atomically
+from datacrumbs.secure.document import LISTS, read_document_if_present
+from datacrumbs.secure.files import write_atomically
 from datacrumbs.signer.denial import DenialError
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from datacrumbs.discovery.calling import unsafe_returns
 from datacrumbs.discovery.placement import probe_skips, refused_places
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Target
-from datacrumbs.probefile.rights import give_up_root, rights_of
 from datacrumbs.probefile.targets import open_target
+from datacrumbs.secure.user_rights import give_up_root, rights_of
 from datacrumbs.signer.limited import Bounds, answer, remaining
 from datacrumbs.signer.places import probe_places
 

@@ -6,8 +6,8 @@ import pytest
 
 from datacrumbs.configure import default_site_file, find_site_file, read_site_file
 from datacrumbs.configure.site import ProbeKind, ProviderEntry, ReferenceEntry, SourceKind
-from datacrumbs.document import SIZE_LIMIT
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.secure.document import SIZE_LIMIT
 from datacrumbs.system import SystemPaths
 
 REFERENCE = """

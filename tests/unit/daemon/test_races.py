@@ -18,7 +18,7 @@ import pytest
 from datacrumbs.daemon.files import create_trace, remove_trace
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.files import read_bounded, write_atomically
+from datacrumbs.secure.files import read_bounded, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,9 +15,9 @@ import pytest
 from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Attach, Function, Group
-from datacrumbs.probefile import file_systems
-from datacrumbs.probefile.file_systems import problem_of_mapped
 from datacrumbs.probefile.mapped_files import verify_mapped
+from datacrumbs.secure import file_systems
+from datacrumbs.secure.file_systems import problem_of_mapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

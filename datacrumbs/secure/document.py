@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import yaml
 
 from datacrumbs.errors import DatacrumbsError, usage_error
-from datacrumbs.probefile.files import read_bounded
+from datacrumbs.secure.files import read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

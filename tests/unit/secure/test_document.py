@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.configure import read_site_file
-from datacrumbs.document import read_document, read_document_if_present
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.revocation import FILE_NAME, Revocations, read_revocations, write_revocations
+from datacrumbs.secure.document import read_document, read_document_if_present
 from datacrumbs.signer.policy import read_policy
 from datacrumbs.signer.snippets import read_trusted
 from datacrumbs.system import SystemPaths, read_system_configuration

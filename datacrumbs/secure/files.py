@@ -150,3 +150,19 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def is_file(path: Path) -> bool:
+    """Whether a regular file is there; also False where this user cannot look (``Path.is_file`` raises there)."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a directory is there; also False where this user cannot look."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

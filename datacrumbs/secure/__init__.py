@@ -1,0 +1,1 @@
+"""What root trusts of the disk: files and documents opened and checked, privileges given up."""
