@@ -12,8 +12,8 @@ from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 from elftools.elf.segments import InterpSegment
 
+from datacrumbs.elf.build_id import ELF_PROBLEMS
 from datacrumbs.errors import DatacrumbsError, refusal, usage_error
-from datacrumbs.probefile.buildid import ELF_PROBLEMS
 from datacrumbs.secure.files import READ_FLAGS, open_without_links
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from datacrumbs.configure import Selection, compose, current_host, find_site_fil
 from datacrumbs.configure.compose import REFERENCE_WORDS, Report
 from datacrumbs.configure.listing import ListedProvider, list_providers
 from datacrumbs.configure.site import ProviderEntry
-from datacrumbs.discovery import kept
+from datacrumbs.elf import kept
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.output import printable, printable_lines, terminal
 from datacrumbs.plugins import load_providers

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.configure.site import UNSAID
-from datacrumbs.discovery.elf import base_name
-from datacrumbs.discovery.kept import file_state, kept
-from datacrumbs.discovery.returns import safe_returns
+from datacrumbs.elf.functions import base_name
+from datacrumbs.elf.kept import file_state, kept
+from datacrumbs.elf.returns import safe_returns
 from datacrumbs.provider import Attach, Returns
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _unsafe_returns(target: Target, offsets: Iterable[int]) -> Mapping[int, Retu
 
 
 def _looked_at(target: Target, offsets: Sequence[int]) -> list[list[object]]:
-    from datacrumbs.discovery.calling import unsafe_returns  # noqa: PLC0415 - loads what reads files' code
+    from datacrumbs.elf.calling import unsafe_returns  # noqa: PLC0415 - loads what reads files' code
 
     with Path(target.path).open("rb") as stream:
         return [[offset, returns.value] for offset, returns in unsafe_returns(stream, offsets).items()]

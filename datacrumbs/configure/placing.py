@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.execution import Refusal
-from datacrumbs.discovery.kept import file_state, kept
+from datacrumbs.elf.execution import Refusal
+from datacrumbs.elf.kept import file_state, kept
 from datacrumbs.provider import Attach
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _places(
 def _looked_at(
     target: Target, functions: Mapping[int, frozenset[int]], points: Iterable[int], *, move: bool
 ) -> list[list[list[object]]]:
-    from datacrumbs.discovery.placement import probe_skips, refused_places  # noqa: PLC0415 - loads the disassembler
+    from datacrumbs.elf.placement import probe_skips, refused_places  # noqa: PLC0415 - loads the disassembler
 
     with Path(target.path).open("rb") as stream:
         skips = probe_skips(stream, functions) if move else {}

@@ -18,18 +18,18 @@ from datacrumbs.configure.candidates import Candidate, Selected, Sources, symbol
 from datacrumbs.configure.merge import shown
 from datacrumbs.configure.site import ProbeKind, ReferenceEntry, SourceKind
 from datacrumbs.configure.usdt_entries import usdt_functions
-from datacrumbs.discovery.dwarf import function_arguments
-from datacrumbs.discovery.elf import base_name, elf_functions, elf_target, open_elf
-from datacrumbs.discovery.ifuncs import resolve_ifuncs
 from datacrumbs.discovery.kernel import kernel_function_arguments, kernel_functions, kprobes_available
-from datacrumbs.discovery.usdt import usdt_probes
+from datacrumbs.elf.dwarf import function_arguments
+from datacrumbs.elf.functions import base_name, elf_functions, elf_target, open_elf
+from datacrumbs.elf.ifuncs import resolve_ifuncs
+from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.provider import Attach, Function, ProbeTarget, Result, Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from datacrumbs.discovery.elf import ElfFunction
+    from datacrumbs.elf.functions import ElfFunction
     from datacrumbs.provider import Argument
     from datacrumbs.secure.document import Value
 

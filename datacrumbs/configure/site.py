@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.configure.pattern import Pattern, compile_pattern
-from datacrumbs.discovery.signatures import SignatureError, args
+from datacrumbs.elf.signatures import SignatureError, args
 from datacrumbs.errors import usage_error
 from datacrumbs.model.plan import SAMPLE_LIMIT, Filters, Mode
 from datacrumbs.secure.document import Value, read_document

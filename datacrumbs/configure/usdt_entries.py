@@ -6,14 +6,14 @@ import platform
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.operands import Operand, UnknownOperand, parse_operands
+from datacrumbs.elf.operands import Operand, UnknownOperand, parse_operands
 from datacrumbs.model.plan import UsdtPlace
 from datacrumbs.provider import ARGUMENT_LIMIT, Argument, Function, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from datacrumbs.discovery.usdt import UsdtProbe
+    from datacrumbs.elf.usdt import UsdtProbe
 
 _END_OF = {"__entry": "__return", "__start": "__done", "_entry": "_return", "_start": "_done"}
 _TYPES = {

@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.daemon.channel import Channel, Gone
-from datacrumbs.discovery.elf import function_names, open_elf
-from datacrumbs.discovery.loader import dynamic_of
+from datacrumbs.elf.build_id import gnu_build_id
+from datacrumbs.elf.dependencies import dynamic_of
+from datacrumbs.elf.functions import function_names, open_elf
 from datacrumbs.engine.mappings import MAPPING, MAPPING_RING_SIZE, MappingKind
 from datacrumbs.engine.ring import Ring
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.buildid import gnu_build_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from datacrumbs.discovery.btf import Value, kernel_btf, modules_with_btf
-from datacrumbs.discovery.kept import kept
-from datacrumbs.discovery.labels import argument_label
+from datacrumbs.elf.c_types import argument_label
+from datacrumbs.elf.kept import kept
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Result, Role
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.discovery._system_call_numbers import bundled_numbers
 from datacrumbs.discovery.btf import Prototype, Value, kernel_btf
-from datacrumbs.discovery.kept import arguments_of, kept, rows_of
 from datacrumbs.discovery.kernel import kernel_state, kernel_symbols
-from datacrumbs.discovery.labels import argument_label
 from datacrumbs.discovery.tracepoints import parse_format, tracefs_directory
+from datacrumbs.elf.c_types import argument_label
+from datacrumbs.elf.kept import arguments_of, kept, rows_of
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
 from datacrumbs.secure.files import is_file
 

@@ -7,8 +7,8 @@ from dataclasses import astuple
 from typing import TYPE_CHECKING
 
 from datacrumbs.discovery.btf import Value, kernel_btf
-from datacrumbs.discovery.kept import kept
 from datacrumbs.discovery.kernel import TRACEFS, kernel_state
+from datacrumbs.elf.kept import kept
 
 if TYPE_CHECKING:
     from pathlib import Path

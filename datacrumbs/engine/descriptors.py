@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.discovery.compat_calls import compat_numbers
-from datacrumbs.discovery.operands import Operand, OperandKind, parse_operands
 from datacrumbs.discovery.tracepoints import TEXT
+from datacrumbs.elf.operands import Operand, OperandKind, parse_operands
 from datacrumbs.errors import usage_error
 from datacrumbs.model.plan import (
     FOLLOWED_ROLES,

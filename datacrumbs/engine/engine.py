@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.discovery.declared import check_declared
-from datacrumbs.discovery.elf import elf_functions
+from datacrumbs.elf.functions import elf_functions
 from datacrumbs.engine import complaints, counters, descriptors, kernel, modes, program, programs
 from datacrumbs.engine.attach import (
     Attached,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from datacrumbs.discovery.signatures import SignatureError
+from datacrumbs.elf.signatures import SignatureError
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.plugins import _tracing, _validation
 from datacrumbs.plugins._versions import update_advice

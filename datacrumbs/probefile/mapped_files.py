@@ -6,9 +6,9 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from datacrumbs.elf.build_id import gnu_build_id
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Attach
-from datacrumbs.probefile.buildid import gnu_build_id
 from datacrumbs.secure.file_systems import problem_of_mapped
 
 if TYPE_CHECKING:

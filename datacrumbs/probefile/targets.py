@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from datacrumbs.elf.build_id import stream_build_id
 from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.probefile.buildid import stream_build_id
 from datacrumbs.secure import file_systems
 from datacrumbs.secure.files import open_regular
 from datacrumbs.secure.user_rights import rights_of_account

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from datacrumbs.probefile.buildid import ELF_PROBLEMS
+from datacrumbs.elf.build_id import ELF_PROBLEMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

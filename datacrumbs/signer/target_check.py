@@ -13,8 +13,8 @@ import os
 import resource
 from typing import TYPE_CHECKING, TypedDict
 
-from datacrumbs.discovery.calling import unsafe_returns
-from datacrumbs.discovery.placement import probe_skips, refused_places
+from datacrumbs.elf.calling import unsafe_returns
+from datacrumbs.elf.placement import probe_skips, refused_places
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Target
 from datacrumbs.probefile.targets import open_target

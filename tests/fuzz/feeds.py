@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, TypeVar
 from datacrumbs.commands.report import report
 from datacrumbs.configure.site import default_site_file, read_site_file
 from datacrumbs.daemon.instance import environment_file, read_instance
-from datacrumbs.discovery.dwarf import function_arguments
-from datacrumbs.discovery.elf import elf_functions
-from datacrumbs.discovery.usdt import usdt_probes
+from datacrumbs.elf.build_id import stream_build_id
+from datacrumbs.elf.dwarf import function_arguments
+from datacrumbs.elf.functions import elf_functions
+from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
-from datacrumbs.probefile.buildid import stream_build_id
 from datacrumbs.probefile.codec import decode, encode, parse, plan_from_document
 from datacrumbs.probefile.envelope import Grant, open_envelope, read_payload, seal
 from datacrumbs.probefile.revocation import FILE_NAME, read_revocations

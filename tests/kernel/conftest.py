@@ -17,8 +17,8 @@ import pytest
 from datacrumbs import client
 from datacrumbs.configure import Selection, compose, current_host
 from datacrumbs.configure.site import ProviderEntry, SiteConfiguration
-from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.discovery.syscalls import system_calls
+from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.engine.engine import Engine
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.engine.ring import Rings

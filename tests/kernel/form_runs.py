@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.discovery.elf import elf_functions, elf_target
-from datacrumbs.discovery.execution import Execution
-from datacrumbs.discovery.placement import probe_skips, refused_places
-from datacrumbs.discovery.x86_execution import x86_execution
+from datacrumbs.elf.execution import Execution
+from datacrumbs.elf.functions import elf_functions, elf_target
+from datacrumbs.elf.placement import probe_skips, refused_places
+from datacrumbs.elf.x86_execution import x86_execution
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Returns
 
 from .conftest import PROGRAMS

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.discovery.elf import elf_functions, elf_target
+from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, Role
 
 from .conftest import PATH, Trace, Tracer

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.discovery.execution import Execution
+from datacrumbs.elf.execution import Execution
 
 from .conftest import Tracer
 from .form_runs import differences, execution_of

@@ -17,7 +17,7 @@ from elftools.elf.sections import SymbolTableSection
 from datacrumbs.configure.candidates import Candidate
 from datacrumbs.configure.merge import with_safe_returns
 from datacrumbs.configure.placing import place_probes
-from datacrumbs.discovery.elf import elf_target, file_offsets, load_segments
+from datacrumbs.elf.functions import elf_target, file_offsets, load_segments
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Returns
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.policy import Rule

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from datacrumbs import client
-from datacrumbs.discovery.elf import elf_functions
+from datacrumbs.elf.functions import elf_functions
 from datacrumbs.testing import read_lines
 
 from .conftest import COMMANDS, NOBODY

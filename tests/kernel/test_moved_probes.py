@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from datacrumbs import client
-from datacrumbs.discovery.elf import elf_functions, elf_target
-from datacrumbs.discovery.libraries import library_cache
-from datacrumbs.discovery.placement import probe_skips
-from datacrumbs.discovery.returns import safe_returns
+from datacrumbs.elf.functions import elf_functions, elf_target
+from datacrumbs.elf.libraries import library_cache
+from datacrumbs.elf.placement import probe_skips
+from datacrumbs.elf.returns import safe_returns
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Returns
 from datacrumbs.model.record import FIRST_KIND, CallFlag
 

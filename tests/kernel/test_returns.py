@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.discovery.elf import elf_functions, elf_target
-from datacrumbs.discovery.libraries import library_cache
-from datacrumbs.discovery.returns import safe_returns
+from datacrumbs.elf.functions import elf_functions, elf_target
+from datacrumbs.elf.libraries import library_cache
+from datacrumbs.elf.returns import safe_returns
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Returns
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.discovery.elf import elf_target
-from datacrumbs.discovery.usdt import usdt_probes
+from datacrumbs.elf.functions import elf_target
+from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, UsdtPlace
 from datacrumbs.model.record import CallFlag
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.discovery.usdt import usdt_probes
+from datacrumbs.elf.usdt import usdt_probes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

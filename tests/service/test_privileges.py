@@ -170,7 +170,7 @@ class TestTheSocket:
         code = (
             "import sys\n"
             "from pathlib import Path\n"
-            "from datacrumbs.probefile.buildid import file_build_id\n"
+            "from datacrumbs.elf.build_id import file_build_id\n"
             "from datacrumbs.model.plan import *\n"
             "from datacrumbs.signer.client import request_signature\n"
             "from datacrumbs.system import SystemPaths\n"

@@ -115,4 +115,4 @@ def test_nothing_that_runs_as_root_for_others_keeps_or_takes_what_was_kept() -> 
         for file in PACKAGE.rglob("*.py")
         if "keep_in(" in file.read_text(encoding="utf-8")
     }
-    assert callers == {"commands/probe_configurator.py", "discovery/kept.py"}
+    assert callers == {"commands/probe_configurator.py", "elf/kept.py"}

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.configure.usdt_entries import usdt_functions
-from datacrumbs.discovery.elf import elf_target
-from datacrumbs.discovery.usdt import usdt_probes
+from datacrumbs.elf.functions import elf_target
+from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.model.plan import Attach, Group, Plan
 from datacrumbs.provider import Host
 from datacrumbs.testing import Installation

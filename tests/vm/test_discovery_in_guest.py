@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from ..unit.discovery.test_elf_functions import (  # noqa: F401, TID252 - the same tests, there
+from ..unit.elf.test_functions import (  # noqa: F401, TID252 - the same tests, there
     by_name,
     library,
     test_indirect_functions_are_marked_and_resolved,
     test_libc_is_complete_and_right,
 )
-from ..unit.discovery.test_kernel_functions import (  # noqa: F401, TID252
+from ..unit.kernel.test_symbols import (  # noqa: F401, TID252
     test_arguments_come_from_the_kernels_types,
     test_structures_have_their_layout,
 )

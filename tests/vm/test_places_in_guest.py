@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.discovery.execution import Execution
+from datacrumbs.elf.execution import Execution
 
 from ..kernel.conftest import Tracer  # noqa: TID252 - the engine of the kernel tests
 from ..kernel.form_runs import differences, execution_of  # noqa: TID252

@@ -19,7 +19,7 @@ from datacrumbs.provider import CheckState, Host
 from datacrumbs.testing import check_provider
 
 if TYPE_CHECKING:
-    from datacrumbs.discovery.signatures import Signature
+    from datacrumbs.elf.signatures import Signature
 
 WORKLOAD = Path(__file__).parents[1] / "workload"
 HOST = Host(platform.release(), platform.machine())

@@ -10,7 +10,7 @@ import pytest
 from datacrumbs_posix.functions import POSIX, STDIO, TABLE
 from datacrumbs_posix.libc import identify
 
-from datacrumbs.discovery.elf import elf_functions
+from datacrumbs.elf.functions import elf_functions
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.provider import CheckState, Host, Role
 from datacrumbs.testing import check_provider

@@ -6,8 +6,8 @@ import subprocess
 from elftools.elf.elffile import ELFFile
 
 from datacrumbs.client import client_library, launcher
-from datacrumbs.discovery.elf import elf_functions
-from datacrumbs.discovery.placement import refused_places
+from datacrumbs.elf.functions import elf_functions
+from datacrumbs.elf.placement import refused_places
 
 
 def exported(path):

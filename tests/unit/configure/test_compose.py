@@ -7,7 +7,7 @@ import pytest
 from datacrumbs.configure import Selection, compose, current_host, read_site_file
 from datacrumbs.configure.compose import Report
 from datacrumbs.configure.merge import shown
-from datacrumbs.discovery.elf import elf_functions, elf_target
+from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.model.plan import FUNCTION_LIMIT
 from datacrumbs.plugins import load_providers
@@ -280,7 +280,7 @@ def test_no_entry_at_all_is_an_error(site, load, host, system, text):
 
 
 def test_the_function_limit_and_the_warning_before_it(site, load, host, make_plugin, tiny_library, monkeypatch):  # noqa: PLR0917 -- fixtures
-    monkeypatch.setattr("datacrumbs.discovery.placement.refused_places", lambda *_: {})
+    monkeypatch.setattr("datacrumbs.elf.placement.refused_places", lambda *_: {})
     target = ProbeTarget(elf_target(tiny_library), Attach.UPROBE, "tiny")
 
     def composed(count):

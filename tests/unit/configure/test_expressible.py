@@ -13,7 +13,7 @@ from datacrumbs.configure import compose
 from datacrumbs.configure.candidates import Candidate
 from datacrumbs.configure.compose import Report
 from datacrumbs.configure.expressible import expressible
-from datacrumbs.discovery.labels import argument_label
+from datacrumbs.elf.c_types import argument_label
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import UsdtPlace
 from datacrumbs.probefile.codec import decode, encode, function_problem

@@ -12,7 +12,7 @@ import pytest
 from datacrumbs.configure import compose, current_host, read_site_file
 from datacrumbs.configure import merge as merge_module
 from datacrumbs.configure import placing as placing_module
-from datacrumbs.discovery import dwarf, headers, kept
+from datacrumbs.elf import dwarf, headers, kept
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.codec import encode
 

@@ -8,9 +8,9 @@ import pytest
 
 from datacrumbs.configure import Selection, compose
 from datacrumbs.configure.compose import Report
-from datacrumbs.discovery.elf import elf_functions, elf_target
 from datacrumbs.discovery.kernel import kernel_functions, kprobes_available
-from datacrumbs.discovery.usdt import usdt_probes
+from datacrumbs.elf.functions import elf_functions, elf_target
+from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.show import readable
 from datacrumbs.provider import Attach, Function, ProbeTarget, Role, Target
@@ -355,7 +355,7 @@ __attribute__((constructor)) static void begin(void)
 
 @pytest.mark.parametrize("end", ["_exit(7)", "abort()", "for (;;) pause()"])
 def test_a_library_that_does_not_load_holds_nothing_up(site, load, host, build_elf, tmp_path, end, monkeypatch):  # noqa: PLR0917 -- fixtures
-    monkeypatch.setattr("datacrumbs.discovery.ifuncs._SECONDS", 2)
+    monkeypatch.setattr("datacrumbs.elf.ifuncs._SECONDS", 2)
     text = (
         f"#include <stdlib.h>\n#include <unistd.h>\n__attribute__((constructor)) static void begin(void) {{ {end}; }}"
     )

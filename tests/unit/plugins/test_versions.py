@@ -77,7 +77,7 @@ def test_a_hook_that_does_not_exist_may_be_of_a_newer_core(install):
     ids=["while imported", "in a hook"],
 )
 def test_a_wrong_role_names_its_provider(install, line, where):
-    table = "from datacrumbs.discovery.signatures import signature\n"
+    table = "from datacrumbs.elf.signatures import signature\n"
     install("alpha", f'{table}{line}[signature("POSIX", "read", "bytes", "fd:int=file")]\n')
     with pytest.raises(DatacrumbsError) as caught:
         load_providers(only=["alpha"]).presets("alpha")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from datacrumbs.elf.build_id import file_build_id
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Provenance, Result, Role, Snippet, Target
-from datacrumbs.probefile.buildid import file_build_id
 from datacrumbs.probefile.codec import encode
 from datacrumbs.probefile.envelope import Grant, seal
 from datacrumbs.probefile.keys import key_file_name, public_key_pem

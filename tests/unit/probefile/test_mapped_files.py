@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.discovery.elf import elf_functions, elf_target
+from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Attach, Function, Group
 from datacrumbs.probefile.mapped_files import verify_mapped

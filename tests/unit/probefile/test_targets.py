@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from datacrumbs.elf.build_id import file_build_id
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.model.plan import Target
-from datacrumbs.probefile.buildid import file_build_id
 from datacrumbs.probefile.targets import OpenTargets, open_target
 
 from .served import served_file

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.discovery.elf import elf_functions
+from datacrumbs.elf.functions import elf_functions
 from datacrumbs.engine import compiler
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Result, Returns, Target, UsdtPlace

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datacrumbs.discovery.elf import elf_functions, elf_target
-from datacrumbs.discovery.usdt import usdt_probes
+from datacrumbs.elf.functions import elf_functions, elf_target
+from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.signer import target_check, targets
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.denial import DenialError

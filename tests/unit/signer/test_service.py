@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from datacrumbs.elf.build_id import file_build_id
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.model.plan import Function, Target
-from datacrumbs.probefile.buildid import file_build_id
 from datacrumbs.probefile.codec import encode
 from datacrumbs.probefile.reader import read_probe_file, write_probe_file
 from datacrumbs.signer.client import SigningError, request_signature, service_key_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.elf import elf_target
+from datacrumbs.elf.functions import elf_target
 from datacrumbs.provider import (
     Attach,
     Check,

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.elf import elf_functions
-from datacrumbs.discovery.headers import header_arguments
-from datacrumbs.discovery.signatures import functions_of, signature
+from datacrumbs.elf.functions import elf_functions
+from datacrumbs.elf.headers import header_arguments
+from datacrumbs.elf.signatures import functions_of, signature
 from datacrumbs.provider import Argument, Function, Role
 from datacrumbs_hdf5.libraries import describe
 from datacrumbs_hdf5.signatures import CATEGORY, SIGNATURES, result_of, returns

@@ -8,9 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.elf import elf_functions, open_elf
-from datacrumbs.discovery.libraries import find_libraries
-from datacrumbs.discovery.loader import read_dynamic
+from datacrumbs.elf.dependencies import read_dynamic
+from datacrumbs.elf.functions import elf_functions, open_elf
+from datacrumbs.elf.libraries import find_libraries
 from datacrumbs.errors import usage_error
 
 if TYPE_CHECKING:

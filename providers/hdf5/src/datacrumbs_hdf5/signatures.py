@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.signatures import Signature, signature
+from datacrumbs.elf.signatures import Signature, signature
 from datacrumbs.provider import ARGUMENT_LIMIT, Returns, Role
 
 if TYPE_CHECKING:

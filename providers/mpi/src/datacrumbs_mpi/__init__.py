@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.elf import elf_target
+from datacrumbs.elf.functions import elf_target
 from datacrumbs.provider import (
     Argument,
     Attach,

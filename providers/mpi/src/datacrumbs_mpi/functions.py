@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.elf import ElfFunction, elf_functions
-from datacrumbs.discovery.headers import header_arguments
-from datacrumbs.discovery.signatures import functions_of, signature
+from datacrumbs.elf.functions import ElfFunction, elf_functions
+from datacrumbs.elf.headers import header_arguments
+from datacrumbs.elf.signatures import functions_of, signature
 from datacrumbs.provider import Function, Result, Role
 from datacrumbs_mpi.signatures import IO, OTHER, TRIVIAL, file_signatures, result_of, returns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from datacrumbs.discovery.signatures import Signature
+    from datacrumbs.elf.signatures import Signature
     from datacrumbs.provider import Argument
     from datacrumbs_mpi.implementation import Implementation
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.discovery.elf import SYMBOL, open_elf, section_headers
+from datacrumbs.elf.functions import SYMBOL, open_elf, section_headers
 
 if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.elf import elf_functions
-from datacrumbs.discovery.libraries import find_libraries
+from datacrumbs.elf.functions import elf_functions
+from datacrumbs.elf.libraries import find_libraries
 from datacrumbs.errors import usage_error
 
 if TYPE_CHECKING:

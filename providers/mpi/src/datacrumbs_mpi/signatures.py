@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.signatures import Signature, signature
+from datacrumbs.elf.signatures import Signature, signature
 from datacrumbs.provider import Returns
 
 if TYPE_CHECKING:

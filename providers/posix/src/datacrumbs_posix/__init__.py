@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.elf import elf_target
+from datacrumbs.elf.functions import elf_target
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.provider import (
     Argument,

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.calls import direct_calls
-from datacrumbs.discovery.elf import elf_functions
-from datacrumbs.discovery.signatures import functions_of
+from datacrumbs.elf.direct_calls import direct_calls
+from datacrumbs.elf.functions import elf_functions
+from datacrumbs.elf.signatures import functions_of
 from datacrumbs_posix import posix_table, stdio_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from datacrumbs.discovery.signatures import Signature
+    from datacrumbs.elf.signatures import Signature
     from datacrumbs.provider import Function
     from datacrumbs_posix.libc import Libc
 

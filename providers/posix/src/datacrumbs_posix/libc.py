@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.elf import elf_functions
-from datacrumbs.discovery.libraries import find_libraries, interpreter_of, program_libraries
+from datacrumbs.elf.functions import elf_functions
+from datacrumbs.elf.libraries import find_libraries, interpreter_of, program_libraries
 from datacrumbs.errors import DatacrumbsError, usage_error
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from datacrumbs.discovery.signatures import Signature, signature
+from datacrumbs.elf.signatures import Signature, signature
 
 _posix = partial(signature, "POSIX")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from datacrumbs.discovery.elf import elf_functions, elf_target
-from datacrumbs.discovery.libraries import find_libraries
-from datacrumbs.discovery.signatures import functions_of, signature
+from datacrumbs.elf.functions import elf_functions, elf_target
+from datacrumbs.elf.libraries import find_libraries
+from datacrumbs.elf.signatures import functions_of, signature
 from datacrumbs.provider import (
     Argument,
     Attach,

@@ -1,0 +1,66 @@
+"""Which functions of a file call each other directly: what tells a wrapper from the function that it wraps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datacrumbs.elf.functions import open_elf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from datacrumbs.elf.functions import ElfFunction
+
+_CALL, _JUMP, _SHORT_JUMP = 0xE8, 0xE9, 0xEB  # x86-64: call and jumps with displacements of 32, 32 and 8 bits
+_BRANCHES = (0b000101, 0b100101)  # aarch64: the top six bits of b and bl
+_CODE_LIMIT = 1 << 20
+
+
+def direct_calls(path: Path | str, functions: Iterable[ElfFunction]) -> Mapping[int, frozenset[int]]:
+    """The direct calls and jumps among functions of one file, as file offset -> file offsets.
+
+    Only targets that are among ``functions`` count. A displacement that leads exactly to the start of one of
+    them is taken for a call; calls through tables or registers are not seen.
+
+    Raises:
+        DatacrumbsError: (exit 2) when the file is missing, unreadable or no 64-bit little-endian ELF file.
+    """
+    known = sorted({function.offset: function.size for function in functions}.items())
+    starts = np.array([offset for offset, _size in known], np.int64)
+    found: dict[int, frozenset[int]] = {}
+    with open_elf(path) as elf:
+        find = {"EM_X86_64": _x86_targets, "EM_AARCH64": _arm_targets}.get(elf["e_machine"])
+        for offset, size in known:
+            if find is None or not 0 < size <= _CODE_LIMIT:
+                continue
+            elf.stream.seek(offset)
+            targets = find(elf.stream.read(size), offset)
+            hits = targets[np.isin(targets, starts) & (targets != offset)]
+            found[offset] = frozenset(hits.tolist())
+    return found
+
+
+def _x86_targets(code: bytes, offset: int) -> NDArray[np.int64]:
+    content = np.frombuffer(code, np.uint8)
+    far = np.flatnonzero((content[:-4] == _CALL) | (content[:-4] == _JUMP))
+    windows = np.stack([content[far + 1 + byte] for byte in range(4)], axis=1)
+    near = np.flatnonzero(content[:-1] == _SHORT_JUMP)
+    return np.concatenate(
+        [
+            offset + far + 5 + windows.view("<i4").reshape(-1).astype(np.int64),
+            offset + near + 2 + content[near + 1].view(np.int8).astype(np.int64),
+        ]
+    )
+
+
+def _arm_targets(code: bytes, offset: int) -> NDArray[np.int64]:
+    words = np.frombuffer(code[: len(code) // 4 * 4], "<u4")
+    places = np.flatnonzero(np.isin(words >> 26, _BRANCHES))
+    immediate = (words[places] & 0x03FF_FFFF).astype(np.int64)
+    immediate -= (immediate >> 25) << 26
+    return offset + places * 4 + immediate * 4
