@@ -18,12 +18,12 @@ from datacrumbs.configure.candidates import Candidate, Selected, Sources, symbol
 from datacrumbs.configure.merge import shown
 from datacrumbs.configure.site import ProbeKind, ReferenceEntry, SourceKind
 from datacrumbs.configure.usdt_entries import usdt_functions
-from datacrumbs.discovery.kernel import kernel_function_arguments, kernel_functions, kprobes_available
 from datacrumbs.elf.dwarf import function_arguments
 from datacrumbs.elf.functions import base_name, elf_functions, elf_target, open_elf
 from datacrumbs.elf.ifuncs import resolve_ifuncs
 from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.kernel.symbols import kernel_function_arguments, kernel_functions, kprobes_available
 from datacrumbs.provider import Attach, Function, ProbeTarget, Result, Target
 
 if TYPE_CHECKING:

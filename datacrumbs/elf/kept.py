@@ -1,6 +1,6 @@
 """What took long to find out about files, kept between compositions.
 
-Only the configurator keeps anything, and only once `keep_in` told it where: discovery that runs for the signing
+Only the configurator keeps anything, and only once `keep_in` told it where: what runs for the signing
 service or the daemon neither reads nor writes it. What is kept belongs to one state of the files that it describes
 and to one version of this package's rules. A file of somebody else, a damaged one or one of another key is as good as
 none: it is found out again.
@@ -133,14 +133,14 @@ def _remove_oldest(directory: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-# Whatever of discovery changes, or the disassembler: what was found by other rules is not taken.
+# Of every rule by which files and the kernel are read, and of the disassembler: what other rules found is not taken.
 @cache
 def _rules() -> str:
-    package = Path(__file__).parent
-    sources = [*sorted(package.glob("*.py")), package.parent / "model/plan.py"]
+    package = Path(__file__).parent.parent
+    sources = [path for stage in ("model", "elf", "kernel") for path in sorted((package / stage).glob("*.py"))]
     digest = hashlib.sha256(__version__.encode())
     for source in sources:
-        digest.update(f"\n{source.name}\n".encode() + source.read_bytes())
+        digest.update(f"\n{source.relative_to(package)}\n".encode() + source.read_bytes())
     for distribution in ("capstone", "pyelftools"):
         with suppress(importlib.metadata.PackageNotFoundError):
             digest.update(f"\n{distribution} {importlib.metadata.version(distribution)}".encode())

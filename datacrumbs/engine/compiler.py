@@ -21,10 +21,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.engine import btf, image
+from datacrumbs.engine import image
 from datacrumbs.engine.image import Code, Image, MapSpecification
 from datacrumbs.engine.image_store import ImageStore
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.kernel import structures
 from datacrumbs.secure.user_rights import give_up_root
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def compiled(text: str, flags: Sequence[str], functions: Collection[str]) -> Ima
     with _child() as child:  # imports the compiler while the flags are looked up
         try:
             given = _request(text, flags)
-            identities = btf.function_ids(functions)
+            identities = structures.function_ids(functions)
         except BaseException:
             child.kill()
             raise
@@ -196,7 +197,7 @@ def _check_found(child: subprocess.Popen[bytes], words: bytes) -> None:
 
 
 def _request(text: str, flags: Sequence[str], debug: int = 0, *, limited: bool = False) -> bytes:
-    return json.dumps([text, [*flags, *btf.definitions()], debug, limited]).encode()
+    return json.dumps([text, [*flags, *structures.definitions()], debug, limited]).encode()
 
 
 # Offsets and type ids are those of the kernel's build, which its notes tell.

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.discovery.compat_calls import compat_numbers
-from datacrumbs.discovery.tracepoints import TEXT
 from datacrumbs.elf.operands import Operand, OperandKind, parse_operands
 from datacrumbs.errors import usage_error
+from datacrumbs.kernel.compat_calls import compat_numbers
+from datacrumbs.kernel.tracepoints import TEXT
 from datacrumbs.model.plan import (
     FOLLOWED_ROLES,
     Argument,

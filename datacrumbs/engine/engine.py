@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.discovery.declared import check_declared
 from datacrumbs.elf.functions import elf_functions
 from datacrumbs.engine import complaints, counters, descriptors, kernel, modes, program, programs
 from datacrumbs.engine.attach import (
@@ -28,6 +27,7 @@ from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedIm
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.engine.objects import possible_processors
 from datacrumbs.engine.ring import RingMaps
+from datacrumbs.kernel.declared import check_declared
 from datacrumbs.model.plan import Attach
 
 if TYPE_CHECKING:

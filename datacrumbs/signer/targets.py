@@ -6,8 +6,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.declared import check_declared
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.kernel.declared import check_declared
 from datacrumbs.model.plan import Attach
 from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.limited import LimitError

@@ -17,11 +17,11 @@ import pytest
 from datacrumbs import client
 from datacrumbs.configure import Selection, compose, current_host
 from datacrumbs.configure.site import ProviderEntry, SiteConfiguration
-from datacrumbs.discovery.syscalls import system_calls
 from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.engine.engine import Engine
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.engine.ring import Rings
+from datacrumbs.kernel.syscalls import system_calls
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
 from datacrumbs.model.record import FIRST_KIND, CallFlag, Name, NameKind
 from datacrumbs.plugins import load_providers

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from datacrumbs.discovery.tracepoints import parse_format
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.kernel.tracepoints import parse_format
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, Target
 
 from .conftest import Tracer

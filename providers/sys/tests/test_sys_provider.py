@@ -12,9 +12,9 @@ from datacrumbs_sys.kernel_functions import GROUPS, kernel_layer_functions
 from datacrumbs_sys.system_calls import system_call_functions
 from datacrumbs_sys.trace_events import EVENTS, IO_URING, trace_event_functions
 
-from datacrumbs.discovery.declared import check_declared
-from datacrumbs.discovery.syscalls import system_calls
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.kernel.declared import check_declared
+from datacrumbs.kernel.syscalls import system_calls
 from datacrumbs.model.plan import Group, Plan
 from datacrumbs.provider import ARGUMENT_LIMIT, Attach, Host, ProbeTarget, Result, Role, Target
 from datacrumbs.signer.policy import EVENTS as RULE_EVENTS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.discovery.compat_calls import compat_numbers
+from datacrumbs.kernel.compat_calls import compat_numbers
 
 HEADER = Path("/usr/include/x86_64-linux-gnu/asm/unistd_32.h")
 

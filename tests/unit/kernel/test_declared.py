@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.discovery import declared, tracepoints
-from datacrumbs.discovery.btf import Prototype, Value
-from datacrumbs.discovery.declared import check_declared
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.kernel import declared, tracepoints
+from datacrumbs.kernel.btf import Prototype, Value
+from datacrumbs.kernel.declared import check_declared
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
 
 if TYPE_CHECKING:

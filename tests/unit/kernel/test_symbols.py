@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.discovery import kernel
-from datacrumbs.discovery.btf import Btf, kernel_btf
-from datacrumbs.discovery.kernel import (
+from datacrumbs.kernel import symbols
+from datacrumbs.kernel.btf import Btf, kernel_btf
+from datacrumbs.kernel.symbols import (
     kernel_function_arguments,
     kernel_functions,
     kernel_symbols,
@@ -28,17 +28,17 @@ def test_names_that_several_functions_have_are_left_out(monkeypatch, tmp_path):
     (tmp_path / "kallsyms").write_text(
         "0000 T one\n0000 t two\n0000 t two\n0000 D data\n0000 t three.isra.0\n0000 W four\n0000 t five\t[ext4]\n"
     )
-    monkeypatch.setattr(kernel, "KALLSYMS", tmp_path / "kallsyms")
-    monkeypatch.setattr(kernel, "_traceable_functions", frozenset)
-    kernel.kernel_symbols.cache_clear()
-    kernel._functions.cache_clear()
+    monkeypatch.setattr(symbols, "KALLSYMS", tmp_path / "kallsyms")
+    monkeypatch.setattr(symbols, "_traceable_functions", frozenset)
+    symbols.kernel_symbols.cache_clear()
+    symbols._functions.cache_clear()
     try:
         assert kernel_functions() == ("five", "four", "one")
         assert [symbol.name for symbol in kernel_symbols() if symbol.weak] == ["four"]
         assert [symbol.module for symbol in kernel_symbols()][-1] == "ext4"
     finally:
-        kernel.kernel_symbols.cache_clear()
-        kernel._functions.cache_clear()
+        symbols.kernel_symbols.cache_clear()
+        symbols._functions.cache_clear()
 
 
 def test_arguments_come_from_the_kernels_types():
@@ -80,14 +80,14 @@ def test_what_is_no_btf_is_refused(data):
 
 
 def test_a_service_that_does_not_see_the_symbols_knows_what_functions_take(monkeypatch, tmp_path):
-    known = kernel.kernel_prototype("vfs_write")
-    monkeypatch.setattr(kernel, "KALLSYMS", tmp_path / "hidden")
-    kernel.kernel_symbols.cache_clear()
-    kernel._functions.cache_clear()
+    known = symbols.kernel_prototype("vfs_write")
+    monkeypatch.setattr(symbols, "KALLSYMS", tmp_path / "hidden")
+    symbols.kernel_symbols.cache_clear()
+    symbols._functions.cache_clear()
     try:
-        assert kernel.kernel_functions() == ()
-        assert kernel.kernel_prototype("vfs_write") == known
-        assert kernel.kernel_prototype("no_such_function") is None
+        assert symbols.kernel_functions() == ()
+        assert symbols.kernel_prototype("vfs_write") == known
+        assert symbols.kernel_prototype("no_such_function") is None
     finally:
-        kernel.kernel_symbols.cache_clear()
-        kernel._functions.cache_clear()
+        symbols.kernel_symbols.cache_clear()
+        symbols._functions.cache_clear()

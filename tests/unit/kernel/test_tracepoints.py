@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from datacrumbs.discovery import tracepoints
-from datacrumbs.discovery.tracepoints import parse_format, tracepoint_fields
+from datacrumbs.kernel import tracepoints
+from datacrumbs.kernel.tracepoints import parse_format, tracepoint_fields
 
 FORMAT = """name: block_rq_issue
 ID: 2104

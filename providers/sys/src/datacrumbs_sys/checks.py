@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.btf import kernel_btf
-from datacrumbs.discovery.kernel import kprobes_available
-from datacrumbs.discovery.syscalls import header_directories, system_calls
-from datacrumbs.discovery.tracepoints import tracepoint_fields
+from datacrumbs.kernel.btf import kernel_btf
+from datacrumbs.kernel.symbols import kprobes_available
+from datacrumbs.kernel.syscalls import header_directories, system_calls
+from datacrumbs.kernel.tracepoints import tracepoint_fields
 from datacrumbs.provider import Check, CheckState
 
 if TYPE_CHECKING:

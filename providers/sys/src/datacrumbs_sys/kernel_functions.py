@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.kernel import kernel_function_arguments, kernel_functions_like
 from datacrumbs.errors import usage_error
+from datacrumbs.kernel.symbols import kernel_function_arguments, kernel_functions_like
 from datacrumbs.provider import Argument, Function, Result, Role
 
 if TYPE_CHECKING:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.syscalls import system_calls
+from datacrumbs.kernel.syscalls import system_calls
 from datacrumbs.provider import Function, Returns
 from datacrumbs_sys.calls import Call, curated_calls, uncurated_call
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from datacrumbs.discovery.syscalls import SystemCall
+    from datacrumbs.kernel.syscalls import SystemCall
 
 # Calls that never come back to their caller; a return probe would wait for nothing.
 _NO_RETURN = frozenset(("exit", "exit_group", "rt_sigreturn"))

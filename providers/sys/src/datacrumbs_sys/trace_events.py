@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.tracepoints import may_be_recorded, tracepoint_fields
+from datacrumbs.kernel.tracepoints import may_be_recorded, tracepoint_fields
 from datacrumbs.provider import ARGUMENT_LIMIT, Argument, Function, Result, Role
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from datacrumbs.discovery.btf import Value
+    from datacrumbs.kernel.btf import Value
 
 IO_URING = ("io_uring:io_uring_submit_req", "io_uring:io_uring_submit_sqe", "io_uring:io_uring_complete")
 BLOCK = ("block:block_rq_issue", "block:block_rq_complete")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.kernel import kernel_prototype, value_arguments
-from datacrumbs.discovery.tracepoints import TEXT, declared_fields
 from datacrumbs.errors import refusal
+from datacrumbs.kernel.symbols import kernel_prototype, value_arguments
+from datacrumbs.kernel.tracepoints import TEXT, declared_fields
 from datacrumbs.model.plan import FOLLOWED_ROLES, Attach, Result, Role
 
 if TYPE_CHECKING:
-    from datacrumbs.discovery.btf import Prototype, Value
+    from datacrumbs.kernel.btf import Prototype, Value
     from datacrumbs.model.plan import Argument, Function, Plan
 
 AGAIN = "compose the probe file again on this host with this version"

@@ -6,9 +6,9 @@ import re
 from dataclasses import astuple
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery.btf import Value, kernel_btf
-from datacrumbs.discovery.kernel import TRACEFS, kernel_state
 from datacrumbs.elf.kept import kept
+from datacrumbs.kernel.btf import Value, kernel_btf
+from datacrumbs.kernel.symbols import TRACEFS, kernel_state
 
 if TYPE_CHECKING:
     from pathlib import Path

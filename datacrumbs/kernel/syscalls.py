@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.discovery._system_call_numbers import bundled_numbers
-from datacrumbs.discovery.btf import Prototype, Value, kernel_btf
-from datacrumbs.discovery.kernel import kernel_state, kernel_symbols
-from datacrumbs.discovery.tracepoints import parse_format, tracefs_directory
 from datacrumbs.elf.c_types import argument_label
 from datacrumbs.elf.kept import arguments_of, kept, rows_of
+from datacrumbs.kernel._system_call_numbers import bundled_numbers
+from datacrumbs.kernel.btf import Prototype, Value, kernel_btf
+from datacrumbs.kernel.symbols import kernel_state, kernel_symbols
+from datacrumbs.kernel.tracepoints import parse_format, tracefs_directory
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
 from datacrumbs.secure.files import is_file
 

@@ -11,15 +11,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from datacrumbs.discovery.btf import Value, kernel_btf, modules_with_btf
 from datacrumbs.elf.c_types import argument_label
 from datacrumbs.elf.kept import kept
+from datacrumbs.kernel.btf import Value, kernel_btf, modules_with_btf
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Result, Role
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from datacrumbs.discovery.btf import Prototype
+    from datacrumbs.kernel.btf import Prototype
 
 KALLSYMS = Path("/proc/kallsyms")
 TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))

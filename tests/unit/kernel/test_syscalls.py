@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.discovery import syscalls
-from datacrumbs.discovery._system_call_numbers import bundled_numbers
-from datacrumbs.discovery.syscalls import MACHINES, parse_prototypes, system_calls
-from datacrumbs.discovery.tracepoints import tracefs_directory
+from datacrumbs.kernel import syscalls
+from datacrumbs.kernel._system_call_numbers import bundled_numbers
+from datacrumbs.kernel.syscalls import MACHINES, parse_prototypes, system_calls
+from datacrumbs.kernel.tracepoints import tracefs_directory
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Role
 
 MACHINE = os.uname().machine
@@ -84,7 +84,7 @@ def test_known_arguments(calls):
 def test_every_user_gets_the_same_calls(calls):
     """What comes from root's tracefs alone may add arguments, but no call and no number."""
     source = (
-        "import os; from datacrumbs.discovery.syscalls import system_calls as calls; "
+        "import os; from datacrumbs.kernel.syscalls import system_calls as calls; "
         "print(sorted((call.number, call.name) for call in calls(os.uname().machine)))"
     )
     root = Path(__file__).parents[3]

@@ -1,3 +1,0 @@
-"""What providers share to find functions on a machine."""
-
-from __future__ import annotations
