@@ -20,6 +20,7 @@ from setuptools.command.install_scripts import install_scripts
 SOURCES = Path("datacrumbs/client/src")
 INCLUDE = Path("datacrumbs/client/include")
 LIBRARY = "libdatacrumbs_client.so"
+SHIPPED = Path("systemd")
 TRACE_SOURCES = Path("datacrumbs/trace/src")
 TRACE_LIBRARY = "libdatacrumbs_trace.so"
 LAUNCHER = "datacrumbs_wrap"
@@ -71,7 +72,7 @@ def build_client(scripts: Path, data: Path, version: str) -> None:
 
     Args:
         scripts: Where the launcher belongs.
-        data: The prefix of the libraries and the header.
+        data: The prefix of the libraries, the header, the units and the default configuration.
         version: Of the distribution.
 
     """
@@ -84,6 +85,11 @@ def build_client(scripts: Path, data: Path, version: str) -> None:
     header = data / "include/datacrumbs.h"
     header.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(INCLUDE / "datacrumbs.h", header)
+    shared = data / "share/datacrumbs"
+    shared.mkdir(parents=True, exist_ok=True)
+    for source in SHIPPED.iterdir():
+        if source.suffix != ".md":
+            shutil.copyfile(source, shared / source.name)
 
 
 class ClientDistribution(Distribution):

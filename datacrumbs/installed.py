@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIBRARIES = Path("lib/datacrumbs")
+SHIPPED = Path("share/datacrumbs")
+"""Units and default configuration."""
 
 # How this interpreter's prefixes are called. The first is the interpreter's own; the others are where a
 # distribution's pip and a user's pip install to.
@@ -33,7 +35,7 @@ def installed(kind: str, place: Path) -> Path:
     """
     looked = []
     for scheme in dict.fromkeys(_SCHEMES):
-        if scheme not in sysconfig.get_scheme_names():
+        if scheme not in sysconfig.get_scheme_names() or (scheme == "posix_user" and not site.ENABLE_USER_SITE):
             continue
         candidate = Path(sysconfig.get_path(kind, scheme)) / place
         if candidate.is_file():
@@ -77,6 +79,8 @@ def _code() -> Iterator[Path]:
     yield Path(sys.executable)
     yield from Path(sysconfig.get_path("scripts")).glob("datacrumbs*")
     yield from package.rglob("*")
+    for place in (LIBRARIES, SHIPPED):
+        yield from (Path(sysconfig.get_path("data")) / place).glob("*")
     for place in map(Path, filter(None, sys.path)):
         yield place
         if place.is_dir():

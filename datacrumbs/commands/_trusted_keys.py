@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.commands._audit import audit
 from datacrumbs.errors import ExitCode, usage_error
+from datacrumbs.install.installation import trust_public_key
 from datacrumbs.probefile.envelope import key_id
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, parse_public_key, trusted_key_ids
 from datacrumbs.probefile.reader import instant
@@ -23,7 +24,6 @@ from datacrumbs.probefile.revocation import (
     write_revocations,
 )
 from datacrumbs.secure.files import read_bounded
-from datacrumbs.signer.installation import trust_public_key
 from datacrumbs.signer.private_key import load_private_key
 
 if TYPE_CHECKING:

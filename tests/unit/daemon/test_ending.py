@@ -9,7 +9,6 @@ import json
 import os
 import socket
 from dataclasses import asdict
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +19,7 @@ from datacrumbs.daemon.ending import FOOTER_SECONDS, STOP_SECONDS, Ending
 from datacrumbs.daemon.handover import profiles_file
 from datacrumbs.daemon.writing import Writing
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.installed import SHIPPED, installed
 from datacrumbs.model.plan import Attach, Filters, Function, Group, Plan, Target
 from datacrumbs.model.record import CALL, PROFILE, Batch, FunctionCounts
 from datacrumbs.trace.writer import TraceWriter
@@ -132,6 +132,6 @@ def test_a_second_stop_is_heard_even_while_the_writer_talks() -> None:
 def test_the_unit_waits_longer_than_the_daemon() -> None:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string((files("datacrumbs.signer") / "defaults/datacrumbs@.service").read_text())
+    parser.read_string(installed("data", SHIPPED / "datacrumbs@.service").read_text())
     assert parser.getfloat("Service", "TimeoutStopSec") >= STOP_SECONDS + 20
     assert 0 < FOOTER_SECONDS < STOP_SECONDS

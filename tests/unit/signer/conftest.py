@@ -17,9 +17,9 @@ from shutil import rmtree
 import pytest
 
 from datacrumbs.elf.build_id import file_build_id
+from datacrumbs.install.installation import install
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
 from datacrumbs.probefile.codec import encode, snippet_digest
-from datacrumbs.signer.installation import install
 from datacrumbs.signer.places import probe_places
 from datacrumbs.signer.snippets import TrustedSnippet, write_trusted
 from datacrumbs.system import SystemPaths

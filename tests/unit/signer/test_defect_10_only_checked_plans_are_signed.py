@@ -71,5 +71,5 @@ def test_defect_10_what_runs_as_root_starts_no_shell():
                     called = ast.unparse(node.func)
                     assert called not in {"os.system", "os.popen", "subprocess.getoutput"}, path
                     assert not any(keyword.arg == "shell" for keyword in node.keywords), path
-    for unit in (root / "signer/defaults").glob("*.service"):
+    for unit in (root.parent / "systemd").glob("*.service"):
         assert "sh -c" not in unit.read_text()

@@ -20,11 +20,11 @@ from statistics import median
 
 import pytest
 
+from datacrumbs.install.installation import SIGNING_UNIT, unit_text
 from datacrumbs.model.plan import Function, Returns
 from datacrumbs.probefile.codec import encode
 from datacrumbs.signer import target_check
 from datacrumbs.signer.client import _exchange
-from datacrumbs.signer.installation import SIGNING_UNIT, unit_text
 from datacrumbs.signer.places import probe_places
 from datacrumbs.signer.protocol import REPLY_LIMIT
 from datacrumbs.signer.shares import Limits

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.installed import SHIPPED, installed
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, key_file_name, parse_public_key, public_key_pem, trusted_key_ids
 from datacrumbs.probefile.revocation import FILE_NAME
 from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
@@ -62,14 +63,14 @@ def install(paths: SystemPaths, stage: str, trust_key: Path | None = None) -> It
         yield _directory(directory, mode)
     if stage != "compute":
         yield from _key_pair(paths)
-        yield _file(paths.policy, _default("signer/defaults/policy.yaml"))
+        yield _file(paths.policy, _shipped("policy.yaml"))
         read_policy(paths.policy)
         yield from _trust_bundled(paths)
         yield from _site_file(paths)
         yield from (_unit(paths, unit) for unit in (SIGNING_SOCKET, SIGNING_UNIT))
     if trust_key is not None:
         yield trust_public_key(paths, parse_public_key(read_bounded(trust_key, KEY_FILE_LIMIT), trust_key))
-    yield _file(paths.system_file, _default("signer/defaults/datacrumbs.yaml"))
+    yield _file(paths.system_file, _shipped("datacrumbs.yaml"))
     yield _filled(paths, _temporary_files(paths), "tmpfiles.conf")
     if stage != "login":
         yield _unit(paths, RUN_UNIT)
@@ -102,9 +103,9 @@ def uninstall(paths: SystemPaths) -> Iterator[Step]:
 
 def _uninstall_defaults(paths: SystemPaths) -> Iterator[Step]:
     defaults = {
-        paths.policy: _default("signer/defaults/policy.yaml"),
-        paths.system_file: _default("signer/defaults/datacrumbs.yaml"),
-        paths.site_files / "default.yaml": _default("configure/default.yaml"),
+        paths.policy: _shipped("policy.yaml"),
+        paths.system_file: _shipped("datacrumbs.yaml"),
+        paths.site_files / "default.yaml": _in_package("configure/default.yaml"),
     }
     for path, shipped in defaults.items():
         if path.exists():
@@ -119,7 +120,11 @@ def _directories(paths: SystemPaths, stage: str) -> list[tuple[Path, int]]:
     return common + (login if stage != "compute" else []) + (compute if stage != "login" else [])
 
 
-def _default(name: str) -> bytes:
+def _shipped(name: str) -> bytes:
+    return installed("data", SHIPPED / name).read_bytes()
+
+
+def _in_package(name: str) -> bytes:
     source = files("datacrumbs").joinpath(name)
     return source.read_bytes() if source.is_file() else b""
 
@@ -189,7 +194,7 @@ def _trust_bundled(paths: SystemPaths) -> Iterator[Step]:
 
 
 def _site_file(paths: SystemPaths) -> Iterator[Step]:
-    content = _default("configure/default.yaml")
+    content = _in_package("configure/default.yaml")
     if content:
         yield _file(paths.site_files / "default.yaml", content)
 
@@ -238,7 +243,7 @@ def unit_text(name: str, paths: SystemPaths) -> str:
         "@PREFIX@": str(paths.prefix).rstrip("/") + "/",
         "@TRACES@": str(read_system_configuration(paths).trace_log_dir),
     }
-    text = _default(f"signer/defaults/{name}").decode()
+    text = _shipped(name).decode()
     for mark, path in filled.items():
         if not path.isascii() or any(character in path for character in " \t\n%$\"'\\;"):
             raise usage_error(f"{path!a}: expected a path without spaces, quotes, % and $ for systemd units")

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.install.installation import Step, signing_key, trust_public_key
 from datacrumbs.probefile.envelope import key_id
-from datacrumbs.signer.installation import Step, signing_key, trust_public_key
 from datacrumbs.signer.private_key import load_private_key
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Making, changing and removing the files of an installation."""
