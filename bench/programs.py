@@ -20,7 +20,7 @@ from _workloads import workloads
 
 from datacrumbs.configure import default_site_file
 from datacrumbs.model.plan import Attach
-from datacrumbs.probefile.reader import read_unverified
+from datacrumbs.probefile.storage import read_unverified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

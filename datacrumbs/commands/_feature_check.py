@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.engine.choice import links_work
 from datacrumbs.engine.compiler import load_bcc
-from datacrumbs.engine.kernel import UPROBE_MULTI
+from datacrumbs.engine.links import UPROBE_MULTI
 
 if TYPE_CHECKING:
     from collections.abc import Callable

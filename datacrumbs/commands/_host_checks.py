@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.engine import compiler
-from datacrumbs.engine.kernel import has_kprobes
+from datacrumbs.engine.links import has_kprobes
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.provider import Check, CheckState
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.commands._audit import audit
 from datacrumbs.errors import ExitCode, usage_error
-from datacrumbs.install.installation import trust_public_key
+from datacrumbs.install.steps import trust_public_key
 from datacrumbs.probefile.envelope import key_id
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, parse_public_key, trusted_key_ids
-from datacrumbs.probefile.reader import instant
 from datacrumbs.probefile.revocation import (
     DIGEST,
     KINDS,
@@ -23,6 +22,7 @@ from datacrumbs.probefile.revocation import (
     read_revocations,
     write_revocations,
 )
+from datacrumbs.probefile.storage import instant
 from datacrumbs.secure.files import read_bounded
 from datacrumbs.signer.private_key import load_private_key
 

@@ -15,7 +15,7 @@ from datacrumbs.daemon.identity import Instance, run_id
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.errors import refusal
 from datacrumbs.model.plan import Mode
-from datacrumbs.probefile.reader import read_probe_file
+from datacrumbs.probefile.storage import read_probe_file
 from datacrumbs.probefile.targets import OpenTargets
 from datacrumbs.system import SystemPaths, read_system_configuration
 
@@ -67,8 +67,8 @@ def _command(arguments: argparse.Namespace) -> int:
     if arguments.probes is not None:
         mode = Mode(arguments.mode) if arguments.mode else None
         return _run(arguments, paths, Instance(arguments.probes, mode=mode), arguments.run_id)
-    from datacrumbs.daemon.files import let_read  # noqa: PLC0415 - only a unit needs it
-    from datacrumbs.daemon.instance import clean_up, read_instance, run_log  # noqa: PLC0415 - likewise
+    from datacrumbs.daemon.run_files import let_read  # noqa: PLC0415 - only a unit needs it
+    from datacrumbs.daemon.unit import clean_up, read_instance, run_log  # noqa: PLC0415 - likewise
 
     identity = run_id(arguments.instance or arguments.clean_up, os.environ, time.time())
     if os.geteuid() != 0:
@@ -98,7 +98,7 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
     gc.disable()  # until it traces: what is made on the way there stays
     signed = read_probe_file(instance.probes, paths.trusted_keys, now=now, uid=instance.uid, as_user=instance.uid)
     if arguments.print_program:
-        from datacrumbs.engine.program import assemble  # noqa: PLC0415 - the daemon's own start needs more of the engine
+        from datacrumbs.engine.source import assemble  # noqa: PLC0415 - the daemon's own start needs more of the engine
 
         print(assemble(signed.plan), end="")
         return 0

@@ -25,8 +25,8 @@ from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.keys import trusted_key_ids
 from datacrumbs.provider import Check, CheckState
 from datacrumbs.secure.files import first_unprotected
-from datacrumbs.signer.client import service_key_id
-from datacrumbs.signer.installed import package_directories, provider_distributions
+from datacrumbs.signer.provider_snippets import package_directories, provider_distributions
+from datacrumbs.signer.signing_client import service_key_id
 from datacrumbs.system import SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ from datacrumbs.elf import kept
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.output import printable, printable_lines, terminal
 from datacrumbs.plugins import load_providers
-from datacrumbs.probefile.reader import instant, read_probe_file, read_unverified, unverified_grant, write_probe_file
 from datacrumbs.probefile.show import describe, readable
-from datacrumbs.signer.client import request_signature
+from datacrumbs.probefile.storage import instant, read_probe_file, read_unverified, unverified_grant, write_probe_file
+from datacrumbs.signer.signing_client import request_signature
 from datacrumbs.system import SystemPaths
 
 if TYPE_CHECKING:

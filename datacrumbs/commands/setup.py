@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from datacrumbs.commands._audit import audit
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.errors import refusal
-from datacrumbs.install.installation import STAGES, install, uninstall
 from datacrumbs.install.rotation import prepare_rotation, rotate
+from datacrumbs.install.steps import STAGES, install, uninstall
 from datacrumbs.installed import changeable_code
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, parse_public_key
 from datacrumbs.secure.files import read_bounded
@@ -22,7 +22,7 @@ from datacrumbs.system import SystemPaths
 if TYPE_CHECKING:
     import argparse
 
-    from datacrumbs.install.installation import Step
+    from datacrumbs.install.steps import Step
 
 
 def main() -> None:

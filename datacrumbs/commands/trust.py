@@ -12,7 +12,7 @@ from datacrumbs.commands._audit import audit
 from datacrumbs.commands._run import command_parser, run_command
 from datacrumbs.commands._trusted_keys import REVOKING, change_or_list_keys, change_revocations
 from datacrumbs.errors import ExitCode, usage_error
-from datacrumbs.signer.installed import InstalledSnippet, installed_snippets, provider_distributions
+from datacrumbs.signer.provider_snippets import InstalledSnippet, installed_snippets, provider_distributions
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted, write_trusted
 from datacrumbs.system import SystemPaths
 

@@ -14,7 +14,7 @@ from datacrumbs.configure.expressible import expressible
 from datacrumbs.configure.helpers import helpers
 from datacrumbs.configure.merge import merge, one_posix_layer, with_safe_returns
 from datacrumbs.configure.placing import place_probes
-from datacrumbs.configure.reference import SITE, reference_candidates
+from datacrumbs.configure.reference_entries import SITE, reference_candidates
 from datacrumbs.configure.site import UNSAID, Entry, ProbeKind, ProviderEntry, ReferenceEntry
 from datacrumbs.errors import usage_error
 from datacrumbs.model.plan import FUNCTION_LIMIT, Group, Mode, Plan, Provenance, Sought

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
-from datacrumbs.daemon.files import create_trace, part_name, remove_trace
+from datacrumbs.daemon.run_files import create_trace, part_name, remove_trace
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,19 +19,19 @@ from datacrumbs import __version__, client
 from datacrumbs.daemon import confinement
 from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.daemon.ending import Ending
-from datacrumbs.daemon.files import RunFiles
 from datacrumbs.daemon.finder_process import FinderProcess
 from datacrumbs.daemon.handover import profiles_file
 from datacrumbs.daemon.identity import owner, trace_name
 from datacrumbs.daemon.late import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
 from datacrumbs.daemon.parts import Parts
+from datacrumbs.daemon.run_files import RunFiles
 from datacrumbs.daemon.waiting import SignalWait
 from datacrumbs.daemon.writer_process import WriterProcess, WritingRequest
+from datacrumbs.engine.counting import with_mode
 from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.kernel_programs import has_libraries
 from datacrumbs.engine.methods import AttachMethod
-from datacrumbs.engine.modes import with_mode
-from datacrumbs.engine.programs import has_libraries
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.show import entries_only
 from datacrumbs.secure import privilege

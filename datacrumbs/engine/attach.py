@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from datacrumbs.engine import kernel
+from datacrumbs.engine import links
+from datacrumbs.engine.kernel_programs import SESSION
 from datacrumbs.engine.kprobe_events import attach_kernel_return, remove_left_definitions
 from datacrumbs.engine.methods import AttachMethod
-from datacrumbs.engine.programs import SESSION
 from datacrumbs.model.plan import Attach
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from datacrumbs.engine.kernel import Link
+    from datacrumbs.engine.links import Link
     from datacrumbs.model.plan import Function, Group
 
     Wanted = Sequence[tuple[int, Function]]
@@ -66,9 +66,9 @@ class Attached:
 
     def close(self) -> None:
         """Detach everything, phase by phase."""
-        for links in self.links.values():
-            kernel.close_links(links)
-            links.clear()
+        for phase in self.links.values():
+            links.close_links(phase)
+            phase.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +87,9 @@ class PreparedGroup:
         group: The group.
         path: The file to probe; empty for the kernel.
         wanted: Identity and function of those to attach.
-        sites: Their places, as kernel.SITE; empty but for libraries.
+        sites: Their places, as links.SITE; empty but for libraries.
         returns: Which of them are probed at their return, too.
-        operand_rows: See `descriptors.operand_rows`.
+        operand_rows: See `function_table.operand_rows`.
     """
 
     group: Group
@@ -106,7 +106,7 @@ def prepare_group(
     """Look up a group's functions but those in ``skip``; identities start at ``first``."""
     wanted = [(identity, function) for identity, function in enumerate(group.functions, first) if identity not in skip]
     probed = wanted if group.attach is Attach.UPROBE else []
-    sites = kernel.sites([function.place for _, function in probed], [identity for identity, _ in probed])
+    sites = links.sites([function.place for _, function in probed], [identity for identity, _ in probed])
     returns = np.array([function.return_probe for _, function in probed], np.bool_)
     return PreparedGroup(group, path, wanted, sites, returns, operand_rows)
 
@@ -126,7 +126,7 @@ def attach_group(prepared: PreparedGroup, programs: Programs, attached: Attached
                 Phase.ENTRY,
                 identity,
                 function.symbol,
-                lambda c=category, e=event, i=identity: kernel.attach_tracepoint(  # type: ignore[misc]
+                lambda c=category, e=event, i=identity: links.attach_tracepoint(  # type: ignore[misc]
                     programs.descriptor("dc_kernel_point"), c, e, i
                 ),
             )
@@ -171,7 +171,7 @@ def _linkings(prepared: PreparedGroup, programs: Programs) -> Iterator[_Linking]
         yield _Linking(
             Phase.ENTRY,
             prepared.sites,
-            lambda sites: kernel.attach_uprobe_session(programs.descriptor(SESSION), path, sites),
+            lambda sites: links.attach_uprobe_session(programs.descriptor(SESSION), path, sites),
         )
         return
     one_by_one = programs.method is AttachMethod.PERF
@@ -183,8 +183,8 @@ def _linkings(prepared: PreparedGroup, programs: Programs) -> Iterator[_Linking]
         def attach(some: NDArray[np.void], name: str = name, *, at_return: bool = at_return) -> Link:
             program = programs.descriptor(name)
             if one_by_one:
-                return kernel.attach_uprobe(program, path, some[0], at_return=at_return)
-            return kernel.attach_uprobe_multi(program, path, some, at_return=at_return)
+                return links.attach_uprobe(program, path, some[0], at_return=at_return)
+            return links.attach_uprobe_multi(program, path, some, at_return=at_return)
 
         yield _Linking(Phase.RETURN if at_return else Phase.ENTRY, sites, attach, one_by_one)
 
@@ -215,13 +215,13 @@ def _attach_usdt(prepared: PreparedGroup, programs: Programs, attached: Attached
             for place in function.usdt_places
         ]
         for name, place, cookie in places:
-            site = kernel.sites([place.offset], [cookie], place.semaphore)[0]
+            site = links.sites([place.offset], [cookie], place.semaphore)[0]
             _try(
                 attached,
                 Phase.RETURN if name == "dc_usdt_leave" else Phase.ENTRY,
                 identity,
                 function.symbol,
-                lambda n=name, s=site: kernel.attach_uprobe(  # type: ignore[misc]
+                lambda n=name, s=site: links.attach_uprobe(  # type: ignore[misc]
                     programs.descriptor(n), path, s, at_return=False
                 ),
                 counts=place.offset == function.offset,
@@ -247,7 +247,7 @@ def _attach_kernel(wanted: Wanted, programs: Programs, attached: Attached) -> No
             Phase.ENTRY,
             identity,
             function.symbol,
-            lambda s=function.symbol, i=identity: kernel.attach_kprobe(  # type: ignore[misc]
+            lambda s=function.symbol, i=identity: links.attach_kprobe(  # type: ignore[misc]
                 programs.descriptor("dc_kernel_enter"), s, i
             ),
         )

@@ -11,13 +11,13 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from datacrumbs.engine import kernel, programs
+from datacrumbs.engine import kernel_programs, links
+from datacrumbs.engine.bpf_objects import Instructions, load_program
 from datacrumbs.engine.methods import TITLES, AttachMethod
-from datacrumbs.engine.objects import Instructions, load_program
 from datacrumbs.errors import DatacrumbsError
 
 if TYPE_CHECKING:
-    from datacrumbs.engine.kernel import Link
+    from datacrumbs.engine.links import Link
 
 _SINCE = {AttachMethod.SESSION: "6.13", AttachMethod.MULTI: "6.6"}
 
@@ -47,7 +47,7 @@ def check_cookies() -> None:
 
     """
     try:
-        os.close(load_program("dc_try", _ASKS_FOR_COOKIE, programs.PROBE))
+        os.close(load_program("dc_try", _ASKS_FOR_COOKIE, kernel_programs.PROBE))
     except OSError as error:
         if error.errno != errno.EINVAL:  # what forbids every program is said where the real ones are loaded
             return
@@ -77,7 +77,7 @@ _DOES_NOTHING = Instructions(bytes([0xB7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0,
 # call bpf_get_attach_cookie, the context is in r1; r0 = 0; exit.
 _COOKIE_HELPER = 174
 _ASKS_FOR_COOKIE = Instructions(struct.pack("<BBhi", 0x85, 0, 0, _COOKIE_HELPER) + _DOES_NOTHING.code, 0, ())
-_PLACE = kernel.sites([0], [0])
+_PLACE = links.sites([0], [0])
 
 
 class Trial:
@@ -93,7 +93,7 @@ class Trial:
     def __init__(self, *, session: bool) -> None:
         self._session = session
         self._program = load_program(
-            "dc_try", _DOES_NOTHING, programs.UPROBE_SESSION if session else programs.UPROBE_MULTI
+            "dc_try", _DOES_NOTHING, kernel_programs.UPROBE_SESSION if session else kernel_programs.UPROBE_MULTI
         )
         self._file = os.memfd_create("datacrumbs", os.MFD_CLOEXEC)
         os.write(self._file, bytes(mmap.PAGESIZE))
@@ -112,8 +112,8 @@ class Trial:
         """
         path = f"/proc/self/fd/{self._file}"
         if self._session:
-            return kernel.attach_uprobe_session(self._program, path, _PLACE)
-        return kernel.attach_uprobe_multi(self._program, path, _PLACE, at_return=False)
+            return links.attach_uprobe_session(self._program, path, _PLACE)
+        return links.attach_uprobe_multi(self._program, path, _PLACE, at_return=False)
 
     def close(self) -> None:
         """Give program and file back; links keep what they need."""
@@ -154,7 +154,7 @@ class EarlyLinks:
                 self._links.append(trial.attach())
         self._made.set()
         self._may_close.wait()
-        kernel.close_links(self._links)
+        links.close_links(self._links)
 
 
 _EARLY_SECONDS = 0.003

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.engine import compiler, program, programs
+from datacrumbs.engine import compiler, kernel_programs, source
 from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage, VerifierError
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Plan
@@ -53,10 +53,10 @@ def fault_in(words: str, snippets: Iterable[Snippet]) -> Fault | None:
     An error elsewhere that has a note about a snippet (a brace that it does not close, a word that it redefines) is
     the snippet's, too.
     """
-    files = {program.snippet_file(snippet): snippet for snippet in snippets}
+    files = {source.snippet_file(snippet): snippet for snippet in snippets}
     said = [match for match in _SAID.finditer(words) if match["kind"] != "warning"]
     errors = [match for match in said if match["kind"] != "note"]
-    if errors and errors[0]["file"] not in files and program.is_before_snippets(errors[0]["file"]):
+    if errors and errors[0]["file"] not in files and source.is_before_snippets(errors[0]["file"]):
         return None
     inside = [match for match in errors if match["file"] in files] or [
         match for match in said if match["file"] in files
@@ -81,7 +81,7 @@ def snippet_faults(plan: Plan, flags: Sequence[str], words: str, *, limited: boo
         return (found,)
 
     def said_of(*snippets: Snippet) -> str:
-        text = program.assemble(replace(plan, snippets=snippets))
+        text = source.assemble(replace(plan, snippets=snippets))
         return compiler.complaint(text, flags, limited=limited)
 
     if not plan.snippets or said_of():
@@ -123,8 +123,8 @@ def check_snippets(snippets: Sequence[Snippet], *, limited: bool = False) -> tup
     Raises:
         DatacrumbsError: (exit 1) when nothing can be compiled here: no bcc, headers or type information.
     """
-    plan, flags = Plan((), (), tuple(snippets)), program.snippet_flags()
-    text = program.assemble(plan)
+    plan, flags = Plan((), (), tuple(snippets)), source.snippet_flags()
+    text = source.assemble(plan)
     if words := compiler.complaint(text, flags, limited=limited):
         if faults := snippet_faults(plan, flags, words, limited=limited):
             return faults
@@ -132,10 +132,10 @@ def check_snippets(snippets: Sequence[Snippet], *, limited: bool = False) -> tup
     if limited or os.geteuid():
         return ()
     image = compiler.compiled(text, flags, (*KERNEL_FUNCTIONS, ITERATOR_TARGET))
-    with closing(LoadedImage(image, program.map_entries(plan, _TRIED))) as loaded:
+    with closing(LoadedImage(image, source.map_entries(plan, _TRIED))) as loaded:
         try:
-            for name in programs.RUN_SNIPPETS:
-                loaded.program(name, programs.PROBE)
+            for name in kernel_programs.RUN_SNIPPETS:
+                loaded.program(name, kernel_programs.PROBE)
         except VerifierError as error:
             fault = _refused(error, plan, flags)
             return (fault,) if fault else ()
@@ -152,7 +152,7 @@ def _hint(faults: Sequence[Fault]) -> str:
 def _placed(snippet: Snippet, words: str, flags: Sequence[str], *, limited: bool) -> Fault:
     if found := fault_in(words, (snippet,)):
         return found
-    cut = compiler.complaint(program.up_to_snippet(snippet), flags, limited=limited)
+    cut = compiler.complaint(source.up_to_snippet(snippet), flags, limited=limited)
     return fault_in(cut, (snippet,)) or _unplaced(snippet, words)
 
 
@@ -163,9 +163,9 @@ def _unplaced(snippet: Snippet, words: str) -> Fault:
 
 
 def _refused(error: VerifierError, plan: Plan, flags: Sequence[str]) -> Fault | None:
-    numbered = program.numbered(program.assemble(plan))
+    numbered = source.numbered(source.assemble(plan))
     lines = _lines_of(error.name, compiler.disassembled(numbered.text, flags))
-    files = {program.snippet_file(snippet): snippet for snippet in plan.snippets}
+    files = {source.snippet_file(snippet): snippet for snippet in plan.snippets}
     steps = [int(match[1]) for match in map(_STEP.match, error.log.splitlines()) if match]
     where = [numbered.place(lines[step]) for step in steps if step in lines]
     inside = [place for place in where if place[0] in files]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.elf.functions import elf_functions
-from datacrumbs.engine import complaints, counters, descriptors, kernel, modes, program, programs
+from datacrumbs.engine import complaints, counters, counting, function_table, kernel_programs, links, source
 from datacrumbs.engine.attach import (
     Attached,
     AttachFailure,
@@ -21,11 +21,11 @@ from datacrumbs.engine.attach import (
     attach_group,
     prepare_group,
 )
+from datacrumbs.engine.bpf_objects import possible_processors
 from datacrumbs.engine.choice import EarlyLinks, check_cookies, choose
 from datacrumbs.engine.compiler import CompileError, compiled_program
 from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage, VerifierError
 from datacrumbs.engine.methods import TITLES, AttachMethod
-from datacrumbs.engine.objects import possible_processors
 from datacrumbs.engine.ring import RingMaps
 from datacrumbs.kernel.declared import check_declared
 from datacrumbs.model.plan import Attach
@@ -99,15 +99,15 @@ class Engine:
         check_declared(plan)
         check_cookies()  # before the compiler, which takes long and would be blamed
         self._method = choose(attach_method)
-        self._late = bool(configuration.late_files) and programs.has_libraries(plan)
-        self._flags = program.compiler_flags(plan, self._method, late=self._late)
-        self._loaded = LoadedImage(self._compiled(state / "programs", tell), program.map_entries(plan, configuration))
-        self._kinds = programs.kinds(plan, self._method, late=self._late)
+        self._late = bool(configuration.late_files) and kernel_programs.has_libraries(plan)
+        self._flags = source.compiler_flags(plan, self._method, late=self._late)
+        self._loaded = LoadedImage(self._compiled(state / "programs", tell), source.map_entries(plan, configuration))
+        self._kinds = kernel_programs.kinds(plan, self._method, late=self._late)
         self._loaded.begin(self._kinds.items())
         self._attached = Attached()
         self._fill_tables(owner)
         self._set(_SETTING_WAKE, (configuration.call_ring_mib << 20) // _WAKE_SHARE)
-        for position, value in enumerate(modes.guard_settings(configuration, possible_processors()), _SETTING_GUARD):
+        for position, value in enumerate(counting.guard_settings(configuration, possible_processors()), _SETTING_GUARD):
             self._set(position, value)
         self._ring_maps = RingMaps(
             self._loaded.maps["dc_calls"].descriptor,
@@ -115,7 +115,7 @@ class Engine:
             self._loaded.maps["dc_name_ring"].descriptor,
             configuration.name_ring_mib * _MIB,
         )
-        self._profiles = modes.Profiles(
+        self._profiles = counting.Profiles(
             self._loaded.maps["dc_profiles"], lambda epoch: self._set(_SETTING_EPOCH, epoch)
         )
 
@@ -134,14 +134,14 @@ class Engine:
             early = EarlyLinks()
             stack.callback(early.close)
             prepared = self._prepared(targets.path, skip)
-            for name, tracepoint in programs.RAW_TRACEPOINTS.items():
+            for name, tracepoint in kernel_programs.RAW_TRACEPOINTS.items():
                 if name in self._kinds:
-                    link = kernel.attach_raw_tracepoint(self._descriptor(name), tracepoint)
+                    link = links.attach_raw_tracepoint(self._descriptor(name), tracepoint)
                     self._attached.links[_PHASES.get(name, Phase.LIFE)].append(link)
             for name in self._kinds:
                 self._descriptor(name)  # some still load: what follows is the time of attaching alone
             early.stop()
-            kernel.allow_descriptors(_PLACE_DESCRIPTORS * _places(prepared) + _OTHER_DESCRIPTORS)
+            links.allow_descriptors(_PLACE_DESCRIPTORS * _places(prepared) + _OTHER_DESCRIPTORS)
             begin = time.perf_counter()
             for group in prepared:
                 attach_group(group, Programs(self._descriptor, self._method), self._attached)
@@ -208,13 +208,13 @@ class Engine:
     def counts(self) -> list[FunctionCounts]:
         """Conservation counts per function; call after `detach`."""
         raw = self._raw_counts()
-        inside = counters.in_flight(kernel.read_iterator(self._iterator()), len(raw))
+        inside = counters.in_flight(links.read_iterator(self._iterator()), len(raw))
         return counters.function_counts(raw, inside)
 
     # Of the groups for whose target there is a path.
     def _prepared(self, path_of: Callable[[Target], str | None], skip: Collection[int]) -> list[PreparedGroup]:
         first, prepared = 0, []
-        operand_rows = descriptors.operand_rows(self._plan)
+        operand_rows = function_table.operand_rows(self._plan)
         for group in self._plan.groups:
             path = path_of(group.target)
             if path is not None:
@@ -241,13 +241,13 @@ class Engine:
     def _compiled(self, directory: Path, tell: Callable[[str], None]) -> Image:
         functions = (*KERNEL_FUNCTIONS, ITERATOR_TARGET)
         try:
-            return compiled_program(program.assemble(self._plan), self._flags, functions, directory, tell)
+            return compiled_program(source.assemble(self._plan), self._flags, functions, directory, tell)
         except CompileError as error:
             raise complaints.of_compiler(error, self._plan, self._flags) from None
 
     def _fill_tables(self, owner: int) -> None:
-        self._loaded.maps["dc_functions"].fill(descriptors.describe(self._plan))
-        self._loaded.maps["dc_system_calls"].fill(descriptors.system_call_table(self._plan, os.uname().machine))
+        self._loaded.maps["dc_functions"].fill(function_table.describe(self._plan))
+        self._loaded.maps["dc_system_calls"].fill(function_table.system_call_table(self._plan, os.uname().machine))
         self._set(_SETTING_OWNER, owner)
         self._set(_SETTING_MINIMUM_DURATION, self._plan.filters.minimum_duration_ns)
 
@@ -265,14 +265,14 @@ class Engine:
 
     def _attach_client(self, client: Path) -> None:
         offsets = {function.name: function.offset for function in elf_functions(client)}
-        for symbol, name in (("datacrumbs_stop", "dc_client_stop"), ("datacrumbs_start", programs.CLIENT_START)):
+        for symbol, name in (("datacrumbs_stop", "dc_client_stop"), ("datacrumbs_start", kernel_programs.CLIENT_START)):
             if symbol not in offsets:
                 continue
-            site = kernel.sites([offsets[symbol]], [0])
+            site = links.sites([offsets[symbol]], [0])
             if self._method is not AttachMethod.PERF:
-                link = kernel.attach_uprobe_multi(self._descriptor(name), os.fspath(client), site, at_return=False)
+                link = links.attach_uprobe_multi(self._descriptor(name), os.fspath(client), site, at_return=False)
             else:
-                link = kernel.attach_uprobe(self._descriptor(name), os.fspath(client), site[0], at_return=False)
+                link = links.attach_uprobe(self._descriptor(name), os.fspath(client), site[0], at_return=False)
             self._attached.links[Phase.CLIENT].append(link)
 
 

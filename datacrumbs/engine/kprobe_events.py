@@ -15,7 +15,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from datacrumbs.engine import kernel
+from datacrumbs.engine import links
 
 PLACES = 1024
 """Calls of one function that can be in progress at once; about 100 bytes of kernel memory each."""
@@ -26,8 +26,8 @@ _token = secrets.token_hex(4)
 _numbers = itertools.count()
 
 
-class _DefinedLink(kernel.Link):
-    def __init__(self, link: kernel.Link, event: str) -> None:
+class _DefinedLink(links.Link):
+    def __init__(self, link: links.Link, event: str) -> None:
         super().__init__()
         self._link = link
         self._event = event
@@ -41,7 +41,7 @@ class _DefinedLink(kernel.Link):
             self._event = ""
 
 
-def attach_kernel_return(program: int, symbol: str, cookie: int) -> kernel.Link:
+def attach_kernel_return(program: int, symbol: str, cookie: int) -> links.Link:
     """Attach to the return of a kernel function.
 
     Raises:
@@ -52,7 +52,7 @@ def attach_kernel_return(program: int, symbol: str, cookie: int) -> kernel.Link:
     event = f"return_{next(_numbers)}"
     _write(f"r{PLACES}:{group}/{event} {symbol}")
     try:
-        return _DefinedLink(kernel.attach_tracepoint(program, group, event, cookie), f"{group}/{event}")
+        return _DefinedLink(links.attach_tracepoint(program, group, event, cookie), f"{group}/{event}")
     except OSError:
         with suppress(OSError):
             _write(f"-:{group}/{event}")
@@ -70,7 +70,7 @@ def remove_left_definitions() -> None:
 
 
 def _definitions() -> Path:
-    return kernel.tracefs() / "kprobe_events"
+    return links.tracefs() / "kprobe_events"
 
 
 # Appended, since any other way would first remove the definitions of everyone; not by Python's

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.engine.objects import TASK_STORAGE, Instructions, Map, ProgramKind, load_program, verifier_log
+from datacrumbs.engine.bpf_objects import TASK_STORAGE, Instructions, Map, ProgramKind, load_program, verifier_log
 from datacrumbs.engine.type_information import INTEGER, PROGRAM, TypeInformation
 from datacrumbs.errors import DatacrumbsError
 

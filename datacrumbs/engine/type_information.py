@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from datacrumbs.engine import kernel
+from datacrumbs.engine import links
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ PROGRAM = 3
 """Id of the function that a program begins with."""
 
 
-class TypeInformation(kernel.Descriptor):
+class TypeInformation(links.Descriptor):
     """Types loaded into the kernel; closed with `close`.
 
     Args:
@@ -48,7 +48,7 @@ class TypeInformation(kernel.Descriptor):
         types = b"".join(self._types)
         head = struct.pack("<HBBIIIII", _MAGIC, _VERSION, 0, _HEAD_SIZE, 0, len(types), len(types), len(self._strings))
         data = head + types + self._strings
-        super().__init__(kernel.bpf(_LOAD, kernel.attributes("<QQIII4x", kernel.address(data), 0, len(data), 0, 0)))
+        super().__init__(links.bpf(_LOAD, links.attributes("<QQIII4x", links.address(data), 0, len(data), 0, 0)))
 
     def _function(self, name: str, size: int) -> int:
         argument = self._add(self._name("argument"), _STRUCTURE, size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, usage_error
-from datacrumbs.install.installation import Step, signing_key, trust_public_key
+from datacrumbs.install.steps import Step, signing_key, trust_public_key
 from datacrumbs.probefile.envelope import key_id
 from datacrumbs.signer.private_key import load_private_key
 

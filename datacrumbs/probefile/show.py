@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.model.plan import Mode, Plan
 from datacrumbs.probefile.codec import digest, encode, snippet_digest
 from datacrumbs.probefile.envelope import SignedPlan
-from datacrumbs.probefile.reader import instant
+from datacrumbs.probefile.storage import instant
 
 if TYPE_CHECKING:
     from datacrumbs.model.plan import Argument, Function, Group, Snippet

@@ -18,7 +18,7 @@ from datacrumbs.signer.limited import Bounds, answer
 from datacrumbs.signer.policy import check_policy, read_policy
 from datacrumbs.signer.private_key import load_private_key
 from datacrumbs.signer.snippets import check_snippets, read_trusted
-from datacrumbs.signer.targets import check_targets
+from datacrumbs.signer.target_rule import check_targets
 
 if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from datacrumbs.commands.report import report
 from datacrumbs.configure.site import default_site_file, read_site_file
-from datacrumbs.daemon.instance import environment_file, read_instance
+from datacrumbs.daemon.unit import environment_file, read_instance
 from datacrumbs.elf.build_id import stream_build_id
 from datacrumbs.elf.dwarf import function_arguments
 from datacrumbs.elf.functions import elf_functions
@@ -44,7 +44,7 @@ from datacrumbs.signer.protocol import frame
 from datacrumbs.signer.request import request_plan
 from datacrumbs.signer.snippets import read_trusted
 from datacrumbs.signer.target_check import _problem
-from datacrumbs.signer.targets import _wanted
+from datacrumbs.signer.target_rule import _wanted
 from datacrumbs.system import SystemPaths, read_system_configuration
 from datacrumbs.trace.members import TraceText
 

@@ -21,7 +21,7 @@ from datacrumbs.elf.functions import elf_target, file_offsets, load_segments
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Returns
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.policy import Rule
-from datacrumbs.signer.targets import check_targets
+from datacrumbs.signer.target_rule import check_targets
 
 from .conftest import PROGRAMS, Tracer
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from datacrumbs import client
-from datacrumbs.engine.modes import GUARD_INTERVAL_NS
+from datacrumbs.engine.counting import GUARD_INTERVAL_NS
 from datacrumbs.model.plan import Filters, Mode, Plan
 from datacrumbs.model.record import PROFILE, ProfileCause
 from datacrumbs.testing import run_workload

@@ -71,7 +71,7 @@ def test_a_wrong_snippet_is_named(
 def test_what_the_snippets_did_not_do_is_not_laid_to_them(
     tmp_path: Path, configuration: SystemConfiguration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("datacrumbs.engine.program.compiler_flags", lambda *_, **__: ["-include", "/no/such/header.h"])
+    monkeypatch.setattr("datacrumbs.engine.source.compiler_flags", lambda *_, **__: ["-include", "/no/such/header.h"])
     error = complaint(SOURCE.read_text(), tmp_path, configuration)
     assert "snippet" not in error.message.splitlines()[0]
     assert "--without" not in error.hint

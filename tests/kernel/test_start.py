@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.engine import choice
+from datacrumbs.engine.bpf_objects import Instructions
 from datacrumbs.engine.engine import Engine
-from datacrumbs.engine.objects import Instructions
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Plan
 

@@ -172,7 +172,7 @@ class TestTheSocket:
             "from pathlib import Path\n"
             "from datacrumbs.elf.build_id import file_build_id\n"
             "from datacrumbs.model.plan import *\n"
-            "from datacrumbs.signer.client import request_signature\n"
+            "from datacrumbs.signer.signing_client import request_signature\n"
             "from datacrumbs.system import SystemPaths\n"
             "from datacrumbs.errors import DatacrumbsError\n"
             "target = Target(sys.argv[1], file_build_id(Path(sys.argv[2])))\n"

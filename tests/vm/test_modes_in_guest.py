@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from datacrumbs.engine.descriptors import describe
-from datacrumbs.engine.modes import with_mode
+from datacrumbs.engine.counting import with_mode
+from datacrumbs.engine.function_table import describe
 from datacrumbs.model.plan import Mode
 
 if TYPE_CHECKING:

@@ -89,7 +89,7 @@ struct dc_mapping {
 /* One file, the process's program and what the kernel maps with it, or all that the process has mapped so far. */
 enum dc_mapping_kind { DC_MAPPED_FILE = 1, DC_MAPPED_PROGRAM = 2, DC_MAPPED_ALL = 3 };
 
-/* What a function's probe does; filled by engine/descriptors.py. */
+/* What a function's probe does; filled by engine/function_table.py. */
 struct dc_function {
 	u8 source[DC_SLOTS];	    /* register of each slot, or DC_NONE */
 	u8 result;		    /* enum dc_result */

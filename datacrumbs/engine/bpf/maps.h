@@ -1,7 +1,7 @@
-/* The maps of the program. Those of size DC_SIZED get their size when they are made: engine/program.py. */
+/* The maps of the program. Those of size DC_SIZED get their size when they are made: engine/source.py. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
-/* engine/modes.py has those of the guard. */
+/* engine/counting.py has those of the guard. */
 enum dc_setting {
 	DC_SETTING_OWNER,
 	DC_SETTING_MINIMUM_DURATION,

@@ -3,7 +3,7 @@
  * first and the last kind are also added up by process, function and file. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
-/* An interval in which the guard counts: 2^27 ns, 134 ms. engine/modes.py. */
+/* An interval in which the guard counts: 2^27 ns, 134 ms. engine/counting.py. */
 #define DC_GUARD_SHIFT 27
 
 static __always_inline u64 dc_setting(u32 which)

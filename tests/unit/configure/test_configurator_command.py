@@ -10,7 +10,7 @@ import pytest
 
 from datacrumbs.commands.probe_configurator import parser, run
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.probefile.reader import read_probe_file
+from datacrumbs.probefile.storage import read_probe_file
 from datacrumbs.system import SystemPaths
 
 NEEDS_SYS = pytest.mark.skipif(find_spec("datacrumbs_sys") is None, reason="datacrumbs-sys is not installed")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from datacrumbs.configure import compose
-from datacrumbs.engine.modes import with_mode
+from datacrumbs.engine.counting import with_mode
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.model.plan import Mode
 from datacrumbs.probefile.codec import decode, encode

@@ -200,7 +200,7 @@ KSYM = "{name: vfs, probe: kprobe, type: ksym, regex: '^vfs_(read|write)$'}"
 def test_kernel_functions_without_kprobes_are_a_note_beside_others_and_an_error_alone(
     site, load, host, system, monkeypatch
 ):
-    monkeypatch.setattr("datacrumbs.configure.reference.kprobes_available", lambda: False)
+    monkeypatch.setattr("datacrumbs.configure.reference_entries.kprobes_available", lambda: False)
     notes: list[str] = []
     plan = compose(
         site(f"capture_probes: [{KSYM}, {{provider: sys}}]"), load(system), host, report=Report(notes.append)
@@ -214,7 +214,7 @@ def test_kernel_functions_without_kprobes_are_a_note_beside_others_and_an_error_
 @pytest.fixture
 def with_kprobes(monkeypatch):
     if not kprobes_available():
-        monkeypatch.setattr("datacrumbs.configure.reference.kprobes_available", lambda: True)
+        monkeypatch.setattr("datacrumbs.configure.reference_entries.kprobes_available", lambda: True)
 
 
 @pytest.mark.usefixtures("with_kprobes")
@@ -245,7 +245,7 @@ def test_kernel_functions_of_a_compressed_module(site, load, host, tmp_path, bui
 
 
 def test_one_reason_for_many_entries_is_one_note(site, load, host, system, monkeypatch):
-    monkeypatch.setattr("datacrumbs.configure.reference.kprobes_available", lambda: False)
+    monkeypatch.setattr("datacrumbs.configure.reference_entries.kprobes_available", lambda: False)
     notes: list[str] = []
     read = site(f"capture_probes: [{KSYM}, {KSYM}, {KSYM}, {{provider: sys}}]")
     compose(read, load(system), host, report=Report(notes.append))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.daemon.attach_results import AttachResults
-from datacrumbs.engine import kernel
+from datacrumbs.engine import links
 from datacrumbs.engine.attach import Attached, Programs, attach_group, prepare_group
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.model.plan import Attach, Filters, Function, Group, Plan, Target
@@ -34,12 +34,12 @@ GROUPS = {
 def remembered(path: Path, way: Attach, number: int, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether a function whose attaching failed like that is left out by the next run."""
 
-    def fail(*_: object, **__: object) -> kernel.Link:
+    def fail(*_: object, **__: object) -> links.Link:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(kernel, "attach_tracepoint", fail)
-    monkeypatch.setattr(kernel, "attach_uprobe_multi", fail)
-    monkeypatch.setattr(kernel, "attach_uprobe", fail)
+    monkeypatch.setattr(links, "attach_tracepoint", fail)
+    monkeypatch.setattr(links, "attach_uprobe_multi", fail)
+    monkeypatch.setattr(links, "attach_uprobe", fail)
     group, attached = GROUPS[way], Attached()
     plan = Plan((), (group,), (), Filters())
     attach_group(prepare_group(group, "/lib/x.so", 0, (), {}), Programs(lambda _: -1, AttachMethod.MULTI), attached)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.daemon.files import create_trace, remove_trace
 from datacrumbs.daemon.identity import Owner
+from datacrumbs.daemon.run_files import create_trace, remove_trace
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure.files import read_bounded, write_atomically
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.engine.modes import GUARD_INTERVAL_NS, guard_settings
+from datacrumbs.engine.counting import GUARD_INTERVAL_NS, guard_settings
 from datacrumbs.model.record import CALL
 from datacrumbs.system import SystemConfiguration
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.engine import counters, descriptors, modes, ring
+from datacrumbs.engine import counters, counting, function_table, ring
 from datacrumbs.model import record
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 _STRUCTURES = {
     "dc_record": record.CALL,
-    "dc_function": descriptors.DESCRIPTOR,
+    "dc_function": function_table.DESCRIPTOR,
     "dc_count": counters.COUNT,
     "dc_name_head": ring._NAME_HEAD,
-    "dc_profile_key": modes.KEY,
-    "dc_profile": modes.VALUE,
+    "dc_profile_key": counting.KEY,
+    "dc_profile": counting.VALUE,
 }
 _RENAMED = {"errno": "error"}
 

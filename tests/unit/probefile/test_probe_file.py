@@ -16,7 +16,7 @@ from datacrumbs.probefile import envelope as envelopes
 from datacrumbs.probefile.codec import canonical, digest, encode
 from datacrumbs.probefile.envelope import PAYLOAD_TYPE, Grant, key_id, pre_authentication_encoding, seal
 from datacrumbs.probefile.keys import public_key_pem
-from datacrumbs.probefile.reader import read_probe_file, read_unverified, unverified_grant, write_probe_file
+from datacrumbs.probefile.storage import read_probe_file, read_unverified, unverified_grant, write_probe_file
 
 
 def refused(bench, now, message, uid=1000):
@@ -185,7 +185,7 @@ def test_what_is_not_verified_takes_little_memory(bench, unit):
         "import resource, sys, time\n"
         "from pathlib import Path\n"
         "from datacrumbs.errors import DatacrumbsError\n"
-        "from datacrumbs.probefile.reader import read_probe_file\n"
+        "from datacrumbs.probefile.storage import read_probe_file\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try:\n"
         "    read_probe_file(Path(sys.argv[1]), Path(sys.argv[2]), now=time.time(), uid=None)\n"

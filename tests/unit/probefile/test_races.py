@@ -7,7 +7,7 @@ import time
 
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.codec import digest, encode
-from datacrumbs.probefile.reader import read_probe_file
+from datacrumbs.probefile.storage import read_probe_file
 
 
 def test_a_file_written_over_while_it_is_read_is_the_signed_one_or_refused(bench, now):

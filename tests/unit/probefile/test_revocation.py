@@ -7,8 +7,8 @@ import pytest
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import digest, encode, snippet_digest
 from datacrumbs.probefile.envelope import key_id
-from datacrumbs.probefile.reader import read_probe_file
 from datacrumbs.probefile.revocation import FILE_NAME, Revocations, read_revocations, write_revocations
+from datacrumbs.probefile.storage import read_probe_file
 
 
 def refused(bench, now, message, status=ExitCode.REFUSED):

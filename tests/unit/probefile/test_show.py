@@ -3,8 +3,8 @@ from __future__ import annotations
 import json
 
 from datacrumbs.probefile.codec import digest, encode
-from datacrumbs.probefile.reader import read_unverified
 from datacrumbs.probefile.show import describe, readable
+from datacrumbs.probefile.storage import read_unverified
 
 
 def test_description_is_json_with_the_grant_and_every_function(bench):

@@ -17,7 +17,7 @@ from shutil import rmtree
 import pytest
 
 from datacrumbs.elf.build_id import file_build_id
-from datacrumbs.install.installation import install
+from datacrumbs.install.steps import install
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
 from datacrumbs.probefile.codec import encode, snippet_digest
 from datacrumbs.signer.places import probe_places

@@ -14,9 +14,9 @@ import pytest
 
 import datacrumbs
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.reader import write_probe_file
-from datacrumbs.signer.client import SigningError, request_signature
+from datacrumbs.probefile.storage import write_probe_file
 from datacrumbs.signer.protocol import LENGTH
+from datacrumbs.signer.signing_client import SigningError, request_signature
 
 NASTY = ["$(touch {mark})", "`touch {mark}`", "a;touch {mark}", "a\ntouch {mark}", "|touch {mark}", "-rf", "a b'\"c"]
 AS_ROOT = ["engine", "daemon", "signer", "trace", "probefile"]

@@ -8,8 +8,8 @@ import pytest
 
 from datacrumbs.commands._run import run_command
 from datacrumbs.errors import ExitCode
-from datacrumbs.probefile.reader import write_probe_file
-from datacrumbs.signer.client import request_signature
+from datacrumbs.probefile.storage import write_probe_file
+from datacrumbs.signer.signing_client import request_signature
 
 
 def compose(installation, plan) -> int:

@@ -20,14 +20,14 @@ from statistics import median
 
 import pytest
 
-from datacrumbs.install.installation import SIGNING_UNIT, unit_text
+from datacrumbs.install.steps import SIGNING_UNIT, unit_text
 from datacrumbs.model.plan import Function, Returns
 from datacrumbs.probefile.codec import encode
 from datacrumbs.signer import target_check
-from datacrumbs.signer.client import _exchange
 from datacrumbs.signer.places import probe_places
 from datacrumbs.signer.protocol import REPLY_LIMIT
 from datacrumbs.signer.shares import Limits
+from datacrumbs.signer.signing_client import _exchange
 from datacrumbs.system import SystemPaths
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becomes other users")

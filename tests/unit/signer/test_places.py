@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.elf.usdt import usdt_probes
-from datacrumbs.signer import target_check, targets
+from datacrumbs.signer import target_check, target_rule
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.limited import Bounds, LimitError
@@ -75,7 +75,7 @@ def test_an_examination_that_ends_badly_is_a_denial(installation, monkeypatch, w
     monkeypatch.setattr(target_check, "LOOK", Bounds(memory=64 << 20, processor_seconds=1, clock_seconds=3))
     caller = Caller(0, 0, 1, "me", frozenset(), (0,))
     with pytest.raises(DenialError, match="could not be examined within the limits"):
-        targets.check_targets(installation.plan(), caller, Rule())
+        target_rule.check_targets(installation.plan(), caller, Rule())
 
 
 def test_files_are_looked_at_by_a_process_without_rights():
@@ -120,7 +120,7 @@ def test_places_that_the_kernel_cannot_execute_are_refused(tmp_path, function, s
     subprocess.run(["cc", "-shared", "-nostdlib", "-Wl,--build-id", "-o", library, source], check=True)
     offset = next(each.offset for each in elf_functions(library) if each.name == function)
     target = elf_target(library)
-    wanted = targets._wanted(target) | {"functions": [offset], "moved": [(offset, skip, [0])] if skip else []}
+    wanted = target_rule._wanted(target) | {"functions": [offset], "moved": [(offset, skip, [0])] if skip else []}
     finding = target_check.check_target(wanted, os.getuid(), os.getgid(), [])
     assert problem in finding["message"]
     assert finding["code"] == ("target.place" if problem else "")
@@ -133,7 +133,7 @@ def test_usdt_places_that_the_kernel_cannot_execute_are_refused(tmp_path):
     source.write_text(VECTORS + note.format("swap + 0"))
     subprocess.run(["cc", "-nostdlib", "-static", "-Wl,-e,swap,--build-id", "-o", library, source], check=True)
     offset = next(each.offset for each in elf_functions(library) if each.name == "swap")
-    wanted = targets._wanted(elf_target(library)) | {"usdt": [(offset, 0)]}
+    wanted = target_rule._wanted(elf_target(library)) | {"usdt": [(offset, 0)]}
     finding = target_check.check_target(wanted, os.getuid(), os.getgid(), [])
     assert "must not be probed" in finding["message"]
 
@@ -166,7 +166,7 @@ def test_a_usdt_place_has_the_semaphore_of_its_note_and_no_other(tmp_path):
     assert not none
 
     def problem(*usdt: tuple[int, int]) -> str:
-        wanted = targets._wanted(elf_target(library)) | {"usdt": list(usdt)}
+        wanted = target_rule._wanted(elf_target(library)) | {"usdt": list(usdt)}
         return target_check.check_target(wanted, os.getuid(), os.getgid(), [])["message"]
 
     assert not problem(*pairs.values())

@@ -14,9 +14,9 @@ from datacrumbs.commands._run import run_command
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.codec import digest
 from datacrumbs.probefile.envelope import key_id
-from datacrumbs.probefile.reader import read_probe_file
-from datacrumbs.signer.client import SigningError, request_signature
+from datacrumbs.probefile.storage import read_probe_file
 from datacrumbs.signer.private_key import load_private_key
+from datacrumbs.signer.signing_client import SigningError, request_signature
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ from datacrumbs.elf.build_id import file_build_id
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.model.plan import Function, Target
 from datacrumbs.probefile.codec import encode
-from datacrumbs.probefile.reader import read_probe_file, write_probe_file
-from datacrumbs.signer.client import SigningError, request_signature, service_key_id
+from datacrumbs.probefile.storage import read_probe_file, write_probe_file
 from datacrumbs.signer.protocol import LENGTH
+from datacrumbs.signer.signing_client import SigningError, request_signature, service_key_id
 
 from ..probefile.served import served_file  # noqa: TID252 - a file system of the tests
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.install.installation import RUN_UNIT, SIGNING_SOCKET, SIGNING_UNIT, install, uninstall, unit_text
+from datacrumbs.install.steps import RUN_UNIT, SIGNING_SOCKET, SIGNING_UNIT, install, uninstall, unit_text
 from datacrumbs.probefile.keys import trusted_key_ids
 from datacrumbs.signer.private_key import load_private_key
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted

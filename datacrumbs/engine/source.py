@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from datacrumbs.engine.descriptors import operand_rows
+from datacrumbs.engine.function_table import operand_rows
+from datacrumbs.engine.kernel_programs import by_session
 from datacrumbs.engine.mappings import MAPPING_RING_SIZE
-from datacrumbs.engine.programs import by_session
 
 if TYPE_CHECKING:
     from datacrumbs.engine.methods import AttachMethod

@@ -18,9 +18,9 @@ from datacrumbs.installed import SHIPPED, installed
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, key_file_name, parse_public_key, public_key_pem, trusted_key_ids
 from datacrumbs.probefile.revocation import FILE_NAME
 from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
-from datacrumbs.signer.installed import installed_snippets, provider_distributions
 from datacrumbs.signer.policy import read_policy
 from datacrumbs.signer.private_key import create_private_key, load_private_key
+from datacrumbs.signer.provider_snippets import installed_snippets, provider_distributions
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted, write_trusted
 from datacrumbs.system import SEARCHED, read_system_configuration
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.engine import kernel
+from datacrumbs.engine import links
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,15 +30,15 @@ _LICENCE = b"GPL"
 _POSSIBLE = "/sys/devices/system/cpu/possible"
 
 
-class Map(kernel.Descriptor):
+class Map(links.Descriptor):
     """One map; closed with `close`."""
 
     def __init__(self, specification: MapSpecification, entries: int, types: tuple[int, int, int] = (0, 0, 0)) -> None:
         self.specification = specification
         self.entries = entries
-        descriptor = kernel.bpf(
+        descriptor = links.bpf(
             _MAP_CREATE,
-            kernel.attributes(
+            links.attributes(
                 "<IIIIIII15sxIIIII",
                 specification.kind,
                 specification.key_size,
@@ -59,16 +59,16 @@ class Map(kernel.Descriptor):
         """Set one element of an array map."""
         key = ctypes.create_string_buffer(struct.pack("<I", index), 4)
         data = ctypes.create_string_buffer(value, self.specification.value_size)
-        kernel.bpf(
+        links.bpf(
             _MAP_UPDATE,
-            kernel.attributes("<I4xQQQ", self.descriptor, ctypes.addressof(key), ctypes.addressof(data), 0),
+            links.attributes("<I4xQQQ", self.descriptor, ctypes.addressof(key), ctypes.addressof(data), 0),
         )
 
     def remove(self, key: bytes) -> None:
         """Remove an element of a hash map, if it is there."""
         data = ctypes.create_string_buffer(key, self.specification.key_size)
         with suppress(FileNotFoundError):
-            kernel.bpf(_MAP_DELETE, kernel.attributes("<I4xQQQ", self.descriptor, ctypes.addressof(data), 0, 0))
+            links.bpf(_MAP_DELETE, links.attributes("<I4xQQQ", self.descriptor, ctypes.addressof(data), 0, 0))
 
     def fill(self, values: NDArray[np.generic]) -> None:
         """Set the first elements of an array map, one per element of ``values``, in one call."""
@@ -78,7 +78,7 @@ class Map(kernel.Descriptor):
         if values.itemsize != self.specification.value_size:
             raise ValueError(f"{self.specification.name}: elements of {self.specification.value_size} bytes expected")
         keys = np.arange(len(values), dtype=np.uint32)
-        kernel.bpf(_UPDATE_BATCH, self._batch(0, 0, keys, values, len(values)))
+        links.bpf(_UPDATE_BATCH, self._batch(0, 0, keys, values, len(values)))
 
     def read(self, count: int) -> NDArray[np.uint8]:
         """The first ``count`` elements of an array map, in one call.
@@ -95,7 +95,7 @@ class Map(kernel.Descriptor):
         keys = np.zeros(count, np.uint32)
         position = np.zeros(1, np.uint32)
         try:
-            kernel.bpf(_LOOKUP_BATCH, self._batch(0, position.ctypes.data, keys, values, count))
+            links.bpf(_LOOKUP_BATCH, self._batch(0, position.ctypes.data, keys, values, count))
         except OSError as error:
             if error.errno != errno.ENOENT:  # the end of the map
                 raise
@@ -105,7 +105,7 @@ class Map(kernel.Descriptor):
         """Whether a hash map has no element."""
         key = ctypes.create_string_buffer(self.specification.key_size)
         try:
-            kernel.bpf(_NEXT_KEY, kernel.attributes("<I4xQQ", self.descriptor, 0, ctypes.addressof(key)))
+            links.bpf(_NEXT_KEY, links.attributes("<I4xQQ", self.descriptor, 0, ctypes.addressof(key)))
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return True
@@ -115,7 +115,7 @@ class Map(kernel.Descriptor):
     def _batch(
         self, first: int, position: int, keys: NDArray[np.uint32], values: NDArray[np.generic], count: int
     ) -> ctypes.Array[ctypes.c_char]:
-        return kernel.attributes(
+        return links.attributes(
             "<QQQQIIQQ", first, position, keys.ctypes.data, values.ctypes.data, count, self.descriptor, 0, 0
         )
 
@@ -167,17 +167,17 @@ def verifier_log(name: str, instructions: Instructions, kind: ProgramKind) -> st
 
 def _load(name: str, given: Instructions, kind: ProgramKind, log: ctypes.Array[ctypes.c_char] | None) -> int:
     functions = b"".join(struct.pack("<II", *entry) for entry in given.functions)
-    code, licence = kernel.address(given.code), kernel.address(_LICENCE)
+    code, licence = links.address(given.code), links.address(_LICENCE)
     logged = (1, _LOG_SIZE, ctypes.addressof(log)) if log is not None else (0, 0, 0)
     short = name.encode()[:15]
-    attributes = kernel.attributes(
+    attributes = links.attributes(
         # type, count, instructions, licence, log level, size, buffer, kernel version, flags, name, interface,
         # attachment, types, record size, functions, count, line record size, lines, count, attached function, program
         "<IIQQIIQII15sxIIIIQIIQIII4x",
         *(kind.kind, len(given.code) // 8, code, licence, *logged, 0, 0, short, 0),
-        *(kind.attach, given.types, 8, kernel.address(functions), len(given.functions), 0, 0, 0, kind.target, 0),
+        *(kind.attach, given.types, 8, links.address(functions), len(given.functions), 0, 0, 0, kind.target, 0),
     )
-    return kernel.bpf(_PROGRAM_LOAD, attributes)
+    return links.bpf(_PROGRAM_LOAD, attributes)
 
 
 def possible_processors() -> int:

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from datacrumbs.daemon.files import RunFiles
 from datacrumbs.daemon.identity import Instance
+from datacrumbs.daemon.run_files import RunFiles
 from datacrumbs.engine.kprobe_events import remove_left_definitions
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.model.plan import Mode

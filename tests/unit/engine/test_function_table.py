@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.engine.descriptors import NONE, describe, operand_rows
+from datacrumbs.engine.function_table import NONE, describe, operand_rows
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import (
     Argument,

@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from datacrumbs.errors import ExitCode
-from datacrumbs.signer import client
-from datacrumbs.signer.client import SigningError, service_key_id
+from datacrumbs.signer import signing_client
 from datacrumbs.signer.protocol import frame
 from datacrumbs.signer.service import BUSY
+from datacrumbs.signer.signing_client import SigningError, service_key_id
 from datacrumbs.system import SystemPaths
 
 READY = frame({"status": "ready", "key_id": "a" * 64})
@@ -57,11 +57,11 @@ def test_a_service_that_dies_is_asked_again(paths):
 
 def test_a_large_request_to_a_service_that_answers_before_it_reads(paths):
     with answering(paths, [BUSY, READY]):
-        assert client._ask(paths, b" " * (8 << 20))["status"] == "ready"
+        assert signing_client._ask(paths, b" " * (8 << 20))["status"] == "ready"
 
 
 def test_a_service_that_stays_busy_is_not_one_that_does_not_run(paths, monkeypatch):
-    monkeypatch.setattr(client, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(signing_client, "RETRY_SECONDS", 0)
     with answering(paths, [BUSY]), pytest.raises(SigningError, match="busy") as caught:
         service_key_id(paths)
     assert caught.value.exit_code == ExitCode.FAILED
@@ -69,8 +69,8 @@ def test_a_service_that_stays_busy_is_not_one_that_does_not_run(paths, monkeypat
 
 
 def test_a_full_queue_of_connections_is_busy(paths, monkeypatch):
-    monkeypatch.setattr(client, "RETRY_SECONDS", 0)
-    monkeypatch.setattr(client, "CONNECT_TIME", client.struct.pack("@ll", 0, 50_000))
+    monkeypatch.setattr(signing_client, "RETRY_SECONDS", 0)
+    monkeypatch.setattr(signing_client, "CONNECT_TIME", signing_client.struct.pack("@ll", 0, 50_000))
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(paths.signing_socket))
         listener.listen(0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacrumbs.engine import descriptors, kernel
+from datacrumbs.engine import function_table, links
+from datacrumbs.engine.bpf_objects import ProgramKind
 from datacrumbs.engine.methods import AttachMethod
-from datacrumbs.engine.objects import ProgramKind
 from datacrumbs.model.plan import Attach
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 PROBE = ProgramKind(2)
 TRACEPOINT = ProgramKind(5)
 RAW_TRACEPOINT = ProgramKind(17)
-UPROBE_MULTI = ProgramKind(PROBE.kind, kernel.UPROBE_MULTI)
-UPROBE_SESSION = ProgramKind(PROBE.kind, kernel.UPROBE_SESSION)
+UPROBE_MULTI = ProgramKind(PROBE.kind, links.UPROBE_MULTI)
+UPROBE_SESSION = ProgramKind(PROBE.kind, links.UPROBE_SESSION)
 
 CLIENT_START = "dc_client_start"
 SESSION = "dc_library_session"
@@ -49,7 +49,7 @@ def kinds(plan: Plan, method: AttachMethod, *, late: bool) -> dict[str, ProgramK
     names = list(_OF_EVERY_RUN)
     for group in plan.groups:
         names += [SESSION] if by_session(group, method) else _OF_PLANS[group.attach]
-    if late or descriptors.needs_errno(plan):
+    if late or function_table.needs_errno(plan):
         names += _ENDS_OF_SYSTEM_CALLS
     return {name: _kind(name, method) for name in names}
 

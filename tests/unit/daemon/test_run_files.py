@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.daemon.files import RunFiles, create_trace
 from datacrumbs.daemon.identity import Owner
+from datacrumbs.daemon.run_files import RunFiles, create_trace
 from datacrumbs.errors import DatacrumbsError, ExitCode
 
 if TYPE_CHECKING:

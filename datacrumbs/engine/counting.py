@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.engine import kernel
+from datacrumbs.engine import links
 from datacrumbs.model.plan import Mode
 from datacrumbs.model.record import BUCKETS, CALL, PROFILE
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from datacrumbs.engine.objects import Map
+    from datacrumbs.engine.bpf_objects import Map
     from datacrumbs.model.plan import Plan
     from datacrumbs.system import SystemConfiguration
 
@@ -117,9 +117,9 @@ class Profiles:
             keys, values = np.zeros(room, KEY), np.zeros(room, VALUE)
             start = places.ctypes.data if parts else 0
             addresses = (start, places[1:].ctypes.data, keys.ctypes.data, values.ctypes.data)
-            attributes = kernel.attributes("<QQQQIIQQ", *addresses, room, self._table, 0, 0)
+            attributes = links.attributes("<QQQQIIQQ", *addresses, room, self._table, 0, 0)
             try:
-                kernel.bpf(_LOOKUP_BATCH, attributes)
+                links.bpf(_LOOKUP_BATCH, attributes)
             except OSError as error:
                 if error.errno == errno.ENOSPC:  # one bucket holds more
                     room *= 2
@@ -136,7 +136,7 @@ class Profiles:
         keys = np.ascontiguousarray(keys)
         if len(keys):
             given = (0, 0, keys.ctypes.data, 0, len(keys), self._table, 0, 0)
-            kernel.bpf(_DELETE_BATCH, kernel.attributes("<QQQQIIQQ", *given))
+            links.bpf(_DELETE_BATCH, links.attributes("<QQQQIIQQ", *given))
 
 
 def wait_for_programs() -> None:
@@ -145,12 +145,12 @@ def wait_for_programs() -> None:
     The kernel waits so after an update of a map of maps, so that the old map is no longer in use
     (Linux 5.0 and later, commit 1ae80cf31938). This one has no other purpose.
     """
-    inner = kernel.bpf(_MAP_CREATE, kernel.attributes("<IIIIII", _ARRAY, 4, 4, 1, 0, 0))
+    inner = links.bpf(_MAP_CREATE, links.attributes("<IIIIII", _ARRAY, 4, 4, 1, 0, 0))
     outer = -1
     try:
-        outer = kernel.bpf(_MAP_CREATE, kernel.attributes("<IIIIII", _ARRAY_OF_MAPS, 4, 4, 1, 0, inner))
+        outer = links.bpf(_MAP_CREATE, links.attributes("<IIIIII", _ARRAY_OF_MAPS, 4, 4, 1, 0, inner))
         key, value = np.zeros(1, np.uint32), np.full(1, inner, np.uint32)
-        kernel.bpf(_UPDATE, kernel.attributes("<I4xQQQ", outer, key.ctypes.data, value.ctypes.data, 0))
+        links.bpf(_UPDATE, links.attributes("<I4xQQQ", outer, key.ctypes.data, value.ctypes.data, 0))
     finally:
         os.close(inner)
         if outer >= 0:
