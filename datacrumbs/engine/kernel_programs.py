@@ -45,7 +45,7 @@ _BY_MULTI_LINK = frozenset((*_OF_PLANS[Attach.UPROBE], CLIENT_START, "dc_client_
 
 
 def kinds(plan: Plan, method: AttachMethod, *, late: bool) -> dict[str, ProgramKind]:
-    """The programs of a plan, and as what each is loaded; the arguments are those of `program.compiler_flags`."""
+    """The programs of a plan, and as what each is loaded; the arguments are those of `source.compiler_flags`."""
     names = list(_OF_EVERY_RUN)
     for group in plan.groups:
         names += [SESSION] if by_session(group, method) else _OF_PLANS[group.attach]

@@ -1,4 +1,7 @@
-"""What runs as root never imports what any user may install, and readers never import bcc."""
+"""Which part of the package may import which: an order from the ground up, and two laws beyond it.
+
+What runs as root never imports what any user may install, and readers never import bcc.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,39 @@ import pytest
 import datacrumbs
 
 PACKAGE = Path(datacrumbs.__file__).parent
+ORDER = (
+    "errors",
+    "output",
+    "model",  # what a plan and a record are
+    "provider",  # what providers import
+    "secure",  # what root trusts of the disk
+    "installed",
+    "system",  # paths and the system configuration
+    "elf",
+    "kernel",
+    "plugins",
+    "probefile",
+    "client",
+    "engine",
+    "trace",
+    "signer",
+    "daemon",
+    "configure",
+    "report",
+    "testing",
+    "install",
+    "commands",
+)
+"""Each may import those above it, and itself."""
+
+SAME_STEM = {
+    "engine": "the module has the package's one class, Engine",
+    "daemon": "commands are called as users call them",
+    "report": "commands are called as users call them",
+    "run": "what commands share is theirs alone",
+    "tracking": "what two commands share is theirs alone",
+}
+"""Stems that more than one module or package has, and why."""
 ROOT_STAGES = ("engine", "daemon", "signer", "trace", "probefile")
 FOREIGN_TO_ROOT = ("datacrumbs.provider", "datacrumbs.plugins", "datacrumbs.configure", "datacrumbs.testing")
 READER_STAGES = ("trace", "report")
@@ -71,6 +107,37 @@ def module_file(module: str) -> Path | None:
         return None
     path = PACKAGE.parent.joinpath(*module.split("."))
     return next((file for file in (path / "__init__.py", path.with_suffix(".py")) if file.is_file()), None)
+
+
+def part_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_every_part_has_its_place_in_the_order() -> None:
+    parts = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert parts - {"__init__"} == set(ORDER)
+    assert len(set(ORDER)) == len(ORDER)
+
+
+@pytest.mark.parametrize("part", ORDER[:-1])
+def test_each_part_imports_only_what_is_below_it(part: str) -> None:
+    allowed = {"", "__version__", *ORDER[: ORDER.index(part) + 1]}
+    imported = imports_of_stage(part) or {part: imported_modules(PACKAGE / f"{part}.py", "datacrumbs")}
+    offences = {
+        place: sorted(m for m in modules if below(m, "datacrumbs") and part_of(m) not in allowed)
+        for place, modules in imported.items()
+    }
+    assert not {place: modules for place, modules in offences.items() if modules}
+
+
+def test_no_two_modules_share_a_stem_without_a_reason() -> None:
+    stems: dict[str, list[str]] = {}
+    for path in [*PACKAGE.rglob("*.py"), *(each for each in PACKAGE.iterdir() if (each / "__init__.py").is_file())]:
+        if path.stem != "__init__":
+            stems.setdefault(path.stem.lstrip("_"), []).append(str(path.relative_to(PACKAGE)))
+    shared = {stem: places for stem, places in stems.items() if len(places) > 1}
+    assert {stem: places for stem, places in shared.items() if stem not in SAME_STEM} == {}
+    assert set(shared) == set(SAME_STEM)
 
 
 @pytest.mark.parametrize("stage", ROOT_STAGES)
