@@ -87,6 +87,16 @@ def test_places_with_their_arguments_elsewhere_begin_the_same_calls(pairs: Trace
     assert sorted(arguments(pairs, "forms")) == sorted(once * 3)
 
 
+def test_calls_that_are_nested_too_deep_end_none_of_the_others(pairs: TraceLines) -> None:
+    """Each level takes a millisecond more than the one below it; 40 levels are 8 more than are followed."""
+    counts = pairs.counts["crumbs:deep__entry"]
+    assert (counts["entered"], counts["recorded"], counts["lost_too_deep"]) == (3 * 40, 3 * 32, 3 * 8)
+    durations = sorted((call["args"]["argument0"], call["dur"]) for call in pairs.named("deep"))
+    assert [level for level, _ in durations] == sorted(3 * [*range(32)])
+    assert all(duration >= 1000 * (40 - level) for level, duration in durations)
+    assert not pairs.footer.get("returns_without_entry")
+
+
 def test_nothing_stays_switched_on(installation: Installation, build: Callable[..., Path], pairs: TraceLines) -> None:
     del pairs
     done = subprocess.run([build("usdt_pairs.c", name="usdt_pairs")], check=True, capture_output=True, text=True)

@@ -137,8 +137,11 @@ int dc_usdt_enter(struct pt_regs *context)
 	u64 stack = PT_REGS_SP(context);
 	dc_drop_dead_frames(thread, id, stack);
 	struct dc_call *call = dc_push(thread, count);
-	if (!call)
+	if (!call) {
+		if (function->flags & DC_HAS_RETURN)
+			thread->overflow++;
 		return 0;
+	}
 #pragma unroll
 	for (int i = 0; i < DC_SLOTS; i++)
 		call->arguments[i] = arguments[i];

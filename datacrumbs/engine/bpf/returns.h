@@ -60,6 +60,7 @@ static __always_inline void dc_drop_dead_frames(struct dc_thread *thread, u32 id
 			break;
 		dc_abandon(call);
 		thread->depth = top;
+		thread->overflow = 0; /* those that were too deep lay below it */
 	}
 }
 

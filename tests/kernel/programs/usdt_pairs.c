@@ -13,6 +13,8 @@ extern __typeof__(crumbs_shared__entry_semaphore) crumbs_shared__return_semaphor
 COUNTER(forms__entry);
 COUNTER(forms__return);
 COUNTER(gated);
+COUNTER(deep__entry);
+COUNTER(deep__return);
 
 __attribute__((noinline)) void apart(int number, const char *name)
 {
@@ -46,6 +48,18 @@ __attribute__((noinline)) void forms(int left, unsigned long wide)
 		DTRACE_PROBE(crumbs, forms__return);
 }
 
+/* Takes as many milliseconds as calls are below it, and one for itself. */
+__attribute__((noinline)) void deep(int level)
+{
+	if (crumbs_deep__entry_semaphore)
+		DTRACE_PROBE1(crumbs, deep__entry, level);
+	if (level < 39)
+		deep(level + 1);
+	nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	if (crumbs_deep__return_semaphore)
+		DTRACE_PROBE(crumbs, deep__return);
+}
+
 int main(void)
 {
 	char name[] = "name"; /* in memory: a probe reads no page that the program did not touch */
@@ -61,6 +75,8 @@ int main(void)
 		shared(i * 123456789012);
 	for (int i = 0; i < 3; i++)
 		forms(6, 1UL << 40);
+	for (int i = 0; i < 3; i++)
+		deep(0);
 	printf("%d\n", gated);
 	return 0;
 }
