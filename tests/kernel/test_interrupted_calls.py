@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
     from datacrumbs.model.plan import Plan
 
-pytestmark = [
-    pytest.mark.kernel,
-    pytest.mark.skipif(os.uname().machine != "x86_64", reason="other machines' poll is another call"),
-]
+pytestmark = pytest.mark.kernel
 
 ROUNDS = 7
 NAMES = ("read", "poll", "ppoll", "clock_nanosleep", "write")
+# What the C library calls where a machine has no such call, as arm64.
+INSTEAD = {} if os.uname().machine == "x86_64" else {"poll": "ppoll"}
 
 
 def _plan(names: tuple[str, ...]) -> Plan:
@@ -54,7 +53,7 @@ def trace(tracer: Tracer, build: Callable[..., Path]) -> Trace:
 
 def _told(trace: Trace) -> list[tuple[str, int, int]]:
     lines = [line.split() for line in str(trace.output).splitlines()]
-    return [(name, int(result), int(error)) for name, result, error in lines]
+    return [(INSTEAD.get(name, name), int(result), int(error)) for name, result, error in lines]
 
 
 def _seen(trace: Trace, names: tuple[str, ...]) -> list[tuple[str, int, int]]:

@@ -65,6 +65,7 @@ def test_what_a_handler_decides_is_counted_as_not_returned(trace: Trace, tracer:
     assert not _made(trace, "renameat2")
     counts = dict(zip([each.symbol for each in tracer.plan.functions], tracer.engine.counts(), strict=True))
     assert (counts["renameat2"].entered, counts["renameat2"].unmatched) == (5, 5)
+    assert counts["read"].unmatched == 3
     assert all(count.balanced for count in counts.values())
 
 

@@ -284,6 +284,19 @@ static __always_inline void dc_abandon(struct dc_call *call)
 	call->active = 0;
 }
 
+/* Whether a call began before another thread had the process unmarked and marked again. It may have ended in between,
+ * unseen: what ends now may be a later one, whose beginning was not seen. */
+static __always_inline int dc_began_before_start(const struct dc_thread *thread, const struct dc_call *call)
+{
+	u32 zero = 0;
+	u64 *stops = dc_stops.lookup(&zero);
+	if (!stops || !*stops)
+		return 0;
+	u32 process = bpf_get_current_pid_tgid() >> 32;
+	u64 *started = dc_started.lookup(&process);
+	return started && call->start < *started && thread->marked != *started;
+}
+
 /* An instant: no return, no duration. */
 static __always_inline void dc_point(struct dc_call *call, const struct dc_function *function, u32 id,
 				     struct dc_count *count)

@@ -150,6 +150,10 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 		return 0;
 	}
 	thread->overflow = 0;
+	if (!by_session && dc_began_before_start(thread, call)) {
+		dc_abandon(call);
+		return 0;
+	}
 	s64 result = PT_REGS_RC(context);
 	if (function->result == DC_RESULT_STATUS || function->result == DC_RESULT_FD ||
 	    function->result == DC_RESULT_CODE || function->result == DC_RESULT_NEGATIVE)

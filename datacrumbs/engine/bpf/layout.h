@@ -235,8 +235,9 @@ struct dc_call {
 	u64 file;
 	s64 result;
 	u32 function;
-	u16 pending; /* requests whose string could not be read at the entry */
-	u16 active;  /* of enum dc_active; 0 for none */
+	u16 number; /* of a system call, as the kernel has it while the call goes on */
+	u8 pending; /* requests whose string could not be read at the entry */
+	u8 active;  /* of enum dc_active; 0 for none */
 };
 
 enum dc_active {
@@ -276,6 +277,7 @@ struct dc_thread {
 	struct dc_interruption interruption; /* of system_call, or of one that is not followed */
 	struct dc_recent recent[DC_RECENTS];
 	u64 error_time;
+	u64 marked; /* when it had its process marked */
 	u32 error;
 	u32 depth;
 	s32 wanted_descriptor; /* set by a snippet; -1 for none */

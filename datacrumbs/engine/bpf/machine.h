@@ -27,12 +27,18 @@
 		(call)->arguments[5] = (u32)DC_REGISTER(read, bp); \
 	} while (0)
 #define DC_REGISTER(registers, name) (*(u64 *)((registers) + offsetof(struct pt_regs, name)))
-#define DC_CALL_INSTRUCTION 2						   /* bytes of syscall, and of int */
-#define DC_RESTART_CALL 219						   /* restart_syscall; 0 of 32-bit programs */
+#define DC_CALL_INSTRUCTION 2 /* bytes of syscall, and of int */
+#define DC_RESTART_CALL 219   /* restart_syscall; 0 of 32-bit programs */
+/* A program that was executed leaves the number of execve, also where it was execveat; 11 and 358 are of 32-bit ones.
+ */
+#define DC_IS_EXECUTED(began, number) \
+	(((number) == 59 || (number) == 11) && ((began) == 59 || (began) == 322 || (began) == 11 || (began) == 358))
 #define DC_FORKS 56, 57, 58, 435, 512 + 2, 512 + 120, 512 + 190, 512 + 435 /* clone, fork, vfork, clone3 */
 #define DC_USER_STACK(registers) DC_REGISTER(registers, sp)
 #define DC_USER_PLACE(registers) DC_REGISTER(registers, ip)
 #define DC_USER_CALL(registers) DC_REGISTER(registers, orig_ax)
+#define DC_FIRST_ARGUMENT_OF_ENDED(call, registers) (call)->arguments[0]
+#define DC_ROLLED_BACK(registers) DC_REGISTER(registers, orig_ax) /* result of a call that the kernel takes back */
 #define DC_MMAP 9
 #else
 #define DC_RETURN_POPS 0
@@ -42,10 +48,14 @@
 	bpf_probe_read_kernel((call)->arguments, sizeof((call)->arguments), (void *)(registers))
 #define DC_CALL_INSTRUCTION 4
 #define DC_RESTART_CALL 128 /* restart_syscall */
-#define DC_FORKS 220, 435   /* clone, clone3 */
+#define DC_IS_EXECUTED(began, number) 0
+#define DC_FORKS 220, 435 /* clone, clone3 */
 #define DC_USER_STACK(registers) dc_register(registers, offsetof(struct pt_regs, sp))
 #define DC_USER_PLACE(registers) dc_register(registers, offsetof(struct pt_regs, pc))
-#define DC_USER_CALL(registers) (u32) dc_register(registers, offsetof(struct pt_regs, syscallno))
+#define DC_USER_CALL(registers) (*(u32 *)((registers) + offsetof(struct pt_regs, syscallno)))
+/* The result is where the first argument was. */
+#define DC_FIRST_ARGUMENT_OF_ENDED(call, registers) dc_register(registers, offsetof(struct pt_regs, orig_x0))
+#define DC_ROLLED_BACK(registers) dc_register(registers, offsetof(struct pt_regs, orig_x0))
 #define DC_MMAP 222
 static __always_inline u64 dc_register(const void *registers, u32 offset)
 {

@@ -74,10 +74,26 @@ int dc_client_start(struct pt_regs *context)
 	u32 process = bpf_get_current_pid_tgid() >> 32;
 	if (dc_is_traced(process) || !dc_is_owner() || !dc_is_open_to_user())
 		return 0;
+	u64 now = bpf_ktime_get_ns();
+	dc_started.update(&process, &now);
+	struct dc_thread *thread = dc_current_thread();
+	if (thread)
+		thread->marked = now;
 	dc_mark(process);
 	dc_event(DC_RECORD_START, 0, 0, dc_command_name());
 	dc_mapped_before();
 	return 0;
+}
+
+/* A process that lives on is not traced any more. */
+static __always_inline void dc_stop(u32 process)
+{
+	u32 zero = 0;
+	u64 *stops = dc_stops.lookup(&zero);
+	if (stops)
+		__sync_fetch_and_add(stops, 1);
+	dc_unmark(process);
+	dc_event(DC_RECORD_STOP, 0, 0, 0);
 }
 
 /* uprobe: datacrumbs_stop(). */
@@ -86,9 +102,8 @@ int dc_client_stop(struct pt_regs *context)
 	u32 process = bpf_get_current_pid_tgid() >> 32;
 	if (!dc_is_traced(process))
 		return 0;
-	dc_unmark(process);
 	dc_drop_handles();
-	dc_event(DC_RECORD_STOP, 0, 0, 0);
+	dc_stop(process);
 	return 0;
 }
 
@@ -112,9 +127,7 @@ int dc_process_exec(struct bpf_raw_tracepoint_args *context)
 	dc_drop_handles();
 	dc_event(DC_RECORD_EXEC, 0, 0, dc_executable(context->args[2]));
 	if (!dc_is_owner() || dc_gains_privileges(context->args[2]) || !dc_is_readable(context->args[2])) {
-		u32 process = bpf_get_current_pid_tgid() >> 32;
-		dc_unmark(process);
-		dc_event(DC_RECORD_STOP, 0, 0, 0);
+		dc_stop(bpf_get_current_pid_tgid() >> 32);
 		return 0;
 	}
 	dc_mapped_program();

@@ -12,6 +12,17 @@
 
 #define DC_EINTR 4
 #define DC_SA_RESTART 0x10000000
+#define DC_TS_COMPAT 2
+
+/* Whether the task is in a call of a 32-bit program; only x86 tells them apart by this. */
+static __always_inline int dc_is_compat(void *task)
+{
+#if DC_TASK_THREAD_INFO_STATUS >= 0
+	return !!(DC_LOAD_U32(task, DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT);
+#else
+	return 0;
+#endif
+}
 
 static __always_inline int dc_is_interrupted(s64 result)
 {
@@ -45,7 +56,22 @@ static __always_inline void dc_interrupt(struct dc_thread *thread, void *registe
 	thread->interruption.place = DC_USER_PLACE(registers);
 	thread->interruption.number = DC_USER_CALL(registers);
 	thread->interruption.code = code;
+	if (!(thread->system_call.active & DC_ENTERED))
+		thread->system_call.start = bpf_ktime_get_ns();
 	thread->system_call.active |= DC_INTERRUPTED;
+}
+
+/* Whether the call that a thread was last seen in is over, since what ends now, of this number, is another one. */
+static __always_inline int dc_is_over(void *task, const struct dc_thread *thread, u32 number)
+{
+	const struct dc_call *call = &thread->system_call;
+	if (!(call->active & (DC_ENTERED | DC_PASSED_OVER)))
+		return 0;
+	if (call->number != number) {
+		int restarts = number == DC_RESTART_CALL || (!number && dc_is_compat(task));
+		return !(call->active & DC_INTERRUPTED && restarts) && !DC_IS_EXECUTED(call->number, number);
+	}
+	return call->active & DC_ENTERED && dc_began_before_start(thread, call);
 }
 
 /* Whether a call that begins is the one that was interrupted. */
@@ -55,11 +81,13 @@ static __always_inline int dc_begins_again(struct dc_thread *thread, u32 number)
 	u32 interrupted = thread->interruption.number;
 	int again = call->active & DC_INTERRUPTED && (!((interrupted ^ number) & (DC_COMPAT_CALLS - 1)) ||
 						      number == DC_RESTART_CALL || number == DC_COMPAT_CALLS);
-	if (again)
+	if (again && !dc_began_before_start(thread, call)) {
 		call->active &= ~DC_INTERRUPTED;
-	else
-		dc_give_up(call);
-	return again;
+		call->number = number & (DC_COMPAT_CALLS - 1);
+		return 1;
+	}
+	dc_give_up(call);
+	return 0;
 }
 
 /* Put a call aside while a handler runs, which may make calls itself. Where handlers were left by a jump, the calls
@@ -94,8 +122,8 @@ static __always_inline void dc_put_aside(void *task, struct dc_thread *thread)
 	thread->waiting = free + 1;
 }
 
-/* Where a handler returned to: the call that it interrupted, if that begins again now. */
-static __always_inline void dc_take_up(struct dc_thread *thread, void *registers)
+/* Where a handler returned to: whether that is a call that it interrupted, which begins again now. */
+static __always_inline int dc_take_up(struct dc_thread *thread, void *registers)
 {
 	u64 stack = DC_USER_STACK(registers);
 	u64 place = DC_USER_PLACE(registers) + DC_CALL_INSTRUCTION;
@@ -106,7 +134,7 @@ static __always_inline void dc_take_up(struct dc_thread *thread, void *registers
 			found = i;
 	}
 	if (found >= DC_WAITING)
-		return;
+		return 0;
 	for (u32 i = 0; i < DC_WAITING; i++) {
 		if (i > found && i < thread->waiting)
 			dc_give_up(&thread->interrupted[i].call);
@@ -117,6 +145,9 @@ static __always_inline void dc_take_up(struct dc_thread *thread, void *registers
 	thread->system_call = aside->call;
 	thread->interruption = aside->where;
 	thread->interruption.code = DC_RETURNED_TO;
+	if (dc_began_before_start(thread, &thread->system_call))
+		dc_give_up(&thread->system_call);
+	return 1;
 }
 
 /* raw tracepoint signal_deliver(int signal, struct kernel_siginfo *info, struct k_sigaction *action): here the kernel
@@ -135,6 +166,10 @@ int dc_signal_deliver(struct bpf_raw_tracepoint_args *context)
 	u32 code = thread->interruption.code;
 	if (!(call->active & DC_INTERRUPTED) || dc_kernel_u64(action + DC_SIGACTION_SA_HANDLER) <= 1)
 		return 0; /* SIG_DFL is 0, SIG_IGN is 1 */
+	if (dc_began_before_start(thread, call)) {
+		dc_give_up(call);
+		return 0;
+	}
 	u32 flags = dc_kernel_u32(action + DC_SIGACTION_SA_FLAGS);
 	if (code == DC_RETURNED_TO || code == DC_ERESTARTNOINTR || (code == DC_ERESTARTSYS && flags & DC_SA_RESTART)) {
 		dc_put_aside(task, thread);

@@ -2,7 +2,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 
 #define DC_MAX_ERRNO 4095
-#define DC_TS_COMPAT 2
 
 #ifdef DC_TYPE_PT_REGS
 #define DC_SAVED_REGISTERS(context, task) dc_cast((context)->args[0], DC_TYPE_PT_REGS)
@@ -11,16 +10,6 @@
 #endif
 
 #ifdef DC_WITH_SYSCALL
-/* Whether the task is in a call of a 32-bit program; only x86 tells them apart by this. */
-static __always_inline int dc_is_compat(void *task)
-{
-#if DC_TASK_THREAD_INFO_STATUS >= 0
-	return !!(DC_LOAD_U32(task, DC_TASK_THREAD_INFO_STATUS) & DC_TS_COMPAT);
-#else
-	return 0;
-#endif
-}
-
 static __always_inline void dc_read_arguments(struct dc_call *call, void *registers, int compat)
 {
 #if DC_TASK_THREAD_INFO_STATUS >= 0
@@ -64,6 +53,7 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 	struct dc_call *call = &thread->system_call;
 	if (call->active && dc_begins_again(thread, number))
 		return 0;
+	call->number = context->args[1];
 	dc_read_arguments(call, DC_SAVED_REGISTERS(context, task), compat);
 	if (function->flags & DC_PLAIN) {
 		if (dc_passed_over(function, count)) {
@@ -109,6 +99,15 @@ static __always_inline int dc_is_fork(u32 number)
 	return 0;
 }
 
+#define DC_SIGSYS 31
+
+/* Whether a filter had SIGSYS sent instead (SECCOMP_RET_TRAP): the kernel takes the call back first. */
+static __always_inline int dc_is_trapped(void *task, void *registers, s64 result)
+{
+	u64 pending = *(u64 *)(task + DC_TASK_PENDING + DC_SIGPENDING_SIGNAL);
+	return pending >> (DC_SIGSYS - 1) & 1 && result == (s64)DC_ROLLED_BACK(registers);
+}
+
 /* Count a refused call, and let it be the one that ends now. */
 static __always_inline void dc_refused(void *task, struct dc_thread *thread, void *registers, s64 result)
 {
@@ -128,14 +127,16 @@ static __always_inline void dc_refused(void *task, struct dc_thread *thread, voi
 	if (!function || !count || !(function->flags & DC_HAS_RETURN))
 		return;
 	DC_COUNT(count, entered);
-	if (result == plain && result) { /* SECCOMP_RET_TRAP: what the handler of SIGSYS makes of it is not known */
+	if (dc_is_trapped(task, registers, result)) { /* what the handler of SIGSYS makes of it is not known */
 		DC_COUNT(count, unmatched);
 		return;
 	}
 	if (function->flags & DC_PLAIN && dc_passed_over(function, count))
 		return;
 	dc_read_arguments(call, registers, compat);
+	call->arguments[0] = DC_FIRST_ARGUMENT_OF_ENDED(call, registers);
 	call->function = id;
+	call->number = plain;
 	call->stack = 0;
 	call->file = 0;
 	call->names[0] = call->names[1] = call->names[2] = 0;
@@ -174,6 +175,9 @@ int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 	if (!thread)
 		return 0;
 	struct dc_call *call = &thread->system_call;
+	int over = DC_HAS_BEGUN(call) && dc_is_over(task, thread, DC_USER_CALL(DC_SAVED_REGISTERS(context, task)));
+	if (over)
+		dc_give_up(call);
 	if (failed && dc_is_interrupted(result)) {
 		dc_interrupt(thread, DC_SAVED_REGISTERS(context, task), -result);
 		return 0;
@@ -181,11 +185,10 @@ int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 	if (call->active != DC_ENTERED) {
 		u32 active = call->active;
 		call->active = active & DC_ENTERED;
-		if (!active && !failed && thread->waiting) {
-			dc_take_up(thread, DC_SAVED_REGISTERS(context, task));
+		/* Asked before whether it failed: where a handler returns to, the result is what the register had. */
+		if (!active && thread->waiting && dc_take_up(thread, DC_SAVED_REGISTERS(context, task)))
 			return 0;
-		}
-		if (!active && DC_IS_FILTERED(task))
+		if (!active && !over && DC_IS_FILTERED(task))
 			dc_refused(task, thread, DC_SAVED_REGISTERS(context, task), result);
 		if (!failed && !DC_HAS_BEGUN(call))
 			return 0;

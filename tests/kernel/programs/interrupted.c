@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE 20 /* seconds for each wait of the child */
+#define PATIENCE 60 /* seconds for each wait of the child */
 
 static volatile int *handled; /* shared: how many handlers began */
 static int bytes[2], others[2], null;

@@ -16,6 +16,7 @@
 #define UNLESS(value, skipped) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, skipped)
 #define SAY(action) BPF_STMT(BPF_RET | BPF_K, action)
 #define REFUSED_LENGTH 101
+#define TRAPPED_LENGTH 103
 
 static volatile int trapped;
 
@@ -37,10 +38,12 @@ static int filter(void)
 		SAY(SECCOMP_RET_TRAP),
 		UNLESS(SYS_mkdirat, 1),
 		SAY(SECCOMP_RET_KILL_PROCESS),
-		UNLESS(SYS_read, 3),
+		UNLESS(SYS_read, 5),
 		LOAD(args[2]),
 		UNLESS(REFUSED_LENGTH, 1),
 		SAY(SECCOMP_RET_ERRNO | EIO),
+		UNLESS(TRAPPED_LENGTH, 1),
+		SAY(SECCOMP_RET_TRAP),
 		SAY(SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog program = {.len = sizeof(steps) / sizeof(*steps), .filter = steps};
@@ -72,7 +75,9 @@ int main(int count, char **arguments)
 	}
 	for (int i = 0; i < 5; i++)
 		syscall(SYS_renameat2, AT_FDCWD, "kept", AT_FDCWD, "other", 0);
-	if (trapped != 5)
+	for (int i = 0; i < 3; i++)
+		syscall(SYS_read, file, bytes, TRAPPED_LENGTH);
+	if (trapped != 5 + 3)
 		return 7;
 	for (int i = 0; i < 3; i++) {
 		pid_t child = fork();
