@@ -47,6 +47,16 @@ class SystemPaths:
         return self.configuration / "keys/next.key"
 
     @property
+    def seal_key(self) -> Path:
+        """The key that this node seals its traces with, mode 0400; it signs nothing else."""
+        return self.configuration / "keys/seal.key"
+
+    @property
+    def seal_keys(self) -> Path:
+        """Directory of public keys whose seals are believed; none of them is trusted to sign probe files."""
+        return self.configuration / "seal-keys"
+
+    @property
     def trusted_keys(self) -> Path:
         """Directory of public keys, one ``<key id>.pem`` each, and of ``revoked.yaml``."""
         return self.configuration / "trust"
@@ -75,6 +85,11 @@ class SystemPaths:
     def state(self) -> Path:
         """What is kept between runs."""
         return self.prefix / "var/lib/datacrumbs"
+
+    @property
+    def seals(self) -> Path:
+        """The seals of this node's runs."""
+        return self.state / "seals"
 
     @property
     def kept(self) -> Path:
@@ -118,6 +133,8 @@ class SystemConfiguration:
         max_megabytes: A run ends by itself when its files have this size together; 0 for never.
         redact_paths: Shell patterns of absolute paths, such as ``/home/*/secret``: of what they match, and of all
             below it, no name gets into a trace.
+        seal_traces: Whether root seals each run: signs its counts and the digests of its trace, with a key that
+            `datacrumbs_setup` makes.
     """
 
     trace_log_dir: Path
@@ -138,6 +155,7 @@ class SystemConfiguration:
     rotate_megabytes: int = 0
     max_megabytes: int = 100_000
     redact_paths: tuple[str, ...] = ()
+    seal_traces: bool = False
 
 
 def read_system_configuration(paths: SystemPaths) -> SystemConfiguration:
@@ -161,7 +179,7 @@ def _checked(key: str, kind: str, value: Value) -> object:
     number = 0 if isinstance(content, bool) or not isinstance(content, (int, float)) else content
     if kind == "Path" and isinstance(content, str) and content.startswith("/"):
         return Path(content)
-    if kind == "str" and isinstance(content, str) and content:
+    if (kind == "str" and isinstance(content, str) and content) or (kind == "bool" and isinstance(content, bool)):
         return content
     if key in _LIMITS and number == 0 and content == 0 and not isinstance(content, bool):
         return 0
@@ -191,6 +209,7 @@ _KINDS = {
     "Path": ("an absolute path", "a directory such as /var/log/datacrumbs"),
     "str": ("a string", "text in quotes"),
     "float": ("a positive number", "e.g. 1.0"),
+    "bool": ("true or false", "true or false"),
     "int": ("a positive whole number", "e.g. 64"),
     "tuple[str, ...]": ("a list", "patterns of absolute paths, e.g. [/home/*/secret]"),
 }

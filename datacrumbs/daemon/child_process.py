@@ -37,21 +37,24 @@ class ChildProcess:
         self, prepare: Callable[[], Callable[[Channel], None]], answer_limit: int, *, takes_descriptors: bool = False
     ) -> None:
         ours, theirs = socket.socketpair()
+        self._has_ended = False
         self._pid = os.fork()
         if not self._pid:
             _be_the_child(theirs, prepare)
         theirs.close()
         self.channel = Channel(ours, answer_limit, takes_descriptors=takes_descriptors)
 
-    def close(self) -> None:
-        """Have it end, and wait for that; idempotent."""
+    def close(self) -> bool:
+        """Have it end, and wait for that; gives whether it has. Idempotent."""
         if not self._pid:
-            return
+            return self._has_ended
         self.channel.close()
-        if not _ended(self._pid):
+        self._has_ended = _ended(self._pid)
+        if not self._has_ended:
             os.kill(self._pid, signal.SIGKILL)
-            _ended(self._pid)  # one that hangs in its file system ends when that goes on
+            self._has_ended = _ended(self._pid)  # one that hangs in its file system ends when that goes on
         self._pid = 0
+        return self._has_ended
 
 
 def _ended(process: int) -> bool:

@@ -17,6 +17,8 @@ STOP_SECONDS = 90.0
 """From the signal on; the unit's TimeoutStopSec is longer, or systemd would end what still writes its footer."""
 FOOTER_SECONDS = 30.0
 """The last of them, in which nothing but the footer is written: what is left by then is lost and counted."""
+SEAL_SECONDS = 15.0
+"""Beyond them, for the seal: to read the trace of a run that took its whole time to end."""
 _TICK = 0.25
 
 
@@ -36,6 +38,11 @@ class Ending:
     def writing_seconds(self) -> float:
         """How long the process that writes may still write calls."""
         return max(0.0, self._deadline - self._footer_seconds - time.monotonic())
+
+    @property
+    def sealing_seconds(self) -> float:
+        """How long the trace may be read for its seal."""
+        return max(0.0, self._deadline + SEAL_SECONDS - time.monotonic())
 
     def answer(self, writer: WriterProcess, stopped_again: Callable[[], bool]) -> Message:
         """What the process that writes says when the trace is complete.

@@ -13,7 +13,7 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, astuple, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datacrumbs import __version__, client
 from datacrumbs.daemon import confinement
@@ -26,6 +26,7 @@ from datacrumbs.daemon.late import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
 from datacrumbs.daemon.parts import Parts
 from datacrumbs.daemon.run_files import RunFiles
+from datacrumbs.daemon.sealer_process import SealerProcess
 from datacrumbs.daemon.waiting import SignalWait
 from datacrumbs.daemon.writer_process import WriterProcess, WritingRequest
 from datacrumbs.engine.counting import with_mode
@@ -36,14 +37,17 @@ from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.show import entries_only
 from datacrumbs.secure import privilege
 from datacrumbs.secure.systemd import notify
+from datacrumbs.trace.footer import summed
 from datacrumbs.trace.redaction import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from datacrumbs.daemon.identity import Owner
     from datacrumbs.engine.engine import EngineReport
-    from datacrumbs.model.plan import Mode
+    from datacrumbs.model.plan import Mode, Plan
+    from datacrumbs.model.record import FunctionCounts
     from datacrumbs.probefile.envelope import SignedPlan
     from datacrumbs.probefile.targets import OpenTargets
     from datacrumbs.system import SystemConfiguration, SystemPaths
@@ -101,23 +105,7 @@ def run(request: RunRequest) -> RunResult:
     with ExitStack() as stack:
         files = RunFiles(request.paths.run, request.run_id)
         stack.callback(files.close)
-        writing = WritingRequest(
-            plan,
-            host,
-            user.name,
-            request.run_id,
-            configuration.flush_seconds,
-            configuration.spool_mib,
-            configuration.redact_paths,
-            configuration.max_megabytes,
-            configuration.names_mib,
-        )
-        writer = WriterProcess(user, writing)
-        stack.callback(writer.close)
-        finder = None
-        if configuration.late_files and has_libraries(plan):
-            finder = FinderProcess(user, plan)
-            stack.callback(finder.close)
+        writer, finder, sealer = _processes_beside(request, user, plan, stack)
         _tell(f"attaching {len(plan.functions)} functions for {user.name}")
         if only := entries_only(plan):
             _tell(only)
@@ -148,11 +136,16 @@ def run(request: RunRequest) -> RunResult:
         try:
             with _naming(parts):
                 _begin(writer, engine, parts)
+            if sealer is not None:
+                sealer.begin(_about(request), time.time())
+                sealer.add(parts)
             gc.freeze()
             gc.enable()
             files.announce(parts.first, user)
         except DatacrumbsError:
             parts.remove_first()
+            if sealer is not None:
+                sealer.discard()
             raise
         more_files = privilege.FOR_MORE_FILES if configuration.rotate_megabytes else ()
         by_perf = privilege.BY_PERF_EVENT if engine.attaches_late_by_perf else ()
@@ -165,7 +158,35 @@ def run(request: RunRequest) -> RunResult:
             f"trace {parts.first}"
         )
         with _naming(parts):
-            return _Run(request, engine, writer, parts, report, late).to_the_end()
+            return _Run(request, engine, writer, parts, report, late, sealer).to_the_end()
+
+
+# They begin before anything is loaded.
+def _processes_beside(
+    request: RunRequest, user: Owner, plan: Plan, stack: ExitStack
+) -> tuple[WriterProcess, FinderProcess | None, SealerProcess | None]:
+    configuration = request.configuration
+    writing = WritingRequest(
+        plan,
+        os.uname().nodename,
+        user.name,
+        request.run_id,
+        configuration.flush_seconds,
+        configuration.spool_mib,
+        configuration.redact_paths,
+        configuration.max_megabytes,
+        configuration.names_mib,
+    )
+    writer = WriterProcess(user, writing)
+    stack.callback(writer.close)
+    finder = sealer = None
+    if configuration.late_files and has_libraries(plan):
+        finder = FinderProcess(user, plan)
+        stack.callback(finder.close)
+    if configuration.seal_traces:
+        sealer = SealerProcess(request.paths.seal_key, request.paths.seals, request.run_id)
+        stack.callback(sealer.close)
+    return writer, finder, sealer
 
 
 def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, frozenset[int]]:
@@ -207,12 +228,14 @@ class _Run:
         parts: Parts,
         report: EngineReport,
         late: LateWatch | None,
+        sealer: SealerProcess | None,
     ) -> None:
         self._configuration = request.configuration
         self._engine = engine
         self._writer = writer
         self._parts = parts
         self._late = late
+        self._sealer = sealer
         self._signals = SignalWait(STOP_SIGNALS | {signal.SIGCHLD})
         self._losses = LossWatch(engine.lost, engine.losses, request.configuration.flush_seconds)
         self._profiles_due = time.monotonic() + request.configuration.profile_seconds
@@ -228,13 +251,34 @@ class _Run:
         ending = Ending()
         notes = self._late.last_notes() if self._late else []
         self._engine.detach()
+        end = time.time_ns()
         notify("STOPPING=1")
-        self._tell_notes(notes)
-        result = self._finish(reason, ending)
+        counts = self._engine.counts()
+        totals = {**self._engine.totals(), **(self._late.totals if self._late else {})}
+        result = None
+        try:
+            self._tell_notes(notes)
+            result = self._finish(reason, ending, counts, totals)
+        except DatacrumbsError as error:
+            failure = error
+        if self._sealer is not None:
+            numbers = {**summed(counts), **totals}
+            complete = result is not None and failure is None
+            about = {"end": end, "ended_by": reason, "complete": complete, "counts": numbers}
+            self._seal(self._sealer, about, ending)
         self._signals.close()
-        if failure:
-            raise failure
+        if failure or result is None:
+            raise failure or DatacrumbsError("the run did not come to its end")
         return result
+
+    # When the process that writes has ended, nothing of the daemon changes the trace any more. One that hangs in its
+    # file system would have another one hang there, too.
+    def _seal(self, sealer: SealerProcess, about: dict[str, Any], ending: Ending) -> None:
+        seconds = ending.sealing_seconds if self._writer.close() else 0.0
+        unread = sealer.finish(about, seconds)
+        if unread:
+            _tell(f"{unread} files of the trace could not be read in time; the seal does not vouch for them")
+        _tell(f"sealed: {sealer.seal}")
 
     def _trace(self) -> str:
         """Watch until the end; gives its reason."""
@@ -288,6 +332,8 @@ class _Run:
                 return
             values = {"provenance": self._provenance}
             self._writer.send("continue", values, descriptors=[self._parts.stream.fileno()])
+            if self._sealer is not None:
+                self._sealer.add(self._parts)
 
     def _tell_losses(self) -> None:
         self._tell_notes(self._losses.look())
@@ -307,15 +353,14 @@ class _Run:
             raise DatacrumbsError(f"no memory for calls that were added up: {error.strerror}") from None
         self._profiles_told = True
 
-    def _finish(self, reason: str, ending: Ending) -> RunResult:
+    def _finish(self, reason: str, ending: Ending, counts: list[FunctionCounts], totals: dict[str, int]) -> RunResult:
         self._tell_losses()
         self._tell_profiles()
-        counts = self._engine.counts()
         touched = [(index, asdict(count)) for index, count in enumerate(counts) if count.entered or not count.balanced]
         values = {
             "functions": len(counts),
             "counts": touched,
-            "totals": {**self._engine.totals(), **(self._late.totals if self._late else {})},
+            "totals": totals,
             "provenance": {**self._provenance, "ended_by": reason},
             "seconds": ending.writing_seconds,
         }
@@ -345,6 +390,23 @@ def _provenance(request: RunRequest, report: EngineReport) -> dict[str, str]:
             f"target {hidden.path(group.target.path) or 'kernel'}": group.target.build_id
             for group in signed.plan.groups
         },
+    }
+
+
+# What a seal says of a run from its beginning on.
+def _about(request: RunRequest) -> dict[str, Any]:
+    signed = request.signed
+    return {
+        "run_id": request.run_id,
+        "uid": signed.grant.uid,
+        "user": signed.grant.user,
+        "host": os.uname().nodename,
+        "kernel": os.uname().release,
+        "datacrumbs": __version__,
+        "plan": signed.digest,
+        "key_id": signed.key_id,
+        "mode": request.mode.value if request.mode else "",
+        "begin": time.time_ns(),
     }
 
 

@@ -28,7 +28,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def create_trace(directory: Path, components: tuple[str, ...], owner: Owner) -> BinaryIO:
-    """Create a trace file below ``directory``, owned by the run's user, for writing.
+    """Create a trace file below ``directory``, owned by the run's user, for writing, and for reading what was written.
 
     Directories on the way are made with mode 0700 for the same user.
 
@@ -43,7 +43,7 @@ def create_trace(directory: Path, components: tuple[str, ...], owner: Owner) -> 
             below = _enter(directory, descriptor, part, owner)
             os.close(descriptor)
             descriptor = below
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             trace = os.open(components[-1], flags, 0o600, dir_fd=descriptor)
         except FileExistsError:

@@ -90,9 +90,9 @@ class WriterProcess:
             raise DatacrumbsError(_text(message.values, "message"), hint=_text(message.values, "hint"))
         return message
 
-    def close(self) -> None:
-        """Have it end, and wait for that; idempotent."""
-        self._process.close()
+    def close(self) -> bool:
+        """Have it end, and wait for that; gives whether it has. Idempotent."""
+        return self._process.close()
 
 
 # Meanwhile the other process loads its programs. What is run later must be there while root may still read it: an

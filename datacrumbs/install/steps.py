@@ -73,6 +73,7 @@ def install(paths: SystemPaths, stage: str, trust_key: Path | None = None) -> It
     yield _file(paths.system_file, _shipped("datacrumbs.yaml"))
     yield _filled(paths, _temporary_files(paths), "tmpfiles.conf")
     if stage != "login":
+        yield from _seal_key_pair(paths)
         yield _unit(paths, RUN_UNIT)
         if not trusted_key_ids(paths.trusted_keys):
             yield Step(
@@ -90,15 +91,19 @@ def uninstall(paths: SystemPaths) -> Iterator[Step]:
     doomed += [_temporary_files(paths)]
     if paths.private_key.exists():
         doomed.append(paths.private_key)
-    doomed += [path for path in (paths.next_private_key, paths.trusted_keys / FILE_NAME) if path.exists()]
+    doomed += [
+        path for path in (paths.next_private_key, paths.seal_key, paths.trusted_keys / FILE_NAME) if path.exists()
+    ]
+    trust = (paths.trusted_keys, paths.seal_keys)
     # All of them: trust that stays behind would be found again by the next installation.
-    doomed += [paths.trusted_keys / f"{identity}.pem" for identity in trusted_key_ids(paths.trusted_keys)]
+    doomed += [each / f"{identity}.pem" for each in trust for identity in trusted_key_ids(each)]
     yield from (_removed(path) for path in doomed if path.exists())
     if paths.state.is_dir():
-        yield _removed_tree(paths.state)
-    for directory, _ in reversed(_directories(paths, "all")):
+        yield from (_removed_tree(path) for path in paths.state.iterdir() if path != paths.seals)
+    kept = {paths.traces: "traces", paths.seals: "seals", paths.state: "seals"}
+    for directory, _ in reversed(_directories(paths, "all") + _seal_directories(paths)):
         if directory.is_dir():
-            yield _removed_if_empty(directory, "traces" if directory == paths.traces else "not empty")
+            yield _removed_if_empty(directory, kept.get(directory, "not empty"))
 
 
 def _uninstall_defaults(paths: SystemPaths) -> Iterator[Step]:
@@ -118,6 +123,10 @@ def _directories(paths: SystemPaths, stage: str) -> list[tuple[Path, int]]:
     login = [(paths.private_key.parent, 0o700), (paths.site_files, 0o755)]
     compute = [(paths.state, 0o700), (paths.traces, SEARCHED)]
     return common + (login if stage != "compute" else []) + (compute if stage != "login" else [])
+
+
+def _seal_directories(paths: SystemPaths) -> list[tuple[Path, int]]:
+    return [(paths.seal_key.parent, 0o700), (paths.seal_keys, 0o755), (paths.state, 0o700), (paths.seals, 0o700)]
 
 
 def _shipped(name: str) -> bytes:
@@ -159,6 +168,17 @@ def _key_pair(paths: SystemPaths) -> Iterator[Step]:
     key, step = signing_key(paths.private_key)
     yield step
     yield trust_public_key(paths, key.public_key())
+
+
+# A key of the node's own, apart from those that sign probe files: who is root on one node must not sign for others.
+def _seal_key_pair(paths: SystemPaths) -> Iterator[Step]:
+    if not read_system_configuration(paths).seal_traces:
+        return
+    for directory, mode in _seal_directories(paths):
+        yield _directory(directory, mode)
+    key, step = signing_key(paths.seal_key)
+    yield step
+    yield _file(paths.seal_keys / key_file_name(key.public_key()), public_key_pem(key.public_key()))
 
 
 def signing_key(path: Path) -> tuple[Ed25519PrivateKey, Step]:
@@ -262,7 +282,7 @@ def _removed_if_empty(directory: Path, otherwise: str) -> Step:
 # What daemons remember between runs; nothing in it is an administrator's.
 def _removed_tree(directory: Path) -> Step:
     try:
-        shutil.rmtree(directory)
+        shutil.rmtree(directory) if directory.is_dir() else directory.unlink()
     except OSError as error:
         raise DatacrumbsError(f"{directory}: cannot be removed: {error.strerror}", hint="run this as root") from None
     return Step("removed", str(directory))

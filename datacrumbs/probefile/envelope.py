@@ -83,15 +83,15 @@ class Envelope:
     payload: bytes
     key_id: str
     signature: bytes
+    payload_type: str = PAYLOAD_TYPE
 
 
 _GRANT_LIMIT = 4096  # bytes
-# The one form that `seal` writes. It is taken apart as text: the memory that a JSON parser takes for what is not
+# The one form that `enveloped` writes. It is taken apart as text: the memory that a JSON parser takes for what is not
 # verified yet is the writer's choice.
-_FORM = re.compile(
+_FORM = (
     rb'\{"payload":"(?P<payload>[^"]*)","payloadType":"%b",'
     rb'"signatures":\[\{"keyid":"(?P<key>[0-9a-f]{64})","sig":"(?P<signature>[^"]{88})"\}\]\}'
-    % re.escape(PAYLOAD_TYPE.encode())
 )
 
 
@@ -117,18 +117,36 @@ def seal(plan_bytes: bytes, grant: Grant, key: Ed25519PrivateKey) -> bytes:
     Raises:
         DatacrumbsError: (exit 3) when the file would be larger than readers take.
     """
-    payload = _payload(grant, plan_bytes)
-    signature = key.sign(pre_authentication_encoding(PAYLOAD_TYPE, payload))
-    envelope = {
-        "payload": base64.b64encode(payload).decode(),
-        "payloadType": PAYLOAD_TYPE,
-        "signatures": [{"keyid": key_id(key.public_key()), "sig": base64.b64encode(signature).decode()}],
-    }
-    expanded = canonical(envelope)
+    expanded = enveloped(PAYLOAD_TYPE, _payload(grant, plan_bytes), key)
     compressed = gzip.compress(expanded, 6, mtime=0)
     if len(expanded) > EXPANDED_LIMIT or len(compressed) > COMPRESSED_LIMIT:
         raise refusal("the plan is too large for a probe file", "select fewer functions")
     return compressed
+
+
+def enveloped(payload_type: str, payload: bytes, key: Ed25519PrivateKey) -> bytes:
+    """Sign a payload; gives the envelope as canonical JSON. Same arguments, same bytes."""
+    signature = key.sign(pre_authentication_encoding(payload_type, payload))
+    return canonical(
+        {
+            "payload": base64.b64encode(payload).decode(),
+            "payloadType": payload_type,
+            "signatures": [{"keyid": key_id(key.public_key()), "sig": base64.b64encode(signature).decode()}],
+        }
+    )
+
+
+def open_form(data: bytes, payload_type: str) -> Envelope | None:
+    """Take apart what `enveloped` gives for this type, without verifying anything; None for anything else."""
+    parts = re.fullmatch(_FORM % re.escape(payload_type.encode()), memoryview(data))
+    if parts is None:
+        return None
+    try:
+        payload = binascii.a2b_base64(parts["payload"], strict_mode=True)
+        signature = binascii.a2b_base64(parts["signature"], strict_mode=True)
+    except ValueError:
+        return None
+    return Envelope(payload, bytes(parts["key"]).decode("ascii"), signature, payload_type)
 
 
 def open_envelope(data: bytes, name: str) -> Envelope:
@@ -137,33 +155,32 @@ def open_envelope(data: bytes, name: str) -> Envelope:
     Raises:
         DatacrumbsError: (exit 3) for what is truncated, not gzip, or not an envelope.
     """
-    parts = _FORM.fullmatch(memoryview(expand(data, name)))
-    if parts is None:
-        raise _no_envelope(name, "its form is not that of a signed plan")
-    try:
-        payload = binascii.a2b_base64(parts["payload"], strict_mode=True)
-        signature = binascii.a2b_base64(parts["signature"], strict_mode=True)
-    except ValueError:
-        raise _no_envelope(name, "payload and signature are not base64") from None
-    return Envelope(payload, bytes(parts["key"]).decode("ascii"), signature)
+    envelope = open_form(expand(data, name), PAYLOAD_TYPE)
+    if envelope is None:
+        raise refusal(
+            f"{name}: not a probe file: its form is not that of a signed plan",
+            "compose it with datacrumbs_probe_configurator",
+        )
+    return envelope
 
 
-def _no_envelope(name: str, detail: str) -> DatacrumbsError:
-    return refusal(f"{name}: not a probe file: {detail}", "compose it with datacrumbs_probe_configurator")
-
-
-def verify(envelope: Envelope, key: Ed25519PublicKey, name: str) -> None:
+def verify(
+    envelope: Envelope,
+    key: Ed25519PublicKey,
+    name: str,
+    hint: str = "recreate it with datacrumbs_probe_configurator",
+) -> None:
     """Check the signature.
 
     Raises:
         DatacrumbsError: (exit 3) when the file was altered or signed with another key.
     """
     try:
-        key.verify(envelope.signature, pre_authentication_encoding(PAYLOAD_TYPE, envelope.payload))
+        key.verify(envelope.signature, pre_authentication_encoding(envelope.payload_type, envelope.payload))
     except InvalidSignature:
         raise refusal(
             f"{name}: the signature does not fit: the file was altered, or key {envelope.key_id[:16]} did not sign it",
-            "recreate it with datacrumbs_probe_configurator",
+            hint,
         ) from None
 
 

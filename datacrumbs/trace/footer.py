@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.trace.names import metadata_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from datacrumbs.model.plan import Plan
     from datacrumbs.model.record import FunctionCounts
@@ -49,14 +49,7 @@ def footer_lines(footer: Footer, plan: Plan) -> Iterator[str]:
     comes last and says that the trace is complete.
     """
     places = [(group, function) for group in plan.groups for function in group.functions]
-    totals = dict.fromkeys(PARTS, 0)
-    causes: dict[str, int] = {}
     for identity, (counts, (group, function)) in enumerate(zip(footer.counts, places, strict=True)):
-        for part in PARTS:
-            totals[part] += int(getattr(counts, part))
-        reasons = {**counts.causes, **{f"lost_{cause}": calls for cause, calls in counts.lost.items()}}
-        for cause, calls in reasons.items():
-            causes[cause] = causes.get(cause, 0) + int(calls)
         if counts.entered or not counts.balanced:
             yield metadata_line(
                 COUNTS,
@@ -70,7 +63,7 @@ def footer_lines(footer: Footer, plan: Plan) -> Iterator[str]:
                     ("provider", group.provider),
                     ("layer", group.layer),
                     *((part, int(getattr(counts, part))) for part in PARTS),
-                    *((cause, int(calls)) for cause, calls in sorted(reasons.items())),
+                    *((cause, int(calls)) for cause, calls in sorted(_reasons(counts).items())),
                 ],
             )
     yield metadata_line(PROVENANCE, 0, 0, sorted(footer.provenance.items()))
@@ -79,8 +72,23 @@ def footer_lines(footer: Footer, plan: Plan) -> Iterator[str]:
         0,
         0,
         [
-            *totals.items(),
-            *sorted(causes.items()),
+            *summed(footer.counts).items(),
             *((key, int(number)) for key, number in sorted(footer.other.items())),
         ],
     )
+
+
+def summed(counts: Iterable[FunctionCounts]) -> dict[str, int]:
+    """The counts of all functions together, then their causes, sorted."""
+    totals = dict.fromkeys(PARTS, 0)
+    causes: dict[str, int] = {}
+    for each in counts:
+        for part in PARTS:
+            totals[part] += int(getattr(each, part))
+        for cause, calls in _reasons(each).items():
+            causes[cause] = causes.get(cause, 0) + int(calls)
+    return {**totals, **dict(sorted(causes.items()))}
+
+
+def _reasons(counts: FunctionCounts) -> dict[str, int]:
+    return {**counts.causes, **{f"lost_{cause}": calls for cause, calls in counts.lost.items()}}

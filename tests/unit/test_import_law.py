@@ -29,6 +29,7 @@ ORDER = (
     "engine",
     "trace",
     "signer",
+    "seal",  # what a node vouches for
     "daemon",
     "configure",
     "report",

@@ -1,0 +1,138 @@
+"""The process that seals, as the process that traces sees it."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from datacrumbs.daemon import confinement
+from datacrumbs.daemon.channel import Gone
+from datacrumbs.daemon.child_process import ChildProcess
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.secure import privilege
+from datacrumbs.secure.file_systems import is_served_by_user
+from datacrumbs.secure.files import CREATE_FLAGS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from datacrumbs.daemon.channel import Channel, Message
+    from datacrumbs.daemon.parts import Parts
+
+_ANSWER_LIMIT = 1 << 16
+_BEGIN_SECONDS = 60.0
+_WRITING_SECONDS = 5.0  # beyond the time to read the trace
+_HINT = "run datacrumbs_setup as root, which makes what seal_traces in datacrumbs.yaml asks for"
+
+
+class SealerProcess:
+    """Begins the process, tells it of a run, has it seal.
+
+    Args:
+        key: The private key.
+        directory: Where seals are kept.
+        run_id: The run.
+    """
+
+    def __init__(self, key: Path, directory: Path, run_id: str) -> None:
+        self._directory = directory
+        self._run_id = run_id
+        self._name = ""
+        self._process = ChildProcess(lambda: _prepared(key), _ANSWER_LIMIT)
+        self._channel = self._process.channel
+
+    @property
+    def seal(self) -> Path:
+        """The seal; empty until the run has ended."""
+        return self._directory / self._name
+
+    def begin(self, about: Mapping[str, Any], now: float) -> None:
+        """Make the seal's file, and say what the run is: the fields of a `Summary` that are known.
+
+        Raises:
+            DatacrumbsError: There is no key, or the file cannot be made.
+        """
+        moment = datetime.fromtimestamp(now, UTC)
+        self._name = f"{self._run_id}-{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03}Z.seal.json"
+        try:
+            descriptor = os.open(self.seal, CREATE_FLAGS, 0o400)
+        except OSError as error:
+            raise DatacrumbsError(f"{self.seal}: cannot be made: {error.strerror}", hint=_HINT) from None
+        try:
+            self._send("begin", about, [descriptor])
+            self._answer("begun", _BEGIN_SECONDS)
+        except DatacrumbsError:
+            self.discard()
+            raise
+        finally:
+            os.close(descriptor)
+
+    def add(self, parts: Parts) -> None:
+        """Tell it of the file of a trace that is written now. What a user's program serves is named and never read."""
+        descriptor = parts.stream.fileno()
+        served = is_served_by_user(descriptor)
+        self._send("part", {"name": parts.current.name}, [] if served else [descriptor])
+
+    def finish(self, about: Mapping[str, Any], seconds: float) -> int:
+        """Have it read the trace and write the seal, in about this time; gives how many files it could not read.
+
+        Raises:
+            DatacrumbsError: It cannot.
+        """
+        self._send("finish", {**about, "seconds": seconds})
+        unread = self._answer("sealed", seconds + _WRITING_SECONDS).values.get("unread")
+        return unread if isinstance(unread, int) else 0
+
+    def discard(self) -> None:
+        """Remove the seal of a run that never began."""
+        if self._name:
+            self.seal.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Have it end; idempotent."""
+        self._process.close()
+
+    def _send(self, kind: str, values: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+        try:
+            self._channel.send(kind, values, descriptors)
+        except Gone:
+            raise self._gone() from None
+
+    def _answer(self, kind: str, seconds: float) -> Message:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                message = self._channel.receive(left)
+            except Gone:
+                break
+            if message and message.kind == "failed":
+                raise DatacrumbsError(str(message.values["message"]), hint=str(message.values["hint"]))
+            if message and message.kind == kind:
+                return message
+        raise self._gone()
+
+    def _gone(self) -> DatacrumbsError:
+        return DatacrumbsError(
+            f"{self.seal}: the process that seals the trace ended, or took too long",
+            hint="the trace is what it would be without a seal; was the process killed, is its file system slow?",
+        )
+
+
+# Nobody: it needs no right but its descriptors, and others of nobody cannot look into it (not dumpable).
+def _prepared(key_file: Path) -> Callable[[Channel], None]:
+    from datacrumbs.daemon.sealing import refuse, seal_run  # noqa: PLC0415 - only where seals are made
+    from datacrumbs.signer.private_key import load_private_key  # noqa: PLC0415 - likewise
+
+    work = partial(refuse, DatacrumbsError(f"{key_file}: there is no key to seal with", hint=_HINT))
+    try:
+        if os.path.lexists(key_file):
+            work = partial(seal_run, key=load_private_key(key_file))
+    except DatacrumbsError as error:
+        work = partial(refuse, error)
+    privilege.become(privilege.NOBODY, privilege.NOBODY)
+    confinement.change_no_files()
+    return work
