@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.commands._audit import audit
 from datacrumbs.commands._run import command_parser, run_command
+from datacrumbs.commands._seals import verify_seal
 from datacrumbs.commands._trusted_keys import REVOKING, change_or_list_keys, change_revocations
 from datacrumbs.errors import ExitCode, usage_error
 from datacrumbs.signer.provider_snippets import InstalledSnippet, installed_snippets, provider_distributions
@@ -19,7 +20,7 @@ from datacrumbs.system import SystemPaths
 if TYPE_CHECKING:
     import argparse
 
-ACTIONS = ("add", "list", "remove", "verify", "revoke", "restore")
+ACTIONS = ("add", "list", "remove", "verify", "revoke", "restore", "verify-seal")
 
 
 def main() -> None:
@@ -36,13 +37,16 @@ def parser() -> argparse.ArgumentParser:
         "signed but is not believed any more.",
         "datacrumbs_trust add --provider posix\n"
         "  datacrumbs_trust add --key login1.pem\n"
-        "  datacrumbs_trust revoke --user alice",
+        "  datacrumbs_trust revoke --user alice\n"
+        "  datacrumbs_trust verify-seal RUN.seal.json TRACE.pfw.gz",
     )
     result.add_argument(
         "action",
         choices=ACTIONS,
-        help="verify compares snippets with what is installed now; revoke ends what was signed; restore undoes it",
+        help="verify compares snippets with what is installed now; revoke ends what was signed; restore undoes it; "
+        "verify-seal says what a node has sealed of a run, and whether files are that trace",
     )
+    result.add_argument("files", nargs="*", type=Path, metavar="FILE", help="to verify-seal: the seal, then the trace")
     chosen = result.add_mutually_exclusive_group()
     chosen.add_argument("--provider", metavar="NAME", help="a provider's name")
     chosen.add_argument("--distribution", metavar="NAME", help="a distribution's name")
@@ -62,6 +66,12 @@ def parser() -> argparse.ArgumentParser:
 def trust(arguments: argparse.Namespace) -> int:
     """Run one action; the exit status is 1 when ``verify`` finds a difference."""
     paths = SystemPaths(arguments.prefix)
+    if arguments.action == "verify-seal":
+        if not arguments.files:
+            raise usage_error("verify-seal: expected a seal, and the files of its trace")
+        return verify_seal(paths, arguments.files[0], arguments.files[1:], as_json=arguments.json)
+    if arguments.files:
+        raise usage_error(f"{arguments.action}: {arguments.files[0]}: files are for verify-seal")
     if arguments.action in REVOKING:
         return change_revocations(paths, arguments)
     if arguments.key or arguments.keys or arguments.revoked:

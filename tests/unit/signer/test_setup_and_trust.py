@@ -77,6 +77,30 @@ class TestSetup:
         for file in (paths.policy, paths.system_file, paths.trusted_snippets):
             assert file.stat().st_mode & 0o7777 == 0o644
 
+    def test_a_key_to_seal_with_is_made_where_seals_are_wanted(self, paths):
+        list(install(paths, "all"))
+        assert not paths.seal_key.exists()
+        paths.system_file.write_text("seal_traces: true\n")
+        assert states(install(paths, "login")) == {"kept"}
+        assert not paths.seal_key.exists()
+        assert states(install(paths, "compute")) == {"made", "kept"}
+        assert paths.seal_key.stat().st_mode & 0o7777 == 0o400
+        assert paths.seals.stat().st_mode & 0o7777 == 0o700
+        (key,) = trusted_key_ids(paths.seal_keys)
+        assert key not in trusted_key_ids(paths.trusted_keys)
+        assert states(install(paths, "compute")) == {"kept"}
+
+    def test_uninstalling_keeps_seals_and_removes_their_key(self, paths):
+        list(install(paths, "all"))
+        paths.system_file.write_text("seal_traces: true\n")
+        list(install(paths, "all"))
+        (paths.seals / "run.seal.json").write_text("sealed")
+        (paths.state / "programs").mkdir()
+        list(uninstall(paths))
+        assert [path.name for path in paths.state.iterdir()] == ["seals"]
+        assert not paths.seal_key.exists()
+        assert not paths.seal_keys.exists()
+
     def test_a_wrong_mode_is_mended(self, paths):
         list(install(paths, "all"))
         paths.trusted_keys.chmod(0o777)
