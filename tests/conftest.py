@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,19 @@ from datacrumbs.testing import Installation, _installation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+
+def python_environment(place: Path, *requirements: str) -> Path:
+    """A virtual environment of the system's Python with these packages, made at ``place`` unless it is there."""
+    stamp = place / "requirements.txt"
+    wanted = "\n".join(requirements)
+    if not stamp.exists() or stamp.read_text(encoding="utf-8") != wanted:
+        shutil.rmtree(place, ignore_errors=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["/usr/bin/python3", "-m", "venv", place], check=True)
+        subprocess.run([place / "bin/pip", "install", "--quiet", *requirements], check=True)
+        stamp.write_text(wanted, encoding="utf-8")
+    return place
 
 
 @pytest.fixture(scope="session")

@@ -81,13 +81,16 @@ def find_files(channel: Channel, plan: Plan) -> None:
 
 
 def wanted_libraries(plan: Plan) -> tuple[Wanted, ...]:
-    """What a library must be called, and define, to be missed when the plan does not have it."""
+    """What a library must be called, and define, to be missed when the plan does not have it.
+
+    Functions that are only followed do not count: of a library that defines no other, no call is missing.
+    """
     names: dict[str, set[str]] = {sought.provider: set(sought.names) for sought in plan.sought}
     functions: dict[str, set[str]] = {}
     for group in plan.groups:
         if not group.target.is_kernel:
             names.setdefault(group.provider, set()).add(_pattern_of(PurePath(group.target.path).name))
-            symbols = {function.symbol.partition("@")[0] for function in group.functions}
+            symbols = {function.symbol.partition("@")[0] for function in group.functions if not group.helper}
             functions.setdefault(group.provider, set()).update(symbols)
     return tuple(
         Wanted(provider, frozenset(names[provider]), frozenset(functions.get(provider, ())))
@@ -191,7 +194,8 @@ class _Finding:
             self._channel.send("found", {**said, "build_id": build_id}, descriptors=[descriptor])
             os.close(descriptor)
             return
-        self._others.append((descriptor, path, {**said, "reason": "the plan does not have it"}))
+        reason = "the plan does not have it" if build_id else "it has no build-id, by which the plan's files are known"
+        self._others.append((descriptor, path, {**said, "reason": reason}))
         if len(self._others) > _OTHERS_LIMIT:
             self.judge_one()
 

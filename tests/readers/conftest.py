@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ..conftest import python_environment  # noqa: TID252
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -67,17 +69,8 @@ class Perfetto:
 
 
 def environment(name: str) -> Reader:
-    """Make the reader's environment, unless a whole one is there."""
-    place = CACHE / name
-    stamp = place / "requirements.txt"
-    wanted = "\n".join(REQUIREMENTS[name])
-    if not stamp.exists() or stamp.read_text() != wanted:
-        shutil.rmtree(place, ignore_errors=True)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["/usr/bin/python3", "-m", "venv", place], check=True)
-        subprocess.run([place / "bin/pip", "install", "--quiet", *REQUIREMENTS[name]], check=True)
-        stamp.write_text(wanted)
-    return Reader(place)
+    """The reader's environment, made unless it is there."""
+    return Reader(python_environment(CACHE / name, *REQUIREMENTS[name]))
 
 
 @pytest.fixture(scope="session")

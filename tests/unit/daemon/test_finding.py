@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import PurePath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,13 @@ def test_names_of_libraries() -> None:
     assert (z.provider, z.functions) == ("z", {"deflate"})
     for path, soname in (("/x/libdatum.so.1", ""), ("/x/libdatum.so", ""), ("/x/renamed", "libdatum.so.1")):
         assert z.is_called(path, soname)
+
+
+def test_a_library_of_functions_that_are_only_followed_is_not_missed() -> None:
+    """As HDF5's high-level library, which defines makers of handles, beside transfers of the other one."""
+    (chosen,) = PLAN.groups
+    followed = replace(chosen, helper=True, functions=(Function("o", "deflateInit", "POSIX"),))
+    assert wanted_libraries(replace(PLAN, groups=(chosen, followed)))[1].functions == {"deflate"}
 
 
 @pytest.fixture
