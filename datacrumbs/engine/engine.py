@@ -134,10 +134,10 @@ class Engine:
             early = EarlyLinks()
             stack.callback(early.close)
             prepared = self._prepared(targets.path, skip)
-            for name, tracepoint in kernel_programs.RAW_TRACEPOINTS.items():
+            for name, tracepoints in kernel_programs.RAW_TRACEPOINTS.items():
                 if name in self._kinds:
-                    link = links.attach_raw_tracepoint(self._descriptor(name), tracepoint)
-                    self._attached.links[_PHASES.get(name, Phase.LIFE)].append(link)
+                    made = links.attach_raw_tracepoints(self._descriptor(name), tracepoints)
+                    self._attached.links[_PHASES.get(name, Phase.LIFE)].extend(made)
             for name in self._kinds:
                 self._descriptor(name)  # some still load: what follows is the time of attaching alone
             early.stop()

@@ -20,23 +20,30 @@ UPROBE_SESSION = ProgramKind(PROBE.kind, links.UPROBE_SESSION)
 
 CLIENT_START = "dc_client_start"
 SESSION = "dc_library_session"
+_INTERRUPTS = ("irq_handler", "local_timer", "call_function", "call_function_single", "irq_work", "ipi")
 RAW_TRACEPOINTS = {
-    "dc_process_fork": "task_newtask",
-    "dc_process_exec": "sched_process_exec",
-    "dc_process_exit": "sched_process_exit",
-    "dc_signal_deliver": "signal_deliver",
-    "dc_system_call_exit": "sys_exit",
-    "dc_system_call_enter": "sys_enter",
+    "dc_process_fork": ("task_newtask",),
+    "dc_process_exec": ("sched_process_exec",),
+    "dc_process_exit": ("sched_process_exit",),
+    "dc_signal_deliver": ("signal_deliver",),
+    "dc_system_call_exit": ("sys_exit",),
+    "dc_system_call_enter": ("sys_enter",),
+    "dc_interrupt_leave": tuple(f"{name}_exit" for name in _INTERRUPTS),
+    "dc_interrupt_enter": tuple(f"{name}_entry" for name in _INTERRUPTS),
+    "dc_soft_interrupt_leave": ("softirq_exit",),
+    "dc_soft_interrupt_enter": ("softirq_entry",),
 }
-"""Program -> its raw tracepoint, in the order of attaching: ends before beginnings."""
+"""Program -> its raw tracepoints, in the order of attaching: ends before beginnings. Each kernel has the first of them;
+which others there are depends on the machine."""
 
 _ENDS_OF_SYSTEM_CALLS = ("dc_system_call_exit", "dc_signal_deliver")
+_OF_INTERRUPTS = ("dc_interrupt_leave", "dc_interrupt_enter", "dc_soft_interrupt_leave", "dc_soft_interrupt_enter")
 _OF_PLANS = {
     Attach.UPROBE: ("dc_library_enter", "dc_library_leave"),
     Attach.USDT: ("dc_usdt_enter", "dc_usdt_leave"),
     Attach.SYSCALL: ("dc_system_call_enter", *_ENDS_OF_SYSTEM_CALLS),
-    Attach.TRACEPOINT: ("dc_kernel_point",),
-    Attach.KPROBE: ("dc_kernel_enter", "dc_kernel_leave"),
+    Attach.TRACEPOINT: ("dc_kernel_point", *_OF_INTERRUPTS),
+    Attach.KPROBE: ("dc_kernel_enter", "dc_kernel_leave", *_OF_INTERRUPTS),
 }
 RUN_SNIPPETS = _OF_PLANS[Attach.UPROBE]
 """Programs in which providers' snippets run."""

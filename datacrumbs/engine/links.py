@@ -13,13 +13,14 @@ import platform
 import resource
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -139,6 +140,14 @@ def attach_raw_tracepoint(program: int, name: str) -> Link:
     """Attach to a raw tracepoint by its name (``sys_enter``)."""
     text = ctypes.create_string_buffer(name.encode())
     return Link(_bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI4x", ctypes.addressof(text), program)))
+
+
+def attach_raw_tracepoints(program: int, names: Sequence[str]) -> Iterator[Link]:
+    """Attach to the first of some raw tracepoints, and to those of the others that this kernel has."""
+    yield attach_raw_tracepoint(program, names[0])
+    for name in names[1:]:
+        with suppress(FileNotFoundError):
+            yield attach_raw_tracepoint(program, name)
 
 
 def attach_uprobe_multi(program: int, path: str, sites: NDArray[np.void], *, at_return: bool) -> Link:

@@ -31,6 +31,7 @@ _AFTER_SNIPPETS = (
     "modes.h",
     "calls.h",
     "restarts.h",
+    "interrupts.bpf.c",
     "processes.bpf.c",
     "system_calls.bpf.c",
     "returns.h",

@@ -19,7 +19,7 @@ from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Resul
 from .conftest import Tracer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from datacrumbs.system import SystemConfiguration
 
@@ -104,6 +104,19 @@ def test_another_tasks_event_is_not_recorded(engine_state: Path, configuration: 
     assert set(trace.calls["process"]) == set(renames["process"])
     assert other.pid not in set(trace.calls["process"])
     assert np.array_equal(renames["values"][:, 0], renames["process"])
+
+
+def test_the_work_of_interrupts_is_not_the_tasks_that_they_come_in(
+    engine_state: Path, configuration: SystemConfiguration, build: Callable[..., Path]
+) -> None:
+    """A timer wakes another process in the middle of the computing one; what that one wakes itself is recorded."""
+    tracer = Tracer(_plan("sched:sched_waking", _fields("sched:sched_waking", "pid")), engine_state, configuration)
+    with closing(tracer.engine):
+        trace = tracer.run(str(build("disturbed.c")), capture_output=True, text=True)
+    assert trace.status == 0
+    other = int(str(trace.output))
+    waked = trace.calls[trace.calls["values"][:, 0] == other]
+    assert len(waked[waked["process"] != other]) == 13
 
 
 def test_more_events_than_open_files(engine_state: Path, configuration: SystemConfiguration) -> None:

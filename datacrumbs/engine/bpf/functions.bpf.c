@@ -38,7 +38,7 @@ static __always_inline void dc_keep_declared(struct dc_call *call, const struct 
  * something is to be learned from each call of the function. */
 static __always_inline int dc_function_enter(struct pt_regs *context, int by_session, int in_kernel)
 {
-	if (!dc_gate())
+	if (!dc_gate() || (in_kernel && dc_is_work_of_interrupt()))
 		return DC_NOT_FOLLOWED;
 	u32 id = bpf_get_attach_cookie(context);
 	struct dc_function *function = dc_functions.lookup(&id);
@@ -129,7 +129,7 @@ static __always_inline struct dc_call *dc_pop(struct dc_thread *thread, u32 id, 
 
 static __always_inline int dc_function_leave(struct pt_regs *context, int by_stack, int by_session, int in_kernel)
 {
-	if (!dc_gate())
+	if (!dc_gate() || (in_kernel && dc_is_work_of_interrupt()))
 		return 0;
 	u32 id = bpf_get_attach_cookie(context);
 	u64 now = bpf_ktime_get_ns();

@@ -81,6 +81,15 @@ BPF_RINGBUF_OUTPUT(dc_mapping_ring, DC_SIZED);
 BPF_TABLE("lru_hash", struct dc_mapped_key, u8, dc_mapped, 16384); /* files that were told of */
 #endif
 
+#if defined(DC_WITH_TRACEPOINT) || defined(DC_WITH_KPROBE)
+/* Whom a processor serves interrupts in; 0 for none. */
+struct dc_interrupted_tasks {
+	u64 hard;
+	u64 soft;
+};
+BPF_PERCPU_ARRAY(dc_interrupted_tasks, struct dc_interrupted_tasks, 1);
+#endif
+
 #define DC_PATH_MAX 4096
 #define DC_COMPONENT_MAX 256
 struct dc_scratch {

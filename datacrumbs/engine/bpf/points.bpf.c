@@ -95,7 +95,7 @@ static __always_inline int dc_read_usdt(void *context, const struct dc_function 
 /* perf tracepoint */
 int dc_kernel_point(void *context)
 {
-	if (!dc_gate())
+	if (!dc_gate() || dc_is_work_of_interrupt())
 		return 0;
 	u32 id = bpf_get_attach_cookie(context);
 	struct dc_function *function = dc_functions.lookup(&id);

@@ -8,7 +8,8 @@
 #define DC_LOAD_U32(structure, offset) (*(u32 *)((u8 *)(structure) + (offset)))
 
 /* Words of the kernel's memory, mostly fields of structures at offsets that vmlinux BTF gave; a bad address reads as 0.
- * Where the kernel can cast (kernel/structures.py), these are plain loads as well: of a structure that begins with an integer.
+ * Where the kernel can cast (kernel/structures.py), these are plain loads as well: of a structure that begins with an
+ * integer.
  */
 #ifdef DC_TYPE_TIMESPEC64
 /* A number that the loader takes for that of the kernel's function; engine/loader.py. */
