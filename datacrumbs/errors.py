@@ -12,17 +12,32 @@ class ExitCode(IntEnum):
     FAILED = 1
     USAGE = 2
     REFUSED = 3
+    INTERRUPTED = 130
+
+    @property
+    def meaning(self) -> str:
+        """In words, for documents."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.DONE: "done",
+    ExitCode.FAILED: "the work failed",
+    ExitCode.USAGE: "wrong command line, configuration or input",
+    ExitCode.REFUSED: "refused for security",
+    ExitCode.INTERRUPTED: "interrupted",
+}
 
 
 class DatacrumbsError(Exception):
     """A failure that a user can act on.
 
-    Raised anywhere, caught once, in `datacrumbs.commands.run_command`, which prints
-    ``message`` and ``hint`` to stderr and exits with ``exit_code``.
+    Raised anywhere; what no boundary below it answers, `datacrumbs.commands._main` catches once: it prints
+    ``message`` and ``hint`` to stderr, and the command ends with ``exit_code``.
 
     Args:
         message: What is wrong. For input files ``FILE:LINE: KEY: problem; expected ...``.
-        hint: How to mend it, as an instruction; empty when the message says it all.
+        hint: How to fix it, as an instruction; empty when the message says it all.
         exit_code: The command's exit status.
     """
 

@@ -2,6 +2,9 @@
 
 Everything that a command prints goes through these two streams. Only what draws on a terminal itself (tables in colour,
 progress bars) writes past them, by `terminal`, and escapes names with `printable`.
+
+Messages go to standard error and begin with the command's name: `warn` always prints, `inform` unless the command is
+quiet, `detail` only when it is verbose.
 """
 
 from __future__ import annotations
@@ -11,9 +14,55 @@ import os
 import re
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import TextIO, cast
 
 _PLAIN = re.compile(r"[\t\n -~]*")
+
+
+class Verbosity(IntEnum):
+    """How much a command says on standard error beside its results."""
+
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
+
+@dataclass(slots=True)
+class _Messages:
+    program: str = "datacrumbs"
+    verbosity: Verbosity = Verbosity.NORMAL
+
+
+_messages = _Messages()
+
+
+def begin_messages(program: str, verbosity: Verbosity = Verbosity.NORMAL) -> None:
+    """Say how messages of this process begin from now on, and which of them are printed."""
+    _messages.program, _messages.verbosity = program, verbosity
+
+
+def verbosity() -> Verbosity:
+    """How much is to be printed."""
+    return _messages.verbosity
+
+
+def warn(message: str) -> None:
+    """Print an error or a warning, whatever the verbosity."""
+    print(f"{_messages.program}: {message}", file=sys.stderr, flush=True)
+
+
+def inform(message: str) -> None:
+    """Print a message that a user expects in normal use."""
+    if _messages.verbosity >= Verbosity.NORMAL:
+        warn(message)
+
+
+def detail(message: str) -> None:
+    """Print what helps to find out why something happened."""
+    if _messages.verbosity >= Verbosity.VERBOSE:
+        warn(message)
 
 
 def printable(text: str) -> str:

@@ -10,22 +10,22 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import enum
-import importlib
 import inspect
 import io
 import re
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
 from datacrumbs import client, provider
+from datacrumbs.commands._registry import COMMANDS, command_named
 from datacrumbs.configure import site
 from datacrumbs.engine import counters
+from datacrumbs.errors import ExitCode
 from datacrumbs.model.record import FunctionCounts
 from datacrumbs.plugins import hookspecs, load_providers
 from datacrumbs.report.summary import Selection, by_layer, select, select_profiles
@@ -38,15 +38,17 @@ from datacrumbs.trace.reader import read_traces
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from datacrumbs.commands._command import Command
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/reference")
 PICTURE = Path("docs/images/report.svg")
 BUNDLED = ("hdf5", "mpi", "posix", "sys")
 NOTICE = "<!-- Written by scripts/docs.py from the code; do not edit. -->"
 
-EXIT_STATUS = """## Exit status
+EXIT_STATUS = f"""## Exit status
 
-0 done, 1 the work failed, 2 wrong command line, configuration or input, 3 refused for security, 130 interrupted.
+{", ".join(f"{status.value} {status.meaning}" for status in ExitCode)}.
 Messages go to standard error, data to standard output; a reader of a pipe that has had enough changes no status.
 """
 
@@ -151,62 +153,29 @@ def prose(text: str) -> str:
 # ---- commands ----
 
 
-class _CapturedError(Exception):
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        super().__init__(parser.prog)
-        self.parser = parser
-
-
 def command_pages() -> dict[str, tuple[str, str]]:
-    """Command -> its one-line title and its page; the console scripts of pyproject.toml and the launcher."""
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    written = {}
-    for name, entry_point in project["scripts"].items():
-        parser = command_line(name, entry_point)
-        written[name] = (_title(parser), _command_page(parser))
+    """Command -> its one-line title and its page; all commands of the registry and the launcher."""
+    commands = map(command_named, COMMANDS)
+    written = {each.program: (each.summary, _command_page(each)) for each in commands}
     text = subprocess.run([client.launcher(), "--help"], check=True, capture_output=True, text=True).stdout
     title = text.split("\n\n")[1].replace("\n", " ").split(". ")[0].rstrip(".") + "."
     written["datacrumbs_wrap"] = (title, page("datacrumbs_wrap", f"```text\n{text.strip()}\n```"))
     return written
 
 
-def command_line(name: str, entry_point: str) -> argparse.ArgumentParser:
-    """The parser of a command: what its entry point would parse the arguments with."""
-    # The entry point itself would take over this process's streams and signals.
-    function = entry_point.partition(":")[2]
-    main = importlib.import_module(f"datacrumbs.commands.{'daemon' if function == name else function}").main
-
-    def capture(self: argparse.ArgumentParser, *_arguments: Any, **_options: Any) -> NoReturn:
-        raise _CapturedError(self)
-
-    parse, words = argparse.ArgumentParser.parse_args, sys.argv
-    argparse.ArgumentParser.parse_args, sys.argv = capture, [name]  # type: ignore[method-assign]
-    try:
-        main()
-    except _CapturedError as captured:
-        return captured.parser
-    finally:
-        argparse.ArgumentParser.parse_args, sys.argv = parse, words  # type: ignore[method-assign]
-    raise RuntimeError(f"{name}: its entry point parses no arguments")
-
-
-def _title(parser: argparse.ArgumentParser) -> str:
-    return (parser.description or "").replace("\n", " ").split(". ")[0].rstrip(".") + "."
-
-
 # Not argparse's own text: its layout differs between versions of Python.
-def _command_page(parser: argparse.ArgumentParser) -> str:
+def _command_page(command: Command) -> str:
+    parser = command.parser()
     actions = parser._actions  # noqa: SLF001 - argparse has no public way to list them
     positional = [action for action in actions if not action.option_strings]
     optional = [action for action in actions if action.option_strings]
     words = [_usage(action) for action in (*optional, *positional)]
-    example = (parser.epilog or "").removeprefix("example:").strip("\n")
     parts = [parser.description or "", f"```text\n{parser.prog} {' '.join(words)}\n```"]
     if positional:
         parts.append(table(("argument", "meaning"), ((code(_name(action)), _help(action)) for action in positional)))
     options = ((code(", ".join(_spellings(action))), _help(action)) for action in optional)
     parts.append(table(("option", "meaning"), options))
-    parts += ["## Example", f"```sh\n{inspect.cleandoc(example)}\n```", EXIT_STATUS]
+    parts += ["## Example", "\n".join(("```sh", *command.examples, "```")), EXIT_STATUS]
     return page(parser.prog, *parts)
 
 

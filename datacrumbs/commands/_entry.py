@@ -5,65 +5,31 @@ Importing them takes a good part of a second. A user who presses Ctrl-C then get
 
 from __future__ import annotations
 
-import importlib
 import signal
 import sys
+from functools import partial
 
+from datacrumbs.errors import ExitCode
 from datacrumbs.output import prepare_streams
 
-INTERRUPTED = 128 + signal.SIGINT
 
+def start(name: str) -> int:
+    """Run a command of `_registry.COMMANDS` on the process's own command line.
 
-def datacrumbs() -> None:
-    _start("daemon")
-
-
-def doctor() -> None:
-    _start("doctor")
-
-
-def probe_configurator() -> None:
-    _start("probe_configurator")
-
-
-def report() -> None:
-    _start("report")
-
-
-def setup() -> None:
-    _start("setup")
-
-
-def sign_probes() -> None:
-    _start("sign_probes")
-
-
-def track() -> None:
-    _start("track")
-
-
-def trust() -> None:
-    _start("trust")
-
-
-def untrack() -> None:
-    _start("untrack")
-
-
-def _start(name: str) -> None:
+    Returns:
+        The exit status; the console script passes it to ``sys.exit``.
+    """
     interrupts = _Interrupts()
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, interrupts.handle)
     prepare_streams()
-    main = importlib.import_module(f"datacrumbs.commands.{name}").main
-    interrupts.importing = False
+    from datacrumbs.commands._main import main
+    from datacrumbs.commands._registry import command_named
+
     try:
-        main()
-    except KeyboardInterrupt:  # outside of what `run_command` sees
-        sys.exit(INTERRUPTED)
-    except SystemExit as end:
-        _finish(end)
-        raise
+        return main(command_named(name), sys.argv[1:], interrupts.all_is_imported)
+    except KeyboardInterrupt:  # between two things that `main` guards
+        return int(ExitCode.INTERRUPTED)
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -73,6 +39,9 @@ def _start(name: str) -> None:
 class _Interrupts:
     importing = True
 
+    def all_is_imported(self) -> None:
+        self.importing = False
+
     def handle(self, number: int, _frame: object) -> None:
         if not self.importing:
             raise KeyboardInterrupt
@@ -80,11 +49,12 @@ class _Interrupts:
         signal.raise_signal(number)
 
 
-# What is printed may fail to arrive only now, for want of room, or since the descriptor was closed from the start.
-def _finish(end: SystemExit) -> None:
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        sys.stdout = None  # else the interpreter tries again, and complains
-        print(f"{sys.argv[0].rpartition('/')[2]}: standard output: {error.strerror}", file=sys.stderr)
-        end.code = end.code or 1
+datacrumbs = partial(start, "daemon")
+doctor = partial(start, "doctor")
+probe_configurator = partial(start, "probe_configurator")
+report = partial(start, "report")
+setup = partial(start, "setup")
+sign_probes = partial(start, "sign_probes")
+track = partial(start, "track")
+trust = partial(start, "trust")
+untrack = partial(start, "untrack")

@@ -75,14 +75,14 @@ def _bcc() -> Check:
         compiler.load_bcc()
     except DatacrumbsError:
         return Check("bcc", CheckState.MISSING, *_why_no_bcc())
-    import bcc  # noqa: PLC0415 -- present, as was just seen
+    import bcc
 
     return Check("bcc", CheckState.OK, f"bcc {getattr(bcc, '__version__', 'of unknown version')} from {bcc.__file__}")
 
 
 def _why_no_bcc() -> tuple[str, str]:
     try:
-        import bcc  # noqa: PLC0415 -- to see which one it is
+        import bcc
     except ImportError as error:
         return f"not importable by {sys.executable}: {error}", _BCC_MEND
     return (

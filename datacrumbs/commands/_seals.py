@@ -33,7 +33,7 @@ def verify_seal(paths: SystemPaths, seal: Path, traces: Sequence[Path], *, as_js
     parts: list[CheckedPart] = []
     problems: list[str] = []
     if traces:
-        from datacrumbs.trace.reader import find_traces  # noqa: PLC0415 - not every seal is compared
+        from datacrumbs.trace.reader import find_traces
 
         parts, others = check_parts(found.summary, find_traces(traces))
         problems = [f"{part.path or part.name}: {part.state}" for part in parts if part.state != MATCHES]
@@ -46,7 +46,7 @@ def verify_seal(paths: SystemPaths, seal: Path, traces: Sequence[Path], *, as_js
 
 # Of files that are what they were: the process that wrote them is the user's, and is not believed either.
 def _wrong_numbers(seal: Seal, parts: Sequence[CheckedPart]) -> list[str]:
-    from datacrumbs.trace.reader import read_traces  # noqa: PLC0415 - likewise
+    from datacrumbs.trace.reader import read_traces
 
     read = read_traces([part.path for part in parts if part.path]).files
     problems = [f"{trace.path}: {trace.shortcoming}" for trace in read if trace.shortcoming]

@@ -1,241 +1,35 @@
-"""``datacrumbs_doctor``: what this host can and cannot do, and how to mend it."""
+"""``datacrumbs_doctor``: what works on this host, and how to fix what does not."""
 
 from __future__ import annotations
 
-import json
-import os
-import stat
-import sys
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-from rich.text import Text
-
-from datacrumbs.client import client_library, launcher
-from datacrumbs.commands._console import table_console
-from datacrumbs.commands._host_checks import host_checks
-from datacrumbs.commands._run import command_parser, for_prefix, run_command
-from datacrumbs.configure.host import current_host
-from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.installed import changeable_code
-from datacrumbs.output import printable, printable_lines
-from datacrumbs.plugins import load_providers
-from datacrumbs.probefile.keys import trusted_key_ids
-from datacrumbs.provider import Check, CheckState
-from datacrumbs.secure.files import first_unprotected
-from datacrumbs.signer.provider_snippets import package_directories, provider_distributions
-from datacrumbs.signer.signing_client import service_key_id
-from datacrumbs.system import SystemPaths, read_system_configuration
+from datacrumbs.commands._command import Command, add_prefix
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator, Sequence
 
-_PROGRAM = "datacrumbs_doctor"
-HOST, INSTALLATION = "host", "installation"
-_STYLES = {CheckState.OK: "green", CheckState.WARNING: "yellow", CheckState.MISSING: "red"}
-
-Finding = tuple[str, Check]
-"""Who looked (`HOST`, `INSTALLATION` or a provider's name), and what was found."""
+    from datacrumbs.commands._command import Run
 
 
-def main() -> None:
-    """Console entry."""
-    sys.exit(run_command(lambda: run(sys.argv[1:])))
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own options."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_prefix(parser)
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Print all findings.
+def _load() -> Run:
+    from datacrumbs.commands._diagnosis import diagnose
 
-    Returns:
-        0 when tracing can work here, else 1.
-    """
-    options = parser().parse_args(arguments)
-    findings = [
-        (area, replace(check, mend=for_prefix(check.mend, options.prefix)))
-        for area, check in examine(SystemPaths(Path(options.prefix)))
-    ]
-    works = can_trace(findings)
-    if options.json:
-        rows = [
-            {"area": area, "name": each.name, "state": each.state.value, "detail": each.detail, "mend": each.mend}
-            for area, each in findings
-        ]
-        print(json.dumps({"tracing_works": works, "checks": rows}, indent=2))
-    else:
-        _print_table(findings, works=works)
-    return ExitCode.DONE if works else ExitCode.FAILED
+    return diagnose
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    made = command_parser(
-        _PROGRAM,
-        "Say what this host can and cannot trace, and how to mend it. Run it as root to check everything.\n"
-        "Exit status: 0 when tracing can work, 1 when something that it needs is missing.",
-        f"sudo {_PROGRAM}",
-    )
-    made.add_argument("--json", action="store_true", help="print JSON")
-    made.add_argument("--prefix", metavar="DIR", default="/", help="root of the installation (default: /)")
-    return made
-
-
-def examine(paths: SystemPaths) -> Iterator[Finding]:
-    """All findings: of the host, of the installation below ``paths``, of each provider."""
-    seen: set[str] = set()
-    for area, checks in ((HOST, host_checks()), (INSTALLATION, installation_checks(paths))):
-        for check in checks:
-            seen.add(check.name)
-            yield area, check
-    # A provider repeats what its layer needs of the host; once is enough.
-    yield from ((area, check) for area, check in provider_checks() if check.name not in seen)
-
-
-def can_trace(findings: Iterable[Finding]) -> bool:
-    """Whether nothing that every run needs is missing; a provider without its library is no obstacle."""
-    return not any(area in {HOST, INSTALLATION} and check.state is CheckState.MISSING for area, check in findings)
-
-
-def installation_checks(paths: SystemPaths) -> Iterator[Check]:
-    """What DataCrumbs itself needs below a prefix: the client, keys, configuration, the service."""
-    yield _client()
-    yield _code(paths)
-    yield _system_configuration(paths)
-    yield _trusted_keys(paths)
-    yield _private_key(paths)
-    yield _service(paths)
-
-
-def provider_checks() -> Iterator[Finding]:
-    """What each installed provider finds; providers that cannot be loaded are one finding."""
-    try:
-        providers = load_providers(without=_not_roots() if os.geteuid() == 0 else ())
-    except DatacrumbsError as error:
-        yield INSTALLATION, Check("providers", CheckState.MISSING, error.message, error.hint)
-        return
-    names = ", ".join(providers.names)
-    if names:
-        yield INSTALLATION, Check("providers", CheckState.OK, names)
-    else:
-        mend = "install datacrumbs-posix, datacrumbs-sys ..."
-        yield INSTALLATION, Check("providers", CheckState.MISSING, "none is installed", mend)
-    host = current_host()
-    for name in providers.names:
-        try:
-            yield from ((name, check) for check in providers.checks(name, host))
-        except DatacrumbsError as error:
-            yield name, Check("its own checks", CheckState.WARNING, error.message, error.hint)
-
-
-# As root, no provider runs whose code others can change: a doctor is asked before anything is trusted.
-def _not_roots() -> tuple[str, ...]:
-    return tuple(
-        name
-        for name, distribution in provider_distributions().items()
-        if any(first_unprotected(place.resolve(), sticky=True) for place in package_directories(name, distribution))
-    )
-
-
-def _client() -> Check:
-    try:
-        found = client_library(), launcher()
-    except DatacrumbsError as error:
-        return Check("client", CheckState.MISSING, error.message, error.hint)
-    return Check("client", CheckState.OK, ", ".join(map(str, found)))
-
-
-def _code(paths: SystemPaths) -> Check:
-    name = "code that root runs"
-    changeable = changeable_code()
-    if changeable is None:
-        return Check(name, CheckState.OK, "root's alone")
-    state = CheckState.MISSING if paths.prefix == Path("/") and os.geteuid() == 0 else CheckState.WARNING
-    return Check(name, state, f"{changeable}: others than root can change it", "sudo make install, then use that one")
-
-
-def _system_configuration(paths: SystemPaths) -> Check:
-    name = "system configuration"
-    try:
-        configuration = read_system_configuration(paths)
-    except DatacrumbsError as error:
-        return Check(name, CheckState.MISSING, error.message, error.hint)
-    source = str(paths.system_file) if paths.system_file.exists() else "defaults"
-    return Check(name, CheckState.OK, f"{source}; traces go to {configuration.trace_log_dir}")
-
-
-def _trusted_keys(paths: SystemPaths) -> Check:
-    name, mend = "trusted keys", _setup(paths, "or copy the signing host's public key there")
-    try:
-        keys = trusted_key_ids(paths.trusted_keys)
-    except DatacrumbsError as error:
-        return Check(name, CheckState.MISSING, error.message, error.hint or mend)
-    if not keys:
-        return Check(name, CheckState.MISSING, f"none in {paths.trusted_keys}: every probe file is refused", mend)
-    return Check(name, CheckState.OK, ", ".join(key[:16] for key in keys))
-
-
-def _private_key(paths: SystemPaths) -> Check:
-    name, path = "signing key", paths.private_key
-    try:
-        status = path.lstat()
-    except PermissionError:
-        return Check(name, CheckState.OK, f"{path.parent} is closed to this user, as it should be")
-    except OSError:
-        detail = f"no {path}: this host cannot sign, which is right for a compute node"
-        return Check(name, CheckState.WARNING, detail, _setup(paths, "on the host that signs"))
-    owner = 0 if paths.prefix == Path("/") else os.geteuid()
-    mode = stat.S_IMODE(status.st_mode)
-    if not stat.S_ISREG(status.st_mode) or mode & 0o377 or status.st_uid not in {0, owner}:
-        detail = f"{path} has mode {mode:04o} and owner {status.st_uid}; others may have read it"
-        return Check(name, CheckState.MISSING, detail, f"make a new key: remove {path}, then {_setup(paths)}")
-    return Check(name, CheckState.OK, f"{path}, mode {mode:04o}")
-
-
-def _service(paths: SystemPaths) -> Check:
-    name = "signing service"
-    try:
-        key = service_key_id(paths)
-    except DatacrumbsError as error:
-        return Check(name, CheckState.WARNING, f"{error.message}; probe files cannot be made here", error.hint)
-    try:
-        trusted = key in trusted_key_ids(paths.trusted_keys)
-    except DatacrumbsError:
-        trusted = False
-    if not trusted:
-        detail = f"signs with key {key[:16]}, which this host does not trust"
-        return Check(name, CheckState.WARNING, detail, f"copy its public key to {paths.trusted_keys}")
-    return Check(name, CheckState.OK, f"{paths.signing_socket}, key {key[:16]}")
-
-
-def _setup(paths: SystemPaths, where: str = "") -> str:
-    prefix = "" if paths.prefix == Path("/") else f" --prefix {paths.prefix}"
-    return f"sudo datacrumbs_setup{prefix} {where}".rstrip()
-
-
-def _print_table(findings: Sequence[Finding], *, works: bool) -> None:
-    table = Table(title="DataCrumbs on this host", title_justify="left")
-    for heading in ("area", "check", "found, and how to mend it"):
-        table.add_column(heading, overflow="fold")
-    shown = ""
-    for area, check in findings:
-        style = _STYLES[check.state]
-        name = f"{check.state.value}: {check.name}" if check.state is not CheckState.OK else check.name
-        if shown not in {"", area}:
-            table.add_section()
-        found = Text(printable_lines(check.detail))
-        if check.mend:
-            found.append("\nmend:", "bold").append(f" {printable_lines(check.mend)}")
-        table.add_row("" if area == shown else printable(area), Text(printable(name), style), found)
-        shown = area
-    console = table_console()
-    console.print(table)
-    console.print(printable("Tracing can work here." if works else _what_is_missing(findings)), soft_wrap=True)
-
-
-def _what_is_missing(findings: Sequence[Finding]) -> str:
-    lacking = [(area, check.name) for area, check in findings if check.state is CheckState.MISSING]
-    names = ", ".join(name for area, name in lacking if area in {HOST, INSTALLATION})
-    able = all(area != HOST for area, _ in lacking)
-    return f"Tracing cannot work here yet: mend {names}." + (" The host itself is able to." if able else "")
+COMMAND = Command(
+    name="doctor",
+    summary="Report what works on this host and how to fix what does not.",
+    description="Run it as root to check everything.\n"
+    "Exit status: 0 when tracing can work, 1 when something that it needs is missing.",
+    examples=("sudo datacrumbs_doctor",),
+    arguments=arguments,
+    load=_load,
+)

@@ -2,108 +2,46 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._audit import audit
-from datacrumbs.commands._run import command_parser, run_command
-from datacrumbs.errors import refusal
-from datacrumbs.install.rotation import prepare_rotation, rotate
-from datacrumbs.install.steps import STAGES, install, uninstall
-from datacrumbs.installed import changeable_code
-from datacrumbs.probefile.keys import KEY_FILE_LIMIT, parse_public_key
-from datacrumbs.secure.files import read_bounded
-from datacrumbs.system import SystemPaths
+from datacrumbs.commands._command import Command, add_prefix
+from datacrumbs.install import STAGES
 
 if TYPE_CHECKING:
     import argparse
 
-    from datacrumbs.install.steps import Step
+    from datacrumbs.commands._command import Run
 
 
-def main() -> None:
-    arguments = parser().parse_args()
-    sys.exit(run_command(lambda: setup(arguments)))
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    result = command_parser(
-        "datacrumbs_setup",
-        "Make what DataCrumbs needs on this host; run it again after an update. Nothing that is there is replaced.",
-        "sudo datacrumbs_setup --stage login",
-    )
-    result.add_argument(
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own options."""
+    add = parser.add_argument
+    add(
         "--stage",
         choices=STAGES,
         default="all",
         help="login: where probe files are signed; compute: where programs are traced (default: all)",
     )
-    result.add_argument("--prefix", type=Path, default=Path("/"), metavar="DIR", help="installation below DIR")
-    result.add_argument("--trust-key", type=Path, metavar="PEM", help="trust this signing host's public key")
-    result.add_argument(
-        "--next-key", action="store_true", help="make the key of the next rotation; it does not sign yet"
-    )
-    result.add_argument(
-        "--rotate-key", action="store_true", help="switch to the next signing key; existing signatures stay valid"
-    )
-    result.add_argument("--uninstall", action="store_true", help="remove what this made; traces and changed files stay")
-    result.add_argument("--json", action="store_true", help="print JSON")
-    return result
+    add_prefix(parser)
+    add("--trust-key", type=Path, metavar="PEM", help="trust the public key of this signing host")
+    add("--next-key", action="store_true", help="create the key for the next rotation; it does not sign yet")
+    add("--rotate-key", action="store_true", help="switch to the next signing key; existing signatures stay valid")
+    add("--uninstall", action="store_true", help="remove what setup created; traces and changed files stay")
+    add("--json", action="store_true", help="print JSON")
 
 
-def setup(arguments: argparse.Namespace) -> None:
-    """Run the steps and print what became of each thing."""
-    if os.geteuid() != 0 and arguments.prefix == Path("/"):
-        raise refusal("setting up this host needs root", "sudo datacrumbs_setup, or --prefix DIR for a private tree")
-    # Units and messages name absolute places, wherever this was run.
-    paths = SystemPaths(arguments.prefix.resolve())
-    if arguments.uninstall:
-        steps = uninstall(paths)
-    elif arguments.next_key:
-        steps = prepare_rotation(paths)
-    elif arguments.rotate_key:
-        steps = rotate(paths)
-    else:
-        if arguments.trust_key:  # a wrong one must not leave a host half set up
-            parse_public_key(read_bounded(arguments.trust_key, KEY_FILE_LIMIT), arguments.trust_key)
-        check_code(paths)
-        arguments.prefix.mkdir(parents=True, exist_ok=True)
-        steps = install(paths, arguments.stage, arguments.trust_key)
-    done: list[Step] = []
-    try:
-        done.extend(steps)
-        if arguments.rotate_key:
-            audit(paths, "rotate key", [step.what for step in done])
-    finally:
-        # Printed at the end: a closed pipe (`| head`) must not leave a host half set up.
-        _print_steps(done, as_json=arguments.json)
+def _load() -> Run:
+    from datacrumbs.commands._installing import setup
+
+    return setup
 
 
-def check_code(paths: SystemPaths) -> None:
-    """Refuse to let root's units run what others can change; in a private tree, warn.
-
-    Raises:
-        DatacrumbsError: (exit 3).
-    """
-    changeable = changeable_code() if os.geteuid() == 0 else None
-    if changeable is None:
-        return
-    message = f"{changeable}: others than root can change it, and root would run it"
-    fix = "install to a place that is root's, as by sudo make install, and run datacrumbs_setup there"
-    if paths.prefix == Path("/"):
-        raise refusal(message, fix)
-    print(f"datacrumbs_setup: warning: {message}", file=sys.stderr)
-
-
-def _print_steps(steps: list[Step], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps([asdict(step) for step in steps], indent=2, sort_keys=True))
-        return
-    for step in steps:
-        note = f"  ({step.note})" if step.note else ""
-        print(f"{step.state:<8} {step.what}{note}")
+COMMAND = Command(
+    name="setup",
+    summary="Create the keys, configuration, directories and units that DataCrumbs needs on this host.",
+    description="Run it again after an update; it keeps what an administrator changed.",
+    examples=("sudo datacrumbs_setup --stage login",),
+    arguments=arguments,
+    load=_load,
+)

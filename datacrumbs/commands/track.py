@@ -1,24 +1,27 @@
-"""`datacrumbs_track`: make an executable mark its processes for tracing."""
+"""``datacrumbs_track``: make an executable mark its processes for tracing."""
 
 from __future__ import annotations
 
-import sys
+from typing import TYPE_CHECKING
 
-from datacrumbs.client.tracking import track
-from datacrumbs.commands._run import run_command
-from datacrumbs.commands._tracking import run_tracking
+from datacrumbs.commands._command import Command
+from datacrumbs.commands._tracking_options import arguments
 
-
-def main() -> None:
-    """Run the command and exit."""
-    sys.exit(run_command(_command))
+if TYPE_CHECKING:
+    from datacrumbs.commands._command import Run
 
 
-def _command() -> None:
-    run_tracking(
-        "datacrumbs_track",
-        "Add the client library to an executable, so that a running `datacrumbs` daemon traces each of its processes. "
-        "The file is replaced in one step; its mode, owner and attributes are kept.",
-        track,
-        ("tracked", "already tracked"),
-    )
+def _load() -> Run:
+    from datacrumbs.commands._tracking import track_executable
+
+    return track_executable
+
+
+COMMAND = Command(
+    name="track",
+    summary="Add the client library to an executable, so that a running `datacrumbs` daemon traces its processes.",
+    description="The file is replaced in one step; its mode, owner and attributes are kept.",
+    examples=("datacrumbs_track --executable ./myapp",),
+    arguments=arguments,
+    load=_load,
+)

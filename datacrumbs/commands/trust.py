@@ -1,187 +1,60 @@
-"""``datacrumbs_trust``: which snippets and keys are believed here, and what is not believed any more."""
+"""``datacrumbs_trust``: which snippets and keys are trusted here, and what is revoked."""
 
 from __future__ import annotations
 
-import json
-import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._audit import audit
-from datacrumbs.commands._run import command_parser, run_command
-from datacrumbs.commands._seals import verify_seal
-from datacrumbs.commands._trusted_keys import REVOKING, change_or_list_keys, change_revocations
-from datacrumbs.errors import ExitCode, usage_error
-from datacrumbs.signer.provider_snippets import InstalledSnippet, installed_snippets, provider_distributions
-from datacrumbs.signer.snippets import TrustedSnippet, read_trusted, write_trusted
-from datacrumbs.system import SystemPaths
+from datacrumbs.commands._command import Command, add_prefix
 
 if TYPE_CHECKING:
     import argparse
 
+    from datacrumbs.commands._command import Run
+
 ACTIONS = ("add", "list", "remove", "verify", "revoke", "restore", "verify-seal")
 
 
-def main() -> None:
-    arguments = parser().parse_args()
-    sys.exit(run_command(lambda: trust(arguments)))
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    result = command_parser(
-        "datacrumbs_trust",
-        "Say which installed providers' C snippets may run in the kernel: their digests are recorded per version.\n"
-        "Read a provider's snippets/*.bpf.c before you add it. Also: whose signatures are believed, and what was\n"
-        "signed but is not believed any more.",
-        "datacrumbs_trust add --provider posix\n"
-        "  datacrumbs_trust add --key login1.pem\n"
-        "  datacrumbs_trust revoke --user alice\n"
-        "  datacrumbs_trust verify-seal RUN.seal.json TRACE.pfw.gz",
-    )
-    result.add_argument(
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own options."""
+    parser.add_argument(
         "action",
         choices=ACTIONS,
         help="verify compares snippets with what is installed now; revoke ends what was signed; restore undoes it; "
-        "verify-seal says what a node has sealed of a run, and whether files are that trace",
+        "verify-seal shows what a node has sealed of a run, and whether files are that trace",
     )
-    result.add_argument("files", nargs="*", type=Path, metavar="FILE", help="to verify-seal: the seal, then the trace")
-    chosen = result.add_mutually_exclusive_group()
-    chosen.add_argument("--provider", metavar="NAME", help="a provider's name")
-    chosen.add_argument("--distribution", metavar="NAME", help="a distribution's name")
-    chosen.add_argument("--key", metavar="KEY", help="to add: a public key's .pem; else its id, or the id's beginning")
-    chosen.add_argument("--plan", metavar="DIGEST", help="to revoke: one plan, as --show and traces give it")
-    chosen.add_argument("--snippet", metavar="SHA256", help="to revoke: one snippet's text")
-    chosen.add_argument("--target", help="to revoke: a path or pattern of paths, a build-id, or `kernel`")
-    chosen.add_argument("--symbol", help="to revoke: a function's name, BUILD-ID:0xOFFSET, or syscall:NUMBER")
-    chosen.add_argument("--user", metavar="NAME", help="to revoke: all grants that this user has by now")
-    chosen.add_argument("--keys", action="store_true", help="to list: public keys")
-    chosen.add_argument("--revoked", action="store_true", help="to list: what was revoked")
-    result.add_argument("--prefix", type=Path, default=Path("/"), metavar="DIR", help="installation below DIR")
-    result.add_argument("--json", action="store_true", help="print JSON")
-    return result
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="to verify-seal: the seal, then the trace")
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--provider", metavar="NAME", help="a provider's name")
+    add("--distribution", metavar="NAME", help="a distribution's name")
+    add("--key", metavar="KEY", help="to add: a public key's .pem; else its id, or the id's beginning")
+    add("--plan", metavar="DIGEST", help="to revoke: one plan, as --show and traces give it")
+    add("--snippet", metavar="SHA256", help="to revoke: one snippet's text")
+    add("--target", help="to revoke: a path or pattern of paths, a build-id, or `kernel`")
+    add("--symbol", help="to revoke: a function's name, BUILD-ID:0xOFFSET, or syscall:NUMBER")
+    add("--user", metavar="NAME", help="to revoke: all grants that this user has by now")
+    add("--keys", action="store_true", help="to list: public keys")
+    add("--revoked", action="store_true", help="to list: what was revoked")
+    add_prefix(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def trust(arguments: argparse.Namespace) -> int:
-    """Run one action; the exit status is 1 when ``verify`` finds a difference."""
-    paths = SystemPaths(arguments.prefix)
-    if arguments.action == "verify-seal":
-        if not arguments.files:
-            raise usage_error("verify-seal: expected a seal, and the files of its trace")
-        return verify_seal(paths, arguments.files[0], arguments.files[1:], as_json=arguments.json)
-    if arguments.files:
-        raise usage_error(f"{arguments.action}: {arguments.files[0]}: files are for verify-seal")
-    if arguments.action in REVOKING:
-        return change_revocations(paths, arguments)
-    if arguments.key or arguments.keys or arguments.revoked:
-        return change_or_list_keys(paths, arguments)
-    if arguments.plan or arguments.snippet or arguments.user or arguments.target or arguments.symbol:
-        options = "--plan, --snippet, --target, --symbol and --user"
-        raise usage_error(f"{arguments.action}: {options} are for revoke and restore")
-    path = paths.trusted_snippets
-    if arguments.action in {"add", "remove"}:
-        change = _add if arguments.action == "add" else _remove
-        status = change(path, arguments)
-        audit(paths, f"{arguments.action} snippets", arguments.provider or arguments.distribution)
-        return status
-    if arguments.action == "list":
-        _print([asdict(entry) for entry in _chosen(read_trusted(path), arguments)], as_json=arguments.json)
-        return ExitCode.DONE
-    return _verify(path, arguments)
+def _load() -> Run:
+    from datacrumbs.commands._trust_actions import trust
+
+    return trust
 
 
-def trust_provider(path: Path, provider: str) -> tuple[InstalledSnippet, ...]:
-    """Add an installed provider's snippets to a trust list, which may have them already."""
-    found = installed_snippets(provider)
-    known = read_trusted(path)
-    entries = {snippet.entry for snippet in found}
-    if not entries <= set(known):
-        write_trusted(path, entries.union(known))
-    return found
-
-
-def _add(path: Path, arguments: argparse.Namespace) -> int:
-    rows: list[dict[str, object]] = []
-    for provider in _providers(arguments):
-        found = trust_provider(path, provider)
-        if not found:
-            print(f"{provider}: has no snippets; nothing to trust", file=sys.stderr)
-        for snippet in found:
-            if snippet.owner != 0:
-                print(
-                    f"warning: {snippet.path}: owned by uid {snippet.owner}, who could have changed it; "
-                    "its present content is trusted",
-                    file=sys.stderr,
-                )
-            rows.append(asdict(snippet.entry))
-    _print(rows, as_json=arguments.json)
-    return ExitCode.DONE
-
-
-def _remove(path: Path, arguments: argparse.Namespace) -> int:
-    if not arguments.provider and not arguments.distribution:
-        raise usage_error("remove: expected --provider or --distribution")
-    known = read_trusted(path)
-    gone = _chosen(known, arguments)
-    if not gone:
-        raise usage_error(f"remove: {arguments.provider or arguments.distribution} is not in {path}")
-    write_trusted(path, set(known) - set(gone))
-    _print([asdict(entry) for entry in gone], as_json=arguments.json)
-    return ExitCode.DONE
-
-
-def _verify(path: Path, arguments: argparse.Namespace) -> int:
-    known = set(_chosen(read_trusted(path), arguments))
-    installed: set[TrustedSnippet] = set()
-    for provider in _providers(arguments) if arguments.provider or arguments.distribution else _all_providers():
-        installed.update(snippet.entry for snippet in installed_snippets(provider))
-    rows: list[dict[str, object]] = []
-    for entry in sorted(known | installed):
-        state = "trusted" if entry in known & installed else "not trusted" if entry in installed else "not installed"
-        rows.append(asdict(entry) | {"state": state})
-    _print(rows, as_json=arguments.json)
-    return ExitCode.FAILED if installed - known else ExitCode.DONE
-
-
-def _all_providers() -> list[str]:
-    return sorted(provider_distributions())
-
-
-def _providers(arguments: argparse.Namespace) -> list[str]:
-    if arguments.provider:
-        return [arguments.provider]
-    if arguments.distribution:
-        wanted = _normal(arguments.distribution)
-        found = sorted(
-            name
-            for name, distribution in provider_distributions().items()
-            if _normal(distribution.metadata["Name"]) == wanted
-        )
-        if found:
-            return found
-        raise usage_error(f"{arguments.distribution}: no installed distribution of this name has a provider")
-    raise usage_error("add: expected --provider or --distribution")
-
-
-def _chosen(entries: tuple[TrustedSnippet, ...], arguments: argparse.Namespace) -> list[TrustedSnippet]:
-    return [
-        entry
-        for entry in entries
-        if arguments.provider in {None, entry.provider}
-        and (arguments.distribution is None or _normal(arguments.distribution) == _normal(entry.distribution))
-    ]
-
-
-def _normal(distribution: str) -> str:
-    return distribution.lower().replace("_", "-")
-
-
-def _print(rows: list[dict[str, object]], *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(rows, indent=2, sort_keys=True))
-        return
-    for row in rows:
-        state = f"  {row['state']}" if "state" in row else ""
-        digest = str(row["sha256"])[:16]
-        print(f"{row['provider']:<10} {row['distribution']} {row['version']}  {row['file']}  {digest}{state}")
+COMMAND = Command(
+    name="trust",
+    summary="Say which providers' C snippets may run in the kernel, whose signatures are valid, and what is revoked.",
+    description="Snippets are recorded by digest and version: read a provider's snippets/*.bpf.c before you add it.",
+    examples=(
+        "datacrumbs_trust add --provider posix",
+        "datacrumbs_trust add --key login1.pem",
+        "datacrumbs_trust revoke --user alice",
+        "datacrumbs_trust verify-seal RUN.seal.json TRACE.pfw.gz",
+    ),
+    arguments=arguments,
+    load=_load,
+)

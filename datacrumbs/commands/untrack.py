@@ -1,24 +1,27 @@
-"""`datacrumbs_untrack`: undo `datacrumbs_track`."""
+"""``datacrumbs_untrack``: undo `datacrumbs_track`."""
 
 from __future__ import annotations
 
-import sys
+from typing import TYPE_CHECKING
 
-from datacrumbs.client.tracking import untrack
-from datacrumbs.commands._run import run_command
-from datacrumbs.commands._tracking import run_tracking
+from datacrumbs.commands._command import Command
+from datacrumbs.commands._tracking_options import arguments
 
-
-def main() -> None:
-    """Run the command and exit."""
-    sys.exit(run_command(_command))
+if TYPE_CHECKING:
+    from datacrumbs.commands._command import Run
 
 
-def _command() -> None:
-    run_tracking(
-        "datacrumbs_untrack",
-        "Take the client library out of an executable again. "
-        "The file is replaced in one step; its mode, owner and attributes are kept.",
-        untrack,
-        ("no longer tracked", "not tracked"),
-    )
+def _load() -> Run:
+    from datacrumbs.commands._tracking import untrack_executable
+
+    return untrack_executable
+
+
+COMMAND = Command(
+    name="untrack",
+    summary="Remove the client library from an executable again.",
+    description="The file is replaced in one step; its mode, owner and attributes are kept.",
+    examples=("datacrumbs_untrack --executable ./myapp",),
+    arguments=arguments,
+    load=_load,
+)

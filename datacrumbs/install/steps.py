@@ -36,7 +36,6 @@ BUNDLED = ("posix", "sys", "mpi", "hdf5")
 SIGNING_UNIT = "datacrumbs_sign_probes.service"
 SIGNING_SOCKET = "datacrumbs_sign_probes.socket"
 RUN_UNIT = "datacrumbs@.service"
-STAGES = ("login", "compute", "all")
 
 
 @dataclass(frozen=True, slots=True)

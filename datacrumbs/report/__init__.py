@@ -1,3 +1,8 @@
 """Tables from traces."""
 
 from __future__ import annotations
+
+VIEWS = ("function", "file", "channel", "process", "layer", "error")
+"""What a row of a table can be."""
+FILES_SHOWN = 10
+"""Rows of the table of files beside that of functions, unless asked otherwise."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from datacrumbs.trace.reader import TraceFile, Traces
 
-VIEWS = ("function", "file", "channel", "process", "layer", "error")
 KEYS = {
     "function": ["category", "name"],
     "file": ["path"],
@@ -144,7 +143,7 @@ def table(
         traces: Where the calls come from.
         calls: The lines to be in it.
         profiles: The calls that were added up, likewise.
-        view: What a row is, of `VIEWS`.
+        view: What a row is, of `datacrumbs.report.VIEWS`.
         limit: How many rows at most.
         paths: Those of the selection: a call of two files may have been selected for one of them.
 

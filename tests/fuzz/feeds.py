@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from datacrumbs.commands.report import report
+from datacrumbs.commands.report import COMMAND
 from datacrumbs.configure.site import default_site_file, read_site_file
 from datacrumbs.daemon.unit import environment_file, read_instance
 from datacrumbs.elf.build_id import stream_build_id
@@ -229,7 +229,7 @@ def _trace_file(data: bytes) -> None:
 
 def _report(path: Path) -> None:
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        assert report([os.fspath(path), "--json"]) == 0
+        assert COMMAND.run([os.fspath(path), "--json"]) == 0
     assert json.loads(printed.getvalue())["traces"]
 
 

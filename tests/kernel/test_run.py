@@ -215,7 +215,17 @@ def test_an_installation_that_only_root_may_read(place: Installation, probes: Pa
     (private / "source").symlink_to(Path(datacrumbs.__file__).parents[1])
     python = private / "environment/bin" / Path(sys.executable).name
     done = subprocess.run(
-        [python, "-m", "datacrumbs.commands.daemon", "--prefix", place.prefix, "--duration", "1", probes, "private"],
+        [
+            python,
+            "-c",
+            "from datacrumbs.commands._entry import start; exit(start('daemon'))",
+            "--prefix",
+            place.prefix,
+            "--duration",
+            "1",
+            probes,
+            "private",
+        ],
         env={"PYTHONPATH": str(private / "source"), "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,

@@ -43,7 +43,6 @@ SAME_STEM = {
     "engine": "the module has the package's one class, Engine",
     "daemon": "commands are called as users call them",
     "report": "commands are called as users call them",
-    "run": "what commands share is theirs alone",
     "tracking": "what two commands share is theirs alone",
 }
 """Stems that more than one module or package has, and why."""
@@ -183,4 +182,4 @@ def test_nothing_that_runs_as_root_for_others_keeps_or_takes_what_was_kept() -> 
         for file in PACKAGE.rglob("*.py")
         if "keep_in(" in file.read_text(encoding="utf-8")
     }
-    assert callers == {"commands/probe_configurator.py", "elf/kept.py"}
+    assert callers == {"commands/_composing.py", "elf/kept.py"}

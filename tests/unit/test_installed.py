@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.commands import setup
-from datacrumbs.commands._run import run_command
+from datacrumbs.commands import _installing
+from datacrumbs.commands._main import main
+from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.installed import changeable_code, user_packages
 from datacrumbs.system import SystemPaths
@@ -82,10 +83,10 @@ def test_a_command_by_way_of_a_users_link(monkeypatch, users_directory):
 def test_set_up_refuses_for_the_host_and_warns_for_a_private_tree(monkeypatch, users_directory, capsys):
     monkeypatch.syspath_prepend(str(users_directory))
     with pytest.raises(DatacrumbsError, match=f"{users_directory}: others than root can change it") as caught:
-        setup.check_code(SystemPaths(Path("/")))
+        _installing.check_code(SystemPaths(Path("/")))
     assert caught.value.exit_code == ExitCode.REFUSED
     assert "make install" in caught.value.hint
-    setup.check_code(SystemPaths(users_directory))
+    _installing.check_code(SystemPaths(users_directory))
     assert "warning" in capsys.readouterr().err
 
 
@@ -95,5 +96,5 @@ def test_root_takes_no_packages_of_a_user(monkeypatch, users_directory, capsys):
     assert user_packages() is None  # not in the search path
     monkeypatch.syspath_prepend(str(users_directory))
     assert user_packages() == users_directory
-    assert run_command(lambda: 0) == ExitCode.REFUSED
+    assert main(COMMAND, ["no trace"]) == ExitCode.REFUSED
     assert "sudo -H" in capsys.readouterr().err

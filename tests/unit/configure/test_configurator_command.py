@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from datacrumbs.commands.probe_configurator import parser, run
+from datacrumbs.commands.probe_configurator import COMMAND
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.storage import read_probe_file
 from datacrumbs.system import SystemPaths
@@ -18,7 +18,7 @@ SITE = "capture_probes:\n  - {provider: sys, preset: data}\n"
 
 
 def command(module: str, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
-    code = f"from datacrumbs.commands.{module} import main; main()"
+    code = f"from datacrumbs.commands._entry import {module}; exit({module}())"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, **options
     )
@@ -31,7 +31,7 @@ def installation(tmp_path_factory):
     made = command("setup", "--prefix", str(prefix))
     assert made.returncode == 0, made.stderr
     paths = SystemPaths(prefix)
-    code = "from datacrumbs.commands.sign_probes import main; main()"
+    code = "from datacrumbs.commands._entry import sign_probes; exit(sign_probes())"
     service = subprocess.Popen([sys.executable, "-c", code, "--prefix", str(prefix)], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 30
     while not paths.signing_socket.exists() and time.monotonic() < deadline:
@@ -137,7 +137,7 @@ def test_defect_14_a_failure_is_an_exit_code_and_no_file(installation, tmp_path)
 )
 def test_wrong_command_lines(arguments, words):
     with pytest.raises(DatacrumbsError, match=words) as caught:
-        run(arguments)
+        COMMAND.run(arguments)
     assert caught.value.exit_code == ExitCode.USAGE
 
 
@@ -145,24 +145,24 @@ def test_a_program_that_is_not_there(tmp_path):
     site = tmp_path / "site.yaml"
     site.write_text(SITE)
     with pytest.raises(DatacrumbsError, match="--program: 'no-such-program' is not an executable file"):
-        run([str(site), str(tmp_path / "o"), "--program", "no-such-program"])
+        COMMAND.run([str(site), str(tmp_path / "o"), "--program", "no-such-program"])
 
 
 @NEEDS_SYS
 def test_the_list_names_targets_and_counts(capsys):
-    assert run(["--list", "--providers", "sys", "--json"]) == 0
+    assert COMMAND.run(["--list", "--providers", "sys", "--json"]) == 0
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["name"] == "sys"
     assert listed["distribution"] == "datacrumbs-sys"
     assert {target["attach"]: target["functions"] > 0 for target in listed["targets"]}["syscall"]
     assert "default" in {preset["name"] for preset in listed["presets"]}
-    assert run(["--list", "--providers", "sys"]) == 0
+    assert COMMAND.run(["--list", "--providers", "sys"]) == 0
     assert "system calls" in capsys.readouterr().out
 
 
 def test_the_help_shows_an_example(capsys):
     with pytest.raises(SystemExit):
-        parser().parse_args(["--help"])
+        COMMAND.run(["--help"])
     assert "example:" in capsys.readouterr().out
 
 

@@ -7,7 +7,8 @@ import platform
 import pytest
 
 from datacrumbs.commands import _host_checks
-from datacrumbs.commands.doctor import HOST, INSTALLATION, can_trace, installation_checks, run
+from datacrumbs.commands._diagnosis import HOST, INSTALLATION, can_trace, installation_checks
+from datacrumbs.commands.doctor import COMMAND
 from datacrumbs.provider import Check, CheckState
 from datacrumbs.system import SystemPaths
 
@@ -18,7 +19,7 @@ def named(checks, name):
 
 
 def test_every_finding_that_is_not_ok_says_how_to_mend_it(capsys, tmp_path):
-    code = run(["--json", "--prefix", str(tmp_path)])
+    code = COMMAND.run(["--json", "--prefix", str(tmp_path)])
     document = json.loads(capsys.readouterr().out)
     assert code == (0 if document["tracing_works"] else 1)
     assert not document["tracing_works"]  # an empty prefix trusts no key
@@ -31,7 +32,7 @@ def test_every_finding_that_is_not_ok_says_how_to_mend_it(capsys, tmp_path):
 
 
 def test_the_table_is_readable(capsys, tmp_path):
-    run(["--prefix", str(tmp_path)])
+    COMMAND.run(["--prefix", str(tmp_path)])
     shown = capsys.readouterr().out
     assert "missing: trusted keys" in shown
     assert "mend: sudo datacrumbs_setup" in shown

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLE = Path(__file__).parents[2] / "third_party_provider"
-LOADED = "from datacrumbs.commands.probe_configurator import main; main()"
+LOADED = "from datacrumbs.commands._entry import probe_configurator; exit(probe_configurator())"
 
 
 @pytest.fixture(scope="module")

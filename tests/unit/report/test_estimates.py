@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from datacrumbs.commands.report import report
+from datacrumbs.commands.report import COMMAND
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Mode, Plan, Result, Role, Target
 from datacrumbs.model.record import CALL, PROFILE, Batch, CallFlag, FunctionCounts, Name, NameKind, ProfileCause
 from datacrumbs.trace.footer import Footer
@@ -108,7 +108,7 @@ def sampled(path: Path, rows: np.ndarray, seed: int) -> Path:
 
 def data_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
     capsys.readouterr()
-    assert report([*map(str, arguments), "--json"]) == 0
+    assert COMMAND.run([*map(str, arguments), "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -153,7 +153,7 @@ def test_what_was_counted_is_no_estimate(tmp_path: Path, capsys) -> None:
     assert data["traces"][0]["sampled"] == [
         {"category": "POSIX", "name": "write", "symbol": "write", "one_of": ONE_OF},
     ]
-    report([str(tmp_path / "a.pfw.gz")])
+    COMMAND.run([str(tmp_path / "a.pfw.gz")])
     text = capsys.readouterr().out
     assert "sampled: write 1 of 10" in text
     assert re.search(r"~[\d.]+ GiB ±\d+\.\d%", text)
@@ -190,7 +190,7 @@ def test_degraded_functions(tmp_path: Path, capsys) -> None:
         assert [found[key] for key in ("name", "count", "errors", "bytes")] == [
             wanted[key] for key in ("name", "count", "errors", "bytes")
         ]
-    report([str(path)])
+    COMMAND.run([str(path)])
     text = capsys.readouterr().out
     assert "degraded write for " in text
     assert f"counted guard {out:,}" in text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.commands.report import report
+from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.output import printable
 from datacrumbs.report.summary import parse_moment
@@ -28,12 +28,12 @@ def trace(synthetic, tmp_path: Path) -> Path:
 
 
 def data_of(capsys, *arguments: object) -> dict:
-    assert report([*map(str, arguments), "--json"]) == 0
+    assert COMMAND.run([*map(str, arguments), "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
 def text_of(capsys, *arguments: object) -> str:
-    assert report([*map(str, arguments)]) == 0
+    assert COMMAND.run([*map(str, arguments)]) == 0
     return capsys.readouterr().out
 
 
@@ -136,7 +136,7 @@ def test_a_trace_that_is_cut_short_is_called_so(synthetic, tmp_path: Path, capsy
 
 @pytest.mark.parametrize("arguments", [["missing.pfw.gz"], ["."], ["x", "--limit", "0"], ["x", "--by", "colour"], []])
 def test_wrong_use_ends_with_exit_2(tmp_path: Path, arguments: list[str]) -> None:
-    command = [sys.executable, "-c", "from datacrumbs.commands.report import main; main()", *arguments]
+    command = [sys.executable, "-c", "from datacrumbs.commands._entry import report; exit(report())", *arguments]
     done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr
@@ -146,7 +146,7 @@ def test_wrong_use_ends_with_exit_2(tmp_path: Path, arguments: list[str]) -> Non
 
 def test_help_and_version() -> None:
     for option in ("--help", "--version"):
-        command = [sys.executable, "-c", "from datacrumbs.commands.report import main; main()", option]
+        command = [sys.executable, "-c", "from datacrumbs.commands._entry import report; exit(report())", option]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         assert "datacrumbs_report" in done.stdout
 

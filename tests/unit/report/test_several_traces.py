@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.commands.report import report
+from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.report.apart import check_apart
 from datacrumbs.trace.reader import find_traces, read_traces
@@ -25,12 +25,12 @@ def test_one_process_in_two_runs_is_refused(made, tmp_path: Path) -> None:
     one = made.write(tmp_path / "one.pfw.gz", lines(made, 7, 8))
     other = made.write(tmp_path / "other.pfw.gz", lines(made, 8, 9), run_id="other")
     with pytest.raises(DatacrumbsError) as caught:
-        report([str(tmp_path)])
+        COMMAND.run([str(tmp_path)])
     assert caught.value.exit_code == 2
     for part in (str(one), str(other), "process 8 of node node", "twice"):
         assert part in caught.value.message
     assert str(one) in caught.value.hint
-    assert report([str(one)]) == report([str(other)]) == 0
+    assert COMMAND.run([str(one)]) == COMMAND.run([str(other)]) == 0
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_one_trace_given_twice_is_one_trace(made, tmp_path: Path) -> None:
     assert len(find_traces([path, tmp_path, tmp_path / "." / "one.pfw.gz", tmp_path / "link.pfw.gz"])) == 1
     shutil.copy(path, tmp_path / "copy.pfw.gz")
     with pytest.raises(DatacrumbsError, match="counted twice"):
-        report([str(tmp_path)])
+        COMMAND.run([str(tmp_path)])
 
 
 def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
@@ -109,11 +109,11 @@ def test_a_directory_that_cannot_be_listed_is_not_empty(shared_directory: Path) 
 def test_an_interval_of_nothing_is_refused(made, tmp_path: Path, since: str, until: str) -> None:
     path = made.write(tmp_path / "one.pfw.gz", lines(made, 7))
     with pytest.raises(DatacrumbsError, match="--since is later than --until") as caught:
-        report([str(path), "--since", since, "--until", until])
+        COMMAND.run([str(path), "--since", since, "--until", until])
     assert caught.value.exit_code == 2
 
 
 def test_an_interval_of_nothing_in_two_kinds_of_time(made, tmp_path: Path) -> None:
     path = made.write(tmp_path / "one.pfw.gz", lines(made, 7))
     with pytest.raises(DatacrumbsError, match="--since is later than --until"):
-        report([str(path), "--since", "5", "--until", str(10**15 + 1)])
+        COMMAND.run([str(path), "--since", "5", "--until", str(10**15 + 1)])

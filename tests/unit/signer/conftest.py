@@ -32,14 +32,14 @@ TEXT = "/* one field */\n/* SPDX-License-Identifier: GPL-2.0-only */\n"
 SERVICE = """
 import functools, sys
 from pathlib import Path
-from datacrumbs.commands import sign_probes
-from datacrumbs.commands._run import run_command
+from datacrumbs.commands import _signing
+from datacrumbs.commands._main import guarded
 from datacrumbs.signer import caller
 from datacrumbs.signer.service import Service
 from datacrumbs.signer.shares import Limits
 caller.SUBORDINATE_IDS = Path({subordinates!r})
-sign_probes.Service = functools.partial(Service, limits=Limits({limits}))
-sys.exit(run_command(lambda: sign_probes.serve(Path({prefix!r}))))
+_signing.Service = functools.partial(Service, limits=Limits({limits}))
+sys.exit(guarded(lambda: _signing.serve(Path({prefix!r}))))
 """
 
 

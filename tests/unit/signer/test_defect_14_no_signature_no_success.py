@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from datacrumbs.commands._run import run_command
+from datacrumbs.commands._main import guarded
 from datacrumbs.errors import ExitCode
 from datacrumbs.probefile.storage import write_probe_file
 from datacrumbs.signer.signing_client import request_signature
@@ -14,7 +14,7 @@ from datacrumbs.signer.signing_client import request_signature
 
 def compose(installation, plan) -> int:
     path = installation.directory / "out.json.gz"
-    status = run_command(lambda: write_probe_file(path, request_signature(plan, installation.paths)))
+    status = guarded(lambda: write_probe_file(path, request_signature(plan, installation.paths)))
     assert path.exists() == (status == 0)
     return status
 

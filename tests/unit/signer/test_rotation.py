@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from datacrumbs.commands import setup, trust
-from datacrumbs.commands._run import run_command
+from datacrumbs.commands._main import main
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.codec import digest
 from datacrumbs.probefile.envelope import key_id
@@ -24,9 +24,7 @@ def run(installation, capsys):
     """Run a command on the installation; gives its status and what it printed."""
 
     def command(module, *arguments):
-        main = {setup: setup.setup, trust: trust.trust}[module]
-        parsed = module.parser().parse_args(["--prefix", str(installation.paths.prefix), *map(str, arguments)])
-        status = run_command(lambda: main(parsed))
+        status = main(module.COMMAND, ["--prefix", str(installation.paths.prefix), *map(str, arguments)])
         return status, "".join(capsys.readouterr())
 
     return command

@@ -326,10 +326,11 @@ def test_no_service(installation):
 
 def test_a_second_service_is_refused_and_a_stale_socket_is_not_in_the_way(installation):
     with installation.service():
-        code = "import sys; from datacrumbs.commands.sign_probes import main; sys.argv[1:] = ['--prefix', %r]; main()"
+        code = "from datacrumbs.commands._entry import sign_probes; exit(sign_probes())"
         second = subprocess.run(
-            [sys.executable, "-c", code % str(installation.paths.prefix)], capture_output=True, text=True, check=False
-        )
+            [sys.executable, "-c", code, "--prefix", installation.paths.prefix],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
         assert second.returncode == 1
         assert "already listening" in second.stderr
         assert service_key_id(installation.paths)
@@ -346,7 +347,7 @@ def test_a_socket_from_systemd_is_used_and_left_in_place(installation):
         listener.listen()
         code = (
             "import os, sys; os.dup2(%d, 3); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1');"
-            "from datacrumbs.commands.sign_probes import main; sys.argv[1:] = ['--prefix', %r]; main()"
+            "from datacrumbs.commands._entry import sign_probes; sys.argv[1:] = ['--prefix', %r]; exit(sign_probes())"
         )
         process = subprocess.Popen(
             [sys.executable, "-c", code % (listener.fileno(), str(installation.paths.prefix))],

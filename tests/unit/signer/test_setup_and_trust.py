@@ -20,7 +20,7 @@ TEXT = "/* hello */\n/* SPDX-License-Identifier: GPL-2.0-only */\n"
 
 
 def command(name: str, *arguments: object, path: Path | None = None, status: int = 0):
-    code = f"import sys; from datacrumbs.commands.{name} import main; sys.argv[0] = 'datacrumbs_{name}'; main()"
+    code = f"from datacrumbs.commands._entry import start; exit(start({name!r}))"
     result = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,

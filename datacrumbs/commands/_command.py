@@ -1,0 +1,92 @@
+"""The one shape of a command, and the options that commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from datacrumbs import __version__
+from datacrumbs.output import Verbosity, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Run = Callable[[argparse.Namespace], int | None]
+
+PREFIX_VARIABLE = "DATACRUMBS_PREFIX"
+DAEMON = "daemon"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A command: what it is called, what it takes and what it does.
+
+    The module that declares one imports only what its command line needs, so that ``--help`` is quick.
+
+    Args:
+        name: One word or several joined by ``_``; also the name of the module and of the console script after
+            ``datacrumbs_``. The daemon's script is ``datacrumbs`` itself.
+        summary: One sentence: the first line of ``--help`` and the title in the list of commands.
+        description: More sentences for ``--help``.
+        examples: Command lines that work.
+        arguments: Adds the command's own options and arguments to its parser.
+        load: Imports what does the work and returns it: a function of the parsed command line, which returns the exit
+            status (None for 0) and raises `DatacrumbsError` for a failure.
+    """
+
+    name: str
+    summary: str
+    description: str = ""
+    examples: tuple[str, ...]
+    arguments: Callable[[argparse.ArgumentParser], None]
+    load: Callable[[], Run]
+
+    @property
+    def program(self) -> str:
+        """Name of the console script, which begins its messages."""
+        return "datacrumbs" if self.name == DAEMON else f"datacrumbs_{self.name}"
+
+    def parser(self) -> argparse.ArgumentParser:
+        """The parser of its command line."""
+        parser = _Parser(
+            prog=self.program,
+            description="\n".join(filter(None, (self.summary, self.description))),
+            epilog="\n  ".join(("example:" if len(self.examples) == 1 else "examples:", *self.examples)),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        parser.add_argument("-V", "--version", action="version", version=f"{self.program} {__version__}")
+        self.arguments(parser)
+        amount = parser.add_mutually_exclusive_group()
+        amount.add_argument(
+            "-q", "--quiet", dest="verbosity", action="store_const", const=Verbosity.QUIET, default=Verbosity.NORMAL,
+            help="print only results, warnings and errors",
+        )  # fmt: skip
+        amount.add_argument(
+            "-v", "--verbose", dest="verbosity", action="store_const", const=Verbosity.VERBOSE,
+            default=Verbosity.NORMAL, help="print details, and where in the code an error was raised",
+        )  # fmt: skip
+        return parser
+
+    def run(self, words: list[str]) -> int:
+        """Parse a command line and do the work, without the boundary that `main` puts around it."""
+        arguments = self.parser().parse_args(words)
+        return int(self.load()(arguments) or 0)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
+def add_prefix(parser: argparse.ArgumentParser) -> None:
+    """Add ``--prefix``, for commands that read or change an installation."""
+    parser.add_argument(
+        "--prefix",
+        type=Path,
+        metavar="DIR",
+        default=Path(os.environ.get(PREFIX_VARIABLE) or "/"),
+        help=f"use the installation below DIR (default: ${PREFIX_VARIABLE}, else /)",
+    )

@@ -1,0 +1,77 @@
+"""What ``datacrumbs_setup`` does: it runs the steps of an installation and prints them."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._audit import audit
+from datacrumbs.errors import refusal
+from datacrumbs.install.rotation import prepare_rotation, rotate
+from datacrumbs.install.steps import install, uninstall
+from datacrumbs.installed import changeable_code
+from datacrumbs.output import warn
+from datacrumbs.probefile.keys import KEY_FILE_LIMIT, parse_public_key
+from datacrumbs.secure.files import read_bounded
+from datacrumbs.system import SystemPaths
+
+if TYPE_CHECKING:
+    import argparse
+
+    from datacrumbs.install.steps import Step
+
+
+def setup(arguments: argparse.Namespace) -> None:
+    """Run the steps and print what became of each thing."""
+    if os.geteuid() != 0 and arguments.prefix == Path("/"):
+        raise refusal("setting up this host needs root", "sudo datacrumbs_setup, or --prefix DIR for a private tree")
+    # Units and messages name absolute places, wherever this was run.
+    paths = SystemPaths(arguments.prefix.resolve())
+    if arguments.uninstall:
+        steps = uninstall(paths)
+    elif arguments.next_key:
+        steps = prepare_rotation(paths)
+    elif arguments.rotate_key:
+        steps = rotate(paths)
+    else:
+        if arguments.trust_key:  # a wrong one must not leave a host half set up
+            parse_public_key(read_bounded(arguments.trust_key, KEY_FILE_LIMIT), arguments.trust_key)
+        check_code(paths)
+        arguments.prefix.mkdir(parents=True, exist_ok=True)
+        steps = install(paths, arguments.stage, arguments.trust_key)
+    done: list[Step] = []
+    try:
+        done.extend(steps)
+        if arguments.rotate_key:
+            audit(paths, "rotate key", [step.what for step in done])
+    finally:
+        # Printed at the end: a closed pipe (`| head`) must not leave a host half set up.
+        _print_steps(done, as_json=arguments.json)
+
+
+def check_code(paths: SystemPaths) -> None:
+    """Refuse to let root's units run what others can change; in a private tree, warn.
+
+    Raises:
+        DatacrumbsError: (exit 3).
+    """
+    changeable = changeable_code() if os.geteuid() == 0 else None
+    if changeable is None:
+        return
+    message = f"{changeable}: others than root can change it, and root would run it"
+    fix = "install to a place that is root's, as by sudo make install, and run datacrumbs_setup there"
+    if paths.prefix == Path("/"):
+        raise refusal(message, fix)
+    warn(f"warning: {message}")
+
+
+def _print_steps(steps: list[Step], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([asdict(step) for step in steps], indent=2, sort_keys=True))
+        return
+    for step in steps:
+        note = f"  ({step.note})" if step.note else ""
+        print(f"{step.state:<8} {step.what}{note}")

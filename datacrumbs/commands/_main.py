@@ -1,0 +1,98 @@
+"""Running a command: its command line, the one place where its errors are caught, its exit status."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError, ExitCode, refusal
+from datacrumbs.installed import user_packages
+from datacrumbs.output import begin_messages, detail, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from datacrumbs.commands._command import Command
+
+ROOT = Path("/")
+_COMMANDS = re.compile(
+    r"(?<!systemctl start )(?<!journalctl -u )\bdatacrumbs_(?:setup|trust|doctor|sign_probes|probe_configurator)\b"
+    r"(?! --prefix|\.)"
+)
+"""Commands in advice that may be given for another installation than that of the host."""
+
+
+def main(command: Command, words: Sequence[str], begun: Callable[[], None] = lambda: None) -> int:
+    """Run a command.
+
+    Args:
+        command: What to run.
+        words: Its command line, without the program's name.
+        begun: Called when all is imported and the work begins.
+
+    Returns:
+        The exit status, of `ExitCode`.
+    """
+    begin_messages(command.program)
+    try:
+        arguments = command.parser().parse_args(words)
+    except SystemExit as end:  # after --help, --version or a message about the command line
+        return int(end.code or ExitCode.DONE) or guarded(sys.stdout.flush)
+    begin_messages(command.program, arguments.verbosity)
+
+    def work() -> int | None:
+        if os.geteuid() == 0:
+            _refuse_user_packages()
+        run = command.load()
+        begun()
+        return run(arguments)
+
+    status = guarded(work, getattr(arguments, "prefix", ROOT))
+    # What was printed may fail to arrive only now, for want of room, or since the descriptor was closed from the start.
+    return guarded(sys.stdout.flush) or status
+
+
+def guarded(work: Callable[[], int | None], prefix: Path = ROOT) -> int:
+    """Do something and turn its failure into a message and an exit status.
+
+    Args:
+        work: Returns an exit status; None for 0.
+        prefix: The installation that advice is for.
+    """
+    try:
+        return int(work() or ExitCode.DONE)
+    except DatacrumbsError as error:
+        advice = f"\nhint: {for_prefix(error.hint, prefix)}" if error.hint else ""
+        warn(error.message + advice)
+        detail(traceback.format_exc())
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        return int(ExitCode.INTERRUPTED)
+    except OSError as error:
+        # What no caller foresaw: a file that cannot be reached, a full disk. Still words, not a traceback.
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+        warn(f"{where}{error.strerror or error}")
+        detail(traceback.format_exc())
+        return int(ExitCode.FAILED)
+
+
+# What is in it was run already as far as Python runs it by itself; nothing more of it shall be.
+def _refuse_user_packages() -> None:
+    place = user_packages()
+    if place is not None:
+        raise refusal(
+            f"{place}: Python takes packages from there, and others than root can change it",
+            "sudo -H, or set PYTHONNOUSERSITE=1, or use an environment made without --system-site-packages",
+        )
+
+
+def for_prefix(advice: str, prefix: Path) -> str:
+    """Advice whose commands are to be given for the installation below a prefix."""
+    if prefix.absolute() == ROOT:
+        return advice
+    return _COMMANDS.sub(lambda found: f"{found[0]} --prefix {shlex.quote(str(prefix))}", advice)

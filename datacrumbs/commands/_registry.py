@@ -1,0 +1,28 @@
+"""All commands, by name."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datacrumbs.commands._command import Command
+
+COMMANDS = (
+    "daemon",
+    "doctor",
+    "probe_configurator",
+    "report",
+    "setup",
+    "sign_probes",
+    "track",
+    "trust",
+    "untrack",
+)
+"""Each is a module beside this one that declares its `Command` as ``COMMAND``."""
+
+
+def command_named(name: str) -> Command:
+    """The command of a name; no other command's module is imported."""
+    declared: Command = importlib.import_module(f"datacrumbs.commands.{name}").COMMAND
+    return declared

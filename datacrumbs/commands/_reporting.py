@@ -1,0 +1,127 @@
+"""What ``datacrumbs_report`` prints: tables on a terminal, CSV or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from datacrumbs.commands._console import table_console, terminal_width
+from datacrumbs.output import printable, warn
+from datacrumbs.report import FILES_SHOWN
+from datacrumbs.report.apart import check_apart
+from datacrumbs.report.summary import (
+    Selection,
+    by_layer,
+    check_order,
+    conservation,
+    degraded,
+    late_files,
+    parse_moment,
+    select,
+    select_profiles,
+    table,
+)
+from datacrumbs.report.tables import print_table, print_trace, write_csv
+from datacrumbs.trace.reader import find_traces, read_traces
+
+if TYPE_CHECKING:
+    import argparse
+
+    from datacrumbs.trace.reader import Traces
+
+
+def report(options: argparse.Namespace) -> None:
+    """Print the report; of traces that are cut short it says so.
+
+    Raises:
+        DatacrumbsError: (exit 2) for what is no trace, and for traces that must not be added up.
+    """
+    selection = Selection(
+        tuple(options.name),
+        tuple(options.path),
+        tuple(options.pid),
+        None if options.since is None else parse_moment(options.since),
+        None if options.until is None else parse_moment(options.until),
+    )
+    check_order(selection.since, selection.until)
+    traces = read_traces(find_traces(options.traces))
+    check_apart(traces)
+    view = options.by or ("function" if options.csv else None)
+    tables, cut = _tables(traces, selection, view, options.limit)
+    if options.json:
+        print(json.dumps({"traces": _described(traces), **tables}, indent=2))
+    elif options.csv:
+        write_csv(sys.stdout, next(iter(tables.values())))
+        for trace in traces.files:
+            if not trace.complete:
+                warn(f"{printable(str(trace.path))}: {printable(trace.shortcoming)}")
+    else:
+        _print(traces, tables, cut)
+
+
+def _print(traces: Traces, tables: dict[str, list[dict[str, Any]]], cut: set[str]) -> None:
+    console = table_console()
+    for name, rows in tables.items():
+        if rows:
+            print_table(console, _TITLES[name], rows, terminal_width())
+            if any(row.get("approximate") for row in rows):
+                console.print("~: an estimate, with its 95 % margin if known; not every call has a line of its own")
+            if any(row.get("nested") for row in rows):
+                console.print("nested: made inside another call of the same layer, whose bytes and time include theirs")
+            if name in cut:
+                console.print(f"... only the first {len(rows)}; --limit N shows more")
+        else:
+            console.print(f"{_TITLES[name]}: none")
+        console.print()
+    for trace in traces.files:
+        print_trace(console, trace)
+
+
+_TITLES = {
+    "functions": "Calls by layer and function",
+    "files": "Most expensive files",
+    "channels": "Pipes, sockets and terminals",
+    "processes": "Calls by process",
+    "layers": "Calls by layer",
+    "errors": "Failed calls",
+}
+
+
+def _tables(
+    traces: Traces, selection: Selection, view: str | None, limit: int | None
+) -> tuple[dict[str, list[dict[str, Any]]], set[str]]:
+    # The rows of each table by its name, and the names of those that were cut.
+    calls, profiles = select(traces, selection), select_profiles(traces, selection)
+    limits = {view: limit} if view else {"function": limit, "file": limit or FILES_SHOWN}
+    tables, cut = {}, set()
+    for each, most in limits.items():
+        name = {"process": "processes"}.get(each, f"{each}s")
+        # One row more than asked for shows whether there are more.
+        rows = table(traces, calls, profiles, each, most and most + 1, paths=selection.paths)
+        if most and len(rows) > most:
+            cut.add(name)
+        tables[name] = by_layer(rows[:most]) if each == "function" else rows[:most]
+    return tables, cut
+
+
+def _described(traces: Traces) -> list[dict[str, Any]]:
+    return [
+        {
+            "path": str(trace.path),
+            "host": trace.host,
+            "complete": trace.complete,
+            "shortcoming": trace.shortcoming,
+            "calls": trace.lines,
+            "run": trace.run,
+            "provenance": trace.provenance,
+            "conservation": conservation(trace),
+            "degraded": degraded(trace),
+            "late_files": late_files(trace),
+            "sampled": [
+                {"category": category, "name": name, "symbol": symbol, "one_of": one_of}
+                for (category, name, symbol), one_of in sorted(trace.sampled.items())
+            ],
+        }
+        for trace in traces.files
+    ]

@@ -1,0 +1,143 @@
+"""What ``datacrumbs_trust`` does with snippets; `_trusted_keys` has the part about keys and revocations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._audit import audit
+from datacrumbs.commands._seals import verify_seal
+from datacrumbs.commands._trusted_keys import REVOKING, change_or_list_keys, change_revocations
+from datacrumbs.errors import ExitCode, usage_error
+from datacrumbs.output import inform, warn
+from datacrumbs.signer.provider_snippets import InstalledSnippet, installed_snippets, provider_distributions
+from datacrumbs.signer.snippets import TrustedSnippet, read_trusted, write_trusted
+from datacrumbs.system import SystemPaths
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+
+def trust(arguments: argparse.Namespace) -> int:
+    """Run one action; the exit status is 1 when ``verify`` finds a difference."""
+    paths = SystemPaths(arguments.prefix)
+    if arguments.action == "verify-seal":
+        if not arguments.files:
+            raise usage_error("verify-seal: expected a seal, and the files of its trace")
+        return verify_seal(paths, arguments.files[0], arguments.files[1:], as_json=arguments.json)
+    if arguments.files:
+        raise usage_error(f"{arguments.action}: {arguments.files[0]}: files are for verify-seal")
+    if arguments.action in REVOKING:
+        return change_revocations(paths, arguments)
+    if arguments.key or arguments.keys or arguments.revoked:
+        return change_or_list_keys(paths, arguments)
+    if arguments.plan or arguments.snippet or arguments.user or arguments.target or arguments.symbol:
+        options = "--plan, --snippet, --target, --symbol and --user"
+        raise usage_error(f"{arguments.action}: {options} are for revoke and restore")
+    path = paths.trusted_snippets
+    if arguments.action in {"add", "remove"}:
+        change = _add if arguments.action == "add" else _remove
+        status = change(path, arguments)
+        audit(paths, f"{arguments.action} snippets", arguments.provider or arguments.distribution)
+        return status
+    if arguments.action == "list":
+        _print([asdict(entry) for entry in _chosen(read_trusted(path), arguments)], as_json=arguments.json)
+        return ExitCode.DONE
+    return _verify(path, arguments)
+
+
+def trust_provider(path: Path, provider: str) -> tuple[InstalledSnippet, ...]:
+    """Add an installed provider's snippets to a trust list, which may have them already."""
+    found = installed_snippets(provider)
+    known = read_trusted(path)
+    entries = {snippet.entry for snippet in found}
+    if not entries <= set(known):
+        write_trusted(path, entries.union(known))
+    return found
+
+
+def _add(path: Path, arguments: argparse.Namespace) -> int:
+    rows: list[dict[str, object]] = []
+    for provider in _providers(arguments):
+        found = trust_provider(path, provider)
+        if not found:
+            inform(f"{provider} has no snippets; nothing to trust")
+        for snippet in found:
+            if snippet.owner != 0:
+                warn(
+                    f"warning: {snippet.path}: owned by uid {snippet.owner}, who could have changed it; "
+                    "its present content is trusted"
+                )
+            rows.append(asdict(snippet.entry))
+    _print(rows, as_json=arguments.json)
+    return ExitCode.DONE
+
+
+def _remove(path: Path, arguments: argparse.Namespace) -> int:
+    if not arguments.provider and not arguments.distribution:
+        raise usage_error("remove: expected --provider or --distribution")
+    known = read_trusted(path)
+    gone = _chosen(known, arguments)
+    if not gone:
+        raise usage_error(f"remove: {arguments.provider or arguments.distribution} is not in {path}")
+    write_trusted(path, set(known) - set(gone))
+    _print([asdict(entry) for entry in gone], as_json=arguments.json)
+    return ExitCode.DONE
+
+
+def _verify(path: Path, arguments: argparse.Namespace) -> int:
+    known = set(_chosen(read_trusted(path), arguments))
+    installed: set[TrustedSnippet] = set()
+    for provider in _providers(arguments) if arguments.provider or arguments.distribution else _all_providers():
+        installed.update(snippet.entry for snippet in installed_snippets(provider))
+    rows: list[dict[str, object]] = []
+    for entry in sorted(known | installed):
+        state = "trusted" if entry in known & installed else "not trusted" if entry in installed else "not installed"
+        rows.append(asdict(entry) | {"state": state})
+    _print(rows, as_json=arguments.json)
+    return ExitCode.FAILED if installed - known else ExitCode.DONE
+
+
+def _all_providers() -> list[str]:
+    return sorted(provider_distributions())
+
+
+def _providers(arguments: argparse.Namespace) -> list[str]:
+    if arguments.provider:
+        return [arguments.provider]
+    if arguments.distribution:
+        wanted = _normal(arguments.distribution)
+        found = sorted(
+            name
+            for name, distribution in provider_distributions().items()
+            if _normal(distribution.metadata["Name"]) == wanted
+        )
+        if found:
+            return found
+        raise usage_error(f"{arguments.distribution}: no installed distribution of this name has a provider")
+    raise usage_error("add: expected --provider or --distribution")
+
+
+def _chosen(entries: tuple[TrustedSnippet, ...], arguments: argparse.Namespace) -> list[TrustedSnippet]:
+    return [
+        entry
+        for entry in entries
+        if arguments.provider in {None, entry.provider}
+        and (arguments.distribution is None or _normal(arguments.distribution) == _normal(entry.distribution))
+    ]
+
+
+def _normal(distribution: str) -> str:
+    return distribution.lower().replace("_", "-")
+
+
+def _print(rows: list[dict[str, object]], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows, indent=2, sort_keys=True))
+        return
+    for row in rows:
+        state = f"  {row['state']}" if "state" in row else ""
+        digest = str(row["sha256"])[:16]
+        print(f"{row['provider']:<10} {row['distribution']} {row['version']}  {row['file']}  {digest}{state}")
