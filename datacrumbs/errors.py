@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+RECREATE = "recreate the probe file with datacrumbs_probe_configurator"
+"""The hint for a probe file that no longer fits what it probes, or what reads it."""
 
 
 class ExitCode(IntEnum):
@@ -56,3 +64,9 @@ def usage_error(message: str, hint: str = "") -> DatacrumbsError:
 def refusal(message: str, hint: str = "") -> DatacrumbsError:
     """The error for something refused for security (exit 3)."""
     return DatacrumbsError(message, hint=hint, exit_code=ExitCode.REFUSED)
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """What to put behind a name that is not known: the known one that looks most like it, or nothing."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -26,6 +26,8 @@ from datacrumbs.commands._registry import COMMANDS, command_named
 from datacrumbs.configure import site
 from datacrumbs.engine import counters
 from datacrumbs.errors import ExitCode
+from datacrumbs.model import rules
+from datacrumbs.model.plan import ARGUMENT_LIMIT
 from datacrumbs.model.record import FunctionCounts
 from datacrumbs.plugins import hookspecs, load_providers
 from datacrumbs.report.summary import Selection, by_layer, select, select_profiles
@@ -112,6 +114,7 @@ def pages() -> dict[Path, str]:
     """Every generated page: path from the repository's root -> text."""
     written = {
         REFERENCE / "hooks.md": hooks_page(),
+        REFERENCE / "plan-rules.md": rules_page(),
         REFERENCE / "site-file-keys.md": site_file_page(),
         REFERENCE / "system-keys.md": system_page(),
         REFERENCE / "providers.md": providers_page(),
@@ -286,6 +289,56 @@ def _enumeration(described: type[enum.Enum]) -> str:
     text = re.sub(r"^([A-Z_]+): ", r"* \1: ", _described(described)[0], flags=re.MULTILINE)
     members = ", ".join(code(member.value) for member in described)
     return f"### {described.__name__}\n\n{text}\n\nValues: {members}."
+
+
+# ---- the rules of a plan ----
+
+
+def rules_page() -> str:
+    """What each field of a plan may hold, by the way to attach where that matters."""
+    parts = []
+    for kind, fields in rules.RULES.items():
+        meanings = _described(kind)[1]
+        rows = [
+            (code(field), *cells, meanings.get(field, "") if first else "")
+            for field, entry in fields.items()
+            for first, cells in _rule_rows(entry)
+        ]
+        parts += [f"## {kind.__name__}", table(("field", "attach", "holds", "meaning"), rows)]
+    return page(
+        "What a plan may hold",
+        "One table in the code decides this for plans, for what providers return and for these pages; "
+        "[write a provider](../write-a-provider.md) explains the classes.",
+        *parts,
+        "## Several fields together",
+        f"* At most {rules.NAMED_LIMIT} arguments of a function have a role whose file or name is looked up "
+        f"({', '.join(sorted(code(role.value) for role in rules.NAMED_ROLES))}); an `fd` behind a path or a handle is "
+        "not looked up and does not count.\n"
+        "* A function makes at most one handle through an address (`out_handle`), and the one that it gives back is "
+        "the first of its handles.\n"
+        f"* Arguments and the fields of the snippet are at most {ARGUMENT_LIMIT} together; their labels differ.\n"
+        f"* A field of a tracepoint ends within the first {rules.RECORD_LIMIT} bytes of the record.",
+    )
+
+
+def _rule_rows(entry: rules.AnyRule | dict[rules.Context, rules.AnyRule]) -> Iterator[tuple[bool, tuple[str, str]]]:
+    if not isinstance(entry, dict):
+        yield True, ("", _holds(entry))
+        return
+    contexts: dict[str, list[str]] = {}
+    for attach, each in entry.items():
+        contexts.setdefault(_holds(each), []).append(code(attach.value) if attach else "in a snippet")
+    for number, (text, names) in enumerate(contexts.items()):
+        yield number == 0, (", ".join(names), text)
+
+
+def _holds(entry: rules.AnyRule) -> str:
+    if isinstance(entry, rules.Rule):
+        return entry.expected
+    if isinstance(entry, rules.Part):
+        return f"a {code(entry.of.__name__)}"
+    of = entry.of.expected if isinstance(entry.of, rules.Rule) else code(entry.of.__name__)
+    return f"{entry.expected} of: {of}" if entry.high else "nothing"
 
 
 # ---- keys ----

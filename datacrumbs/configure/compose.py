@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -16,7 +15,7 @@ from datacrumbs.configure.merge import merge, one_posix_layer, with_safe_returns
 from datacrumbs.configure.placing import place_probes
 from datacrumbs.configure.reference_entries import SITE, reference_candidates
 from datacrumbs.configure.site import UNSAID, Entry, ProbeKind, ProviderEntry, ReferenceEntry
-from datacrumbs.errors import usage_error
+from datacrumbs.errors import did_you_mean, usage_error
 from datacrumbs.model.plan import FUNCTION_LIMIT, Group, Mode, Plan, Provenance, Sought
 
 if TYPE_CHECKING:
@@ -140,8 +139,7 @@ def _check_preset(entries: Iterable[Entry], providers: Providers, selection: Sel
     names = sorted({entry.provider for entry in entries if isinstance(entry, ProviderEntry)} & set(providers.names))
     presets = {preset.name for name in names for preset in providers.presets(name)}
     if selection.preset not in presets:
-        close = difflib.get_close_matches(selection.preset, presets, n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
+        meant = did_you_mean(selection.preset, presets)
         raise usage_error(
             f"--preset: no selected provider has a preset {selection.preset!r}{meant}",
             f"there are: {', '.join(sorted(presets))}; datacrumbs_probe_configurator --list shows them"
@@ -164,10 +162,8 @@ def _candidates_of(entry: Entry, sources: Sources, selection: Selection) -> Sele
 
 
 def _unknown_provider(entry: ProviderEntry, providers: Providers) -> Exception:
-    close = difflib.get_close_matches(entry.provider, providers.names, n=1)
-    meant = f"; did you mean {close[0]!r}?" if close else ""
     return usage_error(
-        f"{entry.label}: no provider {entry.provider!r} is installed{meant}; "
+        f"{entry.label}: no provider {entry.provider!r} is installed{did_you_mean(entry.provider, providers.names)}; "
         f"expected one of {', '.join(providers.names) or 'none: no provider is installed'}",
         f"install the distribution that has it, or go on without it: --without {entry.provider}",
     )

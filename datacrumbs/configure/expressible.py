@@ -12,25 +12,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.configure.merge import shown
-from datacrumbs.probefile.codec import (
-    ALIAS_LIMIT,
-    CTYPE,
-    CTYPE_LIMIT,
-    NAME_LIMIT,
-    SYMBOL,
-    SYMBOLS,
-    USDT_ARGUMENTS,
-    USDT_ARGUMENTS_LIMIT,
-    function_problem,
-)
-from datacrumbs.provider import Attach
+from datacrumbs.model.plan import UsdtPlace
+from datacrumbs.model.rules import ALIAS_LIMIT, rule
+from datacrumbs.probefile.codec import function_problem
+from datacrumbs.provider import Argument, Attach, Function
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Callable, Iterable
 
     from datacrumbs.configure.candidates import Candidate
-    from datacrumbs.provider import Argument, Function
 
 _SHOWN_CHARACTERS = 60
 _INTEGERS = {1: "char", 2: "short", 4: "int", 8: "long"}
@@ -65,7 +55,7 @@ def _carried(function: Function, attach: Attach) -> tuple[Function | None, list[
     # The function as it can be carried, or None, and what was changed.
     changes: list[str] = []
     made = function
-    if any(not _fits(name, SYMBOL, NAME_LIMIT) for name in (function.name, function.symbol, *function.aliases)):
+    if any(not _fits(name, Function, "name") for name in (function.name, function.symbol, *function.aliases)):
         named = _named(function, attach)
         if named is None:
             return None, ["{functions} left out: a probe file cannot carry such a name"]
@@ -74,11 +64,11 @@ def _carried(function: Function, attach: Attach) -> tuple[Function | None, list[
     if len(made.aliases) > ALIAS_LIMIT:
         made = replace(made, aliases=made.aliases[:ALIAS_LIMIT])
         changes.append(f"{{functions}} with only {ALIAS_LIMIT} of the names")
-    if any(not _fits(argument.ctype, CTYPE, CTYPE_LIMIT) for argument in made.arguments):
+    if any(not _fits(argument.ctype, Argument, "ctype") for argument in made.arguments):
         made = replace(made, arguments=tuple(map(_typed, made.arguments)))
         changes.append("{functions} with plain types of arguments: a probe file cannot carry all of their own")
     usdt = attach is Attach.USDT
-    if usdt and any(not _fits(place.arguments, USDT_ARGUMENTS, USDT_ARGUMENTS_LIMIT) for place in made.usdt_places):
+    if usdt and any(not _fits(place.arguments, UsdtPlace, "arguments") for place in made.usdt_places):
         places = tuple(replace(place, arguments="") for place in made.more_places)
         made = replace(made, usdt_arguments="", more_places=places, arguments=())
         changes.append("{functions} without arguments: a probe file cannot carry where they are")
@@ -89,28 +79,28 @@ def _carried(function: Function, attach: Attach) -> tuple[Function | None, list[
 
 
 def _named(function: Function, attach: Attach) -> Function | None:
-    aliases = tuple(name for name in function.aliases if _fits(name, SYMBOL, NAME_LIMIT))
+    aliases = tuple(name for name in function.aliases if _fits(name, Function, "name"))
     symbol, name = function.symbol, function.name
-    if not _fits(symbol, SYMBOLS[attach][0], NAME_LIMIT):
+    if not _fits(symbol, Function, "symbol", attach):
         if attach is not Attach.UPROBE or not aliases:
             return None  # elsewhere the kernel finds the place by this name
         symbol = aliases[0]
         name = symbol if name == function.symbol else name
-    if not _fits(name, SYMBOL, NAME_LIMIT):
+    if not _fits(name, Function, "name"):
         name = symbol
     return replace(function, name=name, symbol=symbol, aliases=tuple(each for each in aliases if each != symbol))
 
 
 def _typed(argument: Argument) -> Argument:
-    if _fits(argument.ctype, CTYPE, CTYPE_LIMIT):
+    if _fits(argument.ctype, Argument, "ctype"):
         return argument
     if argument.size == 8 and argument.ctype.endswith(("*", "&")):
         return replace(argument, ctype="void *")
     return replace(argument, ctype=f"{'' if argument.signed else 'unsigned '}{_INTEGERS[argument.size]}")
 
 
-def _fits(text: str, pattern: re.Pattern[str], limit: int) -> bool:
-    return len(text) <= limit and pattern.fullmatch(text) is not None
+def _fits(text: str, kind: type, field: str, attach: Attach | None = None) -> bool:
+    return rule(kind, field, attach).allows(text)
 
 
 def _short(text: str) -> str:

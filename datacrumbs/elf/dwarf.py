@@ -26,6 +26,7 @@ from datacrumbs.elf.debug_entries import (
 from datacrumbs.elf.kept import arguments_of, file_state, kept, rows_of
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
+from datacrumbs.model.rules import with_few_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -118,7 +119,7 @@ def register_arguments(parameters: Sequence[Parameter]) -> tuple[Argument, ...]:
         role = _role(label, parameter)
         arguments.append(Argument(index, label, parameter.ctype, role, parameter.size, parameter.signed))
         index += 1
-    return tuple(arguments)
+    return with_few_names(tuple(arguments))
 
 
 def _role(label: str, parameter: Parameter) -> Role:

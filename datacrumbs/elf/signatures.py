@@ -9,6 +9,7 @@ A provider's table is a tuple of `signature` calls, one a line::
 
 from __future__ import annotations
 
+import inspect
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING
 from datacrumbs.elf.c_types import integer_type
 from datacrumbs.elf.functions import base_name
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Function, Result, Returns, Role
+from datacrumbs.model import rules
+from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Attach, Function, Result, Returns, Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -131,7 +133,8 @@ def signature(
         returns: See `Function.returns`.
 
     Raises:
-        SignatureError: (exit 2) as `args`, for an unknown result, or for no symbol.
+        SignatureError: (exit 2) as `args`, for an unknown result, for no symbol, or for arguments that a probe of a
+            function cannot record: beyond the registers, or more names than are found for one call.
     """
     name, colon, rest = names.partition(":")
     symbols = tuple(rest.split()) if colon else tuple(names.split())
@@ -142,9 +145,25 @@ def signature(
         raise SignatureError(f"signature {names!r}: {result} is no result; expected one of {', '.join(Result)}")
     try:
         arguments = args(*specifications)
+        _check(arguments)
     except SignatureError as error:
-        raise SignatureError(f"signature {names!r}: {error}") from None
+        raise SignatureError(f"signature {names!r}{_written_at()}: {error}") from None
     return Signature(name, symbols, category, Result(result), arguments, snippet, returns)
+
+
+def _check(arguments: tuple[Argument, ...]) -> None:
+    many = rules.Many(0, ARGUMENT_LIMIT, Argument)
+    for problem in rules.value_problems(arguments, many, Attach.UPROBE):
+        position = problem.path[0]
+        raise SignatureError(f"argument {arguments[int(position)].label!r}: {problem.text}")
+
+
+# The line of the table, which is what its author looks for.
+def _written_at() -> str:
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return f" ({frame.f_code.co_filename}:{frame.f_lineno})" if frame is not None else ""
 
 
 def functions_of(signatures: Iterable[Signature], symbols: Iterable[ElfFunction]) -> tuple[Function, ...]:

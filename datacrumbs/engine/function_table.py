@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.elf.operands import Operand, OperandKind, parse_operands
-from datacrumbs.errors import usage_error
 from datacrumbs.kernel.compat_calls import compat_numbers
 from datacrumbs.kernel.tracepoints import TEXT
 from datacrumbs.model.plan import (
@@ -26,7 +25,7 @@ from datacrumbs.model.plan import (
     Role,
     Snippet,
 )
-from datacrumbs.probefile.codec import SYSTEM_CALL_LIMIT
+from datacrumbs.model.rules import NAMED_LIMIT, SYSTEM_CALL_LIMIT, named_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +36,7 @@ NONE = 0xFF
 REGISTERS = 6
 _COMPAT_CALLS = SYSTEM_CALL_LIMIT + 1
 SLOTS = 6
-REQUESTS = 3
-SNIPPET_FIELD_LIMIT = 2
+REQUESTS = NAMED_LIMIT
 
 DESCRIPTOR = np.dtype(
     [
@@ -190,7 +188,7 @@ def _row(group: Group, function: Function, number: int, snippet: Snippet | None)
         _describe_registers(row, function)
     if snippet is not None:
         row["snippet"] = number
-        row["fields"] = _field_count(snippet)
+        row["fields"] = len(snippet.fields)
     _describe_bytes(row, function, snippet.fields if snippet is not None else (), group.attach)
     if group.attach in {Attach.SYSCALL, Attach.UPROBE, Attach.KPROBE} and _is_plain(row):
         row["flags"] |= _PLAIN
@@ -236,15 +234,6 @@ def needs_errno(plan: Plan) -> bool:
 
 def _explained(function: Function) -> bool:
     return function.result in _ERRNO_RESULTS and function.category in _ERRNO_CATEGORIES
-
-
-def _field_count(snippet: Snippet) -> int:
-    if len(snippet.fields) > SNIPPET_FIELD_LIMIT:
-        raise usage_error(
-            f"snippet {snippet.provider}/{snippet.name}: {len(snippet.fields)} fields; "
-            f"expected at most {SNIPPET_FIELD_LIMIT}"
-        )
-    return len(snippet.fields)
 
 
 def _describe_result(row: np.void, function: Function, attach: Attach) -> None:
@@ -311,31 +300,26 @@ def _describe_registers(row: np.void, function: Function) -> None:
 
 # `places` are those of the arguments in dc_call.arguments.
 def _describe_requests(row: np.void, function: Function, places: Sequence[int]) -> None:
-    requests: list[tuple[int, int, int, int]] = []
+    bases: dict[int, int] = {}  # slot -> where the directory is that a path in it starts from
     base = NONE
-    has_file = False
     for slot, (argument, place) in enumerate(zip(function.arguments, places, strict=True)):
+        bases[slot] = base
         if argument.role is Role.DIRFD:
             base = place
         elif argument.role in _CLOSES and row["handle"] == NONE:
             row["handle"] = place
             row["closes"] = _CLOSES[argument.role]
-            has_file = True
         elif argument.role is Role.OUT_HANDLE:
             row["out_handle"] = place
-        elif argument.role in _REQUESTED and not (argument.role is Role.FD and has_file):
-            kind = _REQUESTED[argument.role]
-            is_file = argument.role in {Role.FD, Role.PATH} and not has_file
-            start = base if kind == _PATH else NONE
-            if is_file and start != NONE and function.symbol == _ROOTED:
-                kind = _ROOTED_PATH
-            requests.append((kind, place, start, NONE if is_file else slot))
-            has_file |= is_file
-    for index, (kind, subject, directory, slot) in enumerate(requests[:REQUESTS]):
+    for index, (slot, argument, is_file) in enumerate(named_arguments(function.arguments)):
+        kind = _REQUESTED[argument.role]
+        start = bases[slot] if kind == _PATH else NONE
+        if is_file and start != NONE and function.symbol == _ROOTED:
+            kind = _ROOTED_PATH
         row["request"][index] = kind
-        row["subject"][index] = subject
-        row["base"][index] = directory
-        row["slot"][index] = slot
+        row["subject"][index] = places[slot]
+        row["base"][index] = start
+        row["slot"][index] = NONE if is_file else slot
 
 
 def _describe_fields(row: np.void, function: Function) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import refusal
+from datacrumbs.errors import RECREATE, refusal
 from datacrumbs.kernel.symbols import kernel_prototype, value_arguments
 from datacrumbs.kernel.tracepoints import TEXT, declared_fields
 from datacrumbs.model.plan import FOLLOWED_ROLES, Attach, Result, Role
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datacrumbs.kernel.btf import Prototype, Value
     from datacrumbs.model.plan import Argument, Function, Plan
 
-AGAIN = "compose the probe file again on this host with this version"
+
 # Roles that make the kernel side do more with a value than record it; a field of an event is only recorded.
 _VALUES = frozenset(Role) - FOLLOWED_ROLES - {Role.HANDLE, Role.CLOSED, Role.RELEASED, Role.OUT_HANDLE, Role.OUT}
 _UNRECORDED = frozenset((Result.POINTER, Result.VOID))
@@ -37,7 +37,7 @@ def check_declared(plan: Plan) -> None:
         for function in group.functions:
             if why := problem(function):
                 kind = "event" if group.attach is Attach.TRACEPOINT else "kernel function"
-                raise refusal(f"{kind} {function.symbol}: {why}", AGAIN)
+                raise refusal(f"{kind} {function.symbol}: {why}", RECREATE)
 
 
 def _event_problem(function: Function) -> str:

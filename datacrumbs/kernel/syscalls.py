@@ -16,6 +16,7 @@ from datacrumbs.kernel.btf import Prototype, Value, kernel_btf
 from datacrumbs.kernel.symbols import kernel_state, kernel_symbols
 from datacrumbs.kernel.tracepoints import parse_format, tracefs_directory
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
+from datacrumbs.model.rules import with_few_names
 from datacrumbs.secure.files import is_file
 
 if TYPE_CHECKING:
@@ -171,7 +172,8 @@ class _ArgumentSources:
     def find(self, name: str, entry: str) -> tuple[Argument, ...]:
         for values in self._candidates(name, entry):
             if values is not None:
-                return tuple(_argument(value, position) for position, value in enumerate(values[:ARGUMENT_LIMIT]))
+                arguments = (_argument(value, position) for position, value in enumerate(values[:ARGUMENT_LIMIT]))
+                return with_few_names(tuple(arguments))
         return ()
 
     def _candidates(self, name: str, entry: str) -> Iterator[tuple[Value, ...] | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.metadata
 import os
 from collections import defaultdict
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from datacrumbs import __version__
-from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.errors import DatacrumbsError, did_you_mean, usage_error
 from datacrumbs.plugins import _tracing, hookspecs
 from datacrumbs.plugins._providers import Origin, Providers
 from datacrumbs.plugins._versions import update_advice
@@ -102,10 +101,10 @@ def _by_name(entry_points: Iterable[EntryPoint]) -> dict[str, EntryPoint]:
 def _check_names(option: str, names: Collection[str], found: Collection[str]) -> None:
     for name in names:
         if name not in found:
-            close = difflib.get_close_matches(name, found, n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
             installed = ", ".join(sorted(found)) or "none"
-            raise usage_error(f"{option}: no provider {name!r} is installed{meant}", f"installed: {installed}")
+            raise usage_error(
+                f"{option}: no provider {name!r} is installed{did_you_mean(name, found)}", f"installed: {installed}"
+            )
 
 
 def _register(manager: pluggy.PluginManager, origin: Origin, load: Callable[[], object]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import TYPE_CHECKING
+
+from datacrumbs.errors import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,10 +59,8 @@ def resolve_options(provider: Provider, given: Mapping[str, object]) -> Options:
     known = {option.name: option for option in provider.options}
     for key in given:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
             takes = ", ".join(sorted(known)) or "no options"
-            raise OptionError(key, f"unknown option of {provider.name}{meant}; expected {takes}")
+            raise OptionError(key, f"unknown option of {provider.name}{did_you_mean(key, known)}; expected {takes}")
     return {
         name: _checked(option, given[name]) if name in given else option.default
         for name, option in sorted(known.items())

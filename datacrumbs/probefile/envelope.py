@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.errors import RECREATE, DatacrumbsError, refusal
 from datacrumbs.probefile.codec import canonical, digest, parse_canonical, plan_from_document
 from datacrumbs.probefile.schema import mapping, text, whole
 
@@ -159,7 +159,7 @@ def open_envelope(data: bytes, name: str) -> Envelope:
     if envelope is None:
         raise refusal(
             f"{name}: not a probe file: its form is not that of a signed plan",
-            "compose it with datacrumbs_probe_configurator",
+            RECREATE,
         )
     return envelope
 
@@ -168,7 +168,7 @@ def verify(
     envelope: Envelope,
     key: Ed25519PublicKey,
     name: str,
-    hint: str = "recreate it with datacrumbs_probe_configurator",
+    hint: str = RECREATE,
 ) -> None:
     """Check the signature.
 
@@ -195,7 +195,7 @@ def read_payload(envelope: Envelope, name: str, *, verified: bool = True) -> Sig
         grant = _grant(value["grant"])
         plan = plan_from_document(value["plan"])
     except DatacrumbsError as error:
-        raise refusal(f"{name}: not understood: {error.message}", "recreate it with this version") from None
+        raise refusal(f"{name}: not understood: {error.message}", RECREATE) from None
     # The payload is canonical, so the plan's own bytes are those behind its key.
     plan_bytes = envelope.payload[len(_payload(grant, b"")) - 1 : -1]
     return SignedPlan(plan, grant, envelope.key_id, digest(plan_bytes), verified)
@@ -211,7 +211,7 @@ def read_grant(envelope: Envelope, name: str) -> Grant:
     try:
         return _grant(json.JSONDecoder().raw_decode(head)[0])
     except (ValueError, RecursionError, DatacrumbsError) as error:
-        raise refusal(f"{name}: not understood: {error}", "recreate it with this version") from None
+        raise refusal(f"{name}: not understood: {error}", RECREATE) from None
 
 
 def expand(data: bytes, name: str) -> bytes:
@@ -224,11 +224,11 @@ def expand(data: bytes, name: str) -> bytes:
     try:
         expanded = decompressor.decompress(data, EXPANDED_LIMIT + 1)
     except zlib.error:
-        raise refusal(f"{name}: not a probe file: damaged or not gzip", "copy or compose it again") from None
+        raise refusal(f"{name}: not a probe file: damaged or not gzip", f"copy it again, or {RECREATE}") from None
     if len(expanded) > EXPANDED_LIMIT:
         raise refusal(f"{name}: expands to more than {EXPANDED_LIMIT} bytes")
     if not decompressor.eof:
-        raise refusal(f"{name}: cut short: the gzip stream does not end", "copy or compose it again")
+        raise refusal(f"{name}: cut short: the gzip stream does not end", f"copy it again, or {RECREATE}")
     if decompressor.unused_data:
         raise refusal(f"{name}: not a probe file: {len(decompressor.unused_data)} bytes follow the gzip stream")
     return expanded

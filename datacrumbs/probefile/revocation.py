@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from datacrumbs.errors import refusal, usage_error
+from datacrumbs.errors import RECREATE, refusal, usage_error
 from datacrumbs.model.plan import Attach
-from datacrumbs.probefile.codec import BUILD_ID, snippet_digest
+from datacrumbs.model.rules import BUILD_ID
+from datacrumbs.probefile.codec import snippet_digest
 from datacrumbs.secure.document import LISTS, Value, read_document_if_present
 from datacrumbs.secure.files import write_atomically
 
@@ -38,7 +39,7 @@ _FORMS = {
     "snippets": _DIGESTS,
     "providers": (re.compile(r"[a-z][a-z0-9_]*"), "a provider's name"),
     "targets": (
-        re.compile(rf"/[^\x00-\x1f\x7f]*|{KERNEL}|{BUILD_ID.pattern}"),
+        re.compile(rf"/[^\x00-\x1f\x7f]*|{KERNEL}|{BUILD_ID}"),
         f"a pattern of absolute paths, a build-id, or `{KERNEL}`",
     ),
     "symbols": (re.compile(r"[!-~]+"), "a symbol, BUILD-ID:0xOFFSET, or syscall:NUMBER"),
@@ -77,7 +78,7 @@ class Revocations:
             DatacrumbsError: (exit 3).
         """
         if key_id in self.keys:
-            raise refusal(f"{name}: signed with key {key_id[:16]}, which was revoked", _AGAIN)
+            raise refusal(f"{name}: signed with key {key_id[:16]}, which was revoked", RECREATE)
 
     def check_plan(self, plan: Plan, digest: str, name: str) -> None:
         """Refuse a revoked plan, and one with a snippet, a provider, a target or a function that was revoked.
@@ -91,7 +92,7 @@ class Revocations:
             if snippet_digest(snippet.text) in self.snippets:
                 raise refusal(
                     f"{name}: its snippet {snippet.provider}/{snippet.name} was revoked",
-                    f"update the provider {snippet.provider}, then compose it anew",
+                    f"update the provider {snippet.provider}, then {RECREATE}",
                 )
         for provider in sorted(self.providers & {*(entry.name for entry in plan.providers), *_providers(plan)}):
             raise refusal(f"{name}: provider {provider} was revoked", f"leave out {provider}")
@@ -114,7 +115,7 @@ class Revocations:
             DatacrumbsError: (exit 3).
         """
         if grant.issued <= dict(self.grants).get(grant.uid, -1):
-            raise refusal(f"{name}: the grants of {grant.user} (uid {grant.uid}) of that time were revoked", _AGAIN)
+            raise refusal(f"{name}: the grants of {grant.user} (uid {grant.uid}) of that time were revoked", RECREATE)
 
 
 def read_revocations(directory: Path) -> Revocations:
@@ -191,6 +192,3 @@ def write_revocations(directory: Path, revocations: Revocations) -> None:
         write_atomically(path, (HEADING + yaml.safe_dump(document, sort_keys=False)).encode(), 0o644)
     else:
         path.unlink(missing_ok=True)
-
-
-_AGAIN = "compose it anew with datacrumbs_probe_configurator"

@@ -7,29 +7,30 @@ is shown as ``groups[2].attach``. Only an error spells it out: a plan has a hund
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from datacrumbs.errors import DatacrumbsError, usage_error
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
-    from enum import StrEnum
+
+    from datacrumbs.model.rules import Member, Rule
 
 Place = str | tuple[Any, str | int]
 
 Element = TypeVar("Element")
-Choice = TypeVar("Choice", bound="StrEnum")
 
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 SHOWN_LIMIT = 60
 
 
 def shown_place(at: Place) -> str:
-    """A place as messages show it."""
+    """A place as messages show it; the whole document is an empty key."""
     if isinstance(at, str):
-        return at
+        return at or "(top)"
     around, key = at
+    if around == "":
+        return str(key)
     return f"{shown_place(around)}[{key}]" if isinstance(key, int) else f"{shown_place(around)}.{key}"
 
 
@@ -69,13 +70,6 @@ def items(
     return tuple([element(entry, (at, index)) for index, entry in enumerate(value)])
 
 
-def whole(value: object, at: Place, low: int, high: int) -> int:
-    """A whole number from ``low`` to ``high``."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise problem(at, value, f"a whole number from {low} to {high}")
-    return value
-
-
 def flag(value: object, at: Place) -> bool:
     """True or false."""
     if not isinstance(value, bool):
@@ -83,29 +77,30 @@ def flag(value: object, at: Place) -> bool:
     return value
 
 
-def choice(value: object, at: Place, kind: type[Choice]) -> Choice:
+def checked(value: Any, at: Place, rule: Rule) -> Any:
+    """A value that a rule allows."""
+    if not rule.allows(value):
+        raise problem(at, value, rule.expected)
+    return value
+
+
+def whole(value: object, at: Place, low: int, high: int) -> int:
+    """A whole number from ``low`` to ``high``."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise problem(at, value, f"a whole number from {low} to {high}")
+    return value
+
+
+def choice(value: object, at: Place, rule: Member) -> Any:
     """A member of an enumeration, by its value."""
-    member = kind._value2member_map_.get(value) if isinstance(value, str) else None
-    if member is None:
-        raise problem(at, value, f"one of {', '.join(sorted(kind))}")
-    return member  # type: ignore[return-value]
+    member = rule.kind._value2member_map_.get(value) if isinstance(value, str) else None
+    if not rule.allows(member):
+        raise problem(at, value, rule.expected)
+    return member
 
 
 def text(value: object, at: Place, pattern: re.Pattern[str], limit: int, expected: str) -> str:
     """A string of at most ``limit`` characters that matches ``pattern`` from end to end."""
     if not isinstance(value, str) or len(value) > limit or not pattern.fullmatch(value):
         raise problem(at, value, f"{expected}, at most {limit} characters")
-    return value
-
-
-def absolute_path(value: object, at: Place) -> str:
-    """An absolute path without ``.``, ``..``, doubled slashes or control characters."""
-    expected = "an absolute path without '.', '..', '//' and control characters"
-    if not isinstance(value, str) or not value.startswith("/") or CONTROL.search(value):
-        raise problem(at, value, expected)
-    parts = value.split("/")[1:]
-    if value != "/" and any(part in {"", ".", ".."} for part in parts):
-        raise problem(at, value, expected)
-    if len(value.encode()) > 4095:
-        raise problem(at, value, "a path of at most 4095 bytes")
     return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.errors import RECREATE, DatacrumbsError, refusal
 from datacrumbs.probefile.envelope import COMPRESSED_LIMIT, open_envelope, read_grant, read_payload, verify
 from datacrumbs.probefile.keys import trusted_key
 from datacrumbs.probefile.revocation import read_revocations
@@ -86,13 +86,14 @@ def _bytes(path: Path) -> bytes:
 
 
 def _check_grant(grant: Grant, name: str, now: float, uid: int | None) -> None:
-    again = "compose it anew with datacrumbs_probe_configurator"
     if now < grant.issued - CLOCK_TOLERANCE:
         raise refusal(f"{name}: not valid before {instant(grant.issued)}", "check this host's clock")
     if now >= grant.expires:
-        raise refusal(f"{name}: expired at {instant(grant.expires)}", again)
+        raise refusal(f"{name}: expired at {instant(grant.expires)}", RECREATE)
     if uid is not None and uid != grant.uid:
-        raise refusal(f"{name}: granted to {grant.user} (uid {grant.uid}), not to uid {uid}", f"as that user, {again}")
+        raise refusal(
+            f"{name}: granted to {grant.user} (uid {grant.uid}), not to uid {uid}", f"as that user, {RECREATE}"
+        )
 
 
 def instant(seconds: int) -> str:

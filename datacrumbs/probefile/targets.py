@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from datacrumbs.elf.build_id import stream_build_id
-from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.errors import RECREATE, DatacrumbsError, refusal
 from datacrumbs.secure import file_systems
 from datacrumbs.secure.files import open_regular
 from datacrumbs.secure.user_rights import rights_of_account
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
     from datacrumbs.model.plan import Plan, Target
-
-COMPOSE_AGAIN = "compose the probe file again on this host"
 
 
 class OpenTargets:
@@ -79,7 +77,7 @@ def open_target(target: Target) -> BufferedReader:
     try:
         descriptor = open_regular(Path(target.path))
     except DatacrumbsError as error:
-        raise refusal(f"target {error.message}", error.hint or COMPOSE_AGAIN) from None
+        raise refusal(f"target {error.message}", error.hint or RECREATE) from None
     stream = os.fdopen(descriptor, "rb")
     try:
         _verify_file(stream, target)
@@ -93,7 +91,7 @@ def _verify_file(stream: BufferedReader, target: Target) -> None:
     # O_NOFOLLOW minds the last component only; the kernel knows what all of them led to.
     real = str(Path(f"/proc/self/fd/{stream.fileno()}").readlink())
     if real != target.path:
-        raise refusal(f"target {target.path}: leads to {real!a}; expected a path without links", COMPOSE_AGAIN)
+        raise refusal(f"target {target.path}: leads to {real!a}; expected a path without links", RECREATE)
     if file_systems.is_served_by_user(stream.fileno()):
         raise refusal(
             f"target {target.path}: on a file system that a user's program serves (FUSE)",
@@ -103,7 +101,7 @@ def _verify_file(stream: BufferedReader, target: Target) -> None:
     if found != target.build_id:
         raise refusal(
             f"target {target.path}: moved build-id: the plan was made for {target.build_id}, the file has {found}",
-            COMPOSE_AGAIN,
+            RECREATE,
         )
 
 
@@ -112,5 +110,5 @@ def _verify_kernel(target: Target) -> None:
     if target.build_id != release:
         raise refusal(
             f"kernel: the plan was made for release {target.build_id}, this host runs {release}",
-            "compose the probe file on a host with this kernel",
+            f"{RECREATE} on a host with this kernel",
         )

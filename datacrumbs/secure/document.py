@@ -5,14 +5,13 @@ The one reader of all YAML: what root believes (policy, trust list, revocations,
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NoReturn
 
 import yaml
 
-from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.errors import DatacrumbsError, did_you_mean, usage_error
 from datacrumbs.secure.files import read_bounded
 
 if TYPE_CHECKING:
@@ -87,9 +86,7 @@ class Value:
             self.fail(f"{self.shown} is not a mapping", "`key: value` lines")
         for key, value in self.content.items():
             if known is not None and key not in known:
-                close = difflib.get_close_matches(key, known, n=1)
-                meant = f"; did you mean {close[0]!r}?" if close else ""
-                value.fail(f"unknown key{meant}", f"one of {', '.join(sorted(known))}")
+                value.fail(f"unknown key{did_you_mean(key, known)}", f"one of {', '.join(sorted(known))}")
         for key in required:
             if key not in self.content:
                 self.fail(f"the key `{key}` is missing", f"`{key}: ...`")
@@ -125,9 +122,7 @@ class Value:
         """The value as one of ``choices``."""
         text = self.text()
         if text not in choices:
-            close = difflib.get_close_matches(text, choices, n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
-            self.fail(f"{text!r} is not known{meant}", f"one of {', '.join(choices)}")
+            self.fail(f"{text!r} is not known{did_you_mean(text, choices)}", f"one of {', '.join(choices)}")
         return text
 
     @property

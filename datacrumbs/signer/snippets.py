@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 import yaml
 
+from datacrumbs.model.licences import licence_problem
 from datacrumbs.probefile.codec import snippet_digest
 from datacrumbs.secure.document import LISTS, read_document_if_present
 from datacrumbs.secure.files import write_atomically
@@ -17,27 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from datacrumbs.model.plan import Plan, Snippet
+    from datacrumbs.model.plan import Plan
 
 HEADING = "# Snippets that may be signed into probe files. Written by datacrumbs_trust.\n"
-SPDX_LINE = re.compile(r"SPDX-License-Identifier:\s*([A-Za-z0-9.+ ()-]+?)\s*(\*/|$)", re.MULTILINE)
-# https://www.gnu.org/licenses/license-list.html: what may be linked into GPL-2.0-only code.
-GPL_COMPATIBLE = frozenset(
-    {
-        "GPL-2.0",
-        "GPL-2.0+",
-        "GPL-2.0-only",
-        "GPL-2.0-or-later",
-        "LGPL-2.1",
-        "LGPL-2.1-only",
-        "LGPL-2.1-or-later",
-        "MIT",
-        "BSD-2-Clause",
-        "BSD-3-Clause",
-        "ISC",
-        "Zlib",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -91,25 +73,5 @@ def check_snippets(plan: Plan, trusted: tuple[TrustedSnippet, ...]) -> None:
                 f"(sha256 {digest[:16]}) is not trusted on this host",
                 f"an administrator reads it, then runs datacrumbs_trust add --provider {snippet.provider}",
             )
-        _check_licence(snippet)
-
-
-def _check_licence(snippet: Snippet) -> None:
-    name = f"snippet {snippet.provider}/{snippet.name}"
-    if not is_gpl_compatible(snippet.licence):
-        raise DenialError(
-            "snippet.licence", f"{name}: licence {snippet.licence} is not compatible with the kernel's GPL"
-        )
-    stated = SPDX_LINE.search(snippet.text)
-    if stated is None or stated.group(1) != snippet.licence:
-        found = stated.group(1) if stated else "none"
-        raise DenialError("snippet.licence", f"{name}: the text says licence {found}, the plan says {snippet.licence}")
-
-
-def is_gpl_compatible(expression: str) -> bool:
-    """Whether an SPDX expression lets the code into the kernel: of ``A OR B`` one must, of ``A AND B`` both."""
-    plain = expression.replace("(", " ").replace(")", " ")
-    if plain != expression and " AND " in plain:
-        return False  # mixed nesting: nobody needs it here
-    alternatives = [part.split(" AND ") for part in plain.strip().split(" OR ")]
-    return any(all(name.strip() in GPL_COMPATIBLE for name in names) for names in alternatives)
+        if problem := licence_problem(snippet):
+            raise DenialError("snippet.licence", f"snippet {snippet.provider}/{snippet.name}: {problem}")

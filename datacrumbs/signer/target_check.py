@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from datacrumbs.elf.calling import unsafe_returns
 from datacrumbs.elf.placement import probe_skips, refused_places
-from datacrumbs.errors import DatacrumbsError
+from datacrumbs.errors import RECREATE, DatacrumbsError
 from datacrumbs.model.plan import Target
 from datacrumbs.probefile.targets import open_target
 from datacrumbs.secure.user_rights import give_up_root, rights_of
@@ -90,13 +90,13 @@ def _problem(stream: BufferedReader, wanted: Wanted) -> tuple[str, str] | None:
         place, semaphore = min(false)
         return (
             f"target {wanted['path']}: {semaphore:#x} is not the semaphore of the probe at {place:#x} of this file",
-            "the kernel would refuse the right one to others, or count in their memory; compose the probe file again",
+            f"the kernel would refuse the right one to others, or count in their memory; {RECREATE}",
         )
     if broken := unsafe_returns(stream, wanted["returns"]):
         first = min(broken)
         return (
             f"target {wanted['path']}: the returns of the function at {first:#x} must not be probed ({broken[first]})",
-            "a return probe there would break every program that calls it; compose the probe file again",
+            f"a return probe there would break every program that calls it; {RECREATE}",
         )
     captured = {offset: frozenset(arguments) for offset, _, arguments in wanted["moved"]}
     unmoved = set(wanted["functions"]) - captured.keys()
@@ -104,14 +104,14 @@ def _problem(stream: BufferedReader, wanted: Wanted) -> tuple[str, str] | None:
         offset, reason = min(refused.items())
         return (
             f"target {wanted['path']}: {offset:#x} must not be probed: the instruction there {reason.value}",
-            "a probe there would change what programs compute; compose the probe file again with this version",
+            f"a probe there would change what programs compute; {RECREATE}",
         )
     safe = probe_skips(stream, captured) if captured else {}
     for offset, skip, _ in sorted(wanted["moved"]):
         if safe.get(offset) != skip:
             allowed = f"0 or {safe[offset]}" if offset in safe else "0"
             moved = f"the probe of the function at {offset:#x} is {skip} bytes further; expected {allowed}"
-            return f"target {wanted['path']}: {moved}", "compose the probe file again with this version"
+            return f"target {wanted['path']}: {moved}", RECREATE
     return None
 
 

@@ -6,7 +6,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import DatacrumbsError
+from datacrumbs.errors import RECREATE, DatacrumbsError
 from datacrumbs.kernel.declared import check_declared
 from datacrumbs.model.plan import Attach
 from datacrumbs.signer.denial import DenialError
@@ -44,7 +44,7 @@ def check_targets(plan: Plan, caller: Caller, rule: Rule) -> None:
             raise DenialError(
                 "target.changed",
                 f"kernel: the plan was made for release {group.target.build_id}, this host runs {release}",
-                "compose the probe file on this host",
+                f"{RECREATE} on this host",
             )
     _check_kernel(plan)
     for target, entry in wanted.items():  # the first fault ends it, so that the rest is not looked at for nothing

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.configure.host import current_host
 from datacrumbs.engine.complaints import check_snippets
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.model.licences import licence_problem
 from datacrumbs.plugins import hookspecs, load_module, resolve_options
 from datacrumbs.plugins._versions import release
 from datacrumbs.provider import ENTRY_POINT_GROUP, CheckState
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from datacrumbs.provider import Function, Host, Options, ProbeTarget, Provider, Snippet
 
 _HOOK_PREFIX = "datacrumbs_"
-_SPDX = "SPDX-License-Identifier:"
-_GPL = re.compile(r"\bGPL-2\.0(-only|-or-later|\+)?\b|\bDual (BSD|MIT)/GPL\b")
 # A snippet is linked into the one program: what it includes, maps or prints is not its own.
 _FORBIDDEN = {
     r"^\s*#\s*include\b": "an #include; the engine's macros are all that a snippet may use",
@@ -166,10 +165,8 @@ def _snippet_problems(snippet: Snippet) -> Iterator[str]:
     lines = snippet.text.splitlines()
     if not (lines[0].startswith(("/*", "//"))):
         yield f"{where}: the first line is no comment that says what it is for"
-    if not any(_SPDX in line for line in lines[:3]):
-        yield f"{where}: no {_SPDX} in its first lines"
-    if not _GPL.search(snippet.licence):
-        yield f"{where}: licence {snippet.licence!r} is not compatible with the kernel's GPL-2.0"
+    if problem := licence_problem(snippet):
+        yield f"{where}: {problem}"
     code = re.sub(r"/\*.*?\*/|//[^\n]*", " ", snippet.text, flags=re.DOTALL)
     for pattern, problem in _FORBIDDEN.items():
         if found := re.search(pattern, code, re.MULTILINE):

@@ -164,7 +164,7 @@ def test_truncated_probe_file(place: Installation, probes: Path, part: float) ->
     data = probes.read_bytes()
     torn = place.prefix / "torn.json.gz"
     torn.write_bytes(data[: int(len(data) * part)])
-    check(trace_with(place, torn, "run"), REFUSED, "torn.json.gz: cut short", hint="compose it again")
+    check(trace_with(place, torn, "run"), REFUSED, "torn.json.gz: cut short", hint="recreate the probe file")
     check_no_run(place)
 
 
@@ -177,14 +177,19 @@ def test_altered_probe_file(place: Installation, probes: Path) -> None:
         trace_with(place, altered, "run"),
         REFUSED,
         "changed.json.gz: the signature does not fit",
-        hint="recreate it",
+        hint="recreate the probe file",
     )
     check_no_run(place)
 
 
 def test_unsigned_probe_file(place: Installation, probes: Path) -> None:
     unsigned = rewritten(place, probes, signatures=[])
-    check(trace_with(place, unsigned, "run"), REFUSED, "changed.json.gz: not a probe file: its form", hint="compose it")
+    check(
+        trace_with(place, unsigned, "run"),
+        REFUSED,
+        "changed.json.gz: not a probe file: its form",
+        hint="recreate the probe file",
+    )
     check_no_run(place)
 
 
@@ -208,7 +213,7 @@ def test_no_probe_file(place: Installation, content: bytes | None, status: int, 
     path = place.prefix / "probes.json.gz"
     if content is not None:
         path.write_bytes(content)
-    check(trace_with(place, path, "run"), status, words, hint="compose it")
+    check(trace_with(place, path, "run"), status, words, hint="recreate the probe file")
     check_no_run(place)
 
 

@@ -53,7 +53,7 @@ def test_a_library_that_changed_since_it_was_composed_is_refused(installation: I
     done = installation.command("datacrumbs", probes, "moved")
     assert done.returncode == REFUSED
     assert f"target {path}: moved build-id" in done.stderr
-    assert "compose the probe file again" in done.stderr
+    assert "recreate the probe file" in done.stderr
     path.unlink()
     done = installation.command("datacrumbs", probes, "gone")
     assert done.returncode == REFUSED

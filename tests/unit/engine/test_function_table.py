@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pytest
-
 from datacrumbs.engine.function_table import NONE, describe, operand_rows
-from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import (
     Argument,
     Attach,
@@ -126,12 +123,6 @@ def test_an_event_is_read_up_to_the_end_of_its_last_field() -> None:
     assert row["record_bytes"] == 36
     assert row["field_size"].tolist()[:2] == [2 | 0x40, 8]
     assert _row(Function("e", "block:e", "BLOCK"), Attach.TRACEPOINT)["record_bytes"] == 0
-
-
-def test_too_many_snippet_fields() -> None:
-    fields = tuple(Argument(index, f"f{index}") for index in range(3))
-    with pytest.raises(DatacrumbsError, match="at most 2"):
-        _row(Function("f", "f", "X", snippet="s"), Attach.UPROBE, (Snippet("s", "p", "", fields),))
 
 
 def test_only_calls_that_teach_nothing_may_be_skipped() -> None:

@@ -36,19 +36,31 @@ def arguments(count: int) -> tuple[Argument, ...]:
 @pytest.mark.parametrize(
     ("functions", "attach", "words"),
     [
-        ([Function("a", "a", "X", arguments=arguments(7))], Attach.UPROBE, "at most 6"),
-        ([Function("a", "a", "X", arguments=arguments(6), snippet="one")], Attach.UPROBE, "7 arguments and snippet"),
-        ([Function("a", "a", "X", snippet="two")], Attach.UPROBE, "no snippet 'two'"),
+        ([Function("a", "a", "X", 8, arguments=arguments(7))], Attach.UPROBE, "arguments: 7 elements; expected 0 to 6"),
+        (
+            [Function("a", "a", "X", 8, arguments=arguments(6), snippet="one")],
+            Attach.UPROBE,
+            "6 arguments and 1 fields of snippet one; expected at most 6",
+        ),
+        ([Function("a", "a", "X", 8, snippet="two")], Attach.UPROBE, "snippet: 'two' is not allowed"),
         ([Function("a", "a", "X", offset=8), Function("b", "b", "X", offset=8)], Attach.UPROBE, "offset 8 is there"),
         ([Function("a", "a", "X"), Function("b", "a", "X")], Attach.KPROBE, "function 'a' is there twice"),
-        ([Function("a", "a", "X", offset=-1)], Attach.UPROBE, "offset -1"),
-        ([Function("a b", "a", "X")], Attach.UPROBE, "'a b' is not a printable symbol"),
-        ([Function("a", "a", "X Y")], Attach.UPROBE, "category"),
-        ([Function("a", "a", "X", result="bytes")], Attach.UPROBE, "expected a Result"),
-        ([Function("a", "a", "X", arguments=(Argument(0, "Fd"),))], Attach.UPROBE, "not a lower case word"),
-        ([Function("a", "a", "X", arguments=(Argument(0, "fd", size=3),))], Attach.UPROBE, "expected 1, 2, 4 or 8"),
-        ([Function("a", "a", "X", arguments=(Argument(0, "fd", role="fd!"),))], Attach.UPROBE, "expected a Role"),
-        ([Function("a", "a", "X", arguments=(Argument(0, "fd"), Argument(1, "fd")))], Attach.UPROBE, "there twice"),
+        ([Function("a", "a", "X", offset=-1)], Attach.UPROBE, "offset: -1 is not"),
+        ([Function("a b", "a", "X", 8)], Attach.UPROBE, "name: 'a b' is not allowed; expected a printable symbol"),
+        ([Function("a", "a", "X Y", 8)], Attach.UPROBE, "category"),
+        ([Function("a", "a", "X", 8, result="bytes")], Attach.UPROBE, "result: 'bytes' is not allowed"),
+        ([Function("a", "a", "X", 8, arguments=(Argument(0, "Fd"),))], Attach.UPROBE, "expected lower case letters"),
+        ([Function("a", "a", "X", 8, arguments=(Argument(0, "fd", size=3),))], Attach.UPROBE, "expected 1, 2, 4 or 8"),
+        (
+            [Function("a", "a", "X", 8, arguments=(Argument(0, "fd", role="fd!"),))],
+            Attach.UPROBE,
+            "role: .fd!. is not",
+        ),
+        (
+            [Function("a", "a", "X", 8, arguments=(Argument(0, "fd"), Argument(1, "fd")))],
+            Attach.UPROBE,
+            "used twice",
+        ),
     ],
 )
 def test_functions_that_break_the_contract(functions, attach, words):
@@ -95,9 +107,12 @@ def test_a_description_must_be_a_provider():
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        (ProbeTarget(Target("", "6.1"), Attach.UPROBE, "x"), "uprobe needs an ELF file"),
-        (ProbeTarget(Target("/lib/x.so", "ab"), Attach.SYSCALL, "x"), "syscall needs the kernel"),
-        (ProbeTarget(Target("/lib/x.so", ""), Attach.UPROBE, "x"), "build-id is empty"),
+        (ProbeTarget(Target("", "6.1"), Attach.UPROBE, "x"), "path: .. is not allowed"),
+        (
+            ProbeTarget(Target("/lib/x.so", "6.1"), Attach.SYSCALL, "x"),
+            "expected '' .the kernel. for this way",
+        ),
+        (ProbeTarget(Target("/lib/x.so", ""), Attach.UPROBE, "x"), "build_id: '' is not allowed"),
     ],
 )
 def test_targets_that_break_the_contract(target, words):
@@ -110,8 +125,11 @@ def test_targets_that_break_the_contract(target, words):
     [
         (Snippet("one", "beta", TEXT), "its provider is 'beta'"),
         (Snippet("two", "alpha", TEXT), "neither dc_alpha_two_entry nor"),
-        (Snippet("one", "alpha", TEXT, (Argument(1, "bytes"),)), "has index 1, not 0"),
-        (Snippet("one", "alpha", TEXT, (Argument(0, "path", role=Role.PATH),)), "role 'path'"),
+        (Snippet("one", "alpha", TEXT, (Argument(1, "bytes"),)), "fields.0..index: 1 is not allowed; expected 0"),
+        (
+            Snippet("one", "alpha", TEXT, (Argument(0, "path", role=Role.PATH),)),
+            "fields.0..role: .*'path'.* is not allowed",
+        ),
     ],
 )
 def test_snippets_that_break_the_contract(snippet, words):

@@ -135,7 +135,7 @@ def test_the_entry_point_must_bear_the_providers_name(install, tmp_path):
         ("yield 1 / 0", "datacrumbs_targets failed: ZeroDivisionError"),
         (
             "return [ProbeTarget(Target('lib.so', 'ab'), Attach.UPROBE, 'x')]",
-            "datacrumbs_targets broke the contract: x: lib.so is not an absolute path",
+            "datacrumbs_targets broke the contract: x: path: 'lib.so' is not allowed; expected an absolute path",
         ),
     ],
 )

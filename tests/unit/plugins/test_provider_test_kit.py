@@ -94,7 +94,7 @@ def test_presets_and_checks():
 
 def test_plans_must_be_the_same_each_time():
     target = ProbeTarget(Target(sys.executable, "ab" * 10), Attach.UPROBE, "x")
-    counter = iter(range(100))
+    counter = iter(range(1, 100))
     text = problems(
         datacrumbs_targets=hookimpl(lambda: [target]),
         datacrumbs_functions=hookimpl(lambda: [Function("f", "f", "X", offset=next(counter))]),

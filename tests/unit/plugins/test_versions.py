@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from datacrumbs.errors import DatacrumbsError
@@ -68,10 +71,13 @@ def test_a_hook_that_does_not_exist_may_be_of_a_newer_core(install):
 @pytest.mark.parametrize(
     ("line", "where"),
     [
-        ("TABLE = ", "provider 'alpha' of datacrumbs-alpha: signature 'read': argument 'fd:int=file': file is no role"),
+        (
+            "TABLE = ",
+            "provider 'alpha' of datacrumbs-alpha: signature 'read' (LINE): argument 'fd:int=file': file is no role",
+        ),
         (
             "@hookimpl\ndef datacrumbs_presets():\n    return ",
-            "provider 'alpha' of datacrumbs-alpha: datacrumbs_presets has a wrong table: signature 'read': ",
+            "provider 'alpha' of datacrumbs-alpha: datacrumbs_presets has a wrong table: signature 'read' (LINE): ",
         ),
     ],
     ids=["while imported", "in a hook"],
@@ -81,5 +87,7 @@ def test_a_wrong_role_names_its_provider(install, line, where):
     install("alpha", f'{table}{line}[signature("POSIX", "read", "bytes", "fd:int=file")]\n')
     with pytest.raises(DatacrumbsError) as caught:
         load_providers(only=["alpha"]).presets("alpha")
-    assert where in caught.value.message
+    file, line = re.findall(r"\(([^()]*):(\d+)\)", caught.value.message)[0]
+    assert "signature(" in Path(file).read_text(encoding="utf-8").splitlines()[int(line) - 1]
+    assert where in caught.value.message.replace(f"{file}:{line}", "LINE")
     assert "--without alpha" in caught.value.hint

@@ -12,6 +12,7 @@ import pytest
 from datacrumbs.elf.functions import elf_functions
 from datacrumbs.engine import compiler
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.model.licences import is_gpl_compatible
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Result, Returns, Target, UsdtPlace
 from datacrumbs.probefile.codec import encode
 from datacrumbs.signer.authority import open_authority
@@ -19,7 +20,6 @@ from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.compilation import REMEMBERED, Compilation
 from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.policy import Rule, read_policy
-from datacrumbs.signer.snippets import is_gpl_compatible
 
 ME = Caller(os.getuid(), os.getgid(), 1, "me", frozenset({"physics"}), (os.getgid(),))
 NOBODY = Caller(65534, 65534, 1, "nobody", frozenset({"nogroup"}), (65534,))
