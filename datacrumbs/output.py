@@ -73,6 +73,11 @@ def printable(text: str) -> str:
     )
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with what it counts: ``1 function``, ``2 functions``; `plural` where it is more than an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def printable_lines(text: str, indent: str = "") -> str:
     """The same for text of several lines, which may have tabs.
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from datacrumbs.configure.indirect import refusals, with_implementations
 from datacrumbs.configure.site import UNSAID
 from datacrumbs.plugins import OptionError, resolve_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from datacrumbs.configure.indirect import Known
     from datacrumbs.configure.site import Detail, ProviderEntry
     from datacrumbs.plugins import Providers
     from datacrumbs.provider import Attach, Function, Host, Options, Preset, ProbeTarget, Target
@@ -62,7 +64,7 @@ class Sources:
     def __init__(self, providers: Providers, host: Host) -> None:
         self.providers, self.host = providers, host
         self._targets: dict[object, tuple[ProbeTarget, ...]] = {}
-        self._functions: dict[tuple[str, ProbeTarget, object], tuple[Function, ...]] = {}
+        self._known: dict[tuple[str, ProbeTarget, object], Known] = {}
 
     def targets(self, name: str, options: Options) -> tuple[ProbeTarget, ...]:
         """What provider ``name`` can probe here."""
@@ -72,17 +74,21 @@ class Sources:
         return self._targets[key]
 
     def functions(self, name: str, target: ProbeTarget, options: Options) -> tuple[Function, ...]:
-        """The functions that provider ``name`` knows in ``target``."""
+        """The functions that provider ``name`` knows in ``target``, and that can be probed."""
+        return self.known(name, target, options).functions
+
+    def known(self, name: str, target: ProbeTarget, options: Options) -> Known:
+        """All that provider ``name`` knows in ``target``."""
         key = (name, target, tuple(options.items()))
-        if key not in self._functions:
-            self._functions[key] = self.providers.functions(name, target, options)
-        return self._functions[key]
+        if key not in self._known:
+            self._known[key] = with_implementations(target, self.providers.functions(name, target, options))
+        return self._known[key]
 
     def asked(self, name: str) -> Iterator[tuple[ProbeTarget, Function]]:
         """Every function that provider ``name`` was asked for so far."""
-        for (provider, target, _), functions in self._functions.items():
+        for (provider, target, _), known in self._known.items():
             if provider == name:
-                yield from ((target, function) for function in functions)
+                yield from ((target, function) for function in known.functions)
 
     def defaults(self, name: str) -> Options:
         """The options of provider ``name`` when nothing is said."""
@@ -108,17 +114,20 @@ def provider_candidates(entry: ProviderEntry, sources: Sources, preset: str) -> 
         where = f"among the libraries that {program} loads" if program else "on this host"
         return Selected(reason=f"found nothing to probe {where}", absent=True)
     candidates: list[Candidate] = []
+    notes: list[str] = []
     seen = 0
     for target in targets:
-        functions = sources.functions(entry.provider, target, options)
-        seen += len(functions)
-        kept = functions if chosen is None else _in_preset(functions, chosen)
+        known = sources.known(entry.provider, target, options)
+        seen += len(known.functions)
         candidates += [
             Candidate(entry.provider, target.attach, target.target, function, entry.label)
-            for function in (matching(kept, entry) if entry.functions else kept)
+            for function in _chosen(known.functions, chosen, entry)
         ]
-    if candidates:
-        return Selected(tuple(candidates))
+        why = dict(known.refused)
+        refused = _chosen(why, chosen, entry)
+        notes += refusals([(function.symbol, why[function]) for function in refused], target.target.path)
+    if candidates or notes:
+        return Selected(tuple(candidates), notes=tuple(notes))
     asked = [f"preset {chosen.name!r}"] if chosen else []
     if entry.functions:
         asked.append(f"functions {entry.functions.expression.pattern!r}")
@@ -158,6 +167,10 @@ def _preset(entry: ProviderEntry, sources: Sources, override: str) -> Preset | N
         return presets[entry.preset]
     # An entry that selects by functions or options means those, not what a default leaves of them.
     return None if entry.functions or entry.options else presets.get(DEFAULT_PRESET)
+
+
+def _chosen(functions: Iterable[Function], preset: Preset | None, entry: ProviderEntry) -> list[Function]:
+    return matching(functions if preset is None else _in_preset(functions, preset), entry)
 
 
 def _in_preset(functions: Iterable[Function], preset: Preset) -> tuple[Function, ...]:

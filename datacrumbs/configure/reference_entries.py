@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from elftools.elf.sections import SymbolTableSection
 
 from datacrumbs.configure.candidates import Candidate, Selected, Sources, symbols_of
-from datacrumbs.configure.merge import shown
+from datacrumbs.configure.indirect import refusals
 from datacrumbs.configure.site import ProbeKind, ReferenceEntry, SourceKind
 from datacrumbs.configure.usdt_entries import usdt_functions
 from datacrumbs.elf.dwarf import function_arguments
@@ -127,7 +127,7 @@ def _library_functions(entry: ReferenceEntry, sources: Sources) -> Selected:
         if offset not in placed and not hits.isdisjoint(_selectable(symbols_of(function)))
     ]
     probed = {name for candidate in candidates for name in symbols_of(candidate.function)}
-    notes = _refusals({name: why for name, why in resolution.refused.items() if name not in probed}, path)
+    notes = refusals([(name, why) for name, why in resolution.refused.items() if name not in probed], str(path))
     if candidates or notes:
         return Selected(tuple(candidates), notes=notes)
     return Selected(reason=f"the regex matches none of {len(symbols)} functions of {path}")
@@ -136,17 +136,6 @@ def _library_functions(entry: ReferenceEntry, sources: Sources) -> Selected:
 # An old version of a function (f@V1) is meant by its plain name, too.
 def _selectable(names: Iterable[str]) -> set[str]:
     return {each for name in names for each in (name, base_name(name))}
-
-
-def _refusals(refused: Mapping[str, str], path: Path) -> tuple[str, ...]:
-    reasons: dict[str, list[str]] = {}
-    for name, reason in refused.items():
-        reasons.setdefault(reason, []).append(name)
-    return tuple(
-        f"{path}: {len(names)} indirect {'function is' if len(names) == 1 else 'functions are'} left out "
-        f"({shown(sorted(names))}): {reason}"
-        for reason, names in reasons.items()
-    )
 
 
 def _usdt_probes(entry: ReferenceEntry, sources: Sources) -> Selected:

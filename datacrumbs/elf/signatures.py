@@ -169,9 +169,9 @@ def _written_at() -> str:
 def functions_of(signatures: Iterable[Signature], symbols: Iterable[ElfFunction]) -> tuple[Function, ...]:
     """The functions that a table describes and a library has: one for each address, sorted by name and symbol.
 
-    Where several signatures meet at one address, the first of the table wins. Indirect functions that were
-    not resolved are left out. The address's other names, in the table or not, become the aliases. Functions of old
-    versions (``realpath@GLIBC_2.2.5``) are described as the newer ones are.
+    Where several signatures meet at one address, the first of the table wins. The address's other names, in the table
+    or not, become the aliases. Functions of old versions (``realpath@GLIBC_2.2.5``) are described as the newer ones
+    are. Indirect functions are given as the library has them; composing puts their implementations in their place.
     """
     table: dict[str, tuple[int, Signature]] = {}
     order = 0
@@ -183,7 +183,7 @@ def functions_of(signatures: Iterable[Signature], symbols: Iterable[ElfFunction]
     for function in symbols:
         names = (function.name, *function.aliases)
         known = sorted((table[base][0], "@" in name, name) for name in names if (base := base_name(name)) in table)
-        if function.ifunc or not known:
+        if not known:
             continue
         chosen = known[0][2]
         aliases = tuple(sorted(name for name in names if name != chosen))
