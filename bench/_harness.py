@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
+TRACE_SOURCES = Path(__file__).resolve().parents[1] / "datacrumbs/trace/src"
+_ENCODER = {"deflate.c", "matches.c"}
 MEMORY = Path("/dev/shm")  # noqa: S108 -- files without a disk: a disk's own noise would hide the tracer
 _CPUINFO = Path("/proc/cpuinfo")
 _VERSIONS = (
@@ -83,6 +85,15 @@ def build(name: str, directory: Path) -> Path:
     """Compile a program of ours."""
     output = directory / name
     _succeed(["cc", "-O2", "-o", output, PROGRAMS / f"{name}.c", "-lpthread", "-ldl"])
+    return output
+
+
+def build_trace_library(directory: Path, encoder: Path) -> Path:
+    """Compile the library that renders a trace's lines, as the product's build does, with another encoder."""
+    output = directory / "libtrace.so"
+    sources = [path for path in TRACE_SOURCES.glob("*.c") if path.name not in _ENCODER]
+    flags = ["-std=c11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", f"-I{TRACE_SOURCES}"]
+    _succeed(["cc", *flags, "-o", output, *sorted(sources), encoder])
     return output
 
 

@@ -19,7 +19,7 @@ LIMITS_MS = {100: 6.0, 2489: 9.0, 3544: 12.0, 8723: 16.0}
 EXIT_SECONDS = 0.3
 # One event for each probe: the time grows with the square of their number.
 FORCED_ROUNDS = 2
-SLOW_METHODS, SLOW_LIMIT = frozenset({"perf", "single"}), 100
+SLOW_METHODS, SLOW_LIMIT = frozenset({"perf"}), 100
 TEXT = """\
 A library of so many functions that nobody has mapped; entry and return of each. Milliseconds of attaching are what
 the daemon says, the end is from SIGINT to the end of its process, with the trace closed. The methods take turns."""
@@ -64,7 +64,7 @@ def methods() -> list[str]:
     text = help_of("datacrumbs")
     if "--attach-method" not in text:
         return ["auto"]
-    return [method for method in ("auto", "session", "multi", "perf", "single") if method in text]
+    return [method for method in ("auto", "session", "multi", "perf") if method in text]
 
 
 if __name__ == "__main__":

@@ -41,8 +41,9 @@ How to read it:
   compare.
 """
 TAIL = """\
-Ways to turn records into lines are compared by `bench/lines.py`; the choice is in [a design
-note](design/0004-trace-writing.md).
+Ways to turn records into lines are compared by `bench/lines.py`, and what compresses them by
+`sudo .venv/bin/python bench/compression.py`, which also takes `--quick` and `--json`, and needs `.venv/bin/pip install
+deflate zlib-ng` for all of its rows; the choices are in [a design note](design/0004-trace-writing.md).
 """
 
 

@@ -1,0 +1,53 @@
+"""That the comparison of compressors gives each of them the same lines, and takes all of a recording."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCH = Path(__file__).resolve().parents[3] / "bench"
+ROWS, BATCH = 4999, 997
+
+
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What the library was asked for to write synthetic calls."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    capture, lines = importlib.import_module("_capture"), importlib.import_module("lines")
+    recorders = []
+
+    def recorder(*arguments: Any, **options: Any) -> Any:
+        recorders.append(capture.Recorder(*arguments, **options))
+        return recorders[-1]
+
+    monkeypatch.setattr(lines, "Lines", recorder)
+    columns = lines.synthetic(ROWS)
+    starts = range(0, ROWS, BATCH)
+    lines.library([lines.records({name: column[at : at + BATCH] for name, column in columns.items()}) for at in starts])
+    return capture.Recording(len(lines.SHAPES), recorders[0].steps)
+
+
+def test_each_compressor_makes_members_of_the_same_lines(recording: Any, tmp_path: Path) -> None:
+    compression = importlib.import_module("compression")
+    makers = compression.candidates(compression.without_encoder(tmp_path))
+    del makers[compression.NOTHING]
+    assert {compression.OURS, "ISA-L 1", "zlib 1"} <= set(makers)
+    texts = {
+        name: b"".join(gzip.decompress(member) for member in recording.replay(maker(recording.functions)))
+        for name, maker in makers.items()
+    }
+    assert recording.calls == ROWS
+    assert texts[compression.OURS].count(b"\n") == ROWS
+    assert len(set(texts.values())) == 1
+
+
+def test_a_comparison_has_a_row_for_each_compressor(recording: Any, tmp_path: Path) -> None:
+    compression = importlib.import_module("compression")
+    makers = compression.candidates(compression.without_encoder(tmp_path))
+    rows = compression.Comparison(recording, makers, 1).rows()
+    assert [row[0] for row in rows] == list(makers)
+    assert rows[0][3] == rows[0][5] == "1.00"
