@@ -1,7 +1,7 @@
-"""Numbers of system calls for a host without kernel headers, generated from the kernel's own.
+"""Numbers of system calls for a host without kernel headers, kept by hand.
 
 A number never changes once given, so the table of a newer kernel holds for an older one. Each
-entry is the first number of a run and the names from there on. Made from ``asm/unistd_64.h``
+entry is the first number of a run and the names from there on. They come from ``asm/unistd_64.h``
 and ``asm-generic/unistd.h`` (Linux 6.1) and, from 451, from the ``syscalls`` trace events of a
 Linux 6.18 that was called with each number.
 """

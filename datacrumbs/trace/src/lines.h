@@ -73,7 +73,7 @@ struct dc_function {
 	struct dc_op ops[];
 };
 
-/* `lines.Layout`. */
+/* `lines._Layout`. */
 struct dc_layout {
 	uint64_t functions;
 	int64_t *written;  /* calls per function, counted up */

@@ -3,8 +3,8 @@
  *
  * A line is like an earlier one of its template but for some values. So repetitions are not searched for at every byte.
  * One that has begun goes on until a value differs, also from line to line. Behind that value another one begins: with
- * the last line, or with the last line that has the next value that the last line has not. Each costs some 14 bits of
- * a line's 90. Text that no template describes takes the usual way, a table of four bytes' last places.
+ * the last line, or with the last line that has the next value that the last line has not. Each costs some 16 bits of
+ * a line's 92. Text that no template describes takes the usual way, a table of four bytes' last places.
  */
 /* SPDX-License-Identifier: MIT */
 #include "lines.h"

@@ -7,6 +7,7 @@ import platform
 import re
 import sys
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from datacrumbs.configure.site import read_site_file
 from datacrumbs.plugins import hookspecs, load_providers
 from datacrumbs.provider import Attach
 from datacrumbs.signer.policy import read_policy
-from datacrumbs.system import SystemPaths, read_system_configuration
+from datacrumbs.system import SystemConfiguration, SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -47,6 +48,13 @@ def docs() -> ModuleType:
 def blocks(document: Path, language: str) -> list[str]:
     """The fenced blocks of one language."""
     return [text for found, text in _FENCE.findall(document.read_text(encoding="utf-8")) if found == language]
+
+
+def test_the_default_system_configuration_shows_every_key_with_its_default() -> None:
+    text = (REPOSITORY / "systemd/datacrumbs.yaml").read_text(encoding="utf-8")
+    shown = yaml.safe_load("\n".join(re.findall(r"^# ([a-z_]+:.*)$", text, re.MULTILINE)))
+    shown |= {"trace_log_dir": Path(shown["trace_log_dir"]), "redact_paths": tuple(shown["redact_paths"])}
+    assert shown == asdict(SystemConfiguration(Path("/var/log/datacrumbs")))
 
 
 def test_generated_pages_are_current(docs: ModuleType) -> None:
