@@ -1,4 +1,4 @@
-"""Messages between the processes of a daemon: a few flat values, and descriptors.
+"""Messages between the processes of a daemon (`datacrumbs.daemon.messages`), and descriptors.
 
 Large data goes as the descriptor of a file in memory, since a socket takes little at once. Nothing
 here waits for the other side to read: it may be slow, stopped by its user, or gone.
@@ -12,7 +12,7 @@ import select
 import socket
 import struct
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,12 +23,15 @@ _DESCRIPTORS = 3
 _READ = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message: what it is, its values, and its descriptors, which are the receiver's."""
+# Types of fields that are checked, as they are written.
+_PLAIN: Mapping[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
 
-    kind: str
-    values: Mapping[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message and its descriptors, which are the receiver's."""
+
+    message: Any
     descriptors: tuple[int, ...] = ()
 
 
@@ -41,13 +44,17 @@ class Channel:
 
     Args:
         end: A stream socket; the channel's from now on.
+        accepted: The classes of messages that are taken.
         limit: The longest message taken, in bytes.
         takes_descriptors: Whether descriptors are taken.
     """
 
-    def __init__(self, end: socket.socket, limit: int, *, takes_descriptors: bool) -> None:
+    def __init__(
+        self, end: socket.socket, accepted: Sequence[type[Any]], limit: int, *, takes_descriptors: bool
+    ) -> None:
         self._socket = end
         self._socket.settimeout(0)
+        self._accepted = {each.__name__: each for each in accepted}
         self._limit = limit
         self._takes_descriptors = takes_descriptors
         self._out: deque[tuple[memoryview, tuple[int, ...]]] = deque()
@@ -58,9 +65,8 @@ class Channel:
         """The socket's descriptor."""
         return self._socket.fileno()
 
-    @property
-    def idle(self) -> bool:
-        """Whether all that was said has been taken by the kernel; tries to get rid of the rest.
+    def pass_on(self) -> bool:
+        """Hand what waits to the kernel, as far as there is room; gives whether nothing waits any more.
 
         Raises:
             Gone: the other side does not listen any more.
@@ -80,18 +86,19 @@ class Channel:
                 self._out.popleft()
         return True
 
-    def send(self, kind: str, values: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+    def send(self, message: object, descriptors: Sequence[int] = ()) -> None:
         """Say something, now or when there is room; of descriptors, copies are sent.
 
         Raises:
             Gone: the other side does not listen any more.
         """
-        text = json.dumps([kind, values]).encode()
+        values = {field.name: getattr(message, field.name) for field in fields(message)}  # type: ignore[arg-type]
+        text = json.dumps([type(message).__name__, values]).encode()
         frame = memoryview(_HEAD.pack(len(text), len(descriptors)) + text)
         self._out.append((frame, tuple(os.dup(descriptor) for descriptor in descriptors)))
-        _ = self.idle
+        self.pass_on()
 
-    def receive(self, seconds: float = 0.0, wakers: Sequence[int] = ()) -> Message | None:
+    def receive(self, seconds: float = 0.0, wakers: Sequence[int] = ()) -> Received | None:
         """The next message, or None when none came in this time, or before one of ``wakers`` became readable.
 
         Meanwhile what waits to be sent goes out as soon as there is room; None comes then, too.
@@ -104,7 +111,7 @@ class Channel:
             waiting = [self.fileno()] if self._out else []
             readable, has_room, _ = select.select([self.fileno(), *wakers], waiting, [], seconds)
             if has_room:
-                _ = self.idle
+                self.pass_on()
             if self.fileno() in readable:
                 self._read()
                 message = self._next()
@@ -134,7 +141,7 @@ class Channel:
             raise Gone
         self._in += data
 
-    def _next(self) -> Message | None:
+    def _next(self) -> Received | None:
         if len(self._in) < _HEAD.size:
             self._refuse_surplus(_DESCRIPTORS if self._in else 0)
             return None
@@ -147,14 +154,25 @@ class Channel:
             return None
         body = bytes(self._in[_HEAD.size : end])
         del self._in[:end]
-        try:
-            kind, values = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise Gone from error
-        if not isinstance(kind, str) or not isinstance(values, dict) or descriptors > len(self._descriptors):
+        message = self._decoded(body)
+        if descriptors > len(self._descriptors):
             raise Gone
         taken, self._descriptors = tuple(self._descriptors[:descriptors]), self._descriptors[descriptors:]
-        return Message(kind, values, taken)
+        return Received(message, taken)
+
+    def _decoded(self, body: bytes) -> object:
+        try:
+            kind, values = json.loads(body)
+            accepted = self._accepted[kind]
+            declared = {field.name: _PLAIN.get(str(field.type)) for field in fields(accepted)}
+            if values.keys() != declared.keys():
+                raise Gone
+        except (ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
+            raise Gone from error
+        # A truth value is a whole number to Python, not here.
+        if any(plain and (type(values[name]) not in plain) for name, plain in declared.items()):
+            raise Gone
+        return accepted(**values)
 
     # Descriptors come with the first byte of their message, so before it is whole there are no others than its own.
     def _refuse_surplus(self, claimed: int) -> None:

@@ -9,13 +9,13 @@ import socket
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datacrumbs.daemon import confinement
 from datacrumbs.daemon.channel import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _REQUEST_LIMIT = 1 << 31
 _PATIENCE_SECONDS = 1.0
@@ -28,21 +28,29 @@ class ChildProcess:
     It begins before anything is loaded, so it never has a descriptor that it is not given.
 
     Args:
+        sends: The classes of messages that it is sent.
+        answers: The classes of messages that it sends.
         prepare: Runs in the new process first: imports, and gives privileges up. Gives what runs then.
         answer_limit: The longest message taken from it, in bytes.
         takes_descriptors: Whether descriptors are taken from it.
     """
 
     def __init__(
-        self, prepare: Callable[[], Callable[[Channel], None]], answer_limit: int, *, takes_descriptors: bool = False
+        self,
+        sends: Sequence[type[Any]],
+        answers: Sequence[type[Any]],
+        prepare: Callable[[], Callable[[Channel], None]],
+        answer_limit: int,
+        *,
+        takes_descriptors: bool = False,
     ) -> None:
         ours, theirs = socket.socketpair()
         self._has_ended = False
         self._pid = os.fork()
         if not self._pid:
-            _be_the_child(theirs, prepare)
+            _be_the_child(theirs, sends, prepare)
         theirs.close()
-        self.channel = Channel(ours, answer_limit, takes_descriptors=takes_descriptors)
+        self.channel = Channel(ours, answers, answer_limit, takes_descriptors=takes_descriptors)
 
     def close(self) -> bool:
         """Have it end, and wait for that; gives whether it has. Idempotent."""
@@ -66,7 +74,9 @@ def _ended(process: int) -> bool:
     return True
 
 
-def _be_the_child(end: socket.socket, prepare: Callable[[], Callable[[Channel], None]]) -> None:
+def _be_the_child(
+    end: socket.socket, accepted: Sequence[type[Any]], prepare: Callable[[], Callable[[Channel], None]]
+) -> None:
     status = 1
     try:
         sys.stderr = sys.__stderr__
@@ -77,7 +87,7 @@ def _be_the_child(end: socket.socket, prepare: Callable[[], Callable[[Channel], 
         confinement.confine_beside()
         gc.freeze()
         gc.enable()
-        work(Channel(end, _REQUEST_LIMIT, takes_descriptors=True))
+        work(Channel(end, accepted, _REQUEST_LIMIT, takes_descriptors=True))
         status = 0
     except BaseException:  # noqa: BLE001 - nothing of the process that was forked may run on
         traceback.print_exc()

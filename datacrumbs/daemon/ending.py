@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from datacrumbs.daemon.messages import Written
 from datacrumbs.errors import DatacrumbsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from datacrumbs.daemon.channel import Message
     from datacrumbs.daemon.writer_process import WriterProcess
 
 STOP_SECONDS = 90.0
@@ -44,7 +44,7 @@ class Ending:
         """How long the trace may be read for its seal."""
         return max(0.0, self._deadline + SEAL_SECONDS - time.monotonic())
 
-    def answer(self, writer: WriterProcess, stopped_again: Callable[[], bool]) -> Message:
+    def answer(self, writer: WriterProcess, stopped_again: Callable[[], bool]) -> Written:
         """What the process that writes says when the trace is complete.
 
         Raises:
@@ -52,7 +52,7 @@ class Ending:
         """
         while True:
             answer = writer.receive(_TICK)
-            if answer and answer.kind == "done":
+            if isinstance(answer, Written):
                 return answer
             if stopped_again():
                 raise DatacrumbsError(

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.channel import Gone
 from datacrumbs.daemon.child_process import ChildProcess
+from datacrumbs.daemon.messages import FROM_FINDER, TO_FINDER, Look, Looked, LookToTheEnd
 from datacrumbs.secure import privilege
 from datacrumbs.secure.user_rights import groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from datacrumbs.daemon.channel import Channel, Message
+    from datacrumbs.daemon.channel import Channel, Received
     from datacrumbs.daemon.identity import Owner
     from datacrumbs.model.plan import Plan
 
@@ -33,7 +34,9 @@ class FinderProcess:
     """
 
     def __init__(self, user: Owner, plan: Plan) -> None:
-        self._process = ChildProcess(lambda: _prepared(user, plan), _ANSWER_LIMIT, takes_descriptors=True)
+        self._process = ChildProcess(
+            TO_FINDER, FROM_FINDER, lambda: _prepared(user, plan), _ANSWER_LIMIT, takes_descriptors=True
+        )
         self._channel = self._process.channel
         self._gone = False
 
@@ -49,37 +52,37 @@ class FinderProcess:
     def begin(self, ring: int, known: Collection[tuple[int, int]]) -> None:
         """Have it look at what comes through a ring; not at ``known`` files (device, inode)."""
         with suppress(Gone):
-            self._channel.send("begin", {"known": sorted(known)}, descriptors=[ring])
+            self._channel.send(Look(sorted(known)), descriptors=[ring])
 
-    def messages(self) -> Iterator[Message]:
+    def messages(self) -> Iterator[Received]:
         """What it has said, at most so much that other work is not kept waiting."""
         for _ in range(_AT_ONCE):
             try:
-                message = None if self._gone else self._channel.receive()
+                received = None if self._gone else self._channel.receive()
             except Gone:
                 self._gone = True
                 return
-            if message is None:
+            if received is None:
                 return
-            yield message
+            yield received
 
-    def last_messages(self) -> Iterator[Message]:
+    def last_messages(self) -> Iterator[Received]:
         """What it says until it has looked at everything; it is gone if it is silent, or goes on, for too long."""
         with suppress(Gone):
-            self._channel.send("finish", {})
+            self._channel.send(LookToTheEnd())
         begin = time.monotonic()
         while not self._gone:
             passed = time.monotonic() - begin
             try:
-                message = self._channel.receive(max(0.0, _LAST_SECONDS - passed))
+                received = self._channel.receive(max(0.0, _LAST_SECONDS - passed))
             except Gone:
-                message = None
-            if message is None or passed >= _LISTENING_SECONDS:
+                received = None
+            if received is None or passed >= _LISTENING_SECONDS:
                 self._gone = True
-            elif message.kind == "done":
+            elif isinstance(received.message, Looked):
                 return
             else:
-                yield message
+                yield received
 
     def close(self) -> None:
         """Have it end; idempotent."""

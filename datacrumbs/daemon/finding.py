@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.daemon.channel import Channel, Gone
+from datacrumbs.daemon.messages import Again, Found, Look, Looked, Mapped, Missed, Unseen
 from datacrumbs.elf.build_id import gnu_build_id
 from datacrumbs.elf.dependencies import dynamic_of
 from datacrumbs.elf.functions import function_names, open_elf
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from datacrumbs.model.plan import Plan
-
-    Said = dict[str, int | str]
 
 _FOREVER = 3600.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -63,7 +62,8 @@ def find_files(channel: Channel, plan: Plan) -> None:
         while begin is None:
             begin = channel.receive(_FOREVER)
         (descriptor,) = begin.descriptors
-        known = {(device, inode) for device, inode in begin.values["known"]}
+        look: Look = begin.message
+        known = {(device, inode) for device, inode in look.known}
         finding = _Finding(channel, plan, known)
         ring = Ring(descriptor, MAPPING_RING_SIZE)
         while True:
@@ -75,7 +75,7 @@ def find_files(channel: Channel, plan: Plan) -> None:
             if message is not None:
                 while finding.waiting:
                     finding.judge_one()
-                channel.send("done", {})
+                channel.send(Looked())
     except Gone:
         return
 
@@ -111,7 +111,7 @@ class _Finding:
         self._wanted = wanted_libraries(plan)
         self._known = known
         self._seen: set[tuple[int, ...]] = set()
-        self._others: deque[tuple[int, str, Said]] = deque()
+        self._others: deque[tuple[int, str, Mapped, str]] = deque()
         self._denied: list[tuple[np.void, float]] = []
 
     @property
@@ -140,8 +140,8 @@ class _Finding:
     def judge_one(self) -> None:
         """Say whether one of the files that the plan does not have is one of its libraries."""
         if self._others:
-            descriptor, path, said = self._others.popleft()
-            self._missed(descriptor, path, said)
+            descriptor, path, mapped, reason = self._others.popleft()
+            self._missed(descriptor, path, mapped, reason)
             os.close(descriptor)
 
     def look(self, mapping: np.void) -> None:
@@ -155,7 +155,7 @@ class _Finding:
                 self._say_unseen(mapping, error)
 
     def _say_unseen(self, mapping: np.void, error: OSError) -> None:
-        self._channel.send("unseen", {"process": int(mapping["process"]), "reason": str(error.strerror)})
+        self._channel.send(Unseen(int(mapping["process"]), str(error.strerror)))
 
     def _look(self, mapping: np.void) -> None:
         try:
@@ -163,7 +163,7 @@ class _Finding:
                 with suppress(FileNotFoundError):  # unmapped meanwhile
                     self._look_at(place, mapping)
         except (FileNotFoundError, ProcessLookupError):  # it ended: another process that maps the file is looked at
-            self._channel.send("again", {"file": mapping["file"].tobytes().hex()})
+            self._channel.send(Again(mapping["file"].tobytes().hex()))
 
     def _look_at(self, place: str, mapping: np.void) -> None:
         reference = os.open(place, os.O_PATH | os.O_CLOEXEC)
@@ -176,42 +176,45 @@ class _Finding:
                 self._seen.clear()
             self._seen.add(content)
             path = os.readlink(place).removesuffix(" (deleted)")[:PATH_LIMIT]  # noqa: PTH115 - may be no path here
-            said: Said = {"path": os.fsencode(path).hex()}
-            said |= {"time": int(mapping["time"]), "process": int(mapping["process"])}
-            self._open(reference, path, said)
+            mapped = Mapped(os.fsencode(path).hex(), int(mapping["time"]), int(mapping["process"]))
+            self._open(reference, path, mapped)
         finally:
             os.close(reference)
 
-    def _open(self, reference: int, path: str, said: Said) -> None:
+    def _open(self, reference: int, path: str, mapped: Mapped) -> None:
         try:
             descriptor = os.open(f"/proc/self/fd/{reference}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            self._say_missed(path, "", None, {**said, "reason": f"it cannot be read: {error.strerror}"})
+            self._say_missed(path, "", None, mapped, f"it cannot be read: {error.strerror}")
             return
         with open(descriptor, "rb", closefd=False) as stream:
             build_id = gnu_build_id(stream)
         if build_id in self._targets:
-            self._channel.send("found", {**said, "build_id": build_id}, descriptors=[descriptor])
+            found = Found(mapped.path, mapped.time, mapped.process, build_id)
+            self._channel.send(found, descriptors=[descriptor])
             os.close(descriptor)
             return
         reason = "the plan does not have it" if build_id else "it has no build-id, by which the plan's files are known"
-        self._others.append((descriptor, path, {**said, "reason": reason}))
+        self._others.append((descriptor, path, mapped, reason))
         if len(self._others) > _OTHERS_LIMIT:
             self.judge_one()
 
-    def _missed(self, descriptor: int, path: str, said: Said) -> None:
+    def _missed(self, descriptor: int, path: str, mapped: Mapped, reason: str) -> None:
         soname, functions = "", frozenset[str]()
         with suppress(DatacrumbsError), open_elf(descriptor) as elf:
             soname = dynamic_of(elf, Path(path)).soname
             if any(wanted.is_called(path, soname) for wanted in self._wanted):
                 functions = function_names(elf)
-        self._say_missed(path, soname, functions, said)
+        self._say_missed(path, soname, functions, mapped, reason)
 
-    def _say_missed(self, path: str, soname: str, functions: frozenset[str] | None, said: Said) -> None:
+    def _say_missed(
+        self, path: str, soname: str, functions: frozenset[str] | None, mapped: Mapped, reason: str
+    ) -> None:
         for wanted in self._wanted:
             is_defined = functions is None or not wanted.functions or not wanted.functions.isdisjoint(functions)
             if wanted.is_called(path, soname) and is_defined:
-                self._channel.send("missed", {**said, "provider": wanted.provider})
+                missed = Missed(mapped.path, mapped.time, mapped.process, wanted.provider, reason)
+                self._channel.send(missed)
 
 
 # Of the mapping, or of all that the process can execute, as links that lead to the mapped files themselves.

@@ -11,10 +11,11 @@ import os
 import threading
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datacrumbs.daemon.messages import Again, Found, Mapped, Missed, Unseen
 from datacrumbs.engine.mappings import MAPPED_KEY
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.mapped_files import verify_mapped
@@ -22,9 +23,9 @@ from datacrumbs.secure.file_systems import OVERLAY, file_system_kind
 from datacrumbs.trace.notes import LATE, NOT_PROBED, Note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable
 
-    from datacrumbs.daemon.channel import Message
+    from datacrumbs.daemon.channel import Received
     from datacrumbs.daemon.finder_process import FinderProcess
     from datacrumbs.daemon.identity import Owner
     from datacrumbs.engine.engine import Engine
@@ -100,14 +101,14 @@ class LateFiles:
         """Device and inode of the files that are probed, unless another may lie below them."""
         return {(file.device, file.inode) for file in self._probed}
 
-    def take(self, message: Message) -> Note | None:
+    def take(self, received: Received) -> Note | None:
         """Deal with one message; gives what the trace is to say of it."""
         try:
-            return self._take(message)
-        except (ValueError, TypeError, KeyError, IndexError, OverflowError):
+            return self._take(received)
+        except (ValueError, IndexError, OverflowError):
             return None  # not what it should say
         finally:
-            for descriptor in message.descriptors:
+            for descriptor in received.descriptors:
                 os.close(descriptor)
 
     def blind(self) -> Note:
@@ -127,21 +128,22 @@ class LateFiles:
         now = time.monotonic_ns()
         return Note(NOT_PROBED, now, now, None, {"file": "", "provider": "", "reason": reason})
 
-    def _take(self, message: Message) -> Note | None:
-        values = message.values
-        if message.kind == "again":
-            key = bytes.fromhex(values["file"])
-            if len(key) == MAPPED_KEY.itemsize and any(key):
-                self.engine.tell_again(key)
-            return None
-        if message.kind == "missed":
-            return self._missed(values, _text(values["provider"]), _text(values["reason"]))
-        if message.kind == "unseen":
-            return self._unseen(int(values["process"]), _text(values["reason"]))
-        return self._found(message.descriptors[0], values) if message.kind == "found" else None
+    def _take(self, received: Received) -> Note | None:
+        match received.message:
+            case Again(file=file):
+                key = bytes.fromhex(file)
+                if len(key) == MAPPED_KEY.itemsize and any(key):
+                    self.engine.tell_again(key)
+            case Missed(provider=provider, reason=reason) as missed:
+                return self._missed(missed, _text(provider), _text(reason))
+            case Unseen(process=process, reason=reason):
+                return self._unseen(process, _text(reason))
+            case Found() as found:
+                return self._found(received.descriptors[0], found)
+        return None
 
-    def _found(self, descriptor: int, values: Mapping[str, Any]) -> Note | None:
-        groups = [group for group in self.plan.groups if group.target.build_id == values["build_id"]]
+    def _found(self, descriptor: int, found: Found) -> Note | None:
+        groups = [group for group in self.plan.groups if group.target.build_id == found.build_id]
         groups = [group for group in groups if not group.target.is_kernel]
         if not groups:
             return None
@@ -150,11 +152,11 @@ class LateFiles:
             self._verify(descriptor, groups[0].target, groups)
             if self._is_probed(descriptor, groups[0]):
                 return None
-            return self._attach(descriptor, groups[0].target, providers, values)
+            return self._attach(descriptor, groups[0].target, providers, found)
         except DatacrumbsError as error:
-            return self._missed(values, providers, error.message)
+            return self._missed(found, providers, error.message)
         except OSError as error:  # its file system, or its user, had it end so
-            return self._missed(values, providers, f"it cannot be looked at: {error.strerror}")
+            return self._missed(found, providers, f"it cannot be looked at: {error.strerror}")
 
     # In a thread, since a file system can keep its answer back.
     def _verify(self, descriptor: int, target: Target, groups: list[Group]) -> None:
@@ -193,10 +195,10 @@ class LateFiles:
         )
         return alike and _has_probe(descriptor, group.functions[0].place)
 
-    def _attach(self, descriptor: int, target: Target, providers: str, values: Mapping[str, Any]) -> Note:
+    def _attach(self, descriptor: int, target: Target, providers: str, found: Found) -> Note:
         if self.counts.files_late >= self.rules.limit:
             raise DatacrumbsError(f"{self.rules.limit} files were probed late; late_files allows no more")
-        begin = int(values["time"])
+        begin = found.time
         report = self.engine.attach_late(target, f"/proc/self/fd/{descriptor}", self.rules.skip)
         end = time.monotonic_ns()
         if not report.functions:
@@ -204,20 +206,20 @@ class LateFiles:
         state = _state(descriptor)
         self._probed.append(state)
         self.counts.files_late += 1
-        path = _path(values)
+        path = _path(found)
         self.tell(f"probed late: {path!a}: {report.functions} functions, {max(0, end - begin) / 1e6:.1f} ms after")
         details: dict[str, str | int] = {"file": path, "provider": providers, "functions": report.functions}
         details |= {"failed": len(report.failures)} if report.failures else {}
-        return Note(LATE, min(begin, end), end, None, {**details, "process": int(values["process"])})
+        return Note(LATE, min(begin, end), end, None, {**details, "process": found.process})
 
-    def _missed(self, values: Mapping[str, Any], provider: str, reason: str) -> Note | None:
+    def _missed(self, mapped: Mapped, provider: str, reason: str) -> Note | None:
         self.counts.files_not_probed += 1
-        path, moment = _path(values), min(int(values["time"]), time.monotonic_ns())
+        path, moment = _path(mapped), min(mapped.time, time.monotonic_ns())
         if self.counts.files_not_probed > _NOTES_LIMIT:
             return None
         self.tell(f"not probed: {path!a}, a library of {provider}: {reason}")
         details: dict[str, str | int] = {"file": path, "provider": provider, "reason": reason}
-        details["process"] = int(values["process"])
+        details["process"] = mapped.process
         return Note(NOT_PROBED, moment, moment, None, details)
 
 
@@ -253,7 +255,7 @@ class LateWatch:
         """For the footer."""
         return asdict(self._files.counts)
 
-    def _notes(self, messages: Iterable[Message]) -> list[Note]:
+    def _notes(self, messages: Iterable[Received]) -> list[Note]:
         notes = [note for note in map(self._files.take, messages) if note is not None]
         if self._finder.gone and not self._told:
             self._told = True
@@ -286,10 +288,9 @@ def _address(page: mmap.mmap) -> int:
     return int(np.frombuffer(page, np.uint8).ctypes.data)
 
 
-def _path(values: Mapping[str, Any]) -> str:
-    return os.fsdecode(bytes.fromhex(values["path"])[:_PATH_LIMIT])
+def _path(mapped: Mapped) -> str:
+    return os.fsdecode(bytes.fromhex(mapped.path)[:_PATH_LIMIT])
 
 
-def _text(value: object) -> str:
-    text = str(value)[:_TEXT_LIMIT]
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+def _text(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:_TEXT_LIMIT])

@@ -13,7 +13,7 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, astuple, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from datacrumbs import __version__, client
 from datacrumbs.daemon import confinement
@@ -24,6 +24,7 @@ from datacrumbs.daemon.handover import profiles_file
 from datacrumbs.daemon.identity import owner, trace_name
 from datacrumbs.daemon.late import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
+from datacrumbs.daemon.messages import AddNotes, AddProfiles, Begin, Continue, Finish, Full, Profiled
 from datacrumbs.daemon.parts import Parts
 from datacrumbs.daemon.run_files import RunFiles
 from datacrumbs.daemon.sealer_process import SealerProcess
@@ -96,13 +97,9 @@ def run(request: RunRequest) -> RunResult:
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS | {signal.SIGCHLD})
     plan = with_mode(request.signed.plan, request.mode)
-    configuration = request.configuration
     user = owner(request.signed.grant.uid)
-    host = os.uname().nodename
-    components = trace_name(
-        configuration, user=user.name, run=request.run_id, host=host, probes=request.probes, now=time.time()
-    )
     with ExitStack() as stack:
+        components = _trace_name(request, user)
         files = RunFiles(request.paths.run, request.run_id)
         stack.callback(files.close)
         writer, finder, sealer = _processes_beside(request, user, plan, stack)
@@ -111,7 +108,7 @@ def run(request: RunRequest) -> RunResult:
             _tell(only)
         engine = Engine(
             plan,
-            configuration,
+            request.configuration,
             user.uid,
             request.paths.state,
             attach_method=request.attach_method,
@@ -121,44 +118,43 @@ def run(request: RunRequest) -> RunResult:
         report, skipped = _attach(engine, request)
         late = None
         if finder is not None:
-            rules = LateRules(user, configuration.late_files, skipped)
+            rules = LateRules(user, request.configuration.late_files, skipped)
             late = LateWatch(finder, LateFiles(plan, request.targets, engine, rules, _tell))
             stack.callback(request.targets.close)
         else:
             request.targets.close()
-        parts = Parts(
-            configuration.trace_log_dir,
-            components,
-            user,
-            rotate_megabytes=configuration.rotate_megabytes,
-        )
+        rotate_megabytes = request.configuration.rotate_megabytes
+        parts = Parts(request.configuration.trace_log_dir, components, user, rotate_megabytes=rotate_megabytes)
         stack.callback(parts.close)
-        try:
-            with _naming(parts):
-                _begin(writer, engine, parts)
-            if sealer is not None:
-                sealer.begin(_about(request), time.time())
-                sealer.add(parts)
-            gc.freeze()
-            gc.enable()
-            files.announce(parts.first, user)
-        except DatacrumbsError:
-            parts.remove_first()
-            if sealer is not None:
-                sealer.discard()
-            raise
-        more_files = privilege.FOR_MORE_FILES if configuration.rotate_megabytes else ()
-        by_perf = privilege.BY_PERF_EVENT if engine.attaches_late_by_perf else ()
-        privilege.keep((*privilege.WHILE_TRACING, *more_files, *by_perf))
-        confinement.read_nothing()
-        confinement.confine_tracing()
+        tracing = _Run(request, engine, writer, parts, report, late, sealer)
+        tracing.begin(files, user)
+        _give_up_rights(request, engine)
         notify("READY=1")
         _tell(
             f"ready: {report.functions} functions by {report.method}, attached in {report.seconds * 1000:.1f} ms; "
             f"trace {parts.first}"
         )
         with _naming(parts):
-            return _Run(request, engine, writer, parts, report, late, sealer).to_the_end()
+            return tracing.to_the_end()
+
+
+def _trace_name(request: RunRequest, user: Owner) -> tuple[str, ...]:
+    return trace_name(
+        request.configuration,
+        user=user.name,
+        run=request.run_id,
+        host=os.uname().nodename,
+        probes=request.probes,
+        now=time.time(),
+    )
+
+
+def _give_up_rights(request: RunRequest, engine: Engine) -> None:
+    more_files = privilege.FOR_MORE_FILES if request.configuration.rotate_megabytes else ()
+    by_perf = privilege.BY_PERF_EVENT if engine.attaches_late_by_perf else ()
+    privilege.keep((*privilege.WHILE_TRACING, *more_files, *by_perf))
+    confinement.read_nothing()
+    confinement.confine_tracing()
 
 
 # They begin before anything is loaded.
@@ -205,20 +201,8 @@ def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, frozense
     return report, skipped
 
 
-def _begin(writer: WriterProcess, engine: Engine, parts: Parts) -> None:
-    maps = engine.ring_maps
-    values = {
-        "calls_size": maps.calls_size,
-        "names_size": maps.names_size,
-        "epoch_offset_ns": _epoch_offset_ns(),
-    }
-    writer.send("begin", values, descriptors=(maps.calls, maps.names, parts.stream.fileno()))
-    while not writer.receive(_TICK):
-        pass
-
-
 class _Run:
-    """A run from the ready file on."""
+    """A run from the first line of its trace to the last."""
 
     def __init__(  # noqa: PLR0917 - what a run is made of
         self,
@@ -230,6 +214,7 @@ class _Run:
         late: LateWatch | None,
         sealer: SealerProcess | None,
     ) -> None:
+        self._request = request
         self._configuration = request.configuration
         self._engine = engine
         self._writer = writer
@@ -242,7 +227,32 @@ class _Run:
         self._profiles_told = False
         self._provenance = _provenance(request, report)
 
+    def begin(self, files: RunFiles, user: Owner) -> None:
+        """Write the head of the trace, and announce it; if that fails, nothing of it stays."""
+        try:
+            with _naming(self._parts):
+                self._begin_writing()
+            if self._sealer is not None:
+                self._sealer.begin(_about(self._request), time.time())
+                self._sealer.add(self._parts)
+            gc.freeze()
+            gc.enable()
+            files.announce(self._parts.first, user)
+        except DatacrumbsError:
+            self._parts.remove_first()
+            if self._sealer is not None:
+                self._sealer.discard()
+            raise
+
+    def _begin_writing(self) -> None:
+        maps = self._engine.ring_maps
+        begin = Begin(maps.calls_size, maps.names_size, _epoch_offset_ns())
+        self._writer.send(begin, descriptors=(maps.calls, maps.names, self._parts.stream.fileno()))
+        while not self._writer.receive(_TICK):
+            pass
+
     def to_the_end(self) -> RunResult:
+        """Trace, drain, and close the trace; gives what became of the calls."""
         failure: DatacrumbsError | None = None
         try:
             reason = self._trace()
@@ -262,10 +272,8 @@ class _Run:
         except DatacrumbsError as error:
             failure = error
         if self._sealer is not None:
-            numbers = {**summed(counts), **totals}
-            complete = result is not None and failure is None
-            about = {"end": end, "ended_by": reason, "complete": complete, "counts": numbers}
-            self._seal(self._sealer, about, ending)
+            about = {"end": end, "ended_by": reason, "complete": result is not None and failure is None}
+            self._seal(self._sealer, about, {**summed(counts), **totals}, ending)
         self._signals.close()
         if failure or result is None:
             raise failure or DatacrumbsError("the run did not come to its end")
@@ -273,9 +281,11 @@ class _Run:
 
     # When the process that writes has ended, nothing of the daemon changes the trace any more. One that hangs in its
     # file system would have another one hang there, too.
-    def _seal(self, sealer: SealerProcess, about: dict[str, Any], ending: Ending) -> None:
+    def _seal(
+        self, sealer: SealerProcess, about: dict[str, str | int | bool], counts: dict[str, int], ending: Ending
+    ) -> None:
         seconds = ending.sealing_seconds if self._writer.close() else 0.0
-        unread = sealer.finish(about, seconds)
+        unread = sealer.finish(about, counts, seconds)
         if unread:
             _tell(f"{unread} files of the trace could not be read in time; the seal does not vouch for them")
         _tell(f"sealed: {sealer.seal}")
@@ -289,7 +299,7 @@ class _Run:
             if now >= end:
                 return "duration"
             wakers = self._late.wakers if self._late else []
-            full = () if self._writer.listens else (self._writer.fileno(),)
+            full = () if self._writer.is_ready() else (self._writer.fileno(),)
             if self._signals.wait(min(_TICK, end - now), wakers, full) in STOP_SIGNALS:
                 return "signal"
             if self._late:
@@ -302,7 +312,7 @@ class _Run:
                     hint="nothing more can be kept in it; start another run when its directory is to stay",
                 )
             # What a slow writer is not told now, it is told later: counters and profiles go on.
-            if self._writer.listens:
+            if self._writer.is_ready():
                 self._tell_writer()
 
     # Whether it says that the files are full. What it says is not trusted, and may be much.
@@ -311,9 +321,9 @@ class _Run:
             message = self._writer.receive()
             if message is None:
                 break
-            if message.kind == "full":
+            if isinstance(message, Full):
                 return True
-            if message.kind == "profiled":
+            if isinstance(message, Profiled):
                 self._profiles_told = False
         return False
 
@@ -330,8 +340,7 @@ class _Run:
             except DatacrumbsError as error:
                 _tell(f"the trace goes on in the file that it is in: {error.message}")
                 return
-            values = {"provenance": self._provenance}
-            self._writer.send("continue", values, descriptors=[self._parts.stream.fileno()])
+            self._writer.send(Continue(self._provenance), descriptors=[self._parts.stream.fileno()])
             if self._sealer is not None:
                 self._sealer.add(self._parts)
 
@@ -340,7 +349,7 @@ class _Run:
 
     def _tell_notes(self, notes: list[Note]) -> None:
         if notes:
-            self._writer.send("notes", {"notes": [astuple(note) for note in notes]})
+            self._writer.send(AddNotes([astuple(note) for note in notes]))
 
     def _tell_profiles(self) -> None:
         profiles = self._engine.profiles()
@@ -348,7 +357,7 @@ class _Run:
             return
         try:
             with profiles_file(profiles) as descriptor:
-                self._writer.send("profiles", {}, descriptors=[descriptor])
+                self._writer.send(AddProfiles(), descriptors=[descriptor])
         except OSError as error:
             raise DatacrumbsError(f"no memory for calls that were added up: {error.strerror}") from None
         self._profiles_told = True
@@ -357,19 +366,10 @@ class _Run:
         self._tell_losses()
         self._tell_profiles()
         touched = [(index, asdict(count)) for index, count in enumerate(counts) if count.entered or not count.balanced]
-        values = {
-            "functions": len(counts),
-            "counts": touched,
-            "totals": totals,
-            "provenance": {**self._provenance, "ended_by": reason},
-            "seconds": ending.writing_seconds,
-        }
-        self._writer.send("finish", values)
-        told = ending.answer(self._writer, lambda: signal.sigtimedwait(STOP_SIGNALS, 0) is not None).values
-        entered, recorded, lost = (told.get(key) for key in ("entered", "recorded", "lost"))
-        if not (isinstance(entered, int) and isinstance(recorded, int) and isinstance(lost, int)):
-            raise DatacrumbsError("the process that writes the trace does not say what became of the calls")
-        return RunResult(self._parts.first, self._parts.count, entered, recorded, lost, told.get("balanced") is True)
+        provenance = {**self._provenance, "ended_by": reason}
+        self._writer.send(Finish(len(counts), touched, totals, provenance, ending.writing_seconds))
+        done = ending.answer(self._writer, lambda: signal.sigtimedwait(STOP_SIGNALS, 0) is not None)
+        return RunResult(self._parts.first, self._parts.count, done.entered, done.recorded, done.lost, done.balanced)
 
 
 def _provenance(request: RunRequest, report: EngineReport) -> dict[str, str]:
@@ -394,7 +394,7 @@ def _provenance(request: RunRequest, report: EngineReport) -> dict[str, str]:
 
 
 # What a seal says of a run from its beginning on.
-def _about(request: RunRequest) -> dict[str, Any]:
+def _about(request: RunRequest) -> dict[str, str | int]:
     signed = request.signed
     return {
         "run_id": request.run_id,

@@ -6,11 +6,12 @@ import os
 import time
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from datacrumbs.daemon import confinement
 from datacrumbs.daemon.channel import Gone
 from datacrumbs.daemon.child_process import ChildProcess
+from datacrumbs.daemon.messages import FROM_SEALER, TO_SEALER, Begun, Failed, Sealed, SealEnd, SealPart, SealRun
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure import privilege
 from datacrumbs.secure.file_systems import is_served_by_user
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from datacrumbs.daemon.channel import Channel, Message
+    from datacrumbs.daemon.channel import Channel
     from datacrumbs.daemon.parts import Parts
+
+Answer = TypeVar("Answer", Begun, Sealed)
 
 _ANSWER_LIMIT = 1 << 16
 _BEGIN_SECONDS = 60.0
@@ -42,7 +45,7 @@ class SealerProcess:
         self._directory = directory
         self._run_id = run_id
         self._name = ""
-        self._process = ChildProcess(lambda: _prepared(key), _ANSWER_LIMIT)
+        self._process = ChildProcess(TO_SEALER, FROM_SEALER, lambda: _prepared(key), _ANSWER_LIMIT)
         self._channel = self._process.channel
 
     @property
@@ -50,7 +53,7 @@ class SealerProcess:
         """The seal; empty until the run has ended."""
         return self._directory / self._name
 
-    def begin(self, about: Mapping[str, Any], now: float) -> None:
+    def begin(self, about: Mapping[str, str | int], now: float) -> None:
         """Make the seal's file, and say what the run is: the fields of a `Summary` that are known.
 
         Raises:
@@ -63,8 +66,8 @@ class SealerProcess:
         except OSError as error:
             raise DatacrumbsError(f"{self.seal}: cannot be made: {error.strerror}", hint=_HINT) from None
         try:
-            self._send("begin", about, [descriptor])
-            self._answer("begun", _BEGIN_SECONDS)
+            self._send(SealRun(about), [descriptor])
+            self._answer(Begun, _BEGIN_SECONDS)
         except DatacrumbsError:
             self.discard()
             raise
@@ -75,17 +78,16 @@ class SealerProcess:
         """Tell it of the file of a trace that is written now. What a user's program serves is named and never read."""
         descriptor = parts.stream.fileno()
         served = is_served_by_user(descriptor)
-        self._send("part", {"name": parts.current.name}, [] if served else [descriptor])
+        self._send(SealPart(parts.current.name), [] if served else [descriptor])
 
-    def finish(self, about: Mapping[str, Any], seconds: float) -> int:
+    def finish(self, about: Mapping[str, str | int | bool], counts: Mapping[str, int], seconds: float) -> int:
         """Have it read the trace and write the seal, in about this time; gives how many files it could not read.
 
         Raises:
             DatacrumbsError: It cannot.
         """
-        self._send("finish", {**about, "seconds": seconds})
-        unread = self._answer("sealed", seconds + _WRITING_SECONDS).values.get("unread")
-        return unread if isinstance(unread, int) else 0
+        self._send(SealEnd(about, counts, seconds))
+        return self._answer(Sealed, seconds + _WRITING_SECONDS).unread
 
     def discard(self) -> None:
         """Remove the seal of a run that never began."""
@@ -96,22 +98,23 @@ class SealerProcess:
         """Have it end; idempotent."""
         self._process.close()
 
-    def _send(self, kind: str, values: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+    def _send(self, message: object, descriptors: Sequence[int] = ()) -> None:
         try:
-            self._channel.send(kind, values, descriptors)
+            self._channel.send(message, descriptors)
         except Gone:
             raise self._gone() from None
 
-    def _answer(self, kind: str, seconds: float) -> Message:
+    def _answer(self, kind: type[Answer], seconds: float) -> Answer:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             try:
-                message = self._channel.receive(left)
+                received = self._channel.receive(left)
             except Gone:
                 break
-            if message and message.kind == "failed":
-                raise DatacrumbsError(str(message.values["message"]), hint=str(message.values["hint"]))
-            if message and message.kind == kind:
+            message = received and received.message
+            if isinstance(message, Failed):
+                raise DatacrumbsError(message.message, hint=message.hint)
+            if isinstance(message, kind):
                 return message
         raise self._gone()
 

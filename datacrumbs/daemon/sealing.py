@@ -12,12 +12,11 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.daemon.channel import Channel, Gone, Message
+from datacrumbs.daemon.channel import Channel, Gone, Received
+from datacrumbs.daemon.messages import Begun, Failed, Sealed, SealEnd, SealPart, SealRun
 from datacrumbs.seal.statement import Part, Summary, sealed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from datacrumbs.errors import DatacrumbsError
@@ -31,16 +30,16 @@ def seal_run(channel: Channel, key: Ed25519PrivateKey) -> None:
     parts: list[tuple[str, int | None]] = []
     try:
         begin = _receive(channel)
-        channel.send("begun", {})
-        while (message := _receive(channel)).kind == "part":
-            parts.append((str(message.values["name"]), next(iter(message.descriptors), None)))
-        summary = _summary(begin.values, message.values, parts)
+        channel.send(Begun())
+        while isinstance((received := _receive(channel)).message, SealPart):
+            parts.append((received.message.name, next(iter(received.descriptors), None)))
+        summary = _summary(begin.message, received.message, parts)
         try:
             _write(begin.descriptors[0], sealed(summary, key))
         except OSError as error:
-            channel.send("failed", {"message": f"the seal cannot be written: {error.strerror}", "hint": ""})
+            channel.send(Failed(f"the seal cannot be written: {error.strerror}", ""))
             return
-        channel.send("sealed", {"unread": sum(not part.sha256 for part in summary.parts)})
+        channel.send(Sealed(sum(not part.sha256 for part in summary.parts)))
     except Gone:
         return  # the run ended in another way than it should: its seal stays empty
 
@@ -49,17 +48,15 @@ def refuse(error: DatacrumbsError, channel: Channel) -> None:
     """Say why nothing can be sealed, when a run begins."""
     with suppress(Gone):
         _receive(channel)
-        channel.send("failed", {"message": error.message, "hint": error.hint})
+        channel.send(Failed(error.message, error.hint))
 
 
-def _summary(begin: Mapping[str, Any], end: Mapping[str, Any], parts: list[tuple[str, int | None]]) -> Summary:
-    deadline = time.monotonic() + end["seconds"]
+def _summary(begin: SealRun, end: SealEnd, parts: list[tuple[str, int | None]]) -> Summary:
+    deadline = time.monotonic() + end.seconds
+    about: dict[str, Any] = {**begin.about, **end.about}
     return Summary(
-        **begin,
-        end=end["end"],
-        ended_by=end["ended_by"],
-        complete=end["complete"],
-        counts=tuple(end["counts"].items()),
+        **about,
+        counts=tuple(end.counts.items()),
         parts=tuple(_part(name, descriptor, deadline) for name, descriptor in parts),
     )
 
@@ -91,8 +88,8 @@ def _write(descriptor: int, data: bytes) -> None:
     os.fsync(descriptor)
 
 
-def _receive(channel: Channel) -> Message:
+def _receive(channel: Channel) -> Received:
     while True:
-        message = channel.receive(_FOREVER)
-        if message:
-            return message
+        received = channel.receive(_FOREVER)
+        if received:
+            return received

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from datacrumbs.daemon import confinement
 from datacrumbs.daemon.channel import Gone
 from datacrumbs.daemon.child_process import ChildProcess
+from datacrumbs.daemon.messages import FROM_WRITER, TO_WRITER, Failed
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure import privilege
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from datacrumbs.daemon.channel import Channel, Message
+    from datacrumbs.daemon.channel import Channel
     from datacrumbs.daemon.identity import Owner
     from datacrumbs.model.plan import Plan
 
@@ -46,48 +47,48 @@ class WriterProcess:
     """
 
     def __init__(self, user: Owner, request: WritingRequest) -> None:
-        self._process = ChildProcess(lambda: _prepared(user, request), _ANSWER_LIMIT)
+        self._process = ChildProcess(TO_WRITER, FROM_WRITER, lambda: _prepared(user, request), _ANSWER_LIMIT)
         self._channel = self._process.channel
 
     def fileno(self) -> int:
         """Readable when it has said something."""
         return self._channel.fileno()
 
-    @property
-    def listens(self) -> bool:
-        """Whether it has taken all that was said to it; a slow one is told less.
+    def is_ready(self) -> bool:
+        """Whether it has taken all that was said to it; hands the rest on if there is room.
 
         Raises:
             DatacrumbsError: It is gone.
         """
         try:
-            return self._channel.idle
+            return self._channel.pass_on()
         except Gone:
             raise _gone() from None
 
-    def send(self, kind: str, values: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+    def send(self, message: object, descriptors: Sequence[int] = ()) -> None:
         """Say something; never waits.
 
         Raises:
             DatacrumbsError: It is gone.
         """
         try:
-            self._channel.send(kind, values, descriptors)
+            self._channel.send(message, descriptors)
         except Gone:
             raise _gone() from None
 
-    def receive(self, seconds: float = 0.0) -> Message | None:
+    def receive(self, seconds: float = 0.0) -> Any | None:
         """What it says, if it says something in this time.
 
         Raises:
             DatacrumbsError: It cannot write, or is gone.
         """
         try:
-            message = self._channel.receive(seconds)
+            received = self._channel.receive(seconds)
         except Gone:
             raise _gone() from None
-        if message and message.kind == "failed":
-            raise DatacrumbsError(_text(message.values, "message"), hint=_text(message.values, "hint"))
+        message = received and received.message
+        if isinstance(message, Failed):
+            raise DatacrumbsError(_text(message.message), hint=_text(message.hint))
         return message
 
     def close(self) -> bool:
@@ -110,9 +111,8 @@ def _prepared(user: Owner, request: WritingRequest) -> Callable[[Channel], None]
     return lambda channel: write_trace(channel, request)
 
 
-def _text(values: Mapping[str, Any], key: str) -> str:
-    text = str(values.get(key, ""))[:_TEXT_LIMIT]
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+def _text(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:_TEXT_LIMIT])
 
 
 def _gone() -> DatacrumbsError:

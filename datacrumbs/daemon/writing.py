@@ -8,10 +8,22 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from datacrumbs.daemon.channel import Channel, Gone, Message
+from datacrumbs.daemon.channel import Channel, Gone, Received
 from datacrumbs.daemon.handover import read_profiles
+from datacrumbs.daemon.messages import (
+    AddNotes,
+    AddProfiles,
+    Begin,
+    Begun,
+    Continue,
+    Failed,
+    Finish,
+    Full,
+    Profiled,
+    Written,
+)
 from datacrumbs.daemon.spool import Spool
 from datacrumbs.engine.ring import RingMaps, Rings
 from datacrumbs.errors import DatacrumbsError
@@ -38,11 +50,12 @@ _PROFILES = 4096  # written at once
 def write_trace(channel: Channel, request: WritingRequest) -> None:
     """Wait for the rings and the file, write until told to finish, say what became of the calls."""
     try:
-        begin = _receive(channel)
+        received = _receive(channel)
     except Gone:
         return  # the run never began
-    calls, names, trace = begin.descriptors
-    rings = Rings(RingMaps(calls, begin.values["calls_size"], names, begin.values["names_size"]))
+    begin: Begin = received.message
+    calls, names, trace = received.descriptors
+    rings = Rings(RingMaps(calls, begin.calls_size, names, begin.names_size))
     os.close(names)
     stream = os.fdopen(trace, "wb", buffering=0)
     try:
@@ -50,7 +63,7 @@ def write_trace(channel: Channel, request: WritingRequest) -> None:
             stream,
             request.plan,
             host=request.host,
-            epoch_offset_ns=begin.values["epoch_offset_ns"],
+            epoch_offset_ns=begin.epoch_offset_ns,
             user=request.user,
             run_id=request.run_id,
             flush_seconds=request.flush_seconds,
@@ -73,13 +86,13 @@ class Writing:
         self._writer = writer
         self._spool = spool
         self._wakers = (waker,)
-        self._finish: Message | None = None
+        self._finish: Finish | None = None
         self._deadline = float("inf")
         self._alone = False
         self._told_full = False
 
     def run(self) -> None:
-        self._say("begun")
+        self._say(Begun())
         wait = _SHORTEST_WAIT
         while True:
             taken = self._spool.fill()
@@ -94,7 +107,7 @@ class Writing:
             self._try(self._writer.tick)
             if self._writer.full and not self._told_full:
                 self._told_full = True
-                self._say("full")
+                self._say(Full())
             self._listen(0.0 if self._spool.waiting else wait, asleep=item is None)
         self._try(self._writer.flush)
         if self._finish:
@@ -104,22 +117,26 @@ class Writing:
         if self._alone or self._finish:
             return
         try:
-            message = self._channel.receive(seconds, self._wakers if asleep else ())
+            received = self._channel.receive(seconds, self._wakers if asleep else ())
         except Gone:
             self._alone = True
             return
-        if message is None:
-            return
-        if message.kind == "finish":
-            self._finish = message
-            self._deadline = time.monotonic() + message.values["seconds"]
-        elif message.kind == "profiles":  # names that they refer to may wait before them
-            self._spool.fill()
-            self._spool.put(read_profiles(*message.descriptors))
-        elif message.kind == "notes":
-            self._try(lambda: self._writer.note(*(Note(*note) for note in message.values["notes"])))
-        elif message.kind == "continue":
-            self._try(lambda: self._continue_in(os.fdopen(message.descriptors[0], "wb", buffering=0), message))
+        if received is not None:
+            self._obey(received)
+
+    def _obey(self, received: Received) -> None:
+        match received.message:
+            case Finish(seconds=seconds) as finish:
+                self._finish = finish
+                self._deadline = time.monotonic() + seconds
+            case AddProfiles():  # names that they refer to may wait before them
+                self._spool.fill()
+                self._spool.put(read_profiles(*received.descriptors))
+            case AddNotes(notes=notes):
+                self._try(lambda: self._writer.note(*(Note(*note) for note in notes)))  # type: ignore[arg-type]
+            case Continue(provenance=provenance):
+                stream = os.fdopen(received.descriptors[0], "wb", buffering=0)
+                self._try(lambda: self._writer.continue_in(stream, provenance).close())
 
     def _write(self, item: Batch | NDArray[np.void]) -> None:
         if isinstance(item, Batch):
@@ -127,7 +144,7 @@ class Writing:
             return
         for start in range(0, len(item), _PROFILES):
             self._in_time(lambda start=start: self._writer.write_profiles(item[start : start + _PROFILES]))  # type: ignore[misc]
-        self._say("profiled")
+        self._say(Profiled())
 
     # What is left when the time is over is counted as lost: the footer is worth more.
     def _in_time(self, work: Callable[[], None]) -> None:
@@ -135,13 +152,10 @@ class Writing:
             self._writer.give_up()
         self._try(work)
 
-    def _continue_in(self, stream: BinaryIO, message: Message) -> None:
-        self._writer.continue_in(stream, message.values["provenance"]).close()
-
-    def _close(self, finish: Message) -> None:
-        counts = [FunctionCounts() for _ in range(finish.values["functions"])]
-        for index, values in finish.values["counts"]:
-            counts[index] = FunctionCounts(**values)
+    def _close(self, finish: Finish) -> None:
+        counts = [FunctionCounts() for _ in range(finish.functions)]
+        for index, values in finish.counts:
+            counts[index] = FunctionCounts(**values)  # type: ignore[arg-type]
         for index, count in enumerate(counts):
             # What user space filtered or could not write was recorded by the kernel side.
             filtered = int(self._writer.filtered[index])
@@ -150,13 +164,14 @@ class Writing:
             count.filtered += filtered
             count.lost.update({cause: calls for cause, calls in lost.items() if calls})
         self._writer.profiles.settle(counts)
-        self._try(lambda: self._writer.close(Footer(counts, finish.values["provenance"], finish.values["totals"])))
+        self._try(lambda: self._writer.close(Footer(counts, finish.provenance, finish.totals)))
         self._say(
-            "done",
-            entered=sum(count.entered for count in counts),
-            recorded=sum(count.recorded for count in counts),
-            lost=sum(sum(count.lost.values()) for count in counts),
-            balanced=all(count.balanced for count in counts),
+            Written(
+                entered=sum(count.entered for count in counts),
+                recorded=sum(count.recorded for count in counts),
+                lost=sum(sum(count.lost.values()) for count in counts),
+                balanced=all(count.balanced for count in counts),
+            )
         )
 
     # A file that cannot be written is said once; from then on the calls are counted.
@@ -170,19 +185,19 @@ class Writing:
                 except Gone:
                     self._alone = True
 
-    def _say(self, kind: str, **values: int) -> None:
+    def _say(self, message: object) -> None:
         try:
-            self._channel.send(kind, values)
+            self._channel.send(message)
         except Gone:
             self._alone = True
 
 
-def _receive(channel: Channel) -> Message:
+def _receive(channel: Channel) -> Received:
     while True:
-        message = channel.receive(_FOREVER)
-        if message:
-            return message
+        received = channel.receive(_FOREVER)
+        if received:
+            return received
 
 
 def _say_failed(channel: Channel, error: DatacrumbsError) -> None:
-    channel.send("failed", {"message": error.message, "hint": error.hint})
+    channel.send(Failed(error.message, error.hint))

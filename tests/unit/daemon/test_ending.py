@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from datacrumbs.daemon.channel import Channel, Message
+from datacrumbs.daemon.channel import Channel
 from datacrumbs.daemon.ending import FOOTER_SECONDS, STOP_SECONDS, Ending
 from datacrumbs.daemon.handover import profiles_file
+from datacrumbs.daemon.messages import FROM_WRITER, TO_WRITER, AddProfiles, Finish, Full, Profiled, Written
 from datacrumbs.daemon.writing import Writing
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.installed import SHIPPED, installed
@@ -53,12 +54,12 @@ class FakeSpool:
 class FakeWriter:
     """A process that writes and says what it is made to say."""
 
-    def __init__(self, *kinds: str) -> None:
-        self._kinds = list(kinds)
+    def __init__(self, *messages: object) -> None:
+        self._messages = list(messages)
 
-    def receive(self, seconds: float) -> Message | None:
+    def receive(self, seconds: float) -> object | None:
         assert seconds < 1
-        return Message(self._kinds.pop(0), {"turn": len(self._kinds)}) if self._kinds else None
+        return self._messages.pop(0) if self._messages else None
 
 
 def function_plan() -> Plan:
@@ -70,39 +71,41 @@ def function_plan() -> Plan:
     )
 
 
-def footer_after(seconds: float) -> tuple[dict[str, int], dict[str, object]]:
+def footer_after(seconds: float) -> tuple[dict[str, int], Written]:
     """What a backlog comes to, when the process that writes may write so long after the end was told."""
     calls = np.zeros(CALLS, CALL)
     calls["process"] = calls["thread"] = os.getpid()
     profiles = np.zeros(1, PROFILE)
     profiles["count"], profiles["process"] = PROFILED, os.getpid()
-    ours, theirs = (Channel(end, 1 << 20, takes_descriptors=True) for end in socket.socketpair())
+    ours, theirs = (
+        Channel(end, accepted, 1 << 20, takes_descriptors=True)
+        for end, accepted in zip(socket.socketpair(), (FROM_WRITER, TO_WRITER), strict=True)
+    )
     with profiles_file(profiles) as descriptor:
-        ours.send("profiles", {}, descriptors=[descriptor])
+        ours.send(AddProfiles(), descriptors=[descriptor])
     entered = CALLS * BATCHES + PROFILED
     counts = FunctionCounts(entered, CALLS * BATCHES, counted=PROFILED, causes={"counted_profile": PROFILED})
-    values = {"functions": 1, "counts": [(0, asdict(counts))], "totals": {}, "provenance": {}, "seconds": seconds}
-    ours.send("finish", values)
+    ours.send(Finish(1, [(0, asdict(counts))], {}, {}, seconds))
     stream = io.BytesIO()
     writer = TraceWriter(stream, function_plan(), host="node", epoch_offset_ns=0, user="me", flush_seconds=60)
     spool = FakeSpool([Batch(calls) for _ in range(BATCHES)])
     Writing(theirs, writer, spool, waker=theirs.fileno()).run()  # type: ignore[arg-type]
-    said = []
-    while not said or said[-1].kind != "done":
-        message = ours.receive(60)
-        assert message is not None
-        said.append(message)
-    assert "profiled" in {message.kind for message in said}
+    said: list[object] = []
+    while not said or not isinstance(said[-1], Written):
+        received = ours.receive(60)
+        assert received is not None
+        said.append(received.message)
+    assert Profiled() in said
     ours.close()
     theirs.close()
     last = gzip.decompress(stream.getvalue()).splitlines()[-2]
-    return json.loads(last)["args"], dict(said[-1].values)
+    return json.loads(last)["args"], said[-1]
 
 
 def test_everything_is_written_in_time() -> None:
     footer, told = footer_after(600)
     assert (footer["recorded"], footer["counted"], footer.get("lost_unfinished")) == (CALLS * BATCHES, PROFILED, None)
-    assert told == {"entered": CALLS * BATCHES + PROFILED, "recorded": CALLS * BATCHES, "lost": 0, "balanced": True}
+    assert told == Written(CALLS * BATCHES + PROFILED, CALLS * BATCHES, lost=0, balanced=True)
 
 
 def test_what_there_is_no_time_for_is_counted_as_lost() -> None:
@@ -110,15 +113,15 @@ def test_what_there_is_no_time_for_is_counted_as_lost() -> None:
     entered, recorded = CALLS * BATCHES + PROFILED, CALLS * 2  # two were written before the end was told
     lost = entered - recorded
     assert (footer["counted"], footer["lost_unfinished"], footer["counted_profile"]) == (0, lost, 0)
-    assert told == {"entered": entered, "recorded": recorded, "lost": lost, "balanced": True}
+    assert told == Written(entered, recorded, lost, balanced=True)
 
 
 def test_the_answer_ends_the_wait() -> None:
-    answer = Ending().answer(FakeWriter("profiled", "full", "done"), lambda: False)  # type: ignore[arg-type]
-    assert (answer.kind, answer.values) == ("done", {"turn": 0})
+    written = Written(13, 11, 2, balanced=True)
+    assert Ending().answer(FakeWriter(Profiled(), Full(), written), lambda: False) == written  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("writer", [FakeWriter(), FakeWriter(*["profiled"] * 1009)], ids=["silent", "talking"])
+@pytest.mark.parametrize("writer", [FakeWriter(), FakeWriter(*[Profiled()] * 1009)], ids=["silent", "talking"])
 def test_a_writer_that_comes_to_no_end_is_not_waited_for(writer: FakeWriter) -> None:
     with pytest.raises(DatacrumbsError, match="did not come to its end in time"):
         Ending(seconds=0).answer(writer, lambda: False)  # type: ignore[arg-type]
@@ -126,7 +129,7 @@ def test_a_writer_that_comes_to_no_end_is_not_waited_for(writer: FakeWriter) -> 
 
 def test_a_second_stop_is_heard_even_while_the_writer_talks() -> None:
     with pytest.raises(DatacrumbsError, match="stopped again"):
-        Ending().answer(FakeWriter(*["profiled"] * 1009), lambda: True)  # type: ignore[arg-type]
+        Ending().answer(FakeWriter(*[Profiled()] * 1009), lambda: True)  # type: ignore[arg-type]
 
 
 def test_the_unit_waits_longer_than_the_daemon() -> None:

@@ -18,11 +18,12 @@ import pytest
 
 from datacrumbs.daemon import finder_process
 from datacrumbs.daemon import finding as finding_module
-from datacrumbs.daemon.channel import Channel, Message
+from datacrumbs.daemon.channel import Channel, Received
 from datacrumbs.daemon.finder_process import FinderProcess
 from datacrumbs.daemon.finding import _Finding, wanted_libraries
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.late import LateFiles, LateRules
+from datacrumbs.daemon.messages import FROM_FINDER, Again, Found, Missed, Unseen
 from datacrumbs.engine.mappings import MAPPED_KEY, MAPPING, MappingKind
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Sought, Target
 
@@ -62,7 +63,7 @@ def test_a_library_of_functions_that_are_only_followed_is_not_missed() -> None:
 
 @pytest.fixture
 def pair() -> Iterator[tuple[_Finding, Channel]]:
-    ours, theirs = (Channel(end, 1 << 16, takes_descriptors=True) for end in socket.socketpair())
+    ours, theirs = (Channel(end, FROM_FINDER, 1 << 16, takes_descriptors=True) for end in socket.socketpair())
     yield _Finding(theirs, PLAN, set()), ours
     ours.close()
     theirs.close()
@@ -95,11 +96,11 @@ def test_only_libraries_that_have_a_function_of_the_plan_are_missed(
     while finding.waiting:
         finding.judge_one()
     said = {}
-    while (message := channel.receive()) is not None:
-        assert message.kind == "missed"
-        name = PurePath(bytes.fromhex(message.values["path"]).decode()).name
+    while (received := channel.receive()) is not None:
+        assert isinstance(received.message, Missed)
+        name = PurePath(bytes.fromhex(received.message.path).decode()).name
         assert name not in said
-        said[name] = message.values["provider"]
+        said[name] = received.message.provider
     assert said == {"libdatum.so.9": "z", "libabsent_x.so.3": "absent"}
 
 
@@ -110,9 +111,7 @@ def test_a_process_that_is_gone(pair: tuple[_Finding, Channel]) -> None:
     with subprocess.Popen(["true"]) as process:
         process.wait()
     finding.look(mapping(process.pid, MappingKind.FILE))
-    message = channel.receive()
-    assert message
-    assert (message.kind, message.values) == ("again", {"file": KEY.hex()})
+    assert channel.receive() == Received(Again(KEY.hex()))
 
 
 def test_all_mappings_of_a_process_that_was_denied_are_looked_at_later(
@@ -134,9 +133,7 @@ def test_all_mappings_of_a_process_that_was_denied_are_looked_at_later(
     for address, record in enumerate(records):
         record["address"] = address
         finding.look(record)
-    message = channel.receive()
-    assert message
-    assert (message.kind, message.values) == ("unseen", {"process": 17, "reason": "Permission denied"})
+    assert channel.receive() == Received(Unseen(17, "Permission denied"))
     denied = False
     finding.look_again(at_once=True)
     finding.look_again(at_once=True)
@@ -157,33 +154,27 @@ class Said:
 
 
 @pytest.mark.parametrize(
-    ("kind", "values"),
+    "message",
     [
-        ("again", {}),
-        ("again", {"file": "xx"}),
-        ("again", {"file": KEY[:-1].hex()}),
-        ("again", {"file": 5}),
-        ("missed", {}),
-        ("missed", {"provider": "z", "reason": "", "path": "00", "time": "x", "process": 1}),
-        ("missed", {"provider": "z", "reason": "", "path": 7, "time": 1, "process": 1}),
-        ("unseen", {"process": None, "reason": ""}),
-        ("found", {}),
-        ("found", {"build_id": "ab" * 20}),
-        ("found", {"build_id": ["ab"], "time": 1, "process": 1, "path": "00"}),
-        ("other", {}),
+        Again("xx"),
+        Again(KEY[:-1].hex()),
+        Again(bytes(len(KEY)).hex()),
+        Missed("xx", 1, 1, "z", ""),
+        Found("00", 1, 1, "ab" * 20),
+        Found("00", 1, 1, "ab"),
     ],
 )
-def test_what_makes_no_sense_is_passed_over(kind: str, values: dict[str, object]) -> None:
+def test_what_makes_no_sense_is_passed_over(message: object) -> None:
     said = Said()
-    assert said.files.take(Message(kind, values)) is None
+    assert said.files.take(Received(message)) is None
     assert not said.again
     assert not said.lines
 
 
 def test_words_of_the_other_process_are_bounded() -> None:
     said = Said()
-    values = {"provider": "p\n" * 500, "reason": "\x1b[31m", "path": ("/" + "x" * 9000).encode().hex()}
-    note = said.files.take(Message("missed", {**values, "time": 1 << 80, "process": 3}))
+    path = ("/" + "x" * 9000).encode().hex()
+    note = said.files.take(Received(Missed(path, 1 << 80, 3, "p\n" * 500, "\x1b[31m")))
     assert note
     assert note.begin <= time.monotonic_ns()
     assert all(str(value).isprintable() and len(str(value)) <= 4096 for value in note.details.values())
@@ -191,8 +182,8 @@ def test_words_of_the_other_process_are_bounded() -> None:
 
 def test_notes_are_bounded_and_all_are_counted() -> None:
     said = Said()
-    values = {"provider": "z", "reason": "r", "path": b"/a".hex(), "time": 1, "process": 3}
-    notes = [said.files.take(Message("missed", values)) for _ in range(300)]
+    missed = Received(Missed(b"/a".hex(), 1, 3, "z", "r"))
+    notes = [said.files.take(missed) for _ in range(300)]
     assert sum(note is not None for note in notes) == len(said.lines) == 256
     assert said.files.counts.files_not_probed == 300
 
@@ -202,15 +193,15 @@ def test_what_goes_on_without_end_is_not_listened_to(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(finder_process, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     finder: Any = FinderProcess.__new__(FinderProcess)
     finder._gone = False
-    finder._channel = SimpleNamespace(send=lambda *_: None, receive=lambda _: Message("missed", {}))
+    finder._channel = SimpleNamespace(send=lambda *_: None, receive=lambda _: Received(Unseen(3, "")))
     messages = list(itertools.islice(finder.last_messages(), 1000))
     assert 0 < len(messages) <= 20
     assert finder.gone
 
 
-def found() -> Message:
-    values = {"build_id": "ab" * 20, "path": b"/a".hex(), "time": 1, "process": 3}
-    return Message("found", values, (os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC),))
+def found() -> Received:
+    descriptor = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    return Received(Found(b"/a".hex(), 1, 3, "ab" * 20), (descriptor,))
 
 
 def test_a_file_that_fails_while_it_is_looked_at_is_not_probed(monkeypatch: pytest.MonkeyPatch) -> None:
