@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING
 
-from datacrumbs import __version__, client
+from datacrumbs import client
 from datacrumbs.daemon import confinement
 from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.daemon.ending import Ending
@@ -26,6 +26,7 @@ from datacrumbs.daemon.late import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
 from datacrumbs.daemon.messages import AddNotes, AddProfiles, Begin, Continue, Finish, Full, Profiled
 from datacrumbs.daemon.parts import Parts
+from datacrumbs.daemon.provenance import epoch_offset_ns, known_of_run, provenance
 from datacrumbs.daemon.run_files import RunFiles
 from datacrumbs.daemon.sealer_process import SealerProcess
 from datacrumbs.daemon.waiting import SignalWait
@@ -39,7 +40,6 @@ from datacrumbs.probefile.show import entries_only
 from datacrumbs.secure import privilege
 from datacrumbs.secure.systemd import notify
 from datacrumbs.trace.footer import summed
-from datacrumbs.trace.redaction import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,7 +225,7 @@ class _Run:
         self._losses = LossWatch(engine.lost, engine.losses, request.configuration.flush_seconds)
         self._profiles_due = time.monotonic() + request.configuration.profile_seconds
         self._profiles_told = False
-        self._provenance = _provenance(request, report)
+        self._provenance = provenance(request, report)
 
     def begin(self, files: RunFiles, user: Owner) -> None:
         """Write the head of the trace, and announce it; if that fails, nothing of it stays."""
@@ -233,7 +233,7 @@ class _Run:
             with _naming(self._parts):
                 self._begin_writing()
             if self._sealer is not None:
-                self._sealer.begin(_about(self._request), time.time())
+                self._sealer.begin(known_of_run(self._request), time.time())
                 self._sealer.add(self._parts)
             gc.freeze()
             gc.enable()
@@ -246,7 +246,7 @@ class _Run:
 
     def _begin_writing(self) -> None:
         maps = self._engine.ring_maps
-        begin = Begin(maps.calls_size, maps.names_size, _epoch_offset_ns())
+        begin = Begin(maps.calls_size, maps.names_size, epoch_offset_ns())
         self._writer.send(begin, descriptors=(maps.calls, maps.names, self._parts.stream.fileno()))
         while not self._writer.receive(_TICK):
             pass
@@ -272,7 +272,8 @@ class _Run:
         except DatacrumbsError as error:
             failure = error
         if self._sealer is not None:
-            about = {"end": end, "ended_by": reason, "complete": result is not None and failure is None}
+            about: dict[str, str | int | bool] = {"end": end, "ended_by": reason}
+            about["complete"] = result is not None and failure is None
             self._seal(self._sealer, about, {**summed(counts), **totals}, ending)
         self._signals.close()
         if failure or result is None:
@@ -370,56 +371,6 @@ class _Run:
         self._writer.send(Finish(len(counts), touched, totals, provenance, ending.writing_seconds))
         done = ending.answer(self._writer, lambda: signal.sigtimedwait(STOP_SIGNALS, 0) is not None)
         return RunResult(self._parts.first, self._parts.count, done.entered, done.recorded, done.lost, done.balanced)
-
-
-def _provenance(request: RunRequest, report: EngineReport) -> dict[str, str]:
-    signed = request.signed
-    hidden = Redaction(request.configuration.redact_paths)
-    return {
-        "datacrumbs": __version__,
-        "run_id": request.run_id,
-        "user": signed.grant.user,
-        "signer": signed.grant.signer,
-        "key_id": signed.key_id,
-        "plan": signed.digest,
-        "kernel": os.uname().release,
-        "attach_method": report.method,
-        **({"mode": request.mode.value} if request.mode else {}),
-        **{f"provider {item.name}": f"{item.distribution} {item.version}" for item in signed.plan.providers},
-        **{
-            f"target {hidden.path(group.target.path) or 'kernel'}": group.target.build_id
-            for group in signed.plan.groups
-        },
-    }
-
-
-# What a seal says of a run from its beginning on.
-def _about(request: RunRequest) -> dict[str, str | int]:
-    signed = request.signed
-    return {
-        "run_id": request.run_id,
-        "uid": signed.grant.uid,
-        "user": signed.grant.user,
-        "host": os.uname().nodename,
-        "kernel": os.uname().release,
-        "datacrumbs": __version__,
-        "plan": signed.digest,
-        "key_id": signed.key_id,
-        "mode": request.mode.value if request.mode else "",
-        "begin": time.time_ns(),
-    }
-
-
-# The smallest difference of several tries has the least delay between the two clock reads.
-def _epoch_offset_ns() -> int:
-    best_gap, best_offset = 1 << 62, 0
-    for _ in range(16):
-        before = time.monotonic_ns()
-        wall = time.time_ns()
-        after = time.monotonic_ns()
-        if after - before < best_gap:
-            best_gap, best_offset = after - before, wall - (before + after) // 2
-    return best_offset
 
 
 # Whoever writes knows a descriptor, not its name.

@@ -1,0 +1,66 @@
+"""What a trace and a seal say of a run beside its calls."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from datacrumbs import __version__
+from datacrumbs.trace.redaction import Redaction
+
+if TYPE_CHECKING:
+    from datacrumbs.daemon.run import RunRequest
+    from datacrumbs.engine.engine import EngineReport
+
+
+def provenance(request: RunRequest, report: EngineReport) -> dict[str, str]:
+    """For the trace's head and footer: what the run is, and how it was attached."""
+    signed = request.signed
+    hidden = Redaction(request.configuration.redact_paths)
+    return {
+        "datacrumbs": __version__,
+        "run_id": request.run_id,
+        "user": signed.grant.user,
+        "signer": signed.grant.signer,
+        "key_id": signed.key_id,
+        "plan": signed.digest,
+        "kernel": os.uname().release,
+        "attach_method": report.method,
+        **({"mode": request.mode.value} if request.mode else {}),
+        **{f"provider {item.name}": f"{item.distribution} {item.version}" for item in signed.plan.providers},
+        **{
+            f"target {hidden.path(group.target.path) or 'kernel'}": group.target.build_id
+            for group in signed.plan.groups
+        },
+    }
+
+
+# What a seal says of a run from its beginning on.
+def known_of_run(request: RunRequest) -> dict[str, str | int]:
+    """For a seal: the fields of `seal.statement.Summary` that are known when a run begins."""
+    signed = request.signed
+    return {
+        "run_id": request.run_id,
+        "uid": signed.grant.uid,
+        "user": signed.grant.user,
+        "host": os.uname().nodename,
+        "kernel": os.uname().release,
+        "datacrumbs": __version__,
+        "plan": signed.digest,
+        "key_id": signed.key_id,
+        "mode": request.mode.value if request.mode else "",
+        "begin": time.time_ns(),
+    }
+
+
+def epoch_offset_ns() -> int:
+    """CLOCK_REALTIME minus CLOCK_MONOTONIC; of several tries, the one with the shortest gap between reads."""
+    best_gap, best_offset = 1 << 62, 0
+    for _ in range(16):
+        before = time.monotonic_ns()
+        wall = time.time_ns()
+        after = time.monotonic_ns()
+        if after - before < best_gap:
+            best_gap, best_offset = after - before, wall - (before + after) // 2
+    return best_offset
