@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from datacrumbs.daemon.channel import Channel, Message
+from datacrumbs.daemon.channel import Channel
+from datacrumbs.daemon.messages import FROM_SEALER, TO_SEALER, Begun, Failed, Sealed, SealEnd, SealPart, SealRun
 from datacrumbs.daemon.sealing import refuse, seal_run
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.keys import key_file_name, public_key_pem
@@ -33,7 +34,8 @@ ABOUT = {
     "mode": "",
     "begin": 3,
 }
-END = {"end": 5, "ended_by": "signal", "complete": True, "counts": {"entered": 7}}
+END = {"end": 5, "ended_by": "signal", "complete": True}
+COUNTS = {"entered": 7}
 CONTENT = b"x" * 2_500_009
 
 
@@ -48,31 +50,31 @@ class Bench:
         self.trace = directory / "trace"
         self.trace.write_bytes(CONTENT)
         first, second = socket.socketpair()
-        self.channel = Channel(first, 1 << 16, takes_descriptors=False)
-        self._theirs = Channel(second, 1 << 16, takes_descriptors=True)
+        self.channel = Channel(first, FROM_SEALER, 1 << 16, takes_descriptors=False)
+        self._theirs = Channel(second, TO_SEALER, 1 << 16, takes_descriptors=True)
         self.thread = threading.Thread(target=self._run, args=(seal_run, self._key), daemon=True)
 
     def _run(self, work: Callable[..., None], key: Ed25519PrivateKey) -> None:
         work(self._theirs, key)
         self._theirs.close()
 
-    def answer(self) -> Message:
-        message = self.channel.receive(60)
-        assert message is not None
-        return message
+    def answer(self) -> object:
+        received = self.channel.receive(60)
+        assert received is not None
+        return received.message
 
     def begin(self) -> None:
         self.thread.start()
         with self.seal.open("xb", buffering=0) as file:
-            self.channel.send("begin", ABOUT, [file.fileno()])
-        assert self.answer().kind == "begun"
+            self.channel.send(SealRun(ABOUT), [file.fileno()])
+        assert self.answer() == Begun()
 
     def part(self, name: str, *, given: bool = True) -> None:
         with self.trace.open("rb") as file:
-            self.channel.send("part", {"name": name}, [file.fileno()] if given else [])
+            self.channel.send(SealPart(name), [file.fileno()] if given else [])
 
-    def finish(self, seconds: float = 60.0) -> tuple[Message, Summary]:
-        self.channel.send("finish", {**END, "seconds": seconds})
+    def finish(self, seconds: float = 60.0) -> tuple[object, Summary]:
+        self.channel.send(SealEnd(END, COUNTS, seconds))
         return self.answer(), read_seal(self.seal, self._directory).summary
 
 
@@ -89,7 +91,7 @@ def test_what_is_said_at_the_begin_and_the_end_is_sealed(bench: Bench) -> None:
     bench.part("one")
     bench.part("two")
     answer, summary = bench.finish()
-    assert (answer.kind, answer.values) == ("sealed", {"unread": 0})
+    assert answer == Sealed(0)
     digest = hashlib.sha256(CONTENT).hexdigest()
     parts = (Part("one", len(CONTENT), digest), Part("two", len(CONTENT), digest))
     assert summary == Summary(**ABOUT, end=5, ended_by="signal", complete=True, counts=(("entered", 7),), parts=parts)
@@ -99,7 +101,7 @@ def test_without_time_the_size_is_sealed_alone(bench: Bench) -> None:
     bench.begin()
     bench.part("one")
     answer, summary = bench.finish(0.0)
-    assert answer.values == {"unread": 1}
+    assert answer == Sealed(1)
     assert summary.parts == (Part("one", len(CONTENT), ""),)
 
 
@@ -121,26 +123,22 @@ def test_a_run_that_breaks_off_leaves_an_empty_seal(bench: Bench) -> None:
 def test_a_seal_that_cannot_be_written(bench: Bench) -> None:
     bench.thread.start()
     full = os.open("/dev/full", os.O_WRONLY)
-    bench.channel.send("begin", ABOUT, [full])
+    bench.channel.send(SealRun(ABOUT), [full])
     os.close(full)
-    assert bench.answer().kind == "begun"
+    assert bench.answer() == Begun()
     bench.part("one")
-    bench.channel.send("finish", {**END, "seconds": 60.0})
-    answer = bench.answer()
-    assert (answer.kind, answer.values["message"]) == (
-        "failed",
-        "the seal cannot be written: No space left on device",
-    )
+    bench.channel.send(SealEnd(END, COUNTS, 60.0))
+    assert bench.answer() == Failed("the seal cannot be written: No space left on device", "")
 
 
 def test_without_a_key_the_begin_is_refused() -> None:
     first, second = socket.socketpair()
-    ours = Channel(first, 1 << 16, takes_descriptors=False)
-    theirs = Channel(second, 1 << 16, takes_descriptors=True)
-    ours.send("begin", ABOUT)
+    ours = Channel(first, FROM_SEALER, 1 << 16, takes_descriptors=False)
+    theirs = Channel(second, TO_SEALER, 1 << 16, takes_descriptors=True)
+    ours.send(SealRun(ABOUT))
     refuse(DatacrumbsError("no key", hint="make one"), theirs)
-    message = ours.receive(60)
-    assert message is not None
-    assert (message.kind, message.values) == ("failed", {"message": "no key", "hint": "make one"})
+    received = ours.receive(60)
+    assert received is not None
+    assert received.message == Failed("no key", "make one")
     ours.close()
     theirs.close()
