@@ -49,7 +49,7 @@ def test_arguments_signals_descriptors_and_environment_are_as_without_it(wrap, c
     assert "signal 10 ignored 1" in wrapped.stdout
 
 
-def test_defect_11_wrapped_output_is_not_corrupted(wrap, tmp_path):
+def test_wrapped_output_is_not_corrupted(wrap, tmp_path):
     source, target = tmp_path / "f", tmp_path / "g"
     source.write_bytes(os.urandom(100_003))
     with target.open("wb") as output:

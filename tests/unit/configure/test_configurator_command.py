@@ -108,7 +108,7 @@ def test_showing_a_file_that_is_not_trusted_here_warns(installation, tmp_path):
 
 
 @NEEDS_SYS
-def test_defect_14_a_failure_is_an_exit_code_and_no_file(installation, tmp_path):
+def test_a_failure_is_an_exit_code_and_no_file(installation, tmp_path):
     """The reference exits with 0 and writes nothing when signing fails or no probe is found."""
     site, output = tmp_path / "site.yaml", tmp_path / "out" / "probes.json.gz"
     output.parent.mkdir()

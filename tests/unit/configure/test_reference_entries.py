@@ -63,7 +63,7 @@ def test_a_library_that_no_provider_knows_is_described_by_its_debug_information(
     assert plan.groups[0].target == elf_target(tiny_library)
 
 
-def test_defect_12_a_regex_is_matched_against_the_symbol_only(site, load, host, tiny_library):
+def test_a_regex_is_matched_against_the_symbol_only(site, load, host, tiny_library):
     """The reference matches ``symbol:0xoffset``, so an expression with an end finds nothing."""
     plan = compose(site(one(uprobe(tiny_library, "^tiny_close$") + ", include_offsets: true")), load(), host)
     assert [each.symbol for each in plan.functions] == ["tiny_close"]
@@ -71,7 +71,7 @@ def test_defect_12_a_regex_is_matched_against_the_symbol_only(site, load, host, 
         compose(site(one(uprobe(tiny_library, "tiny_close:0x.*"))), load(), host)
 
 
-def test_defect_13_function_names_carry_no_offset_and_usdt_ends_are_not_their_beginnings(
+def test_function_names_carry_no_offset_and_usdt_ends_are_not_their_beginnings(
     site, load, host, tiny_library, usdt_program
 ):
     """The reference names ``f:0xoffset`` and attaches the end of a USDT pair where it begins."""

@@ -146,7 +146,7 @@ def test_a_clock_that_is_five_minutes_behind_is_forgiven(bench):
     assert read_probe_file(bench.path, bench.trust, now=bench.grant.issued - 300, uid=1000)
 
 
-def test_defect_09_another_users_grant(bench, now):
+def test_another_users_grant(bench, now):
     refused(bench, now, r"granted to ada \(uid 1000\), not to uid 1001", uid=1001)
 
 
@@ -343,7 +343,7 @@ class TestWriting:
         assert victim.read_bytes() == b"mine"
         assert not path.is_symlink()
 
-    def test_defect_14_a_failed_write_is_an_error_and_leaves_no_file(self, tmp_path):
+    def test_a_failed_write_is_an_error_and_leaves_no_file(self, tmp_path):
         with pytest.raises(DatacrumbsError, match="cannot be written: No such file or directory; nothing was written"):
             write_probe_file(tmp_path / "absent" / "p.json.gz", b"x")
         (tmp_path / "p.json.gz").mkdir()

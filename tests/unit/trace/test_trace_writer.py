@@ -79,7 +79,7 @@ def test_every_record_is_one_valid_line(synthetic) -> None:
     assert sorted((call["ts"], call["pid"], call["tid"], call["name"]) for call in calls) == expected
 
 
-def test_defect_02_pid_and_tid_are_not_swapped_and_times_are_epoch(synthetic) -> None:
+def test_pid_and_tid_are_not_swapped_and_times_are_epoch(synthetic) -> None:
     calls = calls_of(synthetic.trace_bytes(1))
     assert {call["pid"] for call in calls} == {1000, 1001, 1002}
     assert {call["tid"] - call["pid"] for call in calls} == {0, 50}
@@ -193,7 +193,7 @@ def test_names_are_joined_escaped_and_hashed(synthetic) -> None:
     assert all("fhash" not in call["args"] for call in calls_of(data, "close"))
 
 
-def test_defect_13_bytes_that_are_no_text_stay_apart_and_can_be_restored(synthetic) -> None:
+def test_bytes_that_are_no_text_stay_apart_and_can_be_restored(synthetic) -> None:
     lines = lines_of(synthetic.trace_bytes(ROUNDS))
     (line,) = [line for line in lines if "raw" in line["args"]]
     assert line["args"]["name"] == "/data/inv��alid"
@@ -474,7 +474,7 @@ def test_a_reused_pid_is_introduced_again(synthetic) -> None:
     assert sum(line["pid"] == 1001 for line in named) == 1
 
 
-def test_defect_08_labels_never_carry_user_data(synthetic) -> None:
+def test_labels_never_carry_user_data(synthetic) -> None:
     # An argument without a role for names is written as a number, whatever its C type.
     function = synthetic.FUNCTIONS[synthetic.PWRITE]
     argument = replace(function.arguments[0], label="buffer", ctype="const char *", size=8, signed=False)

@@ -19,12 +19,12 @@ def compose(installation, plan) -> int:
     return status
 
 
-def test_defect_14_no_service_is_a_failure(installation, capfd):
+def test_no_service_is_a_failure(installation, capfd):
     assert compose(installation, installation.plan()) == ExitCode.FAILED
     assert "the signing service is not running" in capfd.readouterr().err
 
 
-def test_defect_14_a_refusal_is_a_failure(installation, capfd):
+def test_a_refusal_is_a_failure(installation, capfd):
     installation.policy("rules: []")
     with installation.service():
         assert compose(installation, installation.plan()) == ExitCode.REFUSED
@@ -32,14 +32,14 @@ def test_defect_14_a_refusal_is_a_failure(installation, capfd):
 
 
 @pytest.mark.parametrize("empty", ["groups", "functions"])
-def test_defect_14_zero_probes_are_a_failure(installation, capfd, empty):
+def test_zero_probes_are_a_failure(installation, capfd, empty):
     plan = installation.plan()
     groups = () if empty == "groups" else (replace(plan.groups[0], functions=()),)
     assert compose(installation, replace(plan, groups=groups)) == ExitCode.USAGE
     assert "0 elements; expected 1 to" in capfd.readouterr().err
 
 
-def test_defect_14_a_service_that_dies_is_a_failure(installation, capfd):
+def test_a_service_that_dies_is_a_failure(installation, capfd):
     # It answers nothing: the socket is there, whoever listened is gone.
     with installation.service() as process:
         process.kill()
@@ -49,6 +49,6 @@ def test_defect_14_a_service_that_dies_is_a_failure(installation, capfd):
     assert "is not running" in capfd.readouterr().err
 
 
-def test_defect_14_success_leaves_a_file(installation):
+def test_success_leaves_a_file(installation):
     with installation.service():
         assert compose(installation, installation.plan()) == ExitCode.DONE

@@ -22,7 +22,7 @@ NASTY = ["$(touch {mark})", "`touch {mark}`", "a;touch {mark}", "a\ntouch {mark}
 AS_ROOT = ["engine", "daemon", "signer", "trace", "probefile"]
 
 
-def test_defect_10_a_string_is_not_signed(installation):
+def test_a_string_is_not_signed(installation):
     with installation.service(), socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(installation.paths.signing_socket))
         body = json.dumps({"version": 1, "request": "sign", "plan": "any string"}).encode()
@@ -32,7 +32,7 @@ def test_defect_10_a_string_is_not_signed(installation):
     assert b"probe_file" not in reply
 
 
-def test_defect_10_a_programs_name_means_nothing(installation):
+def test_a_programs_name_means_nothing(installation):
     # The plan decides, not the caller's executable: an untrusted snippet is refused to any program.
     installation.trust("another text")
     with installation.service(), pytest.raises(SigningError, match="is not trusted on this host"):
@@ -40,7 +40,7 @@ def test_defect_10_a_programs_name_means_nothing(installation):
 
 
 @pytest.mark.parametrize("name", NASTY)
-def test_defect_10_a_file_name_never_reaches_a_shell(installation, name):
+def test_a_file_name_never_reaches_a_shell(installation, name):
     mark = installation.directory / "mark"
     # A slash ends a name, so the mark is made relative to the service's directory too.
     nasty = name.format(mark="mark")
@@ -62,7 +62,7 @@ def test_defect_10_a_file_name_never_reaches_a_shell(installation, name):
         assert line.isprintable()
 
 
-def test_defect_10_what_runs_as_root_starts_no_shell():
+def test_what_runs_as_root_starts_no_shell():
     root = Path(datacrumbs.__file__).parent
     for stage in AS_ROOT:
         for path in (root / stage).rglob("*.py"):

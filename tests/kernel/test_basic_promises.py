@@ -1,8 +1,4 @@
-"""What the reference system gets wrong, each shown to be right here, through the real commands.
-
-The numbers are those of the list that the project keeps of its defects. Defects 10, 12 (the regex), 13
-(symbol names) and 14 have tests beside the code that answers them as well.
-"""
+"""What the reference system gets wrong, each shown to be right here, through the real commands."""
 
 from __future__ import annotations
 
@@ -54,7 +50,7 @@ capture_probes:
 @pytest.fixture(scope="module")
 def traced(installation: Installation, probes: Path, lives: Path, tmp_path_factory: pytest.TempPathFactory):
     """One run of several programs; its trace and what the programs printed."""
-    directory = tmp_path_factory.mktemp("defects")
+    directory = tmp_path_factory.mktemp("promises")
     shutil.copy("/bin/cat", directory / "cat")
     (directory / "secret").write_text(SECRET * 100)
     with installation.daemon(probes) as daemon:
@@ -76,7 +72,7 @@ def traced(installation: Installation, probes: Path, lives: Path, tmp_path_facto
     return read_lines(daemon.trace), done, (before, after), raw, directory
 
 
-def test_defect_01_threads_and_forked_children_are_traced(traced) -> None:
+def test_threads_and_forked_children_are_traced(traced) -> None:
     trace, *_ = traced
     calls = trace.named("getppid")
     assert len(calls) == 23 * 7 + (3 + 5 * (7 + 11)) + 2 * 1511
@@ -86,7 +82,7 @@ def test_defect_01_threads_and_forked_children_are_traced(traced) -> None:
     assert 23 in {len(tids - {pid}) for pid, tids in threads.items()}
 
 
-def test_defect_02_pid_and_tid_in_their_places_and_epoch_times(traced) -> None:
+def test_pid_and_tid_in_their_places_and_epoch_times(traced) -> None:
     trace, _, (before, after), *_ = traced
     for call in trace.named("getppid"):
         assert before * 1e6 - 2000 <= call["ts"] <= after * 1e6 + 2000
@@ -96,13 +92,13 @@ def test_defect_02_pid_and_tid_in_their_places_and_epoch_times(traced) -> None:
     assert {call["pid"] for call in threads} <= leaders
 
 
-def test_defect_03_short_calls_are_kept(traced) -> None:
+def test_short_calls_are_kept(traced) -> None:
     trace, *_ = traced
     assert sum(call["dur"] == 0 for call in trace.named("getppid")) > 1000
     assert trace.footer["filtered"] == 0
 
 
-def test_defect_04_recursive_calls_keep_their_own_start(traced) -> None:
+def test_recursive_calls_keep_their_own_start(traced) -> None:
     trace, *_ = traced
     calls = trace.named("layer_recurse")
     assert len(calls) == 3 * 17 + 32
@@ -112,7 +108,7 @@ def test_defect_04_recursive_calls_keep_their_own_start(traced) -> None:
     assert len({(call["pid"], call["tid"]) for call in first}) == 1
 
 
-def test_defect_05_no_table_fills_up_with_the_dead(traced) -> None:
+def test_no_table_fills_up_with_the_dead(traced) -> None:
     """More processes than the reference system's table of 1024 ids holds, and every one is traced."""
     trace, done, *_ = traced
     assert done["short"].returncode == 0
@@ -120,7 +116,7 @@ def test_defect_05_no_table_fills_up_with_the_dead(traced) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_defect_06_a_stop_drains_the_ring_and_closes_the_trace(
+def test_a_stop_drains_the_ring_and_closes_the_trace(
     number: signal.Signals, installation: Installation, probes: Path
 ) -> None:
     with installation.daemon(probes) as daemon:
@@ -135,7 +131,7 @@ def test_defect_06_a_stop_drains_the_ring_and_closes_the_trace(
     assert trace.footer["entered"] == trace.footer["recorded"] + trace.footer["unmatched"]
 
 
-def test_defect_06_a_killed_daemon_leaves_a_readable_trace(installation: Installation, probes: Path) -> None:
+def test_a_killed_daemon_leaves_a_readable_trace(installation: Installation, probes: Path) -> None:
     with installation.daemon(probes) as daemon:
         daemon.wrap("/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=10007", "status=none")
         daemon.wait_for("write", 10007)
@@ -146,7 +142,7 @@ def test_defect_06_a_killed_daemon_leaves_a_readable_trace(installation: Install
     daemon.ready.unlink()
 
 
-def test_defect_07_results_errors_and_files(traced) -> None:
+def test_results_errors_and_files(traced) -> None:
     trace, _, _, _, directory = traced
     read = [call for call in trace.named("read") if trace.file(call) == str(directory / "secret")]
     assert [call["args"]["ret"] for call in read] == [len(SECRET) * 100, 0]
@@ -154,19 +150,19 @@ def test_defect_07_results_errors_and_files(traced) -> None:
     assert [(call["args"]["ret"], call["args"]["errno"]) for call in failed] == [(-1, 2)]
 
 
-def test_defect_08_no_user_data_in_the_trace(traced) -> None:
+def test_no_user_data_in_the_trace(traced) -> None:
     _, done, _, raw, _ = traced
     assert done["cat"].stdout.decode() == SECRET * 100
     assert SECRET.encode() not in raw
 
 
-def test_defect_09_other_users_are_not_captured(traced) -> None:
+def test_other_users_are_not_captured(traced) -> None:
     trace, *_ = traced
     assert not [call for call in trace.calls if trace.file(call) == "/bin/ls"]
     assert trace.footer["entered"] > 0
 
 
-def test_defect_10_no_name_reaches_a_shell(installation: Installation, probes: Path, tmp_path: Path) -> None:
+def test_no_name_reaches_a_shell(installation: Installation, probes: Path, tmp_path: Path) -> None:
     hostile = tmp_path / f"$(touch {'x' * 8});`id`\n.json.gz"
     shutil.copy(probes, hostile)
     with installation.daemon(hostile, run_id="plain") as daemon:
@@ -179,13 +175,13 @@ def test_defect_10_no_name_reaches_a_shell(installation: Installation, probes: P
     assert "is not a plain name" in done.stderr
 
 
-def test_defect_11_the_client_prints_nothing(traced) -> None:
+def test_the_client_prints_nothing(traced) -> None:
     _, done, *_ = traced
     assert done["cat"].stderr == b""
     assert done["cat"].stdout == (SECRET * 100).encode()
 
 
-def test_defect_12_a_failed_function_is_tried_again_when_its_file_changes(tmp_path: Path) -> None:
+def test_a_failed_function_is_tried_again_when_its_file_changes(tmp_path: Path) -> None:
     def plan(build_id: str) -> Plan:
         function = Function("f", "f", "X", offset=16)
         return Plan((), (Group("p", "l", Attach.UPROBE, Target("/lib/x.so", build_id), (function,)),))
@@ -199,14 +195,14 @@ def test_defect_12_a_failed_function_is_tried_again_when_its_file_changes(tmp_pa
     assert results.known_failures(plan("aa"), users) == frozenset()
 
 
-def test_defect_13_names_are_plain_and_strings_are_safe(traced) -> None:
+def test_names_are_plain_and_strings_are_safe(traced) -> None:
     trace, _, _, raw, directory = traced
     assert not [call["name"] for call in trace.calls if ":" in call["name"]]
     assert str(directory / 'no "such"\nfile') in trace.names.values()
     assert all(line.startswith(b"{") and line.endswith(b"}") for line in raw.split(b"\n")[1:-2])
 
 
-def test_defect_14_nothing_to_probe_is_an_error_and_leaves_no_file(installation: Installation) -> None:
+def test_nothing_to_probe_is_an_error_and_leaves_no_file(installation: Installation) -> None:
     site = installation.prefix / "nothing.yaml"
     site.write_text("capture_probes:\n  - provider: sys\n    functions: no_such_call\n")
     output = installation.prefix / "nothing.json.gz"
