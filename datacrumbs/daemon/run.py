@@ -42,7 +42,7 @@ from datacrumbs.secure.systemd import notify
 from datacrumbs.trace.footer import summed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from datacrumbs.daemon.identity import Owner
@@ -283,7 +283,7 @@ class _Run:
     # When the process that writes has ended, nothing of the daemon changes the trace any more. One that hangs in its
     # file system would have another one hang there, too.
     def _seal(
-        self, sealer: SealerProcess, about: dict[str, str | int | bool], counts: dict[str, int], ending: Ending
+        self, sealer: SealerProcess, about: Mapping[str, str | int | bool], counts: dict[str, int], ending: Ending
     ) -> None:
         seconds = ending.sealing_seconds if self._writer.close() else 0.0
         unread = sealer.finish(about, counts, seconds)
