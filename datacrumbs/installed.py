@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import site
 import sys
 import sysconfig
@@ -85,3 +86,19 @@ def _code() -> Iterator[Path]:
         yield place
         if place.is_dir():
             yield from place.iterdir()
+            for finder in place.glob("__editable__*_finder.py"):
+                yield from _found_by(finder)
+
+
+# An editable installation may put a module into the search, as setuptools writes it, instead of a directory into the
+# path: its table says where packages are. It is read and not run.
+def _found_by(finder: Path) -> Iterator[Path]:
+    try:
+        tree = ast.parse(finder.read_bytes())
+    except (SyntaxError, ValueError, OSError):  # the interpreter cannot run it either
+        return
+    for statement in tree.body:
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)) and isinstance(statement.value, ast.Dict):
+            for text in ast.walk(statement.value):
+                if isinstance(text, ast.Constant) and isinstance(text.value, str) and text.value.startswith("/"):
+                    yield Path(text.value)

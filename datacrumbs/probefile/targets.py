@@ -74,20 +74,35 @@ def open_target(target: Target) -> BufferedReader:
     Raises:
         DatacrumbsError: (exit 3).
     """
+    stream = open_target_file(target)
     try:
-        descriptor = open_regular(Path(target.path))
-    except DatacrumbsError as error:
-        raise refusal(f"target {error.message}", error.hint or RECREATE) from None
-    stream = os.fdopen(descriptor, "rb")
-    try:
-        _verify_file(stream, target)
+        check_build_id(stream, target)
     except BaseException:
         stream.close()
         raise
     return stream
 
 
-def _verify_file(stream: BufferedReader, target: Target) -> None:
+def open_target_file(target: Target) -> BufferedReader:
+    """Open what a target's path names, without links and not from a user's program; nothing of it is read.
+
+    Raises:
+        DatacrumbsError: (exit 3).
+    """
+    try:
+        descriptor = open_regular(Path(target.path))
+    except DatacrumbsError as error:
+        raise refusal(f"target {error.message}", error.hint or RECREATE) from None
+    stream = os.fdopen(descriptor, "rb")
+    try:
+        _verify_place(stream, target)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+def _verify_place(stream: BufferedReader, target: Target) -> None:
     # O_NOFOLLOW minds the last component only; the kernel knows what all of them led to.
     real = str(Path(f"/proc/self/fd/{stream.fileno()}").readlink())
     if real != target.path:
@@ -97,6 +112,14 @@ def _verify_file(stream: BufferedReader, target: Target) -> None:
             f"target {target.path}: on a file system that a user's program serves (FUSE)",
             "copy the file to another file system: the kernel forks no process while it reads what it is to probe",
         )
+
+
+def check_build_id(stream: BufferedReader, target: Target) -> None:
+    """Check that an open file has the build-id that a target names.
+
+    Raises:
+        DatacrumbsError: (exit 3).
+    """
     found = stream_build_id(stream, f"target {target.path}")
     if found != target.build_id:
         raise refusal(

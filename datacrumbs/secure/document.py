@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SIZE_LIMIT = 1 << 20
 """Bytes of a file; the largest known site file has 3 KiB."""
 DEPTH_LIMIT = 32
+NUMBER_LIMIT = 64
+"""Characters of a number."""
 _TOO_DEEP = (f"nested more than {DEPTH_LIMIT} levels deep", "a configuration file")
 
 SCALAR_PROBLEMS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
@@ -30,6 +32,7 @@ _PLACEHOLDER = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 
 _TAG = "tag:yaml.org,2002:"
 _TAGS = frozenset({"map", "seq", "str", "int", "float", "bool", "null", "timestamp"})
+_NUMBERS = frozenset({"int", "float"})
 
 Scalar = str | int | float | bool | None
 
@@ -239,7 +242,7 @@ class _Reader:
             items = [self.value(item, f"{key}[{index}]", depth + 1) for index, item in enumerate(node.value)]
             return Value(self._file, line, key, items)
         try:
-            scalar = self._loader.construct_object(node)
+            scalar = node.value if self._is_text(node, here) else self._loader.construct_object(node)
         except SCALAR_PROBLEMS as error:  # !!int of what is no number
             here.fail(f"not what its tag says: {error}", "plain YAML")
         if not isinstance(scalar, (str, int, float, bool, type(None))):
@@ -247,6 +250,15 @@ class _Reader:
         if isinstance(scalar, str) and (placeholder := _PLACEHOLDER.search(scalar)):
             here.fail(f"the placeholder {placeholder[0]} of a template was never filled in", "a value")
         return Value(self._file, line, key, scalar)
+
+    # Numbers of base 60 (`1:20`) are text, as in YAML 1.2: PyYAML takes quadratic time for them.
+    def _is_text(self, node: yaml.Node, here: Value) -> bool:
+        if node.tag.removeprefix(_TAG) not in _NUMBERS:
+            return False
+        is_text = ":" in node.value
+        if not is_text and len(node.value) > NUMBER_LIMIT:
+            here.fail(f"a number of {len(node.value)} characters", f"at most {NUMBER_LIMIT}; quote it if it is text")
+        return is_text
 
     def _mapping(self, node: yaml.MappingNode, key: str, depth: int) -> dict[str, Value]:
         found: dict[str, Value] = {}

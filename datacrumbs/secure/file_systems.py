@@ -10,11 +10,16 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 _FIRST_USER = 1000  # UID_MIN of login.defs: lower ones are accounts of the system
 _FUSE, OVERLAY = 0x65735546, 0x794C7630
+_SERVED = "it is on a file system that a user's program serves (FUSE)"
+_CONNECTIONS = Path("/sys/fs/fuse/connections")  # fusectl
+# Flags, size and place of the device in statx(2).
+_EMPTY_PATH, _DO_NOT_SYNCHRONIZE, _STATX_BYTES, _STATX_DEVICE = 0x1000, 0x4000, 256, 136
 _OPTIONAL_FIELDS = 6  # of a line of mountinfo: from there on, up to a "-"
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -45,15 +50,32 @@ def problem_of_mapped(descriptor: int) -> str:
     of their own: one that a program serves, and one that is laid over such a one.
     """
     mounts = _mounts()
-    status = os.fstat(descriptor)
-    device = f"{os.major(status.st_dev)}:{os.minor(status.st_dev)}".encode()
-    found = _by_identity(descriptor, mounts) or next((mount for mount in mounts if mount.device == device), None)
+    found = _by_identity(descriptor, mounts)
+    if found is None:
+        major, minor = _device(descriptor)
+        found = next((mount for mount in mounts if mount.device == b"%d:%d" % (major, minor)), None)
+        if found is None:
+            return _problem_of_unseen(descriptor, minor)
+    return _SERVED if found.served_by_user else ""
+
+
+# The kernel lists what programs serve, by device. Where that cannot be read, the file system must be asked.
+def _problem_of_unseen(descriptor: int, minor: int) -> str:
+    if _CONNECTIONS.is_mount() and (_CONNECTIONS / str(minor)).is_dir():
+        return _SERVED
     kind = file_system_kind(descriptor)
-    if found.served_by_user if found is not None else kind == _FUSE:
-        return "it is on a file system that a user's program serves (FUSE)"
-    if found is None and kind == OVERLAY:
+    if kind == OVERLAY:
         return "it is on an overlay that is mounted in a namespace of its own"
-    return ""
+    return _SERVED if kind == _FUSE else ""
+
+
+# By what the kernel has: a file system that a program serves would ask that one for fstat(2).
+def _device(descriptor: int) -> tuple[int, int]:
+    buffer = ctypes.create_string_buffer(_STATX_BYTES)
+    if _LIBC.statx(descriptor, b"", _EMPTY_PATH | _DO_NOT_SYNCHRONIZE, 0, buffer):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    major, minor = struct.unpack_from("II", buffer, _STATX_DEVICE)
+    return major, minor
 
 
 def file_system_kind(descriptor: int) -> int:

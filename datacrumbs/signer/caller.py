@@ -7,9 +7,14 @@ import os
 import pwd
 import socket
 import struct
+from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NO_ACCOUNT = -1
 """The share of all ids that neither have an account nor belong to one."""
@@ -76,13 +81,42 @@ def share_of(uid: int) -> int:
 
 
 def _owner_of(uid: int) -> int | None:
+    for start, end, owner in _ranges():
+        if start <= uid < end:
+            with suppress(KeyError):
+                return int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
+    return None
+
+
+def _ranges() -> Iterator[tuple[int, int, str]]:
     with suppress(OSError):
         for line in SUBORDINATE_IDS.read_text(errors="replace").splitlines():
-            with suppress(ValueError, KeyError):  # a line that newuidmap does not take either
+            with suppress(ValueError):  # a line that newuidmap does not take either
                 owner, start, count = line.split(":")
-                if int(start) <= uid < int(start) + int(count):
-                    return int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
-    return None
+                yield int(start), int(start) + int(count), owner
+
+
+class SubordinateIds:
+    """Whose range of /etc/subuid an id is in, by the name that is there: asks no account database, so it can be asked
+    before anything else is known of a caller. The file is read when it has changed.
+    """
+
+    def __init__(self) -> None:
+        self._state: tuple[int, int, int] | None = None
+        self._ranges: list[tuple[int, int, str]] = []
+
+    def owner(self, uid: int) -> str | None:
+        """The name; of ranges that overlap, the one that begins last."""
+        try:
+            status = SUBORDINATE_IDS.stat()
+        except OSError:
+            return None
+        state = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if state != self._state:
+            self._state, self._ranges = state, sorted(_ranges())
+        place = bisect_right(self._ranges, uid, key=lambda entry: entry[0])
+        _, end, owner = self._ranges[place - 1] if place else (0, 0, "")
+        return owner if uid < end else None
 
 
 def _group_name(group: int) -> str:

@@ -14,12 +14,13 @@ import os
 import signal
 import socket
 import time
+from collections import Counter
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.signer.caller import peer_of, share_of
+from datacrumbs.signer.caller import SubordinateIds, peer_of, share_of
 from datacrumbs.signer.decisions import Decision, DecisionLog, milliseconds_since
 from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.limited import Bounds, Child, start
@@ -85,13 +86,14 @@ BUSY = refusal_frame(busy())
 
 @dataclass(slots=True)
 class _Visit:
-    """One connection, from accept to close."""
+    """One connection, from accept to close; ``newcomer_of``: by whose subordinate ids it came."""
 
     connection: socket.socket
     peer: Caller
     share: Share
     started: float
     held: int = 0
+    newcomer_of: str | None = None
 
 
 class Service:
@@ -107,7 +109,9 @@ class Service:
         self.limits = limits or Limits()
         self._shares = Shares(self.limits)
         self._known: dict[int, tuple[int, float]] = {}
-        self._newcomers = 0
+        self._known_others: dict[int, tuple[int, float]] = {}  # ids that are not their own share: any number of them
+        self._subordinates = SubordinateIds()
+        self._newcomers: Counter[str | None] = Counter()  # by whose subordinate ids they come
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
@@ -169,7 +173,7 @@ class Service:
         started = time.monotonic()
         known = self._known_share(peer.uid)
         share = None
-        if known is not None or self._newcomers < self.limits.newcomers:
+        if known is not None or self._has_room_for_newcomer(peer.uid):
             share = self._shares.enter(peer.uid if known is None else known)
         if share is None:
             self._note(NEWCOMER if known is None else known, peer, started, Report("refused", "service.busy"))
@@ -177,7 +181,10 @@ class Service:
                 connection.send(BUSY)
             connection.close()
             return
-        task = self._loop.create_task(self._serve(_Visit(connection, peer, share, started), known))
+        owner = self._subordinates.owner(peer.uid)
+        # Counted here: more are accepted before the task begins.
+        self._newcomers[owner] += known is None
+        task = self._loop.create_task(self._serve(_Visit(connection, peer, share, started, newcomer_of=owner), known))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -201,26 +208,39 @@ class Service:
             self._shares.give_back(visit.share, visit.held)
             self._shares.leave(visit.share)
 
+    # Each subordinate id is new until it is looked up: their user has as many places among newcomers as connections.
+    def _has_room_for_newcomer(self, uid: int) -> bool:
+        owner = self._subordinates.owner(uid)
+        all_taken = self._newcomers.total() >= self.limits.newcomers
+        return not all_taken and (owner is None or self._newcomers[owner] < self.limits.connections_per_user)
+
     def _known_share(self, uid: int) -> int | None:
-        share, until = self._known.get(uid, (0, 0.0))
+        share, until = self._known.get(uid) or self._known_others.get(uid, (0, 0.0))
         return share if time.monotonic() < until else None
+
+    def _remember(self, uid: int, share: int) -> None:
+        known = self._known if share == uid else self._known_others
+        while len(known) >= KNOWN_LIMIT:
+            del known[next(iter(known))]
+        known[uid] = (share, time.monotonic() + KNOWN_SECONDS)
 
     # Whose share a user's connections count to; until it is known, to the id's own.
     async def _look_up(self, visit: _Visit) -> None:
         uid = visit.peer.uid
-        self._newcomers += 1
         try:
             async with self._look_ups:
                 known = self._known_share(uid)  # by now, from another connection
                 if known is None:
                     async with _answer_of(lambda: str(share_of(uid)).encode(), LOOK_UP) as reader:
                         text = await reader.read(64)
-                    known = int(text) if text else uid
-                    while len(self._known) >= KNOWN_LIMIT:
-                        del self._known[next(iter(self._known))]
-                    self._known[uid] = (known, time.monotonic() + KNOWN_SECONDS)
+                    if not text:  # the database did not answer in time: then this can be any user's
+                        raise busy()
+                    known = int(text)
+                    self._remember(uid, known)
         finally:
-            self._newcomers -= 1
+            self._newcomers[visit.newcomer_of] -= 1
+            if not self._newcomers[visit.newcomer_of]:
+                del self._newcomers[visit.newcomer_of]
         if known != visit.share.key:
             # Leaves first, so that a full service has room for the one that it has already.
             before = visit.share

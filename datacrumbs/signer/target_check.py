@@ -17,7 +17,7 @@ from datacrumbs.elf.calling import unsafe_returns
 from datacrumbs.elf.placement import probe_skips, refused_places
 from datacrumbs.errors import RECREATE, DatacrumbsError
 from datacrumbs.model.plan import Target
-from datacrumbs.probefile.targets import open_target
+from datacrumbs.probefile.targets import check_build_id, open_target_file
 from datacrumbs.secure.user_rights import give_up_root, rights_of
 from datacrumbs.signer.limited import Bounds, answer, remaining
 from datacrumbs.signer.places import probe_places
@@ -61,19 +61,28 @@ def check_target(wanted: Wanted, uid: int, gid: int, groups: list[int]) -> Findi
     Raises:
         LimitError: When the limits ended the look.
     """
+    target = Target(wanted["path"], wanted["build_id"])
     try:
         with rights_of(uid, gid, groups):
-            stream = open_target(Target(wanted["path"], wanted["build_id"]))
+            stream = open_target_file(target)
     except DatacrumbsError as error:
         return Finding(code="target.changed", message=error.message, hint=error.hint, owner=-1, mode=0)
     with stream:
         status = os.fstat(stream.fileno())
-        problem = _in_child(lambda: _problem(stream, wanted), keep=(stream.fileno(),))
-    finding = Finding(code="", message="", hint="", owner=status.st_uid, mode=status.st_mode)
-    if problem:
-        finding["code"] = "target.place"
-        finding["message"], finding["hint"] = problem
-    return finding
+        code, message, hint = _in_child(lambda: _judged(stream, target, wanted), keep=(stream.fileno(),))
+    if code == "target.changed":
+        return Finding(code=code, message=message, hint=hint, owner=-1, mode=0)
+    return Finding(code=code, message=message, hint=hint, owner=status.st_uid, mode=status.st_mode)
+
+
+def _judged(stream: BufferedReader, target: Target, wanted: Wanted) -> tuple[str, str, str]:
+    # Code (empty: nothing is wrong), message and hint.
+    try:
+        check_build_id(stream, target)
+    except DatacrumbsError as error:
+        return "target.changed", error.message, error.hint
+    problem = _problem(stream, wanted)
+    return ("target.place", *problem) if problem else ("", "", "")
 
 
 def _problem(stream: BufferedReader, wanted: Wanted) -> tuple[str, str] | None:
@@ -116,12 +125,12 @@ def _problem(stream: BufferedReader, wanted: Wanted) -> tuple[str, str] | None:
 
 
 # The answer of a function that runs in a child without any rights, within what is left of this process's limits.
-def _in_child(work: Callable[[], tuple[str, str] | None], keep: tuple[int, ...] = ()) -> tuple[str, str] | None:
+def _in_child(work: Callable[[], tuple[str, str, str]], keep: tuple[int, ...] = ()) -> tuple[str, str, str]:
     def without_rights() -> bytes:
         memory, _ = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         give_up_root()
         return json.dumps(work()).encode()
 
-    problem = json.loads(answer(without_rights, remaining(LOOK), ANSWER_LIMIT, keep))
-    return None if problem is None else (str(problem[0]), str(problem[1]))
+    code, message, hint = json.loads(answer(without_rights, remaining(LOOK), ANSWER_LIMIT, keep))
+    return str(code), str(message), str(hint)

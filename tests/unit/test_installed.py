@@ -73,6 +73,18 @@ def test_a_package_by_way_of_a_link(monkeypatch, roots_directory, users_director
     assert changeable_code() == users_directory
 
 
+def test_an_editable_installation_that_a_module_finds(monkeypatch, roots_directory, users_directory):
+    finder = roots_directory / "__editable___demo_1_0_finder.py"
+    package, spaces = users_directory / "demo", roots_directory / "other"
+    text = "from __future__ import annotations\nimport sys\nMAPPING: dict[str, str] = {}\n"
+    finder.write_text(f"{text}NAMESPACES: dict[str, list[str]] = {{'x': [{str(spaces)!r}]}}\nPATH_PLACEHOLDER = 'x'\n")
+    monkeypatch.setattr(sys, "path", [str(roots_directory)])
+    assert changeable_code() is None
+    finder.write_text(f"{text}MAPPING = {{'demo': {str(package)!r}}}\n")
+    package.mkdir(mode=0o755)
+    assert changeable_code() == users_directory
+
+
 def test_a_command_by_way_of_a_users_link(monkeypatch, users_directory):
     link = users_directory / "python"
     link.symlink_to(sys.executable)

@@ -24,13 +24,22 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @contextmanager
-def served_file(directory: Path, content: bytes, uid: int, may_read: threading.Event | None = None) -> Iterator[Path]:
-    """The path of a file below ``directory``, in a file system that is this user's; reading it can be held up."""
+def served_file(
+    directory: Path,
+    content: bytes,
+    uid: int,
+    may_read: threading.Event | None = None,
+    asked: list[int] | None = None,
+) -> Iterator[Path]:
+    """The path of a file below ``directory``, in a file system that is this user's; reading it can be held up.
+
+    What the kernel asks the file system is appended to ``asked``: each time anew, since nothing may be kept.
+    """
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     options = f"fd={device},rootmode=040000,user_id={uid},group_id={uid},allow_other"
     if _LIBC.mount(b"served", os.fsencode(directory), b"fuse", 0, options.encode()):
         raise OSError(ctypes.get_errno(), "mount")
-    thread = threading.Thread(target=_serve, args=(device, content, may_read))
+    thread = threading.Thread(target=_serve, args=(device, content, may_read, asked))
     thread.start()
     try:
         yield directory / NAME.decode()
@@ -42,7 +51,7 @@ def served_file(directory: Path, content: bytes, uid: int, may_read: threading.E
         os.close(device)
 
 
-def _serve(device: int, content: bytes, may_read: threading.Event | None) -> None:
+def _serve(device: int, content: bytes, may_read: threading.Event | None, asked: list[int] | None) -> None:
     while True:
         try:
             request = os.read(device, 1 << 18)
@@ -51,6 +60,8 @@ def _serve(device: int, content: bytes, may_read: threading.Event | None) -> Non
         _, operation, unique, node = _HEAD.unpack_from(request)
         if operation in {_FORGET, _FORGET_MANY}:
             continue
+        if asked is not None:
+            asked.append(operation)
         answer = _answer(operation, node, request[_HEAD.size :], content)
         if operation == _READ and may_read:
             may_read.wait(_LONGEST_READ)
@@ -63,9 +74,9 @@ def _answer(operation: int, node: int, body: bytes, content: bytes) -> bytes | i
     if operation == _INIT:
         return struct.pack("<IIIIHHIIHHI28x", 7, 31, 65536, 0, 4, 4, 65536, 1, 16, 0, 0)
     if operation == _LOOKUP:
-        return struct.pack("<QQQQII", _FILE, 0, 1, 1, 0, 0) + _attributes(_FILE, content)
+        return struct.pack("<QQQQII", _FILE, 0, 1, 0, 0, 0) + _attributes(_FILE, content)
     if operation == _GETATTR:
-        return struct.pack("<QII", 1, 0, 0) + _attributes(node, content)
+        return struct.pack("<QII", 0, 0, 0) + _attributes(node, content)
     if operation == _OPEN:
         return struct.pack("<QII", 0, 0, 0)
     if operation == _READ:

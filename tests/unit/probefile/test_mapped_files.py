@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +17,8 @@ from datacrumbs.model.plan import Attach, Function, Group
 from datacrumbs.probefile.mapped_files import verify_mapped
 from datacrumbs.secure import file_systems
 from datacrumbs.secure.file_systems import problem_of_mapped
+
+from .served import served_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,12 +136,34 @@ def test_file_systems(  # noqa: PLR0917 - a table
     texts = {"/proc/self/mountinfo": MOUNTS.format(uid=uid), "/proc/self/fdinfo/0": f"pos:\t0\nmnt_id:\t{mount}\n"}
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_bytes", lambda path: texts[str(path)].encode())
-        patched.setattr(file_systems, "os", SimpleNamespace(major=os.major, minor=os.minor, fstat=lambda _: status))
+        patched.setattr(file_systems, "_device", lambda _: (os.major(device), os.minor(device)))
         patched.setattr(file_systems, "file_system_kind", lambda _: kind)
-        status = SimpleNamespace(st_dev=device)
         found = problem_of_mapped(0)
     assert problem in found
     assert bool(problem) == bool(found)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("seen", [True, False], ids=["mounted-here", "mounted-elsewhere"])
+def test_a_users_file_system_is_refused_without_asking_it(
+    seen: bool, library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could keep the answer back, and a thread of root's would wait in the kernel."""
+    directory, asked = tmp_path / "served", []
+    directory.mkdir()
+    with (
+        served_file(directory, library.read_bytes(), 1000, asked=asked) as path,
+        path.open("rb", buffering=0) as file,
+    ):
+        if not seen:
+            (connections := tmp_path / "connections").mkdir()
+            (connections / str(os.minor(directory.stat().st_dev))).mkdir()
+            monkeypatch.setattr(file_systems, "_mounts", list)
+            monkeypatch.setattr(file_systems, "_CONNECTIONS", connections)
+            monkeypatch.setattr(Path, "is_mount", lambda place: place == connections)
+        asked.clear()
+        assert "FUSE" in problem_of_mapped(file.fileno())
+        assert asked == []
 
 
 @pytest.mark.parametrize(

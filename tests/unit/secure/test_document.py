@@ -188,3 +188,30 @@ def test_a_revocation_list_of_nearly_the_largest_size_is_read(tmp_path):
 def test_grants_are_plain_numbers_of_users(tmp_path):
     for text in ("grants: {0x10: 1}", "grants: {01: 1}", "grants: {alice: 1}", "grants: {-1: 1}", "grants: {1: true}"):
         refused(tmp_path, "revocations", text, "1: grants")
+
+
+@pytest.mark.parametrize(
+    "value", ["1:20", "1" + ":1" * 500_000, "-190:20:30.15", "1" + ":59" * 99 + ".5"], ids=range(4)
+)
+def test_no_number_has_another_base_for_each_colon(tmp_path, value):
+    """Numbers of base 60, of which YAML 1.1 makes integers in quadratic time: two minutes for a file of 1 MiB."""
+    file = tmp_path / "document.yaml"
+    file.write_text(f"a: {value}\n")
+    assert read_document(file).mapping()["a"].content == value
+
+
+@pytest.mark.parametrize("value", ["1" * 65, "0x" + "f" * 500_000, "1_" * 300_000 + "1", "1." + "1" * 64])
+def test_a_number_that_is_too_long_is_refused(tmp_path, value):
+    file = tmp_path / "document.yaml"
+    file.write_text(f"a: {value}\n")
+    with pytest.raises(DatacrumbsError, match=f"1: a: a number of {len(value)} characters") as caught:
+        read_document(file)
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_numbers_are_numbers(tmp_path):
+    file = tmp_path / "document.yaml"
+    file.write_text("[1, 0x1f, 0o17, -2.5, 1e3, 18446744073709551615, .inf]")
+    assert [value.content for value in read_document(file).items()] == [
+        *(1, 31, "0o17", -2.5, "1e3", 18446744073709551615, float("inf"))
+    ]

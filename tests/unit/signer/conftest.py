@@ -34,10 +34,11 @@ import functools, sys
 from pathlib import Path
 from datacrumbs.commands import _signing
 from datacrumbs.commands._main import guarded
-from datacrumbs.signer import caller
+from datacrumbs.signer import caller, service
 from datacrumbs.signer.service import Service
 from datacrumbs.signer.shares import Limits
 caller.SUBORDINATE_IDS = Path({subordinates!r})
+{before}
 _signing.Service = functools.partial(Service, limits=Limits({limits}))
 sys.exit(guarded(lambda: _signing.serve(Path({prefix!r}))))
 """
@@ -99,8 +100,9 @@ class Installation:
         return self.plan(groups=(Group("posix", "libc", Attach.UPROBE, target, (function,)),), snippets=())
 
     @contextmanager
-    def service(self, limits: str = ""):
-        code = SERVICE.format(limits=limits, prefix=str(self.paths.prefix), subordinates=str(self.subordinates))
+    def service(self, limits: str = "", before: str = ""):
+        places = {"prefix": str(self.paths.prefix), "subordinates": str(self.subordinates)}
+        code = SERVICE.format(limits=limits, before=before, **places)
         with (
             self.log.open("ab") as log,
             subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process,

@@ -372,6 +372,12 @@ class TestTargets:
         denied(installation, plan, "target.changed", "Permission denied", NOBODY)
         denied(installation, absent, "target.changed", "Permission denied", NOBODY)
 
+    @pytest.mark.skipif(os.geteuid() != 0, reason="others have no root to give up")
+    def test_nothing_of_a_file_is_read_with_the_rights_of_root(self, installation, monkeypatch):
+        """Not even its build-id: it is parsed, too."""
+        monkeypatch.setattr("datacrumbs.probefile.targets.stream_build_id", lambda *_: str(os.getresuid()))
+        denied(installation, installation.plan(), "target.changed", r"has \(65534, 65534, 65534\)")
+
     def test_usdt_probes_of_a_real_program(self, installation):
         program = Path("/usr/bin/python3.11")
         notes = subprocess.run(["readelf", "-n", program], capture_output=True, text=True, check=False).stdout

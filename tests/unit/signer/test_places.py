@@ -79,8 +79,8 @@ def test_an_examination_that_ends_badly_is_a_denial(installation, monkeypatch, w
 
 
 def test_files_are_looked_at_by_a_process_without_rights():
-    answer = target_check._in_child(lambda: (str(os.getresuid()), str((os.getresgid(), os.getgroups()))))
-    assert answer == ("(65534, 65534, 65534)", "((65534, 65534, 65534), [])")
+    answer = target_check._in_child(lambda: tuple(map(str, (os.getresuid(), os.getresgid(), os.getgroups()))))
+    assert answer == ("(65534, 65534, 65534)", "(65534, 65534, 65534)", "[]")
     assert os.geteuid() == 0
 
 

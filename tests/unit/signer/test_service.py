@@ -194,6 +194,34 @@ def test_connections_of_one_user_are_bounded(installation, as_nobody, uids, subo
             assert as_nobody(lambda: service_key_id(installation.paths)) == service_key_id(installation.paths)
 
 
+def test_subordinate_ids_leave_newcomers_their_places(installation, as_nobody):
+    """One user has thousands of them, and each is new to the service."""
+    installation.subordinates.write_text("daemon:3000000:65536\n")
+    slow = installation.directory / "slow"
+    os.mkfifo(slow)
+    before = f"service.share_of = lambda uid: uid if uid < 3000000 else open({str(slow)!r}).close() or uid"
+    with installation.service("newcomers=3, connections_per_user=2", before), ExitStack() as stack:
+        held = [stack.enter_context(connected(installation, uid)) for uid in range(3_000_000, 3_000_004)]
+        assert as_nobody(lambda: service_key_id(installation.paths)) == service_key_id(installation.paths)
+        answered = {connection for connection in held if select.select([connection], [], [], 0)[0]}
+        assert answered == set(held[2:])
+        assert [reply_of(connection)["code"] for connection in answered] == ["service.busy"] * 2
+        with slow.open("w"):  # lets the look-ups go on
+            pass
+
+
+def test_an_id_that_cannot_be_looked_up_is_refused_and_not_remembered(installation, as_nobody):
+    """An account database that does not answer must not make a user of each subordinate id."""
+    broken = installation.directory / "broken"
+    broken.touch()
+    before = f"service.share_of = lambda uid: 1 // 0 if Path({str(broken)!r}).exists() else uid"
+    status = message({"version": 1, "request": "status"})
+    with installation.service("", before):
+        assert as_nobody(lambda: raw(installation, status).get("code")) == "service.busy"
+        broken.unlink()
+        assert as_nobody(lambda: raw(installation, status).get("status")) == "ready"
+
+
 class _Held(threading.Event):
     """Says when somebody waits for it."""
 
