@@ -123,7 +123,7 @@ def test_metadata_is_complete(wheels):
 def test_commands_run_from_the_wheels(environment, tmp_path, command):
     done = run(environment / "bin" / command, "--version", cwd=tmp_path)
     assert done.stdout == f"{command} {datacrumbs.__version__}\n"
-    assert "example:" in run(environment / "bin" / command, "--help", cwd=tmp_path).stdout
+    assert "\nexample" in run(environment / "bin" / command, "--help", cwd=tmp_path).stdout
 
 
 def test_the_installed_client_is_found_by_both_ways(environment, tmp_path):
