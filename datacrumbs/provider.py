@@ -178,10 +178,10 @@ class Check:
         name: What was looked at.
         state: The outcome.
         detail: What was found.
-        mend: What to do about it, as a command where there is one; empty when ok.
+        fix: What to do about it, as a command where there is one; empty when ok.
     """
 
     name: str
     state: CheckState
     detail: str
-    mend: str = ""
+    fix: str = ""

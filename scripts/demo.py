@@ -41,12 +41,12 @@ print(sum(len(json.loads(file.read_text())) for file in sorted(directory.glob("*
 
 
 class StepError(Exception):
-    """A step that did not work: why, and how to mend it."""
+    """A step that did not work: why, and how to fix it."""
 
-    def __init__(self, why: str, mend: str) -> None:
+    def __init__(self, why: str, fix: str) -> None:
         super().__init__(why)
         self.why = why
-        self.mend = mend
+        self.fix = fix
 
 
 @dataclass
@@ -77,13 +77,13 @@ class Demo:
         self.step_number += 1
         print(f"\n[{self.step_number}/{STEPS}] {title}", flush=True)
 
-    def call(self, mend: str, *words: str | Path) -> None:
+    def call(self, fix: str, *words: str | Path) -> None:
         """Run a command to its end, its output shown."""
         command = [str(word) for word in words]
         print(f"      $ {shown(command)}", flush=True)
         status = subprocess.run(command, check=False).returncode
         if status != 0:
-            raise StepError(f"{command[0].rpartition('/')[2]} ended with {status}", mend)
+            raise StepError(f"{command[0].rpartition('/')[2]} ended with {status}", fix)
 
     @contextmanager
     def service(self, name: str, ready: Callable[[], bool], *words: str | Path) -> Iterator[None]:
@@ -185,12 +185,12 @@ def record(demo: Demo) -> Path:
 
 def run_workloads(demo: Demo) -> None:
     """dd, a pipeline of the shell and a small program in Python."""
-    mend = "the program itself failed; see its message above"
+    fix = "the program itself failed; see its message above"
     wrap, copied, words = COMMANDS / "datacrumbs_wrap", demo.work / "dd.bin", demo.work / "words.txt"
-    demo.call(mend, wrap, "dd", "if=/dev/zero", f"of={copied}", "bs=1M", "count=23", "status=none")
+    demo.call(fix, wrap, "dd", "if=/dev/zero", f"of={copied}", "bs=1M", "count=23", "status=none")
     pipeline = f"od -An -v -tx1 -w1 -N 200000 /dev/urandom | sort | uniq -c | sort -rn > {shlex.quote(str(words))}"
-    demo.call(mend, wrap, "sh", "-c", pipeline)
-    demo.call(mend, wrap, sys.executable, "-c", PYTHON_PROGRAM, demo.work)
+    demo.call(fix, wrap, "sh", "-c", pipeline)
+    demo.call(fix, wrap, sys.executable, "-c", PYTHON_PROGRAM, demo.work)
 
 
 def check_possible(prefix: Path) -> None:
@@ -216,7 +216,7 @@ def main() -> int:
         check_possible(demo.prefix)
         run_demo(demo)
     except StepError as error:
-        print(f"\ndemo: step {demo.step_number}: {error.why}\n  mend: {error.mend}", file=sys.stderr)
+        print(f"\ndemo: step {demo.step_number}: {error.why}\n  fix: {error.fix}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

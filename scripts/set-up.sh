@@ -19,10 +19,10 @@ note() {
 	echo "      $1"
 }
 
-# $1 says why, $2 how to mend it.
+# $1 says why, $2 how to fix it.
 fail() {
 	echo "set-up: step $STEP: $1" >&2
-	echo "  mend: $2" >&2
+	echo "  fix: $2" >&2
 	exit 1
 }
 

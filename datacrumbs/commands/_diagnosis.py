@@ -46,13 +46,13 @@ def diagnose(options: argparse.Namespace) -> int:
         0 when tracing can work here, else 1.
     """
     findings = [
-        (area, replace(check, mend=for_prefix(check.mend, options.prefix)))
+        (area, replace(check, fix=for_prefix(check.fix, options.prefix)))
         for area, check in examine(SystemPaths(options.prefix))
     ]
     works = can_trace(findings)
     if options.json:
         rows = [
-            {"area": area, "name": each.name, "state": each.state.value, "detail": each.detail, "mend": each.mend}
+            {"area": area, "name": each.name, "state": each.state.value, "detail": each.detail, "fix": each.fix}
             for area, each in findings
         ]
         print(json.dumps({"tracing_works": works, "checks": rows}, indent=2))
@@ -98,8 +98,8 @@ def provider_checks() -> Iterator[Finding]:
     if names:
         yield INSTALLATION, Check("providers", CheckState.OK, names)
     else:
-        mend = "install datacrumbs-posix, datacrumbs-sys ..."
-        yield INSTALLATION, Check("providers", CheckState.MISSING, "none is installed", mend)
+        fix = "install datacrumbs-posix, datacrumbs-sys ..."
+        yield INSTALLATION, Check("providers", CheckState.MISSING, "none is installed", fix)
     host = current_host()
     for name in providers.names:
         try:
@@ -145,13 +145,13 @@ def _system_configuration(paths: SystemPaths) -> Check:
 
 
 def _trusted_keys(paths: SystemPaths) -> Check:
-    name, mend = "trusted keys", _setup(paths, "or copy the signing host's public key there")
+    name, fix = "trusted keys", _setup(paths, "or copy the signing host's public key there")
     try:
         keys = trusted_key_ids(paths.trusted_keys)
     except DatacrumbsError as error:
-        return Check(name, CheckState.MISSING, error.message, error.hint or mend)
+        return Check(name, CheckState.MISSING, error.message, error.hint or fix)
     if not keys:
-        return Check(name, CheckState.MISSING, f"none in {paths.trusted_keys}: every probe file is refused", mend)
+        return Check(name, CheckState.MISSING, f"none in {paths.trusted_keys}: every probe file is refused", fix)
     return Check(name, CheckState.OK, ", ".join(key[:16] for key in keys))
 
 
@@ -195,7 +195,7 @@ def _setup(paths: SystemPaths, where: str = "") -> str:
 
 def _print_table(findings: Sequence[Finding], *, works: bool) -> None:
     table = Table(title="DataCrumbs on this host", title_justify="left")
-    for heading in ("area", "check", "found, and how to mend it"):
+    for heading in ("area", "check", "found, and how to fix it"):
         table.add_column(heading, overflow="fold")
     shown = ""
     for area, check in findings:
@@ -204,8 +204,8 @@ def _print_table(findings: Sequence[Finding], *, works: bool) -> None:
         if shown not in {"", area}:
             table.add_section()
         found = Text(printable_lines(check.detail))
-        if check.mend:
-            found.append("\nmend:", "bold").append(f" {printable_lines(check.mend)}")
+        if check.fix:
+            found.append("\nfix:", "bold").append(f" {printable_lines(check.fix)}")
         table.add_row("" if area == shown else printable(area), Text(printable(name), style), found)
         shown = area
     console = table_console()
@@ -217,4 +217,4 @@ def _what_is_missing(findings: Sequence[Finding]) -> str:
     lacking = [(area, check.name) for area, check in findings if check.state is CheckState.MISSING]
     names = ", ".join(name for area, name in lacking if area in {HOST, INSTALLATION})
     able = all(area != HOST for area, _ in lacking)
-    return f"Tracing cannot work here yet: mend {names}." + (" The host itself is able to." if able else "")
+    return f"Tracing cannot work here yet: fix {names}." + (" The host itself is able to." if able else "")

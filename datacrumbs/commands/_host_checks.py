@@ -30,11 +30,11 @@ _KHEADERS = Path("/sys/kernel/kheaders.tar.xz")
 _LOCKDOWN = Path("/sys/kernel/security/lockdown")
 _MEMLOCK_NEEDED = 128 << 20  # the rings of the default system configuration, with room
 _COMPILE_SECONDS = 120.0
-_HEADERS_MEND = (
+_HEADERS_FIX = (
     "Debian: apt-get install linux-headers-$(uname -r), or linux-headers-amd64 and link "
     "/lib/modules/$(uname -r)/build to it; RHEL: dnf install kernel-devel-$(uname -r)"
 )
-_BCC_MEND = (
+_BCC_FIX = (
     "Debian: apt-get install python3-bpfcc; RHEL: dnf install python3-bcc; then make the virtual environment again "
     "with sudo make install, or as the README says"
 )
@@ -84,10 +84,10 @@ def _why_no_bcc() -> tuple[str, str]:
     try:
         import bcc
     except ImportError as error:
-        return f"not importable by {sys.executable}: {error}", _BCC_MEND
+        return f"not importable by {sys.executable}: {error}", _BCC_FIX
     return (
         f"{bcc.__file__} is another project of that name: it has no BPF",
-        f"{sys.executable} -m pip uninstall bcc; {_BCC_MEND}",
+        f"{sys.executable} -m pip uninstall bcc; {_BCC_FIX}",
     )
 
 
@@ -98,8 +98,8 @@ def _headers() -> Check:
         state = "is a link to nothing" if missing.is_symlink() else "is not there"
         if missing.is_dir():
             state = "holds none"
-        mend = f"mkdir -p {build}; tar -C {build} -xf {_KHEADERS}" if _KHEADERS.exists() else _HEADERS_MEND
-        return Check(name, CheckState.MISSING, f"missing: {missing} {state}", mend)
+        fix = f"mkdir -p {build}; tar -C {build} -xf {_KHEADERS}" if _KHEADERS.exists() else _HEADERS_FIX
+        return Check(name, CheckState.MISSING, f"missing: {missing} {state}", fix)
     found = _headers_release(build)
     if found == release:
         return Check(name, CheckState.OK, f"of the running kernel, {release}")
@@ -122,14 +122,14 @@ def _headers_release(build: Path) -> str:
 
 
 def _btf() -> Check:
-    mend = "use a kernel with CONFIG_DEBUG_INFO_BTF=y"
+    fix = "use a kernel with CONFIG_DEBUG_INFO_BTF=y"
     try:
         with _BTF.open("rb") as stream:
             magic = stream.read(len(_BTF_MAGIC))
     except OSError as error:
-        return Check("kernel BTF", CheckState.MISSING, f"{_BTF} cannot be read: {error.strerror}", mend)
+        return Check("kernel BTF", CheckState.MISSING, f"{_BTF} cannot be read: {error.strerror}", fix)
     if magic not in {_BTF_MAGIC, _BTF_MAGIC[::-1]}:
-        return Check("kernel BTF", CheckState.MISSING, f"{_BTF} holds no type information", mend)
+        return Check("kernel BTF", CheckState.MISSING, f"{_BTF} holds no type information", fix)
     return Check("kernel BTF", CheckState.OK, str(_BTF))
 
 
@@ -183,7 +183,7 @@ def _features() -> Iterator[Check]:
             "BPF programs",
             CheckState.MISSING,
             "the compiler ended or hung; see the checks of bcc and headers above",
-            _HEADERS_MEND,
+            _HEADERS_FIX,
         )
         return
     yield from _feature_findings(findings, child.stderr)
@@ -192,24 +192,24 @@ def _features() -> Iterator[Check]:
 def _feature_findings(findings: dict[str, str | None], words: str) -> Iterator[Check]:
     if findings.get("compile") is not None:
         lines = [line for line in words.splitlines() if "error" in line] or [str(findings["compile"])]
-        yield Check("BPF programs", CheckState.MISSING, f"do not compile: {lines[0]}", _HEADERS_MEND)
+        yield Check("BPF programs", CheckState.MISSING, f"do not compile: {lines[0]}", _HEADERS_FIX)
         return
     yield Check("BPF programs", CheckState.OK, "compile")
     needed = {
         "ring_buffer": ("ring buffer", "use Linux 5.8 or later"),
         "uprobe": ("library functions (uprobe)", "use Linux 5.15 or later, with CONFIG_UPROBE_EVENTS=y"),
     }
-    for key, (name, mend) in needed.items():
+    for key, (name, fix) in needed.items():
         reason = findings.get(key, "not tried")
         state = CheckState.OK if reason is None else CheckState.MISSING
-        yield Check(name, state, "works" if reason is None else f"refused: {reason}", "" if reason is None else mend)
+        yield Check(name, state, "works" if reason is None else f"refused: {reason}", "" if reason is None else fix)
     reason = findings.get("uprobe_multi", "not tried")
     if reason is None:
         yield Check("many functions at once (uprobe_multi)", CheckState.OK, "works")
     else:
         detail = f"{reason}; functions are attached one by one, slowly from 1000 on"
-        mend = "use Linux 6.6 or later; until then choose presets with few functions"
-        yield Check("many functions at once (uprobe_multi)", CheckState.WARNING, detail, mend)
+        fix = "use Linux 6.6 or later; until then choose presets with few functions"
+        yield Check("many functions at once (uprobe_multi)", CheckState.WARNING, detail, fix)
 
 
 def _kprobes() -> Check:
@@ -223,5 +223,5 @@ def _patchelf() -> Check:
     found = shutil.which("patchelf")
     if found:
         return Check("patchelf", CheckState.OK, found)
-    mend = "apt-get install patchelf, or dnf install patchelf"
-    return Check("patchelf", CheckState.WARNING, "missing: datacrumbs_track does not work without it", mend)
+    fix = "apt-get install patchelf, or dnf install patchelf"
+    return Check("patchelf", CheckState.WARNING, "missing: datacrumbs_track does not work without it", fix)

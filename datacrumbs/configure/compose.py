@@ -156,7 +156,7 @@ def _candidates_of(entry: Entry, sources: Sources, selection: Selection) -> Sele
     found = provider_candidates(entry, sources, selection.preset)
     if found.absent and entry.provider in selection.only:
         raise usage_error(
-            f"--providers: {entry.provider} {found.reason}", "datacrumbs_doctor says what is missing and how to mend it"
+            f"--providers: {entry.provider} {found.reason}", "datacrumbs_doctor says what is missing and how to fix it"
         )
     return found
 

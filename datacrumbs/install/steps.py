@@ -40,7 +40,7 @@ RUN_UNIT = "datacrumbs@.service"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What became of one thing: ``made``, ``kept``, ``mended``, ``removed`` or ``missing``."""
+    """What became of one thing: ``made``, ``kept``, ``updated``, ``removed`` or ``missing``."""
 
     state: str
     what: str
@@ -146,13 +146,13 @@ def _directory(path: Path, mode: int) -> Step:
         status = path.lstat()
         if not stat.S_ISDIR(status.st_mode):
             raise DatacrumbsError(f"{path}: exists and is no directory", hint="move it away")
-        mended = stat.S_IMODE(status.st_mode) != mode
-        if mended:
+        fixed = stat.S_IMODE(status.st_mode) != mode
+        if fixed:
             path.chmod(mode)
         check_protected(path)
     except OSError as error:
         raise DatacrumbsError(f"{path}: cannot be made: {error.strerror}", hint="run this as root") from None
-    return Step("mended", str(path), f"mode {mode:04o}") if mended else Step("kept", str(path))
+    return Step("updated", str(path), f"mode {mode:04o}") if fixed else Step("kept", str(path))
 
 
 def _file(path: Path, content: bytes, mode: int = 0o644) -> Step:
@@ -237,7 +237,7 @@ def _filled(paths: SystemPaths, path: Path, name: str) -> Step:
     content = unit_text(name, paths).encode()
     if path.is_file() and path.read_bytes() == content:
         return Step("kept", str(path))
-    state = "mended" if path.exists() else "made"
+    state = "updated" if path.exists() else "made"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

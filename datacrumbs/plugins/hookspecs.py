@@ -95,7 +95,7 @@ def datacrumbs_presets() -> Iterable[Preset]:  # type: ignore[empty-body]
 
 @hookspec
 def datacrumbs_checks(host: Host) -> Iterable[Check]:  # type: ignore[empty-body]
-    """Say what is missing on this host and how to mend it.
+    """Say what is missing on this host and how to fix it.
 
     Args:
         host: The machine and the environment.

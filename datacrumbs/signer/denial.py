@@ -11,7 +11,7 @@ class DenialError(DatacrumbsError):
     Args:
         code: ``<check>.<reason>``, stable; the log and the reply carry it.
         message: What is wrong.
-        hint: How to mend it.
+        hint: How to fix it.
         exit_code: 3, or 2 when the plan itself is wrong.
     """
 

@@ -146,8 +146,8 @@ def _report_problems(providers: Providers, report: ProviderReport, host: Host) -
     elif presets["all"].functions:
         yield "preset 'all': names functions; expected an empty set, which means all"
     for check in providers.checks(report.provider.name, host):
-        if check.state is not CheckState.OK and not check.mend:
-            yield f"check {check.name!r}: {check.state.value}, but does not say how to mend it"
+        if check.state is not CheckState.OK and not check.fix:
+            yield f"check {check.name!r}: {check.state.value}, but does not say how to fix it"
 
 
 # None where nothing can be compiled.

@@ -1,4 +1,4 @@
-"""Bad input through the real commands: exit code, a message that says where and how to mend, nothing left behind."""
+"""Bad input through the real commands: exit code, a message that says where and how to fix, nothing left behind."""
 
 from __future__ import annotations
 
@@ -327,7 +327,7 @@ def test_doctor_names_what_is_missing(place: Installation, mounts: Sequence[str]
     document = json.loads(done.stdout)
     (found,) = [entry for entry in document["checks"] if entry["name"] == name]
     assert found["state"] == "missing"
-    assert found["mend"]
+    assert found["fix"]
 
 
 # --- the trace's place --------------------------------------------------------------------------------------------

@@ -339,6 +339,6 @@ def test_advice_is_for_the_installation_that_was_asked_about(tmp_path: Path) -> 
     done = run("datacrumbs_sign_probes", "--prefix", prefix)
     assert f"hint: run datacrumbs_setup --prefix '{prefix}' --stage login as root" in done.stderr
     checks = json.loads(run("datacrumbs_doctor", "--json", "--prefix", prefix).stdout)["checks"]
-    mends = " ".join(check["mend"] for check in checks)
-    assert f"datacrumbs_sign_probes --prefix '{prefix}'" in mends
-    assert "systemctl start datacrumbs_sign_probes" not in mends
+    fixes = " ".join(check["fix"] for check in checks)
+    assert f"datacrumbs_sign_probes --prefix '{prefix}'" in fixes
+    assert "systemctl start datacrumbs_sign_probes" not in fixes

@@ -213,7 +213,7 @@ def test_no_library_is_a_finding_with_a_remedy() -> None:
     program = Host(HOST.release, HOST.machine, program=Path("/bin/true"))
     checks = list(datacrumbs_mpi.datacrumbs_checks(host=program))
     assert [check.state for check in checks] == [CheckState.WARNING]
-    assert checks[0].mend
+    assert checks[0].fix
 
 
 @pytest.mark.parametrize("table", ["workload.json", "workload-mpich.json"])

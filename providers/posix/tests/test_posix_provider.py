@@ -153,4 +153,4 @@ def test_checks(tmp_path):
     assert (check.state, check.detail.startswith("glibc 2.")) == (CheckState.OK, True)
     [check] = datacrumbs_posix.datacrumbs_checks(host_of(tmp_path / "absent"))
     assert check.state is CheckState.MISSING
-    assert check.mend
+    assert check.fix

@@ -233,4 +233,4 @@ def test_checks_say_what_and_how():
     assert len({check.name for check in checks}) == len(checks) == 7
     for check in checks:
         assert check.detail
-        assert bool(check.mend) == (check.state.value != "ok")
+        assert bool(check.fix) == (check.state.value != "ok")

@@ -18,13 +18,13 @@ def named(checks, name):
     return found
 
 
-def test_every_finding_that_is_not_ok_says_how_to_mend_it(capsys, tmp_path):
+def test_every_finding_that_is_not_ok_says_how_to_fix_it(capsys, tmp_path):
     code = COMMAND.run(["--json", "--prefix", str(tmp_path)])
     document = json.loads(capsys.readouterr().out)
     assert code == (0 if document["tracing_works"] else 1)
     assert not document["tracing_works"]  # an empty prefix trusts no key
     for check in document["checks"]:
-        assert check["state"] == "ok" or check["mend"], check
+        assert check["state"] == "ok" or check["fix"], check
     areas = {check["area"] for check in document["checks"]}
     assert {HOST, INSTALLATION} <= areas
     names = [check["name"] for check in document["checks"] if check["area"] == HOST]
@@ -35,7 +35,7 @@ def test_the_table_is_readable(capsys, tmp_path):
     COMMAND.run(["--prefix", str(tmp_path)])
     shown = capsys.readouterr().out
     assert "missing: trusted keys" in shown
-    assert "mend: sudo datacrumbs_setup" in shown
+    assert "fix: sudo datacrumbs_setup" in shown
     assert "Tracing cannot work here yet" in shown
 
 
@@ -55,7 +55,7 @@ def test_headers_are_described_in_words(monkeypatch, tmp_path):
     missing = _host_checks._headers()
     assert missing.state is CheckState.MISSING
     assert "is not there" in missing.detail
-    assert "apt-get install linux-headers" in missing.mend
+    assert "apt-get install linux-headers" in missing.fix
     build.symlink_to(tmp_path / "gone")
     assert "is a link to nothing" in _host_checks._headers().detail
     build.unlink()
@@ -81,7 +81,7 @@ def test_another_project_called_bcc_is_told_apart(monkeypatch, tmp_path):
     monkeypatch.delitem(__import__("sys").modules, "bcc", raising=False)
     assert found.state is CheckState.MISSING
     assert "another project" in found.detail
-    assert "pip uninstall bcc" in found.mend
+    assert "pip uninstall bcc" in found.fix
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_key_that_others_can_read_is_found(tmp_path):
     found = named(installation_checks(paths), "signing key")
     assert found.state is CheckState.MISSING
     assert "0644" in found.detail
-    assert f"datacrumbs_setup --prefix {tmp_path}" in found.mend
+    assert f"datacrumbs_setup --prefix {tmp_path}" in found.fix
     paths.private_key.chmod(0o400)
     assert named(installation_checks(paths), "signing key").state is CheckState.OK
 

@@ -89,7 +89,7 @@ def test_presets_and_checks():
     named = [Preset("all", "all", Cost.LOW, frozenset({"x"}))]
     assert "preset 'all': names functions" in problems(datacrumbs_presets=hookimpl(lambda: named))
     silent = hookimpl(lambda: [Check("x", CheckState.MISSING, "gone")])
-    assert "check 'x': missing, but does not say how to mend it" in problems(datacrumbs_checks=silent)
+    assert "check 'x': missing, but does not say how to fix it" in problems(datacrumbs_checks=silent)
 
 
 def test_plans_must_be_the_same_each_time():

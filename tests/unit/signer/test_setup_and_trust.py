@@ -101,10 +101,10 @@ class TestSetup:
         assert not paths.seal_key.exists()
         assert not paths.seal_keys.exists()
 
-    def test_a_wrong_mode_is_mended(self, paths):
+    def test_a_wrong_mode_is_set_right(self, paths):
         list(install(paths, "all"))
         paths.trusted_keys.chmod(0o777)
-        assert [step.what for step in install(paths, "all") if step.state == "mended"] == [str(paths.trusted_keys)]
+        assert [step.what for step in install(paths, "all") if step.state == "updated"] == [str(paths.trusted_keys)]
         assert paths.trusted_keys.stat().st_mode & 0o7777 == 0o755
 
     def test_stages(self, paths, tmp_path):

@@ -86,7 +86,7 @@ def datacrumbs_checks(host: Host) -> Iterator[Check]:
     """Say which HDF5 libraries there are."""
     paths = hdf5_libraries(host, {})
     if not paths:
-        mend = "install libhdf5 or a package that bundles it, or set `libraries` in the site file"
-        yield Check("HDF5 library", CheckState.WARNING, "none found", mend)
+        fix = "install libhdf5 or a package that bundles it, or set `libraries` in the site file"
+        yield Check("HDF5 library", CheckState.WARNING, "none found", fix)
     for path in paths:
         yield Check(describe(path).label, CheckState.OK, str(path))

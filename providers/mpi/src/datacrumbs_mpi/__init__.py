@@ -100,12 +100,12 @@ def datacrumbs_checks(host: Host) -> Iterator[Check]:
     """Say which MPI libraries there are and what cannot be told of them."""
     paths = mpi_libraries(host, {})
     if not paths:
-        mend = "install openmpi-bin or mpich, or set `libraries` in the site file"
-        yield Check("MPI library", CheckState.WARNING, "none found", mend)
+        fix = "install openmpi-bin or mpich, or set `libraries` in the site file"
+        yield Check("MPI library", CheckState.WARNING, "none found", fix)
     for path in paths:
         implementation = identify(path)
         check = Check(implementation.label, CheckState.OK, str(path))
         if implementation.problem:
             detail = f"{path}: {implementation.problem}"
-            check = replace(check, state=CheckState.WARNING, detail=detail, mend="trace its transfers without bytes")
+            check = replace(check, state=CheckState.WARNING, detail=detail, fix="trace its transfers without bytes")
         yield check

@@ -105,13 +105,13 @@ def datacrumbs_presets() -> tuple[Preset, ...]:
 @hookimpl
 def datacrumbs_checks(host: Host) -> Iterator[Check]:
     """Say which C library programs use here."""
-    mend = "set the option `libc` of the provider in the site file"
+    fix = "set the option `libc` of the provider in the site file"
     try:
         paths = libc_files(host, {})
     except DatacrumbsError as error:
-        yield Check("C library", CheckState.MISSING, error.message, error.hint or mend)
+        yield Check("C library", CheckState.MISSING, error.message, error.hint or fix)
         return
     if not paths:
-        yield Check("C library", CheckState.MISSING, "none found: neither glibc nor musl", mend)
+        yield Check("C library", CheckState.MISSING, "none found: neither glibc nor musl", fix)
     for path in paths:
         yield Check("C library", CheckState.OK, f"{identify(path).label}: {path}")

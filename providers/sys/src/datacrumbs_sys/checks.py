@@ -1,4 +1,4 @@
-"""What this host lacks for tracing below libc, and how to mend it."""
+"""What this host lacks for tracing below libc, and how to fix it."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def _system_calls(host: Host) -> Check:
 def _btf() -> Check:
     if kernel_btf() is not None:
         return Check("kernel BTF", CheckState.OK, "/sys/kernel/btf/vmlinux")
-    mend = "use a kernel with CONFIG_DEBUG_INFO_BTF; until then run the configurator as root"
-    return Check("kernel BTF", CheckState.MISSING, "no readable /sys/kernel/btf/vmlinux", mend)
+    fix = "use a kernel with CONFIG_DEBUG_INFO_BTF; until then run the configurator as root"
+    return Check("kernel BTF", CheckState.MISSING, "no readable /sys/kernel/btf/vmlinux", fix)
 
 
 def _headers(host: Host) -> Check:
@@ -70,8 +70,8 @@ def _headers(host: Host) -> Check:
         other = releases[0] if releases else str(directories[0])
         detail = f"of another kernel: {other}, running {host.release}; programs that read no kernel structure work"
         return Check(name, CheckState.WARNING, detail, f"install the headers of {host.release} if there are any")
-    mend = "apt-get install linux-headers-$(uname -r), or linux-headers-amd64; RHEL: dnf install kernel-devel"
-    return Check(name, CheckState.MISSING, "no kernel headers", mend)
+    fix = "apt-get install linux-headers-$(uname -r), or linux-headers-amd64; RHEL: dnf install kernel-devel"
+    return Check(name, CheckState.MISSING, "no kernel headers", fix)
 
 
 def _header_release(directory: Path) -> str:
