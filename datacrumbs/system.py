@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from datacrumbs.quantities import MEGABYTE, SECOND, duration, size
 from datacrumbs.secure.document import Value, read_document_if_present
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SEARCHED = 0o711
 """Mode of a directory where users find what they know the name of, and do not learn of each other."""
@@ -119,18 +124,19 @@ class SystemConfiguration:
         spool_mib: How much memory may hold what was taken from the rings and is not written yet; given back afterwards.
         names_mib: How much memory names may take, which stay for the whole run; further ones are counted as dropped.
         handles: How many open handles (FILE *, hid_t, MPI_File) are followed.
-        profiles: How many combinations of process, function and file are added up apart in one interval.
-        profile_seconds: Interval in seconds at which aggregated calls are written.
+        profiles: How many combinations of process, function and file are aggregated separately in one interval.
+        profile_seconds: Interval at which aggregated calls are written; seconds, or with a unit.
         guard_function_rate: Calls per second above which a function is counted, not recorded.
-        guard_total_rate: Calls per second of all functions, from which on those of the most called are only counted.
+        guard_total_rate: Calls per second of all functions above which the most called ones are counted, not recorded.
         guard_ring_percent: How full the ring of calls may be before the most called functions are only counted;
             100 lets it overflow.
         late_files: How many files may be probed that programs map while a run goes on, under other names than the plan
             has: a library that is opened late, or a container's own; 0 neither probes nor mentions them.
-        flush_seconds: A gzip member is closed at least this often.
-        duration_seconds: A run ends by itself after so long; 0 for never.
-        rotate_megabytes: A trace goes on in another file when one has this size; 0 for one file.
-        max_megabytes: A run ends by itself when its files have this size together; 0 for never.
+        flush_seconds: A gzip member is closed at least this often; seconds, or with a unit.
+        duration_seconds: A run ends by itself after this time, ``90s`` or ``2h`` (seconds without a unit); 0 for never.
+        rotate_megabytes: A trace continues in a new file when one has this size, ``512M`` or ``2G`` (megabytes without
+            a unit); 0 for one file.
+        max_megabytes: A run ends by itself when its files have this size in total, likewise; 0 for never.
         redact_paths: Shell patterns of absolute paths, such as ``/home/*/secret``: of what they match, and of all
             below it, no name gets into a trace.
         seal_traces: Whether root seals each run: signs its counts and the digests of its trace, with a key that
@@ -152,8 +158,8 @@ class SystemConfiguration:
     late_files: int = 256
     flush_seconds: float = 1.0
     duration_seconds: float = 0.0
-    rotate_megabytes: int = 0
-    max_megabytes: int = 100_000
+    rotate_megabytes: float = 0
+    max_megabytes: float = 100_000
     redact_paths: tuple[str, ...] = ()
     seal_traces: bool = False
 
@@ -175,7 +181,7 @@ def read_system_configuration(paths: SystemPaths) -> SystemConfiguration:
 
 
 def _checked(key: str, kind: str, value: Value) -> object:
-    content = value.content
+    content = _in_its_unit(key, value)
     number = 0 if isinstance(content, bool) or not isinstance(content, (int, float)) else content
     if kind == "Path" and isinstance(content, str) and content.startswith("/"):
         return Path(content)
@@ -197,6 +203,20 @@ def _checked(key: str, kind: str, value: Value) -> object:
     raise value.error(f"{value.shown} is not {wanted}", example)
 
 
+# Of a text with a unit, how many of the units that the key names.
+def _in_its_unit(key: str, value: Value) -> object:
+    content = value.content
+    parse, unit = next((each for suffix, each in _UNITS.items() if key.endswith(suffix)), (None, 0))
+    if parse is None or not isinstance(content, str):
+        return content
+    try:
+        amount = parse(content, unit) / unit
+    except ValueError as error:
+        problem, _, expected = str(error).partition("; expected ")
+        raise value.error(problem, expected) from None
+    return int(amount) if amount.is_integer() else amount
+
+
 def _pattern(value: Value) -> str:
     text = value.text()
     if not text.startswith("/") or {".", ".."} & set(text.split("/")) or not text.strip("/"):
@@ -204,6 +224,12 @@ def _pattern(value: Value) -> str:
     return text
 
 
+_UNITS: dict[str, tuple[Callable[[str, int], int], int]] = {
+    "_seconds": (duration, SECOND),
+    "_mib": (size, 1 << 20),
+    "_megabytes": (size, MEGABYTE),
+}
+"""Keys whose value may have a unit, by how they end: the parser, and the unit of a bare number."""
 _LIMITS = {"late_files", "duration_seconds", "rotate_megabytes", "max_megabytes"}
 _KINDS = {
     "Path": ("an absolute path", "a directory such as /var/log/datacrumbs"),

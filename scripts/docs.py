@@ -169,17 +169,42 @@ def command_pages() -> dict[str, tuple[str, str]]:
 # Not argparse's own text: its layout differs between versions of Python.
 def _command_page(command: Command) -> str:
     parser = command.parser()
-    actions = parser._actions  # noqa: SLF001 - argparse has no public way to list them
+    parts = _command_line(parser)
+    for each in _sub_commands(parser):
+        parts += [f"## {each.prog}", *_command_line(each)]
+    parts += ["## Example", "\n".join(("```sh", *command.examples, "```")), EXIT_STATUS]
+    return page(parser.prog, *parts)
+
+
+def _sub_commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
+    return [made for action in _actions(parser) if _has_parsers(action) for made in action.choices.values()]
+
+
+def _has_parsers(action: argparse.Action) -> bool:
+    return isinstance(action.choices, dict)
+
+
+def _actions(parser: argparse.ArgumentParser) -> list[Any]:
+    return parser._actions  # noqa: SLF001 - argparse has no public way to list them
+
+
+def _command_line(parser: argparse.ArgumentParser) -> list[str]:
+    actions = _actions(parser)
     positional = [action for action in actions if not action.option_strings]
     optional = [action for action in actions if action.option_strings]
     words = [_usage(action) for action in (*optional, *positional)]
     parts = [parser.description or "", f"```text\n{parser.prog} {' '.join(words)}\n```"]
     if positional:
-        parts.append(table(("argument", "meaning"), ((code(_name(action)), _help(action)) for action in positional)))
+        rows = ((code(_name(action)), _help(action)) for action in positional if not _has_parsers(action))
+        parts.append(table(("argument", "meaning"), (*rows, *_actions_of_sub_commands(positional))))
     options = ((code(", ".join(_spellings(action))), _help(action)) for action in optional)
     parts.append(table(("option", "meaning"), options))
-    parts += ["## Example", "\n".join(("```sh", *command.examples, "```")), EXIT_STATUS]
-    return page(parser.prog, *parts)
+    return parts
+
+
+def _actions_of_sub_commands(positional: Iterable[argparse.Action]) -> list[tuple[str, str]]:
+    parsers = [each.choices for each in positional if _has_parsers(each)]
+    return [(code(name), made.description) for choices in parsers for name, made in choices.items()]
 
 
 def _name(action: argparse.Action) -> str:

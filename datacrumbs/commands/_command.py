@@ -6,13 +6,13 @@ import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from datacrumbs import __version__
 from datacrumbs.output import Verbosity, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     Run = Callable[[argparse.Namespace], int | None]
 
@@ -35,6 +35,7 @@ class Command:
         arguments: Adds the command's own options and arguments to its parser.
         load: Imports what does the work and returns it: a function of the parsed command line, which returns the exit
             status (None for 0) and raises `DatacrumbsError` for a failure.
+        reordered: Gives the words of the command line in the order in which its parser takes them.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Command:
     examples: tuple[str, ...]
     arguments: Callable[[argparse.ArgumentParser], None]
     load: Callable[[], Run]
+    reordered: Callable[[Sequence[str]], Sequence[str]] = tuple
 
     @property
     def program(self) -> str:
@@ -59,20 +61,20 @@ class Command:
         )
         parser.add_argument("-V", "--version", action="version", version=f"{self.program} {__version__}")
         self.arguments(parser)
-        amount = parser.add_mutually_exclusive_group()
-        amount.add_argument(
-            "-q", "--quiet", dest="verbosity", action="store_const", const=Verbosity.QUIET, default=Verbosity.NORMAL,
-            help="print only results, warnings and errors",
-        )  # fmt: skip
-        amount.add_argument(
-            "-v", "--verbose", dest="verbosity", action="store_const", const=Verbosity.VERBOSE,
-            default=Verbosity.NORMAL, help="print details, and where in the code an error was raised",
-        )  # fmt: skip
+        add_shared(parser)
         return parser
 
-    def run(self, words: list[str]) -> int:
+    def parse(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse a command line.
+
+        Raises:
+            SystemExit: After ``--help``, ``--version`` or a message about what is wrong.
+        """
+        return self.parser().parse_args(self.reordered(words))
+
+    def run(self, words: Sequence[str]) -> int:
         """Parse a command line and do the work, without the boundary that `main` puts around it."""
-        arguments = self.parser().parse_args(words)
+        arguments = self.parse(words)
         return int(self.load()(arguments) or 0)
 
 
@@ -81,12 +83,41 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
-def add_prefix(parser: argparse.ArgumentParser) -> None:
+# Sub-commands take what is shared too: there it is set only when it is given, after what stands before them.
+def _default(value: object, *, again: bool) -> Any:
+    return argparse.SUPPRESS if again else value
+
+
+def add_shared(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Add what each command has; for a sub-command ``again``."""
+    amount = parser.add_mutually_exclusive_group()
+    default = _default(Verbosity.NORMAL, again=again)
+    amount.add_argument(
+        "-q", "--quiet", dest="verbosity", action="store_const", const=Verbosity.QUIET, default=default,
+        help="print only results, warnings and errors",
+    )  # fmt: skip
+    amount.add_argument(
+        "-v", "--verbose", dest="verbosity", action="store_const", const=Verbosity.VERBOSE, default=default,
+        help="print details, and where in the code an error was raised",
+    )  # fmt: skip
+
+
+def add_json(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """Add ``--json``, for commands that print data."""
+    parser.add_argument("--json", action="store_true", default=_default(value=False, again=again), help="print JSON")
+
+
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """Add ``--dry-run``, for commands that change what others use."""
+    parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be done, and change nothing")
+
+
+def add_prefix(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     """Add ``--prefix``, for commands that read or change an installation."""
     parser.add_argument(
         "--prefix",
         type=Path,
         metavar="DIR",
-        default=Path(os.environ.get(PREFIX_VARIABLE) or "/"),
+        default=_default(Path(os.environ.get(PREFIX_VARIABLE) or "/"), again=again),
         help=f"use the installation below DIR (default: ${PREFIX_VARIABLE}, else /)",
     )

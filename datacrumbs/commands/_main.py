@@ -40,7 +40,7 @@ def main(command: Command, words: Sequence[str], begun: Callable[[], None] = lam
     """
     begin_messages(command.program)
     try:
-        arguments = command.parser().parse_args(words)
+        arguments = command.parse(words)
     except SystemExit as end:  # after --help, --version or a message about the command line
         return int(end.code or ExitCode.DONE) or guarded(sys.stdout.flush)
     begin_messages(command.program, arguments.verbosity)

@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
         "max_megabytes": arguments.max_size,
     }
     given = {key: value for key, value in limits.items() if value is not None}
-    configuration = replace(read_system_configuration(paths), **given)
+    configuration = replace(read_system_configuration(paths), **{**instance.limits, **given})
     now = time.time()
     identity = run_id(identifier, os.environ, now)
     if os.geteuid() != 0 and not arguments.print_program:

@@ -10,13 +10,14 @@ from datacrumbs.commands._audit import audit
 from datacrumbs.commands._seals import verify_seal
 from datacrumbs.commands._trusted_keys import REVOKING, change_or_list_keys, change_revocations
 from datacrumbs.errors import ExitCode, usage_error
-from datacrumbs.output import inform, warn
+from datacrumbs.output import Verbosity, inform, verbosity, warn
 from datacrumbs.signer.provider_snippets import InstalledSnippet, installed_snippets, provider_distributions
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted, write_trusted
 from datacrumbs.system import SystemPaths
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -24,44 +25,40 @@ def trust(arguments: argparse.Namespace) -> int:
     """Run one action; the exit status is 1 when ``verify`` finds a difference."""
     paths = SystemPaths(arguments.prefix)
     if arguments.action == "verify-seal":
-        if not arguments.files:
-            raise usage_error("verify-seal: expected a seal, and the files of its trace")
-        return verify_seal(paths, arguments.files[0], arguments.files[1:], as_json=arguments.json)
-    if arguments.files:
-        raise usage_error(f"{arguments.action}: {arguments.files[0]}: files are for verify-seal")
+        return verify_seal(paths, arguments.seal, arguments.traces, as_json=arguments.json)
+    if arguments.dry_run:
+        inform("dry run: nothing is changed")
     if arguments.action in REVOKING:
         return change_revocations(paths, arguments)
     if arguments.key or arguments.keys or arguments.revoked:
         return change_or_list_keys(paths, arguments)
-    if arguments.plan or arguments.snippet or arguments.user or arguments.target or arguments.symbol:
-        options = "--plan, --snippet, --target, --symbol and --user"
-        raise usage_error(f"{arguments.action}: {options} are for revoke and restore")
     path = paths.trusted_snippets
     if arguments.action in {"add", "remove"}:
         change = _add if arguments.action == "add" else _remove
-        status = change(path, arguments)
-        audit(paths, f"{arguments.action} snippets", arguments.provider or arguments.distribution)
-        return status
+        change(path, arguments)
+        if not arguments.dry_run:
+            audit(paths, f"{arguments.action} snippets", arguments.provider or arguments.distribution)
+        return ExitCode.DONE
     if arguments.action == "list":
         _print([asdict(entry) for entry in _chosen(read_trusted(path), arguments)], as_json=arguments.json)
         return ExitCode.DONE
     return _verify(path, arguments)
 
 
-def trust_provider(path: Path, provider: str) -> tuple[InstalledSnippet, ...]:
-    """Add an installed provider's snippets to a trust list, which may have them already."""
-    found = installed_snippets(provider)
+# The list may have them already.
+def _trust_snippets(path: Path, found: Sequence[InstalledSnippet]) -> None:
     known = read_trusted(path)
     entries = {snippet.entry for snippet in found}
     if not entries <= set(known):
         write_trusted(path, entries.union(known))
-    return found
 
 
-def _add(path: Path, arguments: argparse.Namespace) -> int:
+def _add(path: Path, arguments: argparse.Namespace) -> None:
     rows: list[dict[str, object]] = []
     for provider in _providers(arguments):
-        found = trust_provider(path, provider)
+        found = installed_snippets(provider)
+        if not arguments.dry_run:
+            _trust_snippets(path, found)
         if not found:
             inform(f"{provider} has no snippets; nothing to trust")
         for snippet in found:
@@ -72,19 +69,16 @@ def _add(path: Path, arguments: argparse.Namespace) -> int:
                 )
             rows.append(asdict(snippet.entry))
     _print(rows, as_json=arguments.json)
-    return ExitCode.DONE
 
 
-def _remove(path: Path, arguments: argparse.Namespace) -> int:
-    if not arguments.provider and not arguments.distribution:
-        raise usage_error("remove: expected --provider or --distribution")
+def _remove(path: Path, arguments: argparse.Namespace) -> None:
     known = read_trusted(path)
     gone = _chosen(known, arguments)
     if not gone:
         raise usage_error(f"remove: {arguments.provider or arguments.distribution} is not in {path}")
-    write_trusted(path, set(known) - set(gone))
+    if not arguments.dry_run:
+        write_trusted(path, set(known) - set(gone))
     _print([asdict(entry) for entry in gone], as_json=arguments.json)
-    return ExitCode.DONE
 
 
 def _verify(path: Path, arguments: argparse.Namespace) -> int:
@@ -107,17 +101,15 @@ def _all_providers() -> list[str]:
 def _providers(arguments: argparse.Namespace) -> list[str]:
     if arguments.provider:
         return [arguments.provider]
-    if arguments.distribution:
-        wanted = _normal(arguments.distribution)
-        found = sorted(
-            name
-            for name, distribution in provider_distributions().items()
-            if _normal(distribution.metadata["Name"]) == wanted
-        )
-        if found:
-            return found
+    wanted = _normal(arguments.distribution)
+    found = sorted(
+        name
+        for name, distribution in provider_distributions().items()
+        if _normal(distribution.metadata["Name"]) == wanted
+    )
+    if not found:
         raise usage_error(f"{arguments.distribution}: no installed distribution of this name has a provider")
-    raise usage_error("add: expected --provider or --distribution")
+    return found
 
 
 def _chosen(entries: tuple[TrustedSnippet, ...], arguments: argparse.Namespace) -> list[TrustedSnippet]:
@@ -139,5 +131,5 @@ def _print(rows: list[dict[str, object]], *, as_json: bool) -> None:
         return
     for row in rows:
         state = f"  {row['state']}" if "state" in row else ""
-        digest = str(row["sha256"])[:16]
+        digest = str(row["sha256"])[: None if verbosity() == Verbosity.VERBOSE else 16]
         print(f"{row['provider']:<10} {row['distribution']} {row['version']}  {row['file']}  {digest}{state}")

@@ -43,20 +43,20 @@ def change_or_list_keys(paths: SystemPaths, arguments: argparse.Namespace) -> in
     if arguments.action == "list":
         rows = _revoked_rows(read_revocations(directory)) if arguments.revoked else _key_rows(paths)
         _print(rows, as_json=arguments.json)
-    elif arguments.action == "add" and arguments.key:
+    elif arguments.action == "add":
         path = Path(arguments.key)
         key = parse_public_key(read_bounded(path, KEY_FILE_LIMIT), path)
         read_revocations(directory).check_key(key_id(key), str(path))
-        trust_public_key(paths, key)
-        audit(paths, "add key", key_id(key))
+        if not arguments.dry_run:
+            trust_public_key(paths, key)
+            audit(paths, "add key", key_id(key))
         _print([{"key": key_id(key), "state": "trusted"}], as_json=arguments.json)
-    elif arguments.action == "remove" and arguments.key:
-        identity = _complete(arguments.key, trusted_key_ids(directory))
-        (directory / f"{identity}.pem").unlink()
-        audit(paths, "remove key", identity)
-        _print([{"key": identity, "state": "removed"}], as_json=arguments.json)
     else:
-        raise usage_error(f"{arguments.action}: keys are added, removed, listed, revoked and restored")
+        identity = _complete(arguments.key, trusted_key_ids(directory))
+        if not arguments.dry_run:
+            (directory / f"{identity}.pem").unlink()
+            audit(paths, "remove key", identity)
+        _print([{"key": identity, "state": "removed"}], as_json=arguments.json)
     return ExitCode.DONE
 
 
@@ -64,17 +64,15 @@ def change_revocations(paths: SystemPaths, arguments: argparse.Namespace) -> int
     """``revoke`` and ``restore``."""
     directory = paths.trusted_keys
     known = read_revocations(directory)
-    what = next((option for option in ("user", "key", *BY_ENTRY) if getattr(arguments, option)), None)
-    if what is None:
-        expected = ", ".join(f"--{option}" for option in ("key", *BY_ENTRY))
-        raise usage_error(f"{arguments.action}: expected {expected} or --user")
+    what = next(option for option in ("user", "key", *BY_ENTRY) if getattr(arguments, option) is not None)
     given = getattr(arguments, what)
     if what == "user":
         changed = _with_grants(known, arguments)
     else:
         changed = _with_entry(known, what, given, directory, arguments)
-    write_revocations(directory, changed)
-    audit(paths, f"{arguments.action} {what}", given)
+    if not arguments.dry_run:
+        write_revocations(directory, changed)
+        audit(paths, f"{arguments.action} {what}", given)
     _print(_revoked_rows(changed), as_json=arguments.json)
     return ExitCode.DONE
 
@@ -139,7 +137,7 @@ def _uid(name: str) -> int:
     except (KeyError, ValueError):
         if name.isascii() and name.isdigit():
             return int(name)
-        raise usage_error(f"--user: {name!a} is no account of this host; expected a name or a number") from None
+        raise usage_error(f"--user: {name!a} no such user on this host; expected a name or a number") from None
 
 
 def _print(rows: list[dict[str, object]], *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, add_prefix
+from datacrumbs.commands._command import Command, add_json, add_prefix
 
 if TYPE_CHECKING:
     import argparse
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own options."""
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     add_prefix(parser)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, add_prefix
+from datacrumbs.commands._command import Command, add_json, add_prefix
 
 if TYPE_CHECKING:
     import argparse
@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-move", action="store_true", help="leave each library probe on its function's first instruction")
     add("--show", metavar="FILE", help="print a probe file and exit")
     add("--list", action="store_true", help="print what can be probed on this host and exit")
-    add("--json", action="store_true", help="print JSON")
+    add_json(parser)
     add_prefix(parser)
 
 

@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--name", action="append", default=[], metavar="GLOB", help="only functions whose name matches")
     add("--path", action="append", default=[], metavar="GLOB", help="only calls on files whose path matches")
     add("--pid", action="append", default=[], type=int, metavar="N", help="only this process")
-    moment = "seconds or, with 'us', microseconds after the first call; or epoch microseconds"
+    moment = "after the first call, in seconds or with a unit, such as 1500us or 5m; or epoch microseconds"
     add("--since", metavar="TIME", help=f"only calls that end at or after TIME ({moment})")
     add("--until", metavar="TIME", help="only calls that begin at or before TIME")
     add(

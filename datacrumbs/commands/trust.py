@@ -5,38 +5,98 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, add_prefix
+from datacrumbs.commands._command import Command, add_dry_run, add_json, add_prefix, add_shared
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from datacrumbs.commands._command import Run
 
-ACTIONS = ("add", "list", "remove", "verify", "revoke", "restore", "verify-seal")
+ACTIONS = {
+    "add": "trust an installed provider's snippets, or a signing host's key",
+    "list": "print what is trusted: snippets, or keys, or what is revoked",
+    "remove": "stop trusting snippets or a key; what a removed key signed is refused",
+    "verify": "compare the trusted snippets with those installed now; exit 1 if an installed one is not trusted",
+    "revoke": "refuse what was signed before, here and in runs that start later",
+    "restore": "take back a revocation",
+    "verify-seal": "print what a node has sealed of a run, and compare files with that trace",
+}
+_VALUED = {
+    "--provider": ("NAME", "a provider"),
+    "--distribution": ("NAME", "all providers of a distribution"),
+    "--key": ("KEY", "a key's id, or the beginning of one"),
+    "--plan": ("DIGEST", "a plan, by the digest that --show and traces print"),
+    "--snippet": ("SHA256", "a snippet, by the digest of its text"),
+    "--target": ("TARGET", "a path, a pattern of paths, a build-id, or `kernel`"),
+    "--symbol": ("SYMBOL", "a function's name, BUILD-ID:0xOFFSET, or syscall:NUMBER"),
+    "--user": ("NAME", "all grants that this user has now; later ones hold"),
+}
+_PROVIDERS = ("--provider", "--distribution")
+_REVOCABLE = ("--key", "--plan", "--snippet", "--provider", "--target", "--symbol", "--user")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's own options."""
-    parser.add_argument(
-        "action",
-        choices=ACTIONS,
-        help="verify compares snippets with what is installed now; revoke ends what was signed; restore undoes it; "
-        "verify-seal shows what a node has sealed of a run, and whether files are that trace",
-    )
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="to verify-seal: the seal, then the trace")
-    add = parser.add_mutually_exclusive_group().add_argument
-    add("--provider", metavar="NAME", help="a provider's name")
-    add("--distribution", metavar="NAME", help="a distribution's name")
-    add("--key", metavar="KEY", help="to add: a public key's .pem; else its id, or the id's beginning")
-    add("--plan", metavar="DIGEST", help="to revoke: one plan, as --show and traces give it")
-    add("--snippet", metavar="SHA256", help="to revoke: one snippet's text")
-    add("--target", help="to revoke: a path or pattern of paths, a build-id, or `kernel`")
-    add("--symbol", help="to revoke: a function's name, BUILD-ID:0xOFFSET, or syscall:NUMBER")
-    add("--user", metavar="NAME", help="to revoke: all grants that this user has by now")
-    add("--keys", action="store_true", help="to list: public keys")
-    add("--revoked", action="store_true", help="to list: what was revoked")
+    """Add the sub-commands."""
+    add_json(parser)
     add_prefix(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(**dict.fromkeys(map(_attribute, _VALUED)), keys=False, revoked=False, dry_run=False)
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
+    made = {name: actions.add_parser(name, help=text, description=_sentence(text)) for name, text in ACTIONS.items()}
+    _one_of(made["add"], _PROVIDERS, required=True).add_argument(
+        "--key", metavar="PEM", help="the file of a public key"
+    )
+    listed = _one_of(made["list"], _PROVIDERS)
+    listed.add_argument("--keys", action="store_true", help="the public keys")
+    listed.add_argument("--revoked", action="store_true", help="what is revoked")
+    _one_of(made["remove"], (*_PROVIDERS, "--key"), required=True)
+    _one_of(made["verify"], _PROVIDERS)
+    for name in ("revoke", "restore"):
+        _one_of(made[name], _REVOCABLE, required=True)
+    made["verify-seal"].add_argument("seal", type=Path, metavar="SEAL", help="the seal of a run")
+    made["verify-seal"].add_argument(
+        "traces", nargs="*", type=Path, metavar="TRACE", help="a file of its trace, or a directory"
+    )
+    for name, action in made.items():
+        if name in {"add", "remove", "revoke", "restore"}:
+            add_dry_run(action)
+        add_json(action, again=True)
+        add_prefix(action, again=True)
+        add_shared(action, again=True)
+
+
+def _attribute(option: str) -> str:
+    return option.removeprefix("--")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _one_of(
+    parser: argparse.ArgumentParser, options: Sequence[str], *, required: bool = False
+) -> argparse._MutuallyExclusiveGroup:
+    group = parser.add_mutually_exclusive_group(required=required)
+    for option in options:
+        metavar, text = _VALUED[option]
+        group.add_argument(option, metavar=metavar, help=text)
+    return group
+
+
+def action_first(words: Sequence[str]) -> list[str]:
+    """The command line with its action first: before there were sub-commands, it could be anywhere."""
+    position = 0
+    while position < len(words):
+        word = words[position]
+        if word in {"-V", "--version"}:
+            break
+        if word in ACTIONS:
+            return [word, *words[:position], *words[position + 1 :]]
+        # Options may be abbreviated, as argparse allows it.
+        valued = (*_VALUED, "--prefix")
+        takes_value = word.startswith("--") and word not in {"--", "--keys"} and "=" not in word
+        position += 2 if takes_value and any(option.startswith(word) for option in valued) else 1
+    return list(words)
 
 
 def _load() -> Run:
@@ -47,14 +107,16 @@ def _load() -> Run:
 
 COMMAND = Command(
     name="trust",
-    summary="Say which providers' C snippets may run in the kernel, whose signatures are valid, and what is revoked.",
+    summary="Change or list which providers' snippets may run in the kernel, whose signatures are valid, and what is "
+    "revoked.",
     description="Snippets are recorded by digest and version: read a provider's snippets/*.bpf.c before you add it.",
     examples=(
         "datacrumbs_trust add --provider posix",
         "datacrumbs_trust add --key login1.pem",
-        "datacrumbs_trust revoke --user alice",
+        "datacrumbs_trust revoke --user alice --dry-run",
         "datacrumbs_trust verify-seal RUN.seal.json TRACE.pfw.gz",
     ),
     arguments=arguments,
     load=_load,
+    reordered=action_first,
 )

@@ -6,7 +6,6 @@ has the key ``probe``, and ours, which names a provider. The reference is ``docs
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +15,7 @@ from datacrumbs.configure.pattern import Pattern, compile_pattern
 from datacrumbs.elf.signatures import SignatureError, args
 from datacrumbs.errors import usage_error
 from datacrumbs.model.plan import SAMPLE_LIMIT, Filters, Mode
+from datacrumbs.quantities import duration
 from datacrumbs.secure.document import Value, read_document
 
 if TYPE_CHECKING:
@@ -168,8 +168,6 @@ _IGNORED = {
     "user": "the signing service knows who asks and grants the probe file to that user",
 }
 _KEYS = ("capture_probes", "providers", "filters", "inclusion_path", "move_probes", *_DETAIL_KEYS, *_IGNORED)
-_DURATION = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?) ?(?P<unit>ns|us|µs|ms|s)?")
-_NANOSECONDS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9}
 _LONGEST = 3600 * 10**9
 
 
@@ -328,10 +326,10 @@ def _directory(where: Value) -> str:
 
 def _duration(where: Value) -> int:
     expected = "a time with its unit, such as 10us, 500 ns or 1.5ms, of at most an hour"
-    match = _DURATION.fullmatch(str(where.content))
-    if not match or (match["unit"] is None and float(match["number"]) != 0):
-        where.fail(f"{where.shown} is not a duration", expected)
-    nanoseconds = round(float(match["number"]) * _NANOSECONDS[match["unit"] or "ns"])
+    try:
+        nanoseconds = duration(str(where.content))
+    except ValueError:
+        raise where.error(f"{where.shown} is not a duration", expected) from None
     if nanoseconds > _LONGEST:
         where.fail(f"{where.shown} is too long", expected)
     return nanoseconds

@@ -6,7 +6,7 @@ import os
 import pwd
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import usage_error
@@ -49,11 +49,13 @@ class Instance:
         probes: The signed probe file.
         uid: The user that its grant must name; None accepts every user's grant.
         mode: How all calls are recorded; None for what the plan says of each.
+        limits: Keys of the system configuration that this run has other values for.
     """
 
     probes: Path
     uid: int | None = None
     mode: Mode | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 def run_id(argument: str | None, environment: Mapping[str, str], now: float) -> str:
@@ -132,10 +134,10 @@ def trace_name(
         "time": time.strftime("%H%M%S", moment),
     }
     safe = {key: _UNSAFE_CHARACTER.sub("_", value).lstrip(".") or "_" for key, value in fields.items()}
-    for field in _FIELD.findall(configuration.trace_pattern):
-        if field not in safe:
+    for name in _FIELD.findall(configuration.trace_pattern):
+        if name not in safe:
             raise usage_error(
-                f"datacrumbs.yaml: trace_pattern: {{{field}}} is not a field; expected {', '.join(sorted(fields))}"
+                f"datacrumbs.yaml: trace_pattern: {{{name}}} is not a field; expected {', '.join(sorted(fields))}"
             )
     text = _FIELD.sub(lambda match: safe[match[1]], configuration.trace_pattern)
     components = tuple(part for part in text.split("/") if part)

@@ -34,7 +34,7 @@ class Parts:
         components: tuple[str, ...],
         owner: Owner,
         *,
-        rotate_megabytes: int = 0,
+        rotate_megabytes: float = 0,
     ) -> None:
         self._directory = directory
         self._components = components

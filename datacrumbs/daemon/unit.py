@@ -1,7 +1,7 @@
 """A run as a unit: its environment file, its log, and what is left when it ends.
 
 The file ``datacrumbs-<run id>.env`` is written by whoever starts the unit, often with a path that a user
-chose. So it is read here and not by systemd: what it holds is data of four known keys, and never
+chose. So it is read here and not by systemd: what it holds is data of known keys, and never
 becomes the environment of a process that runs as root.
 """
 
@@ -19,13 +19,20 @@ from datacrumbs.daemon.run_files import RunFiles
 from datacrumbs.engine.kprobe_events import remove_left_definitions
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.model.plan import Mode
+from datacrumbs.quantities import megabytes, seconds
 from datacrumbs.secure.files import read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FILE_LIMIT = 64 * 1024
-KEYS = ("PROBE_FILE", "USER", "RUN_ID", "MODE")
+LIMITS = {
+    "DURATION": ("duration_seconds", seconds),
+    "ROTATE_SIZE": ("rotate_megabytes", megabytes),
+    "MAX_SIZE": ("max_megabytes", megabytes),
+}
+"""Keys of the environment file for keys of the system configuration, and how their values are read."""
+KEYS = ("PROBE_FILE", "USER", "RUN_ID", "MODE", *LIMITS)
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -63,6 +70,7 @@ def read_instance(directory: Path, run: str) -> Instance:
         Path(probes),
         _uid(path, values["USER"]) if "USER" in values else None,
         Mode.PROFILE if "MODE" in values else None,
+        {LIMITS[key][0]: _limit(path, key, values[key]) for key in LIMITS if key in values},
     )
 
 
@@ -142,10 +150,17 @@ def _values(path: Path, text: str) -> dict[str, str]:
     return values
 
 
+def _limit(path: Path, key: str, text: str) -> float:
+    try:
+        return LIMITS[key][1](text)
+    except ValueError as error:
+        raise usage_error(f"{path}: {key}: {str(error)[:200]}") from None
+
+
 def _uid(path: Path, name: str) -> int:
     try:
         return pwd.getpwnam(name).pw_uid
     except (KeyError, ValueError):
         if name.isascii() and name.isdigit():
             return int(name)
-        raise usage_error(f"{path}: USER: {name[:80]!a} is no account of this host") from None
+        raise usage_error(f"{path}: USER: {name[:80]!a} no such user on this host") from None

@@ -34,7 +34,7 @@ class WritingRequest:
     flush_seconds: float
     spool_mib: int
     redact_paths: tuple[str, ...] = ()
-    max_megabytes: int = 0
+    max_megabytes: float = 0
     names_mib: int = 0
 
 

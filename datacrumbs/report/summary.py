@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from datacrumbs.errors import usage_error
+from datacrumbs.quantities import SECOND, duration
 from datacrumbs.report.estimates import estimated_rows, is_needed, timed
 from datacrumbs.report.nesting import LAYERS, outermost
 from datacrumbs.report.nodes import by_node
@@ -59,22 +60,20 @@ class Selection:
 
 
 def parse_moment(text: str) -> int:
-    """A moment from the command line, in us: ``1.5`` or ``1.5s`` (seconds), ``1500us``, epoch us.
+    """A moment from the command line, in us: ``1.5`` or ``1.5s`` (seconds), ``1500us``, ``5m``, epoch us.
 
     Raises:
         DatacrumbsError: (exit 2) when it is no number.
     """
-    unit = 1 if text.endswith("us") else 1_000_000
     number = text.removesuffix("us").removesuffix("s")
-    try:
-        if number.isdigit() and int(number) >= EPOCH_LIMIT:
-            return int(number)
-        moment = round(float(number) * unit)
-    except (ValueError, OverflowError):
-        raise usage_error(f"{text!r} is not a time; expected seconds (1.5), 1500us, or epoch microseconds") from None
-    if moment < 0:
+    if number.isdecimal() and number.isascii() and len(number) <= 20 and int(number) >= EPOCH_LIMIT:
+        return int(number)
+    if text.startswith("-"):
         raise usage_error(f"{text!r} is before the first call; expected a positive number")
-    return moment
+    try:
+        return round(duration(text, SECOND) / 1000)
+    except ValueError:
+        raise usage_error(f"{text!r} is not a time; expected seconds (1.5), 1500us, 5m or epoch microseconds") from None
 
 
 def check_order(since: int | None, until: int | None) -> None:

@@ -67,7 +67,7 @@ class TraceWriter:
         run_id: str = "",
         flush_seconds: float,
         redact_paths: Sequence[str] = (),
-        max_megabytes: int = 0,
+        max_megabytes: float = 0,
         names_mib: int = 0,
         mounts: Mapping[str, bool] | None = None,
     ) -> None:

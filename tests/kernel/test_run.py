@@ -67,7 +67,8 @@ def test_duration(installation: Installation, probes: Path) -> None:
 def test_limit_that_is_none(installation: Installation, probes: Path, option: str, value: str) -> None:
     done = installation.command("datacrumbs", option, value, probes)
     assert done.returncode == 2
-    assert f"argument {option}: invalid positive number value" in done.stderr
+    assert f"argument {option}: " in done.stderr
+    assert "; expected " in done.stderr
 
 
 def test_run_goes_on_in_other_files_and_all_are_one(place: Installation, probes: Path) -> None:

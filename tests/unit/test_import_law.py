@@ -16,6 +16,7 @@ PACKAGE = Path(datacrumbs.__file__).parent
 ORDER = (
     "errors",
     "output",
+    "quantities",
     "model",  # what a plan and a record are
     "provider",  # what providers import
     "secure",  # what root trusts of the disk

@@ -152,12 +152,12 @@ def test_lists(installation, run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["revoke"], "expected --key, --plan, --snippet, --provider, --target, --symbol or --user"),
+        (["revoke"], "--key --plan --snippet --provider --target --symbol --user is required"),
         (["revoke", "--plan", "abc"], "expected 64 hex digits"),
-        (["revoke", "--user", "no such"], "no account of this host"),
+        (["revoke", "--user", "no such"], "no such user on this host"),
         (["revoke", "--key", "zz"], "is the beginning of 0 keys"),
-        (["verify", "--key", "zz"], "keys are added, removed"),
-        (["add", "--user", "root"], "are for revoke and restore"),
+        (["verify", "--key", "zz"], "unrecognized arguments: --key zz"),
+        (["add", "--user", "root"], "--provider --distribution --key is required"),
     ],
 )
 def test_wrong_use(run, arguments, message):

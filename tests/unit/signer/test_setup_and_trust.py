@@ -263,8 +263,8 @@ class TestTrust:
         [
             (("add", "--provider", "absent"), "no installed distribution has this provider"),
             (("add", "--distribution", "absent"), "no installed distribution of this name"),
-            (("add",), "expected --provider or --distribution"),
-            (("remove",), "expected --provider or --distribution"),
+            (("add",), "one of the arguments --provider --distribution --key is required"),
+            (("remove",), "one of the arguments --provider --distribution --key is required"),
             (("remove", "--provider", "absent"), "absent is not in"),
             (("add", "--provider", "a", "--distribution", "b"), "not allowed with"),
         ],
