@@ -37,12 +37,13 @@ class Tracking:
     changed: bool
 
 
-def track(executable: Path, output: Path | None = None) -> Tracking:
+def track(executable: Path, output: Path | None = None, *, dry_run: bool = False) -> Tracking:
     """Make an executable load the client library, so that each of its processes marks itself.
 
     Args:
         executable: A dynamic executable of this machine's kind, as `become_owner` gives it: opened without links.
         output: Where the tracked one goes, likewise; the executable itself is replaced when it is None.
+        dry_run: Change nothing, and say what would become of it.
 
     Raises:
         DatacrumbsError: (exit 1) for what is no dynamic executable of this machine, and when the file
@@ -56,23 +57,28 @@ def track(executable: Path, output: Path | None = None) -> Tracking:
         # An entry of another installation, or of one that has moved, gives way to this one.
         entries = _library_entries(source.needed)
         words = [word for entry in entries for word in ("--remove-needed", entry)]
+        if dry_run:
+            return Tracking(_target(source.path, output), changed=entries != (str(library),))
         if entries == (str(library),):
             return _unchanged(descriptor, source.path, output)
         return _rewrite(descriptor, source.path, output, [*words, "--add-needed", str(library)], (str(library),))
 
 
-def untrack(executable: Path, output: Path | None = None) -> Tracking:
+def untrack(executable: Path, output: Path | None = None, *, dry_run: bool = False) -> Tracking:
     """Undo `track`, whichever installation's library it put in.
 
     Args:
         executable: A dynamic executable, as `become_owner` gives it.
         output: Where the untracked one goes, likewise; the executable itself is replaced when it is None.
+        dry_run: Change nothing, and say what would become of it.
 
     Raises:
         DatacrumbsError: As for `track`.
     """
     with open_executable(executable) as (descriptor, source):
         entries = _library_entries(source.needed)
+        if dry_run:
+            return Tracking(_target(source.path, output), changed=bool(entries))
         if not entries:
             return _unchanged(descriptor, source.path, output)
         words = [word for entry in entries for word in ("--remove-needed", entry)]

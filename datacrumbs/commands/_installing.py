@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from datacrumbs.errors import refusal
 from datacrumbs.install.rotation import prepare_rotation, rotate
 from datacrumbs.install.steps import install, uninstall
 from datacrumbs.installed import changeable_code
-from datacrumbs.output import warn
+from datacrumbs.output import Verbosity, inform, verbosity, warn
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, parse_public_key
 from datacrumbs.secure.files import read_bounded
 from datacrumbs.system import SystemPaths
@@ -31,21 +30,24 @@ def setup(arguments: argparse.Namespace) -> None:
     # Units and messages name absolute places, wherever this was run.
     paths = SystemPaths(arguments.prefix.resolve())
     if arguments.uninstall:
-        steps = uninstall(paths)
+        steps = uninstall(paths, dry_run=arguments.dry_run)
     elif arguments.next_key:
-        steps = prepare_rotation(paths)
+        steps = prepare_rotation(paths, dry_run=arguments.dry_run)
     elif arguments.rotate_key:
-        steps = rotate(paths)
+        steps = rotate(paths, dry_run=arguments.dry_run)
     else:
         if arguments.trust_key:  # a wrong one must not leave a host half set up
             parse_public_key(read_bounded(arguments.trust_key, KEY_FILE_LIMIT), arguments.trust_key)
         check_code(paths)
-        arguments.prefix.mkdir(parents=True, exist_ok=True)
-        steps = install(paths, arguments.stage, arguments.trust_key)
+        if not arguments.dry_run:
+            arguments.prefix.mkdir(parents=True, exist_ok=True)
+        steps = install(paths, arguments.stage, arguments.trust_key, dry_run=arguments.dry_run)
+    if arguments.dry_run:
+        inform("dry run: nothing is changed")
     done: list[Step] = []
     try:
         done.extend(steps)
-        if arguments.rotate_key:
+        if arguments.rotate_key and not arguments.dry_run:
             audit(paths, "rotate key", [step.what for step in done])
     finally:
         # Printed at the end: a closed pipe (`| head`) must not leave a host half set up.
@@ -70,8 +72,11 @@ def check_code(paths: SystemPaths) -> None:
 
 def _print_steps(steps: list[Step], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps([asdict(step) for step in steps], indent=2, sort_keys=True))
+        rows = [{"state": step.state, "what": step.what, "note": step.note} for step in steps]
+        print(json.dumps(rows, indent=2, sort_keys=True))
         return
     for step in steps:
+        if step.state == "kept" and not step.note and verbosity() == Verbosity.QUIET:
+            continue
         note = f"  ({step.note})" if step.note else ""
         print(f"{step.state:<8} {step.what}{note}")

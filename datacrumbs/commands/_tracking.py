@@ -10,7 +10,6 @@ from datacrumbs.output import inform
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
-    from pathlib import Path
 
     from datacrumbs.client.tracking import Tracking
 
@@ -26,8 +25,8 @@ def untrack_executable(arguments: argparse.Namespace) -> None:
 
 
 # The words say what the file is now: after a change, and when there was nothing to change.
-def _change(
-    arguments: argparse.Namespace, change: Callable[[Path, Path | None], Tracking], words: tuple[str, str]
-) -> None:
-    tracking = change(*become_owner(arguments.executable, arguments.output))
-    inform(f"{tracking.path}: {words[0] if tracking.changed else words[1]}")
+def _change(arguments: argparse.Namespace, change: Callable[..., Tracking], words: tuple[str, str]) -> None:
+    places = become_owner(arguments.executable, arguments.output)
+    tracking = change(*places, dry_run=arguments.dry_run)
+    outcome = f"{tracking.path}: {words[0] if tracking.changed else words[1]}"
+    inform(f"dry run, nothing is changed; then {outcome}" if arguments.dry_run else outcome)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.commands._command import add_dry_run
+
 if TYPE_CHECKING:
     import argparse
 
@@ -15,3 +17,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "output", nargs="?", type=Path, metavar="OUTPUT", help="output file (default: modify FILE in place)"
     )
+    add_dry_run(parser)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, add_json, add_prefix
+from datacrumbs.commands._command import Command, add_dry_run, add_json, add_prefix
 from datacrumbs.install import STAGES
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--next-key", action="store_true", help="create the key for the next rotation; it does not sign yet")
     add("--rotate-key", action="store_true", help="switch to the next signing key; existing signatures stay valid")
     add("--uninstall", action="store_true", help="remove what setup created; traces and changed files stay")
+    add_dry_run(parser)
     add_json(parser)
 
 

@@ -6,10 +6,11 @@ until the last of its grants has ended.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, usage_error
-from datacrumbs.install.steps import Step, signing_key, trust_public_key
+from datacrumbs.install.steps import Step, performed, signing_key, trust_public_key
 from datacrumbs.probefile.envelope import key_id
 from datacrumbs.signer.private_key import load_private_key
 
@@ -19,25 +20,33 @@ if TYPE_CHECKING:
     from datacrumbs.system import SystemPaths
 
 
-def prepare_rotation(paths: SystemPaths) -> Iterator[Step]:
+def prepare_rotation(paths: SystemPaths, *, dry_run: bool = False) -> Iterator[Step]:
     """Make the next signing key and trust it here; the present one goes on signing until `rotate`.
 
     Raises:
         DatacrumbsError: When there is no signing key, or a file cannot be made.
     """
+    return performed(_prepare_rotation(paths), dry_run=dry_run)
+
+
+def _prepare_rotation(paths: SystemPaths) -> Iterator[Step]:
     load_private_key(paths.private_key)
     key, step = signing_key(paths.next_private_key)
     yield step
-    step = trust_public_key(paths, key.public_key())
-    yield Step(step.state, step.what, "copy it to every compute node, then: datacrumbs_setup --rotate-key")
+    step = trust_public_key(paths, key.public_key(), new=step.state == "made")
+    yield replace(step, note="copy it to every compute node, then: datacrumbs_setup --rotate-key")
 
 
-def rotate(paths: SystemPaths) -> Iterator[Step]:
+def rotate(paths: SystemPaths, *, dry_run: bool = False) -> Iterator[Step]:
     """Sign with the next key from now on. The old public key stays trusted, so what it signed goes on to hold.
 
     Raises:
         DatacrumbsError: (exit 2) when no key was prepared.
     """
+    return performed(_rotate(paths), dry_run=dry_run)
+
+
+def _rotate(paths: SystemPaths) -> Iterator[Step]:
     path = paths.next_private_key
     if not path.exists() and not path.is_symlink():
         raise usage_error(
@@ -45,10 +54,12 @@ def rotate(paths: SystemPaths) -> Iterator[Step]:
         )
     old = key_id(load_private_key(paths.private_key).public_key())
     load_private_key(path)
-    try:
-        path.replace(paths.private_key)
-    except OSError as error:
-        raise DatacrumbsError(f"{path}: cannot be moved: {error.strerror}", hint="run this as root") from None
-    yield Step(
-        "made", str(paths.private_key), f"when the last grant of {old[:16]} has ended: datacrumbs_trust remove --key"
-    )
+
+    def act() -> None:
+        try:
+            path.replace(paths.private_key)
+        except OSError as error:
+            raise DatacrumbsError(f"{path}: cannot be moved: {error.strerror}", hint="run this as root") from None
+
+    note = f"when the last grant of {old[:16]} has ended: datacrumbs_trust remove --key {old[:16]}"
+    yield Step("made", str(paths.private_key), note, act=act)

@@ -9,7 +9,9 @@ import shutil
 import stat
 import sys
 import sysconfig
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -19,13 +21,13 @@ from datacrumbs.probefile.keys import KEY_FILE_LIMIT, key_file_name, parse_publi
 from datacrumbs.probefile.revocation import FILE_NAME
 from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
 from datacrumbs.signer.policy import read_policy
-from datacrumbs.signer.private_key import create_private_key, load_private_key
+from datacrumbs.signer.private_key import load_private_key, new_private_key, write_private_key
 from datacrumbs.signer.provider_snippets import installed_snippets, provider_distributions
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted, write_trusted
 from datacrumbs.system import SEARCHED, read_system_configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -40,30 +42,63 @@ RUN_UNIT = "datacrumbs@.service"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What became of one thing: ``made``, ``kept``, ``updated``, ``removed`` or ``missing``."""
+    """One thing to do, and what becomes of it.
+
+    Args:
+        state: ``made``, ``kept``, ``updated``, ``removed`` or ``missing``.
+        what: A path.
+        note: More about it, or what to do next.
+        planned: What a dry run shows in place of ``what``, where the real one is known only afterwards.
+        act: Does it, and returns what became of it when that is something else than was planned.
+    """
 
     state: str
     what: str
     note: str = ""
+    planned: str = field(default="", repr=False, compare=False)
+    act: Callable[[], Step | None] = field(default=lambda: None, repr=False, compare=False)
 
 
-def install(paths: SystemPaths, stage: str, trust_key: Path | None = None) -> Iterator[Step]:
+def performed(steps: Iterable[Step], *, dry_run: bool = False) -> Iterator[Step]:
+    """Do each step before the next one is thought of; in a dry run, only say what would be done."""
+    for step in steps:
+        if dry_run:
+            yield replace(step, what=step.planned or step.what)
+        else:
+            yield step.act() or step
+
+
+@contextmanager
+def _by_root(path: Path, verb: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DatacrumbsError(f"{path}: cannot be {verb}: {error.strerror}", hint="run this as root") from None
+
+
+def install(paths: SystemPaths, stage: str, trust_key: Path | None = None, *, dry_run: bool = False) -> Iterator[Step]:
     """Make what a stage needs.
 
     Args:
         paths: The installation.
         stage: ``login`` (where plans are signed), ``compute`` (where programs are traced) or ``all``.
         trust_key: A signing host's public key to be trusted here.
+        dry_run: Change nothing, and give the steps that would be done.
 
     Raises:
         DatacrumbsError: When a file cannot be made, or one that is there cannot be relied on.
     """
+    return performed(_install(paths, stage, trust_key), dry_run=dry_run)
+
+
+def _install(paths: SystemPaths, stage: str, trust_key: Path | None) -> Iterator[Step]:
     for directory, mode in _directories(paths, stage):
         yield _directory(directory, mode)
     if stage != "compute":
         yield from _key_pair(paths)
         yield _file(paths.policy, _shipped("policy.yaml"))
-        read_policy(paths.policy)
+        if paths.policy.exists():  # not in a dry run
+            read_policy(paths.policy)
         yield from _trust_bundled(paths)
         yield from _site_file(paths)
         yield from (_unit(paths, unit) for unit in (SIGNING_SOCKET, SIGNING_UNIT))
@@ -74,7 +109,7 @@ def install(paths: SystemPaths, stage: str, trust_key: Path | None = None) -> It
     if stage != "login":
         yield from _seal_key_pair(paths)
         yield _unit(paths, RUN_UNIT)
-        if not trusted_key_ids(paths.trusted_keys):
+        if stage == "compute" and trust_key is None and not trusted_key_ids(paths.trusted_keys):
             yield Step(
                 "missing",
                 str(paths.trusted_keys),
@@ -82,8 +117,12 @@ def install(paths: SystemPaths, stage: str, trust_key: Path | None = None) -> It
             )
 
 
-def uninstall(paths: SystemPaths) -> Iterator[Step]:
+def uninstall(paths: SystemPaths, *, dry_run: bool = False) -> Iterator[Step]:
     """Remove what `install` made. Traces stay; so does what an administrator has added or changed."""
+    return performed(_uninstall(paths), dry_run=dry_run)
+
+
+def _uninstall(paths: SystemPaths) -> Iterator[Step]:
     yield from _uninstall_defaults(paths)
     doomed = [paths.trusted_snippets, paths.signing_socket]
     doomed += [_unit_directory(paths) / unit for unit in (SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT)]
@@ -100,7 +139,8 @@ def uninstall(paths: SystemPaths) -> Iterator[Step]:
     if paths.state.is_dir():
         yield from (_removed_tree(path) for path in paths.state.iterdir() if path != paths.seals)
     kept = {paths.traces: "traces", paths.seals: "seals", paths.state: "seals"}
-    for directory, _ in reversed(_directories(paths, "all") + _seal_directories(paths)):
+    made = reversed(_directories(paths, "all") + _seal_directories(paths))
+    for directory in dict.fromkeys(path for path, _ in made):
         if directory.is_dir():
             yield _removed_if_empty(directory, kept.get(directory, "not empty"))
 
@@ -139,34 +179,42 @@ def _in_package(name: str) -> bytes:
 
 def _directory(path: Path, mode: int) -> Step:
     try:
-        if not path.exists() and not path.is_symlink():
-            path.mkdir(parents=True)
-            path.chmod(mode)
-            return Step("made", str(path))
         status = path.lstat()
-        if not stat.S_ISDIR(status.st_mode):
-            raise DatacrumbsError(f"{path}: exists and is no directory", hint="move it away")
-        fixed = stat.S_IMODE(status.st_mode) != mode
-        if fixed:
-            path.chmod(mode)
-        check_protected(path)
+    except FileNotFoundError:
+        return Step("made", str(path), act=lambda: _make_directory(path, mode))
     except OSError as error:
         raise DatacrumbsError(f"{path}: cannot be made: {error.strerror}", hint="run this as root") from None
-    return Step("updated", str(path), f"mode {mode:04o}") if fixed else Step("kept", str(path))
+    if not stat.S_ISDIR(status.st_mode):
+        raise DatacrumbsError(f"{path}: exists and is no directory", hint="move it away")
+    if stat.S_IMODE(status.st_mode) != mode:
+        return Step("updated", str(path), f"mode {mode:04o}", act=lambda: _set_mode(path, mode))
+    check_protected(path)
+    return Step("kept", str(path))
+
+
+def _make_directory(path: Path, mode: int) -> None:
+    with _by_root(path, "made"):
+        path.mkdir(parents=True)
+        path.chmod(mode)
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    with _by_root(path, "changed"):
+        path.chmod(mode)
+        check_protected(path)
 
 
 def _file(path: Path, content: bytes, mode: int = 0o644) -> Step:
     if path.exists() or path.is_symlink():
         check_protected(path)
         return Step("kept", str(path))
-    write_atomically(path, content, mode)
-    return Step("made", str(path))
+    return Step("made", str(path), act=lambda: write_atomically(path, content, mode))
 
 
 def _key_pair(paths: SystemPaths) -> Iterator[Step]:
     key, step = signing_key(paths.private_key)
     yield step
-    yield trust_public_key(paths, key.public_key())
+    yield trust_public_key(paths, key.public_key(), new=step.state == "made")
 
 
 # A key of the node's own, apart from those that sign probe files: who is root on one node must not sign for others.
@@ -177,23 +225,29 @@ def _seal_key_pair(paths: SystemPaths) -> Iterator[Step]:
         yield _directory(directory, mode)
     key, step = signing_key(paths.seal_key)
     yield step
-    yield _file(paths.seal_keys / key_file_name(key.public_key()), public_key_pem(key.public_key()))
+    yield _public_key(paths.seal_keys, key.public_key(), new=step.state == "made")
 
 
 def signing_key(path: Path) -> tuple[Ed25519PrivateKey, Step]:
-    """The private key there, made if there is none.
+    """The private key there, or a new one that the step writes.
 
     Raises:
-        DatacrumbsError: When it cannot be made, or what is there cannot be relied on.
+        DatacrumbsError: When what is there cannot be relied on.
     """
     if path.exists() or path.is_symlink():
         return load_private_key(path), Step("kept", str(path))
-    return create_private_key(path), Step("made", str(path))
+    key = new_private_key()
+    return key, Step("made", str(path), act=lambda: write_private_key(path, key))
 
 
-def trust_public_key(paths: SystemPaths, key: Ed25519PublicKey) -> Step:
-    """Put a public key into the trust directory."""
-    return _file(paths.trusted_keys / key_file_name(key), public_key_pem(key))
+def trust_public_key(paths: SystemPaths, key: Ed25519PublicKey, *, new: bool = False) -> Step:
+    """Put a public key into the trust directory; of a ``new`` one a dry run does not know the id."""
+    return _public_key(paths.trusted_keys, key, new=new)
+
+
+def _public_key(directory: Path, key: Ed25519PublicKey, *, new: bool) -> Step:
+    step = _file(directory / key_file_name(key), public_key_pem(key))
+    return replace(step, planned=str(directory / "KEY-ID.pem")) if new else step
 
 
 def _trust_bundled(paths: SystemPaths) -> Iterator[Step]:
@@ -208,8 +262,9 @@ def _trust_bundled(paths: SystemPaths) -> Iterator[Step]:
     if wanted <= known and paths.trusted_snippets.exists():
         yield Step("kept", str(paths.trusted_snippets), f"{len(known)} trusted snippets")
         return
-    write_trusted(paths.trusted_snippets, known | wanted)
-    yield Step("made", str(paths.trusted_snippets), f"{len(known | wanted)} trusted snippets")
+    note = f"{len(known | wanted)} trusted snippets"
+    act = partial(write_trusted, paths.trusted_snippets, known | wanted)
+    yield Step("made", str(paths.trusted_snippets), note, act=act)
 
 
 def _site_file(paths: SystemPaths) -> Iterator[Step]:
@@ -229,7 +284,7 @@ def _temporary_files(paths: SystemPaths) -> Path:
 def _unit(paths: SystemPaths, name: str) -> Step:
     step = _filled(paths, _unit_directory(paths) / name, name)
     changed = step.state != "kept" and str(paths.prefix) == "/"
-    return Step(step.state, step.what, "then: systemctl daemon-reload") if changed else step
+    return replace(step, note="then: systemctl daemon-reload") if changed else step
 
 
 # What is derived from the installation is written anew; an administrator changes units by drop-ins.
@@ -238,12 +293,13 @@ def _filled(paths: SystemPaths, path: Path, name: str) -> Step:
     if path.is_file() and path.read_bytes() == content:
         return Step("kept", str(path))
     state = "updated" if path.exists() else "made"
-    try:
+    return Step(state, str(path), act=lambda: _write_below(path, content))
+
+
+def _write_below(path: Path, content: bytes) -> None:
+    with _by_root(path.parent, "made"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DatacrumbsError(f"{path.parent}: cannot be made: {error.strerror}", hint="run this as root") from None
     write_atomically(path, content)
-    return Step(state, str(path))
 
 
 def unit_text(name: str, paths: SystemPaths) -> str:
@@ -271,25 +327,28 @@ def unit_text(name: str, paths: SystemPaths) -> str:
 
 
 def _removed_if_empty(directory: Path, otherwise: str) -> Step:
-    try:
-        directory.rmdir()
-    except OSError:
-        return Step("kept", str(directory), otherwise)
-    return Step("removed", str(directory))
+    def act() -> Step | None:
+        try:
+            directory.rmdir()
+        except OSError:
+            return Step("kept", str(directory), otherwise)
+        return None
+
+    return Step("removed", str(directory), planned=f"{directory}, if it is empty then", act=act)
 
 
 # What daemons remember between runs; nothing in it is an administrator's.
 def _removed_tree(directory: Path) -> Step:
-    try:
-        shutil.rmtree(directory) if directory.is_dir() else directory.unlink()
-    except OSError as error:
-        raise DatacrumbsError(f"{directory}: cannot be removed: {error.strerror}", hint="run this as root") from None
-    return Step("removed", str(directory))
+    def act() -> None:
+        with _by_root(directory, "removed"):
+            shutil.rmtree(directory) if directory.is_dir() else directory.unlink()
+
+    return Step("removed", str(directory), act=act)
 
 
 def _removed(path: Path) -> Step:
-    try:
-        path.unlink()
-    except OSError as error:
-        raise DatacrumbsError(f"{path}: cannot be removed: {error.strerror}", hint="run this as root") from None
-    return Step("removed", str(path))
+    def act() -> None:
+        with _by_root(path, "removed"):
+            path.unlink()
+
+    return Step("removed", str(path), act=act)

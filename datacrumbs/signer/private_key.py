@@ -24,11 +24,14 @@ KEY_MODE = 0o400
 KEY_FILE_LIMIT = 16 * 1024
 
 
-def create_private_key(path: Path) -> Ed25519PrivateKey:
-    """Make a new key and write it with mode 0400."""
-    key = Ed25519PrivateKey.generate()
+def new_private_key() -> Ed25519PrivateKey:
+    """A new key, in memory."""
+    return Ed25519PrivateKey.generate()
+
+
+def write_private_key(path: Path, key: Ed25519PrivateKey) -> None:
+    """Write a key with mode 0400."""
     write_atomically(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), KEY_MODE)
-    return key
 
 
 def load_private_key(path: Path) -> Ed25519PrivateKey:

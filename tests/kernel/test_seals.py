@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.probefile.envelope import key_id
-from datacrumbs.signer.private_key import create_private_key
+from datacrumbs.signer.private_key import new_private_key, write_private_key
 
 from .conftest import NOBODY
 
@@ -102,7 +102,8 @@ def test_a_users_seal_is_refused(sealing: Installation, probes: Path, tmp_path: 
     altered = tmp_path / "altered.seal.json"
     altered.write_bytes(seal.read_bytes().replace(text["payload"].encode(), base64.b64encode(lied)))
     assert "does not fit" in refusal(sealing, altered)
-    own = create_private_key(tmp_path / "own.key")
+    own = new_private_key()
+    write_private_key(tmp_path / "own.key", own)
     forged = tmp_path / "forged.seal.json"
     forged.write_bytes(
         altered.read_bytes().replace(text["signatures"][0]["keyid"].encode(), key_id(own.public_key()).encode())

@@ -54,6 +54,16 @@ def paths(tmp_path: Path) -> SystemPaths:
     return paths
 
 
+def install_all(paths: SystemPaths, *, dry_run: bool = False):
+    return install(paths, "all", dry_run=dry_run)
+
+
+def files_below(directory: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path): (path.stat().st_mode, path.read_bytes() if path.is_file() else b"") for path in directory.rglob("*")
+    }
+
+
 def states(steps) -> set[str]:
     return {step.state for step in steps}
 
@@ -100,6 +110,21 @@ class TestSetup:
         assert [path.name for path in paths.state.iterdir()] == ["seals"]
         assert not paths.seal_key.exists()
         assert not paths.seal_keys.exists()
+
+    @pytest.mark.parametrize("work", [install_all, uninstall])
+    def test_a_dry_run_changes_nothing_and_says_what_the_run_does(self, paths, work):
+        if work is uninstall:
+            list(install(paths, "all"))
+        before = files_below(paths.prefix)
+        planned = list(work(paths, dry_run=True))
+        assert files_below(paths.prefix) == before
+        done = list(work(paths))
+        # The id of a new key, and whether a directory is left empty, are known only afterwards.
+        assert len(planned) == len(done)
+        for plan, step in zip(planned, done, strict=True):
+            if "KEY-ID" not in plan.what and "if it is empty" not in plan.what:
+                assert (plan.state, plan.what) == (step.state, step.what)
+        assert all(step.state != "missing" for step in planned)
 
     def test_a_wrong_mode_is_set_right(self, paths):
         list(install(paths, "all"))
@@ -238,6 +263,25 @@ class TestTrust:
         assert sorted(row["state"] for row in found) == ["not installed", "not trusted"]
         assert json.loads(command("trust", "remove", *where, path=site).stdout) == added
         assert not [entry for entry in read_trusted(paths.trusted_snippets) if entry.provider == "demo"]
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("add", "--provider", "demo", "--json"),
+            ("--provider", "demo", "add", "--json"),
+            ("--json", "--provider=demo", "add"),
+            ("--prov", "demo", "--json", "add"),
+        ],
+    )
+    def test_the_action_can_be_anywhere_as_it_could(self, site, paths, words):
+        list(install(paths, "login"))
+        before = paths.trusted_snippets.read_bytes()
+        planned = command("trust", *words, "--dry-run", "--prefix", paths.prefix, path=site)
+        assert "dry run: nothing is changed" in planned.stderr
+        assert paths.trusted_snippets.read_bytes() == before
+        added = command("trust", "--prefix", paths.prefix, *words, path=site)
+        assert json.loads(added.stdout) == json.loads(planned.stdout)
+        assert paths.trusted_snippets.read_bytes() != before
 
     def test_the_provider_is_never_imported(self, site, paths, tmp_path):
         list(install(paths, "login"))
