@@ -30,7 +30,7 @@ from datacrumbs.system import SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 HOST, INSTALLATION = "host", "installation"
 _STYLES = {CheckState.OK: "green", CheckState.WARNING: "yellow", CheckState.MISSING: "red"}
@@ -79,12 +79,21 @@ def can_trace(findings: Iterable[Finding]) -> bool:
 
 def installation_checks(paths: SystemPaths) -> Iterator[Check]:
     """What DataCrumbs itself needs below a prefix: the client, keys, configuration, the service."""
-    yield _client()
+    copied = _setup(paths, "or copy the signing host's public key there")
+    yield _looked("client", _client)
     yield _code(paths)
-    yield _system_configuration(paths)
-    yield _trusted_keys(paths)
+    yield _looked("system configuration", lambda: _system_configuration(paths))
+    yield _looked("trusted keys", lambda: _trusted_keys(paths, copied), fix=copied)
     yield _private_key(paths)
-    yield _service(paths)
+    yield _looked("signing service", lambda: _service(paths), CheckState.WARNING)
+
+
+# The boundary of a check: what fails while looking is what was found.
+def _looked(name: str, look: Callable[[], Check], state: CheckState = CheckState.MISSING, fix: str = "") -> Check:
+    try:
+        return look()
+    except DatacrumbsError as error:
+        return Check(name, state, error.message, error.hint or fix)
 
 
 def provider_checks() -> Iterator[Finding]:
@@ -118,11 +127,7 @@ def _not_roots() -> tuple[str, ...]:
 
 
 def _client() -> Check:
-    try:
-        found = client_library(), launcher()
-    except DatacrumbsError as error:
-        return Check("client", CheckState.MISSING, error.message, error.hint)
-    return Check("client", CheckState.OK, ", ".join(map(str, found)))
+    return Check("client", CheckState.OK, f"{client_library()}, {launcher()}")
 
 
 def _code(paths: SystemPaths) -> Check:
@@ -135,21 +140,13 @@ def _code(paths: SystemPaths) -> Check:
 
 
 def _system_configuration(paths: SystemPaths) -> Check:
-    name = "system configuration"
-    try:
-        configuration = read_system_configuration(paths)
-    except DatacrumbsError as error:
-        return Check(name, CheckState.MISSING, error.message, error.hint)
+    configuration = read_system_configuration(paths)
     source = str(paths.system_file) if paths.system_file.exists() else "defaults"
-    return Check(name, CheckState.OK, f"{source}; traces go to {configuration.trace_log_dir}")
+    return Check("system configuration", CheckState.OK, f"{source}; traces go to {configuration.trace_log_dir}")
 
 
-def _trusted_keys(paths: SystemPaths) -> Check:
-    name, fix = "trusted keys", _setup(paths, "or copy the signing host's public key there")
-    try:
-        keys = trusted_key_ids(paths.trusted_keys)
-    except DatacrumbsError as error:
-        return Check(name, CheckState.MISSING, error.message, error.hint or fix)
+def _trusted_keys(paths: SystemPaths, fix: str) -> Check:
+    name, keys = "trusted keys", trusted_key_ids(paths.trusted_keys)
     if not keys:
         return Check(name, CheckState.MISSING, f"none in {paths.trusted_keys}: every probe file is refused", fix)
     return Check(name, CheckState.OK, ", ".join(key[:16] for key in keys))
@@ -173,16 +170,8 @@ def _private_key(paths: SystemPaths) -> Check:
 
 
 def _service(paths: SystemPaths) -> Check:
-    name = "signing service"
-    try:
-        key = service_key_id(paths)
-    except DatacrumbsError as error:
-        return Check(name, CheckState.WARNING, f"{error.message}; probe files cannot be made here", error.hint)
-    try:
-        trusted = key in trusted_key_ids(paths.trusted_keys)
-    except DatacrumbsError:
-        trusted = False
-    if not trusted:
+    name, key = "signing service", service_key_id(paths)
+    if key not in trusted_key_ids(paths.trusted_keys):
         detail = f"signs with key {key[:16]}, which this host does not trust"
         return Check(name, CheckState.WARNING, detail, f"copy its public key to {paths.trusted_keys}")
     return Check(name, CheckState.OK, f"{paths.signing_socket}, key {key[:16]}")

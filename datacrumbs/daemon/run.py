@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, astuple, dataclass
@@ -36,6 +35,7 @@ from datacrumbs.engine.engine import Engine
 from datacrumbs.engine.kernel_programs import has_libraries
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.output import inform, warn
 from datacrumbs.probefile.show import entries_only
 from datacrumbs.secure import privilege
 from datacrumbs.secure.systemd import notify
@@ -103,23 +103,23 @@ def run(request: RunRequest) -> RunResult:
         files = RunFiles(request.paths.run, request.run_id)
         stack.callback(files.close)
         writer, finder, sealer = _processes_beside(request, user, plan, stack)
-        _tell(f"attaching {len(plan.functions)} functions for {user.name}")
+        inform(f"attaching {len(plan.functions)} functions for {user.name}")
         if only := entries_only(plan):
-            _tell(only)
+            inform(only)
         engine = Engine(
             plan,
             request.configuration,
             user.uid,
             request.paths.state,
             attach_method=request.attach_method,
-            tell=_tell,
+            tell=inform,
         )
         stack.callback(engine.close)
         report, skipped = _attach(engine, request)
         late = None
         if finder is not None:
             rules = LateRules(user, request.configuration.late_files, skipped)
-            late = LateWatch(finder, LateFiles(plan, request.targets, engine, rules, _tell))
+            late = LateWatch(finder, LateFiles(plan, request.targets, engine, rules, inform))
             stack.callback(request.targets.close)
         else:
             request.targets.close()
@@ -130,7 +130,7 @@ def run(request: RunRequest) -> RunResult:
         tracing.begin(files, user)
         _give_up_rights(request, engine)
         notify("READY=1")
-        _tell(
+        inform(
             f"ready: {report.functions} functions by {report.method}, attached in {report.seconds * 1000:.1f} ms; "
             f"trace {parts.first}"
         )
@@ -193,9 +193,9 @@ def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, frozense
     report = engine.attach(request.targets, [client.client_library(), client.launcher()], skipped)
     results.record(plan, owners, report.failures)
     for failure in report.failures:
-        _tell(f"not probed: {failure.symbol}: {failure.reason}")
+        warn(f"not probed: {failure.symbol}: {failure.reason}")
     if skipped:
-        _tell(f"{len(skipped)} functions left out that failed before (see {request.paths.attach_results})")
+        inform(f"{len(skipped)} functions left out that failed before (see {request.paths.attach_results})")
     if not report.functions:
         raise DatacrumbsError("no function of the plan could be probed", hint="run datacrumbs_doctor")
     return report, skipped
@@ -288,8 +288,8 @@ class _Run:
         seconds = ending.sealing_seconds if self._writer.close() else 0.0
         unread = sealer.finish(about, counts, seconds)
         if unread:
-            _tell(f"{unread} files of the trace could not be read in time; the seal does not vouch for them")
-        _tell(f"sealed: {sealer.seal}")
+            warn(f"{unread} files of the trace could not be read in time; the seal does not vouch for them")
+        inform(f"sealed: {sealer.seal}")
 
     def _trace(self) -> str:
         """Watch until the end; gives its reason."""
@@ -339,7 +339,7 @@ class _Run:
             try:
                 self._parts.advance()
             except DatacrumbsError as error:
-                _tell(f"the trace goes on in the file that it is in: {error.message}")
+                warn(f"the trace continues in its present file: {error.message}")
                 return
             self._writer.send(Continue(self._provenance), descriptors=[self._parts.stream.fileno()])
             if self._sealer is not None:
@@ -380,7 +380,3 @@ def _naming(parts: Parts) -> Iterator[None]:
         yield
     except DatacrumbsError as error:
         raise DatacrumbsError(f"{parts.current}: {error.message}", hint=error.hint, exit_code=error.exit_code) from None
-
-
-def _tell(message: str) -> None:
-    print(f"datacrumbs: {message}", file=sys.stderr, flush=True)

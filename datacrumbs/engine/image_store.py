@@ -48,9 +48,9 @@ class ImageStore:
             check_protected(self._directory)
             return images.decode(read_bounded(path, SIZE_LIMIT, protected=True), key)
         except DatacrumbsError as error:
-            self._tell(f"{error.message}; not used, compiled anew")
+            self._tell(f"{error.message}; not used, compiled again")
         except (ValueError, KeyError, TypeError) as error:
-            self._tell(f"{path}: {error}; not used, compiled anew")
+            self._tell(f"{path}: {error}; not used, compiled again")
         return None
 
     def save(self, key: str, image: Image) -> None:

@@ -13,7 +13,7 @@ from datacrumbs.probefile.codec import digest, encode, plan_from_document
 from datacrumbs.probefile.envelope import Grant, key_id, seal
 from datacrumbs.probefile.revocation import read_revocations
 from datacrumbs.signer.compilation import Compilation
-from datacrumbs.signer.denial import DenialError
+from datacrumbs.signer.denial import denying
 from datacrumbs.signer.limited import Bounds, answer
 from datacrumbs.signer.policy import check_policy, read_policy
 from datacrumbs.signer.private_key import load_private_key
@@ -62,33 +62,25 @@ class Authority:
         Raises:
             DenialError: With a code for the check that failed.
         """
-        try:
+        with denying("service.configuration"):
             rules = read_policy(self.paths.policy)
             trusted = read_trusted(self.paths.trusted_snippets)
             revoked = read_revocations(self.paths.trusted_keys)
-        except DatacrumbsError as error:
-            raise DenialError("service.configuration", error.message, error.hint) from None
         rule = check_policy(rules, plan, caller)
         check_snippets(plan, trusted)
-        try:
+        with denying("plan.revoked"):
             revoked.check_plan(plan, digest(plan_bytes), "policy")
-        except DatacrumbsError as error:
-            raise DenialError("plan.revoked", error.message, error.hint) from None
         check_targets(plan, caller, rule)
         if plan.snippets:
             self.compilation.check(plan.snippets)
         # Not before: the children that look at targets inherit the memory of this process.
-        try:
+        with denying("service.configuration"):
             key = load_private_key(self.paths.private_key)
             revoked.check_key(key_id(key.public_key()), "this host's plans")
-        except DatacrumbsError as error:
-            raise DenialError("service.configuration", error.message, error.hint) from None
         issued = int(time.time())
         grant = Grant(caller.uid, caller.user, self.host, issued, issued + rule.grant_days * SECONDS_A_DAY)
-        try:
+        with denying("plan.size"):
             return seal(plan_bytes, grant, key)
-        except DatacrumbsError as error:
-            raise DenialError("plan.size", error.message, error.hint) from None
 
 
 def open_authority(paths: SystemPaths) -> Authority:
@@ -129,9 +121,7 @@ def check_schema(document: object) -> tuple[Plan, bytes, str]:
     Raises:
         DenialError: (exit 2) naming the key at fault.
     """
-    try:
+    with denying("plan.schema", ExitCode.USAGE):
         plan = plan_from_document(document)
         plan_bytes = encode(plan)
-    except DatacrumbsError as error:
-        raise DenialError("plan.schema", error.message, error.hint, exit_code=ExitCode.USAGE) from None
     return plan, plan_bytes, digest(plan_bytes)

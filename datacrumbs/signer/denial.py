@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 from datacrumbs.errors import DatacrumbsError, ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class DenialError(DatacrumbsError):
@@ -18,3 +24,16 @@ class DenialError(DatacrumbsError):
     def __init__(self, code: str, message: str, hint: str = "", *, exit_code: ExitCode = ExitCode.REFUSED) -> None:
         super().__init__(message, hint=hint, exit_code=exit_code)
         self.code = code
+
+
+@contextmanager
+def denying(code: str, exit_code: ExitCode = ExitCode.REFUSED) -> Iterator[None]:
+    """Deny with a code what fails within.
+
+    Raises:
+        DenialError: For every `DatacrumbsError`, with its words.
+    """
+    try:
+        yield
+    except DatacrumbsError as error:
+        raise DenialError(code, error.message, error.hint, exit_code=exit_code) from None

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from datacrumbs import __version__
-from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.errors import ExitCode
 from datacrumbs.probefile.codec import parse
 from datacrumbs.signer.authority import check_schema
 from datacrumbs.signer.caller import with_account
-from datacrumbs.signer.denial import DenialError
+from datacrumbs.signer.denial import DenialError, denying
 from datacrumbs.signer.protocol import LENGTH, VERSION, frame
 
 if TYPE_CHECKING:
@@ -127,10 +127,8 @@ def request_plan(body: bytes) -> object:
     Raises:
         DenialError: For anything that is no request.
     """
-    try:
+    with denying("request.form"):
         document = parse(body, "request")
-    except DatacrumbsError as error:
-        raise DenialError("request.form", error.message) from None
     if isinstance(document, dict) and document.get("version") == VERSION:
         if document.keys() == {"version", "request"} and document["request"] == "status":
             return None

@@ -6,10 +6,10 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import RECREATE, DatacrumbsError
+from datacrumbs.errors import RECREATE
 from datacrumbs.kernel.declared import check_declared
 from datacrumbs.model.plan import Attach
-from datacrumbs.signer.denial import DenialError
+from datacrumbs.signer.denial import DenialError, denying
 from datacrumbs.signer.limited import LimitError
 from datacrumbs.signer.target_check import check_target
 
@@ -53,10 +53,8 @@ def check_targets(plan: Plan, caller: Caller, rule: Rule) -> None:
 
 # The release is this host's by now, so what the plan asks of the kernel can be compared with what the kernel says here.
 def _check_kernel(plan: Plan) -> None:
-    try:
+    with denying("target.argument"):
         check_declared(plan)
-    except DatacrumbsError as error:
-        raise DenialError("target.argument", error.message, error.hint) from None
 
 
 def _check_finding(target: Target, finding: Finding, caller: Caller, rule: Rule) -> None:

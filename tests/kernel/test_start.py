@@ -79,7 +79,7 @@ def test_a_damaged_program_is_compiled_anew(installation: Installation, probes: 
     data[len(data) // 2] ^= 1
     image.write_bytes(data)
     second, said, _ = counted(installation, probes)
-    assert f"{image}: damaged: its digest does not fit; not used, compiled anew" in said
+    assert f"{image}: damaged: its digest does not fit; not used, compiled again" in said
     assert COMPILING in said
     assert first == second
     assert COMPILING not in counted(installation, probes)[1]
@@ -90,7 +90,7 @@ def test_a_stranger_cannot_give_a_program(installation: Installation, probes: Pa
     (image,) = kept.iterdir()
     shutil.chown(image, 65534, 65534)
     second, said, _ = counted(installation, probes)
-    assert "owned by uid 65534, expected root; not used, compiled anew" in said
+    assert "owned by uid 65534, expected root; not used, compiled again" in said
     assert first == second
     assert image.stat().st_uid == 0
 

@@ -342,3 +342,98 @@ def test_advice_is_for_the_installation_that_was_asked_about(tmp_path: Path) -> 
     fixes = " ".join(check["fix"] for check in checks)
     assert f"datacrumbs_sign_probes --prefix '{prefix}'" in fixes
     assert "systemctl start datacrumbs_sign_probes" not in fixes
+
+
+# ---- options that commands share ----
+
+WITH_PREFIX = ["datacrumbs", "datacrumbs_doctor", "datacrumbs_probe_configurator", "datacrumbs_setup",
+               "datacrumbs_sign_probes", "datacrumbs_trust"]  # fmt: skip
+DRY_RUN = [
+    ("datacrumbs_setup", []),
+    ("datacrumbs_setup", ["--stage", "compute"]),
+    ("datacrumbs_trust", ["add", "--provider", "posix"]),
+    ("datacrumbs_trust", ["revoke", "--user", "root"]),
+    ("datacrumbs_trust", ["restore", "--plan", "a" * 64]),
+]
+
+
+def declared() -> list:
+    from datacrumbs.commands._registry import COMMANDS, command_named
+
+    return [command_named(name) for name in COMMANDS]
+
+
+def test_registry_scripts_and_entry_points_agree() -> None:
+    from datacrumbs.commands import _entry
+
+    points = distribution("datacrumbs").entry_points.select(group="console_scripts")
+    scripts = {point.name: point.value for point in points}
+    assert {command.program for command in declared()} == set(scripts)
+    for command in declared():
+        assert scripts[command.program].startswith("datacrumbs.commands._entry:")
+        assert getattr(_entry, scripts[command.program].partition(":")[2]).args == (command.name,)
+
+
+@pytest.mark.parametrize("command", declared(), ids=lambda command: command.program)
+def test_every_command_takes_the_shared_options(command) -> None:
+    taken = {option for action in command.parser()._actions for option in action.option_strings}
+    assert {"-h", "--help", "-V", "--version", "-q", "--quiet", "-v", "--verbose"} <= taken
+    assert ("--prefix" in taken) == (command.program in WITH_PREFIX)
+
+
+HEAVY = [
+    "bcc", "numpy", "polars", "cryptography", "pluggy", "rich", "yaml", "elftools", "capstone", "asyncio", "subprocess",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", declared(), ids=lambda command: command.program)
+def test_help_imports_nothing_heavy(command) -> None:
+    code = (
+        "import sys; from datacrumbs.commands._entry import start\n"
+        f"assert start({command.name!r}) == 0\n"
+        f"assert not set({HEAVY!r}) & set(sys.modules), set({HEAVY!r}) & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False, timeout=SECONDS
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("command", "arguments"), DRY_RUN, ids=str)
+def test_a_dry_run_makes_nothing(command: str, arguments: list[str], tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    done = run(command, *arguments, "-n", "--prefix", prefix)
+    assert done.returncode == DONE
+    assert "dry run: nothing is changed" in done.stderr
+    quiet = run(command, *arguments, "--dry-run", "-q", env={"DATACRUMBS_PREFIX": str(prefix)})
+    assert (quiet.returncode, quiet.stderr) == (DONE, "")
+    assert not prefix.exists()
+
+
+def test_the_option_goes_before_the_environment(tmp_path: Path) -> None:
+    environment = {"DATACRUMBS_PREFIX": str(tmp_path / "environment")}
+    for given, used in (([], "environment"), (["--prefix", tmp_path / "option"], "option")):
+        rows = json.loads(run("datacrumbs_setup", "--dry-run", "--json", *given, env=environment).stdout)
+        assert all(row["what"].startswith(str(tmp_path / used)) for row in rows)
+        shown = run("datacrumbs_trust", *given, "list", "--keys", env=environment)
+        assert (shown.returncode, shown.stdout) == (DONE, "")
+
+
+def test_verbose_shows_where_an_error_was_raised(tmp_path: Path) -> None:
+    done = run("datacrumbs_report", tmp_path / "missing", "--verbose")
+    assert done.returncode == USAGE
+    assert 'File "' in done.stderr
+    assert_calm(run("datacrumbs_report", tmp_path / "missing").stderr)
+
+
+def test_quiet_and_verbose_exclude_each_other() -> None:
+    done = run("datacrumbs_report", "trace", "-q", "-v")
+    assert done.returncode == USAGE
+    assert "not allowed with" in done.stderr
+
+
+@pytest.mark.parametrize("action", ["add", "list", "remove", "verify", "revoke", "restore", "verify-seal"])
+def test_help_of_an_action(action: str) -> None:
+    done = run("datacrumbs_trust", action, "--help")
+    assert (done.returncode, done.stderr) == (DONE, "")
+    assert done.stdout.startswith(f"usage: datacrumbs_trust {action} ")

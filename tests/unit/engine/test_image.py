@@ -108,7 +108,7 @@ def test_what_is_not_as_it_was_written_is_left_aside(spoil, said, store, told, t
     assert store.load(KEY) is None
     assert len(told) == 1
     assert said in told[0]
-    assert told[0].endswith("not used, compiled anew")
+    assert told[0].endswith("not used, compiled again")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
