@@ -309,8 +309,8 @@ class _Run:
                 return "size"
             if self._parts.removed:
                 raise DatacrumbsError(
-                    "the trace was removed while it was written",
-                    hint="nothing more can be kept in it; start another run when its directory is to stay",
+                    "the trace was removed during the run; nothing more can be saved",
+                    hint="start a new run",
                 )
             # What a slow writer is not told now, it is told later: counters and profiles go on.
             if self._writer.is_ready():
