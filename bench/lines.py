@@ -22,9 +22,9 @@ import numpy as np
 import polars as pl
 from isal import igzip
 
+from datacrumbs.model.contract import RECORD, MissingKind
 from datacrumbs.model.plan import Result
-from datacrumbs.model.record import CALL
-from datacrumbs.trace.lines import FUNCTION, PAIR, Lines
+from datacrumbs.trace.lines import Lines
 from datacrumbs.trace.shape import Field, Shape
 from datacrumbs.trace.templates import templates
 
@@ -150,7 +150,7 @@ def shape_of(number: int) -> Shape:
 
 def records(batch: dict[str, Any]) -> Any:
     """The batch as the ring gives it."""
-    calls = np.zeros(len(batch["id"]), CALL)
+    calls = np.zeros(len(batch["id"]), RECORD)
     calls["start"], calls["duration"] = batch["ts"].astype(np.uint64) * np.uint64(1000), batch["dur"] * 1000
     calls["process"], calls["thread"], calls["function"] = batch["pid"], batch["tid"], batch["shape"]
     calls["flags"], calls["result"] = 1, batch["ret"]
@@ -166,9 +166,9 @@ def library(batches: list[Any]) -> list[bytes]:
     for calls in batches:
         while len(missing := made.missing(calls)):
             for kind, identity in missing.tolist():
-                if kind == FUNCTION:
+                if kind == MissingKind.FUNCTION:
                     made.function(identity, templates(shape_of(identity), HASH))
-                elif kind != PAIR:
+                elif kind != MissingKind.PAIR:
                     made.name(identity, identity, included=True)
         made.take(calls)
         while not made.render():

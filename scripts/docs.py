@@ -498,8 +498,8 @@ def counters_page() -> str:
 
 def _layout_totals() -> list[str]:
     # The C enumeration says what each one counts, in the order of counters.TOTALS.
-    layout = (REPOSITORY / "datacrumbs/engine/bpf/layout.h").read_text(encoding="utf-8")
-    body = layout.partition("enum dc_total {")[2].partition("DC_TOTALS")[0]
+    layout = (REPOSITORY / "datacrumbs/model/contract.h").read_text(encoding="utf-8")
+    body = layout.partition("enum dc_total {")[2].partition("};")[0]
     return [f"{text[:1].upper()}{text[1:]}." for text in re.findall(r"/\* (.*?) \*/", body)]
 
 

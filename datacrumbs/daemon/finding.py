@@ -24,9 +24,9 @@ from datacrumbs.daemon.messages import Again, Found, Look, Looked, Mapped, Misse
 from datacrumbs.elf.build_id import gnu_build_id
 from datacrumbs.elf.dependencies import dynamic_of
 from datacrumbs.elf.functions import function_names, open_elf
-from datacrumbs.engine.mappings import MAPPING, MAPPING_RING_SIZE, MappingKind
-from datacrumbs.engine.ring import Ring
+from datacrumbs.engine.ring import MAPPING_RING_SIZE, Ring
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.model.contract import MAPPING, MappingKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

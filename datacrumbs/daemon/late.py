@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.daemon.messages import Again, Found, Mapped, Missed, Unseen
-from datacrumbs.engine.mappings import MAPPED_KEY
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.model.contract import MAPPED_KEY
 from datacrumbs.probefile.mapped_files import verify_mapped
 from datacrumbs.secure.file_systems import OVERLAY, file_system_kind
 from datacrumbs.trace.notes import LATE, NOT_PROBED, Note

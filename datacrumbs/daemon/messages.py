@@ -158,7 +158,7 @@ class Again:
     """From the process that looks: a file that the kernel side is to report again when it is mapped again.
 
     Args:
-        file: As `engine.mappings.MAPPED_KEY`, in hexadecimal.
+        file: As `contract.MAPPED_KEY`, in hexadecimal.
     """
 
     file: str

@@ -6,6 +6,8 @@ import ctypes
 from collections import deque
 from typing import TYPE_CHECKING
 
+from datacrumbs.model.contract import CHUNK
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -13,9 +15,6 @@ if TYPE_CHECKING:
     from datacrumbs.engine.ring import Rings
     from datacrumbs.model.record import Batch
 
-CHUNK = 16384
-"""Calls taken out at once. The rings are looked at again after each, so it must take far less long to
-write them than to fill a ring."""
 _MEBIBYTE = 1 << 20
 _WORTH_RETURNING = 32 * _MEBIBYTE
 _NAME_SIZE = 200  # bytes of a name as objects, roughly, beside its text

@@ -9,19 +9,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
+
+from datacrumbs.model.contract import OperandKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-
-class OperandKind(IntEnum):
-    """What an operand is; `enum dc_place` of the kernel side."""
-
-    REGISTER = 1
-    MEMORY = 2
-    CONSTANT = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,28 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datacrumbs.model.contract import COUNT, Total
 from datacrumbs.model.record import FunctionCounts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-COUNT = np.dtype(
-    [
-        ("entered", "<u8"),
-        ("recorded", "<u8"),
-        ("ceiling", "<u8"),
-        ("filtered", "<u8"),
-        ("unmatched", "<u8"),
-        ("ring_full", "<u8"),
-        ("too_deep", "<u8"),
-        ("no_memory", "<u8"),
-        ("sampled", "<u8"),
-        ("profiled", "<u8"),
-        ("guarded", "<u8"),
-        ("helper", "<u8"),
-    ]
-)
-"""`struct dc_count` of ``bpf/layout.h``."""
 
 CAUSES = {
     "filtered_duration": "filtered",
@@ -40,19 +23,7 @@ CAUSES = {
 
 LOSSES = ("ring_full", "too_deep", "no_memory")
 
-TOTALS = (
-    "names_lost",
-    "names_unread",
-    "names_busy",
-    "events_lost",
-    "returns_without_entry",
-    "compat_calls",
-    "handles_lost",
-    "fields_unread",
-    "profiles_lost",
-    "mappings_lost",
-)
-"""`enum dc_total` of ``bpf/layout.h``."""
+TOTALS = tuple(total.name.lower() for total in Total)
 
 
 def in_flight(identities: bytes, functions: int) -> NDArray[np.int64]:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.engine import links
+from datacrumbs.model.contract import GUARD_SHIFT, PROFILE_KEY, PROFILE_SUMS, RECORD, Setting
 from datacrumbs.model.plan import Mode
-from datacrumbs.model.record import BUCKETS, CALL, PROFILE
+from datacrumbs.model.record import PROFILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,24 +24,14 @@ if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan
     from datacrumbs.system import SystemConfiguration
 
-GUARD_INTERVAL_NS = 1 << 27
-"""`DC_GUARD_SHIFT` of ``bpf/modes.h``."""
+GUARD_INTERVAL_NS = 1 << GUARD_SHIFT
 SHARES = 16
 """In so many parts processors take what a function may record in an interval."""
 RING_SHARES = 64
 LARGEST_SHARE = 1024
 RECOVERED = 0.5
 """Share of the ring up to which degraded functions recover."""
-CHUNK = 4096
-
-KEY = np.dtype([("file", "<u8"), ("process", "<u4"), ("function", "<u4"), ("epoch", "<u4"), ("cause", "<u4")])
-"""`struct dc_profile_key` of ``bpf/layout.h``."""
-VALUE = np.dtype(
-    [(name, "<u8") for name in ("count", "errors", "bytes", "time", "longest")]
-    + [(name, "<u8") for name in ("inverse_shortest", "inverse_first", "last")]
-    + [(name, "<u4", (BUCKETS,)) for name in ("times", "sizes")]
-)
-"""`struct dc_profile` of ``bpf/layout.h``."""
+PROFILES_AT_ONCE = 4096
 
 _MAP_CREATE, _UPDATE, _LOOKUP_BATCH, _DELETE_BATCH = 0, 2, 24, 27
 _ARRAY, _ARRAY_OF_MAPS = 2, 12
@@ -55,8 +46,8 @@ def with_mode(plan: Plan, mode: Mode | None) -> Plan:
     return replace(plan, groups=tuple(groups))
 
 
-def guard_settings(configuration: SystemConfiguration, processors: int) -> tuple[int, int, int, int, int]:
-    """The settings of the guard: share, function, total, ring high, ring low (``bpf/maps.h``).
+def guard_settings(configuration: SystemConfiguration, processors: int) -> dict[Setting, int]:
+    """The settings of the guard.
 
     Each of ``processors`` may hold a share: all of them are a small part of the ring together.
     """
@@ -64,9 +55,16 @@ def guard_settings(configuration: SystemConfiguration, processors: int) -> tuple
     function = max(1, round(configuration.guard_function_rate * seconds))
     total = max(1, round(configuration.guard_total_rate * seconds))
     ring = configuration.call_ring_mib << 20
-    share = min(function // SHARES, total // SHARES, ring // CALL.itemsize // RING_SHARES // processors, LARGEST_SHARE)
+    records = ring // RECORD.itemsize
+    share = min(function // SHARES, total // SHARES, records // RING_SHARES // processors, LARGEST_SHARE)
     high = ring * configuration.guard_ring_percent // 100
-    return max(1, share), function, total, high, min(high, int(ring * RECOVERED))
+    return {
+        Setting.GUARD_SHARE: max(1, share),
+        Setting.GUARD_FUNCTION: function,
+        Setting.GUARD_TOTAL: total,
+        Setting.GUARD_RING_HIGH: high,
+        Setting.GUARD_RING_LOW: min(high, int(ring * RECOVERED)),
+    }
 
 
 class Profiles:
@@ -111,10 +109,10 @@ class Profiles:
     def _read(self) -> tuple[NDArray[np.void], NDArray[np.void]]:
         parts: list[tuple[NDArray[np.void], NDArray[np.void]]] = []
         places = np.zeros(2, np.uint64)
-        room = CHUNK
+        room = PROFILES_AT_ONCE
         more = True
         while more:
-            keys, values = np.zeros(room, KEY), np.zeros(room, VALUE)
+            keys, values = np.zeros(room, PROFILE_KEY), np.zeros(room, PROFILE_SUMS)
             start = places.ctypes.data if parts else 0
             addresses = (start, places[1:].ctypes.data, keys.ctypes.data, values.ctypes.data)
             attributes = links.attributes("<QQQQIIQQ", *addresses, room, self._table, 0, 0)

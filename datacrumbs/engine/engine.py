@@ -28,6 +28,7 @@ from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedIm
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.engine.ring import RingMaps
 from datacrumbs.kernel.declared import check_declared
+from datacrumbs.model.contract import COUNT, Setting
 from datacrumbs.model.plan import Attach
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ _PHASES = {
     "dc_system_call_exit": Phase.RETURN,
     "dc_signal_deliver": Phase.RETURN,
 }
-_SETTING_OWNER, _SETTING_MINIMUM_DURATION, _SETTING_EPOCH, _SETTING_WAKE, _SETTING_GUARD = range(5)
 _WAKE_SHARE = 16  # of the ring
 
 
@@ -106,9 +106,9 @@ class Engine:
         self._loaded.begin(self._kinds.items())
         self._attached = Attached()
         self._fill_tables(owner)
-        self._set(_SETTING_WAKE, (configuration.call_ring_mib << 20) // _WAKE_SHARE)
-        for position, value in enumerate(counting.guard_settings(configuration, possible_processors()), _SETTING_GUARD):
-            self._set(position, value)
+        self._set(Setting.WAKE, (configuration.call_ring_mib << 20) // _WAKE_SHARE)
+        for setting, value in counting.guard_settings(configuration, possible_processors()).items():
+            self._set(setting, value)
         self._ring_maps = RingMaps(
             self._loaded.maps["dc_calls"].descriptor,
             configuration.call_ring_mib * _MIB,
@@ -116,7 +116,7 @@ class Engine:
             configuration.name_ring_mib * _MIB,
         )
         self._profiles = counting.Profiles(
-            self._loaded.maps["dc_profiles"], lambda epoch: self._set(_SETTING_EPOCH, epoch)
+            self._loaded.maps["dc_profiles"], lambda epoch: self._set(Setting.EPOCH, epoch)
         )
 
     def attach(self, targets: OpenTargets, clients: Sequence[Path], skip: Collection[int] = ()) -> EngineReport:
@@ -174,11 +174,11 @@ class Engine:
 
     @property
     def mapping_ring(self) -> int:
-        """Descriptor of the ring of mappings (`engine.mappings`); -1 where files that are mapped late do not matter."""
+        """Descriptor of the ring of mappings (`contract.MAPPING`); -1 where late files do not matter."""
         return self._loaded.maps["dc_mapping_ring"].descriptor if self._late else -1
 
     def tell_again(self, file: bytes) -> None:
-        """Have the kernel side tell of a file again when it is mapped again; ``file``: as `mappings.MAPPED_KEY`."""
+        """Have the kernel side tell of a file again when it is mapped again; ``file``: as `contract.MAPPED_KEY`."""
         self._loaded.maps["dc_mapped"].remove(file)
 
     @property
@@ -225,8 +225,8 @@ class Engine:
     def _raw_counts(self) -> NDArray[np.void]:
         functions = len(self._plan.functions)
         if not functions:
-            return np.zeros((0, 1), counters.COUNT)
-        return np.asarray(self._loaded.maps["dc_counts"].read(functions).view(counters.COUNT)[..., 0])
+            return np.zeros((0, 1), COUNT)
+        return np.asarray(self._loaded.maps["dc_counts"].read(functions).view(COUNT)[..., 0])
 
     def totals(self) -> dict[str, int]:
         """What was counted for the run as a whole, by `counters.TOTALS`."""
@@ -248,11 +248,11 @@ class Engine:
     def _fill_tables(self, owner: int) -> None:
         self._loaded.maps["dc_functions"].fill(function_table.describe(self._plan))
         self._loaded.maps["dc_system_calls"].fill(function_table.system_call_table(self._plan, os.uname().machine))
-        self._set(_SETTING_OWNER, owner)
-        self._set(_SETTING_MINIMUM_DURATION, self._plan.filters.minimum_duration_ns)
+        self._set(Setting.OWNER, owner)
+        self._set(Setting.MINIMUM_DURATION, self._plan.filters.minimum_duration_ns)
 
-    def _set(self, position: int, value: int) -> None:
-        self._loaded.maps["dc_settings"].set(position, value.to_bytes(8, "little"))
+    def _set(self, setting: Setting, value: int) -> None:
+        self._loaded.maps["dc_settings"].set(setting, value.to_bytes(8, "little"))
 
     def _descriptor(self, name: str) -> int:
         try:

@@ -1,7 +1,4 @@
-"""Functions of a plan to the table that tells the kernel side what to do with each.
-
-The layout is `struct dc_function` of ``bpf/layout.h``.
-"""
+"""Functions of a plan to the table that tells the kernel side what to do with each (`contract.FUNCTION`)."""
 
 from __future__ import annotations
 
@@ -10,9 +7,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.elf.operands import Operand, OperandKind, parse_operands
+from datacrumbs.elf.operands import Operand, parse_operands
 from datacrumbs.kernel.compat_calls import compat_numbers
 from datacrumbs.kernel.tracepoints import TEXT
+from datacrumbs.model.contract import (
+    COMPAT_CALLS,
+    FUNCTION,
+    NONE,
+    REGISTERS,
+    SIGNED_VALUE,
+    TEXT_VALUE,
+    Closes,
+    FunctionFlag,
+    Moved,
+    OperandKind,
+    RequestKind,
+    ResultKind,
+)
 from datacrumbs.model.plan import (
     FOLLOWED_ROLES,
     Argument,
@@ -25,79 +36,21 @@ from datacrumbs.model.plan import (
     Role,
     Snippet,
 )
-from datacrumbs.model.rules import NAMED_LIMIT, SYSTEM_CALL_LIMIT, named_arguments
+from datacrumbs.model.rules import named_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-NONE = 0xFF
-REGISTERS = 6
-_COMPAT_CALLS = SYSTEM_CALL_LIMIT + 1
-SLOTS = 6
-REQUESTS = NAMED_LIMIT
-
-DESCRIPTOR = np.dtype(
-    [
-        ("source", "u1", (SLOTS,)),
-        ("result", "u1"),
-        ("snippet", "u1"),
-        ("request", "u1", (REQUESTS,)),
-        ("subject", "u1", (REQUESTS,)),
-        ("base", "u1", (REQUESTS,)),
-        ("slot", "u1", (REQUESTS,)),
-        ("handle", "u1"),
-        ("out_handle", "u1"),
-        ("flags", "u1"),
-        ("fields", "u1"),
-        ("field_size", "u1", (SLOTS,)),
-        ("scale", "u1", (SLOTS,)),
-        ("width", "u1", (SLOTS,)),
-        ("field_offset", "<u2", (SLOTS,)),
-        ("index_offset", "<u2", (SLOTS,)),
-        ("displacement", "<i4", (SLOTS,)),
-        ("sample", "<u4"),
-        ("moved", "u1"),
-        ("moved_at", "u1"),
-        ("closes", "u1"),
-        ("record_bytes", "u1"),
-    ],
-    align=True,
-)
-
-_RESULTS = {
-    result: number
-    for number, result in enumerate(
-        (
-            Result.BYTES,
-            Result.ITEMS,
-            Result.STATUS,
-            Result.FD,
-            Result.OFFSET,
-            Result.HANDLE,
-            Result.POINTER,
-            Result.MAPPING,
-            Result.CODE,
-            Result.NEGATIVE,
-            Result.VALUE,
-            Result.VOID,
-        )
-    )
+_RESULTS = {result: ResultKind[result.name] for result in Result}
+_REQUESTED = {
+    Role.FD: RequestKind.DESCRIPTOR,
+    Role.TARGET_FD: RequestKind.DESCRIPTOR,
+    Role.PATH: RequestKind.PATH,
+    Role.STRING: RequestKind.STRING,
 }
-_SIGNED_VALUE = 0x80
-_TEXT = 0x40
-_HAS_RETURN = 1
-_ERRNO = 2
-_PROFILED = 4
-_SAMPLED = 8
-_PLAIN = 16
-_SKIPPABLE = 32
-_HELPER = 64
-_MOVED_RESULT, _MOVED_ITEMS, _MOVED_ARGUMENT = 1, 2, 3
-_DESCRIPTOR, _PATH, _STRING, _ROOTED_PATH = 1, 2, 3, 4
-_REQUESTED = {Role.FD: _DESCRIPTOR, Role.TARGET_FD: _DESCRIPTOR, Role.PATH: _PATH, Role.STRING: _STRING}
-_CLOSES = {Role.HANDLE: 0, Role.CLOSED: 1, Role.RELEASED: 2}
+_CLOSES = {Role.HANDLE: Closes.NOTHING, Role.CLOSED: Closes.AT_ENTRY, Role.RELEASED: Closes.AT_RETURN}
 _ERRNO_RESULTS = {
     Result.BYTES,
     Result.ITEMS,
@@ -109,7 +62,7 @@ _ERRNO_RESULTS = {
     Result.HANDLE,
 }
 _ROOTED = "openat2"  # its third argument can say that its directory is the root of its path
-_MAKING_RESULTS = (_RESULTS[Result.FD], _RESULTS[Result.HANDLE])
+_MAKING_RESULTS = (ResultKind.FD, ResultKind.HANDLE)
 _ERRNO_CATEGORIES = {"POSIX", "STDIO", "SYS"}
 
 
@@ -119,10 +72,10 @@ def snippet_numbers(plan: Plan) -> dict[tuple[str, str], int]:
 
 
 def describe(plan: Plan) -> NDArray[np.void]:
-    """One DESCRIPTOR per function of the plan, in the order of their identities; then the `operand_rows`."""
+    """One FUNCTION per function of the plan, in the order of their identities; then the `operand_rows`."""
     numbers = snippet_numbers(plan)
     snippets = {(snippet.provider, snippet.name): snippet for snippet in plan.snippets}
-    rows = [np.zeros(0, DESCRIPTOR)]
+    rows = [np.zeros(0, FUNCTION)]
     places: list[int] = []
     further = operand_rows(plan)
     functions = plan.functions if further else ()
@@ -158,7 +111,7 @@ def operand_rows(plan: Plan) -> dict[tuple[int, str], int]:
 
 
 def _operand_row(function: Function, arguments: str) -> NDArray[np.void]:
-    table = np.zeros(1, DESCRIPTOR)
+    table = np.zeros(1, FUNCTION)
     table["source"] = NONE
     _describe_usdt(table[0], function, arguments)
     return table
@@ -172,7 +125,7 @@ def _alike(function: Function) -> tuple[object, ...]:
 
 
 def _row(group: Group, function: Function, number: int, snippet: Snippet | None) -> NDArray[np.void]:
-    table = np.zeros(1, DESCRIPTOR)
+    table = np.zeros(1, FUNCTION)
     for name in ("source", "base", "slot", "handle", "out_handle"):
         table[name] = NONE
     row = table[0]
@@ -191,13 +144,13 @@ def _row(group: Group, function: Function, number: int, snippet: Snippet | None)
         row["fields"] = len(snippet.fields)
     _describe_bytes(row, function, snippet.fields if snippet is not None else (), group.attach)
     if group.attach in {Attach.SYSCALL, Attach.UPROBE, Attach.KPROBE} and _is_plain(row):
-        row["flags"] |= _PLAIN
+        row["flags"] |= FunctionFlag.PLAIN
     if group.helper:
-        row["flags"] |= _HELPER
+        row["flags"] |= FunctionFlag.HELPER
     elif group.mode is Mode.PROFILE:
-        row["flags"] |= _PROFILED
+        row["flags"] |= FunctionFlag.PROFILED
     elif group.sample > 1:
-        row["flags"] |= _SAMPLED | (_SKIPPABLE if _is_skippable(row) else 0)
+        row["flags"] |= FunctionFlag.SAMPLED | (FunctionFlag.SKIPPABLE if _is_skippable(row) else 0)
         row["sample"] = (1 << 32) // group.sample
     return table
 
@@ -210,7 +163,7 @@ def system_call_table(plan: Plan, machine: str) -> NDArray[np.uint32]:
         machine: Hardware name, as ``uname -m``.
 
     """
-    table = np.zeros(2 * _COMPAT_CALLS, np.uint32)
+    table = np.zeros(2 * COMPAT_CALLS, np.uint32)
     compat = compat_numbers(machine)
     identity = 0
     for group in plan.groups:
@@ -221,7 +174,7 @@ def system_call_table(plan: Plan, machine: str) -> NDArray[np.uint32]:
             table[function.offset] = identity
             # A snippet reads structures, whose layout differs there.
             if function.symbol in compat and not function.snippet:
-                table[_COMPAT_CALLS + compat[function.symbol]] = identity
+                table[COMPAT_CALLS + compat[function.symbol]] = identity
     return table
 
 
@@ -240,29 +193,29 @@ def _describe_result(row: np.void, function: Function, attach: Attach) -> None:
     row["result"] = _RESULTS[function.result]
     flags = 0
     if function.return_probe and attach in {Attach.UPROBE, Attach.SYSCALL, Attach.KPROBE}:
-        flags |= _HAS_RETURN
+        flags |= FunctionFlag.HAS_RETURN
     if attach is Attach.USDT and function.return_places:
-        flags |= _HAS_RETURN
+        flags |= FunctionFlag.HAS_RETURN
     if attach is Attach.UPROBE and _explained(function):
-        flags |= _ERRNO
+        flags |= FunctionFlag.ERRNO
     row["flags"] = flags
 
 
 # Calls that need nothing, or nothing but the file of a descriptor, take a short way through the program.
 def _is_plain(row: np.void) -> bool:
     return (
-        row["request"].tolist() in ([_DESCRIPTOR, 0, 0], [0, 0, 0])
+        row["request"].tolist() in ([RequestKind.DESCRIPTOR, 0, 0], [0, 0, 0])
         and row["slot"][0] == row["handle"] == row["out_handle"] == NONE
         and row["snippet"] == 0
         and row["result"] not in _MAKING_RESULTS
-        and bool(row["flags"] & _HAS_RETURN)
+        and bool(row["flags"] & FunctionFlag.HAS_RETURN)
     )
 
 
 # Whether nothing is learned from a call that later ones need: no descriptor, no handle, nothing that a snippet does.
 def _is_skippable(row: np.void) -> bool:
     learns = row["snippet"] != 0 or row["closes"] or row["out_handle"] != NONE or row["result"] in _MAKING_RESULTS
-    return bool(row["flags"] & _HAS_RETURN) and not learns
+    return bool(row["flags"] & FunctionFlag.HAS_RETURN) and not learns
 
 
 # Where the bytes of a call are that is only counted: those that a line of it would say (trace/shape.py).
@@ -273,11 +226,11 @@ def _describe_bytes(row: np.void, function: Function, extra: tuple[Argument, ...
     named = [place for place, argument in places if argument.label == "bytes" and place < REGISTERS + len(extra)]
     sizes = [place for place, argument in places if argument.role is Role.SIZE and place < REGISTERS]
     if named:
-        row["moved"], row["moved_at"] = _MOVED_ARGUMENT, named[0]
+        row["moved"], row["moved_at"] = Moved.ARGUMENT, named[0]
     elif function.result is Result.BYTES or (function.result is Result.ITEMS and not sizes):
-        row["moved"] = _MOVED_RESULT
+        row["moved"] = Moved.RESULT
     elif function.result is Result.ITEMS:
-        row["moved"], row["moved_at"] = _MOVED_ITEMS, sizes[0]
+        row["moved"], row["moved_at"] = Moved.ITEMS, sizes[0]
 
 
 # Requests are what the kernel side resolves to identities: the call's file first, then names.
@@ -313,9 +266,9 @@ def _describe_requests(row: np.void, function: Function, places: Sequence[int]) 
             row["out_handle"] = place
     for index, (slot, argument, is_file) in enumerate(named_arguments(function.arguments)):
         kind = _REQUESTED[argument.role]
-        start = bases[slot] if kind == _PATH else NONE
+        start = bases[slot] if kind == RequestKind.PATH else NONE
         if is_file and start != NONE and function.symbol == _ROOTED:
-            kind = _ROOTED_PATH
+            kind = RequestKind.ROOTED_PATH
         row["request"][index] = kind
         row["subject"][index] = places[slot]
         row["base"][index] = start
@@ -325,7 +278,7 @@ def _describe_requests(row: np.void, function: Function, places: Sequence[int]) 
 def _describe_fields(row: np.void, function: Function) -> None:
     for slot, argument in enumerate(function.arguments):
         row["source"][slot] = slot
-        row["field_size"][slot] = argument.size | (_TEXT if argument.ctype.startswith(TEXT) else 0)
+        row["field_size"][slot] = argument.size | (TEXT_VALUE if argument.ctype.startswith(TEXT) else 0)
         row["field_offset"][slot] = argument.index
         row["record_bytes"] = max(row["record_bytes"], argument.index + argument.size)
 
@@ -339,7 +292,7 @@ def _describe_usdt(row: np.void, function: Function, arguments: str) -> None:
             continue
         row["source"][slot] = slot
         row["field_size"][slot] = operand.kind
-        row["width"][slot] = operand.size | (_SIGNED_VALUE if operand.signed else 0)
+        row["width"][slot] = operand.size | (SIGNED_VALUE if operand.signed else 0)
         if operand.kind is OperandKind.CONSTANT:
             low, high = divmod(operand.displacement % (1 << 64), 1 << 32)[::-1]
             row["displacement"][slot] = low - (1 << 32) if low >= 1 << 31 else low

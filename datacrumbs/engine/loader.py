@@ -14,6 +14,7 @@ import numpy as np
 from datacrumbs.engine.bpf_objects import TASK_STORAGE, Instructions, Map, ProgramKind, load_program, verifier_log
 from datacrumbs.engine.type_information import INTEGER, PROGRAM, TypeInformation
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.model.contract import HANDLE_REQUEST, OPENED, REQUEST, VECTOR, KernelFunction, OwnFunction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,14 +25,17 @@ if TYPE_CHECKING:
 
 _TRACING, _TRACE_ITERATOR = 26, 28
 
-KERNEL_FUNCTIONS = {"bpf_session_is_return": 0x70000001, "bpf_rdonly_cast": 0x70000002}
+KERNEL_FUNCTIONS = {f"bpf_{function.name.lower()}": function.value for function in KernelFunction}
 """Functions of the kernel that programs call: as a call of this number, which no helper has."""
+_ARGUMENTS = {
+    OwnFunction.RESOLVE_REQUEST: REQUEST,
+    OwnFunction.ADD_VECTOR: VECTOR,
+    OwnFunction.BIND_OPENED: OPENED,
+    OwnFunction.CHANGE_HANDLE: HANDLE_REQUEST,
+    OwnFunction.INHERIT_HANDLE: HANDLE_REQUEST,
+}
 FUNCTIONS = {
-    "dc_resolve_request": (0x70000011, 24),
-    "dc_add_vector": (0x70000012, 24),
-    "dc_bind_opened": (0x70000013, 32),
-    "dc_change_handle": (0x70000014, 24),
-    "dc_inherit_handle": (0x70000015, 24),
+    f"dc_{function.name.lower()}": (function.value, argument.itemsize) for function, argument in _ARGUMENTS.items()
 }
 """Functions of the image that programs call: the number in the call, and the bytes that their argument points to."""
 ITERATOR_TARGET = "bpf_iter_task"

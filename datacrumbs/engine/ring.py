@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.model.record import CALL, CUT, DELETED, Batch, Name, NameKind
+from datacrumbs.model.contract import NAME_HEAD, RECORD, LocationFlag, NameKind
+from datacrumbs.model.record import CUT, DELETED, Batch, Name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,24 +28,14 @@ _BUSY = 1 << 31
 _DISCARDED = 1 << 30
 _LENGTH = _DISCARDED - 1
 # A call is of no fields here, so that numpy copies it as a whole: field by field takes five times as long.
-_FRAMED_CALL = np.dtype([("head", "<u4"), ("page", "<u4"), ("call", f"V{CALL.itemsize}")])
-_NAME_HEAD = np.dtype(
-    [
-        ("identity", "<u8"),
-        ("base", "<u8"),
-        ("inode", "<u8"),
-        ("device", "<u4"),
-        ("flags", "<u4"),
-        ("magic", "<u4"),
-        ("kind", "<u4"),
-        ("length", "<u4"),
-        ("process", "<u4"),
-    ]
-)
+_FRAMED_CALL = np.dtype([("head", "<u4"), ("page", "<u4"), ("call", f"V{RECORD.itemsize}")])
 _PIPE, _SOCKET, _ANONYMOUS, _PROCESSES, _NAMESPACES = 0x50495045, 0x534F434B, 0x09041934, 0x50494446, 0x6E736673
 _MEMORY_FILE = "memfd:"
 _LOCATIONS = {NameKind.LOCATION, NameKind.PLACE}
-_CUT, _DELETED = 1, 2  # enum dc_location
+
+
+MAPPING_RING_SIZE = 1 << 18
+"""Bytes of the ring of mappings: room for some 3,000 files that were not looked at yet; each is reported once."""
 
 
 class Ring:
@@ -77,7 +68,7 @@ class Ring:
             head = head[: busy[0]]
         calls = framed["call"][(head & _DISCARDED) == 0]
         self._consumer[0] = position + framed.size * _FRAMED_CALL.itemsize
-        return np.asarray(calls).view(CALL)
+        return np.asarray(calls).view(RECORD)
 
     def payloads(self) -> Iterator[bytes]:
         """Take every finished record of a ring whose records differ in length."""
@@ -135,8 +126,8 @@ class Rings:
 
 def decode_name(payload: bytes) -> Name:
     """A record of the ring of names; open files get the absolute path that the kernel's tree gives."""
-    head = np.frombuffer(payload, _NAME_HEAD, 1)[0]
-    data = payload[_NAME_HEAD.itemsize : _NAME_HEAD.itemsize + int(head["length"])]
+    head = np.frombuffer(payload, NAME_HEAD, 1)[0]
+    data = payload[NAME_HEAD.itemsize : NAME_HEAD.itemsize + int(head["length"])]
     kind = NameKind(int(head["kind"]))
     text = _location(head, data) if kind in _LOCATIONS else data.decode("utf-8", "surrogateescape")
     base = int(head["base"])
@@ -160,5 +151,5 @@ def _location(head: np.void, data: bytes) -> str:
     if magic == _NAMESPACES:
         return f"namespace:[{inode}]"
     path = "/".join(part for part in reversed(components) if part != "/")
-    deleted = flags & _DELETED or path.startswith(_MEMORY_FILE)
-    return (CUT if flags & _CUT else "/") + path + (DELETED if deleted else "")
+    deleted = flags & LocationFlag.DELETED or path.startswith(_MEMORY_FILE)
+    return (CUT if flags & LocationFlag.CUT else "/") + path + (DELETED if deleted else "")

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.engine.function_table import operand_rows
 from datacrumbs.engine.kernel_programs import by_session
-from datacrumbs.engine.mappings import MAPPING_RING_SIZE
+from datacrumbs.engine.ring import MAPPING_RING_SIZE
 
 if TYPE_CHECKING:
     from datacrumbs.engine.methods import AttachMethod
     from datacrumbs.model.plan import Plan, Snippet
     from datacrumbs.system import SystemConfiguration
 
+_CONTRACT = "contract.h"
 _BEFORE_SNIPPETS = (
     "machine.h",
+    _CONTRACT,
     "layout.h",
     "maps.h",
     "strings.h",
@@ -150,4 +152,5 @@ def map_entries(plan: Plan, configuration: SystemConfiguration) -> dict[str, int
 
 
 def _read(name: str) -> str:
-    return (files("datacrumbs.engine") / "bpf" / name).read_text(encoding="utf-8")
+    place = files("datacrumbs.model") if name == _CONTRACT else files("datacrumbs.engine") / "bpf"
+    return (place / name).read_text(encoding="utf-8")

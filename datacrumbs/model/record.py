@@ -1,60 +1,37 @@
-"""The layout of what capture hands to the trace: fixed-size call records and strings.
+"""What capture hands to the trace: call records, profiles and strings.
 
-`engine/bpf/layout.h` declares the same layouts in C; a test compares them. Nothing here knows
-where a record comes from.
+The layouts that the kernel side knows, too, are those of the contract (``contract.h``). Nothing here knows where a
+record comes from.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum, IntFlag
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datacrumbs.model.contract import BUCKETS, FIRST_KIND, RECORD, SLOTS, CallFlag, NameKind, ProfileCause, RecordKind
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-VALUE_SLOTS = 6
-
-CALL = np.dtype(
-    [
-        ("start", "<u8"),  # CLOCK_MONOTONIC, ns
-        ("duration", "<u8"),  # ns; 0 for a point event
-        ("process", "<u4"),  # thread-group id, as the initial pid namespace numbers it
-        ("thread", "<u4"),
-        ("function", "<u4"),  # position in Plan.functions, or a RecordKind
-        ("flags", "<u2"),  # CallFlag
-        ("errno", "<u2"),  # 0 when unknown or none
-        ("result", "<i8"),
-        ("file", "<u8"),  # identity of a Name, or 0
-        ("values", "<u8", (VALUE_SLOTS,)),  # raw registers, in the order of Function.arguments
-    ]
-)
-"""A call, 96 bytes. Snippet fields fill the last slots of ``values``."""
-
-
-class CallFlag(IntFlag):
-    """Bits of a call's ``flags``."""
-
-    RETURNED = 1  # result and duration are known
-    FAILED = 2  # the result means failure, by Function.result
-    POINT = 4  # an instant, not an interval
-
-
-class RecordKind(IntEnum):
-    """Values of ``function`` that are no function."""
-
-    FORK = 0xFFFFFF01  # process = parent, values[0] = child, start = time
-    EXEC = 0xFFFFFF02  # file = Name of the executable
-    EXIT = 0xFFFFFF03  # result = exit status as wait(2) has it
-    START = 0xFFFFFF04  # tracing of this process began (datacrumbs_start)
-    STOP = 0xFFFFFF05  # tracing of this process ended (datacrumbs_stop)
-
-
-FIRST_KIND = 0xFFFFFF00
-
-BUCKETS = 64
+__all__ = [
+    "BUCKETS",
+    "CUT",
+    "DELETED",
+    "FIRST_KIND",
+    "PROFILE",
+    "RECORD",
+    "SLOTS",
+    "Batch",
+    "CallFlag",
+    "FunctionCounts",
+    "Name",
+    "NameKind",
+    "ProfileCause",
+    "RecordKind",
+]
 
 PROFILE = np.dtype(
     [
@@ -77,29 +54,12 @@ PROFILE = np.dtype(
 """Calls of one process, function and file in one interval, added up."""
 
 
-class ProfileCause(IntEnum):
-    """Why calls were added up and not recorded one by one."""
-
-    PROFILE = 0  # the function's mode
-    GUARD = 1  # it was called too often
-
-
 CUT = ".../"
 """How a path begins whose upper directories are not known: it was too deep, or too long."""
 
 
 DELETED = " (deleted)"
 """How the name of a file ends that no directory has, as the kernel writes it."""
-
-
-class NameKind(IntEnum):
-    """What the bytes of a Name are."""
-
-    PATH = 1  # as the program passed it; relative ones start from ``base``
-    LOCATION = 2  # an open file or directory, absolute or CUT, found through the kernel
-    STRING = 3  # anything else
-    COMMAND = 4  # a process's comm
-    PLACE = 5  # where a file was, as LOCATION, that was opened by the PATH ``base``, where that is another name
 
 
 @dataclass(frozen=True, slots=True)

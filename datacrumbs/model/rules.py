@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from datacrumbs.model.contract import COMPAT_CALLS, REQUESTS, SNIPPET_FIELDS
 from datacrumbs.model.plan import (
     ARGUMENT_LIMIT,
     FORMAT,
@@ -40,11 +41,11 @@ if TYPE_CHECKING:
 Context = Attach | None
 """The way to attach of the group that a value is in; None for values outside of groups, such as a snippet's fields."""
 
-NAMED_LIMIT = 3
+NAMED_LIMIT = REQUESTS
 """Files and names that the kernel side finds for one call."""
-FIELD_LIMIT = 2
+FIELD_LIMIT = SNIPPET_FIELDS
 """Values that a snippet fills."""
-SYSTEM_CALL_LIMIT = 511
+SYSTEM_CALL_LIMIT = COMPAT_CALLS - 1
 RECORD_LIMIT = 128
 """Bytes of a tracepoint's record that the kernel side reads."""
 ALIAS_LIMIT = 256

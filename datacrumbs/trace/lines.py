@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.installed import LIBRARIES, installed
-from datacrumbs.model.record import CALL
+from datacrumbs.model.contract import LINES_LAYOUT, MISSING, RECORD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,25 +23,6 @@ except ImportError:
     from zlib import crc32
 
 LIBRARY = LIBRARIES / "libdatacrumbs_trace.so"
-CHUNK = 16384
-MEMBER_TARGET = 2 << 20
-"""Bytes of text after which a member is full: readers index by member, so neither tiny nor huge ones."""
-TEXT_LIMIT = 1 << 20
-"""Bytes that `Lines.text` takes at once."""
-PAIR, FUNCTION = 0, 16
-MISSING = np.dtype([("kind", "<u8"), ("identity", "<u8")])
-"""``kind`` is a NameKind, PAIR: then the identity is the process << 32 | the thread, or FUNCTION: its number."""
-
-
-class _Layout(ctypes.Structure):
-    # `struct dc_layout` of src/lines.h.
-    _fields_ = (
-        ("functions", c_uint64),
-        ("written", c_void_p),
-        ("filtered", c_void_p),
-        ("epoch_offset", c_int64),
-        ("filtering", c_uint64),
-    )
 
 
 class Lines:
@@ -58,19 +39,15 @@ class Lines:
         """Per function: lines made; whoever reads it may set it back."""
         self.filtered: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
         """Per function: calls left out."""
-        layout = _Layout(
-            functions,
-            self.written.ctypes.data,
-            self.filtered.ctypes.data,
-            epoch_offset_ns,
-            filtering,
-        )
+        layout = np.zeros(1, LINES_LAYOUT)
+        counts = (self.written.ctypes.data, self.filtered.ctypes.data)
+        layout[0] = (functions, *counts, epoch_offset_ns, filtering)
         self._library = load_library()
-        self._lines = self._library.dc_lines_new(ctypes.byref(layout))
+        self._lines = self._library.dc_lines_new(layout.ctypes.data)
         if not self._lines:
             raise MemoryError("no memory for the lines of a trace")
         self._missing = np.zeros(4096, MISSING)
-        self._calls: NDArray[np.void] = np.zeros(0, CALL)
+        self._calls: NDArray[np.void] = np.zeros(0, RECORD)
 
     def __del__(self) -> None:
         if getattr(self, "_lines", None):
@@ -173,7 +150,7 @@ def load_library() -> ctypes.CDLL:
     library = ctypes.CDLL(str(installed("data", LIBRARY)))
     lines = c_void_p
     for name, result, arguments in (
-        ("new", lines, [POINTER(_Layout)]),
+        ("new", lines, [c_void_p]),
         ("free", None, [lines]),
         ("function", c_int, [lines, c_uint64, c_void_p, c_void_p, ctypes.c_char_p, c_uint64]),
         ("name", c_int, [lines, c_uint64, c_uint64, c_int]),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, replace
-from enum import IntEnum
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from datacrumbs.model.contract import SLOTS, NameKind
 from datacrumbs.model.plan import Argument, Attach, Result, Role
-from datacrumbs.model.record import VALUE_SLOTS, NameKind
 from datacrumbs.trace.text import json_string
 
 if TYPE_CHECKING:
@@ -24,15 +23,6 @@ MINUS_ONE = frozenset({Result.BYTES, Result.STATUS, Result.FD, Result.OFFSET, Re
 """Results of which failure is -1 in C; a system call's -errno is written so, as libc's caller sees it."""
 
 MOVED = frozenset({Result.BYTES, Result.ITEMS})
-
-
-class State(IntEnum):
-    """What is known of a call's end; a function has one template per state."""
-
-    POINT = 0
-    OPEN = 1  # entered; the return is not observed
-    DONE = 2
-    FAILED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +80,11 @@ class Shapes:
 
 
 def _shape(group: Group, function: Function, extra: tuple[Argument, ...]) -> Shape:
-    slots = [*enumerate(function.arguments), *enumerate(extra, start=VALUE_SLOTS - len(extra))]
+    slots = [*enumerate(function.arguments), *enumerate(extra, start=SLOTS - len(extra))]
     items = [slot for slot, argument in slots if argument.role is Role.SIZE]
     items_slot = items[0] if function.result is Result.ITEMS and items else -1
     fields = _unique(
-        [field for field in _fields(slots, VALUE_SLOTS - len(extra), scaled=items_slot >= 0) if field is not None]
+        [field for field in _fields(slots, SLOTS - len(extra), scaled=items_slot >= 0) if field is not None]
     )
     symbol = b"" if function.symbol == function.name else f',"symbol":{json_string(function.symbol)}'.encode()
     return Shape(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.model.record import VALUE_SLOTS, NameKind
-from datacrumbs.trace.shape import MINUS_ONE, MOVED, State
+from datacrumbs.model.contract import LONGEST_LINE, OP, PIECES, SLOTS, NameKind, PieceKind, State
+from datacrumbs.trace.shape import MINUS_ONE, MOVED
 from datacrumbs.trace.text import json_string
 
 if TYPE_CHECKING:
@@ -19,44 +18,8 @@ if TYPE_CHECKING:
 
     from datacrumbs.trace.shape import Field, Shape
 
-OP = np.dtype(
-    [
-        ("text", "<u4"),
-        ("text_size", "<u2"),
-        ("key_size", "<u2"),
-        ("kind", "u1"),
-        ("slot", "u1"),
-        ("size", "u1"),
-        ("signed", "u1"),
-        ("items", "u1"),
-        ("padding", "u1", (3,)),
-    ]
-)
-"""`struct dc_op` of ``src/lines.h``."""
-
-PIECES = 32
-LONGEST_LINE = 8192
 _LONGEST_VALUE = 21
-_NO_ITEMS = VALUE_SLOTS
-
-
-class Kind(IntEnum):
-    """`enum dc_kind` of ``src/lines.h``."""
-
-    ID = 0
-    PROCESS = 1
-    THREAD = 2
-    BEGIN = 3
-    DURATION = 4
-    FILE = 5
-    NAME = 6
-    RESULT = 7
-    MOVED = 8
-    ERROR = 9
-    SYSTEM_ERROR = 10
-    VALUE = 11
-    AMOUNT = 12
-    NOTHING = 13
+_NO_ITEMS = SLOTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +31,7 @@ class Piece:
     """
 
     text: bytes
-    kind: Kind
+    kind: PieceKind
     key: bytes = b""
     slot: int = 0
     size: int = 8
@@ -117,17 +80,17 @@ def templates(shape: Shape, host_hash: str) -> Templates:
 
 
 def _pieces(shape: Shape, state: State, host_hash: str) -> Iterator[Piece]:
-    yield Piece(b'{"id":', Kind.ID)
-    yield Piece(shape.head, Kind.PROCESS)
-    yield Piece(b',"tid":', Kind.THREAD)
-    yield Piece(b',"ts":', Kind.BEGIN, signed=True)
-    yield Piece(b',"dur":', Kind.DURATION, signed=True)
-    yield Piece(f',"ph":"X","args":{{"hhash":"{host_hash}"'.encode(), Kind.FILE, b',"fhash":"')
+    yield Piece(b'{"id":', PieceKind.ID)
+    yield Piece(shape.head, PieceKind.PROCESS)
+    yield Piece(b',"tid":', PieceKind.THREAD)
+    yield Piece(b',"ts":', PieceKind.BEGIN, signed=True)
+    yield Piece(b',"dur":', PieceKind.DURATION, signed=True)
+    yield Piece(f',"ph":"X","args":{{"hhash":"{host_hash}"'.encode(), PieceKind.FILE, b',"fhash":"')
     yield from _result(shape, state)
     items = shape.items_slot if shape.items_slot >= 0 else _NO_ITEMS
     for field in shape.fields:
         yield _field(field, items)
-    yield Piece(shape.tail, Kind.NOTHING)
+    yield Piece(shape.tail, PieceKind.NOTHING)
 
 
 def _result(shape: Shape, state: State) -> Iterator[Piece]:
@@ -135,30 +98,30 @@ def _result(shape: Shape, state: State) -> Iterator[Piece]:
         return
     if state is State.FAILED:
         # Written even when it is 0, since its presence is what tells a failed call from one that returned -1.
-        error = Kind.SYSTEM_ERROR if shape.system_call else Kind.ERROR
+        error = PieceKind.SYSTEM_ERROR if shape.system_call else PieceKind.ERROR
         if shape.result in MINUS_ONE:
             yield Piece(b',"ret":-1,"errno":', error, signed=True)
         else:
-            yield Piece(b',"ret":', Kind.RESULT, signed=True)
+            yield Piece(b',"ret":', PieceKind.RESULT, signed=True)
             yield Piece(b',"errno":', error, signed=True)
         return
     items = shape.items_slot if shape.items_slot >= 0 else _NO_ITEMS
-    yield Piece(b',"ret":', Kind.RESULT, signed=True, items=items)
+    yield Piece(b',"ret":', PieceKind.RESULT, signed=True, items=items)
     if shape.bytes_key and shape.result in MOVED:
-        yield Piece(b',"bytes":', Kind.MOVED, signed=True, items=items)
+        yield Piece(b',"bytes":', PieceKind.MOVED, signed=True, items=items)
 
 
 def _field(field: Field, items: int) -> Piece:
     key = f",{json_string(field.key)}:".encode()
     if field.kind is not None:
-        return Piece(b"", Kind.NAME, key + b'"', slot=field.slot, size=int(field.kind or NameKind.STRING))
+        return Piece(b"", PieceKind.NAME, key + b'"', slot=field.slot, size=int(field.kind or NameKind.STRING))
     if field.amount:
-        return Piece(b"", Kind.AMOUNT, key, slot=field.slot, size=field.size, signed=True)
+        return Piece(b"", PieceKind.AMOUNT, key, slot=field.slot, size=field.size, signed=True)
     if field.one:
-        return Piece(key + b"1", Kind.NOTHING)
+        return Piece(key + b"1", PieceKind.NOTHING)
     return Piece(
         key,
-        Kind.VALUE,
+        PieceKind.VALUE,
         slot=field.slot,
         size=field.size,
         signed=field.signed,

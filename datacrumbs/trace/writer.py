@@ -10,9 +10,9 @@ import numpy as np
 
 from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.model.record import FIRST_KIND, NameKind
+from datacrumbs.model.contract import CHUNK, FIRST_KIND, MEMBER_TARGET, TEXT_LIMIT, MissingKind, NameKind
 from datacrumbs.trace.footer import LOSSES, Footer, footer_lines, part_lines
-from datacrumbs.trace.lines import CHUNK, FUNCTION, MEMBER_TARGET, PAIR, TEXT_LIMIT, Lines
+from datacrumbs.trace.lines import Lines
 from datacrumbs.trace.mounts import MOUNT
 from datacrumbs.trace.names import NameTable, metadata_line, name_line
 from datacrumbs.trace.notes import NAMES_FULL, Note, note_line
@@ -286,10 +286,10 @@ class TraceWriter:
     def _tell(self, missing: NDArray[np.void]) -> None:
         for kind in np.unique(missing["kind"]).tolist():
             identities = np.unique(missing["identity"][missing["kind"] == kind])
-            if kind == FUNCTION:
+            if kind == MissingKind.FUNCTION:
                 for number in identities.tolist():
                     self._lines.function(number, templates(self._shapes[number], self._host_hash))
-            elif kind == PAIR:
+            elif kind == MissingKind.PAIR:
                 self._take_text(self._processes.introduce(identities.tolist()))
             else:
                 hashes, included, lines = self._names.find(identities, NameKind(kind))

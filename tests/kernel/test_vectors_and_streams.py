@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.configure.site import ProviderEntry
-from datacrumbs.model.record import VALUE_SLOTS
+from datacrumbs.model.record import SLOTS
 
 from .conftest import Trace, Tracer, composed
 
@@ -40,11 +40,11 @@ def trace(tracer: Tracer, build: Callable[..., Path], tmp_path_factory: pytest.T
 
 
 def test_bytes_asked_for_by_vectors_of_any_length(trace: Trace) -> None:
-    asked = [int(count) for count in trace.named("writev")["values"][:, VALUE_SLOTS - 1].view("<i8")]
+    asked = [int(count) for count in trace.named("writev")["values"][:, SLOTS - 1].view("<i8")]
     assert asked == [count * (count + 1) // 2 for count in ENTRIES] + [-1]
     assert trace.named("writev")["result"].tolist() == asked
     (sent,) = trace.named("sendmsg")
-    assert sent["values"][VALUE_SLOTS - 1] == 13 * 14 // 2
+    assert sent["values"][SLOTS - 1] == 13 * 14 // 2
 
 
 @pytest.mark.parametrize("name", ["fprintf", "fwrite", "fflush", "rewind"])

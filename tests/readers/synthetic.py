@@ -24,7 +24,7 @@ from datacrumbs.model.plan import (
     Snippet,
     Target,
 )
-from datacrumbs.model.record import CALL, Batch, CallFlag, FunctionCounts, Name, NameKind, RecordKind
+from datacrumbs.model.record import RECORD, Batch, CallFlag, FunctionCounts, Name, NameKind, RecordKind
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.writer import TraceWriter
 
@@ -200,12 +200,12 @@ def records(rounds: int, seed: int = 7) -> np.ndarray:
                 parts += recorder.call(CLOSE, (2**32 - 1,), result=-1, errno=9, flags=failed)
                 parts += recorder.call(READ, (4, 1), file=LOST, result=0)
             parts += recorder.call(EXIT, (1,), flags=0, duration=0)
-    return np.array(parts, dtype=CALL)
+    return np.array(parts, dtype=RECORD)
 
 
 def lifecycle(kind: RecordKind, process: int, *, child: int = 0, file: int = 0) -> np.ndarray:
     """One record of a process's life."""
-    record = np.zeros(1, CALL)
+    record = np.zeros(1, RECORD)
     record["function"], record["process"], record["thread"], record["file"] = kind, process, process, file
     record["start"] = 10**12
     record["values"][0, 0] = child
@@ -222,7 +222,7 @@ def batches(rounds: int, size: int = 4096) -> list[Batch]:
     ]
     calls = np.concatenate([*start, records(rounds), lifecycle(RecordKind.EXIT, 1001)])
     pieces = [calls[begin : begin + size] for begin in range(0, len(calls), size)]
-    return [Batch(np.empty(0, CALL), NAMES), *(Batch(piece) for piece in pieces), Batch(np.empty(0, CALL))]
+    return [Batch(np.empty(0, RECORD), NAMES), *(Batch(piece) for piece in pieces), Batch(np.empty(0, RECORD))]
 
 
 def new_writer(stream: BinaryIO, made: Plan | None = None, flush_seconds: float = 1.0) -> TraceWriter:

@@ -41,6 +41,7 @@ ORDER = (
 """Each may import those above it, and itself."""
 
 SAME_STEM = {
+    "contract": "what C and Python agree on, and, inside the test kit alone, what providers must keep",
     "engine": "the module has the package's one class, Engine",
     "daemon": "commands are called as users call them",
     "report": "commands are called as users call them",

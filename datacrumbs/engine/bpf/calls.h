@@ -28,7 +28,8 @@ static __always_inline int dc_gate(void)
 	return dc_is_traced(bpf_get_current_pid_tgid() >> 32);
 }
 
-static __always_inline struct dc_thread *dc_thread_of_current(void)
+/* What is kept for the current thread; made if there is nothing yet, NULL without memory. */
+static __always_inline struct dc_thread *dc_make_thread(void)
 {
 	return dc_threads.task_storage_get((void *)bpf_get_current_task_btf(), NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
@@ -107,7 +108,7 @@ static __always_inline void dc_enter(struct dc_thread *thread, struct dc_call *c
 	thread->wanted_string = 0;
 	if (function->handle != DC_NONE)
 		call->file = dc_file_of_handle(call->arguments[function->handle & 7]);
-	if (function->closes == DC_CLOSES) /* now: when it returns, another thread may have a new one of this value */
+	if (function->closes == DC_CLOSES_AT_ENTRY) /* at its return another thread may have a new one of this value */
 		dc_bind_handle(call->arguments[function->handle & 7], 0);
 	if (function->snippet)
 		dc_snippet_entry(call, function->snippet);
@@ -174,7 +175,7 @@ static __always_inline void dc_emit(struct dc_call *call, const struct dc_functi
 	record->thread = DC_LOAD_U32(task, DC_TASK_PID);
 	record->function = call->function;
 	record->flags = flags;
-	record->error = error;
+	record->errno_ = error;
 	record->result = call->result;
 	record->file = call->file;
 #pragma unroll
@@ -216,7 +217,7 @@ static __always_inline void dc_bind_results(struct dc_call *call, const struct d
 {
 	if (function->result == DC_RESULT_FD && call->file)
 		dc_bind_result(call, function);
-	if (function->closes == DC_RELEASES && !call->result)
+	if (function->closes == DC_CLOSES_AT_RETURN && !call->result)
 		dc_bind_handle(call->arguments[function->handle & 7], 0);
 	if (function->result == DC_RESULT_HANDLE)
 		dc_bind_handle(call->result, call->file);

@@ -48,7 +48,7 @@ static __always_inline int dc_function_enter(struct pt_regs *context, int by_ses
 	DC_COUNT(count, entered);
 	if (by_session && function->flags & DC_SKIPPABLE && dc_passed_over(function, count))
 		return DC_NOT_FOLLOWED;
-	struct dc_thread *thread = dc_thread_of_current();
+	struct dc_thread *thread = dc_make_thread();
 	if (!thread) {
 		DC_LOSE(count, no_memory);
 		return DC_NOT_FOLLOWED;
@@ -90,7 +90,7 @@ static __always_inline int dc_function_enter(struct pt_regs *context, int by_ses
 static __always_inline int dc_function_enter_apart(struct pt_regs *context, int in_kernel)
 {
 	if (dc_function_enter(context, 0, in_kernel) == DC_TOO_DEEP) {
-		struct dc_thread *thread = dc_current_thread();
+		struct dc_thread *thread = dc_find_thread();
 		if (thread)
 			thread->overflow++;
 	}
@@ -135,7 +135,7 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 	u64 now = bpf_ktime_get_ns();
 	struct dc_function *function = dc_functions.lookup(&id);
 	struct dc_count *count = dc_counts.lookup(&id);
-	struct dc_thread *thread = dc_current_thread();
+	struct dc_thread *thread = dc_find_thread();
 	if (!function || !count)
 		return 0;
 	struct dc_call *call = NULL;
@@ -146,7 +146,7 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 		if (thread && thread->overflow)
 			thread->overflow--;
 		else
-			dc_total(DC_TOTAL_RETURNS);
+			dc_total(DC_TOTAL_RETURNS_WITHOUT_ENTRY);
 		return 0;
 	}
 	thread->overflow = 0;
@@ -178,8 +178,7 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 }
 
 #ifdef DC_WITH_UPROBE_SESSION
-/* Numbers that the loader takes for those of the kernel's functions; engine/loader.py. */
-static bool (*dc_session_is_return)(void) = (void *)0x70000001;
+static bool (*dc_session_is_return)(void) = (void *)DC_BPF_SESSION_IS_RETURN;
 
 /* Entry and return by one link. The kernel leaves the return alone where the entry says 1. */
 int dc_library_session(struct pt_regs *context)

@@ -21,12 +21,6 @@ static __always_inline struct dc_owner *dc_owner_of_handles(int make)
 	return dc_owners.lookup(&process);
 }
 
-struct dc_handle_request {
-	u64 handle;
-	u64 identity;
-	u64 owner;
-};
-
 /* A function of its own, as dc_resolve_request is: the handle's file becomes `identity`; 0 for none any more. */
 int dc_change_handle(struct dc_handle_request *request)
 {
@@ -96,8 +90,8 @@ int dc_inherit_handle(struct dc_handle_request *request)
 	return 0;
 }
 
-#define DC_CALL_CHANGE_HANDLE ((int (*)(struct dc_handle_request *))0x70000014)
-#define DC_CALL_INHERIT_HANDLE ((int (*)(struct dc_handle_request *))0x70000015)
+#define DC_CALL_CHANGE_HANDLE ((int (*)(struct dc_handle_request *))DC_OWN_CHANGE_HANDLE)
+#define DC_CALL_INHERIT_HANDLE ((int (*)(struct dc_handle_request *))DC_OWN_INHERIT_HANDLE)
 
 static __always_inline void dc_bind_handle(u64 handle, u64 identity)
 {

@@ -1,20 +1,6 @@
 /* The maps of the program. Those of size DC_SIZED get their size when they are made: engine/source.py. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
-/* engine/counting.py has those of the guard. */
-enum dc_setting {
-	DC_SETTING_OWNER,
-	DC_SETTING_MINIMUM_DURATION,
-	DC_SETTING_EPOCH,	    /* of the profiles that calls are added to */
-	DC_SETTING_WAKE,	    /* bytes in the ring from which on its reader is woken */
-	DC_SETTING_GUARD_SHARE,	    /* calls that a processor may record before it asks again */
-	DC_SETTING_GUARD_FUNCTION,  /* calls of a function in an interval */
-	DC_SETTING_GUARD_TOTAL,	    /* calls of all functions in an interval */
-	DC_SETTING_GUARD_RING_HIGH, /* bytes in the ring from which on functions are degraded */
-	DC_SETTING_GUARD_RING_LOW,  /* bytes in the ring up to which they recover */
-	DC_SETTINGS,
-};
-
 #define DC_SIZED 1
 BPF_RINGBUF_OUTPUT(dc_calls, DC_SIZED);
 BPF_RINGBUF_OUTPUT(dc_name_ring, DC_SIZED);
@@ -27,8 +13,8 @@ BPF_ARRAY(dc_traced, u64, DC_PROCESS_IDS / 64);	    /* one bit for each process 
 BPF_ARRAY(dc_stops, u64, 1);			    /* how often a process that lives on was unmarked */
 BPF_TABLE("lru_hash", u32, u64, dc_started, 32768); /* when a process was marked last, in ns */
 BPF_TASK_STORAGE(dc_threads, struct dc_thread);
-BPF_F_TABLE("hash", struct dc_profile_key, struct dc_profile, dc_profiles, DC_SIZED, BPF_F_NO_PREALLOC);
-BPF_ARRAY(dc_empty_profile, struct dc_profile, 1);
+BPF_F_TABLE("hash", struct dc_profile_key, struct dc_profile_sums, dc_profiles, DC_SIZED, BPF_F_NO_PREALLOC);
+BPF_ARRAY(dc_empty_profile, struct dc_profile_sums, 1);
 BPF_ARRAY(dc_guards, struct dc_guard, DC_SIZED); /* the first: of all functions */
 
 /* An open file or a directory, and the name it is known by while its stamps are the same; open_files.h. */

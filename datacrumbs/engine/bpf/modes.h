@@ -3,9 +3,6 @@
  * first and the last kind are also added up by process, function and file. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
-/* An interval in which the guard counts: 2^27 ns, 134 ms. engine/counting.py. */
-#define DC_GUARD_SHIFT 27
-
 static __always_inline u64 dc_setting(u32 which)
 {
 	u64 *value = dc_settings.lookup(&which);
@@ -54,7 +51,7 @@ static __always_inline s64 dc_moved(const struct dc_call *call, const struct dc_
 	return value < 0 ? 0 : value;
 }
 
-static __always_inline struct dc_profile *dc_profile(const struct dc_call *call, u32 cause)
+static __always_inline struct dc_profile_sums *dc_profile(const struct dc_call *call, u32 cause)
 {
 	struct dc_profile_key key = {};
 	key.file = call->file;
@@ -62,11 +59,11 @@ static __always_inline struct dc_profile *dc_profile(const struct dc_call *call,
 	key.function = call->function;
 	key.epoch = dc_setting(DC_SETTING_EPOCH);
 	key.cause = cause;
-	struct dc_profile *profile = dc_profiles.lookup(&key);
+	struct dc_profile_sums *profile = dc_profiles.lookup(&key);
 	if (profile)
 		return profile;
 	u32 zero = 0;
-	struct dc_profile *empty = dc_empty_profile.lookup(&zero);
+	struct dc_profile_sums *empty = dc_empty_profile.lookup(&zero);
 	if (empty)
 		dc_profiles.insert(&key, empty);
 	return dc_profiles.lookup(&key); /* another processor's may be there, too */
@@ -75,7 +72,7 @@ static __always_inline struct dc_profile *dc_profile(const struct dc_call *call,
 static __always_inline void dc_aggregate(const struct dc_call *call, const struct dc_function *function, u64 duration,
 					 u16 flags, u32 cause)
 {
-	struct dc_profile *profile = dc_profile(call, cause);
+	struct dc_profile_sums *profile = dc_profile(call, cause);
 	if (!profile) {
 		dc_total(DC_TOTAL_PROFILES_LOST);
 		return;

@@ -79,14 +79,7 @@ static __always_inline u64 dc_resolve(u32 kind, u64 subject, int base)
 /* The same as a function of its own, which the verifier follows once for a program and not again on each
  * way that leads here. bcc has no such calls: it takes the function for one more program, and
  * engine/loader.py joins it to those that call this number. */
-struct dc_request {
-	u64 subject;
-	u64 identity;
-	u32 kind;
-	s32 base;
-};
-
-#define DC_CALL_RESOLVE ((int (*)(struct dc_request *))0x70000011)
+#define DC_CALL_RESOLVE ((int (*)(struct dc_request *))DC_OWN_RESOLVE_REQUEST)
 
 int dc_resolve_request(struct dc_request *request)
 {

@@ -1,15 +1,6 @@
 /* A file that a call opened by a name: known by it from now on, and where it is, if that is another name. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 
-struct dc_opened {
-	u64 identity; /* of the name */
-	u64 path;     /* address in the program */
-	s32 base;     /* descriptor that the path starts from */
-	s32 descriptor;
-	u32 kind; /* enum dc_request_kind */
-	u32 unused;
-};
-
 static __always_inline u64 dc_path_word(struct dc_scratch *scratch, u32 at)
 {
 	u64 where = at;
@@ -125,7 +116,7 @@ static __always_inline void dc_bind(const struct dc_opened *opened)
 }
 
 /* A function of its own, as dc_resolve_request. */
-#define DC_CALL_BIND ((int (*)(struct dc_opened *))0x70000013)
+#define DC_CALL_BIND ((int (*)(struct dc_opened *))DC_OWN_BIND_OPENED)
 
 int dc_bind_opened(struct dc_opened *opened)
 {

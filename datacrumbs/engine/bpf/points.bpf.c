@@ -19,7 +19,7 @@ static __always_inline u64 dc_field(const void *bytes, u32 offset, u32 size)
 {
 	const u8 *at = (const u8 *)bytes + (offset & (DC_TRACEPOINT_BYTES - 1));
 	u64 value;
-	switch (size & ~DC_TEXT) {
+	switch (size & ~DC_TEXT_VALUE) {
 	case 1:
 		value = *at;
 		break;
@@ -32,7 +32,7 @@ static __always_inline u64 dc_field(const void *bytes, u32 offset, u32 size)
 	default:
 		value = *(u64 *)at;
 	}
-	return size & DC_TEXT ? dc_text(value) : value;
+	return size & DC_TEXT_VALUE ? dc_text(value) : value;
 }
 
 /* No more of the record than its declared fields: what is behind them is left of other tasks' events. */
@@ -61,13 +61,13 @@ static __always_inline u64 dc_operand(const struct dc_function *function, const 
 	u32 width = function->width[i], size = width & 15, offset = function->field_offset[i];
 	u32 shift = (64 - 8 * size) & 63;
 	u64 value[2] = {(s64)function->displacement[i]};
-	if (function->field_size[i] == DC_PLACE_CONSTANT)
+	if (function->field_size[i] == DC_OPERAND_CONSTANT)
 		value[0] = (u32)value[0] | (u64)offset << 32 | (u64)function->index_offset[i] << 48;
 	else
 		value[0] += words[(offset & 0xff) / 8] >> 8 * (offset & 7);
 	if (function->scale[i])
 		value[0] += words[(function->index_offset[i] & 0xff) / 8] * function->scale[i];
-	if (function->field_size[i] == DC_PLACE_MEMORY) {
+	if (function->field_size[i] == DC_OPERAND_MEMORY) {
 		u64 address = value[0];
 		value[0] = 0;
 		dc_read(value, size, address);
@@ -128,7 +128,7 @@ int dc_usdt_enter(struct pt_regs *context)
 	if (!function || !operands || !count)
 		return 0;
 	DC_COUNT(count, entered);
-	struct dc_thread *thread = dc_thread_of_current();
+	struct dc_thread *thread = dc_make_thread();
 	u64 arguments[DC_SLOTS] = {};
 	if (!thread || !dc_read_usdt(context, operands, arguments)) {
 		DC_LOSE(count, no_memory);

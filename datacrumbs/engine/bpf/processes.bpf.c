@@ -138,7 +138,7 @@ int dc_process_exec(struct bpf_raw_tracepoint_args *context)
 int dc_process_exit(struct bpf_raw_tracepoint_args *context)
 {
 	u64 task = context->args[0];
-	struct dc_thread *thread = dc_current_thread();
+	struct dc_thread *thread = dc_find_thread();
 	if (thread) {
 		dc_give_up_all(thread);
 		for (u32 i = 0; i < DC_FRAMES; i++) {

@@ -39,7 +39,8 @@
  * takes. A field of role BYTES or COUNT that is signed and negative is unknown, and left out of the trace. */
 #define DC_ADD_LENGTHS(address, entries) dc_add_up((u64)(address), (u32)(entries))
 
-static __always_inline struct dc_thread *dc_current_thread(void)
+/* What is kept for the current thread, or NULL. */
+static __always_inline struct dc_thread *dc_find_thread(void)
 {
 	return dc_threads.task_storage_get((void *)bpf_get_current_task_btf(), NULL, 0);
 }
@@ -61,14 +62,14 @@ static __always_inline u64 dc_stack_argument(struct dc_call *call, u32 n)
 
 static __always_inline void dc_want_descriptor(s32 descriptor)
 {
-	struct dc_thread *thread = dc_current_thread();
+	struct dc_thread *thread = dc_find_thread();
 	if (thread)
 		thread->wanted_descriptor = descriptor;
 }
 
 static __always_inline void dc_want_string(u32 field, u64 address)
 {
-	struct dc_thread *thread = dc_current_thread();
+	struct dc_thread *thread = dc_find_thread();
 	if (thread) {
 		thread->wanted_field = field & 1;
 		thread->wanted_string = address;
@@ -77,12 +78,6 @@ static __always_inline void dc_want_string(u32 field, u64 address)
 
 #define DC_VECTOR_ENTRIES 1024 /* UIO_MAXIOV */
 #define DC_BLOCK_ENTRIES 256   /* as many as scratch holds */
-
-struct dc_vector {
-	u64 address;
-	s64 sum;
-	u64 entries;
-};
 
 /* The sum of up to DC_BLOCK_ENTRIES lengths; -1 where they cannot be read. */
 static __always_inline s64 dc_add_block(struct dc_scratch *scratch, u64 address, u32 entries)
@@ -131,7 +126,7 @@ int dc_add_vector(struct dc_vector *vector)
 	return 0;
 }
 
-#define DC_CALL_ADD_VECTOR ((int (*)(struct dc_vector *))0x70000012)
+#define DC_CALL_ADD_VECTOR ((int (*)(struct dc_vector *))DC_OWN_ADD_VECTOR)
 
 static __always_inline s64 dc_add_up(u64 address, u32 entries)
 {

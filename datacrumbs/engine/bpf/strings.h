@@ -12,8 +12,7 @@
  * integer.
  */
 #ifdef DC_TYPE_TIMESPEC64
-/* A number that the loader takes for that of the kernel's function; engine/loader.py. */
-static void *(*dc_cast)(u64 address, u32 type) = (void *)0x70000002;
+static void *(*dc_cast)(u64 address, u32 type) = (void *)DC_BPF_RDONLY_CAST;
 #define DC_READ_KERNEL(value, address) ((value) = *(typeof(value) *)dc_cast(address, DC_TYPE_TIMESPEC64))
 #else
 #define DC_READ_KERNEL(value, address) bpf_probe_read_kernel(&(value), sizeof(value), (void *)(address))

@@ -36,7 +36,7 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 	u32 *which = dc_system_calls.lookup(&number);
 	if (!which || !*which) {
 		if (compat)
-			dc_total(DC_TOTAL_COMPAT);
+			dc_total(DC_TOTAL_COMPAT_CALLS);
 		return 0;
 	}
 	u32 id = *which - 1;

@@ -7,12 +7,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-enum { LOCATION = 2, PAIR = 0, FUNCTION = 16, SEEN = 1024 };
-
-struct missing {
-	uint64_t kind; /* a NameKind, PAIR: process in the upper half, thread in the lower, or FUNCTION */
-	uint64_t identity;
-};
+enum { SEEN = 1024 };
 
 EXPORT void dc_lines_free(struct dc_lines *lines)
 {
@@ -36,17 +31,18 @@ static void begin_member(struct dc_lines *lines)
 	dc_deflate_begin(&lines->deflate);
 }
 
-EXPORT struct dc_lines *dc_lines_new(const struct dc_layout *layout)
+EXPORT struct dc_lines *dc_lines_new(const struct dc_lines_layout *layout)
 {
 	struct dc_lines *lines = calloc(1, sizeof(*lines));
 
 	if (!lines)
 		return NULL;
 	lines->layout = *layout;
-	lines->functions = calloc(layout->functions + 1, sizeof(struct dc_function *));
-	lines->text = malloc(DC_TEXT + DC_SLACK);
+	lines->functions = calloc(layout->functions + 1, sizeof(struct dc_templates *));
+	lines->text = malloc(DC_MEMBER_ROOM + DC_SLACK);
 	/* A literal is of two bytes at most, and a match of six stands for at least four. */
-	lines->deflate.capacity = 2 * (size_t)DC_TEXT + DC_BLOCK_TOKENS * (size_t)DC_TOKEN_BYTES + DC_TEXT / 16;
+	lines->deflate.capacity =
+		2 * (size_t)DC_MEMBER_ROOM + DC_BLOCK_TOKENS * (size_t)DC_TOKEN_BYTES + DC_MEMBER_ROOM / 16;
 	lines->deflate.out = malloc(lines->deflate.capacity + DC_SLACK);
 	if (!lines->functions || !lines->text || !lines->deflate.out) {
 		dc_lines_free(lines);
@@ -59,8 +55,8 @@ EXPORT struct dc_lines *dc_lines_new(const struct dc_layout *layout)
 EXPORT int dc_lines_function(struct dc_lines *lines, uint64_t number, const struct dc_op *ops, const uint32_t *starts,
 			     const uint8_t *texts, uint64_t text_size)
 {
-	size_t op_size = starts[DC_STATES] * sizeof(*ops), head = sizeof(struct dc_function) + op_size;
-	struct dc_function *function = malloc(head + text_size + DC_SLACK);
+	size_t op_size = starts[DC_STATES] * sizeof(*ops), head = sizeof(struct dc_templates) + op_size;
+	struct dc_templates *function = malloc(head + text_size + DC_SLACK);
 
 	if (!function)
 		return -1;
@@ -100,13 +96,13 @@ static int is_included(const struct dc_lines *lines, uint64_t file)
 
 static int is_second_file(const struct dc_op *entry)
 {
-	return entry->kind == DC_NAME && entry->size == LOCATION;
+	return entry->kind == DC_PIECE_NAME && entry->size == DC_NAME_LOCATION;
 }
 
-static int is_left_out(const struct dc_lines *lines, const struct dc_call *call)
+static int is_left_out(const struct dc_lines *lines, const struct dc_record *call)
 {
-	const struct dc_function *function = lines->functions[call->function];
-	uint32_t state = dc_state(call);
+	const struct dc_templates *function = lines->functions[call->function];
+	uint32_t state = dc_state_of(call);
 
 	if (!lines->layout.filtering || is_included(lines, call->file))
 		return 0;
@@ -120,14 +116,14 @@ static int is_left_out(const struct dc_lines *lines, const struct dc_call *call)
  * What must be told before these calls can be taken, each once or a few times; to be asked again until there is
  * nothing more. -1 for a call of no function, -2 without memory.
  */
-EXPORT int64_t dc_lines_missing(struct dc_lines *lines, const struct dc_call *calls, uint64_t count,
-				struct missing *missing, uint64_t capacity)
+EXPORT int64_t dc_lines_missing(struct dc_lines *lines, const struct dc_record *calls, uint64_t count,
+				struct dc_missing *missing, uint64_t capacity)
 {
 	uint64_t seen[SEEN] = {0}, found = 0;
 
-	for (const struct dc_call *call = calls; call < calls + count && found + DC_PIECES < capacity; call++) {
+	for (const struct dc_record *call = calls; call < calls + count && found + DC_PIECES < capacity; call++) {
 		uint64_t pair = (uint64_t)call->process << 32 | call->thread;
-		const struct dc_function *function;
+		const struct dc_templates *function;
 		const struct dc_op *entry, *end;
 
 		if (call->function >= lines->layout.functions)
@@ -135,36 +131,37 @@ EXPORT int64_t dc_lines_missing(struct dc_lines *lines, const struct dc_call *ca
 		function = lines->functions[call->function];
 		if (!function) {
 			if (seen[call->function % SEEN] != call->function + UINT64_C(1))
-				missing[found++] = (struct missing){FUNCTION, call->function};
+				missing[found++] = (struct dc_missing){DC_MISSING_FUNCTION, call->function};
 			seen[call->function % SEEN] = call->function + UINT64_C(1);
 			continue;
 		}
-		entry = function->ops + function->starts[dc_state(call)];
-		end = function->ops + function->starts[dc_state(call) + 1];
+		entry = function->ops + function->starts[dc_state_of(call)];
+		end = function->ops + function->starts[dc_state_of(call) + 1];
 		for (; entry < end; entry++) {
 			uint64_t identity;
 
-			if (entry->kind != DC_FILE && entry->kind != DC_NAME)
+			if (entry->kind != DC_PIECE_FILE && entry->kind != DC_PIECE_NAME)
 				continue;
-			if (entry->kind == DC_NAME && !is_second_file(entry) && is_left_out(lines, call))
+			if (entry->kind == DC_PIECE_NAME && !is_second_file(entry) && is_left_out(lines, call))
 				continue;
-			identity = entry->kind == DC_FILE ? call->file : call->values[entry->slot];
+			identity = entry->kind == DC_PIECE_FILE ? call->file : call->values[entry->slot];
 			if (!identity || seen[identity % SEEN] == identity || dc_names_find(&lines->names, identity))
 				continue;
 			seen[identity % SEEN] = identity;
-			missing[found++] = (struct missing){entry->kind == DC_FILE ? LOCATION : entry->size, identity};
+			missing[found++] = (struct dc_missing){
+				entry->kind == DC_PIECE_FILE ? DC_NAME_LOCATION : entry->size, identity};
 		}
 		if (!dc_names_find(&lines->pairs, pair + 1) && !is_left_out(lines, call)) {
 			if (dc_names_put(&lines->pairs, &(struct dc_name){pair + 1, 0, 0}) < 0)
 				return -2;
-			missing[found++] = (struct missing){PAIR, pair};
+			missing[found++] = (struct dc_missing){DC_MISSING_PAIR, pair};
 		}
 	}
 	return (int64_t)found;
 }
 
 /* Takes up to DC_CHUNK calls, of which nothing is missing; they must stay until they are rendered. */
-EXPORT void dc_lines_take(struct dc_lines *lines, const struct dc_call *calls, uint64_t count)
+EXPORT void dc_lines_take(struct dc_lines *lines, const struct dc_record *calls, uint64_t count)
 {
 	uint32_t *rows = lines->order.rows;
 
@@ -179,9 +176,9 @@ EXPORT void dc_lines_take(struct dc_lines *lines, const struct dc_call *calls, u
 	dc_order_calls(lines, rows, lines->kept);
 }
 
-static int put_line(struct dc_lines *lines, const struct dc_call *call)
+static int put_line(struct dc_lines *lines, const struct dc_record *call)
 {
-	uint32_t template_number = call->function * DC_STATES + dc_state(call);
+	uint32_t template_number = call->function * DC_STATES + dc_state_of(call);
 	struct dc_line *last = &lines->recent[template_number % DC_RECENT], *line = &lines->line;
 	int known = last->template_number == template_number && last->member == lines->member;
 
@@ -199,9 +196,9 @@ static int put_line(struct dc_lines *lines, const struct dc_call *call)
 EXPORT int dc_lines_render(struct dc_lines *lines)
 {
 	for (; lines->rendered < lines->kept; lines->rendered++) {
-		const struct dc_call *call = &lines->calls[lines->order.rows[lines->rendered]];
+		const struct dc_record *call = &lines->calls[lines->order.rows[lines->rendered]];
 
-		if (lines->size >= DC_MEMBER)
+		if (lines->size >= DC_MEMBER_TARGET)
 			return 1;
 		if (put_line(lines, call) < 0)
 			return -1;
@@ -214,7 +211,7 @@ EXPORT int dc_lines_render(struct dc_lines *lines)
 /* Takes whole lines of text; 1 when the member has no room for them, -1 when the output has none. */
 EXPORT int dc_lines_text(struct dc_lines *lines, const uint8_t *text, uint64_t size)
 {
-	if (size > DC_TEXT - DC_LONGEST_LINE - lines->size)
+	if (size > DC_MEMBER_ROOM - DC_LONGEST_LINE - lines->size)
 		return 1;
 	memcpy(lines->text + lines->size, text, size);
 	if (dc_code_text(lines, lines->size + (uint32_t)size) < 0)

@@ -3,83 +3,25 @@
 #ifndef DC_LINES_H
 #define DC_LINES_H
 
+#include "../../model/contract.h"
 #include "deflate.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-	DC_VALUES = 6,
-	DC_PIECES = 32,		/* values in a line */
-	DC_CHUNK = 16384,	/* calls that are ordered at once */
-	DC_STATES = 4,		/* outcomes of a call, each with a template of its own */
-	DC_MEMBER = 2 << 20,	/* bytes of text after which a member is full */
-	DC_TEXT = 4 << 20,	/* bytes that a member can hold */
-	DC_SLACK = 16,		/* copying goes beyond the end by less than that */
-	DC_LONGEST_LINE = 8192, /* of calls */
-	DC_RECENT = 64,		/* templates whose last lines are remembered */
-	DC_PLACE_BITS = 13,	/* of the number of places that are remembered */
-	DC_NAMES = 1 << 18,	/* names that are remembered; a chunk refers to fewer */
-};
-
-/* `record.CALL`. */
-struct dc_call {
-	uint64_t start;
-	uint64_t duration;
-	uint32_t process;
-	uint32_t thread;
-	uint32_t function;
-	uint16_t flags;
-	uint16_t error;
-	int64_t result;
-	uint64_t file;
-	uint64_t values[DC_VALUES];
-};
-
-enum dc_kind {
-	DC_ID,
-	DC_PROCESS,
-	DC_THREAD,
-	DC_BEGIN,
-	DC_DURATION,
-	DC_FILE,   /* the key and the hash of the call's file; nothing where it has none */
-	DC_NAME,   /* the same of a value */
-	DC_RESULT, /* scaled by `items` */
-	DC_MOVED,  /* the same, but 0 where it is less */
-	DC_ERROR,
-	DC_SYSTEM_ERROR, /* a system call's result where the record has no error number */
-	DC_VALUE,	 /* scaled by `items` */
-	DC_AMOUNT,	 /* the key and the value; nothing where it is negative, and so unknown */
-	DC_NOTHING,
-};
-
-/* `templates.OP`: constant text, then a value. */
-struct dc_op {
-	uint32_t text;
-	uint16_t text_size;
-	uint16_t key_size; /* DC_FILE, DC_NAME, DC_AMOUNT: what stands only before a value, behind the text */
-	uint8_t kind;
-	uint8_t slot;
-	uint8_t size;
-	uint8_t is_signed;
-	uint8_t items; /* slot of the size of an item; DC_VALUES for none */
-	uint8_t padding[3];
+	DC_MEMBER_ROOM = 4 << 20, /* bytes that a member can hold */
+	DC_SLACK = 16,		  /* copying goes beyond the end by less than that */
+	DC_RECENT = 64,		  /* templates whose last lines are remembered */
+	DC_PLACE_BITS = 13,	  /* of the number of places that are remembered */
+	DC_NAMES = 1 << 18,	  /* names that are remembered; a chunk refers to fewer */
 };
 
 /* The lines of one function; the texts stand behind the ops. */
-struct dc_function {
+struct dc_templates {
 	uint32_t starts[DC_STATES + 1]; /* first op of each template, and one more; a template per outcome */
 	uint32_t texts;
 	struct dc_op ops[];
-};
-
-/* `lines._Layout`. */
-struct dc_layout {
-	uint64_t functions;
-	int64_t *written;  /* calls per function, counted up */
-	int64_t *filtered; /* the same */
-	int64_t epoch_offset;
-	uint64_t filtering; /* whether calls on files that are not included are left out */
 };
 
 struct dc_name {
@@ -139,12 +81,12 @@ struct dc_matches {
 };
 
 struct dc_lines {
-	struct dc_layout layout;
-	struct dc_function **functions; /* those that were told */
+	struct dc_lines_layout layout;
+	struct dc_templates **functions; /* those that were told */
 	uint64_t next;
 	struct dc_names names;
 	struct dc_names pairs; /* of process and thread, plus 1: those that were introduced */
-	const struct dc_call *calls;
+	const struct dc_record *calls;
 	uint64_t kept;
 	uint64_t rendered;
 	uint32_t member;
@@ -162,7 +104,7 @@ int dc_names_put(struct dc_names *names, const struct dc_name *name);
 void dc_names_clear(struct dc_names *names);
 
 /* Writes the text of a call at the end of the member's; `last` is of the same template and member, or NULL. */
-void dc_write_line(struct dc_lines *lines, const struct dc_call *call, const struct dc_line *last,
+void dc_write_line(struct dc_lines *lines, const struct dc_record *call, const struct dc_line *last,
 		   struct dc_line *line);
 
 /* Both put what stands behind the member's text into the stream, but for a repetition that may go on; -1 when the
@@ -175,13 +117,13 @@ int dc_code_rest(struct dc_lines *lines);
 /* The order in which calls are written: by rank among those of the same thread and microsecond, then by template. */
 void dc_order_calls(struct dc_lines *lines, const uint32_t *rows, uint64_t count);
 
-static inline uint32_t dc_state(const struct dc_call *call)
+static inline uint32_t dc_state_of(const struct dc_record *call)
 {
-	if (call->flags & 4)
-		return 0;
-	if (!(call->flags & 1))
-		return 1;
-	return call->flags & 2 ? 3 : 2;
+	if (call->flags & DC_POINT)
+		return DC_STATE_POINT;
+	if (!(call->flags & DC_RETURNED))
+		return DC_STATE_OPEN;
+	return call->flags & DC_FAILED ? DC_STATE_FAILED : DC_STATE_DONE;
 }
 
 static inline int64_t dc_floor_us(int64_t ns)
@@ -189,7 +131,7 @@ static inline int64_t dc_floor_us(int64_t ns)
 	return ns / 1000 - (ns % 1000 < 0);
 }
 
-static inline int64_t dc_begin(const struct dc_lines *lines, const struct dc_call *call)
+static inline int64_t dc_begin(const struct dc_lines *lines, const struct dc_record *call)
 {
 	return dc_floor_us((int64_t)(call->start + (uint64_t)lines->layout.epoch_offset));
 }

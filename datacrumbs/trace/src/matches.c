@@ -35,7 +35,7 @@ static inline uint32_t *place_of_value(struct dc_matches *matches, const struct 
 /* What counts up never comes again. */
 static inline int can_recur(const struct dc_piece *piece)
 {
-	return piece->kind != DC_ID && piece->kind != DC_BEGIN;
+	return piece->kind != DC_PIECE_ID && piece->kind != DC_PIECE_BEGIN;
 }
 
 static inline int is_near(uint32_t here, uint32_t before)

@@ -91,14 +91,14 @@ static uint32_t rank_ties(struct dc_lines *lines, uint64_t count)
 	memset(order->table, 0, sizeof(order->table));
 	memset(order->ranks, 0, count * sizeof(*order->ranks));
 	for (uint64_t at = 0; at < count; at++) {
-		const struct dc_call *call = &lines->calls[order->rows[at]];
+		const struct dc_record *call = &lines->calls[order->rows[at]];
 		int64_t begin = dc_begin(lines, call);
 		uint64_t place = mix((uint64_t)begin << 20 ^ call->thread);
 
 		for (;; place++) {
 			uint32_t *slot = &order->table[place & (2 * DC_CHUNK - 1)];
 			uint32_t known = *slot & ~(UINT32_C(1) << 31);
-			const struct dc_call *other;
+			const struct dc_record *other;
 
 			if (!known) {
 				*slot = (uint32_t)at + 1;
@@ -116,7 +116,7 @@ static uint32_t rank_ties(struct dc_lines *lines, uint64_t count)
 		}
 	}
 	for (uint64_t at = 0; at < ties; at++) {
-		const struct dc_call *call = &lines->calls[order->rows[order->scratch[at]]];
+		const struct dc_record *call = &lines->calls[order->rows[order->scratch[at]]];
 		uint64_t begin = call->start + (uint64_t)lines->layout.epoch_offset;
 
 		order->ties[at] = (struct dc_tie){begin, begin + call->duration, (uint64_t)dc_begin(lines, call),
@@ -168,9 +168,9 @@ void dc_order_calls(struct dc_lines *lines, const uint32_t *rows, uint64_t count
 	if (rows != order->rows)
 		memcpy(order->rows, rows, count * sizeof(*rows));
 	for (uint64_t at = 0; at < count; at++) {
-		const struct dc_call *call = &lines->calls[order->rows[at]];
+		const struct dc_record *call = &lines->calls[order->rows[at]];
 
-		order->templates[at] = call->function * DC_STATES + dc_state(call);
+		order->templates[at] = call->function * DC_STATES + dc_state_of(call);
 		if (order->templates[at] > largest)
 			largest = order->templates[at];
 	}

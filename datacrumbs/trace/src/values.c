@@ -56,45 +56,45 @@ static inline uint64_t sized(const struct dc_op *entry, uint64_t value)
 	unsigned int unused = 64 - 8 * (unsigned int)entry->size;
 
 	value <<= unused;
-	return entry->is_signed ? (uint64_t)((int64_t)value >> unused) : value >> unused;
+	return entry->signed_ ? (uint64_t)((int64_t)value >> unused) : value >> unused;
 }
 
-static inline uint64_t value_of(const struct dc_lines *lines, const struct dc_op *entry, const struct dc_call *call)
+static inline uint64_t value_of(const struct dc_lines *lines, const struct dc_op *entry, const struct dc_record *call)
 {
-	uint64_t items = entry->items < DC_VALUES ? call->values[entry->items] : 1, value;
+	uint64_t items = entry->items < DC_SLOTS ? call->values[entry->items] : 1, value;
 	const struct dc_name *name;
 
-	switch ((enum dc_kind)entry->kind) {
-	case DC_ID:
+	switch ((enum dc_piece_kind)entry->kind) {
+	case DC_PIECE_ID:
 		return lines->next;
-	case DC_PROCESS:
+	case DC_PIECE_PROCESS:
 		return call->process;
-	case DC_THREAD:
+	case DC_PIECE_THREAD:
 		return call->thread;
-	case DC_BEGIN:
+	case DC_PIECE_BEGIN:
 		return (uint64_t)dc_begin(lines, call);
-	case DC_DURATION:
+	case DC_PIECE_DURATION:
 		value = call->start + (uint64_t)lines->layout.epoch_offset + call->duration;
 		return (uint64_t)(dc_floor_us((int64_t)value) - dc_begin(lines, call));
-	case DC_FILE:
-	case DC_NAME:
-		value = entry->kind == DC_FILE ? call->file : call->values[entry->slot];
+	case DC_PIECE_FILE:
+	case DC_PIECE_NAME:
+		value = entry->kind == DC_PIECE_FILE ? call->file : call->values[entry->slot];
 		name = value ? dc_names_find(&lines->names, value) : NULL;
 		return name ? name->hash : 0;
-	case DC_RESULT:
+	case DC_PIECE_RESULT:
 		return (uint64_t)call->result * items;
-	case DC_MOVED:
+	case DC_PIECE_MOVED:
 		value = (uint64_t)call->result * items;
 		return (int64_t)value > 0 ? value : 0;
-	case DC_ERROR:
-		return call->error;
-	case DC_SYSTEM_ERROR:
-		return call->error || call->result >= 0 ? call->error : 0 - (uint64_t)call->result;
-	case DC_AMOUNT:
+	case DC_PIECE_ERROR:
+		return call->errno_;
+	case DC_PIECE_SYSTEM_ERROR:
+		return call->errno_ || call->result >= 0 ? call->errno_ : 0 - (uint64_t)call->result;
+	case DC_PIECE_AMOUNT:
 		return sized(entry, call->values[entry->slot]);
-	case DC_VALUE:
+	case DC_PIECE_VALUE:
 		return sized(entry, call->values[entry->slot]) * items;
-	case DC_NOTHING:
+	case DC_PIECE_NOTHING:
 		break;
 	}
 	return 0;
@@ -107,10 +107,11 @@ static inline void copy(uint8_t *target, const uint8_t *from, uint32_t size)
 		memcpy(target + done, from + done, 16);
 }
 
-void dc_write_line(struct dc_lines *lines, const struct dc_call *call, const struct dc_line *last, struct dc_line *line)
+void dc_write_line(struct dc_lines *lines, const struct dc_record *call, const struct dc_line *last,
+		   struct dc_line *line)
 {
-	const struct dc_function *function = lines->functions[call->function];
-	uint32_t state = dc_state(call), place = lines->size;
+	const struct dc_templates *function = lines->functions[call->function];
+	uint32_t state = dc_state_of(call), place = lines->size;
 	const struct dc_op *entry = function->ops + function->starts[state],
 			   *end = function->ops + function->starts[state + 1];
 	const uint8_t *texts = (const uint8_t *)function + function->texts;
@@ -127,16 +128,16 @@ void dc_write_line(struct dc_lines *lines, const struct dc_call *call, const str
 		if (before && before->value == value) {
 			piece->size = before->size;
 			memcpy(lines->text + place, lines->text + before->at, before->size);
-		} else if (entry->kind == DC_FILE || entry->kind == DC_NAME) {
+		} else if (entry->kind == DC_PIECE_FILE || entry->kind == DC_PIECE_NAME) {
 			const uint8_t *key = texts + entry->text + entry->text_size;
 
 			piece->size = (uint16_t)write_hash(lines->text + place, key, entry->key_size, value);
-		} else if (entry->kind == DC_AMOUNT) {
+		} else if (entry->kind == DC_PIECE_AMOUNT) {
 			const uint8_t *key = texts + entry->text + entry->text_size;
 
 			piece->size = (uint16_t)write_amount(lines->text + place, key, entry->key_size, value);
-		} else if (entry->kind != DC_NOTHING) {
-			piece->size = (uint16_t)write_number(lines->text + place, value, entry->is_signed);
+		} else if (entry->kind != DC_PIECE_NOTHING) {
+			piece->size = (uint16_t)write_number(lines->text + place, value, entry->signed_);
 		}
 		place += piece->size;
 	}

@@ -22,7 +22,7 @@ from datacrumbs.daemon.writing import Writing
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.installed import SHIPPED, installed
 from datacrumbs.model.plan import Attach, Filters, Function, Group, Plan, Target
-from datacrumbs.model.record import CALL, PROFILE, Batch, FunctionCounts
+from datacrumbs.model.record import PROFILE, RECORD, Batch, FunctionCounts
 from datacrumbs.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def function_plan() -> Plan:
 
 def footer_after(seconds: float) -> tuple[dict[str, int], Written]:
     """What a backlog comes to, when the process that writes may write so long after the end was told."""
-    calls = np.zeros(CALLS, CALL)
+    calls = np.zeros(CALLS, RECORD)
     calls["process"] = calls["thread"] = os.getpid()
     profiles = np.zeros(1, PROFILE)
     profiles["count"], profiles["process"] = PROFILED, os.getpid()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from datacrumbs.elf.operands import Operand, OperandKind, UnknownOperand, parse_operands
+from datacrumbs.elf.operands import Operand, UnknownOperand, parse_operands
+from datacrumbs.model.contract import OperandKind
 
 REGISTER, MEMORY, CONSTANT = OperandKind
 UNSIGNED, SIGNED = False, True

@@ -14,7 +14,7 @@ import pytest
 
 from datacrumbs.commands.report import COMMAND
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Mode, Plan, Result, Role, Target
-from datacrumbs.model.record import CALL, PROFILE, Batch, CallFlag, FunctionCounts, Name, NameKind, ProfileCause
+from datacrumbs.model.record import PROFILE, RECORD, Batch, CallFlag, FunctionCounts, Name, NameKind, ProfileCause
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.profiles import histogram, histogram_text
 from datacrumbs.trace.writer import TraceWriter
@@ -36,7 +36,7 @@ NAMES = (Name(1, NameKind.PATH, 0, "/data/one"), Name(2, NameKind.PATH, 0, "/dat
 def calls(seed: int = 1) -> np.ndarray:
     """Writes of many sizes and durations on two files, some of which fail, and a few fsyncs."""
     random = np.random.default_rng(seed)
-    made = np.zeros(CALLS, CALL)
+    made = np.zeros(CALLS, RECORD)
     made["start"] = START + np.arange(CALLS) * 10_000 + random.integers(0, 1000, CALLS)
     made["duration"] = (random.lognormal(8, 1.5, CALLS)).astype(np.uint64) + 100
     made["process"] = 4711

@@ -6,26 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct missing {
-	uint64_t kind;
-	uint64_t identity;
-};
-
-struct dc_lines *dc_lines_new(const struct dc_layout *layout);
+struct dc_lines *dc_lines_new(const struct dc_lines_layout *layout);
 void dc_lines_free(struct dc_lines *l);
 int dc_lines_function(struct dc_lines *l, uint64_t number, const struct dc_op *ops, const uint32_t *starts,
 		      const uint8_t *texts, uint64_t text_size);
 int dc_lines_name(struct dc_lines *l, uint64_t identity, uint64_t hash, int included);
 void dc_lines_renew(struct dc_lines *l);
-int64_t dc_lines_missing(struct dc_lines *l, const struct dc_call *calls, uint64_t count, struct missing *missing,
+int64_t dc_lines_missing(struct dc_lines *l, const struct dc_record *calls, uint64_t count, struct dc_missing *missing,
 			 uint64_t capacity);
-void dc_lines_take(struct dc_lines *l, const struct dc_call *calls, uint64_t count);
+void dc_lines_take(struct dc_lines *l, const struct dc_record *calls, uint64_t count);
 int dc_lines_render(struct dc_lines *l);
 int dc_lines_text(struct dc_lines *l, const uint8_t *text, uint64_t size);
 int64_t dc_lines_finish(struct dc_lines *l, uint32_t crc, const uint8_t **member);
 void dc_lines_begin(struct dc_lines *l);
 
-enum { FUNCTIONS = 5, ROUNDS = 60, CALLS = 700, MISSING = 64, FUNCTION = 16, PAIR = 0 };
+enum { FUNCTIONS = 5, ROUNDS = 60, CALLS = 700, MISSING = 64 };
 
 static uint64_t state;
 
@@ -49,15 +44,16 @@ static void tell_function(struct dc_lines *l, uint64_t function)
 			struct dc_op *op = &ops[made++];
 
 			*op = (struct dc_op){.text = (uint32_t)(number() % size),
-					     .kind = (uint8_t)(number() % (DC_NOTHING + 1))};
+					     .kind = (uint8_t)(number() % (DC_PIECE_NOTHING + 1))};
 			op->text_size = (uint16_t)(number() % (size - op->text + 1));
-			op->key_size = op->kind == DC_FILE || op->kind == DC_NAME || op->kind == DC_AMOUNT
-					       ? (uint16_t)(number() % 60)
-					       : 0;
-			op->slot = (uint8_t)(number() % DC_VALUES);
-			op->size = op->kind == DC_NAME ? 3 : (uint8_t)(1 << number() % 4);
-			op->is_signed = (uint8_t)(number() & 1);
-			op->items = (uint8_t)(number() % (DC_VALUES + 1));
+			op->key_size =
+				op->kind == DC_PIECE_FILE || op->kind == DC_PIECE_NAME || op->kind == DC_PIECE_AMOUNT
+					? (uint16_t)(number() % 60)
+					: 0;
+			op->slot = (uint8_t)(number() % DC_SLOTS);
+			op->size = op->kind == DC_PIECE_NAME ? DC_NAME_STRING : (uint8_t)(1 << number() % 4);
+			op->signed_ = (uint8_t)(number() & 1);
+			op->items = (uint8_t)(number() % (DC_SLOTS + 1));
 		}
 		starts[outcome + 1] = made;
 	}
@@ -65,18 +61,18 @@ static void tell_function(struct dc_lines *l, uint64_t function)
 		abort();
 }
 
-static void tell(struct dc_lines *l, const struct dc_call *calls, uint64_t count)
+static void tell(struct dc_lines *l, const struct dc_record *calls, uint64_t count)
 {
-	struct missing *missing = malloc(MISSING * sizeof(*missing));
+	struct dc_missing *missing = malloc(MISSING * sizeof(*missing));
 	int64_t found;
 
 	while ((found = dc_lines_missing(l, calls, count, missing, MISSING))) {
 		if (found < 0)
 			abort();
 		for (int64_t at = 0; at < found; at++)
-			if (missing[at].kind == FUNCTION)
+			if (missing[at].kind == DC_MISSING_FUNCTION)
 				tell_function(l, missing[at].identity);
-			else if (missing[at].kind != PAIR &&
+			else if (missing[at].kind != DC_MISSING_PAIR &&
 				 dc_lines_name(l, missing[at].identity, number(), number() & 1))
 				abort();
 	}
@@ -107,7 +103,7 @@ static void put_text(struct dc_lines *l)
 int main(int count, char **arguments)
 {
 	int64_t written[FUNCTIONS] = {0}, filtered[FUNCTIONS] = {0};
-	struct dc_layout layout = {FUNCTIONS, written, filtered, 0, 0};
+	struct dc_lines_layout layout = {FUNCTIONS, written, filtered, 0, 0};
 	struct dc_lines *l;
 
 	state = 0x9e3779b97f4a7c15 + (count > 1 ? strtoull(arguments[1], NULL, 10) : 0);
@@ -118,7 +114,7 @@ int main(int count, char **arguments)
 		return 1;
 	for (int round = 0; round < ROUNDS; round++) {
 		uint64_t size = number() % CALLS;
-		struct dc_call *calls = malloc(size * sizeof(*calls) + 1);
+		struct dc_record *calls = malloc(size * sizeof(*calls) + 1);
 
 		for (uint64_t at = 0; at < size * sizeof(*calls) / 8; at++)
 			((uint64_t *)calls)[at] = number();

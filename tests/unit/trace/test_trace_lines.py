@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gzip
 import json
 import random
@@ -15,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datacrumbs.model.record import CALL, VALUE_SLOTS, CallFlag, NameKind
+from datacrumbs.model.contract import CHUNK, MEMBER_TARGET, TEXT_LIMIT, MissingKind
+from datacrumbs.model.record import RECORD, SLOTS, CallFlag, NameKind
 from datacrumbs.trace import lines, templates
-from datacrumbs.trace.lines import CHUNK, FUNCTION, PAIR, Lines
+from datacrumbs.trace.lines import Lines
 from datacrumbs.trace.shape import MINUS_ONE, MOVED, Shape, Shapes
 
 SOURCE = Path(lines.__file__).parent / "src"
@@ -97,9 +97,9 @@ def state(call: np.void) -> int:
 def tell(made: Lines, shapes: Shapes, calls: np.ndarray, excluded: frozenset[int] = frozenset()) -> None:
     while len(missing := made.missing(calls)):
         for kind, identity in missing.tolist():
-            if kind == FUNCTION:
+            if kind == MissingKind.FUNCTION:
                 made.function(identity, templates.templates(shapes[identity], HOST))
-            elif kind != PAIR:
+            elif kind != MissingKind.PAIR:
                 assert NameKind(kind)
                 made.name(identity, hash_of(identity), included=identity not in excluded)
 
@@ -128,7 +128,7 @@ def rendered(shapes: Shapes, calls: np.ndarray, epoch: int, size: int = CHUNK) -
 
 def random_calls(rng: np.random.Generator, functions: int, rows: int, steps: int) -> np.ndarray:
     """Calls with few and with many different values, with ties, and with every bit pattern."""
-    calls = np.zeros(rows, CALL)
+    calls = np.zeros(rows, RECORD)
     calls["start"] = rng.integers(0, 2**40) + np.cumsum(rng.integers(0, steps, rows))
     calls["duration"] = rng.integers(0, 5000, rows)
     calls["process"], calls["thread"] = rng.integers(1, 3, rows), rng.integers(1, 4, rows)
@@ -137,12 +137,12 @@ def random_calls(rng: np.random.Generator, functions: int, rows: int, steps: int
     calls["errno"] = rng.integers(0, 3, rows)
     calls["result"] = rng.integers(-3, 5000, rows)
     calls["file"] = rng.integers(0, 9, rows)
-    calls["values"] = rng.integers(0, 300, (rows, VALUE_SLOTS))
+    calls["values"] = rng.integers(0, 300, (rows, SLOTS))
     wild = rng.random(rows) < 0.1
     for name in ("duration", "result", "file", "values"):
-        shape = (int(wild.sum()), VALUE_SLOTS) if name == "values" else int(wild.sum())
+        shape = (int(wild.sum()), SLOTS) if name == "values" else int(wild.sum())
         bits = rng.integers(0, 2**64, shape, dtype=np.uint64)
-        calls[name][wild] = bits.astype(CALL[name].base if name != "values" else np.uint64)
+        calls[name][wild] = bits.astype(RECORD[name].base if name != "values" else np.uint64)
     calls["duration"][wild] >>= np.uint64(4)
     return calls
 
@@ -164,7 +164,7 @@ def test_numbers_at_the_ends_of_their_ranges(synthetic) -> None:
     shapes = Shapes(synthetic.plan())
     ends = [0, 1, 9, 10, 99, 100, 10**19, 2**31, 2**32 - 1, 2**63 - 1, 2**63, 2**64 - 1]
     for function in range(len(shapes)):
-        calls = np.zeros(len(ends), CALL)
+        calls = np.zeros(len(ends), RECORD)
         calls["function"], calls["flags"] = function, np.arange(len(ends)) % 8
         calls["values"], calls["file"] = np.array(ends, np.uint64)[:, None], ends
         calls["result"] = np.array(ends, np.uint64).view(np.int64)
@@ -177,14 +177,14 @@ def test_many_members_and_chunks(synthetic) -> None:
     shapes = Shapes(synthetic.plan())
     calls = random_calls(np.random.default_rng(3), len(shapes), 40_000, 2000)
     text = rendered(shapes, calls, synthetic.EPOCH, size=5000)
-    assert len(text) > 3 * lines.MEMBER_TARGET
+    assert len(text) > 3 * MEMBER_TARGET
     documents = [json.loads(line) for line in text.splitlines()]
     assert [document["id"] for document in documents] == list(range(len(calls)))
 
 
 def test_more_names_than_are_remembered(synthetic) -> None:
     shapes = Shapes(synthetic.plan())
-    calls = np.zeros(600_000, CALL)
+    calls = np.zeros(600_000, RECORD)
     calls["function"], calls["file"] = synthetic.CLOSE, np.arange(1, len(calls) + 1)
     text = rendered(shapes, calls, 0)
     assert text.count(b'"fhash"') == len(calls)
@@ -192,7 +192,7 @@ def test_more_names_than_are_remembered(synthetic) -> None:
 
 def test_more_threads_than_the_table_of_them_begins_with(synthetic) -> None:
     made = Lines(len(Shapes(synthetic.plan())), 0, filtering=False)
-    calls = np.zeros(CHUNK, CALL)
+    calls = np.zeros(CHUNK, RECORD)
     calls["thread"], calls["process"] = np.arange(CHUNK), 2**32 - 1
     tell(made, Shapes(synthetic.plan()), calls)
     assert len(made.missing(calls)) == 0
@@ -203,7 +203,7 @@ def test_more_threads_than_the_table_of_them_begins_with(synthetic) -> None:
 def test_calls_outside_are_left_out_and_counted(synthetic) -> None:
     shapes = Shapes(synthetic.plan())
     made = Lines(len(shapes), 0, filtering=True)
-    calls = np.zeros(7, CALL)
+    calls = np.zeros(7, RECORD)
     calls["function"], calls["file"] = synthetic.PWRITE, [1, 2, 0, 1, 2, 2, 1]
     tell(made, shapes, calls, frozenset({2}))
     made.take(calls)
@@ -215,7 +215,7 @@ def test_calls_outside_are_left_out_and_counted(synthetic) -> None:
 def test_a_record_of_no_function_is_refused(synthetic) -> None:
     shapes = Shapes(synthetic.plan())
     made = Lines(len(shapes), 0, filtering=False)
-    calls = np.zeros(1, CALL)
+    calls = np.zeros(1, RECORD)
     calls["function"] = len(shapes)
     with pytest.raises(ValueError, match="not in the plan"):
         made.missing(calls)
@@ -248,23 +248,12 @@ def test_every_decompressor_takes_the_members() -> None:
 def test_incompressible_text_fills_a_member_and_no_more() -> None:
     made = Lines(1, 0, filtering=False)
     random.seed(6)
-    part = random.randbytes(lines.TEXT_LIMIT)
+    part = random.randbytes(TEXT_LIMIT)
     taken = 0
     while made.text(part):
         taken += 1
     assert taken >= 3
     assert gzip.decompress(made.member()) == part * taken
-
-
-def test_the_layouts_are_those_of_the_library() -> None:
-    header = (SOURCE / "lines.h").read_text()
-    assert f"DC_PIECES = {templates.PIECES}," in header
-    assert f"DC_LONGEST_LINE = {templates.LONGEST_LINE}," in header
-    assert f"DC_CHUNK = {CHUNK}," in header
-    for kind in templates.Kind:
-        assert f"DC_{kind.name}," in header
-    assert ctypes.sizeof(lines._Layout) == 40
-    assert templates.OP.itemsize == 16
 
 
 def test_defect_free_under_the_sanitizers(tmp_path) -> None:

@@ -13,10 +13,10 @@ import pytest
 
 import datacrumbs.trace.names
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.model.contract import TEXT_LIMIT
 from datacrumbs.model.plan import Argument, Attach, Filters, Function, Group, Plan, Result, Role, Target
-from datacrumbs.model.record import CALL, FIRST_KIND, Batch, CallFlag, FunctionCounts, Name, NameKind
+from datacrumbs.model.record import FIRST_KIND, RECORD, Batch, CallFlag, FunctionCounts, Name, NameKind
 from datacrumbs.trace.footer import Footer
-from datacrumbs.trace.lines import TEXT_LIMIT
 from datacrumbs.trace.names import BEYOND, PLACE_LIMIT, STRING_BEYOND, NameTable
 from datacrumbs.trace.writer import TraceWriter, cut
 
@@ -172,7 +172,7 @@ def test_widths_and_signs(synthetic) -> None:
     "value", [0, 1, 9, 10, 9999, 10000, 99_999_999, 2**32 - 1, 2**53, 2**63 - 1, -1, -(2**63), -9999]
 )
 def test_numbers_of_all_lengths(synthetic, value: int) -> None:
-    record = np.zeros(3, CALL)
+    record = np.zeros(3, RECORD)
     record["function"], record["flags"] = synthetic.PWRITE, int(CallFlag.RETURNED)
     record["values"][:, 2] = [value % 2**64, 0, 7]
     assert [call["args"]["offset"] for call in written(synthetic, record)] == [value, 0, 7]
@@ -264,7 +264,7 @@ def test_names_that_are_dropped_are_told(synthetic) -> None:
     writer = TraceWriter(stream, synthetic.plan(), host="n", epoch_offset_ns=0, user="u", flush_seconds=60, names_mib=1)
     for first in (1, 30_011):
         names = [Name(first + row, NameKind.LOCATION, 0, f"/{first + row:050}") for row in range(30_011)]
-        writer.write(Batch(np.empty(0, CALL), tuple(names)))
+        writer.write(Batch(np.empty(0, RECORD), tuple(names)))
     synthetic.finish(writer)
     lines = lines_of(stream.getvalue())
     notes = [line["args"] for line in lines if line["name"] == "datacrumbs_note"]
@@ -275,7 +275,7 @@ def test_names_that_are_dropped_are_told(synthetic) -> None:
 def test_an_empty_run_and_empty_batches(synthetic) -> None:
     stream = io.BytesIO()
     writer = synthetic.new_writer(stream)
-    writer.write(Batch(np.empty(0, CALL)))
+    writer.write(Batch(np.empty(0, RECORD)))
     assert json.loads(gzip.decompress(stream.getvalue()).splitlines()[1])["name"] == "HH"
     synthetic.finish(writer)
     lines = lines_of(stream.getvalue())
@@ -313,7 +313,7 @@ def test_a_call_on_two_files_names_both_and_is_of_either(synthetic, inclusion: s
     group = Group("sys", "system calls", Attach.SYSCALL, Target("", "6.1.0"), (function,))
     stream = io.BytesIO()
     writer = synthetic.new_writer(stream, Plan((), (group,), filters=Filters(inclusion_path=inclusion)))
-    records = np.zeros(2, CALL)
+    records = np.zeros(2, RECORD)
     records["flags"], records["result"], records["file"], records["values"][:, 1] = CallFlag.RETURNED, 7, 1, (2, 0)
     names = (Name(1, NameKind.LOCATION, 0, "/data/source"), Name(2, NameKind.LOCATION, 0, "/data/target"))
     writer.write(Batch(records, names))
@@ -482,7 +482,7 @@ def test_labels_never_carry_user_data(synthetic) -> None:
     group = replace(plan.groups[0], functions=(replace(function, arguments=(argument,)),))
     stream = io.BytesIO()
     writer = TraceWriter(stream, replace(plan, groups=(group,)), host="h", epoch_offset_ns=0, user="u", flush_seconds=1)
-    record = np.zeros(1, CALL)
+    record = np.zeros(1, RECORD)
     record["flags"], record["values"] = int(CallFlag.RETURNED), 0x7FFF_1234
     writer.write(Batch(record))
     synthetic.finish(writer)
