@@ -24,6 +24,7 @@ BIN=.venv/bin
 
 check "ruff" "$BIN/ruff" check .
 check "ruff format" "$BIN/ruff" format --check .
+check "contract" "$BIN/python" scripts/contract.py --check
 check "mypy" "$BIN/mypy"
 for provider in providers/*/src; do
 	check "mypy $provider" "$BIN/mypy" "$provider"
