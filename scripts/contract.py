@@ -104,7 +104,9 @@ def _structure(tag: str, die: DIE) -> str:
     lines = []
     for member in die.iter_children():
         offset = member.attributes["DW_AT_data_member_location"].value
-        lines.append(f'    ("{_name(member).rstrip("_")}", {_format(_type(member))}, {offset}),\n')
+        kind = _type(member)
+        comment = f"  # of {_format(_type(kind))}" if kind.tag == "DW_TAG_pointer_type" else ""
+        lines.append(f'    ("{_name(member).rstrip("_")}", {_format(kind)}, {offset}),{comment}\n')
     size = die.attributes["DW_AT_byte_size"].value
     return f'{tag.removeprefix("dc_").upper()} = _layout(\n    {size},\n{"".join(lines)})\n"""`struct {tag}`."""\n'
 

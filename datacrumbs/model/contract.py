@@ -422,8 +422,8 @@ OP = _layout(
 LINES_LAYOUT = _layout(
     40,
     ("functions", "<u8", 0),
-    ("written", "<u8", 8),
-    ("filtered", "<u8", 16),
+    ("written", "<u8", 8),  # of "<i8"
+    ("filtered", "<u8", 16),  # of "<i8"
     ("epoch_offset", "<i8", 24),
     ("filtering", "<u8", 32),
 )

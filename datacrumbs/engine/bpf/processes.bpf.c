@@ -76,7 +76,7 @@ int dc_client_start(struct pt_regs *context)
 		return 0;
 	u64 now = bpf_ktime_get_ns();
 	dc_started.update(&process, &now);
-	struct dc_thread *thread = dc_current_thread();
+	struct dc_thread *thread = dc_find_thread();
 	if (thread)
 		thread->marked = now;
 	dc_mark(process);
