@@ -119,8 +119,9 @@ enum {
 	DC_SNIPPET_FIELDS = 2, /* behind the registers in dc_call.arguments */
 	DC_REQUESTS = 3,
 	DC_NONE = 0xff,
-	DC_COMPAT_CALLS = 512, /* above every number of a system call */
-	DC_TEXT_VALUE = 0x40,  /* it ends at its first zero: what follows was not written */
+	DC_TRACEPOINT_BYTES = 128, /* of a record that are read; a power of two */
+	DC_COMPAT_CALLS = 512,	   /* above every number of a system call */
+	DC_TEXT_VALUE = 0x40,	   /* it ends at its first zero: what follows was not written */
 	DC_SIGNED_VALUE = 0x80,
 };
 

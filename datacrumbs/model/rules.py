@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from datacrumbs.model.contract import COMPAT_CALLS, REQUESTS, SNIPPET_FIELDS
+from datacrumbs.model.contract import COMPAT_CALLS, REQUESTS, SNIPPET_FIELDS, TRACEPOINT_BYTES
 from datacrumbs.model.plan import (
     ARGUMENT_LIMIT,
     FORMAT,
@@ -46,7 +46,7 @@ NAMED_LIMIT = REQUESTS
 FIELD_LIMIT = SNIPPET_FIELDS
 """Values that a snippet fills."""
 SYSTEM_CALL_LIMIT = COMPAT_CALLS - 1
-RECORD_LIMIT = 128
+RECORD_LIMIT = TRACEPOINT_BYTES
 """Bytes of a tracepoint's record that the kernel side reads."""
 ALIAS_LIMIT = 256
 OFFSET_LIMIT = 1 << 47
