@@ -147,12 +147,13 @@ struct dc_function {
 					  * constant */
 	uint16_t index_offset[DC_SLOTS]; /* usdt: offset of the index register in pt_regs, or bits 48 to 63 of a
 					  * constant */
-	int32_t displacement[DC_SLOTS];	 /* usdt: added before the read, or the low half of a constant */
-	uint32_t sample;		 /* how many of 2^32 calls get a record, where DC_SAMPLED */
-	uint8_t moved;			 /* enum dc_moved */
-	uint8_t moved_at;		 /* which of dc_call.arguments it is about */
-	uint8_t closes;			 /* enum dc_closes: what becomes of `handle` */
-	uint8_t record_bytes;		 /* tracepoint: up to the end of its last field in a slot */
+	uint8_t unused[2];
+	int32_t displacement[DC_SLOTS]; /* usdt: added before the read, or the low half of a constant */
+	uint32_t sample;		/* how many of 2^32 calls get a record, where DC_SAMPLED */
+	uint8_t moved;			/* enum dc_moved */
+	uint8_t moved_at;		/* which of dc_call.arguments it is about */
+	uint8_t closes;			/* enum dc_closes: what becomes of `handle` */
+	uint8_t record_bytes;		/* tracepoint: up to the end of its last field in a slot */
 };
 
 enum dc_function_flag {

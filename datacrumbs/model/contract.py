@@ -146,6 +146,7 @@ FUNCTION = _layout(
     ("width", ("<u1", (6,)), 36),
     ("field_offset", ("<u2", (6,)), 42),
     ("index_offset", ("<u2", (6,)), 54),
+    ("unused", ("<u1", (2,)), 66),
     ("displacement", ("<i4", (6,)), 68),
     ("sample", "<u4", 92),
     ("moved", "<u1", 96),

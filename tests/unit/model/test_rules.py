@@ -96,11 +96,6 @@ def test_a_snippet_fills_two_fields_at_most() -> None:
         check_snippets([snippet], "alpha")
 
 
-def test_the_kernel_side_has_room_for_what_the_rules_allow() -> None:
-    assert rules.NAMED_LIMIT == function_table.REQUESTS
-    assert rules.FIELD_LIMIT == 2
-
-
 def test_every_field_of_a_plan_has_a_rule() -> None:
     for kind, table in rules.RULES.items():
         assert list(table) == [field.name for field in fields(kind)], kind
