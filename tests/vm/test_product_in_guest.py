@@ -6,18 +6,21 @@ import json
 import subprocess
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from datacrumbs.testing import run_workload
 
 from ..kernel.conftest import COMMANDS  # noqa: TID252
 
 if TYPE_CHECKING:
-    from datacrumbs.testing import Installation
+    from datacrumbs.testing import Installation, TraceLines
 
 pytestmark = pytest.mark.guest("6.1-arm64")
 
-TABLE = Path(__file__).parents[2] / "providers/posix/workload/workload.json"
+PROVIDERS = Path(__file__).parents[2] / "providers"
+TABLE = PROVIDERS / "posix/workload/workload.json"
 SITE = "capture_probes:\n  - provider: posix\n    preset: all\n"
 
 
@@ -30,6 +33,20 @@ def test_the_workload_of_a_provider_when_it_is_tracked(installation: Installatio
     with installation.daemon(installation.probes(SITE)) as daemon:
         subprocess.run([program, "."], check=True, cwd=tmp_path)
         trace = daemon.lines()
+    check(trace, table)
+
+
+@pytest.mark.parametrize("provider", ["hdf5", "mpi"])
+def test_the_workload_of_a_library_that_is_no_part_of_the_system(
+    installation: Installation, tmp_path: Path, provider: str
+) -> None:
+    """Debian's HDF5, and two ranks of its Open MPI."""
+    site = f"capture_probes:\n  - provider: {provider}\n    preset: all\n"
+    check(*run_workload(installation, tmp_path, site, PROVIDERS / provider / "workload/workload.json"))
+
+
+# Counts, errors and bytes of each function are those of the table, and every call is accounted for.
+def check(trace: TraceLines, table: dict[str, Any]) -> None:
     tally, errors, moved = trace.tally(), Counter(), Counter()
     for call in trace.calls:
         errors[call["name"]] += "errno" in call["args"]
