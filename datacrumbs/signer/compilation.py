@@ -1,7 +1,7 @@
 """Whether snippets compile, asked before they are signed, where this host can compile at all.
 
 The compiler runs in a child without rights, within limits (`compiler.complaint`). A host without bcc or kernel
-headers, or a unit that hides them, signs what it cannot compile: the daemon compiles it in any case.
+headers signs what it cannot compile: the daemon compiles it in any case.
 """
 
 from __future__ import annotations

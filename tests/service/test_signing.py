@@ -88,6 +88,9 @@ def test_the_service_is_confined(machine):
     for path in ("/etc/datacrumbs/x", "/run/datacrumbs/x", "/var/lib/x", "/var/x", "/home/bob/x"):
         done = machine.run("nsenter", "--target", pid, "--mount", "--", "touch", path)
         assert "Read-only file system" in done.stderr, path
+    # Where the kernel's headers are, with which it compiles snippets: as all see it, and read as nobody.
+    seen = machine.done("nsenter", "--target", pid, "--mount", "--setuid", "65534", "--", "ls", "/lib/modules")
+    assert seen == machine.done("ls", "/lib/modules") != ""
 
 
 def test_the_socket_goes_with_its_unit_and_every_user_may_use_it(machine):

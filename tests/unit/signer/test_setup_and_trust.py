@@ -210,7 +210,7 @@ class TestUnits:
         assert verified(_unit(paths, name, tmp_path)) == (0, "")
 
     # systemd-analyze takes tenths as whole numbers, and lets what is equal pass.
-    @pytest.mark.parametrize(("name", "exposure"), [(SIGNING_UNIT, 15), (RUN_UNIT, 24)])
+    @pytest.mark.parametrize(("name", "exposure"), [(SIGNING_UNIT, 17), (RUN_UNIT, 24)])
     def test_units_are_confined(self, paths, name, exposure, tmp_path):
         unit = _unit(paths, name, tmp_path)
         security = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
