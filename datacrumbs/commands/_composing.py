@@ -22,7 +22,7 @@ from datacrumbs.configure.listing import ListedProvider, list_providers
 from datacrumbs.configure.site import ProviderEntry
 from datacrumbs.elf import kept
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
-from datacrumbs.output import Verbosity, inform, printable, printable_lines, terminal, verbosity, warn
+from datacrumbs.output import Verbosity, counted, inform, printable, printable_lines, terminal, verbosity, warn
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.show import describe, readable
 from datacrumbs.probefile.storage import instant, read_probe_file, read_unverified, unverified_grant, write_probe_file
@@ -90,7 +90,8 @@ def _configure(selection: Selection, options: argparse.Namespace, paths: SystemP
         print(json.dumps(summary, indent=2, sort_keys=True))
     else:
         each = ", ".join(f"{entry.name} {counts[entry.name]}" for entry in plan.providers)
-        print(f"{output}: {len(plan.functions)} functions: {each}; for {grant.user} until {instant(grant.expires)}")
+        functions = counted(len(plan.functions), "function")
+        print(f"{output}: {functions}: {each}; for {grant.user} until {instant(grant.expires)}")
 
 
 def _print_notes(notes: Sequence[str]) -> None:
@@ -98,7 +99,7 @@ def _print_notes(notes: Sequence[str]) -> None:
     for note in notes[:shown]:
         inform(note)
     if len(notes) > shown:
-        inform(f"and {len(notes) - shown} more notes; --verbose and --json show all")
+        inform(f"and {counted(len(notes) - shown, 'more note')}; --verbose and --json show all")
 
 
 def _show(file: Path, paths: SystemPaths, *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from datacrumbs.daemon.identity import Instance, run_id
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.errors import refusal, usage_error
 from datacrumbs.model.plan import Mode
-from datacrumbs.output import inform
+from datacrumbs.output import counted, inform
 from datacrumbs.probefile.storage import read_probe_file
 from datacrumbs.probefile.targets import OpenTargets
 from datacrumbs.system import SystemPaths, read_system_configuration
@@ -71,5 +71,5 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
     method = AttachMethod(arguments.attach_method)
     result = run(RunRequest(instance.probes, signed, targets, identity, paths, configuration, instance.mode, method))
     verdict = "every call accounted for" if result.balanced else "the counts do not balance; see the footer"
-    inform(f"{result.entered} calls entered, {result.recorded} recorded, {result.lost} lost; {verdict}")
-    inform(f"trace {result.trace}" + (f" and {result.files - 1} more files" if result.files > 1 else ""))
+    inform(f"{counted(result.entered, 'call')} entered, {result.recorded:,} recorded, {result.lost:,} lost; {verdict}")
+    inform(f"trace {result.trace}" + (f" and {counted(result.files - 1, 'more file')}" if result.files > 1 else ""))

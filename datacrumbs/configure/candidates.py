@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.configure.indirect import refusals, with_implementations
 from datacrumbs.configure.site import UNSAID
+from datacrumbs.output import counted
 from datacrumbs.plugins import OptionError, resolve_options
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def provider_candidates(entry: ProviderEntry, sources: Sources, preset: str) -> 
     asked = [f"preset {chosen.name!r}"] if chosen else []
     if entry.functions:
         asked.append(f"functions {entry.functions.expression.pattern!r}")
-    return Selected(reason=f"{' and '.join(asked) or 'the options'} select none of {seen} functions")
+    return Selected(reason=f"{' and '.join(asked) or 'the options'} select none of {counted(seen, 'function')}")
 
 
 def symbols_of(function: Function) -> tuple[str, ...]:

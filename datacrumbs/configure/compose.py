@@ -17,6 +17,7 @@ from datacrumbs.configure.reference_entries import SITE, reference_candidates
 from datacrumbs.configure.site import UNSAID, Entry, ProbeKind, ProviderEntry, ReferenceEntry
 from datacrumbs.errors import did_you_mean, usage_error
 from datacrumbs.model.plan import FUNCTION_LIMIT, Group, Mode, Plan, Provenance, Sought
+from datacrumbs.output import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -192,7 +193,7 @@ def _nothing_left(site: SiteConfiguration) -> Exception:
 # What a whole cluster's site file lacks on one host would fill the screen with one reason.
 def _together(labels: Sequence[str]) -> str:
     more = len(labels) - 1
-    return labels[0] if not more else f"{labels[0]} and {more} more {'entry' if more == 1 else 'entries'}"
+    return labels[0] if not more else f"{labels[0]} and {counted(more, 'more entry', 'more entries')}"
 
 
 def _merged(
@@ -203,7 +204,7 @@ def _merged(
     merged = with_safe_returns(one_posix_layer(merge(candidates, precedence, report.note)))
     detailed = [replace(each, detail=each.detail.over(site.detail)) for each in expressible(merged, report.note)]
     if followed := sum(each.helper for each in detailed):
-        more = "1 more function is" if followed == 1 else f"{followed} more functions are"
+        more = counted(followed, "more function is", "more functions are")
         report.note(f"{more} followed, and not written: they open and close what others use")
     return detailed
 

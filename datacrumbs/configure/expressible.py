@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.configure.merge import shown
 from datacrumbs.model.plan import UsdtPlace
 from datacrumbs.model.rules import ALIAS_LIMIT, rule
+from datacrumbs.output import counted
 from datacrumbs.probefile.codec import function_problem
 from datacrumbs.provider import Argument, Attach, Function
 
@@ -46,8 +47,7 @@ def expressible(candidates: Iterable[Candidate], note: Callable[[str], None]) ->
         if function is not None:
             kept.append(candidate if function is candidate.function else replace(candidate, function=function))
     for change, symbols in sorted(changed.items()):
-        functions = "1 function" if len(symbols) == 1 else f"{len(symbols)} functions"
-        note(f"{change.format(functions=functions)} ({shown(sorted(symbols))})")
+        note(f"{change.format(functions=counted(len(symbols), 'function'))} ({shown(sorted(symbols))})")
     return kept
 
 

@@ -11,6 +11,7 @@ from datacrumbs.configure.site import UNSAID
 from datacrumbs.elf.functions import base_name
 from datacrumbs.elf.kept import file_state, kept
 from datacrumbs.elf.returns import safe_returns
+from datacrumbs.output import counted
 from datacrumbs.provider import Attach, Returns
 
 if TYPE_CHECKING:
@@ -58,9 +59,10 @@ def merge(
         helper = all(each.helper for each in same)
         merged.append(replace(winner, function=_with_aliases(winner, ordered), detail=_detail(same), helper=helper))
     for (winner_name, other_name), symbols in sorted(met.items()):
-        functions, verb, them = ("function", "is", "it") if len(symbols) == 1 else ("functions", "are", "them")
+        verb, them = ("is", "it") if len(symbols) == 1 else ("are", "them")
+        functions = counted(len(symbols), "function")
         some = shown(sorted(set(symbols)))
-        note(f"{len(symbols)} {functions} of {other_name} {verb} probed as {winner_name} describes {them}: {some}")
+        note(f"{functions} of {other_name} {verb} probed as {winner_name} describes {them}: {some}")
     return tuple(merged)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.elf.execution import Refusal
 from datacrumbs.elf.kept import file_state, kept
+from datacrumbs.output import counted
 from datacrumbs.provider import Attach
 
 if TYPE_CHECKING:
@@ -82,5 +83,5 @@ def _probed(attach: Attach, function: Function) -> tuple[int, ...]:
 
 def _left_out(path: str, symbols: list[str], reason: Refusal) -> str:
     some = ", ".join(sorted(symbols)[:_SHOWN]) + (", ..." if len(symbols) > _SHOWN else "")
-    what = "1 function is" if len(symbols) == 1 else f"{len(symbols)} functions are"
+    what = counted(len(symbols), "function is", "functions are")
     return f"{path}: {what} left out ({some}): the instruction there {reason.value}"

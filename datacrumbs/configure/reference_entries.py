@@ -24,6 +24,7 @@ from datacrumbs.elf.ifuncs import resolve_ifuncs
 from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.kernel.symbols import kernel_function_arguments, kernel_functions, kprobes_available
+from datacrumbs.output import counted
 from datacrumbs.provider import Attach, Function, ProbeTarget, Result, Target
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def _system_calls(entry: ReferenceEntry, sources: Sources) -> Selected:
         return Selected(tuple(candidates))
     if not seen:
         return Selected(reason="no installed provider knows system calls; install datacrumbs-sys", absent=True)
-    return Selected(reason=f"the regex matches none of {seen} system calls (as sys_NAME)")
+    return Selected(reason=f"the regex matches none of {counted(seen, 'system call')} (as sys_NAME)")
 
 
 def _kernel_functions(entry: ReferenceEntry, sources: Sources) -> Selected:
@@ -92,7 +93,9 @@ def _kernel_functions(entry: ReferenceEntry, sources: Sources) -> Selected:
     here = frozenset(kernel_functions())
     names = _select(entry, here if listed is None else here & listed)
     if not names:
-        return Selected(reason=f"the regex matches none of {len(here)} kernel functions that can be probed")
+        return Selected(
+            reason=f"the regex matches none of the {counted(len(here), 'kernel function')} that can be probed"
+        )
     target = Target("", sources.host.release)
     known = {function.symbol: (owner, function) for owner, function in _known(sources, target, Attach.KPROBE)}
     candidates = []
@@ -130,7 +133,7 @@ def _library_functions(entry: ReferenceEntry, sources: Sources) -> Selected:
     notes = refusals([(name, why) for name, why in resolution.refused.items() if name not in probed], str(path))
     if candidates or notes:
         return Selected(tuple(candidates), notes=notes)
-    return Selected(reason=f"the regex matches none of {len(symbols)} functions of {path}")
+    return Selected(reason=f"the regex matches none of {counted(len(symbols), 'function')} of {path}")
 
 
 # An old version of a function (f@V1) is meant by its plain name, too.
@@ -153,7 +156,7 @@ def _usdt_probes(entry: ReferenceEntry, sources: Sources) -> Selected:
         candidates = tuple(Candidate(SITE, Attach.USDT, target, each, entry.label) for each in functions)
         return Selected(candidates, notes=tuple(notes))
     if wanted:
-        return Selected(reason=f"the regex matches none of {len(wanted)} USDT probes")
+        return Selected(reason=f"the regex matches none of {counted(len(wanted), 'USDT probe')}")
     there = ", ".join(sorted({probe.provider for probe in probes})) or "none at all"
     return Selected(reason=f"{path} has no USDT probes of provider {entry.usdt_provider!r}; it has those of: {there}")
 

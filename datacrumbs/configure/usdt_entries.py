@@ -81,7 +81,8 @@ def _arguments(formats: Sequence[str], named: Sequence[Argument], note: Callable
     most = max(len(operands) for operands in lists)
     wanted = named or [Argument(index, f"argument{index}", "") for index in range(min(most, ARGUMENT_LIMIT))]
     if most > ARGUMENT_LIMIT and not named:
-        note(f"{most - ARGUMENT_LIMIT} of {most} arguments are left out; at most {ARGUMENT_LIMIT} are captured")
+        are = "is" if most - ARGUMENT_LIMIT == 1 else "are"
+        note(f"{most - ARGUMENT_LIMIT} of {most} arguments {are} left out; at most {ARGUMENT_LIMIT} are captured")
     arguments = []
     for argument in wanted:
         at = argument.index

@@ -18,6 +18,7 @@ import numpy as np
 from datacrumbs.daemon.messages import Again, Found, Mapped, Missed, Unseen
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.contract import MAPPED_KEY
+from datacrumbs.output import counted
 from datacrumbs.probefile.mapped_files import verify_mapped
 from datacrumbs.secure.file_systems import OVERLAY, file_system_kind
 from datacrumbs.trace.notes import LATE, NOT_PROBED, Note
@@ -197,7 +198,8 @@ class LateFiles:
 
     def _attach(self, descriptor: int, target: Target, providers: str, found: Found) -> Note:
         if self.counts.files_late >= self.rules.limit:
-            raise DatacrumbsError(f"{self.rules.limit} files were probed late; late_files allows no more")
+            files = counted(self.rules.limit, "file was", "files were")
+            raise DatacrumbsError(f"{files} probed late; late_files allows no more")
         begin = found.time
         report = self.engine.attach_late(target, f"/proc/self/fd/{descriptor}", self.rules.skip)
         end = time.monotonic_ns()
@@ -207,7 +209,8 @@ class LateFiles:
         self._probed.append(state)
         self.counts.files_late += 1
         path = _path(found)
-        self.tell(f"probed late: {path!a}: {report.functions} functions, {max(0, end - begin) / 1e6:.1f} ms after")
+        functions = counted(report.functions, "function")
+        self.tell(f"probed late: {path!a}: {functions}, {max(0, end - begin) / 1e6:.1f} ms after")
         details: dict[str, str | int] = {"file": path, "provider": providers, "functions": report.functions}
         details |= {"failed": len(report.failures)} if report.failures else {}
         return Note(LATE, min(begin, end), end, None, {**details, "process": found.process})

@@ -35,7 +35,7 @@ from datacrumbs.engine.engine import Engine
 from datacrumbs.engine.kernel_programs import has_libraries
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.output import inform, warn
+from datacrumbs.output import counted, inform, warn
 from datacrumbs.probefile.show import entries_only
 from datacrumbs.secure import privilege
 from datacrumbs.secure.systemd import notify
@@ -103,7 +103,7 @@ def run(request: RunRequest) -> RunResult:
         files = RunFiles(request.paths.run, request.run_id)
         stack.callback(files.close)
         writer, finder, sealer = _processes_beside(request, user, plan, stack)
-        inform(f"attaching {len(plan.functions)} functions for {user.name}")
+        inform(f"attaching {counted(len(plan.functions), 'function')} for {user.name}")
         if only := entries_only(plan):
             inform(only)
         engine = Engine(
@@ -131,8 +131,8 @@ def run(request: RunRequest) -> RunResult:
         _give_up_rights(request, engine)
         notify("READY=1")
         inform(
-            f"ready: {report.functions} functions by {report.method}, attached in {report.seconds * 1000:.1f} ms; "
-            f"trace {parts.first}"
+            f"ready: {counted(report.functions, 'function')} by {report.method}, "
+            f"attached in {report.seconds * 1000:.1f} ms; trace {parts.first}"
         )
         with _naming(parts):
             return tracing.to_the_end()
@@ -195,7 +195,7 @@ def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, frozense
     for failure in report.failures:
         warn(f"not probed: {failure.symbol}: {failure.reason}")
     if skipped:
-        inform(f"{len(skipped)} functions left out that failed before (see {request.paths.attach_results})")
+        inform(f"{counted(len(skipped), 'function')} left out that failed before (see {request.paths.attach_results})")
     if not report.functions:
         raise DatacrumbsError("no function of the plan could be probed", hint="run datacrumbs_doctor")
     return report, skipped
@@ -288,7 +288,7 @@ class _Run:
         seconds = ending.sealing_seconds if self._writer.close() else 0.0
         unread = sealer.finish(about, counts, seconds)
         if unread:
-            warn(f"{unread} files of the trace could not be read in time; the seal does not vouch for them")
+            warn(f"{counted(unread, 'file')} of the trace could not be read in time; the seal does not vouch for them")
         inform(f"sealed: {sealer.seal}")
 
     def _trace(self) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.installed import SHIPPED, installed
+from datacrumbs.output import counted
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, key_file_name, parse_public_key, public_key_pem, trusted_key_ids
 from datacrumbs.probefile.revocation import FILE_NAME
 from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
@@ -260,9 +261,9 @@ def _trust_bundled(paths: SystemPaths) -> Iterator[Step]:
         if distribution is not None and distribution.metadata["Name"].replace("_", "-") == f"datacrumbs-{provider}":
             wanted.update(snippet.entry for snippet in installed_snippets(provider))
     if wanted <= known and paths.trusted_snippets.exists():
-        yield Step("kept", str(paths.trusted_snippets), f"{len(known)} trusted snippets")
+        yield Step("kept", str(paths.trusted_snippets), counted(len(known), "trusted snippet"))
         return
-    note = f"{len(known | wanted)} trusted snippets"
+    note = counted(len(known | wanted), "trusted snippet")
     act = partial(write_trusted, paths.trusted_snippets, known | wanted)
     yield Step("made", str(paths.trusted_snippets), note, act=act)
 

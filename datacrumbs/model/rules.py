@@ -33,6 +33,7 @@ from datacrumbs.model.plan import (
     Target,
     UsdtPlace,
 )
+from datacrumbs.output import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -431,7 +432,8 @@ def snippet_use_problems(function: Function, snippet: Snippet | None) -> Iterato
     if len(function.arguments) + len(snippet.fields) > ARGUMENT_LIMIT:
         yield Problem(
             (),
-            f"{len(function.arguments)} arguments and {len(snippet.fields)} fields of snippet {snippet.name}; "
+            f"{counted(len(function.arguments), 'argument')} and {counted(len(snippet.fields), 'field')} "
+            f"of snippet {snippet.name}; "
             f"expected at most {ARGUMENT_LIMIT} together",
         )
     labels = {argument.label for argument in function.arguments}

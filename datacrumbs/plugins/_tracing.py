@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
+from datacrumbs.output import counted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -51,7 +53,7 @@ def _outcome(outcome: pluggy.Result[Any]) -> str:
         return f"{type(outcome.exception).__name__}: {outcome.exception}"
     results = outcome.get_result()
     if len(results) == 1 and isinstance(results[0], Sized):
-        return f"{len(results[0])} items"
+        return counted(len(results[0]), "item")
     return _short(results)
 
 

@@ -21,6 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from datacrumbs.errors import RECREATE, DatacrumbsError, refusal
+from datacrumbs.output import counted
 from datacrumbs.probefile.codec import canonical, digest, parse_canonical, plan_from_document
 from datacrumbs.probefile.schema import mapping, text, whole
 
@@ -230,7 +231,8 @@ def expand(data: bytes, name: str) -> bytes:
     if not decompressor.eof:
         raise refusal(f"{name}: cut short: the gzip stream does not end", f"copy it again, or {RECREATE}")
     if decompressor.unused_data:
-        raise refusal(f"{name}: not a probe file: {len(decompressor.unused_data)} bytes follow the gzip stream")
+        rest = counted(len(decompressor.unused_data), "byte follows", "bytes follow")
+        raise refusal(f"{name}: not a probe file: {rest} the gzip stream")
     return expanded
 
 

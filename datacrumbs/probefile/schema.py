@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.output import counted
 
 if TYPE_CHECKING:
     import re
@@ -66,7 +67,7 @@ def items(
     if not isinstance(value, list):
         raise problem(at, value, "a list")
     if not low <= len(value) <= high:
-        raise usage_error(f"plan: {shown_place(at)}: {len(value)} elements; expected {low} to {high}")
+        raise usage_error(f"plan: {shown_place(at)}: {counted(len(value), 'element')}; expected {low} to {high}")
     return tuple([element(entry, (at, index)) for index, entry in enumerate(value)])
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from datacrumbs.model.plan import Mode, Plan
+from datacrumbs.output import counted
 from datacrumbs.probefile.codec import digest, encode, snippet_digest
 from datacrumbs.probefile.envelope import SignedPlan
 from datacrumbs.probefile.storage import instant
@@ -67,7 +68,10 @@ def entries_only(plan: Plan) -> str:
         function.returns.value for group in plan.groups for function in group.functions if not function.return_probe
     )
     each = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    return f"{reasons.total()} functions are probed at their entries only ({each})" if reasons else ""
+    if not reasons:
+        return ""
+    them = counted(reasons.total(), "function is probed at its entry", "functions are probed at their entries")
+    return f"{them} only ({each})"
 
 
 def _heading(signed_or_plan: SignedPlan | Plan) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from datacrumbs.output import printable
+from datacrumbs.output import counted, printable
 from datacrumbs.report.layout import Column, lay_out
 from datacrumbs.report.summary import conservation, degraded, late_files
 
@@ -95,10 +95,10 @@ def print_trace(console: Console, trace: TraceFile) -> None:
     if totals is None:
         return
     equal = ("=", "") if totals["balanced"] else ("does not equal", "red")
-    counted = f" + counted {totals['counted']:,}" if totals["counted"] else ""
+    in_kernel = f" + counted {totals['counted']:,}" if totals["counted"] else ""
     parts = (
         f" recorded {totals['recorded']:,} + filtered {totals['filtered']:,}"
-        f"{counted} + lost {totals['lost']:,} + unmatched {totals['unmatched']:,} + in flight {totals['in_flight']:,}"
+        f"{in_kernel} + lost {totals['lost']:,} + unmatched {totals['unmatched']:,} + in flight {totals['in_flight']:,}"
     )
     _say(console, f"  entered {totals['entered']:,} ", "", *equal, parts)
     if totals["causes"]:
@@ -108,14 +108,15 @@ def print_trace(console: Console, trace: TraceFile) -> None:
     for counts in totals["losers"][:LOSERS_SHOWN]:
         _say(console, "  ", "", "lost", "yellow", f" {counts['lost']:,} of {counts['entered']:,} {counts['name']}")
     if len(totals["losers"]) > LOSERS_SHOWN:
-        _say(console, f"  and {len(totals['losers']) - LOSERS_SHOWN} more functions lost calls (--json has all)")
+        more = counted(len(totals["losers"]) - LOSERS_SHOWN, "more function")
+        _say(console, f"  and {more} lost calls (--json has all)")
 
 
 def _print_notes(console: Console, trace: TraceFile) -> None:
     first = min((note["begin"] for note in trace.notes), default=0)
     for stretch in degraded(trace):
         begin, end = ((stretch[key] - first) / 1e6 for key in ("begin_us", "end_us"))
-        what = f" {stretch['name']} for {end - begin:.3f} s: {stretch['calls']:,} calls counted, not recorded"
+        what = f" {stretch['name']} for {end - begin:.3f} s: {counted(stretch['calls'], 'call')} counted, not recorded"
         _say(console, "  ", "", "degraded", "yellow", what)
     _print_late_files(console, late_files(trace))
     if trace.sampled:
@@ -131,7 +132,7 @@ def _print_late_files(console: Console, notes: list[dict[str, Any]]) -> None:
             what = f"not probed: {note['reason']}"
         _say(console, "  ", "", "late", "yellow", f" {note.get('file', '')} ({note.get('provider', '')}) {what}")
     if len(notes) > LOSERS_SHOWN:
-        _say(console, f"  and {len(notes) - LOSERS_SHOWN} more late files (--json has all)")
+        _say(console, f"  and {counted(len(notes) - LOSERS_SHOWN, 'more late file')} (--json has all)")
 
 
 def _estimate(key: str, row: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from datacrumbs.model.plan import FUNCTION_LIMIT, Attach, Mode
+from datacrumbs.output import counted
 from datacrumbs.secure.document import Value, read_document
 from datacrumbs.signer.denial import DenialError
 
@@ -117,7 +118,7 @@ def check_policy(rules: tuple[Rule, ...], plan: Plan, caller: Caller) -> Rule:
     if len(plan.functions) > rule.max_functions:
         raise DenialError(
             "policy.functions",
-            f"policy: {len(plan.functions)} functions; at most {rule.max_functions} for user {caller.user}",
+            f"policy: {counted(len(plan.functions), 'function')}; at most {rule.max_functions} for user {caller.user}",
             "select fewer functions",
         )
     for provider in plan.providers:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from datacrumbs.errors import usage_error
+from datacrumbs.output import counted
 from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
 from datacrumbs.trace.forms import check_form
 from datacrumbs.trace.members import TraceText
@@ -149,16 +150,16 @@ class TraceFile:
             return "damaged: bytes that are no part of it follow its end"
         if self.damage:
             return f"cut short: {self.damage}"
-        return f"damaged: {self.skipped} lines cannot be read" if self.skipped else ""
+        return f"damaged: {counted(self.skipped, 'line')} cannot be read" if self.skipped else ""
 
 
 # The file is whole, but a library that was asked for is not in it.
 def _not_probed(footer: dict[str, int]) -> str:
     libraries, files = (footer.get(key, 0) for key in ("files_not_probed", "mappings_lost"))
     if libraries:
-        some = "library of the selected providers was" if libraries == 1 else "libraries of the selected providers were"
-        return f"{libraries} {some} not probed"
-    return f"{files} mapped files were not looked at" if files else ""
+        them = ("library of the selected providers was", "libraries of the selected providers were")
+        return f"{counted(libraries, *them)} not probed"
+    return f"{counted(files, 'mapped file was', 'mapped files were')} not looked at" if files else ""
 
 
 @dataclass

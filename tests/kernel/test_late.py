@@ -353,7 +353,7 @@ def test_as_many_files_as_allowed(installation: Installation, library: Path, lat
         trace = daemon.lines()
     assert len(notes(trace, "probed_late")) == trace.footer["files_late"] == 1
     reasons = [note["reason"] for note in notes(trace, "not_probed")]
-    assert reasons == ["1 files were probed late; late_files allows no more"] * 2
+    assert reasons == ["1 file was probed late; late_files allows no more"] * 2
 
 
 def test_no_late_files(installation: Installation, probes: Path, library: Path, late: Path) -> None:

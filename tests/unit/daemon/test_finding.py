@@ -232,4 +232,4 @@ def test_a_file_that_is_probed_already_does_not_meet_the_limit(
     note = said.files.take(found())
     assert said.files.counts.files_not_probed == (not is_probed)
     assert (note is None) == is_probed
-    assert note is None or note.details["reason"] == "1 files were probed late; late_files allows no more"
+    assert note is None or note.details["reason"] == "1 file was probed late; late_files allows no more"
