@@ -72,16 +72,6 @@ def machine_kind(path: Path) -> MachineKind:
         raise DatacrumbsError(f"{path}: not a readable ELF file: {error}") from None
 
 
-def read_executable(path: Path) -> Executable:
-    """Read what tracking needs to know of a dynamic executable.
-
-    Raises:
-        DatacrumbsError: As for `open_executable`.
-    """
-    with open_executable(path) as (_, executable):
-        return executable
-
-
 @contextmanager
 def open_executable(path: Path) -> Iterator[tuple[int, Executable]]:
     """Open a dynamic executable once, and give its descriptor and what tracking needs to know of it.

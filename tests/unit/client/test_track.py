@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from datacrumbs.client import replacing, tracking
-from datacrumbs.client.executable import read_executable
+from datacrumbs.client.executable import open_executable
 from datacrumbs.errors import DatacrumbsError, ExitCode
 
 COMMANDS = Path(sys.executable).parent
@@ -34,6 +34,11 @@ def untrack(executable, *output):
     return run(COMMANDS / "datacrumbs_untrack", "--executable", executable, *output)
 
 
+def needed_of(program):
+    with open_executable(program) as (_, executable):
+        return executable.needed
+
+
 def copy_of(name, directory):
     return Path(shutil.copy2(Path(shutil.which(name)).resolve(), directory / name))
 
@@ -51,15 +56,15 @@ def copy_of(name, directory):
 def test_real_programs_do_the_same_tracked_and_untracked(tmp_path, library, name, arguments):
     program = copy_of(name, tmp_path)
     expected = run(program, *arguments)
-    needed = read_executable(program).needed
+    needed = needed_of(program)
     done = track(program)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert done.stderr == f"datacrumbs_track: {program}: tracked\n"
-    assert read_executable(program).needed == (str(library), *needed)
+    assert needed_of(program) == (str(library), *needed)
     tracked = run(program, *arguments)
     assert (tracked.returncode, tracked.stdout, tracked.stderr) == (0, expected.stdout, expected.stderr)
     assert untrack(program).returncode == 0
-    assert read_executable(program).needed == needed
+    assert needed_of(program) == needed
     assert run(program, *arguments).stdout == expected.stdout
     assert list(tmp_path.iterdir()) == [program]
 
@@ -74,18 +79,18 @@ def test_musl_programs_are_tracked(tmp_path, compiled, library):
     program = Path(shutil.copy2(compiled("musl-gcc", "reporter"), tmp_path))
     assert track(program).returncode == 0
     assert run(program).returncode == 23
-    assert str(library) in read_executable(program).needed
+    assert str(library) in needed_of(program)
 
 
 def test_the_forms_of_the_command_line(tmp_path, library):
     program = copy_of("ls", tmp_path)
     assert track(program, program).returncode == 0  # the form of the page on using it
-    assert str(library) in read_executable(program).needed
+    assert str(library) in needed_of(program)
     original = program.read_bytes()
     other = tmp_path / "other"
     assert untrack(program, other).returncode == 0
     assert program.read_bytes() == original
-    assert str(library) not in read_executable(other).needed
+    assert str(library) not in needed_of(other)
     assert run(other, tmp_path).returncode == 0
 
 
@@ -107,10 +112,10 @@ def test_what_is_done_already_is_said_and_nothing_is_written(tmp_path):
 
 def test_another_installations_library_gives_way(tmp_path, library):
     program = copy_of("ls", tmp_path)
-    needed = read_executable(program).needed
+    needed = needed_of(program)
     subprocess.run(["patchelf", "--add-needed", "/gone/libdatacrumbs_client.so", program], check=True)
     assert track(program).returncode == 0
-    assert read_executable(program).needed == (str(library), *needed)
+    assert needed_of(program) == (str(library), *needed)
 
 
 def test_mode_owner_and_attributes_are_kept_and_the_date_is_new(tmp_path):
@@ -152,7 +157,7 @@ def test_a_link_stays_and_its_file_is_changed(tmp_path, library):
     link.symlink_to("ls")
     assert track(link).returncode == 0
     assert link.is_symlink()
-    assert str(library) in read_executable(program).needed
+    assert str(library) in needed_of(program)
 
 
 @pytest.mark.parametrize(("bits", "word"), [(0o4755, "setuid"), (0o2755, "setgid")])
@@ -290,7 +295,7 @@ def test_root_becomes_the_owner_of_a_users_directory(users_directory, library):
     assert done.returncode == 0, done.stderr
     assert (users_directory / "who").read_text() == f"{NOBODY}\n"
     assert program.stat().st_uid == NOBODY
-    assert str(library) in read_executable(program).needed
+    assert str(library) in needed_of(program)
     assert sorted(path.name for path in users_directory.iterdir()) == ["bin", "ls", "who"]
 
 

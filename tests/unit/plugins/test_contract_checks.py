@@ -40,7 +40,7 @@ def arguments(count: int) -> tuple[Argument, ...]:
         (
             [Function("a", "a", "X", 8, arguments=arguments(6), snippet="one")],
             Attach.UPROBE,
-            "6 arguments and 1 fields of snippet one; expected at most 6",
+            "6 arguments and 1 field of snippet one; expected at most 6",
         ),
         ([Function("a", "a", "X", 8, snippet="two")], Attach.UPROBE, "snippet: 'two' is not allowed"),
         ([Function("a", "a", "X", offset=8), Function("b", "b", "X", offset=8)], Attach.UPROBE, "offset 8 is there"),

@@ -196,7 +196,7 @@ WRONG = [
     (("groups", 0, "functions", 0, "snippet"), "nothing", r"snippet: 'nothing'.*a snippet of this provider"),
     (("groups", 0, "functions", 0, "semaphore"), 8, r"semaphore: 8"),
     (("groups", 0, "functions", 0, "usdt_arguments"), "8@%rdi", r"usdt_arguments"),
-    (("groups", 0, "functions", 0, "more_places"), [7], r"more_places: 1 elements"),
+    (("groups", 0, "functions", 0, "more_places"), [7], r"more_places: 1 element;"),
     (("groups", 0, "functions", 0, "result"), "maybe", r"result: 'maybe'"),
     (("groups", 0, "functions", 0, "skip"), 241, r"skip: 241.*from 0 to 240"),
     (("groups", 1, "functions", 0, "skip"), 1, r"skip: 1.*expected 0"),
@@ -245,7 +245,7 @@ def test_arguments_and_fields_share_six_slots(plan):
     five = tuple(Argument(i, f"a{i}") for i in range(6))
     function = replace(plan.groups[0].functions[0], arguments=five)
     group = replace(plan.groups[0], functions=(function,))
-    with pytest.raises(DatacrumbsError, match="6 arguments and 1 fields of snippet vector; expected at most 6"):
+    with pytest.raises(DatacrumbsError, match="6 arguments and 1 field of snippet vector; expected at most 6"):
         decode(encode(replace(plan, groups=(group,))))
 
 

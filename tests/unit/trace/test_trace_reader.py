@@ -118,7 +118,7 @@ def test_lines_that_are_no_json_are_counted(synthetic, tmp_path: Path) -> None:
     path = tmp_path / "broken.pfw.gz"
     path.write_bytes(gzip.compress(b"".join(text)))
     (file,) = read_traces([path]).files
-    assert file.shortcoming == "damaged: 1 lines cannot be read"
+    assert file.shortcoming == "damaged: 1 line cannot be read"
     assert file.lines == len(synthetic.records(3))
 
 
