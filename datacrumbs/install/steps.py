@@ -288,7 +288,7 @@ def _unit(paths: SystemPaths, name: str) -> Step:
     return replace(step, note="then: systemctl daemon-reload") if changed else step
 
 
-# What is derived from the installation is written anew; an administrator changes units by drop-ins.
+# What is derived from the installation is written again; an administrator changes units by drop-ins.
 def _filled(paths: SystemPaths, path: Path, name: str) -> Step:
     content = unit_text(name, paths).encode()
     if path.is_file() and path.read_bytes() == content:

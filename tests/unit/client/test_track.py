@@ -110,6 +110,22 @@ def test_what_is_done_already_is_said_and_nothing_is_written(tmp_path):
     assert other.read_bytes() == program.read_bytes()
 
 
+@pytest.mark.parametrize("change", [track, untrack])
+@pytest.mark.parametrize("output", [False, True])
+def test_a_dry_run_says_what_would_become_of_it(tmp_path, change, output):
+    program = copy_of("true", tmp_path)
+    if change is untrack:
+        assert track(program).returncode == 0
+    before = program.read_bytes()
+    target = [tmp_path / "output"] if output else []
+    done = change(program, *target, "--dry-run")
+    words = "tracked" if change is track else "no longer tracked"
+    assert done.returncode == 0
+    assert f"dry run, nothing is changed; then {(target or [program])[0]}: {words}\n" in done.stderr
+    assert program.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [program]
+
+
 def test_another_installations_library_gives_way(tmp_path, library):
     program = copy_of("ls", tmp_path)
     needed = needed_of(program)
