@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ _AFTER_SNIPPETS = (
 )
 _CASES = "snippets of the plan"
 _NAMED = "#line 1 "
+_INCLUDED = re.compile(r'^#include ".*"$', re.MULTILINE)  # the parts are in an order in which they need none
 
 
 def assemble(plan: Plan) -> str:
@@ -153,4 +155,4 @@ def map_entries(plan: Plan, configuration: SystemConfiguration) -> dict[str, int
 
 def _read(name: str) -> str:
     place = files("datacrumbs.model") if name == _CONTRACT else files("datacrumbs.engine") / "bpf"
-    return (place / name).read_text(encoding="utf-8")
+    return _INCLUDED.sub("", (place / name).read_text(encoding="utf-8"))

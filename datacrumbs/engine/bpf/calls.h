@@ -1,7 +1,21 @@
 /* A call from its entry to its record. Every path ends in exactly one counter of dc_count. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_CALLS_H
+#define DC_CALLS_H
+
+#include "handles.h"
+#include "modes.h"
+#include "names.h"
+#include "opened.h"
+#include "snippet.h"
 
 #define DC_RESOLVE_IN_ROOT 0x10
+#define DC_MAX_ERRNO 4095
+
+#ifndef DC_SNIPPETS_ENTRY /* engine/source.py defines those of a plan */
+#define DC_SNIPPETS_ENTRY(CASE)
+#define DC_SNIPPETS_RETURN(CASE)
+#endif
 
 #define DC_CASE_ENTRY(number, name) \
 	case number: \
@@ -326,3 +340,5 @@ static __always_inline void dc_event(u32 kind, u64 value, s64 result, u64 file)
 	record->values[0] = value;
 	dc_calls.ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
+
+#endif

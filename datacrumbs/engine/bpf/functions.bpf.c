@@ -1,5 +1,9 @@
 /* Functions of libraries and of the kernel, matched per thread as a stack. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#include "interrupts.bpf.c"
+#include "machine.h"
+#include "restarts.h"
+#include "returns.h"
 
 /* A new frame for a call; NULL when it cannot be followed, which is counted. */
 static __always_inline struct dc_call *dc_push(struct dc_thread *thread, struct dc_count *count)

@@ -1,5 +1,9 @@
 /* Handles of programs (FILE *, hid_t, MPI_File): the file of the call that made each, also in children. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_HANDLES_H
+#define DC_HANDLES_H
+
+#include "maps.h"
 
 /* A child has the handles of its parent as they were at the fork, whatever the parent does later. Nothing is copied at
  * a fork: an entry says from which version of its process on it is valid, each fork begins a version, and what an entry
@@ -137,3 +141,5 @@ static __always_inline void dc_drop_handles(void)
 	u32 process = bpf_get_current_pid_tgid() >> 32;
 	dc_owners.delete(&process);
 }
+
+#endif

@@ -2,6 +2,7 @@
  * later), run by a read from user space. It gives the identity of each function entered and not
  * left, 4 bytes each. Its name is what bcc looks the iterator up by. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#include "maps.h"
 
 struct dc_iteration_meta {
 	struct seq_file *file;

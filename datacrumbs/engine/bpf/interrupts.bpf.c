@@ -1,5 +1,6 @@
 /* What a processor does in between for whatever asked for it: the task that it finds there knows nothing of it. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#include "maps.h"
 
 #if defined(DC_WITH_TRACEPOINT) || defined(DC_WITH_KPROBE)
 /* Programs of their own for the two kinds: the kernel leaves out one that it finds running, and interrupts come also

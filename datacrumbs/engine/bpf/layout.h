@@ -1,5 +1,9 @@
 /* What only the kernel side knows: limits, and what it keeps for a thread. The rest is in model/contract.h. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_LAYOUT_H
+#define DC_LAYOUT_H
+
+#include "../../model/contract.h"
 
 #define DC_PROCESS_IDS (1 << 22) /* the kernel's own limit, PID_MAX_LIMIT */
 #define DC_FRAMES 32		 /* a power of two: the verifier follows masks */
@@ -83,3 +87,5 @@ struct dc_thread {
 	struct dc_interrupted interrupted[DC_WAITING];
 	struct dc_call frames[DC_FRAMES];
 };
+
+#endif

@@ -1,5 +1,8 @@
 /* What differs between processors. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_MACHINE_H
+#define DC_MACHINE_H
+
 #include <uapi/linux/ptrace.h>
 
 #if defined(__TARGET_ARCH_x86) || defined(__x86_64__) || defined(bpf_target_x86)
@@ -63,4 +66,6 @@ static __always_inline u64 dc_register(const void *registers, u32 offset)
 	bpf_probe_read_kernel(&value, sizeof(value), registers + offset);
 	return value;
 }
+#endif
+
 #endif

@@ -1,6 +1,11 @@
 /* Files that traced processes map to execute, told to user space, which probes those that the plan has under another
  * name. Each file once: what is probed stays probed for whoever maps it later. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_MAPPINGS_H
+#define DC_MAPPINGS_H
+
+#include "machine.h"
+#include "open_files.h"
 
 #ifdef DC_WITH_LATE
 #define DC_PROT_EXEC 4
@@ -60,4 +65,6 @@ static __always_inline void dc_mapped_before(void)
 #else
 #define dc_mapped_program()
 #define dc_mapped_before()
+#endif
+
 #endif

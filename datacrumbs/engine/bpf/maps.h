@@ -1,5 +1,9 @@
 /* The maps of the program. Those of size DC_SIZED get their size when they are made: engine/source.py. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_MAPS_H
+#define DC_MAPS_H
+
+#include "layout.h"
 
 #define DC_SIZED 1
 BPF_RINGBUF_OUTPUT(dc_calls, DC_SIZED);
@@ -159,3 +163,5 @@ static __always_inline void dc_give_scratch(struct dc_scratch *scratch)
 {
 	__sync_lock_test_and_set(&scratch->in_use, 0);
 }
+
+#endif

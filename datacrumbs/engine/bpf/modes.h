@@ -2,6 +2,10 @@
  * out, and those of a function that is called too often for the ring. All are counted; the
  * first and the last kind are also added up by process, function and file. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_MODES_H
+#define DC_MODES_H
+
+#include "maps.h"
 
 static __always_inline u64 dc_setting(u32 which)
 {
@@ -191,3 +195,5 @@ static __always_inline int dc_withheld(const struct dc_call *call, const struct 
 	dc_aggregate(call, function, duration, flags, cause);
 	return 1;
 }
+
+#endif

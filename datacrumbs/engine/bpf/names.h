@@ -1,5 +1,9 @@
 /* What calls are about, to identities: descriptors, paths and other strings. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_NAMES_H
+#define DC_NAMES_H
+
+#include "open_files.h"
 
 /* A string of the program, or of the kernel; its length with the NUL, or less than 1. */
 static __always_inline long dc_read_string(struct dc_scratch *scratch, u32 kind, u64 address)
@@ -87,3 +91,5 @@ int dc_resolve_request(struct dc_request *request)
 		request->identity = dc_resolve(request->kind, request->subject, request->base);
 	return 0;
 }
+
+#endif

@@ -1,5 +1,9 @@
 /* Which file a descriptor refers to, and what it is called: docs/design/0012-names.md. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_OPEN_FILES_H
+#define DC_OPEN_FILES_H
+
+#include "strings.h"
 
 #define DC_CURRENT_DIRECTORY (-100)
 #define DC_ROOT_DIRECTORY (-0x7fffffff) /* of the process; no descriptor */
@@ -250,3 +254,5 @@ static __always_inline u64 dc_known_place(void *task, struct dc_thread *thread, 
 	recent->object = 0;
 	return 0;
 }
+
+#endif

@@ -1,5 +1,9 @@
 /* A file that a call opened by a name: known by it from now on, and where it is, if that is another name. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_OPENED_H
+#define DC_OPENED_H
+
+#include "names.h"
 
 static __always_inline u64 dc_path_word(struct dc_scratch *scratch, u32 at)
 {
@@ -124,3 +128,5 @@ int dc_bind_opened(struct dc_opened *opened)
 		dc_bind(opened);
 	return 0;
 }
+
+#endif

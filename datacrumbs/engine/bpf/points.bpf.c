@@ -1,5 +1,6 @@
 /* Tracepoints of the kernel and USDT probes of programs: instants with fields. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#include "functions.bpf.c"
 
 /* The characters of a text up to its first zero; the kernel does not write those behind it. */
 static __always_inline u64 dc_text(u64 characters)

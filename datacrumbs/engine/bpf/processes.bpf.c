@@ -1,5 +1,7 @@
 /* Which processes are traced: from the client's call, or by fork from one that is, until exit. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#include "mappings.h"
+#include "restarts.h"
 
 #define DC_CLONE_THREAD 0x00010000
 

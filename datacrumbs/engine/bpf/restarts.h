@@ -1,6 +1,11 @@
 /* System calls that a signal interrupts: the program sees one call, which failed or went on, whatever the kernel did.
  */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_RESTARTS_H
+#define DC_RESTARTS_H
+
+#include "calls.h"
+#include "machine.h"
 
 /* The kernel's own results, which say whether it is to make the call again; include/linux/errno.h. */
 #define DC_ERESTARTSYS 512
@@ -188,3 +193,5 @@ int dc_signal_deliver(struct bpf_raw_tracepoint_args *context)
 	call->active = 0;
 	return 0;
 }
+
+#endif

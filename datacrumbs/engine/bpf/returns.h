@@ -1,5 +1,9 @@
 /* Which probed calls of a thread are over, and which only wait on another stack. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_RETURNS_H
+#define DC_RETURNS_H
+
+#include "calls.h"
 
 #define DC_STACK_SPAN (8ULL << 20)
 
@@ -75,3 +79,5 @@ static __always_inline int dc_waits_below(const struct dc_thread *thread, u64 st
 	u64 last = thread->frames[top & (DC_FRAMES - 1)].stack;
 	return last < stack && dc_return_is_probed(last);
 }
+
+#endif

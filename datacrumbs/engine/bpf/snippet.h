@@ -4,6 +4,11 @@
  * that read the call's arguments and fill the fields that it declared, in the order in which it
  * declared them. It reads user memory by DC_READ only, whose failures are counted. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_SNIPPET_H
+#define DC_SNIPPET_H
+
+#include "handles.h"
+#include "machine.h"
 
 /* Argument n (0 to 5) as the register held it at the entry. */
 #define DC_ARGUMENT(call, n) ((call)->arguments[n])
@@ -134,3 +139,5 @@ static __always_inline s64 dc_add_up(u64 address, u32 entries)
 	DC_CALL_ADD_VECTOR(&vector);
 	return vector.sum;
 }
+
+#endif

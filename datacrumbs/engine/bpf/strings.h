@@ -1,5 +1,9 @@
 /* Strings to identities: hashed here, sent once, referred to by calls. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef DC_STRINGS_H
+#define DC_STRINGS_H
+
+#include "maps.h"
 
 #define DC_MIX 0x9E3779B97F4A7C15ULL
 
@@ -78,3 +82,5 @@ static __always_inline u64 dc_send_name(struct dc_scratch *scratch, u32 kind, u6
 	dc_names.update(&identity, &one);
 	return identity;
 }
+
+#endif

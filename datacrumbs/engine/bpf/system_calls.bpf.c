@@ -1,7 +1,8 @@
 /* System calls, by the two raw tracepoints that all of them pass. */
 /* SPDX-License-Identifier: GPL-2.0-only */
-
-#define DC_MAX_ERRNO 4095
+#include "machine.h"
+#include "mappings.h"
+#include "restarts.h"
 
 #ifdef DC_TYPE_PT_REGS
 #define DC_SAVED_REGISTERS(context, task) dc_cast((context)->args[0], DC_TYPE_PT_REGS)
