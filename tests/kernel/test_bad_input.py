@@ -213,7 +213,8 @@ def test_no_probe_file(place: Installation, content: bytes | None, status: int, 
     path = place.prefix / "probes.json.gz"
     if content is not None:
         path.write_bytes(content)
-    check(trace_with(place, path, "run"), status, words, hint="recreate the probe file")
+    hint = "give the path of a probe file" if content is None else "recreate the probe file"
+    check(trace_with(place, path, "run"), status, words, hint=hint)
     check_no_run(place)
 
 
