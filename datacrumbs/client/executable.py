@@ -6,23 +6,17 @@ import os
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from elftools.elf.dynamic import DynamicSegment
-from elftools.elf.elffile import ELFFile
-from elftools.elf.segments import InterpSegment
-
-from datacrumbs.elf.build_id import ELF_PROBLEMS
+from datacrumbs.elf.file import DF_1_PIE, ELF_PROBLEMS, Elf, FileType, Tag
 from datacrumbs.errors import DatacrumbsError, refusal, usage_error
 from datacrumbs.secure.files import READ_FLAGS, open_without_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from typing import BinaryIO
 
 CAPABILITY_ATTRIBUTE = "security.capability"
-DF_1_PIE = 0x08000000  # elf.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +61,8 @@ def machine_kind(path: Path) -> MachineKind:
     """
     try:
         with path.open("rb") as stream:
-            return _kind(ELFFile(stream))
-    except (OSError, *ELF_PROBLEMS) as error:
+            return _kind(Elf(stream))
+    except ELF_PROBLEMS as error:
         raise DatacrumbsError(f"{path}: not a readable ELF file: {error}") from None
 
 
@@ -111,7 +105,7 @@ def executable_of(descriptor: int, path: Path) -> Executable:
                     f"{path}: a script; expected a dynamic executable",
                     hint="track its interpreter, or run the script by datacrumbs_wrap",
                 )
-            return _read_elf(path, stream)
+            return _executable(path, Elf(stream))
     except OSError as error:
         raise DatacrumbsError(f"{path}: cannot be read: {error.strerror}") from None
     except ELF_PROBLEMS as error:
@@ -140,26 +134,21 @@ def extended_attributes(descriptor: int) -> list[str]:
         return []
 
 
-def _read_elf(path: Path, stream: BinaryIO) -> Executable:
-    elf = ELFFile(stream)
-    if elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
+def _executable(path: Path, elf: Elf) -> Executable:
+    if elf.type not in set(FileType):
         raise DatacrumbsError(f"{path}: an object file or a core dump; expected a dynamic executable")
-    segments = list(elf.iter_segments())
-    dynamic = next((segment for segment in segments if isinstance(segment, DynamicSegment)), None)
-    if not any(isinstance(segment, InterpSegment) for segment in segments):
+    if not elf.interpreter:
         # A static position-independent executable differs from a library by this flag only.
-        flags = 0 if dynamic is None else sum(tag["d_val"] for tag in dynamic.iter_tags("DT_FLAGS_1"))
-        if elf["e_type"] == "ET_EXEC" or flags & DF_1_PIE:
+        if elf.type == FileType.PROGRAM or any(value & DF_1_PIE for value in elf.dynamic_values(Tag.FLAGS_1)):
             raise DatacrumbsError(
                 f"{path}: a static executable, which loads no library",
                 hint="run it by datacrumbs_wrap, which traces static programs as well",
             )
         raise DatacrumbsError(f"{path}: a library; expected a dynamic executable")
-    if dynamic is None:
+    if elf.dynamic is None:
         raise DatacrumbsError(f"{path}: names a loader and has no dynamic section; expected a dynamic executable")
-    needed = tuple(str(cast("Any", tag).needed) for tag in dynamic.iter_tags("DT_NEEDED"))
-    return Executable(path, _kind(elf), needed)
+    return Executable(path, _kind(elf), elf.dynamic_texts(Tag.NEEDED))
 
 
-def _kind(elf: ELFFile) -> MachineKind:
-    return MachineKind(str(elf["e_machine"]), int(elf.elfclass), bool(elf.little_endian))
+def _kind(elf: Elf) -> MachineKind:
+    return MachineKind(elf.machine, elf.bits, elf.little_endian)

@@ -12,15 +12,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from elftools.elf.sections import SymbolTableSection
-
 from datacrumbs.configure.candidates import Candidate, Selected, Sources, symbols_of
 from datacrumbs.configure.indirect import refusals
 from datacrumbs.configure.site import ProbeKind, ReferenceEntry, SourceKind
 from datacrumbs.configure.usdt_entries import usdt_functions
 from datacrumbs.elf.dwarf import function_arguments
-from datacrumbs.elf.functions import base_name, elf_functions, elf_target, open_elf
+from datacrumbs.elf.file import open_elf
+from datacrumbs.elf.functions import base_name, elf_functions, elf_target
 from datacrumbs.elf.ifuncs import resolve_ifuncs
+from datacrumbs.elf.symbols import is_function, symbol_tables
 from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.kernel.symbols import kernel_function_arguments, kernel_functions, kprobes_available
@@ -200,12 +200,8 @@ def _compressed_module_functions(entry: ReferenceEntry, path: Path) -> frozenset
 # A module is not linked yet: its functions have no address, and static ones can be probed too.
 def _module_functions(path: Path) -> frozenset[str]:
     with open_elf(path) as elf:
-        table = elf.get_section_by_name(".symtab")
-        symbols = table.iter_symbols() if isinstance(table, SymbolTableSection) else ()
         return frozenset(
-            symbol.name
-            for symbol in symbols
-            if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] != "SHN_UNDEF"
+            name for table in symbol_tables(elf) for name in table.names(table.rows[is_function(table.rows)])
         )
 
 

@@ -22,8 +22,8 @@ import numpy as np
 from datacrumbs.daemon.channel import Channel, Gone
 from datacrumbs.daemon.messages import Again, Found, Look, Looked, Mapped, Missed, Unseen
 from datacrumbs.elf.build_id import gnu_build_id
-from datacrumbs.elf.dependencies import dynamic_of
-from datacrumbs.elf.functions import function_names, open_elf
+from datacrumbs.elf.file import Tag, open_elf
+from datacrumbs.elf.functions import function_names
 from datacrumbs.engine.ring import MAPPING_RING_SIZE, Ring
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.contract import MAPPING, MappingKind
@@ -202,7 +202,7 @@ class _Finding:
     def _missed(self, descriptor: int, path: str, mapped: Mapped, reason: str) -> None:
         soname, functions = "", frozenset[str]()
         with suppress(DatacrumbsError), open_elf(descriptor) as elf:
-            soname = dynamic_of(elf, Path(path)).soname
+            soname = "".join(elf.dynamic_texts(Tag.SONAME)[:1])
             if any(wanted.is_called(path, soname) for wanted in self._wanted):
                 functions = function_names(elf)
         self._say_missed(path, soname, functions, mapped, reason)

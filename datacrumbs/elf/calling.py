@@ -11,13 +11,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from elftools.elf.elffile import ELFFile
 
-from datacrumbs.elf.build_id import ELF_PROBLEMS
+from datacrumbs.elf.file import DF_1_PIE, ELF_PROBLEMS, Elf, Tag
 from datacrumbs.elf.frames import is_called
-from datacrumbs.elf.functions import SYMBOL, section_headers
 from datacrumbs.elf.returns import safe_returns
-from datacrumbs.elf.segments import read_image
+from datacrumbs.elf.segments import image_of
+from datacrumbs.elf.symbols import UNDEFINED, is_function, is_public, symbol_tables
 from datacrumbs.elf.unwind import Entries, Reader, call_sites
 from datacrumbs.model.plan import Returns
 
@@ -27,12 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.elf.segments import Image
+    from datacrumbs.elf.symbols import SymbolTable
 
-_SHT_SYMTAB, _SHT_DYNAMIC, _SHT_DYNSYM = 2, 6, 11
-_DT_FLAGS_1, _DF_1_PIE = 0x6FFFFFFB, 0x08000000
-_FUNC, _GNU_IFUNC = 2, 10
-_PUBLIC = (1, 2, 10)  # STB_GLOBAL, STB_WEAK, STB_GNU_UNIQUE
-_UNDEFINED = 0
 # The routines by which exceptions of C++, Rust, Ada, D, Go (GCC's) and Objective-C find their handlers; not C's.
 _THROWING = re.compile(rb"(?:gxx|rust_eh|gnat|gdc|d_eh|gccgo|objc)_personality")
 _GO_FILE = re.compile(rb"\0(?:\.gopclntab|\.data\.rel\.ro\.gopclntab|\.note\.go\.buildid)\0")
@@ -61,8 +56,10 @@ def unsafe_returns(stream: BinaryIO, offsets: Iterable[int]) -> Mapping[int, Ret
 
 
 def _unsafe_returns(stream: BinaryIO, offsets: tuple[int, ...]) -> Mapping[int, Returns]:
-    image = read_image(stream)
-    rule = _Rule(image, _Symbols(ELFFile(stream)))
+    elf = Elf(stream)
+    tables = symbol_tables(elf)
+    image = image_of(elf, tables)
+    rule = _Rule(image, _Symbols(elf, tables))
     places = ((offset, image.address_of(offset)) for offset in offsets)
     reasons = (
         (offset, Returns.UNDESCRIBED if address is None else rule.returns(address)) for offset, address in places
@@ -73,41 +70,35 @@ def _unsafe_returns(stream: BinaryIO, offsets: tuple[int, ...]) -> Mapping[int, 
 class _Symbols:
     # What the symbol tables say: names and exported functions by address, and marks of languages.
 
-    def __init__(self, elf: ELFFile) -> None:
+    def __init__(self, elf: Elf, tables: Iterable[SymbolTable]) -> None:
         self.exported: frozenset[int] = frozenset()
         self.throwing = False
-        self.relocated_program = False
-        self._tables: list[tuple[NDArray[np.void], NDArray[np.int64], bytes]] = []
+        self.relocated_program = any(value & DF_1_PIE for value in elf.dynamic_values(Tag.FLAGS_1))
+        self.go = bool(_GO_FILE.search(elf.section_names))
         self.bounds: dict[str, list[tuple[int, bool]]] = defaultdict(list)  # address, whether code begins there
-        sections = section_headers(elf)
-        self.go = bool(_GO_FILE.search(_content(elf, sections[elf["e_shstrndx"]]))) if len(sections) else False
-        for section in sections[sections["type"] == _SHT_DYNAMIC]:
-            tags = np.frombuffer(_content(elf, section), "<u8").reshape(-1, 2)
-            self.relocated_program = bool((tags[tags[:, 0] == _DT_FLAGS_1, 1] & _DF_1_PIE).any())
-        for section in sections[np.isin(sections["type"], (_SHT_SYMTAB, _SHT_DYNSYM))]:
-            table = np.frombuffer(_content(elf, section), SYMBOL)
-            strings = _content(elf, sections[section["link"]])
-            self.throwing = self.throwing or bool(_THROWING.search(strings))
-            defined = table[table["section"] != _UNDEFINED]
-            if any(word in strings for word in _BOUND_WORDS):
-                self._take_bounds(defined, strings)
-            functions = defined[np.isin(defined["info"] & 0xF, (_FUNC, _GNU_IFUNC))]
+        self._tables: list[tuple[SymbolTable, NDArray[np.void], NDArray[np.int64]]] = []
+        for table in tables:
+            self.throwing = self.throwing or bool(_THROWING.search(table.strings))
+            if any(word in table.strings for word in _BOUND_WORDS):
+                self._take_bounds(table)
+            functions = table.rows[is_function(table.rows)]
             functions = functions[np.argsort(functions["value"], kind="stable")]
             values = functions["value"].astype(np.int64)
-            self._tables.append((functions, values, strings))
-            if section["type"] == _SHT_DYNSYM:
-                self.exported = frozenset(values[np.isin(functions["info"] >> 4, _PUBLIC)].tolist())
+            self._tables.append((table, functions, values))
+            if table.dynamic:
+                self.exported = frozenset(values[is_public(functions)].tolist())
 
     def names(self, address: int) -> list[str]:
         names = []
-        for functions, values, strings in self._tables:
+        for table, functions, values in self._tables:
             low, high = np.searchsorted(values, [address, address + 1])
-            names += [_string(strings, start).partition("@")[0] for start in functions["name"][low:high].tolist()]
+            names += [name.partition("@")[0] for name in table.names(functions[low:high])]
         return names
 
-    def _take_bounds(self, symbols: NDArray[np.void], strings: bytes) -> None:
-        for start, value in zip(symbols["name"].tolist(), symbols["value"].tolist(), strict=True):
-            if found := _BOUNDS.fullmatch(_string(strings, start)):
+    def _take_bounds(self, table: SymbolTable) -> None:
+        symbols = table.rows[table.rows["section"] != UNDEFINED]
+        for name, value in zip(table.names(symbols), symbols["value"].tolist(), strict=True):
+            if found := _BOUNDS.fullmatch(name):
                 kind = "go" if found["go"] else "ocaml"
                 self.bounds[kind].append((value, not (found["go_end"] or found["ocaml_end"])))
 
@@ -152,13 +143,3 @@ class _Rule:
     def _passes_exceptions_on(self, table: int, start: int) -> bool:
         sites = call_sites(Reader(self.image, table), start) if table else []
         return bool(sites) and not any(action for _, action in sites)
-
-
-def _content(elf: ELFFile, section: np.void) -> bytes:
-    elf.stream.seek(int(section["offset"]))
-    content: bytes = elf.stream.read(int(section["size"]))
-    return content
-
-
-def _string(strings: bytes, start: int) -> str:
-    return strings[start : strings.index(b"\0", start)].decode("utf-8", "replace")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from elftools.dwarf.dwarfinfo import DWARFInfo
+    from datacrumbs.elf.debug_sections import DebugSections
 
 SIBLING, NAME, BYTE_SIZE, LANGUAGE, STRING_BASE = 0x01, 0x03, 0x0B, 0x13, 0x72
 ENCODING, EXTERNAL, TYPE, SIGNATURE, LINKAGE_NAME = 0x3E, 0x3F, 0x49, 0x69, 0x6E
@@ -81,19 +81,19 @@ class Information:
     """All units of one file's debug information.
 
     Args:
-        dwarf: The file's sections, decompressed and relocated.
+        sections: The file's sections.
         of_types: Read the section that DWARF 4 has for type units alone.
     """
 
-    def __init__(self, dwarf: DWARFInfo, *, of_types: bool = False) -> None:
-        self.data = _bytes_of(dwarf.debug_types_sec if of_types else dwarf.debug_info_sec)
+    def __init__(self, sections: DebugSections, *, of_types: bool = False) -> None:
+        self.data = sections.types if of_types else sections.info
         self.of_types = of_types
-        self.strings = _bytes_of(dwarf.debug_str_sec)
-        self.line_strings = _bytes_of(dwarf.debug_line_str_sec)
-        self.string_offsets = _bytes_of(dwarf.debug_str_offsets_sec)
-        self.abbreviations = _bytes_of(dwarf.debug_abbrev_sec)
-        self.supplement = Information(dwarf.supplementary_dwarfinfo) if dwarf.supplementary_dwarfinfo else None
-        self._types = None if of_types else Information(dwarf, of_types=True)
+        self.strings = sections.strings
+        self.line_strings = sections.line_strings
+        self.string_offsets = sections.string_offsets
+        self.abbreviations = sections.abbreviations
+        self.supplement = Information(sections.supplement) if sections.supplement else None
+        self._types = None if of_types else Information(sections, of_types=True)
         self._tables: dict[int, dict[int, Shape]] = {}
         self._shapes: dict[object, Shape] = {}  # units have tables of their own, of much the same shapes
         self._units: list[Unit] = []
@@ -392,11 +392,3 @@ def _number(data: bytes, at: int, size: int) -> int:
 
 def _string(data: bytes, at: int) -> bytes:
     return data[at : data.index(0, at)]
-
-
-def _bytes_of(section: Any) -> bytes:
-    if section is None:
-        return b""
-    section.stream.seek(0)
-    content: bytes = section.stream.read()
-    return content

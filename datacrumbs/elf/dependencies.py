@@ -7,17 +7,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elftools.elf.dynamic import DynamicSegment
-from elftools.elf.segments import InterpSegment
-
-from datacrumbs.elf.functions import open_elf
+from datacrumbs.elf.file import Tag, open_elf
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.secure.files import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from elftools.elf.elffile import ELFFile
+    from datacrumbs.elf.file import Elf
 
 _TRIPLETS = {"EM_X86_64": "x86_64-linux-gnu", "EM_AARCH64": "aarch64-linux-gnu", "EM_PPC64": "powerpc64le-linux-gnu"}
 _PLATFORMS = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64", "EM_PPC64": "power8"}
@@ -56,32 +53,20 @@ def read_dynamic(path: Path) -> DynamicFile | None:
 def _read_dynamic(path: Path, _modified: int, _size: int) -> DynamicFile | None:
     try:
         with open_elf(path) as elf:
-            return dynamic_of(elf, path)
+            return _dynamic_of(elf, path)
     except DatacrumbsError:
         return None
 
 
-def dynamic_of(elf: ELFFile, path: Path) -> DynamicFile:
-    """What an open ELF file asks of the loader; ``path`` is where it is said to be."""
-    texts: dict[str, list[str]] = {}
-    interpreter = ""
-    for segment in elf.iter_segments():
-        if isinstance(segment, InterpSegment):
-            interpreter = segment.get_interp_name()
-        if isinstance(segment, DynamicSegment):
-            for tag in segment.iter_tags():
-                kind = tag.entry.d_tag
-                if kind in ("DT_NEEDED", "DT_SONAME", "DT_RPATH", "DT_RUNPATH"):
-                    text = getattr(tag, kind[3:].lower())
-                    texts.setdefault(kind, []).append(text)
+def _dynamic_of(elf: Elf, path: Path) -> DynamicFile:
     return DynamicFile(
         path,
-        elf["e_machine"],
-        "".join(texts.get("DT_SONAME", [])[:1]),
-        interpreter,
-        tuple(texts.get("DT_NEEDED", ())),
-        tuple(_split(texts.get("DT_RPATH", []))),
-        tuple(_split(texts.get("DT_RUNPATH", []))),
+        elf.machine,
+        "".join(elf.dynamic_texts(Tag.SONAME)[:1]),
+        elf.interpreter,
+        elf.dynamic_texts(Tag.NEEDED),
+        tuple(_split(elf.dynamic_texts(Tag.RPATH))),
+        tuple(_split(elf.dynamic_texts(Tag.RUNPATH))),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.elf.functions import open_elf
+from datacrumbs.elf.file import open_elf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,12 +34,11 @@ def direct_calls(path: Path | str, functions: Iterable[ElfFunction]) -> Mapping[
     starts = np.array([offset for offset, _size in known], np.int64)
     found: dict[int, frozenset[int]] = {}
     with open_elf(path) as elf:
-        find = {"EM_X86_64": _x86_targets, "EM_AARCH64": _arm_targets}.get(elf["e_machine"])
+        find = {"EM_X86_64": _x86_targets, "EM_AARCH64": _arm_targets}.get(elf.machine)
         for offset, size in known:
             if find is None or not 0 < size <= _CODE_LIMIT:
                 continue
-            elf.stream.seek(offset)
-            targets = find(elf.stream.read(size), offset)
+            targets = find(elf.read(offset, min(size, elf.size - offset)), offset)
             hits = targets[np.isin(targets, starts) & (targets != offset)]
             found[offset] = frozenset(hits.tolist())
     return found

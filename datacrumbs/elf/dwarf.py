@@ -8,9 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elftools.elf.elffile import ELFFile
-
-from datacrumbs.elf.build_id import ELF_PROBLEMS, file_build_id
+from datacrumbs.elf.build_id import file_build_id
 from datacrumbs.elf.c_types import argument_label
 from datacrumbs.elf.debug_entries import (
     BYTE_SIZE,
@@ -23,6 +21,8 @@ from datacrumbs.elf.debug_entries import (
     Entry,
     Information,
 )
+from datacrumbs.elf.debug_sections import debug_sections, has_debug_sections
+from datacrumbs.elf.file import ELF_PROBLEMS, Elf
 from datacrumbs.elf.kept import arguments_of, file_state, kept, rows_of
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
@@ -139,9 +139,9 @@ def function_parameters(path: Path) -> Iterator[tuple[str, list[Parameter]]]:
     if source is None:
         return
     try:
-        with ELFFile.load_from_path(str(source)) as elf:
+        with source.open("rb") as stream:
             types = _Types()
-            for unit in Information(elf.get_dwarf_info()).units():
+            for unit in Information(debug_sections(Elf(stream), source.parent)).units():
                 if _number(unit.entry(unit.first), LANGUAGE, 0) == _GO:
                     continue  # its calls have registers of their own
                 for entry in unit.functions(_FUNCTION, EXTERNAL):
@@ -158,9 +158,9 @@ def _debug_file(path: Path) -> Path | None:
     for candidate in (path, _detached(file_build_id(path))):
         try:
             with candidate.open("rb") as stream:
-                if ELFFile(stream).has_dwarf_info(strict=True):
+                if has_debug_sections(Elf(stream)):
                     return candidate
-        except (*ELF_PROBLEMS, OSError):
+        except ELF_PROBLEMS:
             continue
     return None
 

@@ -141,7 +141,6 @@ def _rules() -> str:
     digest = hashlib.sha256(__version__.encode())
     for source in sources:
         digest.update(f"\n{source.relative_to(package)}\n".encode() + source.read_bytes())
-    for distribution in ("capstone", "pyelftools"):
-        with suppress(importlib.metadata.PackageNotFoundError):
-            digest.update(f"\n{distribution} {importlib.metadata.version(distribution)}".encode())
+    with suppress(importlib.metadata.PackageNotFoundError):
+        digest.update(f"\ncapstone {importlib.metadata.version('capstone')}".encode())
     return digest.hexdigest()

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from datacrumbs.elf.arm64_execution import SIZE, arm64_execution
-from datacrumbs.elf.build_id import ELF_PROBLEMS
 from datacrumbs.elf.disassembly import PROLOGUE, bytes_to_skip
 from datacrumbs.elf.entrances import Windows, entered_windows
 from datacrumbs.elf.execution import Execution, Refusal
+from datacrumbs.elf.file import ELF_PROBLEMS
 from datacrumbs.elf.segments import read_image
 from datacrumbs.elf.x86_execution import LONGEST, x86_execution
 

@@ -6,22 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from elftools.elf.elffile import ELFFile
 
-from datacrumbs.elf.functions import SEGMENT, SYMBOL, section_headers
+from datacrumbs.elf.file import Elf, FileType, SegmentType
+from datacrumbs.elf.symbols import ABSOLUTE, UNDEFINED, symbol_tables
+from datacrumbs.elf.unwind import unwind_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
-FILE_LIMIT = 512 << 20
-_PT_LOAD = 1
-_PT_GNU_EH_FRAME = 0x6474E550
-_PT_GNU_RELRO = 0x6474E552
-_PF_X = 1
-_SYMBOL_TABLES = (2, 11)
-_NO_SECTIONS = (0, 0xFFF1)  # undefined, absolute
-_OBJECTS = (1, 5, 6)  # STT_OBJECT, STT_COMMON, STT_TLS
-_RELATIVE_PAIRS = 0x3B  # sorted pairs of 4-byte offsets from the table's own start (LSB core specification)
+    from datacrumbs.elf.symbols import SymbolTable
+
+SIZE_LIMIT = 512 << 20
+"""Bytes of all segments of a file that are taken."""
+_DATA = (1, 5, 6)  # STT_OBJECT, STT_COMMON, STT_TLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,70 +92,49 @@ def read_image(stream: BinaryIO) -> Image:
 
     Raises:
         Exception: One of `ELF_PROBLEMS` for what is no 64-bit little-endian ELF file, lies about its layout or
-            is larger than `FILE_LIMIT`.
+            has more than `SIZE_LIMIT` bytes to load.
     """
-    stream.seek(0)
-    elf = ELFFile(stream)
-    if elf.elfclass != 64 or not elf.little_endian:
+    elf = Elf(stream)
+    return image_of(elf, symbol_tables(elf))
+
+
+def image_of(elf: Elf, tables: Iterable[SymbolTable]) -> Image:
+    """The same of an open file and its symbol tables."""
+    if elf.bits != 64 or not elf.little_endian:
         raise ValueError("not a 64-bit little-endian ELF file")
-    stream.seek(0)
-    content = stream.read(FILE_LIMIT + 1)
-    if len(content) > FILE_LIMIT:
+    loads = [each for each in elf.loads if each.size and each.offset + each.size <= elf.size]
+    if sum(each.size for each in loads) > SIZE_LIMIT:
         raise ValueError("too large")
-    count, start = elf.num_segments(), elf["e_phoff"]
-    rows = np.frombuffer(content, SEGMENT, count, start).tolist()
     segments = tuple(
-        Segment(address, offset, np.frombuffer(content, np.uint8, size, offset), bool(flags & _PF_X))
-        for kind, flags, offset, address, _physical, size, _memory, _align in rows
-        if kind == _PT_LOAD and size and offset + size <= len(content)
+        Segment(each.address, each.offset, np.frombuffer(elf.content(each), np.uint8), each.executable)
+        for each in loads
     )
-    headers = [(row[3], row[2], row[5]) for row in rows if row[0] == _PT_GNU_EH_FRAME]
-    pairs = [_unwind_pairs(content, *header) for header in headers]
-    table = np.concatenate([np.zeros((0, 2), np.int64), *pairs])
-    found = np.concatenate([_symbols(elf, content), table[:, 0], np.array([elf["e_entry"]], np.int64)])
+    table = unwind_table(elf)
+    found = np.concatenate([_starts(tables), table[:, 0], np.array([elf.entry], np.int64)])
     inside = np.zeros(len(found), bool)
     for segment in segments:
         if segment.executable:
             inside |= (found >= segment.address) & (found < segment.end)
+    frames = elf.section(".eh_frame")
+    protected = (each for each in elf.segments if each.type == SegmentType.PROTECTED)
     return Image(
-        machine=elf["e_machine"],
-        fixed=elf["e_type"] == "ET_EXEC",
-        entry=elf["e_entry"],
+        machine=elf.machine,
+        fixed=elf.type == FileType.PROGRAM,
+        entry=elf.entry,
         segments=segments,
         starts=np.unique(found[inside]),
         unwind=table[:, 1],
         described=table[:, 0],
-        frames=_section(elf, b".eh_frame"),
-        constants=tuple((row[3], row[3] + row[6]) for row in rows if row[0] == _PT_GNU_RELRO),
+        frames=(frames.address, frames.size) if frames is not None else (0, 0),
+        constants=tuple((each.address, each.address + each.memory) for each in protected),
     )
 
 
-def _section(elf: ELFFile, name: bytes) -> tuple[int, int]:
-    sections = section_headers(elf)
-    if elf["e_shstrndx"] >= len(sections):
-        return 0, 0
-    names = sections[elf["e_shstrndx"]]
-    elf.stream.seek(int(names["offset"]))
-    place = elf.stream.read(int(names["size"])).find(b"\0" + name + b"\0") + 1
-    found = sections[(sections["name"] == place) & (place > 0)]
-    return (int(found[0]["address"]), int(found[0]["size"])) if len(found) else (0, 0)
-
-
 # Labels of hand-written code have no type, so all symbols count but those of data.
-def _symbols(elf: ELFFile, content: bytes) -> NDArray[np.int64]:
-    sections = section_headers(elf)
+def _starts(tables: Iterable[SymbolTable]) -> NDArray[np.int64]:
     found = [np.zeros(0, np.int64)]
-    for section in sections[np.isin(sections["type"], _SYMBOL_TABLES)]:
-        table = np.frombuffer(content, SYMBOL, int(section["size"]) // SYMBOL.itemsize, int(section["offset"]))
-        placed = ~np.isin(table["section"], _NO_SECTIONS) & ~np.isin(table["info"] & 0xF, _OBJECTS)
-        found.append(table["value"][placed].astype(np.int64))
+    for table in tables:
+        rows = table.rows
+        placed = ~np.isin(rows["section"], (UNDEFINED, ABSOLUTE)) & ~np.isin(rows["info"] & 0xF, _DATA)
+        found.append(rows["value"][placed].astype(np.int64))
     return np.concatenate(found)
-
-
-# Start of the function and address of its entry, one row each.
-def _unwind_pairs(content: bytes, address: int, offset: int, size: int) -> NDArray[np.int64]:
-    header = content[offset : offset + size]
-    if len(header) < 12 or header[0] != 1 or header[2] != 3 or header[3] != _RELATIVE_PAIRS:
-        return np.zeros((0, 2), np.int64)
-    count = int.from_bytes(header[8:12], "little")
-    return np.frombuffer(header, "<i4", 2 * count, 12).astype(np.int64).reshape(-1, 2) + address

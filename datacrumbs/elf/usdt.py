@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from elftools.elf.sections import NoteSection
 
-from datacrumbs.elf.functions import file_offsets, load_segments, open_elf
+from datacrumbs.elf.file import notes_in, open_elf
+from datacrumbs.elf.symbols import file_offsets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from elftools.elf.elffile import ELFFile
+    from datacrumbs.elf.file import Elf
 
-# NT_STAPSDT is 3; pyelftools names a number after the meaning that GNU's notes give it
-_NOTE_TYPES = (3, "NT_GNU_BUILD_ID", "NT_STAPSDT")
-_ADDRESSES = struct.Struct("<QQQ")
+_OWNER, _KIND = b"stapsdt\0", 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +50,10 @@ def usdt_probes(path: Path | str) -> tuple[UsdtProbe, ...]:
         DatacrumbsError: (exit 2) when the file is missing, unreadable or no 64-bit little-endian ELF file.
     """
     with open_elf(path) as elf:
-        notes = list(_notes(elf))
-    if not notes:
-        return ()
-    segments = load_segments(path)
-    places = file_offsets(np.array([note.address for note in notes], np.uint64), segments).tolist()
-    counters = file_offsets(np.array([note.semaphore for note in notes], np.uint64), segments).tolist()
+        notes = list(usdt_notes(elf))
+        loads = elf.loads if notes else ()
+    places = file_offsets(np.array([note.address for note in notes], np.uint64), loads).tolist()
+    counters = file_offsets(np.array([note.semaphore for note in notes], np.uint64), loads).tolist()
     found: defaultdict[tuple[str, str, int, str], list[int]] = defaultdict(list)
     for note, place, counter in zip(notes, places, counters, strict=True):
         if place >= 0:
@@ -71,7 +67,9 @@ def usdt_probes(path: Path | str) -> tuple[UsdtProbe, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Note:
+class UsdtNote:
+    """One place of a probe: its address, and that of its semaphore or 0."""
+
     provider: str
     name: str
     arguments: str
@@ -79,18 +77,18 @@ class _Note:
     semaphore: int
 
 
-def _notes(elf: ELFFile) -> Iterator[_Note]:
-    section = elf.get_section_by_name(".note.stapsdt")
-    if not isinstance(section, NoteSection):
+def usdt_notes(elf: Elf) -> Iterator[UsdtNote]:
+    """The places of all USDT probes; one of `ELF_PROBLEMS` for notes that are damaged."""
+    section, base = elf.section(".note.stapsdt"), elf.section(".stapsdt.base")
+    if section is None:
         return
-    base = elf.get_section_by_name(".stapsdt.base")
-    for note in section.iter_notes():
-        if note["n_name"] != "stapsdt" or note["n_type"] not in _NOTE_TYPES:
+    form = struct.Struct(elf.order + ("QQQ" if elf.bits == 64 else "III"))
+    for note in notes_in(elf.content(section), elf.order):
+        if note.owner != _OWNER or note.kind != _KIND:
             continue
-        content = note["n_descdata"]
-        address, noted_base, semaphore = _ADDRESSES.unpack_from(content)
+        address, noted_base, semaphore = form.unpack_from(note.content)
         # A prelinker moves the base section with the code but not the addresses inside notes.
-        shift = base["sh_addr"] - noted_base if base is not None else 0
-        texts = content[_ADDRESSES.size :].split(b"\0")
+        shift = base.address - noted_base if base is not None else 0
+        texts = note.content[form.size :].split(b"\0")
         provider, name, arguments = (text.decode("utf-8", "surrogateescape") for text in texts[:3])
-        yield _Note(provider, name, arguments, address + shift, semaphore + shift if semaphore else 0)
+        yield UsdtNote(provider, name, arguments, address + shift, semaphore + shift if semaphore else 0)

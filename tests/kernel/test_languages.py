@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
 
 from datacrumbs.configure.candidates import Candidate
 from datacrumbs.configure.merge import with_safe_returns
 from datacrumbs.configure.placing import place_probes
-from datacrumbs.elf.functions import elf_target, file_offsets, load_segments
+from datacrumbs.elf.file import open_elf
+from datacrumbs.elf.functions import elf_target
+from datacrumbs.elf.symbols import file_offsets, is_function, symbol_tables
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Returns
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.policy import Rule
@@ -99,15 +99,13 @@ def compiled(program: Program, directory: Path) -> Path:
 def every_function(path: Path) -> Plan:
     """A plan of all functions of a file, also those that only the file itself sees, as the rules allow it."""
     names: dict[int, str] = {}
-    with path.open("rb") as stream:
-        for section in ELFFile(stream).iter_sections():
-            if not isinstance(section, SymbolTableSection):
-                continue
-            for symbol in section.iter_symbols():
-                if symbol["st_info"]["type"] == "STT_FUNC" and symbol["st_shndx"] != "SHN_UNDEF":
-                    names.setdefault(symbol["st_value"], symbol.name)
-    addresses = np.array(sorted(names), np.uint64)
-    offsets = file_offsets(addresses, load_segments(path)).tolist()
+    with open_elf(path) as elf:
+        for table in symbol_tables(elf):
+            rows = table.rows[is_function(table.rows)]
+            for address, name in zip(rows["value"].tolist(), table.names(rows), strict=True):
+                names.setdefault(address, name)
+        addresses = np.array(sorted(names), np.uint64)
+        offsets = file_offsets(addresses, elf.loads).tolist()
     target = elf_target(path)
     candidates = [
         Candidate("every", Attach.UPROBE, target, Function(name, name, "X", offset), "every")

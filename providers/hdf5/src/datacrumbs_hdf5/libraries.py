@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.elf.dependencies import read_dynamic
-from datacrumbs.elf.functions import elf_functions, open_elf
+from datacrumbs.elf.file import open_elf
+from datacrumbs.elf.functions import elf_functions
 from datacrumbs.elf.libraries import find_libraries
 from datacrumbs.errors import usage_error
 
@@ -92,6 +93,6 @@ def _describe(path: Path, _modified: int, _size: int) -> Library:
 
 def _version(path: Path) -> str:
     with open_elf(path) as elf:
-        section = elf.get_section_by_name(".rodata")
-        match = _VERSION_TEXT.search(section.data()) if section is not None else None
+        section = elf.section(".rodata")
+        match = _VERSION_TEXT.search(elf.content(section)) if section is not None else None
     return match[1].decode("ascii") if match else ""

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.elf.functions import SYMBOL, open_elf, section_headers
+from datacrumbs.elf.file import open_elf
+from datacrumbs.elf.symbols import symbol_tables
 
 if TYPE_CHECKING:
-    from elftools.elf.elffile import ELFFile
+    from datacrumbs.elf.file import Elf
+    from datacrumbs.elf.symbols import SymbolTable
 
 OPENMPI_SIZE_OFFSET = 24
 """Where ``openmpi_transfer*.bpf.c`` read the size in an Open MPI datatype, in bytes."""
@@ -26,7 +28,6 @@ _KNOWN_SIZES = {
     "ompi_mpi_double": 8,
     "ompi_mpi_c_double_complex": 16,
 }
-_SHT_DYNSYM = 11
 _OBJECT_BYTES = 64
 _VERSION = re.compile(rb"\d+\.\d+(\.\d+)?[\w.+-]{0,16}")
 # The release stands by itself among the strings, with or without the v of its tag.
@@ -57,36 +58,6 @@ class Implementation:
         return f"{self.name} {self.version}".strip()
 
 
-class _Symbols:
-    # The dynamic symbols of a library, of which a few are looked up by name.
-
-    def __init__(self, elf: ELFFile) -> None:
-        headers = section_headers(elf)
-        tables = headers[headers["type"] == _SHT_DYNSYM]
-        self._table, self._strings = np.zeros(0, SYMBOL), b""
-        if len(tables):
-            self._table = np.frombuffer(_section(elf, tables[0]), SYMBOL)
-            self._strings = _section(elf, headers[tables[0]["link"]])
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    def address(self, name: str) -> int | None:
-        """Where the library defines a symbol; None when it does not."""
-        text, at = name.encode() + b"\0", -1
-        # A name can also be the end of a longer one's text.
-        while (at := self._strings.find(text, at + 1)) >= 0:
-            found = self._table[(self._table["name"] == at) & (self._table["section"] != 0)]
-            if len(found):
-                return int(found[0]["value"])
-        return None
-
-
-def _section(elf: ELFFile, header: np.void) -> bytes:
-    elf.stream.seek(int(header["offset"]))
-    return bytes(elf.stream.read(int(header["size"])))
-
-
 def identify(path: Path | str) -> Implementation:
     """Recognise an MPI library by what it exports.
 
@@ -100,8 +71,8 @@ def identify(path: Path | str) -> Implementation:
 @lru_cache(maxsize=64)
 def _identify(path: str, _modified: int, _size: int) -> Implementation:
     with open_elf(path) as elf:
-        symbols = _Symbols(elf)
-        if not symbols:
+        symbols = next((table for table in symbol_tables(elf) if table.dynamic), None)
+        if symbols is None or not len(symbols.rows):
             return Implementation("MPI", problem="the library has no dynamic symbols")
         if symbols.address("ompi_mpi_int") is not None:
             return _open_mpi(elf, symbols)
@@ -112,9 +83,8 @@ def _identify(path: str, _modified: int, _size: int) -> Implementation:
     return Implementation("MPI", problem="an implementation that the provider does not know")
 
 
-def _open_mpi(elf: ELFFile, symbols: _Symbols) -> Implementation:
-    section = elf.get_section_by_name(".rodata")
-    match = _OPENMPI_VERSION.search(section.data()) if section is not None else None
+def _open_mpi(elf: Elf, symbols: SymbolTable) -> Implementation:
+    match = _OPENMPI_VERSION.search(_constants(elf))
     version = match[1].decode("ascii") if match else ""
     offset = _size_offset(elf, symbols)
     if offset != OPENMPI_SIZE_OFFSET:
@@ -125,7 +95,7 @@ def _open_mpi(elf: ELFFile, symbols: _Symbols) -> Implementation:
 
 
 # Open MPI initialises its predefined datatypes statically, so the file itself shows where the size is.
-def _size_offset(elf: ELFFile, symbols: _Symbols) -> int | None:
+def _size_offset(elf: Elf, symbols: SymbolTable) -> int | None:
     candidates = np.ones(_OBJECT_BYTES // 8, bool)
     for name, size in _KNOWN_SIZES.items():
         content = _content(elf, symbols, name, _OBJECT_BYTES)
@@ -137,7 +107,7 @@ def _size_offset(elf: ELFFile, symbols: _Symbols) -> int | None:
     return int(places[0]) * 8 if len(places) else None
 
 
-def _mpich(elf: ELFFile, symbols: _Symbols, file: str) -> Implementation:
+def _mpich(elf: Elf, symbols: SymbolTable, file: str) -> Implementation:
     match = _VERSION.match(_content(elf, symbols, "MPII_Version_string", 32))
     version = match[0].decode("ascii") if match else _lone_release(elf)
     if "_abi" in file:
@@ -146,20 +116,17 @@ def _mpich(elf: ELFFile, symbols: _Symbols, file: str) -> Implementation:
 
 
 # Builds that hide the symbol have the release among their strings all the same.
-def _lone_release(elf: ELFFile) -> str:
-    section = elf.get_section_by_name(".rodata")
-    found = set(_LONE_RELEASE.findall(section.data())) if section is not None else set()
+def _lone_release(elf: Elf) -> str:
+    found = set(_LONE_RELEASE.findall(_constants(elf)))
     return found.pop().decode("ascii") if len(found) == 1 else ""
 
 
+def _constants(elf: Elf) -> bytes:
+    section = elf.section(".rodata")
+    return elf.content(section) if section is not None else b""
+
+
 # At most `size` bytes of a data object, as the file holds them.
-def _content(elf: ELFFile, symbols: _Symbols, name: str, size: int) -> bytes:
+def _content(elf: Elf, symbols: SymbolTable, name: str, size: int) -> bytes:
     address = symbols.address(name)
-    if address is None:
-        return b""
-    for segment in elf.iter_segments(type="PT_LOAD"):
-        start, length = segment["p_vaddr"], segment["p_filesz"]
-        if start <= address < start + length:
-            elf.stream.seek(segment["p_offset"] + address - start)
-            return bytes(elf.stream.read(min(size, start + length - address)))
-    return b""
+    return elf.read_memory(address, size) if address is not None else b""
