@@ -31,6 +31,8 @@ from datacrumbs.secure.user_rights import give_up_root
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from datacrumbs.kernel.btf import Btf
+
 _HEADERS_HINT = (
     "kernel headers are missing: install linux-headers for this kernel (kernel-devel on the RHEL family), "
     "or link /lib/modules/$(uname -r)/build to headers of a near version; datacrumbs_doctor checks"
@@ -119,8 +121,9 @@ def compiled(text: str, flags: Sequence[str], functions: Collection[str]) -> Ima
     """The image of a C program, compiled now; arguments and errors are those of `compiled_program`."""
     with _child() as child:  # imports the compiler while the flags are looked up
         try:
-            given = _request(text, flags)
-            identities = structures.function_ids(functions)
+            types = structures.running_kernel()
+            given = _request(types, text, flags)
+            identities = structures.function_ids(types, functions)
         except BaseException:
             child.kill()
             raise
@@ -167,7 +170,7 @@ def disassembled(text: str, flags: Sequence[str]) -> str:
 def _words(text: str, flags: Sequence[str], *, debug: int = 0, limited: bool = False) -> tuple[str, int]:
     with _child() as child:
         try:
-            given = _request(text, flags, debug, limited=limited)
+            given = _request(structures.running_kernel(), text, flags, debug, limited=limited)
         except BaseException:
             child.kill()
             raise
@@ -196,8 +199,8 @@ def _check_found(child: subprocess.Popen[bytes], words: bytes) -> None:
         raise DatacrumbsError(message, hint=hint)
 
 
-def _request(text: str, flags: Sequence[str], debug: int = 0, *, limited: bool = False) -> bytes:
-    return json.dumps([text, [*flags, *structures.definitions()], debug, limited]).encode()
+def _request(types: Btf, text: str, flags: Sequence[str], debug: int = 0, *, limited: bool = False) -> bytes:
+    return json.dumps([text, [*flags, *structures.definitions(types)], debug, limited]).encode()
 
 
 # Offsets and type ids are those of the kernel's build, which its notes tell.

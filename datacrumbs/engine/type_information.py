@@ -10,13 +10,13 @@ import struct
 from typing import TYPE_CHECKING
 
 from datacrumbs.engine import links
+from datacrumbs.kernel.btf import HEADER, MAGIC, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_LOAD = 18
-_MAGIC, _VERSION, _HEAD_SIZE = 0xEB9F, 1, 24
-_INTEGER, _POINTER, _STRUCTURE, _FUNCTION, _PROTOTYPE = (kind << 24 for kind in (1, 2, 4, 12, 13))
+_LOAD, _VERSION = 18, 1
+_KIND_SHIFT = 24
 _GLOBAL = 1  # linkage of a function that is verified by itself
 
 INTEGER = 1
@@ -40,24 +40,25 @@ class TypeInformation(links.Descriptor):
     def __init__(self, values: Sequence[int], functions: Mapping[str, int]) -> None:
         self._types: list[bytes] = []
         self._strings = b"\0"
-        self._add(self._name("int"), _INTEGER, 4, 32)
-        prototype = self._add(0, _PROTOTYPE, INTEGER)
-        self._add(self._name("program"), _FUNCTION, prototype)
-        self.values = [self._add(self._name("value"), _STRUCTURE, size) for size in values]
+        self._add(self._name("int"), Kind.INTEGER, 4, 32)
+        prototype = self._add(0, Kind.PROTOTYPE, INTEGER)
+        self._add(self._name("program"), Kind.FUNCTION, prototype)
+        self.values = [self._add(self._name("value"), Kind.STRUCTURE, size) for size in values]
         self.functions = {name: self._function(name, size) for name, size in functions.items()}
         types = b"".join(self._types)
-        head = struct.pack("<HBBIIIII", _MAGIC, _VERSION, 0, _HEAD_SIZE, 0, len(types), len(types), len(self._strings))
+        head = HEADER.pack(MAGIC, _VERSION, 0, HEADER.size, 0, len(types), len(types), len(self._strings))
         data = head + types + self._strings
         super().__init__(links.bpf(_LOAD, links.attributes("<QQIII4x", links.address(data), 0, len(data), 0, 0)))
 
     def _function(self, name: str, size: int) -> int:
-        argument = self._add(self._name("argument"), _STRUCTURE, size)
-        pointer = self._add(0, _POINTER, argument)
-        prototype = self._add(0, _PROTOTYPE | 1, INTEGER, self._name("argument"), pointer)
-        return self._add(self._name(name), _FUNCTION | _GLOBAL, prototype)
+        argument = self._add(self._name("argument"), Kind.STRUCTURE, size)
+        pointer = self._add(0, Kind.POINTER, argument)
+        prototype = self._add(0, Kind.PROTOTYPE, INTEGER, self._name("argument"), pointer, count=1)
+        return self._add(self._name(name), Kind.FUNCTION, prototype, count=_GLOBAL)
 
-    def _add(self, *words: int) -> int:
-        self._types.append(struct.pack(f"<{len(words)}I", *words))
+    # `count` is that of the members, or a function's linkage.
+    def _add(self, name: int, kind: Kind, *words: int, count: int = 0) -> int:
+        self._types.append(struct.pack(f"<{2 + len(words)}I", name, kind << _KIND_SHIFT | count, *words))
         return len(self._types)
 
     def _name(self, name: str) -> int:

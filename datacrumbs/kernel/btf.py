@@ -8,21 +8,58 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BTF_DIRECTORY = Path("/sys/kernel/btf")
 
-_INT, _POINTER, _ARRAY, _STRUCT, _UNION, _ENUM, _FORWARD, _TYPEDEF = 1, 2, 3, 4, 5, 6, 7, 8
-_VOLATILE, _CONST, _RESTRICT, _FUNCTION, _PROTOTYPE, _VARIABLE, _SECTION = 9, 10, 11, 12, 13, 14, 15
-_FLOAT, _DECLARATION_TAG, _TYPE_TAG, _ENUM64 = 16, 17, 18, 19
-_TAIL = {_INT: 1, _ARRAY: 3, _VARIABLE: 1, _DECLARATION_TAG: 1}  # words after the common three
-_MEMBER = {_STRUCT: 3, _UNION: 3, _ENUM: 2, _PROTOTYPE: 2, _SECTION: 3, _ENUM64: 3}  # words of each member
-_QUALIFIERS = {_VOLATILE: "volatile ", _CONST: "const ", _RESTRICT: "", _TYPE_TAG: ""}
-_KEYWORDS = {_STRUCT: "struct ", _UNION: "union ", _ENUM: "enum ", _ENUM64: "enum ", _FORWARD: "struct "}
-_INDEXED = (_FUNCTION, _STRUCT, _TYPEDEF)
-_HEADER = struct.Struct("<HBBIIIII")
-_MAGIC = 0xEB9F
+HEADER = struct.Struct("<HBBIIIII")
+MAGIC = 0xEB9F
+
+
+class Kind(IntEnum):
+    """Kinds of types."""
+
+    INTEGER = 1
+    POINTER = 2
+    ARRAY = 3
+    STRUCTURE = 4
+    UNION = 5
+    ENUMERATION = 6
+    FORWARD = 7
+    TYPEDEF = 8
+    VOLATILE = 9
+    CONST = 10
+    RESTRICT = 11
+    FUNCTION = 12
+    PROTOTYPE = 13
+    VARIABLE = 14
+    SECTION = 15
+    FLOAT = 16
+    DECLARATION_TAG = 17
+    TYPE_TAG = 18
+    ENUMERATION_64 = 19
+
+
+_KINDS = 32
+# Words of a type, and of each of its members.
+_TAIL: dict[int, int] = {Kind.INTEGER: 1, Kind.ARRAY: 3, Kind.VARIABLE: 1, Kind.DECLARATION_TAG: 1}
+_MEMBER: dict[int, int] = {
+    **dict.fromkeys((Kind.STRUCTURE, Kind.UNION, Kind.SECTION, Kind.ENUMERATION_64), 3),
+    **dict.fromkeys((Kind.ENUMERATION, Kind.PROTOTYPE), 2),
+}
+_WORDS = tuple(3 + _TAIL.get(kind, 0) for kind in range(_KINDS))
+_WORDS_OF_MEMBER = tuple(_MEMBER.get(kind, 0) for kind in range(_KINDS))
+_QUALIFIERS: dict[int, str] = {Kind.VOLATILE: "volatile ", Kind.CONST: "const ", Kind.RESTRICT: "", Kind.TYPE_TAG: ""}
+_KEYWORDS: dict[int, str] = {
+    Kind.STRUCTURE: "struct ", Kind.UNION: "union ", Kind.ENUMERATION: "enum ", Kind.ENUMERATION_64: "enum ",
+    Kind.FORWARD: "struct ",
+}  # fmt: skip
 _NOTHING = (0, False, False)
 
 
@@ -70,10 +107,10 @@ class Btf:
     """
 
     def __init__(self, data: bytes, base: Btf | None = None) -> None:
-        if len(data) < _HEADER.size:
+        if len(data) < HEADER.size:
             raise ValueError("too short for BTF")
-        magic, _, _, header, types, types_size, strings, strings_size = _HEADER.unpack_from(data)
-        if magic != _MAGIC or header + max(types + types_size, strings + strings_size) > len(data):
+        magic, _, _, header, types, types_size, strings, strings_size = HEADER.unpack_from(data)
+        if magic != MAGIC or header + max(types + types_size, strings + strings_size) > len(data):
             raise ValueError("no BTF of this machine's byte order, or cut short")
         self._base = base
         self._words = memoryview(data)[header + types : header + types + types_size].cast("I")
@@ -81,7 +118,8 @@ class Btf:
         self._first_type = base.type_count if base else 1
         self._first_string: int = base.string_end if base else 0
         self._positions: list[int] = []
-        self._ids: dict[int, dict[str, int]] = {kind: {} for kind in _INDEXED}
+        self._of_kind: list[list[int]] = [[] for _ in range(_KINDS)]
+        self._names: dict[Kind, dict[bytes, int]] = {}
         self._index()
 
     @property
@@ -96,7 +134,7 @@ class Btf:
 
     def prototype(self, name: str) -> Prototype | None:
         """The prototype of a function, or None when it has none here."""
-        identity = self._ids[_FUNCTION].get(name)
+        identity = self.type_id(Kind.FUNCTION, name)
         if identity is None:
             return None
         _, _, referred, _ = self.type_at(identity)
@@ -110,22 +148,51 @@ class Btf:
 
     def structure(self, name: str) -> tuple[Value, ...] | None:
         """The members of a structure with their offsets, or None; bit fields are left out."""
-        identity = self._ids[_STRUCT].get(name)
-        return None if identity is None else tuple(self._members(identity, 0))
+        identity = self.type_id(Kind.STRUCTURE, name)
+        if identity is None:
+            return None
+        return tuple(
+            replace(self._value(text, referred), offset=bit // 8)
+            for text, referred, bit, width in self._placed(identity, 0)
+            if not width and not bit % 8
+        )
+
+    def member_bits(self, name: str) -> dict[str, int]:
+        """The members of a structure with their offsets in bits, bit fields included; empty without it."""
+        identity = self.type_id(Kind.STRUCTURE, name)
+        return {} if identity is None else {text: bit for text, _, bit, _ in self._placed(identity, 0)}
 
     def has_typedef(self, name: str) -> bool:
         """Whether a typedef of this name exists (``btf_trace_EVENT`` for each trace event)."""
-        return name in self._ids[_TYPEDEF]
+        return self.type_id(Kind.TYPEDEF, name) is not None
+
+    def type_id(self, kind: Kind, name: str) -> int | None:
+        """The id of the first type of this kind and name; None without one."""
+        if kind not in self._names:
+            self._names[kind] = self._named(kind)
+        return self._names[kind].get(name.encode())
+
+    # From the last to the first, which stays.
+    def _named(self, kind: Kind) -> dict[bytes, int]:
+        words, positions = self._words, self._positions
+        places = self._of_kind[kind][::-1]
+        offsets = [words[positions[place]] for place in places]
+        strings, first = self._strings, self._first_string
+        if first:
+            texts = [self.text_at(offset).encode() for offset in offsets]
+        else:
+            texts = [strings[offset : strings.index(0, offset)] for offset in offsets]
+        return {text: self._first_type + place for text, place in zip(texts, places, strict=True)}
 
     def _index(self) -> None:
         words, end, position = self._words, len(self._words), 0
+        positions, of_kind = self._positions, self._of_kind
         while position < end:
             info = words[position + 1]
             kind = info >> 24 & 31
-            if kind in self._ids:
-                self._ids[kind].setdefault(self.text_at(words[position]), self._first_type + len(self._positions))
-            self._positions.append(position)
-            position += 3 + _TAIL.get(kind, 0) + _MEMBER.get(kind, 0) * (info & 0xFFFF)
+            of_kind[kind].append(len(positions))
+            positions.append(position)
+            position += _WORDS[kind] + _WORDS_OF_MEMBER[kind] * (info & 0xFFFF)
 
     def text_at(self, offset: int) -> str:
         """The string at an offset of this BTF or of its base."""
@@ -142,23 +209,21 @@ class Btf:
         words = self._words
         return words[position], words[position + 1], words[position + 2], words[position + 3 :]
 
-    def _members(self, identity: int, start: int) -> list[Value]:
+    # Name, type, offset in bits and width of each member; the width is 0 but for bit fields. What is in a structure
+    # or union without a name belongs to the structure itself.
+    def _placed(self, identity: int, start: int) -> Iterator[tuple[str, int, int, int]]:
         _, info, _, words = self.type_at(identity)
-        members = []
         for position in range(info & 0xFFFF):
             name, referred, offset = words[3 * position : 3 * position + 3].tolist()
-            if info >> 31:
-                if offset >> 24:
-                    continue
-                offset &= 0xFFFFFF
-            if offset % 8:
-                continue
-            at, text = start + offset // 8, self.text_at(name)
+            width = offset >> 24 if info >> 31 else 0
+            at, text = start + (offset & 0xFFFFFF if info >> 31 else offset), self.text_at(name)
             if text:
-                members.append(replace(self._value(text, referred), offset=at))
-            elif (self.type_at(referred)[1] >> 24 & 31) in {_STRUCT, _UNION}:
-                members.extend(self._members(referred, at))
-        return members
+                yield text, referred, at, width
+            elif self._kind(referred) in {Kind.STRUCTURE, Kind.UNION}:
+                yield from self._placed(referred, at)
+
+    def _kind(self, identity: int) -> int:
+        return self.type_at(identity)[1] >> 24 & 31
 
     def _value(self, name: str, identity: int) -> Value:
         size, signed, scalar = self._shape(identity)
@@ -168,8 +233,8 @@ class Btf:
         while identity:
             _, info, identity, _ = self.type_at(identity)
             kind = info >> 24 & 31
-            if kind not in _QUALIFIERS and kind != _TYPEDEF:
-                return kind == _POINTER
+            if kind not in _QUALIFIERS and kind != Kind.TYPEDEF:
+                return kind == Kind.POINTER
         return False
 
     # Size in bytes, signedness, and whether it is a scalar.
@@ -178,29 +243,29 @@ class Btf:
             return _NOTHING
         _, info, size, words = self.type_at(identity)
         kind = info >> 24 & 31
-        if kind in {_INT, _ENUM, _ENUM64}:
-            return size, bool(words[0] >> 24 & 1 if kind == _INT else info >> 31), True
-        if kind == _POINTER:
+        if kind in {Kind.INTEGER, Kind.ENUMERATION, Kind.ENUMERATION_64}:
+            return size, bool(words[0] >> 24 & 1 if kind == Kind.INTEGER else info >> 31), True
+        if kind == Kind.POINTER:
             return 8, False, True
-        if kind == _ARRAY:
+        if kind == Kind.ARRAY:
             return self._shape(words[0])[0] * words[2], False, False
-        if kind in _QUALIFIERS or kind == _TYPEDEF:
+        if kind in _QUALIFIERS or kind == Kind.TYPEDEF:
             return self._shape(size)
-        return (size, False, False) if kind in {_STRUCT, _UNION, _FLOAT} else _NOTHING
+        return (size, False, False) if kind in {Kind.STRUCTURE, Kind.UNION, Kind.FLOAT} else _NOTHING
 
     def _spelling(self, identity: int) -> str:
         if not identity:
             return "void"
         name, info, referred, words = self.type_at(identity)
         kind = info >> 24 & 31
-        if kind == _POINTER:
+        if kind == Kind.POINTER:
             inner = self._spelling(referred)
             return f"{inner}*" if inner.endswith("*") else f"{inner} *"
-        if kind == _ARRAY:
+        if kind == Kind.ARRAY:
             return f"{self._spelling(words[0])}[{words[2]}]"
         if kind in _QUALIFIERS:
             return self._qualified(kind, referred)
-        if kind == _PROTOTYPE:
+        if kind == Kind.PROTOTYPE:
             return "void ()"  # a callback: who reads a trace needs no more of it
         return _KEYWORDS.get(kind, "") + (self.text_at(name) or "{...}")
 
@@ -224,7 +289,11 @@ def kernel_btf(module: str = "") -> Btf | None:
 # Apart from the function above, whose two ways to ask for the kernel itself would index it twice.
 @cache
 def _kernel_btf(module: str) -> Btf | None:
-    base = _kernel_btf("") if module else None
+    return read_btf(module, _kernel_btf("") if module else None)
+
+
+def read_btf(module: str = "", base: Btf | None = None) -> Btf | None:
+    """The same, read now and kept by the caller alone; of a module on top of the kernel's own types."""
     try:
         return Btf((BTF_DIRECTORY / (module or "vmlinux")).read_bytes(), base)
     except (OSError, ValueError):

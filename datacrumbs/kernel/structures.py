@@ -1,22 +1,20 @@
 """Offsets of kernel structure members, from the running kernel's own type information.
 
 The compiler sees headers that may belong to another kernel; the offsets that the program
-uses come from ``/sys/kernel/btf/vmlinux`` through libbpf, which is bcc's own dependency.
+uses come from ``/sys/kernel/btf/vmlinux``.
 """
 
 from __future__ import annotations
 
-import ctypes
-from functools import cache
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.kernel.btf import Kind, read_btf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_KIND_STRUCT, _KIND_FUNCTION = 4, 12
-_INFO_KIND_FLAG = 31
+    from datacrumbs.kernel.btf import Btf
 
 MEMBERS: dict[str, tuple[str, ...]] = {
     "task_struct": (
@@ -79,106 +77,58 @@ _OPTIONAL = {
 }
 
 
-def struct_offsets() -> dict[tuple[str, str], int]:
+def running_kernel() -> Btf:
+    """The types of the running kernel, which are large: not kept for longer than a program is made.
+
+    Raises:
+        DatacrumbsError: (exit 1) when the kernel has no BTF.
+    """
+    types = read_btf()
+    if types is None:
+        raise DatacrumbsError(
+            "the kernel has no type information (BTF): /sys/kernel/btf/vmlinux cannot be read",
+            hint="run a kernel built with CONFIG_DEBUG_INFO_BTF=y, which every distribution's kernel is since 2020",
+        )
+    return types
+
+
+def struct_offsets(types: Btf) -> dict[tuple[str, str], int]:
     """Offset in bits of each of MEMBERS, as ``("task_struct", "files")`` -> 14592; -1 for what this kernel lacks.
 
     Raises:
-        DatacrumbsError: (exit 1) when the kernel has no BTF or lacks a member.
-
+        DatacrumbsError: (exit 1) when the kernel lacks a member.
     """
-    library = _libbpf()
-    types = _load(library)
-    try:
-        offsets = {}
-        for structure, members in MEMBERS.items():
-            found = _members(library, types, structure)
-            for member in members:
-                if member not in found and (structure, member) not in _OPTIONAL:
-                    raise DatacrumbsError(f"struct {structure} of this kernel has no member {member}")
-                offsets[structure, member] = found.get(member, -1)
-        return offsets
-    finally:
-        library.btf__free(types)
+    offsets = {}
+    for structure, members in MEMBERS.items():
+        found = types.member_bits(structure)
+        for member in members:
+            if member not in found and (structure, member) not in _OPTIONAL:
+                raise DatacrumbsError(f"struct {structure} of this kernel has no member {member}")
+            offsets[structure, member] = found.get(member, -1)
+    return offsets
 
 
-def definitions() -> list[str]:
+def definitions(types: Btf) -> list[str]:
     """The offsets as compiler flags, ``-DDC_TASK_FILES=1824``, and type ids of CAST_TARGETS where there is CAST.
 
     Of bit fields the number of the bit, ``-DDC_LINUX_BINPRM_SECUREEXEC_BIT=322``.
     """
     flags = []
-    for (structure, member), bits in struct_offsets().items():
+    for (structure, member), bits in struct_offsets(types).items():
         prefix = {"task_struct": "task", "thread_info": "task_thread_info"}.get(structure, structure)
         is_bit = (structure, member) in _BIT_FIELDS
         flags.append(f"-DDC_{prefix}_{member}{'_BIT' * is_bit}".upper() + f"={bits if is_bit else bits // 8}")
-    if function_ids([CAST]):
-        flags += [f"-DDC_TYPE_{name.upper()}={number}" for name, number in _ids(CAST_TARGETS, _KIND_STRUCT).items()]
+    if function_ids(types, [CAST]):
+        found = _ids(types, Kind.STRUCTURE, CAST_TARGETS)
+        flags += [f"-DDC_TYPE_{name.upper()}={number}" for name, number in found.items()]
     return flags
 
 
-def function_ids(names: Iterable[str]) -> dict[str, int]:
+def function_ids(types: Btf, names: Iterable[str]) -> dict[str, int]:
     """Type ids of those of the kernel's functions that this kernel has."""
-    return _ids(names, _KIND_FUNCTION)
+    return _ids(types, Kind.FUNCTION, names)
 
 
-def _ids(names: Iterable[str], kind: int) -> dict[str, int]:
-    library = _libbpf()
-    types = _load(library)
-    try:
-        found = {name: library.btf__find_by_name_kind(types, name.encode(), kind) for name in names}
-    finally:
-        library.btf__free(types)
-    return {name: int(identity) for name, identity in sorted(found.items()) if identity > 0}
-
-
-def _load(library: ctypes.CDLL) -> int:
-    types = library.btf__load_vmlinux_btf()
-    if not types:
-        raise DatacrumbsError(
-            "the kernel has no type information (BTF): /sys/kernel/btf/vmlinux cannot be read",
-            hint="run a kernel built with CONFIG_DEBUG_INFO_BTF=y, which every distribution's kernel is since 2020",
-        )
-    return int(types)
-
-
-@cache
-def _libbpf() -> ctypes.CDLL:
-    try:
-        library = ctypes.CDLL("libbpf.so.1")
-    except OSError:
-        try:
-            library = ctypes.CDLL("libbpf.so.0")
-        except OSError:
-            raise DatacrumbsError(
-                "libbpf is not installed", hint="install the system package python3-bpfcc, which brings it"
-            ) from None
-    library.btf__load_vmlinux_btf.restype = ctypes.c_void_p
-    library.btf__free.argtypes = [ctypes.c_void_p]
-    library.btf__find_by_name_kind.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32]
-    library.btf__find_by_name_kind.restype = ctypes.c_int32
-    library.btf__type_by_id.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
-    library.btf__type_by_id.restype = ctypes.POINTER(ctypes.c_uint32)
-    library.btf__name_by_offset.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
-    library.btf__name_by_offset.restype = ctypes.c_char_p
-    return library
-
-
-def _members(library: ctypes.CDLL, types: int, structure: str) -> dict[str, int]:
-    identity = library.btf__find_by_name_kind(types, structure.encode(), _KIND_STRUCT)
-    return _walk(library, types, identity, 0) if identity > 0 else {}
-
-
-# struct btf_type is three words (name, info, size) and three per member (name, type, offset in bits).
-def _walk(library: ctypes.CDLL, types: int, identity: int, base: int) -> dict[str, int]:
-    words = library.btf__type_by_id(types, identity)
-    found = {}
-    for index in range(words[1] & 0xFFFF):
-        name = library.btf__name_by_offset(types, words[3 + 3 * index]).decode()
-        bits = words[5 + 3 * index]
-        if words[1] >> _INFO_KIND_FLAG:
-            bits &= 0xFFFFFF
-        if name:
-            found[name] = base + bits
-        else:
-            found.update(_walk(library, types, words[4 + 3 * index], base + bits))
-    return found
+def _ids(types: Btf, kind: Kind, names: Iterable[str]) -> dict[str, int]:
+    found = {name: types.type_id(kind, name) for name in sorted(names)}
+    return {name: identity for name, identity in found.items() if identity is not None}

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
 import os
-import struct
 from pathlib import Path
 
-import pytest
-
 from datacrumbs.kernel import symbols
-from datacrumbs.kernel.btf import Btf, kernel_btf
 from datacrumbs.kernel.symbols import (
     kernel_function_arguments,
     kernel_functions,
@@ -57,26 +53,6 @@ def test_kprobes_are_where_the_kernel_says():
     if configuration.exists():
         assert kprobes_available() == ("CONFIG_KPROBES=y" in configuration.read_text())
     assert kprobes_available() == Path("/sys/bus/event_source/devices/kprobe").is_dir()
-
-
-def test_structures_have_their_layout():
-    btf = kernel_btf()
-    assert btf is not None
-    members = {member.name: member for member in btf.structure("pt_regs") or ()}
-    words = {"long unsigned int", "u64"}  # of x86-64 and of arm64
-    assert {member.size for member in members.values() if member.ctype in words} == {8}
-    assert btf.structure("no_such_structure") is None
-    assert btf.prototype("no_such_function") is None
-
-
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"\x9f\xeb", b"x" * 100, struct.pack("<HBBIIIII", 0xEB9F, 1, 0, 24, 0, 1000, 1000, 1000)],
-    ids=["empty", "short", "foreign", "cut"],
-)
-def test_what_is_no_btf_is_refused(data):
-    with pytest.raises(ValueError, match="BTF"):
-        Btf(data)
 
 
 def test_a_service_that_does_not_see_the_symbols_knows_what_functions_take(monkeypatch, tmp_path):
