@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.elf.file import DF_1_PIE, ELF_PROBLEMS, Elf, FileType, Tag
 from datacrumbs.errors import DatacrumbsError, refusal, usage_error
-from datacrumbs.secure.files import READ_FLAGS, open_without_links
+from datacrumbs.secure.files import READ_FLAGS, open_without_links, raised_privileges
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-CAPABILITY_ATTRIBUTE = "security.capability"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,23 +113,11 @@ def executable_of(descriptor: int, path: Path) -> Executable:
 # Who may change the library would run code with the raised privileges; and the rewritten file would lose
 # them, which breaks the program.
 def _refuse_raised_privileges(descriptor: int, path: Path) -> None:
-    mode = os.fstat(descriptor).st_mode
-    found = [name for bit, name in ((stat.S_ISUID, "setuid"), (stat.S_ISGID, "setgid")) if mode & bit]
-    if CAPABILITY_ATTRIBUTE in extended_attributes(descriptor):
-        found.append("file capabilities")
-    if found:
+    if found := raised_privileges(descriptor):
         raise refusal(
             f"{path}: has {' and '.join(found)}; a program with raised privileges is not given another library",
             "such a program is not traced in any way: its owner did not ask for it",
         )
-
-
-def extended_attributes(descriptor: int) -> list[str]:
-    """Names of an open file's extended attributes; none where the file system has none."""
-    try:
-        return os.listxattr(descriptor)
-    except OSError:
-        return []
 
 
 def _executable(path: Path, elf: Elf) -> Executable:

@@ -13,9 +13,8 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from datacrumbs.client.executable import extended_attributes
 from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.secure.files import open_without_links
+from datacrumbs.secure.files import extended_attributes, open_without_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

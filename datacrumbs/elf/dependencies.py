@@ -1,4 +1,7 @@
-"""What the dynamic loader would load: DT_NEEDED resolved as ld.so(8) and musl's loader do."""
+"""What the dynamic loader would load, where it cannot be asked: DT_NEEDED resolved as ld.so(8) and musl's loader do.
+
+Folders for processors of one kind (glibc-hwcaps) are left out.
+"""
 
 from __future__ import annotations
 
@@ -96,13 +99,9 @@ class Loader:
         self._cache = {} if self._musl else cache
         self._environment = environment
         self._found: dict[str, Path] = {}
-        self.missing: list[str] = []
 
     def load_all(self, roots: Iterable[Path]) -> list[Path]:
-        """The libraries that these files load, directly and in turn, breadth first; the roots are not among them.
-
-        Names that are not found anywhere are in ``missing``; a program with such a name would not start.
-        """
+        """The libraries that these files load, directly and in turn, breadth first; the roots are not among them."""
         queue: _Queue = [(dynamic, ()) for dynamic in map(read_dynamic, roots) if dynamic is not None]
         order: dict[Path, None] = {}
         if self._program.interpreter and not self._found:
@@ -139,7 +138,6 @@ class Loader:
             return
         found = next((item for item in self._places(name, needing, parents) if self._usable(item)), None)
         if found is None:
-            self.missing.append(name)
             return
         dynamic = read_dynamic(found)
         self._found[name] = found

@@ -77,6 +77,8 @@ class Tag(IntEnum):
     SONAME = 14
     RPATH = 15
     RUNPATH = 29
+    DEPENDENCY_AUDIT = 0x6FFFFEFB
+    AUDIT = 0x6FFFFEFC
     FLAGS_1 = 0x6FFFFFFB
 
 
@@ -262,6 +264,11 @@ class Elf:
 
     def _unpack(self, form: str, offset: int) -> tuple[int, ...]:
         return struct.unpack(self.order + form, self.read(offset, struct.calcsize(self.order + form)))
+
+
+def machine_of(name: str) -> str:
+    """`Elf.machine` of the programs of a machine, by what ``uname -m`` says; empty for one that is not known here."""
+    return {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64", "ppc64le": "EM_PPC64", "riscv64": "EM_RISCV"}.get(name, "")
 
 
 def notes_in(data: bytes, order: str, alignment: int = 4) -> Iterator[Note]:

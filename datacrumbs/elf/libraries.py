@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.elf.build_id import file_build_id
 from datacrumbs.elf.dependencies import Loader, read_dynamic
+from datacrumbs.elf.file import machine_of
+from datacrumbs.elf.loading import loaded_files
 from datacrumbs.elf.python_programs import extension_modules, is_python
 from datacrumbs.errors import usage_error
 from datacrumbs.secure.files import is_file, is_folder
@@ -48,7 +50,7 @@ def find_libraries(names: Sequence[str], host: Host) -> tuple[Path, ...]:
     else:
         candidates = _host_candidates(names, host.environment)
     found: dict[str, Path] = {}
-    machine = _machine(host.machine)
+    machine = machine_of(host.machine)
     for candidate in candidates:
         if not _matches(candidate, names):
             continue
@@ -72,12 +74,12 @@ def program_libraries(program: Path, environment: Mapping[str, str]) -> tuple[Pa
     """
     executable = interpreter_of(Path(program), environment)
     loader = Loader(executable, environment, library_cache())
-    libraries = loader.load_all([executable])
-    if is_python(executable):
-        modules = extension_modules(executable, environment)
-        libraries += [path for path in loader.load_all(modules) if path not in set(libraries)]
-        libraries += [path for path in modules if path not in set(libraries)]
-    return tuple(libraries)
+    libraries = loaded_files(executable, environment) or loader.load_all([executable])
+    modules = extension_modules(executable, environment) if is_python(executable) else ()
+    if modules:
+        later = loaded_files(executable, environment, modules) or loader.load_all([executable, *modules])
+        libraries = [*libraries, *later, *modules]
+    return tuple(dict.fromkeys(libraries))
 
 
 def interpreter_of(program: Path, environment: Mapping[str, str]) -> Path:
@@ -190,7 +192,3 @@ def _soname_matches(path: Path, name: str) -> bool:
         return False
     dynamic = read_dynamic(path)
     return dynamic is not None and bool(dynamic.soname) and fnmatchcase(dynamic.soname, name)
-
-
-def _machine(name: str) -> str:
-    return {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64", "ppc64le": "EM_PPC64", "riscv64": "EM_RISCV"}.get(name, "")

@@ -17,7 +17,7 @@ from datacrumbs.elf.arm64_execution import SIZE, arm64_execution
 from datacrumbs.elf.disassembly import PROLOGUE, bytes_to_skip
 from datacrumbs.elf.entrances import Windows, entered_windows
 from datacrumbs.elf.execution import Execution, Refusal
-from datacrumbs.elf.file import ELF_PROBLEMS
+from datacrumbs.elf.file import ELF_PROBLEMS, machine_of
 from datacrumbs.elf.segments import read_image
 from datacrumbs.elf.x86_execution import LONGEST, x86_execution
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from datacrumbs.elf.segments import Image
-
-_MACHINES = {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64"}
 
 
 def refused_places(
@@ -50,7 +48,7 @@ def refused_places(
         image = read_image(stream)
     except ELF_PROBLEMS:
         return dict.fromkeys(at_entry, Refusal.OUTSIDE)
-    if image.machine != _MACHINES.get(machine or platform.machine()):
+    if image.machine != machine_of(machine or platform.machine()):
         return dict.fromkeys(at_entry, Refusal.MACHINE)
     found = {offset: _execution(image, offset, at_entry=entry) for offset, entry in at_entry.items()}
     return {offset: each for offset, each in found.items() if isinstance(each, Refusal)}

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # O_NONBLOCK: opening a FIFO must not wait for a writer.
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+CAPABILITY_ATTRIBUTE = "security.capability"
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -122,6 +123,23 @@ def first_unprotected(path: Path, *, sticky: bool = False) -> Path | None:
         if found.st_uid != 0 or shared:
             return part
     return None
+
+
+def raised_privileges(descriptor: int) -> list[str]:
+    """What gives an open program more rights than its caller's: setuid, setgid, file capabilities."""
+    mode = os.fstat(descriptor).st_mode
+    found = [name for bit, name in ((stat.S_ISUID, "setuid"), (stat.S_ISGID, "setgid")) if mode & bit]
+    if CAPABILITY_ATTRIBUTE in extended_attributes(descriptor):
+        found.append("file capabilities")
+    return found
+
+
+def extended_attributes(descriptor: int) -> list[str]:
+    """Names of an open file's extended attributes; none where the file system has none."""
+    try:
+        return os.listxattr(descriptor)
+    except OSError:
+        return []
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
