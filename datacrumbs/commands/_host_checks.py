@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.engine import compiler
-from datacrumbs.engine.links import has_kprobes
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.kernel import header_files
+from datacrumbs.kernel.tracefs import kprobes_available
 from datacrumbs.provider import Check, CheckState
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ def _why_no_bcc() -> tuple[str, str]:
 
 def _headers() -> Check:
     name, release = "kernel headers", platform.release()
-    build = compiler.MODULES / "build"
-    if missing := compiler.missing_headers():
+    build = header_files.MODULES / "build"
+    if missing := header_files.missing_headers():
         state = "is a link to nothing" if missing.is_symlink() else "is not there"
         if missing.is_dir():
             state = "holds none"
@@ -213,7 +214,7 @@ def _feature_findings(findings: dict[str, str | None], words: str) -> Iterator[C
 
 
 def _kprobes() -> Check:
-    if has_kprobes():
+    if kprobes_available():
         return Check("kernel functions", CheckState.OK, "kprobes are there")
     detail = "this kernel has no kprobes: system calls and trace events are all that is seen of it"
     return Check("kernel functions", CheckState.WARNING, detail, "use a kernel with CONFIG_KPROBES=y where it matters")

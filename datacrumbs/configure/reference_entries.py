@@ -20,10 +20,11 @@ from datacrumbs.elf.dwarf import function_arguments
 from datacrumbs.elf.file import open_elf
 from datacrumbs.elf.functions import base_name, elf_functions, elf_target
 from datacrumbs.elf.ifuncs import resolve_ifuncs
-from datacrumbs.elf.symbols import is_function, symbol_tables
+from datacrumbs.elf.symbol_tables import is_function, symbol_tables
 from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.kernel.symbols import kernel_function_arguments, kernel_functions, kprobes_available
+from datacrumbs.kernel.symbols import kernel_function_arguments, kernel_functions
+from datacrumbs.kernel.tracefs import kprobes_available
 from datacrumbs.output import counted
 from datacrumbs.provider import Attach, Function, ProbeTarget, Result, Target
 

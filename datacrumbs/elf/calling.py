@@ -16,7 +16,7 @@ from datacrumbs.elf.file import DF_1_PIE, ELF_PROBLEMS, Elf, Tag
 from datacrumbs.elf.frames import is_called
 from datacrumbs.elf.returns import safe_returns
 from datacrumbs.elf.segments import image_of
-from datacrumbs.elf.symbols import UNDEFINED, is_function, is_public, symbol_tables
+from datacrumbs.elf.symbol_tables import UNDEFINED, is_function, is_public, symbol_tables
 from datacrumbs.elf.unwind import Entries, Reader, call_sites
 from datacrumbs.model.plan import Returns
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.elf.segments import Image
-    from datacrumbs.elf.symbols import SymbolTable
+    from datacrumbs.elf.symbol_tables import SymbolTable
 
 # The routines by which exceptions of C++, Rust, Ada, D, Go (GCC's) and Objective-C find their handlers; not C's.
 _THROWING = re.compile(rb"(?:gxx|rust_eh|gnat|gdc|d_eh|gccgo|objc)_personality")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from datacrumbs.elf.file import READ_LIMIT, Elf, text_at
-from datacrumbs.elf.symbols import symbol_tables
+from datacrumbs.elf.symbol_tables import symbol_tables
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from datacrumbs.elf.functions import ElfFunction
 
-_CALL, _JUMP, _SHORT_JUMP = 0xE8, 0xE9, 0xEB  # x86-64: call and jumps with displacements of 32, 32 and 8 bits
+_SHORT_JUMP = 0xEB
 _BRANCHES = (0b000101, 0b100101)  # aarch64: the top six bits of b and bl
 _CODE_LIMIT = 1 << 20
 
@@ -44,17 +44,34 @@ def direct_calls(path: Path | str, functions: Iterable[ElfFunction]) -> Mapping[
     return found
 
 
+def calls_and_jumps(content: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Where x86-64 code may have a call or jump with a displacement of 32 bits; five bytes are left for it."""
+    return np.flatnonzero((content[:-4] & 0xFE) == 0xE8)
+
+
+def displaced(content: NDArray[np.uint8], base: int, places: NDArray[np.intp]) -> NDArray[np.int64]:
+    """What the displacements of 32 bits at these places lead to, from behind them; ``base`` is the first byte's."""
+    return base + places + 4 + words_at(content, places)
+
+
+def displaced_shortly(content: NDArray[np.uint8], base: int, places: NDArray[np.intp]) -> NDArray[np.int64]:
+    """The same of displacements of 8 bits."""
+    targets: NDArray[np.int64] = base + places + 1 + content[places].view(np.int8).astype(np.int64)
+    return targets
+
+
+def words_at(content: NDArray[np.uint8], places: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Signed numbers of 32 bits."""
+    windows = np.stack([content[places + byte] for byte in range(4)], axis=1)
+    words: NDArray[np.int64] = windows.view("<i4").reshape(-1).astype(np.int64)
+    return words
+
+
 def _x86_targets(code: bytes, offset: int) -> NDArray[np.int64]:
     content = np.frombuffer(code, np.uint8)
-    far = np.flatnonzero((content[:-4] == _CALL) | (content[:-4] == _JUMP))
-    windows = np.stack([content[far + 1 + byte] for byte in range(4)], axis=1)
-    near = np.flatnonzero(content[:-1] == _SHORT_JUMP)
-    return np.concatenate(
-        [
-            offset + far + 5 + windows.view("<i4").reshape(-1).astype(np.int64),
-            offset + near + 2 + content[near + 1].view(np.int8).astype(np.int64),
-        ]
-    )
+    short = np.flatnonzero(content[:-1] == _SHORT_JUMP)
+    far = displaced(content, offset, calls_and_jumps(content) + 1)
+    return np.concatenate([far, displaced_shortly(content, offset, short + 1)])
 
 
 def _arm_targets(code: bytes, offset: int) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datacrumbs.elf.direct_calls import calls_and_jumps, displaced, displaced_shortly, words_at
 from datacrumbs.elf.disassembly import leads_into
 from datacrumbs.elf.unwind import landing_pads
 
@@ -71,30 +72,24 @@ def entered_windows(image: Image, windows: Windows) -> NDArray[np.bool_]:
     return windows.entered
 
 
-def _words(content: NDArray[np.uint8], places: Addresses) -> Addresses:
-    bytes_ = np.stack([content[places + byte] for byte in range(4)], axis=1)
-    words: Addresses = bytes_.view("<i4").reshape(-1).astype(np.int64)
-    return words
-
-
 # Places of opcodes and what they lead to, as offset and address: call and jmp, jcc, xbegin, then the short ones.
 def _branches(segment: Segment) -> Iterator[tuple[Addresses, Addresses]]:
     content, base = segment.content, segment.address
     first, second = content[:-6], content[1:-5]
-    near = np.flatnonzero((first & 0xFE) == 0xE8)
-    yield near, base + near + 5 + _words(content, near + 1)
+    near = calls_and_jumps(content)
+    yield near, displaced(content, base, near + 1)
     far = np.flatnonzero(((first == 0x0F) & (second & 0xF0 == 0x80)) | ((first == 0xC7) & (second == 0xF8)))
-    yield far, base + far + 6 + _words(content, far + 2)
+    yield far, displaced(content, base, far + 2)
     opcode = content[:-1]
     short = np.flatnonzero(((opcode & 0xF0) == 0x70) | (opcode == 0xEB) | ((opcode & 0xFC) == 0xE0))
-    yield short, base + short + 2 + content[short + 1].view(np.int8).astype(np.int64)
+    yield short, displaced_shortly(content, base, short + 1)
 
 
 # lea REGISTER, [rip + displacement]
 def _taken_addresses(segment: Segment) -> tuple[Addresses, Addresses]:
     content = segment.content
     places = np.flatnonzero((content[:-6] == 0x8D) & ((content[1:-5] & 0xC7) == 0x05))
-    return places, segment.address + places + 6 + _words(content, places + 2)
+    return places, displaced(content, segment.address, places + 2)
 
 
 def _enter_confirmed(image: Image, segment: Segment, windows: Windows, places: Addresses, targets: Addresses) -> None:
@@ -148,7 +143,7 @@ def _table_targets(image: Image, tables: Addresses) -> Addresses:
         at = base.copy()
         while len(at := at[(fits := at + 4 <= end)]):
             base, end = base[fits], end[fits]
-            targets = base + _words(segment.content, at - segment.address)
+            targets = base + words_at(segment.content, at - segment.address)
             leads = np.zeros(len(targets), bool)
             for each in code:
                 leads |= (targets >= each.address) & (targets < each.end)

@@ -13,7 +13,7 @@ import numpy as np
 
 from datacrumbs.elf.build_id import file_build_id
 from datacrumbs.elf.file import SectionType, open_elf, text_at
-from datacrumbs.elf.symbols import ABSOLUTE, INDIRECT, SYMBOL, file_offsets, is_function, is_public, symbol_tables
+from datacrumbs.elf.symbol_tables import ABSOLUTE, INDIRECT, SYMBOL, file_offsets, is_function, is_public, symbol_tables
 from datacrumbs.errors import usage_error
 from datacrumbs.model.plan import Target
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.elf.file import Elf
-    from datacrumbs.elf.symbols import SymbolTable
+    from datacrumbs.elf.symbol_tables import SymbolTable
 
 _VERSION_DEFINITION = struct.Struct("<HHHHIII")  # Elf64_Verdef
 _VERSION_NAME = struct.Struct("<II")  # Elf64_Verdaux

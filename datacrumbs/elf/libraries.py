@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.elf.build_id import file_build_id
 from datacrumbs.elf.dependencies import Loader, read_dynamic
+from datacrumbs.elf.dynamic_loader import loaded_files
 from datacrumbs.elf.file import machine_of
-from datacrumbs.elf.loading import loaded_files
 from datacrumbs.elf.python_programs import extension_modules, is_python
 from datacrumbs.errors import usage_error
 from datacrumbs.secure.files import is_file, is_folder

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from datacrumbs.elf.file import Elf, FileType, SegmentType
-from datacrumbs.elf.symbols import ABSOLUTE, UNDEFINED, symbol_tables
+from datacrumbs.elf.symbol_tables import ABSOLUTE, UNDEFINED, symbol_tables
 from datacrumbs.elf.unwind import unwind_table
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from datacrumbs.elf.symbols import SymbolTable
+    from datacrumbs.elf.symbol_tables import SymbolTable
 
 SIZE_LIMIT = 512 << 20
 """Bytes of all segments of a file that are taken."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.elf.file import notes_in, open_elf
-from datacrumbs.elf.symbols import file_offsets
+from datacrumbs.elf.symbol_tables import file_offsets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,6 +26,7 @@ from datacrumbs.engine.image import Code, Image, MapSpecification
 from datacrumbs.engine.image_store import ImageStore
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.kernel import structures
+from datacrumbs.kernel.header_files import missing_headers
 from datacrumbs.secure.user_rights import give_up_root
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ _HEADERS_HINT = (
     "kernel headers are missing: install linux-headers for this kernel (kernel-devel on the RHEL family), "
     "or link /lib/modules/$(uname -r)/build to headers of a near version; datacrumbs_doctor checks"
 )
-MODULES = Path("/lib/modules", os.uname().release)
 _KERNEL_NOTES = Path("/sys/kernel/notes")  # holds the kernel's build-id
 _CHILD_KEY = "compiled"
 _NO_COMPILER = 77
@@ -220,18 +220,6 @@ def _compiler_version() -> str:
         return (Path(found.submodule_search_locations[0]) / "version.py").read_text(encoding="utf-8")
     except OSError:
         return ""
-
-
-def missing_headers() -> Path | None:
-    """Where bcc looks for kernel headers in vain; None when they are there.
-
-    Of a kernel that carries its headers, bcc before 0.30 would then take them from a directory in /tmp that anybody can
-    have made (CVE-2024-2314).
-    """
-    headers = MODULES / "build"
-    if headers.is_dir() and (MODULES / "source").is_dir():
-        headers = MODULES / "source"
-    return None if (headers / "include/linux/kconfig.h").is_file() else headers
 
 
 # What bcc made of the text: its instructions hold descriptors of maps, which are named here.

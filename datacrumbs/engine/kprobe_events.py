@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from datacrumbs.engine import links
+from datacrumbs.kernel.tracefs import mounted_tracefs
 
 PLACES = 1024
 """Calls of one function that can be in progress at once; about 100 bytes of kernel memory each."""
@@ -70,7 +71,7 @@ def remove_left_definitions() -> None:
 
 
 def _definitions() -> Path:
-    return links.tracefs() / "kprobe_events"
+    return mounted_tracefs() / "kprobe_events"
 
 
 # Appended, since any other way would first remove the definitions of everyone; not by Python's

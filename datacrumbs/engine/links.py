@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from datacrumbs.kernel.tracefs import mounted_tracefs
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
@@ -203,7 +205,7 @@ def attach_kprobe(program: int, symbol: str, cookie: int) -> Link:
 
 def attach_tracepoint(program: int, category: str, event: str, cookie: int) -> Link:
     """Attach to a static tracepoint."""
-    identity = int((tracefs() / "events" / category / event / "id").read_text())
+    identity = int((mounted_tracefs() / "events" / category / event / "id").read_text())
     attributes = struct.pack("<IIQQQQ", _PERF_TYPE_TRACEPOINT, _PERF_ATTR_SIZE, identity, 1, 0, 0)
     return _perf_link(program, _perf_event_open(attributes), cookie)
 
@@ -237,19 +239,6 @@ def allow_descriptors(count: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard if enough else count))
         except (OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def tracefs() -> Path:
-    """Where tracefs is mounted."""
-    for place in (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing")):
-        if (place / "events").is_dir():
-            return place
-    raise FileNotFoundError("tracefs is not mounted: mount -t tracefs tracefs /sys/kernel/tracing")
-
-
-def has_kprobes() -> bool:
-    """Whether this kernel was built with kprobes."""
-    return (_DEVICES / "kprobe").is_dir()
 
 
 def read_iterator(program: int) -> bytes:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from datacrumbs.elf.c_types import argument_label
 from datacrumbs.elf.kept import kept
 from datacrumbs.kernel.btf import Value, kernel_btf, modules_with_btf
+from datacrumbs.kernel.tracefs import tracefs_directory
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Result, Role
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     from datacrumbs.kernel.btf import Prototype
 
 KALLSYMS = Path("/proc/kallsyms")
-TRACEFS = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
 _NOTES, _MODULES = Path("/sys/kernel/notes"), Path("/proc/modules")  # the notes hold the kernel's build-id
-_KPROBE_SOURCE = Path("/sys/bus/event_source/devices/kprobe")
 _FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Entry padding and control-flow stubs: addresses, but no functions to probe.
 _NO_FUNCTION = re.compile(r"__pfx_|__cfi_|__SCT__|__SCK__|__traceiter_|__bpf_trace_|__kstrtab|__initcall")
@@ -86,19 +85,18 @@ def _functions() -> dict[str, str]:
 
 # What ftrace can hook; only root may read it, others get a few functions too many.
 def _traceable_functions() -> frozenset[str]:
-    for directory in TRACEFS:
-        try:
-            text = (directory / "available_filter_functions").read_text(encoding="ascii", errors="replace")
-        except OSError:
-            continue
-        return frozenset(line.split(maxsplit=1)[0] for line in text.splitlines() if line)
-    return frozenset()
+    directory = tracefs_directory()
+    try:
+        text = (directory / "available_filter_functions").read_text("ascii", "replace") if directory else ""
+    except OSError:
+        return frozenset()
+    return frozenset(line.split(maxsplit=1)[0] for line in text.splitlines() if line)
 
 
 def kernel_functions() -> tuple[str, ...]:
     """The names of functions that can be probed by name, sorted; modules included.
 
-    Whether the kernel can probe any at all says `kprobes_available`.
+    Whether the kernel can probe any at all says `kernel.tracefs.kprobes_available`.
     """
     return tuple(sorted(_functions()))
 
@@ -122,11 +120,6 @@ def kernel_state() -> list[object]:
     modules = sorted(line.split(maxsplit=1)[0] for line in texts[1].decode(errors="replace").splitlines() if line)
     identity = hashlib.sha256(texts[0] + "\n".join(modules).encode()).hexdigest()
     return [system.release, system.version, system.machine, identity, os.geteuid() == 0]
-
-
-def kprobes_available() -> bool:
-    """Whether the running kernel has kprobes (CONFIG_KPROBES, CONFIG_KPROBE_EVENTS)."""
-    return _KPROBE_SOURCE.exists()
 
 
 def kernel_function_arguments(name: str) -> tuple[tuple[Argument, ...], Result]:

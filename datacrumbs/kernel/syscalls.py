@@ -13,8 +13,10 @@ from datacrumbs.elf.c_types import argument_label
 from datacrumbs.elf.kept import arguments_of, kept, rows_of
 from datacrumbs.kernel._system_call_numbers import bundled_numbers
 from datacrumbs.kernel.btf import Prototype, Value, kernel_btf
+from datacrumbs.kernel.header_files import header_directories
 from datacrumbs.kernel.symbols import kernel_state, kernel_symbols
-from datacrumbs.kernel.tracepoints import parse_format, tracefs_directory
+from datacrumbs.kernel.tracefs import tracefs_directory
+from datacrumbs.kernel.tracepoints import parse_format
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
 from datacrumbs.model.rules import with_few_names
 from datacrumbs.secure.files import is_file
@@ -111,14 +113,6 @@ def _headers_state(machine: str) -> list[object]:
     files = [*_number_headers(machine), *(directory / _PROTOTYPES for directory in header_directories())]
     states = [(str(file), file.stat()) for file in files if is_file(file)]
     return [[path, status.st_size, status.st_mtime_ns, status.st_ino] for path, status in states]
-
-
-def header_directories() -> tuple[Path, ...]:
-    """Directories of kernel headers here: the running kernel's first, then any other."""
-    modules = Path("/lib/modules") / os.uname().release
-    sources = sorted(Path("/usr/src").glob("linux-headers-*"), reverse=True)
-    kernels = sorted(Path("/usr/src/kernels").glob("*"), reverse=True)
-    return tuple(path for path in (modules / "build", modules / "source", *sources, *kernels) if path.is_dir())
 
 
 def parse_prototypes(text: str) -> dict[str, tuple[Value, ...]]:

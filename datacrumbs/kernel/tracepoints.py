@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import astuple
-from typing import TYPE_CHECKING
 
 from datacrumbs.elf.kept import kept
 from datacrumbs.kernel.btf import Value, kernel_btf
-from datacrumbs.kernel.symbols import TRACEFS, kernel_state
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from datacrumbs.kernel.symbols import kernel_state
+from datacrumbs.kernel.tracefs import tracefs_directory
 
 _FIELD = re.compile(
     r"^\s*field:(?P<type>.+?)\s*\b(?P<name>\w+)(?P<array>\[\d*\])?;"
@@ -92,17 +89,6 @@ def declared_fields(category: str, event: str) -> tuple[Value, ...] | None:
 def may_be_recorded(field: Value) -> bool:
     """Whether a field is a number or a text and, by its type and its name, no address."""
     return not field.pointer and field.name not in _ADDRESSES and (field.scalar or field.ctype.startswith(TEXT))
-
-
-def tracefs_directory() -> Path | None:
-    """Where tracefs is mounted and readable for this user, or None."""
-    for directory in TRACEFS:
-        try:
-            if (directory / "events").is_dir():
-                return directory
-        except OSError:
-            continue
-    return None
 
 
 def parse_format(text: str) -> tuple[Value, ...]:

@@ -17,7 +17,7 @@ from datacrumbs.configure.merge import with_safe_returns
 from datacrumbs.configure.placing import place_probes
 from datacrumbs.elf.file import open_elf
 from datacrumbs.elf.functions import elf_target
-from datacrumbs.elf.symbols import file_offsets, is_function, symbol_tables
+from datacrumbs.elf.symbol_tables import file_offsets, is_function, symbol_tables
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Returns
 from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.policy import Rule

@@ -50,7 +50,7 @@ def test_only_what_every_run_needs_decides():
 def test_headers_are_described_in_words(monkeypatch, tmp_path):
     release = platform.release()
     build = tmp_path / "build"
-    monkeypatch.setattr(_host_checks.compiler, "MODULES", tmp_path)
+    monkeypatch.setattr(_host_checks.header_files, "MODULES", tmp_path)
     monkeypatch.setattr(_host_checks, "_KHEADERS", tmp_path / "none")
     missing = _host_checks._headers()
     assert missing.state is CheckState.MISSING

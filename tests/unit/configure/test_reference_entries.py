@@ -11,7 +11,8 @@ from datacrumbs.configure.compose import Report
 from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.kernel.symbols import kernel_functions, kprobes_available
+from datacrumbs.kernel.symbols import kernel_functions
+from datacrumbs.kernel.tracefs import kprobes_available
 from datacrumbs.probefile.show import readable
 from datacrumbs.provider import Attach, Function, ProbeTarget, Role, Target
 

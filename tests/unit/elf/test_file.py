@@ -14,7 +14,7 @@ from elftools.elf.sections import SymbolTableSection
 
 from datacrumbs.elf.build_id import gnu_build_id
 from datacrumbs.elf.file import ELF_PROBLEMS, Elf, Tag, notes_in, text_at
-from datacrumbs.elf.symbols import symbol_tables
+from datacrumbs.elf.symbol_tables import symbol_tables
 
 SOURCE = """
 extern int needed(void);

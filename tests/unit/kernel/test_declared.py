@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.kernel import declared, tracepoints
+from datacrumbs.kernel import declared, tracefs, tracepoints
 from datacrumbs.kernel.btf import Prototype, Value
 from datacrumbs.kernel.declared import check_declared
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
@@ -52,7 +52,7 @@ def events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "events/kmem/kmalloc"
     place.mkdir(parents=True)
     (place / "format").write_text(KMALLOC)
-    monkeypatch.setattr(tracepoints, "TRACEFS", (tmp_path,))
+    monkeypatch.setattr(tracefs, "PLACES", (tmp_path,))
     monkeypatch.setattr(tracepoints, "kernel_btf", lambda: None)
 
 

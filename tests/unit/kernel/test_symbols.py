@@ -1,14 +1,10 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from datacrumbs.kernel import symbols
 from datacrumbs.kernel.symbols import (
     kernel_function_arguments,
     kernel_functions,
     kernel_symbols,
-    kprobes_available,
 )
 from datacrumbs.model.plan import Result
 
@@ -46,13 +42,6 @@ def test_arguments_come_from_the_kernels_types():
     assert result is Result.BYTES
     assert kernel_function_arguments("submit_bio")[1] is Result.VOID
     assert kernel_function_arguments("no_such_function") == ((), Result.VOID)
-
-
-def test_kprobes_are_where_the_kernel_says():
-    configuration = Path("/boot") / f"config-{os.uname().release}"
-    if configuration.exists():
-        assert kprobes_available() == ("CONFIG_KPROBES=y" in configuration.read_text())
-    assert kprobes_available() == Path("/sys/bus/event_source/devices/kprobe").is_dir()
 
 
 def test_a_service_that_does_not_see_the_symbols_knows_what_functions_take(monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from datacrumbs.kernel import syscalls
 from datacrumbs.kernel._system_call_numbers import bundled_numbers
 from datacrumbs.kernel.syscalls import MACHINES, parse_prototypes, system_calls
-from datacrumbs.kernel.tracepoints import tracefs_directory
+from datacrumbs.kernel.tracefs import tracefs_directory
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Role
 
 MACHINE = os.uname().machine

@@ -12,6 +12,7 @@ import pytest
 from datacrumbs.elf.functions import elf_functions
 from datacrumbs.engine import compiler
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.kernel import header_files
 from datacrumbs.model.licences import is_gpl_compatible
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Result, Returns, Target, UsdtPlace
 from datacrumbs.probefile.codec import encode
@@ -244,7 +245,7 @@ class TestSnippets:
         plan = installation.plan()
         plan = replace(plan, snippets=(replace(plan.snippets[0], text=text),))
         if lacking == "headers":
-            monkeypatch.setattr(compiler, "MODULES", installation.paths.prefix / "none")
+            monkeypatch.setattr(header_files, "MODULES", installation.paths.prefix / "none")
         elif lacking == "bcc":
             monkeypatch.setitem(sys.modules, "bcc", None)
             monkeypatch.setattr(compiler.importlib.util, "find_spec", lambda _: None)

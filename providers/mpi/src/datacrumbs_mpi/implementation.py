@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.elf.file import open_elf
-from datacrumbs.elf.symbols import symbol_tables
+from datacrumbs.elf.symbol_tables import symbol_tables
 
 if TYPE_CHECKING:
     from datacrumbs.elf.file import Elf
-    from datacrumbs.elf.symbols import SymbolTable
+    from datacrumbs.elf.symbol_tables import SymbolTable
 
 OPENMPI_SIZE_OFFSET = 24
 """Where ``openmpi_transfer*.bpf.c`` read the size in an Open MPI datatype, in bytes."""

@@ -6,7 +6,7 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING
 
-from datacrumbs.kernel.symbols import kprobes_available
+from datacrumbs.kernel.tracefs import kprobes_available
 from datacrumbs.provider import (
     Attach,
     Check,

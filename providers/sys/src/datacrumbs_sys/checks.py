@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.kernel.btf import kernel_btf
-from datacrumbs.kernel.symbols import kprobes_available
-from datacrumbs.kernel.syscalls import header_directories, system_calls
+from datacrumbs.kernel.header_files import header_directories
+from datacrumbs.kernel.syscalls import system_calls
+from datacrumbs.kernel.tracefs import kprobes_available
 from datacrumbs.kernel.tracepoints import tracepoint_fields
 from datacrumbs.provider import Check, CheckState
 

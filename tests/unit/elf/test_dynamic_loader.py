@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.elf import loading
+from datacrumbs.elf import dynamic_loader
 from datacrumbs.elf.dependencies import Loader
+from datacrumbs.elf.dynamic_loader import loaded_files
 from datacrumbs.elf.file import Elf
 from datacrumbs.elf.libraries import library_cache
-from datacrumbs.elf.loading import loaded_files
 
 NOBODY = 65534
 ASK = """
 import json, sys
 from pathlib import Path
-from datacrumbs.elf.loading import loaded_files
+from datacrumbs.elf.dynamic_loader import loaded_files
 program, environment, modules = json.loads(sys.argv[1])
 found = loaded_files(Path(program), environment, [Path(module) for module in modules])
 print(json.dumps(found if found is None else [str(path) for path in found]))
@@ -105,10 +105,10 @@ def test_preloaded_files_and_modules_come_with_what_they_load(folder):
 
 def test_many_modules_are_asked_about_in_parts():
     modules = [Path(f"/{'x' * 100}/{number}") for number in range(2000)]
-    parts = list(loading._parts("/own.so", modules))
+    parts = list(dynamic_loader._parts("/own.so", modules))
     assert all(len(part) < 100_000 and part.startswith("/own.so ") for part in parts)
     assert [text for part in parts for text in part.split()[1:]] == list(map(str, modules))
-    assert list(loading._parts("", ())) == [""]
+    assert list(dynamic_loader._parts("", ())) == [""]
 
 
 @pytest.mark.parametrize("name", ["program", "ld-linux-x86-64.so.2"])
@@ -165,7 +165,7 @@ def test_programs_that_the_loader_is_not_asked_about(folder, flags, change):
 
 def test_audited_programs_really_name_what_watches_the_loader(folder):
     with compiled(folder / "program", "-Wl,--audit=libwatch.so").open("rb") as stream:
-        assert Elf(stream).dynamic_values(loading.Tag.AUDIT)
+        assert Elf(stream).dynamic_values(dynamic_loader.Tag.AUDIT)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives up rights")
@@ -181,8 +181,8 @@ def test_root_does_not_ask_about_files_that_others_can_change(folder):
 def fake_loader(folder, monkeypatch):
     """Takes the text of a script that is asked in the place of the loader."""
     script = folder / "loader"
-    monkeypatch.setattr(loading, "_loader_of", lambda _: str(script))
-    monkeypatch.setattr(loading, "_is_protected", lambda _: True)
+    monkeypatch.setattr(dynamic_loader, "_loader_of", lambda _: str(script))
+    monkeypatch.setattr(dynamic_loader, "_is_protected", lambda _: True)
 
     def make(text):
         script.write_text(f"#!/bin/sh\n{text}\n")
@@ -210,8 +210,8 @@ def test_the_loader_gets_no_rights_of_root_and_little_of_the_environment(fake_lo
     ids=["endless", "silent", "closed", "failed", "killed"],
 )
 def test_a_loader_that_does_not_answer_properly_is_no_answer(fake_loader, monkeypatch, text):
-    monkeypatch.setattr(loading, "_OUTPUT_LIMIT", 1 << 16)
-    monkeypatch.setattr(loading, "_SECONDS", 0.5)
+    monkeypatch.setattr(dynamic_loader, "_OUTPUT_LIMIT", 1 << 16)
+    monkeypatch.setattr(dynamic_loader, "_SECONDS", 0.5)
     fake_loader(text)
     assert loaded_files(Path("/bin/sh"), {}) is None
 
