@@ -15,7 +15,7 @@ from _workloads import CLOCKED, Workload
 
 from datacrumbs import client
 from datacrumbs.daemon.spool import Spool
-from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.engine import Engine, Marks
 from datacrumbs.engine.ring import Rings
 from datacrumbs.model.record import Batch
 from datacrumbs.probefile.targets import OpenTargets
@@ -107,7 +107,7 @@ def record(plan: Plan, workload: Workload) -> Recording:
     workload.prepare()
     with tempfile.TemporaryDirectory(prefix="datacrumbs-bench-") as directory:
         configuration = SystemConfiguration(trace_log_dir=Path(directory))
-        engine = Engine(plan, configuration, os.getuid(), Path(directory))
+        engine = Engine(plan, configuration, Marks(os.getuid()), Path(directory))
         try:
             with OpenTargets(plan) as targets:
                 engine.attach(targets, [client.client_library(), client.launcher()])

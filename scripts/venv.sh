@@ -29,7 +29,7 @@ make_venv() {
 
 # All that decides what has to be installed; Python code is not among it, because it is installed editable.
 environment_digest() {
-	cat pyproject.toml setup.py datacrumbs/__init__.py datacrumbs/client/src/*.c datacrumbs/client/include/*.h datacrumbs/trace/src/* systemd/* \
+	cat pyproject.toml setup.py datacrumbs/__init__.py datacrumbs/client/src/* datacrumbs/client/include/*.h datacrumbs/trace/src/* datacrumbs/model/contract.h systemd/* \
 		providers/*/pyproject.toml scripts/venv.sh | sha256sum | cut -d ' ' -f 1
 }
 

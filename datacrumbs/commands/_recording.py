@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from datacrumbs.daemon.identity import Instance, run_id
+from datacrumbs.daemon.identity import Instance, is_job, names_of, run_id
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.errors import refusal, usage_error
 from datacrumbs.model.plan import Mode
@@ -28,7 +28,8 @@ def record(arguments: argparse.Namespace) -> None:
     paths = SystemPaths(arguments.prefix.absolute())
     if arguments.probes is not None:
         mode = Mode(arguments.mode) if arguments.mode else None
-        _run(arguments, paths, Instance(arguments.probes, mode=mode), arguments.run_id)
+        named = arguments.marks == "named" if arguments.marks else is_job(arguments.run_id, os.environ)
+        _run(arguments, paths, Instance(arguments.probes, mode=mode, unnamed=not named), arguments.run_id)
         return
     from datacrumbs.daemon.run_files import let_read  # only a unit needs it
     from datacrumbs.daemon.unit import clean_up, read_instance, run_log  # likewise
@@ -69,7 +70,20 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
     from datacrumbs.daemon.run import RunRequest, run  # a refusal needs no engine
 
     method = AttachMethod(arguments.attach_method)
-    result = run(RunRequest(instance.probes, signed, targets, identity, paths, configuration, instance.mode, method))
+    result = run(
+        RunRequest(
+            instance.probes,
+            signed,
+            targets,
+            identity,
+            paths,
+            configuration,
+            mode=instance.mode,
+            names=names_of(identity, os.environ),
+            unnamed=instance.unnamed,
+            attach_method=method,
+        )
+    )
     verdict = "every call accounted for" if result.balanced else "the counts do not balance; see the footer"
     inform(f"{counted(result.entered, 'call')} entered, {result.recorded:,} recorded, {result.lost:,} lost; {verdict}")
     inform(f"trace {result.trace}" + (f" and {counted(result.files - 1, 'more file')}" if result.files > 1 else ""))

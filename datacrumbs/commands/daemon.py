@@ -35,6 +35,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="how to attach to library functions (default: auto, the fastest that this kernel has)",
     )
     add(
+        "--marks",
+        choices=["any", "named"],
+        help="named: trace only programs that name this run when they mark themselves; any: also those that name none "
+        "(default: any; named if RUN-ID is the scheduler's job id)",
+    )
+    add(
         "--duration",
         type=_given(seconds),
         metavar="TIME",

@@ -23,6 +23,7 @@ _FLUX_JOB_ID = "FLUX_JOB_ID"
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _F58_LETTER = "\N{LATIN SMALL LETTER F WITH HOOK}"
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+_F58 = re.compile(f"f[{_BASE58}]{{1,12}}")
 _FLUX_FORMS = (
     (re.compile(r"([0-9]{1,20})"), 10),
     (re.compile(r"0[xX]([0-9a-fA-F]{1,16})"), 16),
@@ -50,12 +51,14 @@ class Instance:
         uid: The user that its grant must name; None accepts every user's grant.
         mode: How all calls are recorded; None for what the plan says of each.
         limits: Keys of the system configuration that this run has other values for.
+        unnamed: Whether marks of processes are taken that name no run.
     """
 
     probes: Path
     uid: int | None = None
     mode: Mode | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
+    unnamed: bool = True
 
 
 def run_id(argument: str | None, environment: Mapping[str, str], now: float) -> str:
@@ -102,6 +105,30 @@ def _base58(number: int) -> str:
         number, rest = divmod(number, len(_BASE58))
         digits = _BASE58[rest] + digits
     return digits
+
+
+def names_of(run: str, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """By which names marks may mean a run: its id and, for a job of Flux, the forms that its processes may have it in.
+
+    Args:
+        run: The run id.
+        environment: The daemon's.
+    """
+    if environment.get(_FLUX_JOB_ID) and run == _plain_flux_id(environment[_FLUX_JOB_ID], anyhow=True):
+        number = _flux_number(environment[_FLUX_JOB_ID])
+        digits = [] if number is None else [str(number), f"{number:#x}", _dotted(number)]
+        return (run, _F58_LETTER + run[1:], *digits)
+    return (run, *([_F58_LETTER + run[1:]] if _F58.fullmatch(run) else []))
+
+
+def is_job(argument: str | None, environment: Mapping[str, str]) -> bool:
+    """Whether `run_id` takes a run's id from the scheduler: then the run is that job's alone."""
+    return argument is None and any(environment.get(name) for name in JOB_VARIABLES)
+
+
+def _dotted(number: int) -> str:
+    text = f"{number:016x}"
+    return ".".join(text[place : place + 4] for place in range(0, 16, 4))
 
 
 def owner(uid: int) -> Owner:

@@ -31,7 +31,7 @@ from datacrumbs.daemon.sealer_process import SealerProcess
 from datacrumbs.daemon.waiting import SignalWait
 from datacrumbs.daemon.writer_process import WriterProcess, WritingRequest
 from datacrumbs.engine.counting import with_mode
-from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.engine import Engine, Marks
 from datacrumbs.engine.kernel_programs import has_libraries
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.errors import DatacrumbsError
@@ -70,6 +70,8 @@ class RunRequest:
     paths: SystemPaths
     configuration: SystemConfiguration
     mode: Mode | None = None
+    names: tuple[str, ...] = ()
+    unnamed: bool = True
     attach_method: AttachMethod = AttachMethod.AUTO
 
 
@@ -109,7 +111,7 @@ def run(request: RunRequest) -> RunResult:
         engine = Engine(
             plan,
             request.configuration,
-            user.uid,
+            Marks(user.uid, request.names or (request.run_id,), request.unnamed),
             request.paths.state,
             attach_method=request.attach_method,
             tell=inform,

@@ -32,7 +32,7 @@ LIMITS = {
     "MAX_SIZE": ("max_megabytes", megabytes),
 }
 """Keys of the environment file for keys of the system configuration, and how their values are read."""
-KEYS = ("PROBE_FILE", "USER", "RUN_ID", "MODE", *LIMITS)
+KEYS = ("PROBE_FILE", "USER", "RUN_ID", "MODE", "MARKS", *LIMITS)
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -66,11 +66,14 @@ def read_instance(directory: Path, run: str) -> Instance:
     # Only towards less: which calls may be recorded one by one, the signer has decided.
     if values.get("MODE", Mode.PROFILE) != Mode.PROFILE:
         raise usage_error(f"{path}: MODE: {values['MODE'][:80]!r}; expected {Mode.PROFILE}, or no such key")
+    if values.get("MARKS", "any") not in {"any", "named"}:
+        raise usage_error(f"{path}: MARKS: {values['MARKS'][:80]!r}; expected any or named, or no such key")
     return Instance(
         Path(probes),
         _uid(path, values["USER"]) if "USER" in values else None,
         Mode.PROFILE if "MODE" in values else None,
         {LIMITS[key][0]: _limit(path, key, values[key]) for key in LIMITS if key in values},
+        unnamed=values.get("MARKS") != "named",
     )
 
 

@@ -57,11 +57,15 @@ class Map(links.Descriptor):
 
     def set(self, index: int, value: bytes) -> None:
         """Set one element of an array map."""
-        key = ctypes.create_string_buffer(struct.pack("<I", index), 4)
+        self.put(struct.pack("<I", index), value)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set one element; both are filled up with zeros."""
+        name = ctypes.create_string_buffer(key, self.specification.key_size)
         data = ctypes.create_string_buffer(value, self.specification.value_size)
         links.bpf(
             _MAP_UPDATE,
-            links.attributes("<I4xQQQ", self.descriptor, ctypes.addressof(key), ctypes.addressof(data), 0),
+            links.attributes("<I4xQQQ", self.descriptor, ctypes.addressof(name), ctypes.addressof(data), 0),
         )
 
     def remove(self, key: bytes) -> None:

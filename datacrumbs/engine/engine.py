@@ -56,6 +56,21 @@ _WAKE_SHARE = 16  # of the ring
 
 
 @dataclass(frozen=True, slots=True)
+class Marks:
+    """Which marks of processes are taken.
+
+    Args:
+        owner: User id whose processes may be traced.
+        names: By which a mark may name this run.
+        unnamed: Whether marks are taken that name no run.
+    """
+
+    owner: int
+    names: tuple[str, ...] = ()
+    unnamed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class EngineReport:
     """What the engine did with a plan: how it attached, how much, what it could not, and how long attaching took."""
 
@@ -74,7 +89,7 @@ class Engine:
     Args:
         plan: A verified plan.
         configuration: Sizes of rings and tables.
-        owner: User id whose processes may be traced.
+        marks: Whose processes may be traced, and by which marks.
         state: Directory for what is kept between runs.
         attach_method: How library functions are attached.
         tell: Takes a line about what takes time, or about a kept program that cannot be used.
@@ -89,7 +104,7 @@ class Engine:
         self,
         plan: Plan,
         configuration: SystemConfiguration,
-        owner: int,
+        marks: Marks,
         state: Path,
         *,
         attach_method: AttachMethod = AttachMethod.AUTO,
@@ -105,7 +120,7 @@ class Engine:
         self._kinds = kernel_programs.kinds(plan, self._method, late=self._late)
         self._loaded.begin(self._kinds.items())
         self._attached = Attached()
-        self._fill_tables(owner)
+        self._fill_tables(marks)
         self._set(Setting.WAKE, (configuration.call_ring_mib << 20) // _WAKE_SHARE)
         for setting, value in counting.guard_settings(configuration, possible_processors()).items():
             self._set(setting, value)
@@ -125,7 +140,7 @@ class Engine:
         Args:
             targets: The plan's; they may be closed afterwards.
             skip: Identities of functions that are known not to attach.
-            clients: Files with ``datacrumbs_start`` and ``datacrumbs_stop``: the client library
+            clients: Files with ``datacrumbs_mark`` and ``datacrumbs_stop``: the client library
                 and the launcher.
 
         """
@@ -245,10 +260,13 @@ class Engine:
         except CompileError as error:
             raise complaints.of_compiler(error, self._plan, self._flags) from None
 
-    def _fill_tables(self, owner: int) -> None:
+    def _fill_tables(self, marks: Marks) -> None:
         self._loaded.maps["dc_functions"].fill(function_table.describe(self._plan))
         self._loaded.maps["dc_system_calls"].fill(function_table.system_call_table(self._plan, os.uname().machine))
-        self._set(Setting.OWNER, owner)
+        self._set(Setting.OWNER, marks.owner)
+        self._set(Setting.UNNAMED, int(marks.unnamed))
+        for name in marks.names:
+            self._loaded.maps["dc_run_names"].put(os.fsencode(name), b"\1")
         self._set(Setting.MINIMUM_DURATION, self._plan.filters.minimum_duration_ns)
 
     def _set(self, setting: Setting, value: int) -> None:
@@ -265,7 +283,7 @@ class Engine:
 
     def _attach_client(self, client: Path) -> None:
         offsets = {function.name: function.offset for function in elf_functions(client)}
-        for symbol, name in (("datacrumbs_stop", "dc_client_stop"), ("datacrumbs_start", kernel_programs.CLIENT_START)):
+        for symbol, name in (("datacrumbs_stop", "dc_client_stop"), ("datacrumbs_mark", kernel_programs.CLIENT_MARK)):
             if symbol not in offsets:
                 continue
             site = links.sites([offsets[symbol]], [0])

@@ -18,7 +18,7 @@ RAW_TRACEPOINT = ProgramKind(17)
 UPROBE_MULTI = ProgramKind(PROBE.kind, links.UPROBE_MULTI)
 UPROBE_SESSION = ProgramKind(PROBE.kind, links.UPROBE_SESSION)
 
-CLIENT_START = "dc_client_start"
+CLIENT_MARK = "dc_client_mark"
 SESSION = "dc_library_session"
 _INTERRUPTS = ("irq_handler", "local_timer", "call_function", "call_function_single", "irq_work", "ipi")
 RAW_TRACEPOINTS = {
@@ -47,8 +47,8 @@ _OF_PLANS = {
 }
 RUN_SNIPPETS = _OF_PLANS[Attach.UPROBE]
 """Programs in which providers' snippets run."""
-_OF_EVERY_RUN = ("dc_process_fork", "dc_process_exec", "dc_process_exit", CLIENT_START, "dc_client_stop")
-_BY_MULTI_LINK = frozenset((*_OF_PLANS[Attach.UPROBE], CLIENT_START, "dc_client_stop"))
+_OF_EVERY_RUN = ("dc_process_fork", "dc_process_exec", "dc_process_exit", CLIENT_MARK, "dc_client_stop")
+_BY_MULTI_LINK = frozenset((*_OF_PLANS[Attach.UPROBE], CLIENT_MARK, "dc_client_stop"))
 
 
 def kinds(plan: Plan, method: AttachMethod, *, late: bool) -> dict[str, ProgramKind]:

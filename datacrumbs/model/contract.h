@@ -16,6 +16,18 @@
 #include <stdint.h>
 #endif
 
+/* ---- runs ---- */
+
+enum {
+	DC_RUN_ID_LONGEST = 64,
+	DC_RUN_NAME_SIZE = 72, /* with the zero; an id in Flux's own form is a byte longer */
+};
+
+/* The name by which a mark means a run, filled up with zeros. */
+struct dc_run_name {
+	char bytes[DC_RUN_NAME_SIZE];
+};
+
 /* ---- records ---- */
 
 enum {
@@ -211,6 +223,7 @@ enum dc_setting {
 	DC_SETTING_OWNER,
 	DC_SETTING_MINIMUM_DURATION,
 	DC_SETTING_EPOCH,	    /* of the profiles that calls are added to */
+	DC_SETTING_UNNAMED,	    /* whether marks that name no run are taken */
 	DC_SETTING_WAKE,	    /* bytes in the ring from which on its reader is woken */
 	DC_SETTING_GUARD_SHARE,	    /* calls that a processor may record before it asks again */
 	DC_SETTING_GUARD_FUNCTION,  /* calls of a function in an interval */

@@ -14,6 +14,17 @@ def _layout(size: int, *members: tuple[str, Any, int]) -> np.dtype[np.void]:
     return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
 
 
+RUN_ID_LONGEST = 64
+RUN_NAME_SIZE = 72
+
+
+RUN_NAME = _layout(
+    72,
+    ("bytes", ("<i1", (72,)), 0),
+)
+"""`struct dc_run_name`."""
+
+
 SLOTS = 6
 BUCKETS = 64
 
@@ -229,15 +240,16 @@ class Setting(IntEnum):
     OWNER = 0
     MINIMUM_DURATION = 1
     EPOCH = 2
-    WAKE = 3
-    GUARD_SHARE = 4
-    GUARD_FUNCTION = 5
-    GUARD_TOTAL = 6
-    GUARD_RING_HIGH = 7
-    GUARD_RING_LOW = 8
+    UNNAMED = 3
+    WAKE = 4
+    GUARD_SHARE = 5
+    GUARD_FUNCTION = 6
+    GUARD_TOTAL = 7
+    GUARD_RING_HIGH = 8
+    GUARD_RING_LOW = 9
 
 
-SETTINGS = 9
+SETTINGS = 10
 GUARD_SHIFT = 27
 
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datacrumbs.daemon.identity import is_job
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -84,10 +86,13 @@ class RunningDaemon:
     trace: Path
     log: Path
     ready: Path
+    run_id: str
 
     def wrap(self, *command: str | Path, **options: Any) -> subprocess.CompletedProcess[Any]:
-        """Run a command under ``datacrumbs_wrap``; options are those of `subprocess.run`."""
-        return subprocess.run([_COMMANDS / "datacrumbs_wrap", *command], check=False, **options)
+        """Run a command under ``datacrumbs_wrap``, for this run alone; options are those of `subprocess.run`."""
+        environment = {**(options.pop("env", None) or os.environ), "DATACRUMBS_RUN_ID": self.run_id}
+        wrapped = [_COMMANDS / "datacrumbs_wrap", *command]
+        return subprocess.run(wrapped, check=False, env=environment, **options)
 
     def wait_for(self, function: str, calls: int) -> None:
         """Wait until the trace holds this many lines of a function: what is in it stays, whatever happens next."""
@@ -176,17 +181,27 @@ class Installation:
     def daemon(
         self, probes: Path, run_id: str = "", arguments: Sequence[str] = (), **options: Any
     ) -> Iterator[RunningDaemon]:
-        """A daemon from ready to stopped; ``arguments`` are for its command line, options for its process."""
+        """A daemon from ready to stopped.
+
+        Args:
+            probes: A signed probe file.
+            run_id: Its id; that of a scheduler's job where the environment in ``options`` has one.
+            arguments: For its command line.
+            options: Those of `subprocess.Popen`.
+        """
         self.runs += 1
-        name = run_id or f"run{self.runs}"
+        name = run_id or f"run{self.runs}-{os.getpid()}"
+        argument = () if is_job(None, options.get("env", {})) else (name,)
         log = self.prefix / f"{name}-{self.runs}.log"
         ready = self.prefix / f"run/datacrumbs/datacrumbs-{name}.ready"
         with log.open("wb") as stream:
             process = subprocess.Popen(
-                [_COMMANDS / "datacrumbs", "--prefix", self.prefix, *arguments, probes, name], stderr=stream, **options
+                [_COMMANDS / "datacrumbs", "--prefix", self.prefix, *arguments, probes, *argument],
+                stderr=stream,
+                **options,
             )
         _wait(ready.is_file, process, log, self.patience_seconds)
-        daemon = RunningDaemon(process, Path(json.loads(ready.read_text())["trace"]), log, ready)
+        daemon = RunningDaemon(process, Path(json.loads(ready.read_text())["trace"]), log, ready, name)
         self.daemons.append(daemon)
         try:
             yield daemon

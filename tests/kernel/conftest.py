@@ -18,7 +18,7 @@ from datacrumbs import client
 from datacrumbs.configure import Selection, compose, current_host
 from datacrumbs.configure.site import ProviderEntry, SiteConfiguration
 from datacrumbs.elf.functions import elf_functions, elf_target
-from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.engine import Engine, Marks
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.engine.ring import Rings
 from datacrumbs.kernel.syscalls import system_calls
@@ -102,6 +102,10 @@ class Trace:
         return name.text
 
 
+RUN = f"tracer-{os.getpid()}"
+"""What the programs of these tests name: other runs beside them do not get theirs."""
+
+
 class Tracer:
     """An attached engine that runs commands and sorts out what they left."""
 
@@ -113,7 +117,7 @@ class Tracer:
         attach_method: AttachMethod = AttachMethod.AUTO,
     ) -> None:
         self.plan = plan
-        self.engine = Engine(plan, configuration, os.getuid(), state, attach_method=attach_method)
+        self.engine = Engine(plan, configuration, Marks(os.getuid(), (RUN,)), state, attach_method=attach_method)
         self.rings = Rings(self.engine.ring_maps)
         self.names: dict[int, Name] = {}
         with OpenTargets(plan) as targets:
@@ -137,7 +141,8 @@ class Tracer:
     def run(self, *command: str, launcher: Path | None = None, **options: object) -> Trace:
         """Run a command under the launcher to its end; the calls of its processes, in order."""
         self.drain()
-        done = subprocess.run([launcher or client.launcher(), *command], check=False, **options)
+        environment = {**(options.pop("env", None) or os.environ), "DATACRUMBS_RUN_ID": RUN}
+        done = subprocess.run([launcher or client.launcher(), *command], check=False, env=environment, **options)
         records = self.drain()
         is_call = records["function"] < FIRST_KIND
         return Trace(self.plan, records[is_call], records[~is_call], dict(self.names), done.returncode, done.stdout)

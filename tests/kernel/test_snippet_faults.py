@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.engine import Engine, Marks
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Provenance, Snippet, Target
 
@@ -31,7 +31,7 @@ def plan_with(text: str) -> Plan:
 
 
 def load(text: str, state: Path, configuration: SystemConfiguration) -> None:
-    engine = Engine(plan_with(text), configuration, 0, state)
+    engine = Engine(plan_with(text), configuration, Marks(0), state)
     try:
         for name in engine._kinds:
             engine._descriptor(name)

@@ -10,7 +10,7 @@ import pytest
 
 from datacrumbs.engine import choice
 from datacrumbs.engine.bpf_objects import Instructions
-from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.engine import Engine, Marks
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Plan
 
@@ -103,5 +103,5 @@ def test_a_kernel_without_cookies_is_refused_before_anything_is_compiled(
     monkeypatch.setattr(choice, "_ASKS_FOR_COOKIE", Instructions(bytes(code), 0, ()))
     told: list[str] = []
     with pytest.raises(DatacrumbsError, match=r"no attach cookies .* needs Linux 5\.15"):
-        Engine(Plan((), (system_call_group(("read",)),)), configuration, 0, tmp_path, tell=told.append)
+        Engine(Plan((), (system_call_group(("read",)),)), configuration, Marks(0), tmp_path, tell=told.append)
     assert told == []

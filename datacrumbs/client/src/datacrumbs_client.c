@@ -3,6 +3,7 @@
 #include <elf.h>
 
 #include "datacrumbs.h"
+#include "marks.h"
 #include "roots.h"
 
 #define DC_CLIENT_VARIABLE "LD_PRELOAD="
@@ -11,14 +12,8 @@
 /* Only glibc has it, and only glibc hands arguments and environment to constructors. */
 extern const char *gnu_get_libc_version(void) __attribute__((weak));
 
-/* The rest of `text` behind `start`; NULL when it begins otherwise. */
-static char *dc_client_behind(char *text, const char *start)
-{
-	for (; *start != '\0'; text++, start++)
-		if (*text != *start)
-			return NULL;
-	return text;
-}
+/* Other C libraries have set it by the time that constructors run. */
+extern char **environ __attribute__((weak));
 
 static bool dc_client_separates(char letter)
 {
@@ -95,6 +90,10 @@ __attribute__((constructor)) static void dc_client_loaded(int count, char **argu
 {
 	(void)count;
 	(void)arguments;
+	if (gnu_get_libc_version == NULL)
+		environment = &environ != NULL ? environ : NULL;
+	if (environment != NULL)
+		dc_client_name_run_from(environment);
 	datacrumbs_start();
 	if (gnu_get_libc_version != NULL && dc_client_changes_root(dc_client_executed(environment)))
 		dc_client_leave_environment(environment);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "datacrumbs.h"
+#include "marks.h"
 #include "roots.h"
 
 #ifndef DATACRUMBS_VERSION
@@ -27,15 +28,18 @@ enum { EXIT_USAGE = 2, EXIT_CANNOT_EXECUTE = 126, EXIT_NOT_FOUND = 127 };
 #define DC_CLIENT_PRELOAD "LD_PRELOAD"
 
 static const char dc_client_usage[] =
-	"usage: datacrumbs_wrap [-h] [--help] [--version] [--no-preload] [--] CMD [ARG...]\n";
+	"usage: datacrumbs_wrap [-h] [--help] [--version] [--no-preload] [--run-id ID] [--] CMD [ARG...]\n";
 
 static const char dc_client_help[] =
 	"\n"
 	"Run CMD with its process marked, so that a running `datacrumbs` daemon traces it and the\n"
 	"processes that it starts. CMD's exit status, signals, input, output and environment are\n"
-	"as without it, but for " DC_CLIENT_LIBRARY " in LD_PRELOAD.\n"
+	"as without it, but for " DC_CLIENT_LIBRARY " in LD_PRELOAD and, with --run-id,\n"
+	"DATACRUMBS_RUN_ID.\n"
 	"\n"
 	"options:\n"
+	"  --run-id ID   be traced by this run alone; default: DATACRUMBS_RUN_ID, else the scheduler's\n"
+	"                job, else any run of this user that takes marks without a name\n"
 	"  --no-preload  leave LD_PRELOAD alone: only CMD and its descendants are traced, and not\n"
 	"                what a service (slurmd, sshd) starts for them\n"
 	"\n"
@@ -250,35 +254,86 @@ static int dc_client_cannot_execute(const char *command, int error)
 	return error == ENOENT ? EXIT_NOT_FOUND : EXIT_CANNOT_EXECUTE;
 }
 
+struct dc_client_options {
+	bool preload;
+	const char *run_id; /* NULL: as the environment says */
+	int command;	    /* where CMD is */
+};
+
+static bool dc_client_is(const char *argument, const char *option)
+{
+	return strcmp(argument, option) == 0;
+}
+
+/* Whether a daemon can have such a run id: it becomes part of paths. */
+static bool dc_client_is_run_id(const char *text)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+	size_t size = strlen(text);
+
+	return size >= 1 && size <= DC_RUN_ID_LONGEST && strspn(text, plain) == size && text[0] != '.' &&
+	       text[0] != '-';
+}
+
+/* Reads the options before CMD; false after a complaint. */
+static bool dc_client_read_options(int count, char **arguments, struct dc_client_options *options)
+{
+	int at;
+
+	for (at = 1; at < count && arguments[at][0] == '-'; at++) {
+		const char *inline_id = dc_client_behind(arguments[at], "--run-id=");
+
+		if (dc_client_is(arguments[at], "--")) {
+			at++;
+			break;
+		}
+		if (dc_client_is(arguments[at], "--no-preload")) {
+			options->preload = false;
+		} else if (inline_id != NULL || (dc_client_is(arguments[at], "--run-id") && at + 1 < count)) {
+			options->run_id = inline_id != NULL ? inline_id : arguments[++at];
+			if (!dc_client_is_run_id(options->run_id)) {
+				(void)fputs("datacrumbs_wrap: --run-id: ", stderr);
+				dc_client_print_name(options->run_id);
+				(void)fprintf(stderr,
+					      ": expected 1 to 64 letters, digits, dots, dashes and underscores\n%s",
+					      dc_client_usage);
+				return false;
+			}
+		} else {
+			(void)fputs("datacrumbs_wrap: unknown option: ", stderr);
+			dc_client_print_name(arguments[at]);
+			(void)fprintf(stderr, "\n%s", dc_client_usage);
+			return false;
+		}
+	}
+	options->command = at;
+	if (at >= count)
+		(void)fprintf(stderr, "datacrumbs_wrap: no command\n%s", dc_client_usage);
+	return at < count;
+}
+
 int main(int count, char **arguments)
 {
-	int command = 1;
-	bool preload = true;
+	struct dc_client_options options = {.preload = true};
 
-	if (command < count && (strcmp(arguments[command], "--help") == 0 || strcmp(arguments[command], "-h") == 0))
+	if (count > 1 && (dc_client_is(arguments[1], "--help") || dc_client_is(arguments[1], "-h")))
 		return fputs(dc_client_usage, stdout) < 0 || fputs(dc_client_help, stdout) < 0 || fflush(stdout) != 0;
-	if (command < count && strcmp(arguments[command], "--version") == 0)
+	if (count > 1 && (dc_client_is(arguments[1], "--version") || dc_client_is(arguments[1], "-V")))
 		return puts("datacrumbs_wrap " DATACRUMBS_VERSION) < 0 || fflush(stdout) != 0;
-	if (command < count && strcmp(arguments[command], "--no-preload") == 0) {
-		preload = false;
-		command++;
-	}
-	if (command < count && strcmp(arguments[command], "--") == 0) {
-		command++;
-	} else if (command < count && arguments[command][0] == '-') {
-		(void)fputs("datacrumbs_wrap: unknown option: ", stderr);
-		dc_client_print_name(arguments[command]);
-		(void)fprintf(stderr, "\n%s", dc_client_usage);
+	if (!dc_client_read_options(count, arguments, &options))
 		return EXIT_USAGE;
-	}
-	if (command >= count) {
-		(void)fprintf(stderr, "datacrumbs_wrap: no command\n%s", dc_client_usage);
-		return EXIT_USAGE;
-	}
 
-	if (preload)
-		dc_client_prepare_environment(arguments[command]);
+	if (options.preload)
+		dc_client_prepare_environment(arguments[options.command]);
+	/* For the processes that load the library: they mean this run, too. */
+	if (options.run_id != NULL && setenv(DC_CLIENT_RUN_VARIABLE, options.run_id, 1) != 0)
+		(void)fprintf(stderr, "datacrumbs_wrap: " DC_CLIENT_RUN_VARIABLE ": %s; going on without it\n",
+			      strerror(errno));
+	if (options.run_id != NULL)
+		dc_client_name_run(options.run_id);
+	else
+		dc_client_name_run_from(environ);
 	datacrumbs_start();
-	(void)execvp(arguments[command], &arguments[command]);
-	return dc_client_cannot_execute(arguments[command], errno);
+	(void)execvp(arguments[options.command], &arguments[options.command]);
+	return dc_client_cannot_execute(arguments[options.command], errno);
 }

@@ -70,11 +70,25 @@ static __always_inline u64 dc_executable(u64 program)
 	return request.identity;
 }
 
-/* uprobe: datacrumbs_start() of the client library or the launcher. */
-int dc_client_start(struct pt_regs *context)
+/* Whether a mark is for this run: it names it, or names none where such marks are taken. */
+static __always_inline int dc_is_for_this_run(u64 named)
+{
+	struct dc_run_name name = {};
+	if (!named || (bpf_probe_read_user_str(name.bytes, sizeof(name.bytes), (void *)named) > 0 && !name.bytes[0])) {
+		u32 which = DC_SETTING_UNNAMED;
+		u64 *unnamed = dc_settings.lookup(&which);
+		return unnamed && *unnamed;
+	}
+	return dc_run_names.lookup(&name) != NULL;
+}
+
+/* uprobe: datacrumbs_mark(run) of the client library or the launcher. */
+int dc_client_mark(struct pt_regs *context)
 {
 	u32 process = bpf_get_current_pid_tgid() >> 32;
 	if (dc_is_traced(process) || !dc_is_owner() || !dc_is_open_to_user())
+		return 0;
+	if (!dc_is_for_this_run(PT_REGS_PARM1(context)))
 		return 0;
 	u64 now = bpf_ktime_get_ns();
 	dc_started.update(&process, &now);

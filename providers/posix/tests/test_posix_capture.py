@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from datacrumbs import client
-from datacrumbs.engine.engine import Engine
+from datacrumbs.engine.engine import Engine, Marks
 from datacrumbs.engine.ring import Rings
 from datacrumbs.model.plan import Group, Plan
 from datacrumbs.model.record import FIRST_KIND, CallFlag
@@ -90,7 +90,7 @@ def capture(request, tmp_path_factory):
     program = folder / "workload"
     subprocess.run([part.replace("{out}", str(program)) for part in table["build"]], check=True, cwd=WORKLOAD)
     plan, label = compose(program)
-    engine = Engine(plan, SystemConfiguration(trace_log_dir=folder), os.getuid(), folder)
+    engine = Engine(plan, SystemConfiguration(trace_log_dir=folder), Marks(os.getuid()), folder)
     try:
         with OpenTargets(plan) as targets:
             report = engine.attach(targets, [client.client_library(), client.launcher()])

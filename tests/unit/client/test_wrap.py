@@ -233,3 +233,24 @@ def test_python_programs_see_their_own_environment(wrap, environment, library):
     assert seen.pop("LD_PRELOAD") == str(library)
     bare = json.loads(run(sys.executable, "-c", program, env=environment).stdout)
     assert seen == bare
+
+
+def test_a_run_id_is_handed_on_in_the_environment(wrap, environment):
+    done = run(wrap, "--run-id", "my-run.1", "env", env=environment)
+    assert "DATACRUMBS_RUN_ID=my-run.1\n" in done.stdout
+    done = run(wrap, "--no-preload", "--run-id=my-run.2", "--", "env", env={**environment, "DATACRUMBS_RUN_ID": "x"})
+    assert "DATACRUMBS_RUN_ID=my-run.2\n" in done.stdout
+    assert "DATACRUMBS_RUN_ID" not in run(wrap, "env", env=environment).stdout
+
+
+@pytest.mark.parametrize("name", ["", "-x", ".x", "a/b", "a b", "x" * 65, "\x1b[31m", "h\u00f6"])
+def test_what_is_no_run_id_is_refused(wrap, name):
+    done = run(wrap, f"--run-id={name}", "touch", "/nonexistent/file")
+    assert done.returncode == 2
+    assert "--run-id: " in done.stderr
+    assert "expected 1 to 64 letters, digits, dots, dashes and underscores" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_a_run_id_that_is_missing_is_a_mistake(wrap):
+    assert run(wrap, "--run-id").returncode == run(wrap, "--run-id", "x").returncode == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.daemon.identity import run_id, trace_name
+from datacrumbs.daemon.identity import is_job, names_of, run_id, trace_name
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.system import SystemConfiguration
 
@@ -18,6 +18,30 @@ def test_argument_then_job_then_time() -> None:
     assert run_id(None, {"SLURM_JOB_ID": "7"}, 0) == "7"
     assert run_id(None, {"FLUX_JOB_ID": "f2x"}, 0) == "f2x"
     assert run_id(None, {}, 86400 * 365).startswith("197")
+
+
+def test_a_run_is_a_jobs_where_its_id_is_not_given() -> None:
+    assert is_job(None, {"PBS_JOBID": "7"})
+    assert not is_job("7", {"PBS_JOBID": "7"})
+    assert not is_job(None, {"PBS_JOBID": ""})
+
+
+FORMS = ("\u0192uzzybunny", "fuzzybunny", "6787342413402046", "0x181d0d4d850fbe", "0018.1d0d.4d85.0fbe")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_job_of_flux_is_meant_in_each_of_its_forms(form: str) -> None:
+    environment = {"FLUX_JOB_ID": form}
+    names = names_of(run_id(None, environment, 0), environment)
+    numbers = set() if form in FORMS[:2] else set(FORMS[2:])
+    assert set(names) == {*FORMS[:2], *numbers}
+    assert all(run_id(None, {"FLUX_JOB_ID": name}, 0) == "fuzzybunny" for name in names)
+
+
+def test_other_runs_are_meant_by_their_id_alone() -> None:
+    assert names_of("mine", {}) == ("mine",)
+    assert names_of("4711", {"SLURM_JOB_ID": "4711"}) == ("4711",)
+    assert len(names_of("f" * 64, {})) == 1
 
 
 @pytest.mark.parametrize("bad", ["", "..", "../x", "a/b", "a b", "$(id)", "a\nb", "-x", "x" * 65, ".hidden", "é"])

@@ -1,0 +1,27 @@
+/* Which run this process means when it marks itself. */
+/* SPDX-License-Identifier: MIT */
+#ifndef DATACRUMBS_MARKS_H
+#define DATACRUMBS_MARKS_H
+
+#include <stddef.h>
+
+#include "../../model/contract.h"
+
+#define DC_CLIENT_RUN_VARIABLE "DATACRUMBS_RUN_ID"
+
+/* Mean this run from now on; any, where the name is empty. */
+void dc_client_name_run(const char *name);
+
+/* Mean the run that the environment names: DATACRUMBS_RUN_ID, else the scheduler's job. */
+void dc_client_name_run_from(char **environment);
+
+/* The rest of `text` behind `start`; NULL when it begins otherwise. No C library is needed. */
+static inline char *dc_client_behind(char *text, const char *start)
+{
+	for (; *start != '\0'; text++, start++)
+		if (*text != *start)
+			return NULL;
+	return text;
+}
+
+#endif
