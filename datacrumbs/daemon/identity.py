@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import usage_error
+from datacrumbs.model.contract import RUN_ID_LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 JOB_VARIABLES = ("SLURM_JOB_ID", "FLUX_JOB_ID", "PBS_JOBID", "LSB_JOBID")
 _FLUX_JOB_ID = "FLUX_JOB_ID"
-_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_SAFE = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{RUN_ID_LONGEST - 1}}}")
 _F58_LETTER = "\N{LATIN SMALL LETTER F WITH HOOK}"
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _F58 = re.compile(f"f[{_BASE58}]{{1,12}}")

@@ -25,6 +25,8 @@ SCRIPT = PACKAGE.parent / "scripts/contract.py"
 HEADER = PACKAGE / "model/contract.h"
 COMPILERS = tuple(name for name in ("cc", "gcc", "clang") if shutil.which(name))
 UNUSED = {
+    "RUN_NAME": "only the key of a map, which is filled up with zeros",
+    "RUN_NAME_SIZE": "likewise",
     "SETTINGS": "only the size of a map",
     "STATES": "only the size of a table of the library for lines",
     "TOTALS": "only the size of a map",
