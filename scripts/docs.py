@@ -26,7 +26,7 @@ from datacrumbs.commands._registry import COMMANDS, command_named
 from datacrumbs.configure import site
 from datacrumbs.engine import counters
 from datacrumbs.errors import ExitCode
-from datacrumbs.model import rules
+from datacrumbs.model import rule_kinds, rules
 from datacrumbs.model.plan import ARGUMENT_LIMIT
 from datacrumbs.model.record import FunctionCounts
 from datacrumbs.plugins import hookspecs, load_providers
@@ -346,7 +346,9 @@ def rules_page() -> str:
     )
 
 
-def _rule_rows(entry: rules.AnyRule | dict[rules.Context, rules.AnyRule]) -> Iterator[tuple[bool, tuple[str, str]]]:
+def _rule_rows(
+    entry: rule_kinds.AnyRule | dict[rule_kinds.Context, rule_kinds.AnyRule],
+) -> Iterator[tuple[bool, tuple[str, str]]]:
     if not isinstance(entry, dict):
         yield True, ("", _holds(entry))
         return
@@ -357,12 +359,12 @@ def _rule_rows(entry: rules.AnyRule | dict[rules.Context, rules.AnyRule]) -> Ite
         yield number == 0, (", ".join(names), text)
 
 
-def _holds(entry: rules.AnyRule) -> str:
-    if isinstance(entry, rules.Rule):
+def _holds(entry: rule_kinds.AnyRule) -> str:
+    if isinstance(entry, rule_kinds.Rule):
         return entry.expected
-    if isinstance(entry, rules.Part):
+    if isinstance(entry, rule_kinds.Part):
         return f"a {code(entry.of.__name__)}"
-    of = entry.of.expected if isinstance(entry.of, rules.Rule) else code(entry.of.__name__)
+    of = entry.of.expected if isinstance(entry.of, rule_kinds.Rule) else code(entry.of.__name__)
     return f"{entry.expected} of: {of}" if entry.high else "nothing"
 
 

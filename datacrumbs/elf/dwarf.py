@@ -26,7 +26,7 @@ from datacrumbs.elf.file import ELF_PROBLEMS, Elf
 from datacrumbs.elf.kept import arguments_of, file_state, kept, rows_of
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
-from datacrumbs.model.rules import with_few_names
+from datacrumbs.model.problems import with_few_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

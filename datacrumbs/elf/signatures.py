@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.elf.c_types import integer_type
 from datacrumbs.elf.functions import base_name
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.model import rules
+from datacrumbs.model import problems, rule_kinds
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Attach, Function, Result, Returns, Role
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Signature:
         result: What it returns.
         arguments: What is captured of each call.
         snippet: Name of the provider's snippet that runs for it, or empty.
+        snippet_arguments: What it runs with, see `Function.snippet_arguments`.
         returns: Whether its returns are probed, or why not.
     """
 
@@ -58,6 +59,7 @@ class Signature:
     result: Result
     arguments: tuple[Argument, ...] = ()
     snippet: str = ""
+    snippet_arguments: tuple[int, ...] = ()
     returns: Returns = Returns.PROBED
 
     def function(self, symbol: str, *, offset: int = 0, aliases: Sequence[str] = ()) -> Function:
@@ -72,6 +74,7 @@ class Signature:
             result=self.result,
             returns=self.returns,
             snippet=self.snippet,
+            snippet_arguments=self.snippet_arguments,
         )
 
 
@@ -119,7 +122,13 @@ def _argument(index: int, text: str) -> Argument:
 
 
 def signature(
-    category: str, names: str, result: str, *specifications: str, snippet: str = "", returns: Returns = Returns.PROBED
+    category: str,
+    names: str,
+    result: str,
+    *specifications: str,
+    snippet: str = "",
+    snippet_arguments: tuple[int, ...] = (),
+    returns: Returns = Returns.PROBED,
 ) -> Signature:
     """One line of a provider's table.
 
@@ -130,6 +139,7 @@ def signature(
         result: A `Result` by value.
         specifications: As `args` takes them.
         snippet: See `Function.snippet`.
+        snippet_arguments: See `Function.snippet_arguments`.
         returns: See `Function.returns`.
 
     Raises:
@@ -148,12 +158,12 @@ def signature(
         _check(arguments)
     except SignatureError as error:
         raise SignatureError(f"signature {names!r}{_written_at()}: {error}") from None
-    return Signature(name, symbols, category, Result(result), arguments, snippet, returns)
+    return Signature(name, symbols, category, Result(result), arguments, snippet, snippet_arguments, returns)
 
 
 def _check(arguments: tuple[Argument, ...]) -> None:
-    many = rules.Many(0, ARGUMENT_LIMIT, Argument)
-    for problem in rules.value_problems(arguments, many, Attach.UPROBE):
+    many = rule_kinds.Many(0, ARGUMENT_LIMIT, Argument)
+    for problem in problems.value_problems(arguments, many, Attach.UPROBE):
         position = problem.path[0]
         raise SignatureError(f"argument {arguments[int(position)].label!r}: {problem.text}")
 

@@ -24,6 +24,7 @@ from datacrumbs.model.contract import (
     RequestKind,
     ResultKind,
 )
+from datacrumbs.model.parameters import snippet_uses
 from datacrumbs.model.plan import (
     FOLLOWED_ROLES,
     Argument,
@@ -36,7 +37,7 @@ from datacrumbs.model.plan import (
     Role,
     Snippet,
 )
-from datacrumbs.model.rules import named_arguments
+from datacrumbs.model.problems import named_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,14 +67,9 @@ _MAKING_RESULTS = (ResultKind.FD, ResultKind.HANDLE)
 _ERRNO_CATEGORIES = {"POSIX", "STDIO", "SYS"}
 
 
-def snippet_numbers(plan: Plan) -> dict[tuple[str, str], int]:
-    """(provider, snippet name) -> its number in the program, from 1."""
-    return {(snippet.provider, snippet.name): number for number, snippet in enumerate(plan.snippets, 1)}
-
-
 def describe(plan: Plan) -> NDArray[np.void]:
     """One FUNCTION per function of the plan, in the order of their identities; then the `operand_rows`."""
-    numbers = snippet_numbers(plan)
+    numbers = snippet_uses(plan)
     snippets = {(snippet.provider, snippet.name): snippet for snippet in plan.snippets}
     rows = [np.zeros(0, FUNCTION)]
     places: list[int] = []
@@ -85,8 +81,9 @@ def describe(plan: Plan) -> NDArray[np.void]:
             alike = _alike(function)
             if alike not in known:
                 key = (group.provider, function.snippet)
+                number = numbers.get((*key, function.snippet_arguments), 0)
                 known[alike] = len(rows) - 1
-                rows.append(_row(group, function, numbers.get(key, 0), snippets.get(key)))
+                rows.append(_row(group, function, number, snippets.get(key)))
             places.append(known[alike])
     table = np.concatenate(rows)[places]
     return np.concatenate([table, *(_operand_row(functions[at], arguments) for at, arguments in further)])
@@ -121,7 +118,8 @@ def _operand_row(function: Function, arguments: str) -> NDArray[np.void]:
 def _alike(function: Function) -> tuple[object, ...]:
     arguments = id(function.arguments)  # shared, where a plan was read from its bytes
     ends = (function.result, function.return_probe, bool(function.return_places))
-    return (arguments, *ends, function.symbol == _ROOTED, function.category, function.snippet, function.usdt_arguments)
+    snippet = (function.snippet, function.snippet_arguments)
+    return (arguments, *ends, function.symbol == _ROOTED, function.category, snippet, function.usdt_arguments)
 
 
 def _row(group: Group, function: Function, number: int, snippet: Snippet | None) -> NDArray[np.void]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.engine.function_table import operand_rows
 from datacrumbs.engine.kernel_programs import by_session
 from datacrumbs.engine.ring import MAPPING_RING_SIZE
+from datacrumbs.model.parameters import snippet_uses
 
 if TYPE_CHECKING:
     from datacrumbs.engine.methods import AttachMethod
@@ -53,17 +54,22 @@ def assemble(plan: Plan) -> str:
     Each part begins with a line that gives it its own name and line numbers in what the compiler says.
     """
     parts = [_part(name, _read(name)) for name in _BEFORE_SNIPPETS]
-    entries, returns = [], []
-    for number, snippet in enumerate(plan.snippets, 1):
-        parts.append(_part(snippet_file(snippet), snippet.text))
-        name = f"dc_{snippet.provider}_{snippet.name}"
-        if f"{name}_entry(" in snippet.text:
-            entries.append(f"CASE({number}, {name}_entry)")
-        if f"{name}_return(" in snippet.text:
-            returns.append(f"CASE({number}, {name}_return)")
-    cases = f"#define DC_SNIPPETS_ENTRY(CASE) {' '.join(entries)}\n#define DC_SNIPPETS_RETURN(CASE) {' '.join(returns)}"
+    parts += [_part(snippet_file(snippet), snippet.text) for snippet in plan.snippets]
+    cases = f"#define DC_SNIPPETS_ENTRY(CASE) {_cases(plan, 'entry')}\n"
+    cases += f"#define DC_SNIPPETS_RETURN(CASE) {_cases(plan, 'return')}"
     parts += [_part(_CASES, cases), *(_part(name, _read(name)) for name in _AFTER_SNIPPETS)]
     return "\n".join(parts) + "\n"
+
+
+# Arguments are numbers from 0 to 4095 and come to the snippet's functions as constants, never as text of its own.
+def _cases(plan: Plan, end: str) -> str:
+    texts = {(snippet.provider, snippet.name): snippet.text for snippet in plan.snippets}
+    cases = []
+    for (provider, name, arguments), number in snippet_uses(plan).items():
+        function = f"dc_{provider}_{name}_{end}"
+        if f"{function}(" in texts[provider, name]:
+            cases.append(f"CASE({', '.join(map(str, (number, function, *map(int, arguments))))})")
+    return " ".join(cases)
 
 
 def is_before_snippets(file: str) -> bool:

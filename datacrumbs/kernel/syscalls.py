@@ -18,7 +18,7 @@ from datacrumbs.kernel.symbols import kernel_state, kernel_symbols
 from datacrumbs.kernel.tracefs import tracefs_directory
 from datacrumbs.kernel.tracepoints import parse_format
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
-from datacrumbs.model.rules import with_few_names
+from datacrumbs.model.problems import with_few_names
 from datacrumbs.secure.files import is_file
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-FORMAT = "datacrumbs-plan/2"
+FORMAT = "datacrumbs-plan/3"
 FUNCTION_LIMIT = 16384
 ARGUMENT_LIMIT = 6
 SKIP_LIMIT = 240
@@ -182,6 +182,7 @@ class Function:
         result: What it returns.
         returns: Whether its returns are probed, or why not. Reasons that its name tells need not be given.
         snippet: Name of the snippet that runs for it, or empty.
+        snippet_arguments: Whole numbers for the parameters that the snippet's text declares, in their order.
         usdt_arguments: USDT only: the first place's argument format string, see `UsdtPlace`.
         semaphore: USDT only: the first place's semaphore, or 0.
         skip: Uprobe only: bytes from the offset to the probe, where it costs less; the configurator's to say.
@@ -198,6 +199,7 @@ class Function:
     result: Result = Result.VALUE
     returns: Returns = Returns.PROBED
     snippet: str = ""
+    snippet_arguments: tuple[int, ...] = ()
     usdt_arguments: str = ""
     semaphore: int = 0
     skip: int = 0
@@ -276,7 +278,8 @@ class Snippet:
         name: Unique within its provider; ``[a-z][a-z0-9_]*``. The C functions are
             ``dc_<provider>_<name>_entry`` and ``dc_<provider>_<name>_return``; either may be absent.
         provider: Who gives it.
-        text: The C source.
+        text: The C source. It declares what the functions that name it have to give, each on a line of its own:
+            ``DC_PARAMETER(label, low, high);`` for a whole number from low to high.
         fields: The extra values that it fills: Arguments with role BYTES, COUNT, VALUE, FD, STRING;
             their ``index`` is their order, from 0.
         licence: SPDX expression; the kernel takes GPL-compatible ones only.

@@ -7,8 +7,8 @@ composition, the table of functions of the kernel side, and the reference pages.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import fields
+from typing import cast
 
 from datacrumbs.model.contract import COMPAT_CALLS, REQUESTS, SNIPPET_FIELDS, TRACEPOINT_BYTES
 from datacrumbs.model.plan import (
@@ -33,17 +33,31 @@ from datacrumbs.model.plan import (
     Target,
     UsdtPlace,
 )
-from datacrumbs.output import counted
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from enum import StrEnum
-
-Context = Attach | None
-"""The way to attach of the group that a value is in; None for values outside of groups, such as a snippet's fields."""
+from datacrumbs.model.rule_kinds import (
+    PATH_LIMIT,
+    SOURCE_LIMIT,
+    AnyRule,
+    Context,
+    Many,
+    Part,
+    Rule,
+    by_attach,
+    is_path,
+    is_source,
+    member,
+    nothing,
+    or_empty,
+    text,
+    whole,
+)
 
 NAMED_LIMIT = REQUESTS
 """Files and names that the kernel side finds for one call."""
+PARAMETER_LIMIT = 4
+"""Whole numbers that a function gives its snippet."""
+PARAMETER_VALUE_LIMIT = 4095
+SNIPPET_USE_LIMIT = 255
+"""Snippets in a program, one with other arguments being another one."""
 FIELD_LIMIT = SNIPPET_FIELDS
 """Values that a snippet fills."""
 SYSTEM_CALL_LIMIT = COMPAT_CALLS - 1
@@ -51,121 +65,16 @@ RECORD_LIMIT = TRACEPOINT_BYTES
 """Bytes of a tracepoint's record that the kernel side reads."""
 ALIAS_LIMIT = 256
 OFFSET_LIMIT = 1 << 47
-PATH_LIMIT = 4095
 USER_ATTACH = frozenset({Attach.UPROBE, Attach.USDT})
 SIZES = (1, 2, 4, 8)
 NAMED_ROLES = frozenset({Role.FD, Role.TARGET_FD, Role.PATH, Role.STRING})
 HANDLE_ROLES = frozenset({Role.HANDLE, Role.CLOSED, Role.RELEASED})
 FIELD_ROLES = frozenset({Role.BYTES, Role.COUNT, Role.VALUE, Role.FD, Role.STRING})
 BUILD_ID = r"([0-9a-f]{2}){4,64}|sha256:[0-9a-f]{64}"
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What one field may hold.
-
-    Args:
-        expected: It in words, behind "expected".
-        allows: Whether a value is that.
-    """
-
-    expected: str
-    allows: Callable[[Any], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Member(Rule):
-    """A rule for members of an enumeration, which are written by their values."""
-
-    kind: type[StrEnum]
-
-
-@dataclass(frozen=True, slots=True)
-class Many:
-    """A rule for tuples: of how many elements, and what each is: a value under a rule or a dataclass of the plan."""
-
-    low: int
-    high: int
-    of: Rule | type
-
-    @property
-    def expected(self) -> str:
-        """It in words."""
-        return f"{self.low} to {self.high}"
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A rule for a field that holds one of the plan's dataclasses."""
-
-    of: type
-
-
-AnyRule = Rule | Many | Part
-
-
-def text(meaning: str, pattern: str, limit: int) -> Rule:
-    """A string of at most ``limit`` characters that matches ``pattern`` from end to end."""
-    matches = re.compile(pattern).fullmatch
-    return Rule(
-        f"{meaning}, at most {limit} characters",
-        lambda value: isinstance(value, str) and len(value) <= limit and matches(value) is not None,
-    )
-
-
-def whole(low: int, high: int) -> Rule:
-    """A whole number from ``low`` to ``high``."""
-    expected = f"a whole number from {low} to {high}" if low < high else str(low)
-    return Rule(expected, lambda value: type(value) is int and low <= value <= high)
-
-
-def member(kind: type[StrEnum], among: frozenset[Any] | None = None) -> Member:
-    """A member of an enumeration, or of a part of it."""
-    members = frozenset(kind) if among is None else among
-    shown = f"one of {', '.join(sorted(entry.value for entry in members))}"
-    return Member(shown, lambda value: isinstance(value, kind) and value in members, kind)
-
-
-def or_empty(rule: Rule) -> Rule:
-    """The same, or an empty string."""
-    return Rule(f"{rule.expected}, or ''", lambda value: value == "" or rule.allows(value))
-
-
-def by_attach(rules: Mapping[Attach, AnyRule], otherwise: Callable[[Attach], AnyRule]) -> dict[Context, AnyRule]:
-    """A rule for each way to attach."""
-    return {attach: rules.get(attach) or otherwise(attach) for attach in Attach}
-
-
-def nothing(meaning: str = "") -> Rule:
-    """An empty string, where another way to attach needs a text."""
-    return Rule(f"''{meaning} for this way to attach", lambda value: value == "")
-
-
-def is_absolute_path(value: object) -> bool:
-    """Whether a value is an absolute path without ``.``, ``..``, doubled slashes or control characters."""
-    if not isinstance(value, str) or not value.startswith("/") or CONTROL.search(value):
-        return False
-    parts = value.split("/")[1:]
-    return value == "/" or not any(part in {"", ".", ".."} for part in parts)
-
-
-def _is_path(value: object) -> bool:
-    return is_absolute_path(value) and len(str(value).encode()) <= PATH_LIMIT
-
-
-def _is_source(value: object) -> bool:
-    if not isinstance(value, str) or len(value) > _SOURCE_LIMIT:
-        return False
-    plain = value.translate({ord("\n"): None, ord("\t"): None})
-    return plain != "" and not CONTROL.search(plain)
-
-
-_SOURCE_LIMIT = 64 * 1024
-_SOURCE = Rule(f"C source without control characters, at most {_SOURCE_LIMIT} characters", _is_source)
-_PATH = Rule(
-    f"an absolute path without '.', '..', '//' and control characters, of at most {PATH_LIMIT} bytes", _is_path
-)
+_SOURCE = Rule(f"C source without control characters, at most {SOURCE_LIMIT} characters", is_source)
+_PATH = Rule(f"an absolute path without '.', '..', '//' and control characters, of at most {PATH_LIMIT} bytes", is_path)
 ATTACH = member(Attach)
 _FLAG = Rule("true or false", lambda value: isinstance(value, bool))
 WORD = text("lower case letters, digits and underscores", r"[a-z][a-z0-9_]*", 64)
@@ -239,6 +148,7 @@ RULES: dict[type, dict[str, AnyRule | dict[Context, AnyRule]]] = {
         "result": member(Result),
         "returns": member(Returns),
         "snippet": or_empty(WORD),
+        "snippet_arguments": Many(0, PARAMETER_LIMIT, whole(0, PARAMETER_VALUE_LIMIT)),
         "usdt_arguments": by_attach({Attach.USDT: _PLACE_ARGUMENTS}, lambda _: nothing()),
         "semaphore": by_attach({Attach.USDT: whole(0, OFFSET_LIMIT)}, lambda _: whole(0, 0)),
         "skip": by_attach({Attach.UPROBE: whole(0, SKIP_LIMIT)}, lambda _: whole(0, 0)),
@@ -270,14 +180,6 @@ RULES: dict[type, dict[str, AnyRule | dict[Context, AnyRule]]] = {
 }
 """Dataclass -> field -> its rule, or one for each way to attach."""
 
-# Names and types in files are whatever compilers and languages make; composing passes over what a plan cannot carry.
-_IN_FILES: dict[tuple[type, str], AnyRule] = {
-    (Function, "name"): text("a printable symbol", r"[!-~]+", 1024),
-    (Function, "symbol"): text("a printable symbol", r"[!-~]+", 1024),
-    (Function, "aliases"): Many(0, FUNCTION_LIMIT, Rule("a symbol", lambda value: isinstance(value, str))),
-    (Argument, "ctype"): Rule("a C type", lambda value: isinstance(value, str)),
-}
-
 
 def rule(kind: type, field: str, attach: Context = None) -> Rule:
     """The rule of a field that holds one value."""
@@ -299,144 +201,3 @@ TABLE: dict[tuple[type, Context], tuple[tuple[str, AnyRule], ...]] = {
     for attach in (*Attach, None)
 }
 """What `RULES` says of all fields of a dataclass in one context."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong, and where: fields and positions from the value that was checked."""
-
-    path: tuple[str | int, ...]
-    text: str
-
-    def __str__(self) -> str:
-        shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.path).lstrip(".")
-        return f"{shown}: {self.text}" if shown else self.text
-
-
-def problems(value: Any, attach: Context = None) -> Iterator[Problem]:
-    """What a plan does not allow of a dataclass that a provider made, names and types in files aside."""
-    for field, of_plan in TABLE[type(value), attach]:
-        found = _IN_FILES.get((type(value), field), of_plan)
-        yield from value_problems(getattr(value, field), found, attach, (field,))
-
-
-def value_problems(value: Any, found: AnyRule, attach: Context, path: tuple[str | int, ...] = ()) -> Iterator[Problem]:
-    """What a rule does not allow of a value."""
-    if isinstance(found, Rule):
-        if not found.allows(value):
-            yield Problem(path, f"{value!r} is not allowed; expected {found.expected}")
-    elif isinstance(found, Part):
-        yield from _element_problems(value, found.of, path, attach)
-    elif not isinstance(value, tuple):
-        yield Problem(path, f"a {type(value).__name__}; expected a tuple")
-    elif not found.low <= len(value) <= found.high:
-        yield Problem(path, f"{len(value)} elements; expected {found.expected}")
-    else:
-        inside = [
-            each
-            for position, element in enumerate(value)
-            for each in _element_problems(element, found.of, (*path, position), attach)
-        ]
-        yield from inside
-        if found.of is Argument and not inside:
-            yield from (Problem((*path, *each.path), each.text) for each in argument_problems(value, attach))
-
-
-def _element_problems(value: Any, of: Rule | type, path: tuple[str | int, ...], attach: Context) -> Iterator[Problem]:
-    if isinstance(of, Rule):
-        yield from value_problems(value, of, attach, path)
-    elif isinstance(value, of):
-        yield from (Problem((*path, *each.path), each.text) for each in problems(value, attach))
-    else:
-        yield Problem(path, f"a {type(value).__name__}; expected {of.__name__}")
-
-
-# ---- rules of several fields together ----
-
-
-def named_arguments(arguments: tuple[Argument, ...]) -> list[tuple[int, Argument, bool]]:
-    """Those whose file or name the kernel side finds: position, argument, and whether it is the call's file.
-
-    A descriptor is not among them when the call has its file already, from a path or a handle before it.
-    """
-    found: list[tuple[int, Argument, bool]] = []
-    has_file = False
-    for position, argument in enumerate(arguments):
-        if argument.role in HANDLE_ROLES:
-            has_file = True
-        elif argument.role in NAMED_ROLES and not (argument.role is Role.FD and has_file):
-            is_file = argument.role in {Role.FD, Role.PATH} and not has_file
-            found.append((position, argument, is_file))
-            has_file |= is_file
-    return found
-
-
-def with_few_names(arguments: tuple[Argument, ...]) -> tuple[Argument, ...]:
-    """Arguments that a description in a file gave, of which no more are followed than the kernel side can find."""
-    beyond = {position for position, _, _ in named_arguments(arguments)[NAMED_LIMIT:]}
-    return tuple(
-        replace(argument, role=Role.VALUE if argument.role in {Role.FD, Role.TARGET_FD} else Role.OUT)
-        if position in beyond
-        else argument
-        for position, argument in enumerate(arguments)
-    )
-
-
-def argument_problems(arguments: tuple[Argument, ...], attach: Context) -> Iterator[Problem]:
-    """What is wrong with the arguments of a function, or the fields of a snippet, taken together."""
-    labels = [argument.label for argument in arguments]
-    for position, label in enumerate(labels):
-        if label in labels[:position]:
-            yield Problem((position, "label"), f"{label} is used twice; expected labels that differ")
-    if attach is None:
-        yield from _field_problems(arguments)
-    elif attach is Attach.TRACEPOINT:
-        yield from _record_problems(arguments)
-    else:
-        yield from _role_problems(arguments)
-
-
-def _field_problems(fields: tuple[Argument, ...]) -> Iterator[Problem]:
-    for position, field in enumerate(fields):
-        if field.index != position:
-            expected = f"expected {position}, its place in the list"
-            yield Problem((position, "index"), f"{field.index} is not allowed; {expected}")
-
-
-def _record_problems(arguments: tuple[Argument, ...]) -> Iterator[Problem]:
-    for position, argument in enumerate(arguments):
-        if argument.index + argument.size > RECORD_LIMIT:
-            expected = f"expected a field that ends within the first {RECORD_LIMIT} bytes of the record"
-            yield Problem((position, "index"), f"{argument.index} is not allowed; {expected}")
-
-
-def _role_problems(arguments: tuple[Argument, ...]) -> Iterator[Problem]:
-    for position, _, _ in named_arguments(arguments)[NAMED_LIMIT:]:
-        expected = f"expected at most {NAMED_LIMIT} descriptors, paths and strings in a function"
-        yield Problem((position, "role"), f"one name too many; {expected}")
-    roles = [argument.role for argument in arguments]
-    handles = [position for position, role in enumerate(roles) if role in HANDLE_ROLES]
-    for position in handles[1:]:
-        if roles[position] is not Role.HANDLE:
-            yield Problem((position, "role"), "behind another handle; expected the one given back to be the first")
-    made = [position for position, role in enumerate(roles) if role is Role.OUT_HANDLE]
-    for position in made[1:]:
-        yield Problem((position, "role"), "a second new handle; expected at most one in a function")
-
-
-def snippet_use_problems(function: Function, snippet: Snippet | None) -> Iterator[Problem]:
-    """What is wrong with how a function uses a snippet; None when there is none of that name."""
-    if snippet is None:
-        yield Problem(("snippet",), f"{function.snippet!a} is not allowed; expected a snippet of this provider")
-        return
-    if len(function.arguments) + len(snippet.fields) > ARGUMENT_LIMIT:
-        yield Problem(
-            (),
-            f"{counted(len(function.arguments), 'argument')} and {counted(len(snippet.fields), 'field')} "
-            f"of snippet {snippet.name}; "
-            f"expected at most {ARGUMENT_LIMIT} together",
-        )
-    labels = {argument.label for argument in function.arguments}
-    for field in snippet.fields:
-        if field.label in labels:
-            yield Problem((), f"{field.label} is an argument and a field; expected labels that differ")

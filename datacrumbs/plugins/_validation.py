@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacrumbs.model import rules
+from datacrumbs.model import problems, rules
 from datacrumbs.model.plan import Provenance
 from datacrumbs.plugins._options import check_option
 from datacrumbs.provider import (
@@ -52,7 +52,7 @@ def check_targets(targets: Sequence[ProbeTarget]) -> tuple[ProbeTarget, ...]:
     for target in targets:
         _require(isinstance(target.target, Target), f"{target.label}: target is no Target")
         _require(isinstance(target.attach, Attach), f"{target.label}: attach is {target.attach!r}; expected an Attach")
-        _raise_first(target.label, rules.problems(target.target, target.attach))
+        _raise_first(target.label, problems.problems(target.target, target.attach))
     _unique("target", ((target.target, target.attach) for target in targets))
     return tuple(targets)
 
@@ -62,9 +62,9 @@ def check_functions(functions: Sequence[Function], attach: Attach, snippets: Ite
     known = {snippet.name: snippet for snippet in snippets}
     for function in functions:
         where = f"function {function.symbol!r}"
-        _raise_first(where, rules.problems(function, attach))
-        if function.snippet:
-            _raise_first(where, rules.snippet_use_problems(function, known.get(function.snippet)))
+        _raise_first(where, problems.problems(function, attach))
+        if function.snippet or function.snippet_arguments:
+            _raise_first(where, problems.snippet_use_problems(function, known.get(function.snippet)))
     if attach in {Attach.KPROBE, Attach.TRACEPOINT}:
         _unique("function", (function.symbol for function in functions))
     else:
@@ -77,7 +77,7 @@ def check_snippets(snippets: Sequence[Snippet], provider: str) -> tuple[Snippet,
     _unique("snippet", (snippet.name for snippet in snippets))
     for snippet in snippets:
         where = f"snippet {snippet.name!r}"
-        _raise_first(where, rules.problems(snippet))
+        _raise_first(where, problems.problems(snippet))
         _require(snippet.provider == provider, f"{where}: its provider is {snippet.provider!r}; expected {provider!r}")
         function = f"dc_{provider}_{snippet.name}_"
         _require(function in snippet.text, f"{where}: neither {function}entry nor {function}return is in its text")
@@ -93,7 +93,7 @@ def check_presets(presets: Sequence[Preset]) -> tuple[Preset, ...]:
     return tuple(presets)
 
 
-def _raise_first(where: str, problems: Iterable[rules.Problem]) -> None:
+def _raise_first(where: str, problems: Iterable[problems.Problem]) -> None:
     for problem in problems:
         raise ContractError(f"{where}: {problem}")
 

@@ -13,7 +13,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.errors import RECREATE, DatacrumbsError, usage_error
-from datacrumbs.model import rules
+from datacrumbs.model import parameters, problems, rule_kinds, rules
 from datacrumbs.model.plan import FORMAT, FUNCTION_LIMIT, Argument, Attach, Function, Group, Plan, Snippet
 from datacrumbs.probefile.schema import checked, choice, items, mapping, problem, shown_place
 
@@ -164,7 +164,7 @@ def _check_format(document: object) -> None:
 class _Reader:
     """Documents to dataclasses of the plan, by the table of rules."""
 
-    def __init__(self, attach: rules.Context = None) -> None:
+    def __init__(self, attach: rule_kinds.Context = None) -> None:
         self._attach = attach
         # Most functions have the arguments of another one: those that were read, by their spelling.
         self._arguments: dict[str, object] = {}
@@ -177,10 +177,10 @@ class _Reader:
         table = rules.TABLE[kind, self._attach]
         return kind(**{name: self._value(given[name], (at, name), rule) for name, rule in table})
 
-    def _value(self, value: object, at: Place, rule: rules.AnyRule | type) -> Any:
-        if isinstance(rule, rules.Rule):
-            return choice(value, at, rule) if isinstance(rule, rules.Member) else checked(value, at, rule)
-        if isinstance(rule, rules.Part):
+    def _value(self, value: object, at: Place, rule: rule_kinds.AnyRule | type) -> Any:
+        if isinstance(rule, rule_kinds.Rule):
+            return choice(value, at, rule) if isinstance(rule, rule_kinds.Member) else checked(value, at, rule)
+        if isinstance(rule, rule_kinds.Part):
             return self.read(rule.of, value, at)
         if isinstance(rule, type):
             return self.read(rule, value, at)
@@ -189,15 +189,15 @@ class _Reader:
         spelling = repr(value)
         if spelling not in self._arguments:
             arguments = self._items(value, at, rule)
-            _raise_first(rules.argument_problems(arguments, self._attach), at)
+            _raise_first(problems.argument_problems(arguments, self._attach), at)
             self._arguments[spelling] = arguments
         return self._arguments[spelling]
 
-    def _items(self, value: object, at: Place, rule: rules.Many) -> Any:
+    def _items(self, value: object, at: Place, rule: rule_kinds.Many) -> Any:
         return items(value, at, (rule.low, rule.high), lambda entry, place: self._value(entry, place, rule.of))
 
 
-def _raise_first(problems: Iterable[rules.Problem], at: Place) -> None:
+def _raise_first(problems: Iterable[problems.Problem], at: Place) -> None:
     for found in problems:
         for step in found.path:
             at = (at, step)
@@ -213,13 +213,17 @@ def _check_references(plan: Plan) -> None:
     snippets = _snippets_by_name(plan, names)
     if (total := len(plan.functions)) > FUNCTION_LIMIT:
         raise usage_error(f"plan: groups: {total} functions; expected at most {FUNCTION_LIMIT}")
+    if (uses := len(parameters.snippet_uses(plan))) > rules.SNIPPET_USE_LIMIT:
+        raise usage_error(
+            f"plan: groups: {uses} snippets, each with its arguments; expected at most {rules.SNIPPET_USE_LIMIT}"
+        )
     for at, group in _groups(plan):
         if group.provider not in names:
             raise problem((at, "provider"), group.provider, "a provider of this plan")
         for index, function in enumerate(group.functions):
-            if function.snippet:
+            if function.snippet or function.snippet_arguments:
                 used = snippets.get((group.provider, function.snippet))
-                _raise_first(rules.snippet_use_problems(function, used), ((at, "functions"), index))
+                _raise_first(problems.snippet_use_problems(function, used), ((at, "functions"), index))
 
 
 def _snippets_by_name(plan: Plan, providers: list[str]) -> dict[tuple[str, str], Snippet]:
@@ -229,6 +233,7 @@ def _snippets_by_name(plan: Plan, providers: list[str]) -> dict[tuple[str, str],
             raise problem(f"snippets[{index}].provider", snippet.provider, "a provider of this plan")
         if (snippet.provider, snippet.name) in snippets:
             raise usage_error(f"plan: snippets[{index}].name: {snippet.name} appears twice; expected each snippet once")
+        _raise_first(problems.parameter_problems(snippet.text), ("snippets", index))
         snippets[snippet.provider, snippet.name] = snippet
     return snippets
 

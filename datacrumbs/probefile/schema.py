@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Callable
 
-    from datacrumbs.model.rules import Member, Rule
+    from datacrumbs.model.rule_kinds import Member, Rule
 
 Place = str | tuple[Any, str | int]
 

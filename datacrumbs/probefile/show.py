@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from datacrumbs.model.parameters import snippet_parameters
 from datacrumbs.model.plan import Mode, Plan
 from datacrumbs.output import counted
 from datacrumbs.probefile.codec import digest, encode, snippet_digest
@@ -125,6 +126,7 @@ def _function(function: Function) -> Document:
         "result": function.result.value,
         "returns": function.returns.value,
         "snippet": function.snippet,
+        "snippet_arguments": list(function.snippet_arguments),
         "arguments": [_argument(argument) for argument in function.arguments],
     }
 
@@ -145,6 +147,9 @@ def _snippet(snippet: Snippet) -> Document:
         "licence": snippet.licence,
         "sha256": snippet_digest(snippet.text),
         "fields": [field.label for field in snippet.fields],
+        "parameters": [
+            {"label": each.label, "low": each.low, "high": each.high} for each in snippet_parameters(snippet.text)
+        ],
     }
 
 
@@ -153,7 +158,8 @@ def _function_line(function: Function) -> str:
     notes = [function.symbol] if function.symbol != function.name else []
     notes += function.aliases
     if function.snippet:
-        notes.append(f"snippet {function.snippet}")
+        given = f"({', '.join(map(str, function.snippet_arguments))})" if function.snippet_arguments else ""
+        notes.append(f"snippet {function.snippet}{given}")
     if not function.return_probe:
         notes.append(f"entries only: {function.returns}")
     moved = f"+{function.skip}" if function.skip else ""

@@ -17,9 +17,9 @@
 #define DC_SNIPPETS_RETURN(CASE)
 #endif
 
-#define DC_CASE_ENTRY(number, name) \
+#define DC_CASE_ENTRY(number, name, ...) \
 	case number: \
-		name(call); \
+		name(call, ##__VA_ARGS__); \
 		break;
 
 static __always_inline void dc_snippet_entry(struct dc_call *call, u8 which)

@@ -1,14 +1,19 @@
 /* What a provider's snippet may use. A snippet is one or two functions
  *     static __always_inline void dc_<provider>_<name>_entry(struct dc_call *call)
  *     static __always_inline void dc_<provider>_<name>_return(struct dc_call *call)
- * that read the call's arguments and fill the fields that it declared, in the order in which it
- * declared them. It reads user memory by DC_READ only, whose failures are counted. */
+ * (with a u32 more for each DC_PARAMETER) that read the call's arguments and fill the fields that it
+ * declared, in the order in which it declared them. It reads user memory by DC_READ only, whose
+ * failures are counted. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 #ifndef DC_SNIPPET_H
 #define DC_SNIPPET_H
 
 #include "handles.h"
 #include "machine.h"
+
+/* A whole number that each function gives that names this snippet, from `low` to `high`: one more argument of the
+ * snippet's functions, a u32, in the order in which they are declared. At most four. */
+#define DC_PARAMETER(label, low, high) _Static_assert((low) <= (high), #label)
 
 /* Argument n (0 to 5) as the register held it at the entry. */
 #define DC_ARGUMENT(call, n) ((call)->arguments[n])

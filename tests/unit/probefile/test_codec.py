@@ -23,7 +23,7 @@ from datacrumbs.model.plan import (
     Target,
     UsdtPlace,
 )
-from datacrumbs.model.rules import argument_problems
+from datacrumbs.model.problems import argument_problems
 from datacrumbs.probefile.codec import decode, digest, encode, function_problem
 
 labels = st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True)

@@ -90,13 +90,24 @@ def file_signatures(implementation: str) -> tuple[Signature, ...]:
 
 
 def _transfers(implementation: str) -> Iterator[Signature]:
-    for stems, before, form in ((_PLAIN, ("-",), ""), (_AT, (_OFFSET, "-"), "_at")):
+    for stems, before, position in ((_PLAIN, ("-",), 2), (_AT, (_OFFSET, "-"), 3)):
         for stem in stems:
-            for suffix, count, big in (("", "count:int=count", ""), ("_c", "count:MPI_Count=count", "_big")):
-                snippet = f"{implementation}_transfer{form}{big}" if implementation else ""
-                if (implementation, big) == ("openmpi", "_big"):
-                    snippet = ""  # no release that has these names was at hand to find its layout
-                yield signature(IO, f"MPI_File_{stem}{suffix}", "code", _HANDLE, *before, count, snippet=snippet)
+            for suffix, ctype, wide in (("", "int", 0), ("_c", "MPI_Count", 1)):
+                snippet, values = f"{implementation}_transfer", (position, wide)
+                if implementation == "openmpi":
+                    values = (position,)
+                if not implementation or (implementation == "openmpi" and wide):
+                    snippet, values = "", ()  # no release of Open MPI with wide names was at hand to find its layout
+                yield signature(
+                    IO,
+                    f"MPI_File_{stem}{suffix}",
+                    "code",
+                    _HANDLE,
+                    *before,
+                    f"count:{ctype}=count",
+                    snippet=snippet,
+                    snippet_arguments=values,
+                )
 
 
 def _others() -> Iterator[Signature]:

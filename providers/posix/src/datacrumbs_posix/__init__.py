@@ -38,10 +38,8 @@ _BYTES = (Argument(0, "bytes", "int", Role.BYTES, 4, signed=True),)
 _FIELDS = {
     "iovec": _COUNT,
     "message": _COUNT,
-    "glibc_print": _BYTES,
-    "musl_print": _BYTES,
-    "print_stdout": _BYTES,
-    "print_descriptor": _BYTES,
+    "stream_print": _BYTES,
+    "print": _BYTES,
 }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.elf.direct_calls import direct_calls
 from datacrumbs.elf.functions import elf_functions
 from datacrumbs.elf.signatures import functions_of
+from datacrumbs.provider import Role
 from datacrumbs_posix import posix_table, stdio_table
 
 if TYPE_CHECKING:
@@ -29,9 +30,8 @@ POSIX: tuple[Signature, ...] = (
 STDIO: tuple[Signature, ...] = (*stdio_table.OPENING, *stdio_table.DATA, *stdio_table.POSITION)
 TABLE = (*POSIX, *STDIO)
 
-# Their text depends on the layout of the C library's FILE.
-_OF_LIBC = ("stream", "print")
-_FOR_ALL = ("print_stdout", "print_descriptor")
+# The layout of a FILE: where its descriptor is, and the bit that streams in memory lack.
+_LAYOUTS = {"glibc": (112, 13), "musl": (120, 0)}
 
 
 def names(*tables: Iterable[Signature]) -> frozenset[str]:
@@ -53,9 +53,12 @@ def libc_functions(path: Path, libc: Libc) -> tuple[Function, ...]:
     for function in found:
         inner = [by_offset[offset] for offset in calls.get(function.offset, ())]
         if not any(other.name == function.name for other in inner):
-            kept.append(replace(function, snippet=_snippet(function.snippet, libc)))
+            kept.append(_laid_out(function, _LAYOUTS[libc.kind]))
     return tuple(kept)
 
 
-def _snippet(name: str, libc: Libc) -> str:
-    return f"{libc.kind}_{name}" if name.startswith(_OF_LIBC) and name not in _FOR_ALL else name
+def _laid_out(function: Function, layout: tuple[int, int]) -> Function:
+    if function.snippet == "stream":
+        streams = [each.index for each in function.arguments if each.role in {Role.HANDLE, Role.CLOSED}]
+        return replace(function, snippet_arguments=(*streams, *layout))
+    return replace(function, snippet_arguments=layout) if function.snippet == "stream_print" else function
