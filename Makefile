@@ -11,7 +11,7 @@ help:
 	@echo "make fuzz [ARGS=..]       feed what strangers' bytes reach for hours; ARGS=\"--inputs 1000 yaml\" for less"
 	@echo "sudo make bench           measure, beside other tracers; bench-quick takes less time and is rough"
 	@echo "make bench-docs           write docs/benchmarks.md from the figures of the last bench"
-	@echo "make lint                 ruff, mypy, clang-format, clang-tidy, cppcheck, shellcheck"
+	@echo "make lint                 ruff, mypy, the contract, clang-format, clang-tidy, cppcheck, shellcheck"
 	@echo "make format               rewrite Python and C in the house format"
 	@echo "make doctor               what this host can and cannot do"
 	@echo "sudo make install-system  system packages, kernel headers and mounts only"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from elftools.dwarf.die import DIE
+    from elftools.dwarf.dwarfinfo import DWARFInfo
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 HEADER = REPOSITORY / "datacrumbs/model/contract.h"
@@ -67,7 +68,7 @@ def generated(header: Path) -> str:
             return "\n\n".join([_HEAD, *_parts(ELFFile(file).get_dwarf_info())])
 
 
-def _parts(dwarf: object) -> Iterator[str]:
+def _parts(dwarf: DWARFInfo) -> Iterator[str]:
     types = [die for unit in dwarf.iter_CUs() for die in unit.get_top_DIE().iter_children()]
     declared = [die for die in types if "DW_AT_decl_line" in die.attributes]
     for die in sorted(declared, key=lambda die: die.attributes["DW_AT_decl_line"].value):
@@ -127,6 +128,8 @@ def _format(die: DIE) -> str:
         return f'"<u{die.cu["address_size"]}"'
     if die.tag != "DW_TAG_base_type":
         raise SystemExit(f"{die.tag}: a kind of member that scripts/contract.py does not know")
+    if _name(die) == "char":
+        return '"S1"'  # machines differ in whether it has a sign
     is_unsigned = die.attributes["DW_AT_encoding"].value in {_UNSIGNED, _UNSIGNED_CHARACTER}
     return f'"<{"u" if is_unsigned else "i"}{die.attributes["DW_AT_byte_size"].value}"'
 

@@ -20,7 +20,7 @@ RUN_NAME_SIZE = 72
 
 RUN_NAME = _layout(
     72,
-    ("bytes", ("<i1", (72,)), 0),
+    ("bytes", ("S1", (72,)), 0),
 )
 """`struct dc_run_name`."""
 

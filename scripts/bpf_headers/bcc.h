@@ -42,6 +42,7 @@ enum {
 		char entries[(size) > 0]; \
 	} name
 #define BPF_TABLE(kind, key_type, value_type, name, size) BPF_F_TABLE(kind, key_type, value_type, name, size, 0)
+#define BPF_HASH(name, key_type, value_type, size) BPF_F_TABLE("hash", key_type, value_type, name, size, 0)
 #define BPF_ARRAY(name, value_type, size) BPF_F_TABLE("array", u32, value_type, name, size, 0)
 #define BPF_PERCPU_ARRAY(name, value_type, size) BPF_F_TABLE("percpu_array", u32, value_type, name, size, 0)
 #define BPF_TASK_STORAGE(name, value_type) \
