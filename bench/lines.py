@@ -22,7 +22,8 @@ import numpy as np
 import polars as pl
 from isal import igzip
 
-from datacrumbs.model.contract import RECORD, MissingKind
+from datacrumbs.model.contract import MissingKind
+from datacrumbs.model.layouts import RECORD
 from datacrumbs.model.plan import Result
 from datacrumbs.trace.lines import Lines
 from datacrumbs.trace.shape import Field, Shape

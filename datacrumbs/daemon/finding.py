@@ -26,7 +26,8 @@ from datacrumbs.elf.file import Tag, open_elf
 from datacrumbs.elf.functions import function_names
 from datacrumbs.engine.ring import MAPPING_RING_SIZE, Ring
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.model.contract import MAPPING, MappingKind
+from datacrumbs.model.contract import MappingKind
+from datacrumbs.model.layouts import MAPPING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ import numpy as np
 
 from datacrumbs.daemon.messages import Again, Found, Mapped, Missed, Unseen
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.model.contract import MAPPED_KEY
+from datacrumbs.model.layouts import MAPPED_KEY
 from datacrumbs.output import counted
 from datacrumbs.probefile.mapped_files import verify_mapped
 from datacrumbs.secure.file_systems import OVERLAY, file_system_kind

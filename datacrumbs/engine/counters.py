@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.model.contract import COUNT, Total
+from datacrumbs.model.contract import Total
+from datacrumbs.model.layouts import COUNT
 from datacrumbs.model.record import FunctionCounts
 
 if TYPE_CHECKING:

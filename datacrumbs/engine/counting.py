@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.engine import links
-from datacrumbs.model.contract import GUARD_SHIFT, PROFILE_KEY, PROFILE_SUMS, RECORD, Setting
+from datacrumbs.model.contract import GUARD_SHIFT, Setting
+from datacrumbs.model.layouts import PROFILE_KEY, PROFILE_SUMS, RECORD
 from datacrumbs.model.plan import Mode
 from datacrumbs.model.record import PROFILE
 

@@ -28,7 +28,8 @@ from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedIm
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.engine.ring import RingMaps
 from datacrumbs.kernel.declared import check_declared
-from datacrumbs.model.contract import COUNT, Setting
+from datacrumbs.model.contract import Setting
+from datacrumbs.model.layouts import COUNT
 from datacrumbs.model.plan import Attach
 
 if TYPE_CHECKING:

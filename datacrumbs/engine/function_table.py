@@ -12,7 +12,6 @@ from datacrumbs.kernel.compat_calls import compat_numbers
 from datacrumbs.kernel.tracepoints import TEXT
 from datacrumbs.model.contract import (
     COMPAT_CALLS,
-    FUNCTION,
     NONE,
     REGISTERS,
     SIGNED_VALUE,
@@ -24,6 +23,7 @@ from datacrumbs.model.contract import (
     RequestKind,
     ResultKind,
 )
+from datacrumbs.model.layouts import FUNCTION
 from datacrumbs.model.parameters import snippet_uses
 from datacrumbs.model.plan import (
     FOLLOWED_ROLES,

@@ -14,7 +14,8 @@ import numpy as np
 from datacrumbs.engine.bpf_objects import TASK_STORAGE, Instructions, Map, ProgramKind, load_program, verifier_log
 from datacrumbs.engine.type_information import INTEGER, PROGRAM, TypeInformation
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.model.contract import HANDLE_REQUEST, OPENED, REQUEST, VECTOR, KernelFunction, OwnFunction
+from datacrumbs.model.contract import KernelFunction, OwnFunction
+from datacrumbs.model.layouts import HANDLE_REQUEST, OPENED, REQUEST, VECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.model.contract import NAME_HEAD, RECORD, LocationFlag, NameKind
+from datacrumbs.model.contract import LocationFlag, NameKind
+from datacrumbs.model.layouts import NAME_HEAD, RECORD
 from datacrumbs.model.record import CUT, DELETED, Batch, Name
 
 if TYPE_CHECKING:

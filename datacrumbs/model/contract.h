@@ -2,9 +2,9 @@
  * What C and Python agree on: layouts, numbers and limits of what passes between the kernel side (engine/bpf), the
  * library that writes lines (trace/src) and Python.
  *
- * This file is the source. model/contract.py is generated from it by scripts/contract.py; `make lint` and the tests
- * fail where it is not current. Numbers are enumerators, so that the compiler can tell what they are. A trailing
- * underscore is not part of a name: the name alone means something else in C.
+ * This file is the source. model/contract.py and layouts.py are generated from it by scripts/contract.py; `make lint`
+ * and the tests fail where they are not current. Numbers are enumerators, so that the compiler can tell what they are.
+ * A trailing underscore is not part of a name: the name alone means something else in C.
  */
 /* SPDX-License-Identifier: MIT */
 #ifndef DC_CONTRACT_H

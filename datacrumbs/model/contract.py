@@ -3,46 +3,13 @@
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Any
-
-import numpy as np
-
-
-# Name, format and offset of each member of a structure.
-def _layout(size: int, *members: tuple[str, Any, int]) -> np.dtype[np.void]:
-    names, formats, offsets = zip(*members, strict=True)
-    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
-
 
 RUN_ID_LONGEST = 64
 RUN_NAME_SIZE = 72
 
 
-RUN_NAME = _layout(
-    72,
-    ("bytes", ("S1", (72,)), 0),
-)
-"""`struct dc_run_name`."""
-
-
 SLOTS = 6
 BUCKETS = 64
-
-
-RECORD = _layout(
-    96,
-    ("start", "<u8", 0),
-    ("duration", "<u8", 8),
-    ("process", "<u4", 16),
-    ("thread", "<u4", 20),
-    ("function", "<u4", 24),
-    ("flags", "<u2", 28),
-    ("errno", "<u2", 30),
-    ("result", "<i8", 32),
-    ("file", "<u8", 40),
-    ("values", ("<u8", (6,)), 48),
-)
-"""`struct dc_record`."""
 
 
 class CallFlag(IntFlag):
@@ -66,21 +33,6 @@ class RecordKind(IntEnum):
 FIRST_KIND = 0xFFFFFF00
 
 
-NAME_HEAD = _layout(
-    48,
-    ("identity", "<u8", 0),
-    ("base", "<u8", 8),
-    ("inode", "<u8", 16),
-    ("device", "<u4", 24),
-    ("flags", "<u4", 28),
-    ("magic", "<u4", 32),
-    ("kind", "<u4", 36),
-    ("length", "<u4", 40),
-    ("process", "<u4", 44),
-)
-"""`struct dc_name_head`."""
-
-
 class NameKind(IntEnum):
     """`enum dc_name_kind`."""
 
@@ -96,29 +48,6 @@ class LocationFlag(IntFlag):
 
     CUT = 1
     DELETED = 2
-
-
-MAPPED_KEY = _layout(
-    32,
-    ("inode", "<u8", 0),
-    ("number", "<u8", 8),
-    ("size", "<u8", 16),
-    ("device", "<u4", 24),
-    ("generation", "<u4", 28),
-)
-"""`struct dc_mapped_key`."""
-
-
-MAPPING = _layout(
-    64,
-    ("time", "<u8", 0),
-    ("address", "<u8", 8),
-    ("length", "<u8", 16),
-    ("file", MAPPED_KEY, 24),
-    ("process", "<u4", 56),
-    ("kind", "<u4", 60),
-)
-"""`struct dc_mapping`."""
 
 
 class MappingKind(IntEnum):
@@ -137,35 +66,6 @@ TRACEPOINT_BYTES = 128
 COMPAT_CALLS = 512
 TEXT_VALUE = 64
 SIGNED_VALUE = 128
-
-
-FUNCTION = _layout(
-    100,
-    ("source", ("<u1", (6,)), 0),
-    ("result", "<u1", 6),
-    ("snippet", "<u1", 7),
-    ("request", ("<u1", (3,)), 8),
-    ("subject", ("<u1", (3,)), 11),
-    ("base", ("<u1", (3,)), 14),
-    ("slot", ("<u1", (3,)), 17),
-    ("handle", "<u1", 20),
-    ("out_handle", "<u1", 21),
-    ("flags", "<u1", 22),
-    ("fields", "<u1", 23),
-    ("field_size", ("<u1", (6,)), 24),
-    ("scale", ("<u1", (6,)), 30),
-    ("width", ("<u1", (6,)), 36),
-    ("field_offset", ("<u2", (6,)), 42),
-    ("index_offset", ("<u2", (6,)), 54),
-    ("unused", ("<u1", (2,)), 66),
-    ("displacement", ("<i4", (6,)), 68),
-    ("sample", "<u4", 92),
-    ("moved", "<u1", 96),
-    ("moved_at", "<u1", 97),
-    ("closes", "<u1", 98),
-    ("record_bytes", "<u1", 99),
-)
-"""`struct dc_function`."""
 
 
 class FunctionFlag(IntFlag):
@@ -253,24 +153,6 @@ SETTINGS = 10
 GUARD_SHIFT = 27
 
 
-COUNT = _layout(
-    96,
-    ("entered", "<u8", 0),
-    ("recorded", "<u8", 8),
-    ("ceiling", "<u8", 16),
-    ("filtered", "<u8", 24),
-    ("unmatched", "<u8", 32),
-    ("ring_full", "<u8", 40),
-    ("too_deep", "<u8", 48),
-    ("no_memory", "<u8", 56),
-    ("sampled", "<u8", 64),
-    ("profiled", "<u8", 72),
-    ("guarded", "<u8", 80),
-    ("helper", "<u8", 88),
-)
-"""`struct dc_count`."""
-
-
 class Total(IntEnum):
     """`enum dc_total`."""
 
@@ -289,38 +171,11 @@ class Total(IntEnum):
 TOTALS = 10
 
 
-PROFILE_KEY = _layout(
-    24,
-    ("file", "<u8", 0),
-    ("process", "<u4", 8),
-    ("function", "<u4", 12),
-    ("epoch", "<u4", 16),
-    ("cause", "<u4", 20),
-)
-"""`struct dc_profile_key`."""
-
-
 class ProfileCause(IntEnum):
     """`enum dc_profile_cause`."""
 
     PROFILE = 0
     GUARD = 1
-
-
-PROFILE_SUMS = _layout(
-    576,
-    ("count", "<u8", 0),
-    ("errors", "<u8", 8),
-    ("bytes", "<u8", 16),
-    ("time", "<u8", 24),
-    ("longest", "<u8", 32),
-    ("inverse_shortest", "<u8", 40),
-    ("inverse_first", "<u8", 48),
-    ("last", "<u8", 56),
-    ("times", ("<u4", (64,)), 64),
-    ("sizes", ("<u4", (64,)), 320),
-)
-"""`struct dc_profile_sums`."""
 
 
 class KernelFunction(IntEnum):
@@ -338,46 +193,6 @@ class OwnFunction(IntEnum):
     BIND_OPENED = 0x70000013
     CHANGE_HANDLE = 0x70000014
     INHERIT_HANDLE = 0x70000015
-
-
-REQUEST = _layout(
-    24,
-    ("subject", "<u8", 0),
-    ("identity", "<u8", 8),
-    ("kind", "<u4", 16),
-    ("base", "<i4", 20),
-)
-"""`struct dc_request`."""
-
-
-VECTOR = _layout(
-    24,
-    ("address", "<u8", 0),
-    ("sum", "<i8", 8),
-    ("entries", "<u8", 16),
-)
-"""`struct dc_vector`."""
-
-
-OPENED = _layout(
-    32,
-    ("identity", "<u8", 0),
-    ("path", "<u8", 8),
-    ("base", "<i4", 16),
-    ("descriptor", "<i4", 20),
-    ("kind", "<u4", 24),
-    ("unused", "<u4", 28),
-)
-"""`struct dc_opened`."""
-
-
-HANDLE_REQUEST = _layout(
-    24,
-    ("handle", "<u8", 0),
-    ("identity", "<u8", 8),
-    ("owner", "<u8", 16),
-)
-"""`struct dc_handle_request`."""
 
 
 CHUNK = 16384
@@ -416,40 +231,6 @@ class PieceKind(IntEnum):
     VALUE = 11
     AMOUNT = 12
     NOTHING = 13
-
-
-OP = _layout(
-    16,
-    ("text", "<u4", 0),
-    ("text_size", "<u2", 4),
-    ("key_size", "<u2", 6),
-    ("kind", "<u1", 8),
-    ("slot", "<u1", 9),
-    ("size", "<u1", 10),
-    ("signed", "<u1", 11),
-    ("items", "<u1", 12),
-    ("padding", ("<u1", (3,)), 13),
-)
-"""`struct dc_op`."""
-
-
-LINES_LAYOUT = _layout(
-    40,
-    ("functions", "<u8", 0),
-    ("written", "<u8", 8),  # of "<i8"
-    ("filtered", "<u8", 16),  # of "<i8"
-    ("epoch_offset", "<i8", 24),
-    ("filtering", "<u8", 32),
-)
-"""`struct dc_lines_layout`."""
-
-
-MISSING = _layout(
-    16,
-    ("kind", "<u8", 0),
-    ("identity", "<u8", 8),
-)
-"""`struct dc_missing`."""
 
 
 class MissingKind(IntEnum):

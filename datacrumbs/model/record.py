@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.model.contract import BUCKETS, FIRST_KIND, RECORD, SLOTS, CallFlag, NameKind, ProfileCause, RecordKind
+from datacrumbs.model.contract import BUCKETS, FIRST_KIND, SLOTS, CallFlag, NameKind, ProfileCause, RecordKind
+from datacrumbs.model.layouts import RECORD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

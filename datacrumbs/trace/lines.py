@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.installed import LIBRARIES, installed
-from datacrumbs.model.contract import LINES_LAYOUT, MISSING, RECORD
+from datacrumbs.model.layouts import LINES_LAYOUT, MISSING, RECORD
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.model.contract import LONGEST_LINE, OP, PIECES, SLOTS, NameKind, PieceKind, State
+from datacrumbs.model.contract import LONGEST_LINE, PIECES, SLOTS, NameKind, PieceKind, State
+from datacrumbs.model.layouts import OP
 from datacrumbs.trace.shape import MINUS_ONE, MOVED
 from datacrumbs.trace.text import json_string
 

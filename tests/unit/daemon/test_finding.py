@@ -24,7 +24,8 @@ from datacrumbs.daemon.finding import _Finding, wanted_libraries
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.late import LateFiles, LateRules
 from datacrumbs.daemon.messages import FROM_FINDER, Again, Found, Missed, Unseen
-from datacrumbs.model.contract import MAPPED_KEY, MAPPING, MappingKind
+from datacrumbs.model.contract import MappingKind
+from datacrumbs.model.layouts import MAPPED_KEY, MAPPING
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Sought, Target
 
 if TYPE_CHECKING:

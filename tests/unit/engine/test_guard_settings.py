@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from datacrumbs.engine.counting import GUARD_INTERVAL_NS, guard_settings
-from datacrumbs.model.contract import RECORD, Setting
+from datacrumbs.model.contract import Setting
+from datacrumbs.model.layouts import RECORD
 from datacrumbs.system import SystemConfiguration
 
 MIB = 1 << 20

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import datacrumbs
-from datacrumbs.model import contract
+from datacrumbs.model import contract, layouts
 from datacrumbs.model.plan import Result
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(datacrumbs.__file__).parent
 SCRIPT = PACKAGE.parent / "scripts/contract.py"
 HEADER = PACKAGE / "model/contract.h"
+FILES = (contract.__file__, layouts.__file__)
 COMPILERS = tuple(name for name in ("cc", "gcc", "clang") if shutil.which(name))
 UNUSED = {
     "RUN_NAME": "only the key of a map, which is filled up with zeros",
@@ -51,13 +52,16 @@ def script() -> ModuleType:
     return module
 
 
+def current() -> dict[str, str]:
+    return {file.name: file.read_text(encoding="utf-8") for file in map(Path, FILES)}
+
+
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_the_module_is_what_every_compiler_makes_of_the_header(
+def test_the_modules_are_what_every_compiler_makes_of_the_header(
     compiler: str, script: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CC", compiler)
-    text = Path(contract.__file__).read_text(encoding="utf-8")
-    assert script.generated(HEADER) == text, "run .venv/bin/python scripts/contract.py"
+    assert script.generated(HEADER) == current(), "run .venv/bin/python scripts/contract.py"
 
 
 def changed_headers(text: str) -> dict[str, str]:
@@ -86,7 +90,7 @@ def changed_headers(text: str) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_any_change_to_the_header_is_noticed(script: ModuleType, tmp_path: Path) -> None:
-    current = Path(contract.__file__).read_text(encoding="utf-8")
+    before = current()
     changed = changed_headers(HEADER.read_text(encoding="utf-8"))
     numbers = {what for what in changed if what.startswith("DC_")}
     assert {f"DC_{name}" for name, value in vars(contract).items() if isinstance(value, int)} <= numbers
@@ -95,19 +99,20 @@ def test_any_change_to_the_header_is_noticed(script: ModuleType, tmp_path: Path)
     unnoticed = []
     for what, text in changed.items():
         file.write_text(text, encoding="utf-8")
-        if script.generated(file) == current:
+        if script.generated(file) == before:
             unnoticed.append(what)
     assert not unnoticed
 
 
 def test_python_uses_what_the_contract_has_but_for_what_is_listed() -> None:
-    names = {name for name in vars(contract) if not name.startswith("_")}
+    modules = (contract, layouts)
+    names = {name for module in modules for name in vars(module) if not name.startswith("_")}
     used = set()
     for file in PACKAGE.rglob("*.py"):
-        if file == Path(contract.__file__):
+        if str(file) in FILES:
             continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and node.module == contract.__name__:
+            if isinstance(node, ast.ImportFrom) and node.module in {module.__name__ for module in modules}:
                 used |= {alias.name for alias in node.names}
     assert names - used - {"annotations", "Any", "IntEnum", "IntFlag", "np"} == set(UNUSED)
 
@@ -121,7 +126,7 @@ def test_sizes_are_those_of_what_they_count() -> None:
 
 def test_structures_have_no_gaps() -> None:
     """Else memory of the kernel would be seen in them, keys that are equal would differ, and numpy would close them."""
-    structures = {name: value for name, value in vars(contract).items() if isinstance(value, np.dtype)}
+    structures = {name: value for name, value in vars(layouts).items() if isinstance(value, np.dtype)}
     for name, structure in structures.items():
         assert structure.itemsize == sum(structure[member].itemsize for member in structure.names), name
 
