@@ -38,6 +38,7 @@ __all__ = [
     "Cost",
     "Function",
     "Host",
+    "Layer",
     "Option",
     "Options",
     "Preset",
@@ -77,29 +78,40 @@ class Option:
     choices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+class Layer(StrEnum):
+    """Where a provider's functions are between the application and the kernel, from the application down.
+
+    Where two providers describe one place, the one nearer to the application wins.
+    """
+
+    APPLICATION = "application"
+    DATA_FORMAT = "data format"
+    MESSAGE_PASSING = "message passing"
+    LIBRARY = "library"
+    C_LIBRARY = "C library"
+    SYSTEM_CALLS = "system calls"
+    KERNEL = "kernel"
+
+    @property
+    def position(self) -> int:
+        """Its place in the order; smaller is nearer to the application."""
+        return 10 * (1 + list(Layer).index(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """Who a provider is.
+    """What a provider says of itself. Its name is its entry point's; distribution and version are the installed ones.
 
     Args:
-        name: Unique; what users write after ``--providers``.
         title: One line for ``--list``.
-        layer: Name of its place in the stack (``HDF5``, ``MPI-IO``, ``libc``, ``system calls``).
-        position: Where the layer stands; smaller is nearer to the application
-            (10 application, 20 hdf5, 30 mpi, 40 libc, 50 system calls, 60 kernel).
-        distribution: Name of the installed distribution.
-        version: Its version.
+        layer: Where its functions are.
         options: What it takes in the site file.
         libraries: Shell patterns of file names and sonames (``libmpi.so.*``) of the libraries that it is about. When a
             traced program maps such a library that the plan does not have, the trace says so.
     """
 
-    name: str
     title: str
-    layer: str
-    position: int
-    distribution: str
-    version: str
+    layer: Layer
     options: tuple[Option, ...] = ()
     libraries: tuple[str, ...] = ()
 

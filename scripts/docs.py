@@ -260,13 +260,16 @@ def _hook(name: str, function: Callable[..., object]) -> str:
 def _docstring(described: object) -> str:
     # Google style: "Args:" becomes a list, "Example::" a block of code.
     text = inspect.getdoc(described) or ""
-    blocks = re.split(r"\n(?=Args:\n|Example::\n|Raises:\n)", text)
+    blocks = re.split(r"\n(?=Args:\n|Example::\n|Raises:\n|Returns:\n)", text)
     written = []
     for block in blocks:
         head, _, rest = block.partition("\n")
         if head in {"Args:", "Raises:"}:
             items = _arguments(rest).items()
-            written.append("\n".join(f"* `{name}`: {meaning}" for name, meaning in items))
+            listed = "\n".join(f"* `{name}`: {meaning}" for name, meaning in items)
+            written.append(listed if head == "Args:" else f"Raises:\n\n{listed}")
+        elif head == "Returns:":
+            written.append(f"Returns: {prose(' '.join(rest.split()))}")
         elif head == "Example::":
             written.append(f"```python\n{inspect.cleandoc(rest)}\n```")
         else:
@@ -434,7 +437,7 @@ def providers_page() -> str:
         presets = [(code(preset.name), preset.cost.value, preset.title) for preset in loaded.presets(each.name)]
         parts += [
             f"## {each.name}",
-            f"{each.title}. Layer {each.layer}, position {each.position}; distribution `{each.distribution}`.",
+            f"{each.title}. Layer: {each.layer.value}; distribution `{each.distribution}`.",
             table(("option", "type", "default", "meaning"), options) if options else "No options.",
             table(("preset", "cost", "what it selects"), presets),
         ]

@@ -18,19 +18,20 @@ from datacrumbs.configure.site import UNSAID, Entry, ProbeKind, ProviderEntry, R
 from datacrumbs.errors import did_you_mean, usage_error
 from datacrumbs.model.plan import FUNCTION_LIMIT, Group, Mode, Plan, Provenance, Sought
 from datacrumbs.output import counted
+from datacrumbs.provider import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from datacrumbs.configure.site import SiteConfiguration
-    from datacrumbs.plugins import Providers
-    from datacrumbs.provider import Host, Provider, Snippet
+    from datacrumbs.plugins import InstalledProvider, Providers
+    from datacrumbs.provider import Host, Snippet
 
 WARNING_SHARE = 0.9
 """Share of the function limit from which on the user is warned."""
 REFERENCE_WORDS = (SITE, *(kind.value for kind in ProbeKind))
 """What ``--providers`` and ``--without`` take beside names of providers."""
-_SITE_PROVENANCE = Provenance(SITE, "datacrumbs", __version__, "site file", 45)
+_SITE_PROVENANCE = Provenance(SITE, "datacrumbs", __version__, "site file", Layer.C_LIBRARY.position + 5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +228,8 @@ def _sought(names: Iterable[str], providers: Providers) -> tuple[Sought, ...]:
     return tuple(Sought(each.name, tuple(sorted(each.libraries))) for each in described if each.libraries)
 
 
-def _provenance(provider: Provider) -> Provenance:
-    return Provenance(provider.name, provider.distribution, provider.version, provider.layer, provider.position)
+def _provenance(provider: InstalledProvider) -> Provenance:
+    return Provenance(provider.name, provider.distribution, provider.version, provider.layer.value, provider.position)
 
 
 def _groups(candidates: Iterable[Candidate], provenance: dict[str, Provenance]) -> tuple[Group, ...]:

@@ -10,8 +10,8 @@ from datacrumbs.plugins import resolve_options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from datacrumbs.plugins import Providers
-    from datacrumbs.provider import Host, Preset, ProbeTarget, Provider
+    from datacrumbs.plugins import InstalledProvider, Providers
+    from datacrumbs.provider import Host, Preset, ProbeTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class ListedProvider:
         targets: What it can probe here, with the number of functions of each.
     """
 
-    provider: Provider
+    provider: InstalledProvider
     presets: tuple[Preset, ...]
     targets: tuple[tuple[ProbeTarget, int], ...]
 
@@ -34,7 +34,7 @@ class ListedProvider:
         return {
             "name": entry.name,
             "title": entry.title,
-            "layer": entry.layer,
+            "layer": entry.layer.value,
             "position": entry.position,
             "distribution": entry.distribution,
             "version": entry.version,

@@ -270,14 +270,14 @@ class Group:
     helper: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snippet:
     """C that runs at the entry or return of the functions that name it.
 
     Args:
         name: Unique within its provider; ``[a-z][a-z0-9_]*``. The C functions are
             ``dc_<provider>_<name>_entry`` and ``dc_<provider>_<name>_return``; either may be absent.
-        provider: Who gives it.
+        provider: Who gives it; filled in when a provider is asked.
         text: The C source. It declares what the functions that name it have to give, each on a line of its own:
             ``DC_PARAMETER(label, low, high);`` for a whole number from low to high.
         fields: The extra values that it fills: Arguments with role BYTES, COUNT, VALUE, FD, STRING;
@@ -286,8 +286,8 @@ class Snippet:
     """
 
     name: str
-    provider: str
     text: str
+    provider: str = ""
     fields: tuple[Argument, ...] = ()
     licence: str = "GPL-2.0-only"
 

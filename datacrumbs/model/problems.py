@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.model.parameters import snippet_parameters
 from datacrumbs.model.plan import ARGUMENT_LIMIT, FUNCTION_LIMIT, Argument, Attach, Function, Role, Snippet
-from datacrumbs.model.rule_kinds import AnyRule, Context, Many, Part, Rule, text
+from datacrumbs.model.rule_kinds import AnyRule, Context, Many, Part, Rule, or_empty, text
 from datacrumbs.model.rules import (
     HANDLE_ROLES,
     NAMED_LIMIT,
@@ -16,6 +16,7 @@ from datacrumbs.model.rules import (
     PARAMETER_VALUE_LIMIT,
     RECORD_LIMIT,
     TABLE,
+    WORD,
 )
 from datacrumbs.output import counted
 
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Names and types in files are whatever compilers and languages make; composing passes over what a plan cannot carry.
-_IN_FILES: dict[tuple[type, str], AnyRule] = {
+_OF_PROVIDERS: dict[tuple[type, str], AnyRule] = {
     (Function, "name"): text("a printable symbol", r"[!-~]+", 1024),
     (Function, "symbol"): text("a printable symbol", r"[!-~]+", 1024),
     (Function, "aliases"): Many(0, FUNCTION_LIMIT, Rule("a symbol", lambda value: isinstance(value, str))),
+    (Snippet, "provider"): or_empty(WORD),  # filled in from the entry point
     (Argument, "ctype"): Rule("a C type", lambda value: isinstance(value, str)),
 }
 
@@ -46,7 +48,7 @@ class Problem:
 def problems(value: Any, attach: Context = None) -> Iterator[Problem]:
     """What a plan does not allow of a dataclass that a provider made, names and types in files aside."""
     for field, of_plan in TABLE[type(value), attach]:
-        found = _IN_FILES.get((type(value), field), of_plan)
+        found = _OF_PROVIDERS.get((type(value), field), of_plan)
         yield from value_problems(getattr(value, field), found, attach, (field,))
     if isinstance(value, Snippet):
         yield from parameter_problems(value.text)

@@ -172,8 +172,8 @@ RULES: dict[type, dict[str, AnyRule | dict[Context, AnyRule]]] = {
     },
     Snippet: {
         "name": WORD,
-        "provider": WORD,
         "text": _SOURCE,
+        "provider": WORD,
         "fields": Many(0, FIELD_LIMIT, Argument),
         "licence": text("an SPDX licence expression", r"[A-Za-z0-9][A-Za-z0-9.+ ()-]*", 128),
     },

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datacrumbs.plugins import hookspecs
 from datacrumbs.plugins._loading import load_module, load_providers
 from datacrumbs.plugins._options import OptionError, resolve_options
-from datacrumbs.plugins._providers import Providers
+from datacrumbs.plugins._providers import InstalledProvider, Providers
 from datacrumbs.plugins._validation import check_functions, check_provider_description
 
 __all__ = [
+    "InstalledProvider",
     "OptionError",
     "Providers",
     "check_functions",

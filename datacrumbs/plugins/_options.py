@@ -10,7 +10,8 @@ from datacrumbs.errors import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from datacrumbs.provider import Option, Options, OptionValue, Provider
+    from datacrumbs.plugins._providers import InstalledProvider
+    from datacrumbs.provider import Option, Options, OptionValue
 
 TYPES: dict[str, type] = {"string": str, "integer": int, "boolean": bool, "list": tuple}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -46,7 +47,7 @@ def check_option(option: Option) -> None:
         raise ValueError(f"option {option.name!r}: default is {error}") from None
 
 
-def resolve_options(provider: Provider, given: Mapping[str, object]) -> Options:
+def resolve_options(provider: InstalledProvider, given: Mapping[str, object]) -> Options:
     """The provider's options with its defaults filled in.
 
     Args:

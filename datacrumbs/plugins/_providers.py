@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import pluggy
 
-    from datacrumbs.provider import Host, Options
+    from datacrumbs.provider import Host, Layer, Option, Options
 
 _Item = TypeVar("_Item")
 
@@ -31,6 +31,48 @@ class Origin:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class InstalledProvider:
+    """A provider as it is installed here: where it comes from, and what it says of itself.
+
+    Args:
+        name: Unique; what users write after ``--providers``.
+        distribution: Name of the installed distribution.
+        version: Its version.
+        described: What it says of itself.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    described: Provider
+
+    @property
+    def title(self) -> str:
+        """One line for ``--list``."""
+        return self.described.title
+
+    @property
+    def layer(self) -> Layer:
+        """Where its functions are."""
+        return self.described.layer
+
+    @property
+    def position(self) -> int:
+        """The layer's place in the order; smaller is nearer to the application."""
+        return self.described.layer.position
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """What it takes in the site file."""
+        return self.described.options
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Patterns of the names of the libraries that it is about."""
+        return self.described.libraries
+
+
 class Providers:
     """The loaded providers, each asked on its own.
 
@@ -41,7 +83,7 @@ class Providers:
     def __init__(self, manager: pluggy.PluginManager, origins: Mapping[str, Origin]) -> None:
         self._manager = manager
         self._origins = dict(origins)
-        self._described: dict[str, Provider] = {}
+        self._described: dict[str, InstalledProvider] = {}
         self._snippets: dict[str, tuple[Snippet, ...]] = {}
         self._presets: dict[str, tuple[Preset, ...]] = {}
 
@@ -57,17 +99,20 @@ class Providers:
         """The distribution that provider ``name`` comes from."""
         return self._origins[name]
 
-    def describe(self, name: str) -> Provider:
-        """Who provider ``name`` says it is."""
+    def describe(self, name: str) -> InstalledProvider:
+        """Who provider ``name`` is."""
         if name not in self._described:
             results = self._ask(name, "datacrumbs_provider")
             if len(results) != 1:
                 raise self._broken(name, "datacrumbs_provider", "is missing; every provider must implement it")
             with self._blame(name, "datacrumbs_provider"):
-                self._described[name] = _validation.check_provider_description(results[0], name)
+                origin = self._origins[name]
+                _validation.check_origin(name, origin.distribution, origin.version)
+                described = _validation.check_provider_description(results[0])
+                self._described[name] = InstalledProvider(name, origin.distribution, origin.version, described)
         return self._described[name]
 
-    def all(self) -> tuple[Provider, ...]:
+    def all(self) -> tuple[InstalledProvider, ...]:
         """The descriptions of all loaded providers, nearest to the application first."""
         return tuple(sorted(map(self.describe, self.names), key=lambda entry: (entry.position, entry.name)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.model import problems, rules
@@ -10,6 +11,7 @@ from datacrumbs.plugins._options import check_option
 from datacrumbs.provider import (
     Attach,
     Function,
+    Layer,
     Option,
     Preset,
     ProbeTarget,
@@ -26,16 +28,19 @@ class ContractError(ValueError):
     """What a provider returned is not what the hook's specification asks for."""
 
 
-def check_provider_description(description: object, name: str) -> Provider:
-    """Check the result of ``datacrumbs_provider``; ``name`` is the entry point's."""
+def check_origin(name: str, distribution: str, version: str) -> None:
+    """Check what an entry point and its distribution say of a provider."""
+    for field, value in (("name", name), ("distribution", distribution), ("version", version)):
+        rule = rules.rule(Provenance, field)
+        _require(rule.allows(value), f"{field} is {value!r}; expected {rule.expected}")
+
+
+def check_provider_description(description: object) -> Provider:
+    """Check the result of ``datacrumbs_provider``."""
     if not isinstance(description, Provider):
         raise ContractError(f"returned {type(description).__name__}; expected one Provider")
-    if description.name != name:
-        raise ContractError(f"the name is {description.name!r}, but the entry point is named {name!r}")
-    _require_allowed("name", name)
     _require(description.title.isprintable() and description.title != "", f"title is {description.title!r}")
-    for label in ("layer", "distribution", "version", "position"):
-        _require_allowed(label, getattr(description, label))
+    _require(isinstance(description.layer, Layer), f"layer is {description.layer!r}; expected a Layer")
     for pattern in description.libraries:
         _require(
             rules.LIBRARY_NAME.allows(pattern), f"libraries has {pattern!r}; expected {rules.LIBRARY_NAME.expected}"
@@ -78,10 +83,11 @@ def check_snippets(snippets: Sequence[Snippet], provider: str) -> tuple[Snippet,
     for snippet in snippets:
         where = f"snippet {snippet.name!r}"
         _raise_first(where, problems.problems(snippet))
-        _require(snippet.provider == provider, f"{where}: its provider is {snippet.provider!r}; expected {provider!r}")
+        is_own = snippet.provider in {"", provider}
+        _require(is_own, f"{where}: its provider is {snippet.provider!r}; expected {provider!r}, or none")
         function = f"dc_{provider}_{snippet.name}_"
         _require(function in snippet.text, f"{where}: neither {function}entry nor {function}return is in its text")
-    return tuple(snippets)
+    return tuple(replace(snippet, provider=provider) for snippet in snippets)
 
 
 def check_presets(presets: Sequence[Preset]) -> tuple[Preset, ...]:
@@ -96,11 +102,6 @@ def check_presets(presets: Sequence[Preset]) -> tuple[Preset, ...]:
 def _raise_first(where: str, problems: Iterable[problems.Problem]) -> None:
     for problem in problems:
         raise ContractError(f"{where}: {problem}")
-
-
-def _require_allowed(field: str, value: object) -> None:
-    rule = rules.rule(Provenance, field)
-    _require(rule.allows(value), f"{field} is {value!r}; expected {rule.expected}")
 
 
 def _check_option(option: Option) -> None:

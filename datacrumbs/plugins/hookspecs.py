@@ -1,6 +1,10 @@
 """The hooks that a provider may implement; `datacrumbs_provider` is the only one it must.
 
 Each returns frozen dataclasses from `datacrumbs.provider`. Arguments are passed by keyword.
+
+A hook may raise `DatacrumbsError` with a message and a hint for the user, and that is what the user sees. Whatever else
+it raises becomes an error that names the provider's distribution and the hook, as does an answer that breaks the
+contract; either ends the command, unless the provider is left out with ``--without``.
 """
 
 from __future__ import annotations
@@ -19,13 +23,17 @@ hookspec = pluggy.HookspecMarker("datacrumbs")
 
 @hookspec
 def datacrumbs_provider() -> Provider:  # type: ignore[empty-body]
-    """Say who the provider is.
+    """Say what the provider is about.
+
+    Returns:
+        A `Provider`. The only hook that must be there; it is called once, when the provider is loaded, so it does not
+        look at the host.
 
     Example::
 
         @hookimpl
         def datacrumbs_provider() -> Provider:
-            return Provider("zlib", "zlib compression", "zlib", 15, "datacrumbs-zlib", "1.0.0")
+            return Provider(title="Compression with zlib", layer=Layer.LIBRARY)
     """
 
 
@@ -36,6 +44,13 @@ def datacrumbs_targets(host: Host, options: Options) -> Iterable[ProbeTarget]:  
     Args:
         host: The machine, the environment and, when given, the program to be traced.
         options: The provider's options, with defaults filled in.
+
+    Returns:
+        A `ProbeTarget` for each file or way into the kernel, each once; nothing where the host has none. A target that
+        is an ELF file needs `uprobe` or `usdt`, the kernel one of the others.
+
+    Raises:
+        DatacrumbsError: For an option that names a file which cannot be read.
 
     Example::
 
@@ -56,6 +71,13 @@ def datacrumbs_functions(target: ProbeTarget, options: Options) -> Iterable[Func
         target: One that this provider's `datacrumbs_targets` gave.
         options: The provider's options, with defaults filled in.
 
+    Returns:
+        A `Function` for each place, the same ones in each call: one for each offset of a file, or for each name in the
+        kernel. What a function may hold is in the table of rules.
+
+    Raises:
+        DatacrumbsError: For a file that cannot be read, or an option whose value makes no sense.
+
     Example::
 
         @hookimpl
@@ -72,18 +94,25 @@ def datacrumbs_functions(target: ProbeTarget, options: Options) -> Iterable[Func
 def datacrumbs_snippets() -> Iterable[Snippet]:  # type: ignore[empty-body]
     """Give the C snippets that the functions name.
 
+    Returns:
+        A `Snippet` for each text, whatever the host; only those that a plan's functions name become part of it.
+
     Example::
 
         @hookimpl
         def datacrumbs_snippets() -> list[Snippet]:
             text = (files("datacrumbs_zlib") / "snippets" / "stream.bpf.c").read_text()
-            return [Snippet("stream", "zlib", text, (Argument(0, "available", "uint", Role.COUNT, 4, False),))]
+            fields = (Argument(0, "available", "uInt", Role.COUNT, 4, signed=False),)
+            return [Snippet(name="stream", text=text, fields=fields)]
     """
 
 
 @hookspec
 def datacrumbs_presets() -> Iterable[Preset]:  # type: ignore[empty-body]
     """Name selections of functions.
+
+    Returns:
+        A `Preset` for each name; ``all`` with no functions, which selects every one, is expected.
 
     Example::
 
@@ -99,6 +128,10 @@ def datacrumbs_checks(host: Host) -> Iterable[Check]:  # type: ignore[empty-body
 
     Args:
         host: The machine and the environment.
+
+    Returns:
+        A `Check` for each thing that was looked at, also for what is as it should be. A missing library is a finding
+        and no reason to raise.
 
     Example::
 

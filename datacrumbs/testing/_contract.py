@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.configure.host import current_host
 from datacrumbs.engine.complaints import check_snippets
-from datacrumbs.errors import DatacrumbsError
+from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.model.licences import licence_problem
 from datacrumbs.plugins import hookspecs, load_module, resolve_options
-from datacrumbs.plugins._versions import release
 from datacrumbs.provider import ENTRY_POINT_GROUP, CheckState
 
 if TYPE_CHECKING:
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from datacrumbs.engine.complaints import Fault
-    from datacrumbs.plugins import Providers
-    from datacrumbs.provider import Function, Host, Options, ProbeTarget, Provider, Snippet
+    from datacrumbs.plugins import InstalledProvider, Providers
+    from datacrumbs.provider import Function, Host, Options, ProbeTarget, Snippet
 
 _HOOK_PREFIX = "datacrumbs_"
 # A snippet is linked into the one program: what it includes, maps or prints is not its own.
@@ -48,7 +47,7 @@ class ProviderReport:
             verifier saw them, too.
     """
 
-    provider: Provider
+    provider: InstalledProvider
     targets: tuple[tuple[ProbeTarget, tuple[Function, ...]], ...]
     snippets: tuple[Snippet, ...]
     compiled: bool = False
@@ -66,10 +65,10 @@ class ProviderReport:
 def check_provider(module: ModuleType, host: Host | None = None) -> ProviderReport:
     """Check that a module keeps the provider contract on this host.
 
-    Checked are: the hooks' names and markers; the description against the installed distribution and its
-    entry point; types, names and limits of all that the hooks return; that they return the same when asked
-    twice, and something sound without environment variables; the snippets' form, and where this host has bcc and
-    kernel headers that they compile (as root, that the kernel takes them); the presets; the doctor checks.
+    Checked are: the hooks' names and markers; that an installed distribution has an entry point for the module;
+    types, names and limits of all that the hooks return; that they return the same when asked twice, and something
+    sound without environment variables; the snippets' form, and where this host has bcc and kernel headers that they
+    compile (as root, that the kernel takes them); the presets; the doctor checks.
 
     Args:
         module: The module that the entry point names.
@@ -84,11 +83,11 @@ def check_provider(module: ModuleType, host: Host | None = None) -> ProviderRepo
     host = host or current_host()
     problems = list(_hook_problems(module))
     try:
-        description = module.datacrumbs_provider()
-        providers = load_module(module, description.name, description.distribution, description.version)
-        report = _ask(providers, description, host, resolve_options(description, {}))
-        _ask(providers, description, replace(host, environment={}), resolve_options(description, {}))
-        problems += _distribution_problems(module, description)
+        providers = load_module(module, *_installed_as(module))
+        (name,) = providers.names
+        options = resolve_options(providers.describe(name), {})
+        report = _ask(providers, host, options)
+        _ask(providers, replace(host, environment={}), options)
         problems += _report_problems(providers, report, host)
         faults = _snippet_faults(report.snippets)
         report = replace(report, compiled=faults is not None)
@@ -111,31 +110,26 @@ def _hook_problems(module: ModuleType) -> Iterator[str]:
             yield f"{name}: not marked; put @hookimpl of datacrumbs.provider above it"
 
 
-def _distribution_problems(module: ModuleType, provider: Provider) -> Iterator[str]:
-    try:
-        distribution = importlib.metadata.distribution(provider.distribution)
-    except importlib.metadata.PackageNotFoundError:
-        yield f"distribution {provider.distribution!r} is not installed; install the provider to test it"
-        return
-    if distribution.version != provider.version:
-        newer = release(distribution.version) > release(provider.version)
-        advice = "give datacrumbs_provider() that version" if newer else "install the distribution again"
-        installed = f"{provider.distribution} {distribution.version} is installed"
-        yield f"datacrumbs_provider() says version {provider.version!r}, but {installed}; {advice}"
-    points = [point for point in distribution.entry_points if point.group == ENTRY_POINT_GROUP]
-    if not any(point.name == provider.name and point.module == module.__name__ for point in points):
-        yield f"no entry point {provider.name} = {module.__name__} in the group {ENTRY_POINT_GROUP}"
+# Name, distribution and version of a provider are those of its entry point and of what is installed.
+def _installed_as(module: ModuleType) -> tuple[str, str, str]:
+    for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        if point.value == module.__name__ and point.dist is not None:
+            return point.name, point.dist.name, point.dist.version
+    raise usage_error(
+        f"no installed distribution has an entry point NAME = {module.__name__} in the group {ENTRY_POINT_GROUP}; "
+        "install the provider to test it"
+    )
 
 
-def _ask(providers: Providers, provider: Provider, host: Host, options: Options) -> ProviderReport:
-    name = provider.name
+def _ask(providers: Providers, host: Host, options: Options) -> ProviderReport:
+    (name,) = providers.names
     targets = providers.targets(name, host, options)
     described = tuple((target, providers.functions(name, target, options)) for target in targets)
-    return ProviderReport(provider, described, providers.snippets(name))
+    return ProviderReport(providers.describe(name), described, providers.snippets(name))
 
 
 def _report_problems(providers: Providers, report: ProviderReport, host: Host) -> Iterator[str]:
-    again = _ask(providers, report.provider, host, resolve_options(report.provider, {}))
+    again = _ask(providers, host, resolve_options(report.provider, {}))
     if again.targets != report.targets:
         yield "asked twice, the provider gives different targets or functions; plans must be deterministic"
     for snippet in report.snippets:

@@ -84,7 +84,12 @@ class Door:
 def small_plan() -> Plan:
     """A plan with something of everything."""
     arguments = (Argument(0, "fd", "int", Role.FD, 4), Argument(1, "path", "const char *", Role.PATH))
-    snippet = Snippet("one", "posix", "/* SPDX-License-Identifier: MIT */\n", (Argument(0, "n", "size_t", Role.COUNT),))
+    snippet = Snippet(
+        name="one",
+        provider="posix",
+        text="/* SPDX-License-Identifier: MIT */\n",
+        fields=(Argument(0, "n", "size_t", Role.COUNT),),
+    )
     functions = (
         Function("read", "read", "POSIX", offset=64, arguments=arguments[:1], aliases=("__read",), snippet="one"),
         Function("open", "open", "POSIX", offset=128, arguments=arguments),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.kernel
 
-SOURCE = Path(__file__).parents[1] / "third_party_provider/src/datacrumbs_zlib/snippets/stream.bpf.c"
+SOURCE = Path(__file__).parents[2] / "examples/datacrumbs-zlib/src/datacrumbs_zlib/snippets/stream.bpf.c"
 SET = "DC_SET_FIELD(call, 1, left);"
 
 
@@ -27,7 +27,11 @@ def plan_with(text: str) -> Plan:
     function = Function("deflate", "deflate", "ZLIB", offset=1, snippet="stream")
     group = Group("zlib", "zlib", Attach.UPROBE, Target("/lib/libz.so", "ab" * 20), (function,))
     known = tuple(Provenance(name, f"datacrumbs-{name}", "1", "zlib", 35) for name in ("other", "zlib"))
-    return Plan(known, (group,), (Snippet("sound", "other", sound), Snippet("stream", "zlib", text)))
+    return Plan(
+        known,
+        (group,),
+        (Snippet(name="sound", provider="other", text=sound), Snippet(name="stream", provider="zlib", text=text)),
+    )
 
 
 def load(text: str, state: Path, configuration: SystemConfiguration) -> None:

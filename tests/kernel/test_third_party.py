@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
-SOURCE = Path(__file__).parents[1] / "third_party_provider"
+SOURCE = Path(__file__).parents[2] / "examples/datacrumbs-zlib"
 
 
 @pytest.fixture

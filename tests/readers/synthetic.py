@@ -131,7 +131,9 @@ NAMES = (
 def plan(filters: Filters = Filters()) -> Plan:  # noqa: B008 - frozen
     """The functions above, as three providers would give them."""
     kernel = Target("", "6.1.0")
-    snippet = Snippet("datatype", "mpi", "", (Argument(0, "bytes", "long", Role.BYTES, 8, signed=True),))
+    snippet = Snippet(
+        name="datatype", provider="mpi", text="", fields=(Argument(0, "bytes", "long", Role.BYTES, 8, signed=True),)
+    )
     return Plan(
         (),
         (

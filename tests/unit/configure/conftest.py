@@ -10,7 +10,7 @@ import pytest
 from datacrumbs.configure import current_host
 from datacrumbs.plugins._loading import _load
 from datacrumbs.plugins._providers import Origin
-from datacrumbs.provider import Provider, hookimpl
+from datacrumbs.provider import Layer, Provider, hookimpl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -94,8 +94,9 @@ def site(write_site: Callable[[str], Path]) -> Callable[[str], SiteConfiguration
 class Plugin:
     """A provider made of plain data."""
 
-    def __init__(self, description, found, snippets, presets):
-        self.description, self.found, self.snippets, self.presets = description, found, snippets, presets
+    def __init__(self, name, description, found, snippets, presets):
+        self.name, self.description, self.found = name, description, found
+        self.snippets, self.presets = snippets, presets
 
     @hookimpl
     def datacrumbs_provider(self):
@@ -126,13 +127,13 @@ def plugin(
     name: str,
     found: Sequence[tuple[ProbeTarget, Sequence[Function]]],
     *,
-    position: int = 30,
+    layer: Layer = Layer.MESSAGE_PASSING,
     snippets: Sequence[Snippet] = (),
     presets: Sequence[Preset] = (),
     options: Sequence[Option] = (),
 ) -> Plugin:
-    description = Provider(name, f"provider {name}", name, position, f"datacrumbs-{name}", "1.0", tuple(options))
-    return Plugin(description, found, snippets, presets)
+    description = Provider(title=f"provider {name}", layer=layer, options=tuple(options))
+    return Plugin(name, description, found, snippets, presets)
 
 
 @pytest.fixture
@@ -145,8 +146,7 @@ def load() -> Callable[..., Providers]:
     def load_plugins(*plugins: Plugin) -> Providers:
         loaders = {}
         for each in plugins:
-            description = each.description
-            origin = Origin(description.name, description.distribution, description.version)
+            origin = Origin(each.name, f"datacrumbs-{each.name}", "1.0")
             loaders[origin] = lambda each=each: each
         return _load(loaders)
 

@@ -17,6 +17,7 @@ from datacrumbs.provider import (
     Attach,
     Cost,
     Function,
+    Layer,
     Option,
     Preset,
     ProbeTarget,
@@ -43,7 +44,7 @@ def system(make_plugin):
         Preset("data", "", Cost.LOW, frozenset({"read"})),
         Preset("default", "", Cost.LOW, frozenset({"read", "open"})),
     ]
-    return make_plugin("sys", [(CALLS, functions)], position=50, presets=presets)
+    return make_plugin("sys", [(CALLS, functions)], layer=Layer.SYSTEM_CALLS, presets=presets)
 
 
 @pytest.fixture
@@ -62,9 +63,9 @@ def tiny(make_plugin, tiny_library):
         if symbol.name.startswith("tiny_")
     ]
     text = "/* one */ static void dc_tiny_{0}_entry(struct dc_call *call) {{}}"
-    snippets = [Snippet(name, "tiny", text.format(name)) for name in ("unused", "size")]
+    snippets = [Snippet(name=name, text=text.format(name)) for name in ("unused", "size")]
     presets = [Preset("all", "", Cost.HIGH), Preset("data", "", Cost.LOW, frozenset({"read"}))]
-    return make_plugin("tiny", [(target, functions)], position=40, snippets=snippets, presets=presets)
+    return make_plugin("tiny", [(target, functions)], layer=Layer.C_LIBRARY, snippets=snippets, presets=presets)
 
 
 def shape(plan):
@@ -79,7 +80,7 @@ def test_the_entry_of_a_provider_takes_its_default_preset_or_else_everything(sit
     ]
     assert [entry.name for entry in plan.providers] == ["tiny", "sys"]
     assert plan.providers[1].distribution == "datacrumbs-sys"
-    assert plan.groups[1].layer == "sys"
+    assert plan.groups[1].layer == "system calls"
 
 
 def test_a_plan_is_the_same_whatever_the_order_of_entries(site, load, host, system, tiny):
@@ -130,7 +131,7 @@ def test_system_calls_carry_posix_when_libc_is_not_probed(site, load, host, syst
 def test_stdio_of_libc_leaves_posix_to_the_system_calls(site, load, host, system, make_plugin, tiny_library):  # noqa: PLR0917 -- fixtures
     target = ProbeTarget(elf_target(tiny_library), Attach.UPROBE, "libc")
     place = elf_functions(tiny_library)[0].offset
-    libc = make_plugin("posix", [(target, [Function("fread", "fread", "STDIO", offset=place)])], position=40)
+    libc = make_plugin("posix", [(target, [Function("fread", "fread", "STDIO", offset=place)])], layer=Layer.C_LIBRARY)
     plan = compose(site("providers: [posix, sys]"), load(system, libc), host)
     assert [each.category for each in plan.functions] == ["STDIO", "POSIX", "POSIX"]
 
@@ -139,7 +140,9 @@ def test_two_providers_at_one_place_are_one_function_with_a_note(site, load, hos
     symbols = {symbol.name: symbol for symbol in elf_functions(tiny_library)}
     target = ProbeTarget(elf_target(tiny_library), Attach.UPROBE, "tiny")
     outer = make_plugin(
-        "outer", [(target, [Function("unlock", "outer_close", "X", offset=symbols["tiny_close"].offset)])], position=10
+        "outer",
+        [(target, [Function("unlock", "outer_close", "X", offset=symbols["tiny_close"].offset)])],
+        layer=Layer.APPLICATION,
     )
     notes: list[str] = []
     plan = compose(site("providers: [tiny, outer]"), load(tiny, outer), host, report=Report(notes.append))
@@ -255,7 +258,7 @@ def handles(make_plugin, library, symbol: str):
             ("close", "tiny_close", "tiny_close", Role.CLOSED),
         )
     ]
-    return make_plugin("tiny", [(target, functions)], position=40)
+    return make_plugin("tiny", [(target, functions)], layer=Layer.C_LIBRARY)
 
 
 def test_helpers_alone_are_no_plan(site, load, host, make_plugin, tiny_library):

@@ -10,7 +10,7 @@ from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.model.plan import Mode
 from datacrumbs.probefile.codec import decode, encode
 from datacrumbs.probefile.show import describe, readable
-from datacrumbs.provider import Attach, Function, ProbeTarget, Target
+from datacrumbs.provider import Attach, Function, Layer, ProbeTarget, Target
 
 CALLS = ProbeTarget(Target("", "6.18.0"), Attach.SYSCALL, "system calls")
 
@@ -21,7 +21,7 @@ BOTH = f"{{sample: 7, providers: [sys, {FSYNC}]}}"
 @pytest.fixture
 def system(make_plugin):
     functions = [Function(name, name, "POSIX", number) for number, name in enumerate(("read", "write", "fsync"))]
-    return make_plugin("sys", [(CALLS, functions)], position=50)
+    return make_plugin("sys", [(CALLS, functions)], layer=Layer.SYSTEM_CALLS)
 
 
 def kept(plan):

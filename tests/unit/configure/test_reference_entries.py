@@ -14,7 +14,7 @@ from datacrumbs.errors import DatacrumbsError
 from datacrumbs.kernel.symbols import kernel_functions
 from datacrumbs.kernel.tracefs import kprobes_available
 from datacrumbs.probefile.show import readable
-from datacrumbs.provider import Attach, Function, ProbeTarget, Role, Target
+from datacrumbs.provider import Attach, Function, Layer, ProbeTarget, Role, Target
 
 CALLS = ProbeTarget(Target("", "6.18.0"), Attach.SYSCALL, "system calls")
 
@@ -24,7 +24,7 @@ def system(make_plugin):
     functions = [
         Function(name, name, "POSIX", offset=number) for number, name in enumerate(("read", "write", "openat"))
     ]
-    return make_plugin("sys", [(CALLS, functions)], position=50)
+    return make_plugin("sys", [(CALLS, functions)], layer=Layer.SYSTEM_CALLS)
 
 
 def one(text: str) -> str:

@@ -120,7 +120,7 @@ def test_code_in_the_provider_guide_is_the_examples() -> None:
     quoted = re.findall(r"<!-- from (\S+) -->\n```\w+\n(.*?)\n```", guide, re.DOTALL)
     assert len(quoted) > 5
     for name, text in quoted:
-        assert text in (REPOSITORY / "tests/third_party_provider" / name).read_text(encoding="utf-8"), name
+        assert text in (REPOSITORY / "examples/datacrumbs-zlib" / name).read_text(encoding="utf-8"), name
 
 
 @pytest.mark.parametrize("number", range(len(blocks(REPOSITORY / "docs/site-file.md", "yaml"))))

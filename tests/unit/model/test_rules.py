@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields as fields_of
+from dataclasses import replace
 
 import pytest
 
@@ -87,9 +88,8 @@ def test_what_a_probe_cannot_record_is_refused_of_a_provider(attach: Attach, fun
 
 
 def test_a_snippet_fills_two_fields_at_most() -> None:
-    snippet = Snippet(
-        "s", "alpha", "/* x */ dc_alpha_s_entry(", tuple(Argument(index, f"f{index}") for index in range(3))
-    )
+    fields = tuple(Argument(index, f"f{index}") for index in range(3))
+    snippet = Snippet(name="s", provider="alpha", text="/* x */ dc_alpha_s_entry(", fields=fields)
     function = Function("f", "f", "X", 8, snippet="s")
     with pytest.raises(DatacrumbsError, match=r"snippets\[0\].fields: 3 elements; expected 0 to 2"):
         decode(encode(plan_of(Attach.UPROBE, function, snippet)))
@@ -99,7 +99,7 @@ def test_a_snippet_fills_two_fields_at_most() -> None:
 
 def test_every_field_of_a_plan_has_a_rule() -> None:
     for kind, table in rules.RULES.items():
-        assert list(table) == [field.name for field in fields(kind)], kind
+        assert list(table) == [field.name for field in fields_of(kind)], kind
         for entry in table.values():
             assert not isinstance(entry, dict) or set(Attach) <= set(entry)
 
@@ -115,7 +115,7 @@ def parametrised(*lines: str) -> Snippet:
     text = "\n".join(
         ["/* x */", *lines, "static __always_inline void dc_alpha_s_entry(struct dc_call *call, u32 a) {}"]
     )
-    return Snippet("s", "alpha", text)
+    return Snippet(name="s", provider="alpha", text=text)
 
 
 ONE_PARAMETER = parametrised("DC_PARAMETER(position, 2, 3);")

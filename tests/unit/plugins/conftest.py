@@ -16,7 +16,7 @@ DESCRIPTION = """
 
     @hookimpl
     def datacrumbs_provider():
-        return Provider("{name}", "a title", "a layer", 15, "{distribution}", "1.0", OPTIONS)
+        return Provider(title="a title", layer=Layer.DATA_FORMAT, options=OPTIONS)
 """
 
 
@@ -30,11 +30,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     ) -> str:
         distribution = distribution or f"datacrumbs-{name}"
         module = module or f"made_{name}_{len(made)}"
-        text = (
-            ""
-            if whole
-            else "OPTIONS = ()\n" + textwrap.dedent(DESCRIPTION.format(name=name, distribution=distribution))
-        )
+        text = "" if whole else "OPTIONS = ()\n" + textwrap.dedent(DESCRIPTION)
         (tmp_path / f"{module}.py").write_text(text + textwrap.dedent(body))
         info = tmp_path / f"{distribution.replace('-', '_')}-1.0.dist-info"
         info.mkdir(exist_ok=True)

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from datacrumbs.plugins import OptionError, hookspecs, resolve_options
+from datacrumbs.plugins import InstalledProvider, OptionError, hookspecs, resolve_options
 from datacrumbs.plugins._validation import (
     ContractError,
     check_functions,
+    check_origin,
     check_presets,
     check_provider_description,
     check_snippets,
@@ -16,6 +17,7 @@ from datacrumbs.provider import (
     Attach,
     Cost,
     Function,
+    Layer,
     Option,
     Preset,
     ProbeTarget,
@@ -26,7 +28,7 @@ from datacrumbs.provider import (
 )
 
 TEXT = "static void dc_alpha_one_entry(struct dc_call *call) {}"
-ONE = Snippet("one", "alpha", TEXT, (Argument(0, "bytes", role=Role.BYTES),))
+ONE = Snippet(name="one", text=TEXT, fields=(Argument(0, "bytes", role=Role.BYTES),))
 
 
 def arguments(count: int) -> tuple[Argument, ...]:
@@ -77,8 +79,7 @@ def test_several_places_of_one_usdt_probe_keep_the_contract():
     ("changes", "words"),
     [
         ({"title": ""}, "title"),
-        ({"version": "1\n2"}, "version"),
-        ({"position": "first"}, "position"),
+        ({"layer": "libc"}, "layer is 'libc'; expected a Layer"),
         ({"options": (Option("a", "list", "x", ""),) * 2}, "option 'a' is there twice"),
         ({"options": (Option("A", "string", "x", ""),)}, "not a lower case word"),
         ({"options": (Option("a", "number", 1, ""),)}, "expected one of string, integer, boolean, list"),
@@ -87,21 +88,34 @@ def test_several_places_of_one_usdt_probe_keep_the_contract():
     ],
 )
 def test_descriptions_that_break_the_contract(changes, words):
-    described = {
-        "name": "alpha",
-        "title": "t",
-        "layer": "l",
-        "position": 1,
-        "distribution": "d",
-        "version": "1",
-    }
+    described = {"title": "t", "layer": Layer.LIBRARY}
     with pytest.raises(ContractError, match=words):
-        check_provider_description(Provider(**(described | changes)), "alpha")
+        check_provider_description(Provider(**(described | changes)))
+
+
+@pytest.mark.parametrize(
+    ("origin", "words"),
+    [
+        (("Alpha", "d", "1"), "name is 'Alpha'; expected lower case letters"),
+        (("alpha", "-d", "1"), "distribution is '-d'"),
+        (("alpha", "d", "1\n2"), "version is "),
+    ],
+)
+def test_entry_points_that_break_the_contract(origin, words):
+    with pytest.raises(ContractError, match=words):
+        check_origin(*origin)
+
+
+@pytest.mark.parametrize("hook", [name for name in vars(hookspecs) if name.startswith("datacrumbs_")])
+def test_every_hook_says_what_it_returns(hook):
+    text = getattr(hookspecs, hook).__doc__
+    assert "\n    Returns:\n" in text
+    assert "\n    Example::\n" in text
 
 
 def test_a_description_must_be_a_provider():
     with pytest.raises(ContractError, match="returned dict"):
-        check_provider_description({}, "alpha")
+        check_provider_description({})
 
 
 @pytest.mark.parametrize(
@@ -123,11 +137,14 @@ def test_targets_that_break_the_contract(target, words):
 @pytest.mark.parametrize(
     ("snippet", "words"),
     [
-        (Snippet("one", "beta", TEXT), "its provider is 'beta'"),
-        (Snippet("two", "alpha", TEXT), "neither dc_alpha_two_entry nor"),
-        (Snippet("one", "alpha", TEXT, (Argument(1, "bytes"),)), "fields.0..index: 1 is not allowed; expected 0"),
+        (Snippet(name="one", provider="beta", text=TEXT), "its provider is 'beta'"),
+        (Snippet(name="two", text=TEXT), "neither dc_alpha_two_entry nor"),
         (
-            Snippet("one", "alpha", TEXT, (Argument(0, "path", role=Role.PATH),)),
+            Snippet(name="one", text=TEXT, fields=(Argument(1, "bytes"),)),
+            "fields.0..index: 1 is not allowed",
+        ),
+        (
+            Snippet(name="one", text=TEXT, fields=(Argument(0, "path", role=Role.PATH),)),
             "fields.0..role: .*'path'.* is not allowed",
         ),
     ],
@@ -142,17 +159,18 @@ def test_two_presets_of_one_name_break_the_contract():
         check_presets([Preset("all", "", Cost.LOW)] * 2)
 
 
-OPTIONS = Provider(
+OPTIONS = InstalledProvider(
     "alpha",
-    "t",
-    "l",
-    1,
     "d",
     "1",
-    (
-        Option("classes", "list", ("file",), "", ("file", "memory")),
-        Option("depth", "integer", 3, ""),
-        Option("deep", "boolean", default=False, help=""),
+    Provider(
+        title="t",
+        layer=Layer.LIBRARY,
+        options=(
+            Option("classes", "list", ("file",), "", ("file", "memory")),
+            Option("depth", "integer", 3, ""),
+            Option("deep", "boolean", default=False, help=""),
+        ),
     ),
 )
 

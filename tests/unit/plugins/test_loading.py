@@ -4,7 +4,7 @@ import pytest
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.plugins import Providers, load_providers
-from datacrumbs.provider import Attach, Cost, Host, ProbeTarget, Target
+from datacrumbs.provider import Attach, Cost, Host, Layer, ProbeTarget, Target
 
 HOST = Host("6.1.0", "x86_64")
 TARGET = ProbeTarget(Target("/usr/lib/libx.so", "ab" * 10), Attach.UPROBE, "libx")
@@ -39,7 +39,7 @@ def test_a_provider_is_asked_through_typed_methods(install):
 
         @hookimpl
         def datacrumbs_snippets():
-            return [Snippet("s", "alpha", "static void dc_alpha_s_entry(struct dc_call *call) {}")]
+            return [Snippet(name="s", text="static void dc_alpha_s_entry(struct dc_call *call) {}")]
 
         @hookimpl
         def datacrumbs_checks(host):
@@ -118,11 +118,18 @@ def test_the_description_is_required(install):
     assert "datacrumbs_provider is missing" in failure("alpha").message
 
 
-def test_the_entry_point_must_bear_the_providers_name(install, tmp_path):
-    install("alpha")
-    points = next(tmp_path.glob("*.dist-info")) / "entry_points.txt"
-    points.write_text(points.read_text().replace("alpha =", "omega ="))
-    assert "the name is 'alpha', but the entry point is named 'omega'" in failure("omega").message
+def test_name_distribution_and_version_are_those_that_are_installed(install):
+    install("alpha", distribution="site-alpha")
+    described = load("alpha").describe("alpha")
+    assert (described.name, described.distribution, described.version) == ("alpha", "site-alpha", "1.0")
+    assert (described.layer, described.position) == (Layer.DATA_FORMAT, 20)
+
+
+def test_snippets_have_the_name_of_their_provider(install):
+    text = "/* x */ dc_alpha_one_entry("
+    install("alpha", f"@hookimpl\ndef datacrumbs_snippets():\n    return [Snippet(name='one', text='{text}')]\n")
+    (snippet,) = load("alpha").snippets("alpha")
+    assert snippet.provider == "alpha"
 
 
 @pytest.mark.parametrize(

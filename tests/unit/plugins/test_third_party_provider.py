@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLE = Path(__file__).parents[2] / "third_party_provider"
+EXAMPLE = Path(__file__).parents[3] / "examples/datacrumbs-zlib"
 LOADED = "from datacrumbs.commands._entry import probe_configurator; exit(probe_configurator())"
 
 

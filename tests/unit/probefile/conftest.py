@@ -34,10 +34,10 @@ def small_plan() -> Plan:
         Function("write", "write", "POSIX", offset=128, result=Result.BYTES),
     )
     snippet = Snippet(
-        "vector",
-        "posix",
-        "/* bytes of an iovec */\n/* SPDX-License-Identifier: GPL-2.0-only */\nint x;\n",
-        (Argument(0, "count", "size_t", Role.COUNT, 8, signed=False),),
+        name="vector",
+        provider="posix",
+        text="/* bytes of an iovec */\n/* SPDX-License-Identifier: GPL-2.0-only */\nint x;\n",
+        fields=(Argument(0, "count", "size_t", Role.COUNT, 8, signed=False),),
     )
     kernel = Group(
         "sys",

@@ -86,7 +86,12 @@ def plans(draw):
         path = draw(st.sampled_from(["/usr/lib/libc.so.6", "/home/ada/Bücher/$(x) `y`", "/a'b\"c"]))
         target = Target(f"{path}.{index}" if user else "", "ab" * 20 if user else "6.1.0-18-amd64")
         groups.append(Group("posix", "libc", attach, target, draw(functions(attach))))
-    snippet = Snippet("s", "posix", draw(st.sampled_from(["int x;\n", "/* ü */\tint y;"])), draw(fields()))
+    snippet = Snippet(
+        name="s",
+        provider="posix",
+        text=draw(st.sampled_from(["int x;\n", "/* ü */\tint y;"])),
+        fields=draw(fields()),
+    )
     return Plan(
         (Provenance("posix", "datacrumbs-posix", "1.0", "libc", draw(st.integers(0, 99))),),
         tuple(groups),

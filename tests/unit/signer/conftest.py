@@ -84,7 +84,7 @@ class Installation:
     def plan(self, **changes: object) -> Plan:
         functions = tuple(Function(f"f{offset}", f"f{offset}", "POSIX", offset=offset) for offset in self.offsets()[:2])
         functions = (replace(functions[0], snippet="one"), functions[1])
-        snippet = Snippet("one", "posix", TEXT, (Argument(0, "count", "size_t", Role.COUNT),))
+        snippet = Snippet(name="one", provider="posix", text=TEXT, fields=(Argument(0, "count", "size_t", Role.COUNT),))
         plan = Plan(
             (Provenance("posix", "datacrumbs-posix", "0.1.0", "libc", 40),),
             (Group("posix", "libc", Attach.UPROBE, self.target(), functions),),

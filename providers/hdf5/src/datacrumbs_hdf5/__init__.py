@@ -11,6 +11,7 @@ from datacrumbs.provider import (
     Check,
     CheckState,
     Cost,
+    Layer,
     Option,
     Preset,
     ProbeTarget,
@@ -34,12 +35,8 @@ __version__ = "0.1.0"
 def datacrumbs_provider() -> Provider:
     """Say who the provider is."""
     return Provider(
-        name="hdf5",
         title="HDF5 files, datasets, groups and attributes",
-        layer="HDF5",
-        position=20,
-        distribution="datacrumbs-hdf5",
-        version=__version__,
+        layer=Layer.DATA_FORMAT,
         options=(
             Option("libraries", "list", (), "Paths of HDF5 libraries to probe instead of those that are found."),
             Option("high_level", "boolean", default=True, help="Also probe the high-level library (H5LT, H5TB ...)."),

@@ -14,6 +14,7 @@ from datacrumbs.provider import (
     Check,
     CheckState,
     Cost,
+    Layer,
     Option,
     Preset,
     ProbeTarget,
@@ -42,12 +43,8 @@ _FIELDS = {"close_handle": (Argument(0, "fh", "MPI_File", Role.VALUE, 8, signed=
 def datacrumbs_provider() -> Provider:
     """Say who the provider is."""
     return Provider(
-        name="mpi",
         title="MPI and MPI-IO of Open MPI and MPICH",
-        layer="MPI-IO",
-        position=30,
-        distribution="datacrumbs-mpi",
-        version=__version__,
+        layer=Layer.MESSAGE_PASSING,
         options=(
             Option("libraries", "list", (), "Paths of MPI libraries to probe instead of those that are found."),
             Option("trivial", "boolean", default=False, help="Also probe MPI_Wtime and others that only tell a value."),
@@ -81,7 +78,7 @@ def datacrumbs_snippets() -> Iterator[Snippet]:
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         name, suffix, _ = file.name.partition(".bpf.c")
         if suffix:
-            yield Snippet(name, "mpi", file.read_text(encoding="utf-8"), _FIELDS.get(name, _BYTES))
+            yield Snippet(name=name, text=file.read_text(encoding="utf-8"), fields=_FIELDS.get(name, _BYTES))
 
 
 @hookimpl

@@ -14,6 +14,7 @@ from datacrumbs.provider import (
     Check,
     CheckState,
     Cost,
+    Layer,
     Option,
     Preset,
     ProbeTarget,
@@ -47,12 +48,8 @@ _FIELDS = {
 def datacrumbs_provider() -> Provider:
     """Say who the provider is."""
     return Provider(
-        name="posix",
         title="POSIX calls and buffered streams of the C library (glibc, musl)",
-        layer="libc",
-        position=40,
-        distribution="datacrumbs-posix",
-        version=__version__,
+        layer=Layer.C_LIBRARY,
         options=(
             Option("libc", "list", (), "Paths of C libraries to probe instead of the one that programs use here."),
         ),
@@ -81,7 +78,7 @@ def datacrumbs_snippets() -> Iterator[Snippet]:
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         name, suffix, _ = file.name.partition(".bpf.c")
         if suffix:
-            yield Snippet(name, "posix", file.read_text(encoding="utf-8"), _FIELDS.get(name, ()))
+            yield Snippet(name=name, text=file.read_text(encoding="utf-8"), fields=_FIELDS.get(name, ()))
 
 
 @hookimpl

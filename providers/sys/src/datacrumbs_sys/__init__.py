@@ -13,6 +13,7 @@ from datacrumbs.provider import (
     Cost,
     Function,
     Host,
+    Layer,
     Option,
     Options,
     Preset,
@@ -45,7 +46,7 @@ _OPTIONS = (
 def datacrumbs_provider() -> Provider:
     """Say who the provider is."""
     title = "System calls, io_uring, block and page-cache events, kernel functions"
-    return Provider("sys", title, "system calls", 50, "datacrumbs-sys", __version__, _OPTIONS)
+    return Provider(title=title, layer=Layer.SYSTEM_CALLS, options=_OPTIONS)
 
 
 @hookimpl

@@ -15,6 +15,7 @@ from datacrumbs.provider import (
     Cost,
     Function,
     Host,
+    Layer,
     Options,
     Preset,
     ProbeTarget,
@@ -24,7 +25,6 @@ from datacrumbs.provider import (
     hookimpl,
 )
 
-__version__ = "1.0.0"
 _SIGNATURES = (
     signature("ZLIB", "gzopen gzopen64", "handle", "path:const char *=path"),
     signature("ZLIB", "gzread", "bytes", "file:gzFile=handle", "-", "count:unsigned=count"),
@@ -41,7 +41,7 @@ _FILES = frozenset({"gzopen", "gzread", "gzwrite", "gzclose"})
 @hookimpl
 def datacrumbs_provider() -> Provider:
     """Say who the provider is."""
-    return Provider("zlib", "Compression with zlib", "zlib", 35, "datacrumbs-zlib", __version__)
+    return Provider(title="Compression with zlib", layer=Layer.LIBRARY)
 
 
 @hookimpl
@@ -66,7 +66,7 @@ def datacrumbs_snippets() -> list[Snippet]:
         Argument(0, "available", "uInt", Role.COUNT, 4, signed=False),
         Argument(1, "left", "uInt", Role.VALUE, 4, signed=False),
     )
-    return [Snippet("stream", "zlib", text, fields)]
+    return [Snippet(name="stream", text=text, fields=fields)]
 
 
 @hookimpl
