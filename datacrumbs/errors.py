@@ -20,6 +20,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     USAGE = 2
     REFUSED = 3
+    NOT_RUN = 125
     INTERRUPTED = 130
 
     @property
@@ -33,6 +34,7 @@ _MEANINGS = {
     ExitCode.FAILED: "the work failed",
     ExitCode.USAGE: "wrong command line, configuration or input",
     ExitCode.REFUSED: "refused for security",
+    ExitCode.NOT_RUN: "the command was not run, since it could not be traced",
     ExitCode.INTERRUPTED: "interrupted",
 }
 

@@ -125,12 +125,14 @@ class Host:
         machine: Hardware name, as ``uname -m``.
         environment: The environment in which libraries are looked for.
         program: Executable that will be traced, when the user named one: its libraries only.
+        others: With a program: also what would be found without one, since it may start other programs.
     """
 
     release: str
     machine: str
     environment: Mapping[str, str] = field(default_factory=dict)
     program: Path | None = None
+    others: bool = False
 
 
 @dataclass(frozen=True, slots=True)

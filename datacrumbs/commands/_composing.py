@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from datacrumbs.commands._console import table_console
+from datacrumbs.commands._selection import names
 from datacrumbs.configure import Selection, compose, current_host, find_site_file, read_site_file
 from datacrumbs.configure.compose import Report
 from datacrumbs.configure.listing import ListedProvider, list_providers
@@ -46,7 +47,7 @@ def configure(options: argparse.Namespace) -> None:
     if options.show:
         _show(Path(options.show), paths, as_json=options.json)
         return
-    selection = Selection(_names(options.providers), _names(options.without), options.preset, not options.no_move)
+    selection = Selection(names(options.providers), names(options.without), options.preset, not options.no_move)
     kept.keep_in(_kept(paths))
     if options.list:
         _list(selection, options)
@@ -61,10 +62,6 @@ def _kept(paths: SystemPaths) -> Path | None:
     if os.geteuid() != 0:
         return kept.users_directory(os.environ)
     return paths.kept if paths.state.is_dir() else None
-
-
-def _names(values: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name for value in values for name in value.replace(",", " ").split())
 
 
 def _configure(selection: Selection, options: argparse.Namespace, paths: SystemPaths) -> None:

@@ -16,6 +16,9 @@ from datacrumbs.output import prepare_streams
 def start(name: str) -> int:
     """Run a command of `_registry.COMMANDS` on the process's own command line.
 
+    Args:
+        name: The command; ``daemon`` also for the one that the first word names.
+
     Returns:
         The exit status; the console script passes it to ``sys.exit``.
     """
@@ -23,10 +26,14 @@ def start(name: str) -> int:
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, interrupts.handle)
     prepare_streams()
-    from datacrumbs.commands._main import main
-    from datacrumbs.commands._registry import command_named
-
     try:
+        if name == "daemon":
+            from datacrumbs.commands._verbs import run
+
+            return run(sys.argv[1:], interrupts.all_is_imported)
+        from datacrumbs.commands._main import main
+        from datacrumbs.commands._registry import command_named
+
         return main(command_named(name), sys.argv[1:], interrupts.all_is_imported)
     except KeyboardInterrupt:  # between two things that `main` guards
         return int(ExitCode.INTERRUPTED)
@@ -52,6 +59,7 @@ class _Interrupts:
 datacrumbs = partial(start, "daemon")
 doctor = partial(start, "doctor")
 probe_configurator = partial(start, "probe_configurator")
+record = partial(start, "record")
 report = partial(start, "report")
 setup = partial(start, "setup")
 sign_probes = partial(start, "sign_probes")

@@ -12,6 +12,7 @@ COMMANDS = (
     "daemon",
     "doctor",
     "probe_configurator",
+    "record",
     "report",
     "setup",
     "sign_probes",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datacrumbs.commands._command import Command, add_json, add_prefix
+from datacrumbs.commands._selection import add_selection
 
 if TYPE_CHECKING:
     import argparse
@@ -17,15 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("site", nargs="?", metavar="SITE.yaml", help="a path, or the name of a file in /etc/datacrumbs/configs")
     add("output", nargs="?", metavar="OUT.json.gz", help="the signed probe file to write")
-    add(
-        "--providers",
-        metavar="A,B",
-        action="append",
-        default=[],
-        help="use only these; site, syscalls, kprobe, uprobe, usdt and custom select entries with the key `probe`",
-    )
-    add("--without", metavar="NAME", action="append", default=[], help="exclude this provider; repeatable")
-    add("--preset", metavar="P", default="", help="use this preset instead of those that the site file names")
+    add_selection(parser)
     add("--program", metavar="EXE", default="", help="probe only the libraries that EXE loads")
     add("--no-move", action="store_true", help="leave each library probe on its function's first instruction")
     add("--show", metavar="FILE", help="print a probe file and exit")

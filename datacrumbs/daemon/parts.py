@@ -23,6 +23,7 @@ class Parts:
         components: Path of the first file below it.
         owner: Whose they are.
         rotate_megabytes: Size of a file after which another one is due, or 0.
+        stream: The first file where it is open already: then it stays, whatever becomes of the run.
 
     Raises:
         DatacrumbsError: as `create_trace` does.
@@ -35,13 +36,15 @@ class Parts:
         owner: Owner,
         *,
         rotate_megabytes: float = 0,
+        stream: BinaryIO | None = None,
     ) -> None:
         self._directory = directory
         self._components = components
         self._owner = owner
         self._rotate = rotate_megabytes * _MEGABYTE
         self._number = 0
-        self.stream: BinaryIO = create_trace(directory, components, owner)
+        self._given = stream is not None
+        self.stream: BinaryIO = stream or create_trace(directory, components, owner)
 
     @property
     def first(self) -> Path:
@@ -83,7 +86,8 @@ class Parts:
 
     def remove_first(self) -> None:
         """Remove what never began."""
-        remove_trace(self._directory, self._components)
+        if not self._given:
+            remove_trace(self._directory, self._components)
 
     def close(self) -> None:
         """Close the file that is written."""

@@ -42,8 +42,9 @@ from datacrumbs.secure.systemd import notify
 from datacrumbs.trace.footer import summed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from typing import BinaryIO
 
     from datacrumbs.daemon.identity import Owner
     from datacrumbs.engine.engine import EngineReport
@@ -73,6 +74,15 @@ class RunRequest:
     names: tuple[str, ...] = ()
     unnamed: bool = True
     attach_method: AttachMethod = AttachMethod.AUTO
+    output: OpenOutput | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOutput:
+    """A trace's only file, which is open and empty, in place of one in the trace directory."""
+
+    path: Path
+    stream: BinaryIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +97,12 @@ class RunResult:
     balanced: bool
 
 
-def run(request: RunRequest) -> RunResult:
+def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> RunResult:
     """Trace until one of STOP_SIGNALS or a limit; then drain, write the footer and close.
+
+    Args:
+        request: What to trace.
+        announce: Called once programs are traced.
 
     The signals are blocked for the whole run and taken one by one, so that none is lost and
     none interrupts the work.
@@ -101,7 +115,7 @@ def run(request: RunRequest) -> RunResult:
     plan = with_mode(request.signed.plan, request.mode)
     user = owner(request.signed.grant.uid)
     with ExitStack() as stack:
-        components = _trace_name(request, user)
+        components = _components(request, user)
         files = RunFiles(request.paths.run, request.run_id)
         stack.callback(files.close)
         writer, finder, sealer = _processes_beside(request, user, plan, stack)
@@ -125,13 +139,13 @@ def run(request: RunRequest) -> RunResult:
             stack.callback(request.targets.close)
         else:
             request.targets.close()
-        rotate_megabytes = request.configuration.rotate_megabytes
-        parts = Parts(request.configuration.trace_log_dir, components, user, rotate_megabytes=rotate_megabytes)
+        parts = _parts(request, components, user)
         stack.callback(parts.close)
         tracing = _Run(request, engine, writer, parts, report, late, sealer)
         tracing.begin(files, user)
         _give_up_rights(request, engine)
         notify("READY=1")
+        announce()
         inform(
             f"ready: {counted(report.functions, 'function')} by {report.method}, "
             f"attached in {report.seconds * 1000:.1f} ms; trace {parts.first}"
@@ -140,7 +154,16 @@ def run(request: RunRequest) -> RunResult:
             return tracing.to_the_end()
 
 
-def _trace_name(request: RunRequest, user: Owner) -> tuple[str, ...]:
+def _parts(request: RunRequest, components: tuple[str, ...], user: Owner) -> Parts:
+    if request.output is not None:
+        return Parts(request.output.path.parent, components, user, stream=request.output.stream)
+    rotate_megabytes = request.configuration.rotate_megabytes
+    return Parts(request.configuration.trace_log_dir, components, user, rotate_megabytes=rotate_megabytes)
+
+
+def _components(request: RunRequest, user: Owner) -> tuple[str, ...]:
+    if request.output is not None:
+        return (request.output.path.name,)
     return trace_name(
         request.configuration,
         user=user.name,

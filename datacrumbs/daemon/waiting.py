@@ -34,14 +34,20 @@ class SignalWait:
 
         Or before one of ``wakers`` became readable, or one of ``full`` had room.
         """
+        taken = self.take(seconds, wakers, full)
+        return taken.si_signo if taken else 0
+
+    def take(
+        self, seconds: float, wakers: Iterable[int] = (), full: Iterable[int] = ()
+    ) -> signal.struct_siginfo | None:
+        """The same with all that the kernel says of the signal: who sent it."""
         poll = select.poll()
         for descriptor in (self._descriptor, *wakers):
             poll.register(descriptor, select.POLLIN)
         for descriptor in full:
             poll.register(descriptor, select.POLLOUT)
-        poll.poll(seconds * 1000)
-        taken = signal.sigtimedwait(self._signals, 0)
-        return taken.si_signo if taken else 0
+        poll.poll(None if seconds == float("inf") else seconds * 1000)
+        return signal.sigtimedwait(self._signals, 0)
 
     def close(self) -> None:
         """Wait no more."""

@@ -7,6 +7,7 @@ import re
 import subprocess
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,8 +34,8 @@ _BUNDLES = ("*.libs", "*/.libs", "*/lib", "*/lib64")
 def find_libraries(names: Sequence[str], host: Host) -> tuple[Path, ...]:
     """Real paths of the libraries that the names mean on a host, in the order in which they would be found.
 
-    With ``host.program`` only the libraries that it loads are looked at. Otherwise, in this order:
-    LD_LIBRARY_PATH, LIBRARY_PATH, roots of packages in the environment (``HDF5_DIR``, ``MPI_HOME``, ``*_ROOT``,
+    With ``host.program`` only the libraries that it loads are looked at, unless ``host.others``. Otherwise, in this
+    order: LD_LIBRARY_PATH, LIBRARY_PATH, roots of packages in the environment (``HDF5_DIR``, ``MPI_HOME``, ``*_ROOT``,
     ``CMAKE_PREFIX_PATH``, a Spack environment's view), the virtual environment with the libraries that its
     packages bundle, and the loader's cache. Files with one build-id are one library.
 
@@ -45,10 +46,11 @@ def find_libraries(names: Sequence[str], host: Host) -> tuple[Path, ...]:
     Raises:
         DatacrumbsError: (exit 2) when ``host.program`` is missing or no ELF file.
     """
+    candidates: Iterable[Path] = ()
     if host.program is not None:
-        candidates: Iterable[Path] = program_libraries(host.program, host.environment)
-    else:
-        candidates = _host_candidates(names, host.environment)
+        candidates = program_libraries(host.program, host.environment)
+    if host.program is None or host.others:
+        candidates = chain(candidates, _host_candidates(names, host.environment))
     found: dict[str, Path] = {}
     machine = machine_of(host.machine)
     for candidate in candidates:

@@ -118,7 +118,7 @@ def seal(plan_bytes: bytes, grant: Grant, key: Ed25519PrivateKey) -> bytes:
     Raises:
         DatacrumbsError: (exit 3) when the file would be larger than readers take.
     """
-    expanded = enveloped(PAYLOAD_TYPE, _payload(grant, plan_bytes), key)
+    expanded = enveloped(PAYLOAD_TYPE, payload_of(grant, plan_bytes), key)
     compressed = gzip.compress(expanded, 6, mtime=0)
     if len(expanded) > EXPANDED_LIMIT or len(compressed) > COMPRESSED_LIMIT:
         raise refusal("the plan is too large for a probe file", "select fewer functions")
@@ -198,7 +198,7 @@ def read_payload(envelope: Envelope, name: str, *, verified: bool = True) -> Sig
     except DatacrumbsError as error:
         raise refusal(f"{name}: not understood: {error.message}", RECREATE) from None
     # The payload is canonical, so the plan's own bytes are those behind its key.
-    plan_bytes = envelope.payload[len(_payload(grant, b"")) - 1 : -1]
+    plan_bytes = envelope.payload[len(payload_of(grant, b"")) - 1 : -1]
     return SignedPlan(plan, grant, envelope.key_id, digest(plan_bytes), verified)
 
 
@@ -236,7 +236,8 @@ def expand(data: bytes, name: str) -> bytes:
     return expanded
 
 
-def _payload(grant: Grant, plan_bytes: bytes) -> bytes:
+def payload_of(grant: Grant, plan_bytes: bytes) -> bytes:
+    """What is signed: a grant and the canonical bytes of a plan."""
     # Canonical, since "grant" sorts before "plan" and both parts are canonical.
     return b'{"grant":%b,"plan":%b}' % (canonical(dataclasses.asdict(grant)), plan_bytes)
 

@@ -22,7 +22,10 @@ from datacrumbs.signer.target_rule import check_targets
 
 if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan
+    from datacrumbs.probefile.revocation import Revocations
     from datacrumbs.signer.caller import Caller
+    from datacrumbs.signer.policy import Rule
+    from datacrumbs.signer.snippets import TrustedSnippet
     from datacrumbs.system import SystemPaths
 
 SECONDS_A_DAY = 86400
@@ -66,13 +69,7 @@ class Authority:
             rules = read_policy(self.paths.policy)
             trusted = read_trusted(self.paths.trusted_snippets)
             revoked = read_revocations(self.paths.trusted_keys)
-        rule = check_policy(rules, plan, caller)
-        check_snippets(plan, trusted)
-        with denying("plan.revoked"):
-            revoked.check_plan(plan, digest(plan_bytes), "policy")
-        check_targets(plan, caller, rule)
-        if plan.snippets:
-            self.compilation.check(plan.snippets)
+        rule = decide(plan, digest(plan_bytes), caller, Standards(rules, trusted, revoked), self.compilation)
         # Not before: the children that look at targets inherit the memory of this process.
         with denying("service.configuration"):
             key = load_private_key(self.paths.private_key)
@@ -81,6 +78,31 @@ class Authority:
         grant = Grant(caller.uid, caller.user, self.host, issued, issued + rule.grant_days * SECONDS_A_DAY)
         with denying("plan.size"):
             return seal(plan_bytes, grant, key)
+
+
+@dataclass(frozen=True, slots=True)
+class Standards:
+    """By what a plan is judged: the policy's rules, the snippets that are trusted, what was revoked."""
+
+    rules: tuple[Rule, ...]
+    trusted: tuple[TrustedSnippet, ...]
+    revoked: Revocations
+
+
+def decide(plan: Plan, plan_digest: str, caller: Caller, standards: Standards, compilation: Compilation) -> Rule:
+    """Check all of a plan but its schema, and give the rule that allows it.
+
+    Raises:
+        DenialError: With a code for the check that failed.
+    """
+    rule = check_policy(standards.rules, plan, caller)
+    check_snippets(plan, standards.trusted)
+    with denying("plan.revoked"):
+        standards.revoked.check_plan(plan, plan_digest, "policy")
+    check_targets(plan, caller, rule)
+    if plan.snippets:
+        compilation.check(plan.snippets)
+    return rule
 
 
 def open_authority(paths: SystemPaths) -> Authority:

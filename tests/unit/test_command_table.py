@@ -20,15 +20,16 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 COMMANDS = sorted(entry.name for entry in distribution("datacrumbs").entry_points.select(group="console_scripts"))
 LAUNCHER = "datacrumbs_wrap"
 SECONDS = 120
-DONE, FAILED, USAGE, REFUSED, NOT_FOUND = 0, 1, 2, 3, 127
+DONE, FAILED, USAGE, REFUSED, NOT_RUN, NOT_FOUND = 0, 1, 2, 3, 125, 127
 
 HOSTILE = "\x1b[31m[bold red]x[/]\x9b2J\u202e\r\x07 ü\n{prog}: no"
 STEERING = "\x1b\x9b\u202e\r\x07"
 
 NO_ARGUMENT = {
-    "datacrumbs": USAGE,
+    "datacrumbs": None,  # says how to begin
     "datacrumbs_doctor": None,  # 0 or 1: what this host lacks
     "datacrumbs_probe_configurator": USAGE,
+    "datacrumbs_record": USAGE,
     "datacrumbs_report": USAGE,
     "datacrumbs_setup": None,  # sets this host up
     "datacrumbs_sign_probes": None,  # serves until it is stopped
@@ -44,6 +45,7 @@ ABSENT = [
     ("datacrumbs_probe_configurator", [MISSING, "{tmp}/out"], USAGE),
     ("datacrumbs_probe_configurator", ["--show", MISSING], USAGE),
     ("datacrumbs_probe_configurator", ["--list", "--program", MISSING], USAGE),
+    ("datacrumbs_record", ["-n", MISSING], NOT_FOUND),
     ("datacrumbs_report", [MISSING], USAGE),
     ("datacrumbs_setup", ["--prefix", "{tmp}/prefix", "--trust-key", MISSING], USAGE),
     ("datacrumbs_track", ["--executable", MISSING], USAGE),
@@ -54,6 +56,7 @@ ABSENT = [
 # Without root: what the command then says.
 WITHOUT_RIGHTS = [
     ("datacrumbs", ["/etc/hostname", "run"], REFUSED, "tracing needs root"),
+    ("datacrumbs_record", ["true"], NOT_RUN, "tracing needs root\n  hint: sudo datacrumbs record CMD"),
     ("datacrumbs_setup", [], REFUSED, "setting up this host needs root"),
     ("datacrumbs_sign_probes", [], REFUSED, "runs as root only"),
     ("datacrumbs_report", ["{tmp}/closed.pfw.gz"], USAGE, "cannot be read: Permission denied"),
@@ -346,8 +349,8 @@ def test_advice_is_for_the_installation_that_was_asked_about(tmp_path: Path) -> 
 
 # ---- options that commands share ----
 
-WITH_PREFIX = ["datacrumbs", "datacrumbs_doctor", "datacrumbs_probe_configurator", "datacrumbs_setup",
-               "datacrumbs_sign_probes", "datacrumbs_trust"]  # fmt: skip
+WITH_PREFIX = ["datacrumbs", "datacrumbs_doctor", "datacrumbs_probe_configurator", "datacrumbs_record",
+               "datacrumbs_setup", "datacrumbs_sign_probes", "datacrumbs_trust"]  # fmt: skip
 DRY_RUN = [
     ("datacrumbs_setup", []),
     ("datacrumbs_setup", ["--stage", "compute"]),

@@ -33,6 +33,7 @@ ORDER = (
     "seal",  # what a node vouches for
     "daemon",
     "configure",
+    "session",  # one command with its own run
     "report",
     "testing",
     "install",
@@ -45,6 +46,7 @@ SAME_STEM = {
     "engine": "the module has the package's one class, Engine",
     "daemon": "commands are called as users call them",
     "report": "commands are called as users call them",
+    "record": "commands are called as users call them",
     "tracking": "what two commands share is theirs alone",
 }
 """Stems that more than one module or package has, and why."""
@@ -184,4 +186,4 @@ def test_nothing_that_runs_as_root_for_others_keeps_or_takes_what_was_kept() -> 
         for file in PACKAGE.rglob("*.py")
         if "keep_in(" in file.read_text(encoding="utf-8")
     }
-    assert callers == {"commands/_composing.py", "elf/kept.py"}
+    assert callers == {"commands/_composing.py", "elf/kept.py", "session/own_plan.py"}

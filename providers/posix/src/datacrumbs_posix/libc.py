@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,8 +46,9 @@ def libc_files(host: Host, options: Options) -> tuple[Path, ...]:
                 raise usage_error(f"posix: option libc: {name} is no file; expected paths of C libraries")
         return tuple(dict.fromkeys(Path(name).resolve() for name in named))
     if host.program is not None:
-        found = find_libraries(SONAMES, host)
-        return found or _static(interpreter_of(host.program, host.environment))
+        found = find_libraries(SONAMES, replace(host, others=False))
+        own = found or _static(interpreter_of(host.program, host.environment))
+        return own + tuple(path for path in _shell_libc() if path not in own) if host.others else own
     return _shell_libc() or find_libraries(SONAMES[:1], host) or find_libraries(SONAMES[1:], host)
 
 

@@ -1,0 +1,101 @@
+"""``datacrumbs VERB``: the same commands by other names. A first word that is no verb is the daemon's probe file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._command import DAEMON
+from datacrumbs.commands._main import guarded, main
+from datacrumbs.commands._registry import COMMANDS, command_named
+from datacrumbs.errors import did_you_mean, usage_error
+from datacrumbs.output import begin_messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+BEGINNING = """\
+sudo datacrumbs record CMD    run CMD, trace it, and print where its I/O time goes
+datacrumbs report TRACE       show a trace again: by function, file, process or error
+datacrumbs doctor             show what works on this host, and how to fix what does not
+datacrumbs help               list all commands
+datacrumbs help record        show the options of one command"""
+_VERBS = {"probes": "probe_configurator", "sign": "sign_probes"}
+"""Verbs that are called otherwise than their command."""
+_RUN = "run"
+_PROBES = {"make": (), "show": ("--show",), "list": ("--list",)}
+"""What follows ``probes``, for options of its command."""
+
+
+def verbs() -> dict[str, str]:
+    """Each verb with the name of its command; ``run`` and ``help`` have none."""
+    spelled = {name: verb for verb, name in _VERBS.items()}
+    return {spelled.get(name, name): name for name in COMMANDS}
+
+
+def run(words: Sequence[str], begun: Callable[[], None]) -> int:
+    """Do what the command line of ``datacrumbs`` says; gives the exit status.
+
+    Args:
+        words: Without the program's name.
+        begun: As for `main`.
+    """
+    begin_messages("datacrumbs")
+    if not words:
+        return _printed(lambda: BEGINNING)
+    first, rest = words[0], list(words[1:])
+    if first in {"-h", "--help"} or list(words) == ["help"]:
+        return _printed(_overview)
+    if first == "help":
+        return guarded(lambda: _help(rest[0], begun))
+    if first == _RUN:
+        return guarded(lambda: _wrap(rest))
+    if first not in verbs():
+        return main(command_named(DAEMON), words, begun)
+    if first == "probes" and rest and rest[0] in _PROBES:
+        rest = [*_PROBES[rest[0]], *rest[1:]]
+    return main(command_named(verbs()[first]), rest, begun)
+
+
+def _printed(text: Callable[[], str]) -> int:
+    return guarded(lambda: print(text(), flush=True))
+
+
+def _help(verb: str, begun: Callable[[], None]) -> int:
+    if verb == _RUN:
+        _wrap(["--help"])
+    if verb not in verbs():
+        known = (*verbs(), _RUN)
+        raise usage_error(f"{verb!r} is no command{did_you_mean(verb, known)}", "datacrumbs help lists them")
+    return main(command_named(verbs()[verb]), ["--help"], begun)
+
+
+# The launcher stays the program in C that it is.
+def _wrap(words: list[str]) -> None:
+    from datacrumbs.client import launcher
+
+    sys.stdout.flush()
+    os.execv(launcher(), [launcher().name, *words])  # noqa: S606 - no shell is meant
+
+
+def _overview() -> str:
+    named = {verb: command_named(name).summary for verb, name in verbs().items()}
+    named[_RUN] = "Run a command so that a running daemon traces it: datacrumbs_wrap."
+    named["help"] = "Show the options of a command: datacrumbs help record."
+    width = max(map(len, named)) + 2
+    lines = [f"  {verb:{width}}{summary}" for verb, summary in sorted(named.items())]
+    return "\n".join(
+        [
+            "usage: datacrumbs COMMAND [OPTION...]",
+            "       datacrumbs PROBES [RUN-ID]     (the same as datacrumbs daemon PROBES [RUN-ID])",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "A probe file that is called like a command is given as ./NAME.",
+            "",
+            "example:",
+            "  sudo datacrumbs record dd if=/dev/zero of=/tmp/out.bin bs=1M count=1",
+        ]
+    )

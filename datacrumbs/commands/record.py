@@ -1,0 +1,94 @@
+"""``datacrumbs_record``: run a command, trace it, print the report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._command import Command, add_json, add_prefix
+from datacrumbs.commands._selection import add_selection
+from datacrumbs.model.plan import Mode
+from datacrumbs.quantities import megabytes, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datacrumbs.commands._command import Run
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own options."""
+    add = parser.add_argument
+    add(
+        "command",
+        nargs=argparse.REMAINDER,
+        metavar="CMD ARG...",
+        help="the command, after -- if it looks like an option",
+    )
+    add(
+        "-o", "--output", type=Path, metavar="FILE",
+        help="the trace to write (default: datacrumbs-CMD-TIME.pfw.gz in this directory)",
+    )  # fmt: skip
+    add("--site", metavar="SITE.yaml", default="", help="what to probe (default: the host's default.yaml)")
+    add_selection(parser)
+    add("--probe-file", type=Path, metavar="FILE", help="use this signed probe file instead of composing one")
+    add(
+        "--mode",
+        choices=[mode.value for mode in Mode],
+        help="trace: a line for each call; profile: aggregated calls (default: what the site file says)",
+    )
+    add("--sample", type=_positive, default=0, metavar="N", help="write a line for one of N calls, and count all")
+    add(
+        "--duration",
+        type=_given(seconds),
+        metavar="TIME",
+        help="stop tracing after TIME, such as 90s, 5m or 2h (seconds if it has no unit); CMD goes on",
+    )
+    add(
+        "--max-size",
+        type=_given(megabytes),
+        metavar="SIZE",
+        help="stop tracing when the trace has SIZE, such as 512M or 2G (megabytes if it has no unit); CMD goes on",
+    )
+    add("--no-report", action="store_true", help="write the trace and print no report")
+    add("--best-effort", action="store_true", help="run CMD without tracing where it cannot be traced")
+    add("-n", "--dry-run", action="store_true", help="print what would be done, and run nothing")
+    add_json(parser)
+    add_prefix(parser)
+
+
+# The words of the parser's message are those of the quantity.
+def _given(parse: Callable[[str], float]) -> Callable[[str], float]:
+    def value(text: str) -> float:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return value
+
+
+def _positive(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+def _load() -> Run:
+    from datacrumbs.commands._record_session import record
+
+    return record
+
+
+COMMAND = Command(
+    name="record",
+    summary="Run a command, trace it and all that it starts, and print a report when it has ended.",
+    description=(
+        "It needs root; under sudo CMD runs as the user who called. The exit status is CMD's; 125 if it was not run "
+        "because it could not be traced, 126 if it cannot be executed, 127 if it was not found."
+    ),
+    examples=("sudo datacrumbs_record dd if=/dev/zero of=/tmp/out.bin bs=1M count=1",),
+    arguments=arguments,
+    load=_load,
+)

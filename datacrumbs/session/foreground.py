@@ -1,0 +1,147 @@
+"""The command itself: started, its signals passed on, stopped and continued with it, ended as it ends.
+
+It has the process group of the one that records it, so the terminal's signals reach it by themselves. Those that were
+sent to the one that records are passed on.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datacrumbs.daemon.waiting import SignalWait
+    from datacrumbs.session.invoker import Invoker
+    from datacrumbs.session.own_run import Recording
+
+# Those that come from an instruction of this process itself, and those that cannot be blocked.
+_OWN = {
+    signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGSYS,
+    signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ,
+}  # fmt: skip
+SIGNALS = frozenset(signal.valid_signals() - _OWN)
+"""What is taken one by one."""
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+_FROM_KERNEL = 1  # si_code of what a process sent is 0 or less
+_CANNOT_BEGIN = 125
+
+
+class Foreground:
+    """A command that runs.
+
+    Args:
+        file: What to execute.
+        words: Its arguments, from the 0th on.
+        user: As whom.
+        mask: The signals that are blocked in it.
+    """
+
+    def __init__(self, file: Path, words: Sequence[str], user: Invoker, mask: set[int]) -> None:
+        self.status: int | None = None
+        self._stopped = 0
+        problem, theirs = os.pipe2(os.O_CLOEXEC)
+        self.pid = os.fork()
+        if not self.pid:
+            _be_the_command(file, words, user, mask, theirs)
+        os.close(theirs)
+        with os.fdopen(problem, "rb") as stream:
+            why = stream.read().decode(errors="replace")
+        if why:
+            os.waitpid(self.pid, 0)
+            raise DatacrumbsError(f"the command cannot be started: {why}")
+
+    def wait(self, signals: SignalWait, recording: Recording | None = None) -> int:
+        """Wait for its end; gives its wait status.
+
+        Args:
+            signals: Of `SIGNALS`.
+            recording: Is listened to meanwhile.
+        """
+        while self.status is None:
+            wakers = [recording.fileno()] if recording is not None and not recording.ended else []
+            taken = signals.take(float("inf"), wakers)
+            if taken is None:
+                if recording is not None:
+                    recording.listen()
+            elif taken.si_signo == signal.SIGCHLD:
+                self._look()
+            elif taken.si_code < _FROM_KERNEL and taken.si_signo != signal.SIGCONT and not _is_own(taken.si_pid):
+                self._pass_on(taken.si_signo)
+        return self.status
+
+    # A shell sees this process: it stops when the command does.
+    def _look(self) -> None:
+        while True:
+            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
+            if not pid:
+                return
+            if not os.WIFSTOPPED(status):
+                self.status = status
+                return
+            stop_as(os.WSTOPSIG(status))
+            # Who continued this process alone meant the command; a shell continues the whole group.
+            if _is_stopped(self.pid):
+                self._pass_on(signal.SIGCONT)
+
+    def _pass_on(self, number: int) -> None:
+        with suppress(OSError):
+            os.kill(self.pid, number)
+
+
+def stop_as(number: int) -> None:
+    """Stop until this process is continued, by the signal that stopped the command."""
+    os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})  # stops here
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
+    return status.rpartition(b")")[2].split()[0] == b"T"
+
+
+# What a process of the group sent to its whole group has reached the command, too.
+def _is_own(sender: int) -> bool:
+    try:
+        return sender > 0 and os.getpgid(sender) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def _be_the_command(file: Path, words: Sequence[str], user: Invoker, mask: set[int], problem: int) -> None:
+    try:
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
+            signal.signal(number, signal.SIG_DFL)
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        user.become()
+        os.execve(file, list(words), dict(user.environment))  # noqa: S606 - no shell is meant
+    except BaseException as error:  # noqa: BLE001 - nothing of the process that was forked may run on
+        os.write(problem, str(error).encode(errors="replace"))
+    finally:
+        os._exit(_CANNOT_BEGIN)
+
+
+def end_as(status: int) -> int:
+    """End as a command with this wait status did: gives its exit status, or dies of its signal."""
+    if not os.WIFSIGNALED(status):
+        return os.waitstatus_to_exitcode(status)
+    number = os.WTERMSIG(status)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the core that matters is the command's
+    with suppress(OSError, ValueError):
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+    return 128 + number  # the first process of a container does not die of signals

@@ -1,0 +1,90 @@
+"""Whose command is recorded: who called, also by way of sudo."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SUDO = ("SUDO_UID", "SUDO_GID", "SUDO_USER", "SUDO_COMMAND")
+_NO_ID = (1 << 32) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Invoker:
+    """A user and what a program of this user begins with.
+
+    Args:
+        uid: User id.
+        gid: Group id.
+        groups: All groups.
+        name: Account name, or the number.
+        environment: The command's.
+    """
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    name: str
+    environment: Mapping[str, str]
+
+    @property
+    def is_other(self) -> bool:
+        """Whether this process has to become this user first."""
+        return os.geteuid() == 0 and self.uid != 0
+
+    def become(self) -> None:
+        """Go on as this user, for good."""
+        if self.is_other:
+            os.setgroups(self.groups)
+            os.setresgid(self.gid, self.gid, self.gid)
+            os.setresuid(self.uid, self.uid, self.uid)
+
+
+def invoker(environment: Mapping[str, str]) -> Invoker:
+    """The user who called: under sudo that one, else the user of this process.
+
+    Args:
+        environment: Of this process; sudo says in it whose command it runs.
+
+    Raises:
+        DatacrumbsError: What sudo says names no account.
+    """
+    uid = _number(environment, "SUDO_UID") if os.geteuid() == 0 else None
+    if not uid:
+        return Invoker(os.geteuid(), os.getegid(), tuple(os.getgroups()), _name(os.geteuid()), dict(environment))
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        raise DatacrumbsError(
+            f"SUDO_UID={uid} is not a user of this host", hint="unset SUDO_UID to run the command as root"
+        ) from None
+    gid = _number(environment, "SUDO_GID")
+    gid = entry.pw_gid if gid is None else gid
+    own = {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name, "SHELL": entry.pw_shell}
+    # To the command it is as if there was no sudo.
+    kept = {key: value for key, value in environment.items() if key not in _SUDO}
+    given = {key: value for key, value in own.items() if value}
+    return Invoker(uid, gid, tuple(os.getgrouplist(entry.pw_name, gid)), entry.pw_name, kept | given)
+
+
+def _number(environment: Mapping[str, str], name: str) -> int | None:
+    text = environment.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal() and int(text) < _NO_ID):
+        raise DatacrumbsError(f"{name}={text!r} is not an id", hint=f"unset {name} to run the command as root")
+    return int(text)
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

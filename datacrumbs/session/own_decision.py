@@ -1,0 +1,88 @@
+"""Whether a plan may be traced, decided as the signing service decides, and signed in memory for one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.probefile.codec import digest, parse
+from datacrumbs.probefile.envelope import PAYLOAD_TYPE, Grant, enveloped, open_form, payload_of, read_payload, verify
+from datacrumbs.probefile.revocation import read_revocations
+from datacrumbs.signer.authority import Standards, check_schema, decide
+from datacrumbs.signer.caller import Caller, with_account
+from datacrumbs.signer.compilation import Compilation
+from datacrumbs.signer.limited import Child, start
+from datacrumbs.signer.policy import Rule, read_policy
+from datacrumbs.signer.private_key import new_private_key
+from datacrumbs.signer.provider_snippets import installed_snippets, provider_distributions
+from datacrumbs.signer.shares import CHECK
+from datacrumbs.signer.snippets import TrustedSnippet, read_trusted
+
+if TYPE_CHECKING:
+    from datacrumbs.model.plan import Plan
+    from datacrumbs.probefile.envelope import SignedPlan
+    from datacrumbs.session.invoker import Invoker
+    from datacrumbs.system import SystemPaths
+
+NAME = "the plan of this run"
+GRANT_SECONDS = 86400
+
+
+def begin_decision(plan_bytes: bytes, user: Invoker, paths: SystemPaths) -> Child:
+    """Judge a plan in a child with the limits of a request to the signing service; `signed` takes its answer."""
+    return start(lambda: _judged(plan_bytes, user, paths), CHECK)
+
+
+def signed(answer: bytes, plan_bytes: bytes, user: Invoker) -> SignedPlan:
+    """The plan, signed with a key that is in memory only and gone with this process.
+
+    Args:
+        answer: Of the child that `begin_decision` gave; empty when a limit ended it.
+        plan_bytes: The plan.
+        user: Whose processes are traced.
+
+    Raises:
+        DatacrumbsError: The plan was refused.
+    """
+    if not answer:
+        raise DatacrumbsError("the plan takes more memory or time to check than it may", hint="select fewer functions")
+    refused = json.loads(answer)
+    if refused:
+        message, hint, code = refused
+        raise DatacrumbsError(message, hint=hint, exit_code=ExitCode(code))
+    now = int(time.time())
+    grant = Grant(user.uid, user.name, socket.gethostname(), now, now + GRANT_SECONDS)
+    key = new_private_key()
+    envelope = open_form(enveloped(PAYLOAD_TYPE, payload_of(grant, plan_bytes), key), PAYLOAD_TYPE)
+    if envelope is None:
+        raise DatacrumbsError(f"{NAME} cannot be signed")
+    verify(envelope, key.public_key(), NAME)
+    return read_payload(envelope, NAME)
+
+
+def _judged(plan_bytes: bytes, user: Invoker, paths: SystemPaths) -> bytes:
+    try:
+        caller = with_account(Caller(user.uid, user.gid, os.getpid(), user.name, frozenset(), user.groups))
+        plan, canonical, _ = check_schema(parse(plan_bytes, "plan"))
+        decide(plan, digest(canonical), caller, _standards(plan, paths), Compilation())
+    except DatacrumbsError as error:
+        return json.dumps([error.message, error.hint, int(error.exit_code)]).encode()
+    return b"[]"
+
+
+# What the host's administrator has set up holds here, too. Where nothing is set up, root has decided by installing
+# the providers and calling this.
+def _standards(plan: Plan, paths: SystemPaths) -> Standards:
+    rules = read_policy(paths.policy) if os.path.lexists(paths.policy) else (Rule(users=("*",)),)
+    listed = os.path.lexists(paths.trusted_snippets)
+    trusted = read_trusted(paths.trusted_snippets) if listed else _installed(plan)
+    return Standards(rules, trusted, read_revocations(paths.trusted_keys))
+
+
+def _installed(plan: Plan) -> tuple[TrustedSnippet, ...]:
+    names = {snippet.provider for snippet in plan.snippets} & provider_distributions().keys()
+    return tuple(snippet.entry for name in sorted(names) for snippet in installed_snippets(name))

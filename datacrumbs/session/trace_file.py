@@ -1,0 +1,63 @@
+"""The trace of a recorded command: made with its user's rights and owned by that user, never over another file."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from datacrumbs.daemon.identity import Owner
+from datacrumbs.daemon.run_files import SUFFIX, create_trace
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.secure.user_rights import rights_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from datacrumbs.session.invoker import Invoker
+
+_TRIES = 1000
+
+
+class TraceFile:
+    """An open, empty trace.
+
+    Args:
+        path: Where.
+        user: Whose; the file is made with this user's rights.
+        may_vary: Take the next free name where this one is taken.
+
+    Raises:
+        DatacrumbsError: The file cannot be made.
+    """
+
+    def __init__(self, path: Path, user: Invoker, *, may_vary: bool) -> None:
+        self._user = user
+        with rights_of(user.uid, user.gid, user.groups):
+            directory = _directory(path)
+            for turn in range(_TRIES):
+                name = f"{path.name.removesuffix(SUFFIX)}-{turn + 1}{SUFFIX}" if turn else path.name
+                self.path = directory / name
+                if may_vary and os.path.lexists(self.path):
+                    continue
+                try:
+                    self.stream = create_trace(directory, (name,), Owner(user.uid, user.gid, user.name))
+                except DatacrumbsError as error:
+                    if may_vary and os.path.lexists(self.path):
+                        continue  # another one was faster
+                    raise DatacrumbsError(error.message, hint="give another file with -o FILE") from None
+                break
+
+    def remove(self) -> None:
+        """Remove what never began, unless another file has its name by now."""
+        with suppress(OSError), rights_of(self._user.uid, self._user.gid, self._user.groups):
+            if os.path.samestat(self.path.lstat(), os.fstat(self.stream.fileno())):
+                self.path.unlink()
+
+
+def _directory(path: Path) -> Path:
+    try:
+        return path.parent.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "a loop of symbolic links"
+        raise DatacrumbsError(f"{path.parent}: {why}", hint="give another file with -o FILE") from None
