@@ -20,7 +20,7 @@ from datacrumbs.system import SystemPaths
 if TYPE_CHECKING:
     import argparse
 
-    from datacrumbs.install.steps import Step
+    from datacrumbs.install.step import Step
 
 
 def setup(arguments: argparse.Namespace) -> None:
@@ -47,11 +47,29 @@ def setup(arguments: argparse.Namespace) -> None:
     done: list[Step] = []
     try:
         done.extend(steps)
-        if arguments.rotate_key and not arguments.dry_run:
-            audit(paths, "rotate key", [step.what for step in done])
     finally:
+        if not arguments.dry_run:
+            _audit_changes(paths, _action(arguments), done)
         # Printed at the end: a closed pipe (`| head`) must not leave a host half set up.
         _print_steps(done, as_json=arguments.json)
+
+
+def _action(arguments: argparse.Namespace) -> str:
+    actions = {
+        "uninstall": arguments.uninstall,
+        "next key": arguments.next_key,
+        "rotate key": arguments.rotate_key,
+        "trust key": arguments.trust_key is not None,
+    }
+    return next((action for action, wanted in actions.items() if wanted), "setup")
+
+
+# Keys, trust, policy: all that decides what this host believes is configuration.
+def _audit_changes(paths: SystemPaths, action: str, done: list[Step]) -> None:
+    changes = [step.what for step in done if step.state not in {"kept", "missing"}]
+    changed = [what for what in changes if Path(what).is_relative_to(paths.configuration)]
+    if changed:
+        audit(paths, action, changed)
 
 
 def check_code(paths: SystemPaths) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from datacrumbs.daemon.identity import Owner
 
 SUFFIX = ".pfw.gz"
+FORGOTTEN_SECONDS = 7 * 24 * 3600
+"""How long the files of a run that failed stay for whoever looks into it."""
+_OF_A_RUN = {".env", ".log", ".ready", ".new", ".lock"}
 _MAKING_SECONDS = 0.2  # far longer than a directory takes to be made and given away
 # linux/posix_acl_xattr.h
 _ACL_VERSION, _NO_ID = 2, 0xFFFFFFFF
@@ -224,3 +227,36 @@ def _locked(path: Path) -> int:
             if os.path.samestat(os.fstat(descriptor), path.lstat()):
                 return descriptor
         os.close(descriptor)
+
+
+def files_of_past_runs(directory: Path) -> list[Path]:
+    """The files below the run directory of runs that are over or have not begun."""
+    found = sorted(path for path in directory.glob("datacrumbs-*") if path.suffix in _OF_A_RUN)
+    return [path for path in found if not _is_locked(path.with_suffix(".lock"))]
+
+
+def remove_forgotten(directory: Path, now: float) -> None:
+    """Remove what is left of runs that ended or were prepared more than a week ago.
+
+    Args:
+        directory: The run directory.
+        now: Epoch seconds.
+    """
+    for path in files_of_past_runs(directory):
+        with suppress(OSError):
+            if now - path.lstat().st_ctime > FORGOTTEN_SECONDS:
+                path.unlink()
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import pwd
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from datacrumbs.daemon.identity import Instance
-from datacrumbs.daemon.run_files import RunFiles
+from datacrumbs.daemon.run_files import RunFiles, remove_forgotten
 from datacrumbs.engine.kprobe_events import remove_left_definitions
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.model.plan import Mode
@@ -109,20 +110,22 @@ def run_log(directory: Path, run: str) -> Iterator[int]:
 
 
 def clean_up(directory: Path, run: str, environment: Mapping[str, str]) -> None:
-    """Remove what a run left behind that had no time to do so itself; after any other end there is nothing.
+    """Remove what a run left behind, and what runs left that failed long ago.
 
     Args:
         directory: The run directory.
         run: The run id.
-        environment: Of a unit's ``ExecStopPost``: the log stays when the unit did not end well.
+        environment: Of a unit's ``ExecStopPost``: log and environment file stay when the unit did not end well.
     """
     remove_left_definitions()
+    remove_forgotten(directory, time.time())
     try:
         RunFiles(directory, run).close()
     except DatacrumbsError:
         return  # a daemon runs under this id, though not this unit's
     if environment.get("SERVICE_RESULT", "success") == "success":
         log_file(directory, run).unlink(missing_ok=True)
+        environment_file(directory, run).unlink(missing_ok=True)
 
 
 class _Both:

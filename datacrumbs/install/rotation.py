@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, usage_error
-from datacrumbs.install.steps import Step, performed, signing_key, trust_public_key
+from datacrumbs.install.step import Step, performed
+from datacrumbs.install.steps import signing_key, trust_public_key
 from datacrumbs.probefile.envelope import key_id
 from datacrumbs.signer.private_key import load_private_key
 
@@ -53,7 +54,7 @@ def _rotate(paths: SystemPaths) -> Iterator[Step]:
             f"{path}: there is no next key", "run datacrumbs_setup --next-key, copy its .pem to the nodes"
         )
     old = key_id(load_private_key(paths.private_key).public_key())
-    load_private_key(path)
+    new = key_id(load_private_key(path).public_key())
 
     def act() -> None:
         try:
@@ -61,5 +62,7 @@ def _rotate(paths: SystemPaths) -> Iterator[Step]:
         except OSError as error:
             raise DatacrumbsError(f"{path}: cannot be moved: {error.strerror}", hint="run this as root") from None
 
-    note = f"when the last grant of {old[:16]} has ended: datacrumbs_trust remove --key {old[:16]}"
+    note = (
+        f"{new[:16]} signs now; when the last grant of {old[:16]} has ended: datacrumbs_trust remove --key {old[:16]}"
+    )
     yield Step("made", str(paths.private_key), note, act=act)

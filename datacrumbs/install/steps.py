@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import shutil
 import stat
-import sys
-import sysconfig
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import DatacrumbsError, usage_error
-from datacrumbs.installed import SHIPPED, installed
+from datacrumbs.daemon.run_files import files_of_past_runs
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.install.step import Step, by_root, performed, removed
+from datacrumbs.install.units import (
+    RUN_UNIT,
+    SIGNING_SOCKET,
+    SIGNING_UNIT,
+    drop_in_directory,
+    shipped,
+    temporary_files,
+    unit,
+    written,
+)
 from datacrumbs.output import counted
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, key_file_name, parse_public_key, public_key_pem, trusted_key_ids
 from datacrumbs.probefile.revocation import FILE_NAME
@@ -28,7 +36,7 @@ from datacrumbs.signer.snippets import TrustedSnippet, read_trusted, write_trust
 from datacrumbs.system import SEARCHED, read_system_configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -36,45 +44,6 @@ if TYPE_CHECKING:
     from datacrumbs.system import SystemPaths
 
 BUNDLED = ("posix", "sys", "mpi", "hdf5")
-SIGNING_UNIT = "datacrumbs_sign_probes.service"
-SIGNING_SOCKET = "datacrumbs_sign_probes.socket"
-RUN_UNIT = "datacrumbs@.service"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One thing to do, and what becomes of it.
-
-    Args:
-        state: ``made``, ``kept``, ``updated``, ``removed`` or ``missing``.
-        what: A path.
-        note: More about it, or what to do next.
-        planned: What a dry run shows in place of ``what``, where the real one is known only afterwards.
-        act: Does it, and returns what became of it when that is something else than was planned.
-    """
-
-    state: str
-    what: str
-    note: str = ""
-    planned: str = field(default="", repr=False, compare=False)
-    act: Callable[[], Step | None] = field(default=lambda: None, repr=False, compare=False)
-
-
-def performed(steps: Iterable[Step], *, dry_run: bool = False) -> Iterator[Step]:
-    """Do each step before the next one is thought of; in a dry run, only say what would be done."""
-    for step in steps:
-        if dry_run:
-            yield replace(step, what=step.planned or step.what)
-        else:
-            yield step.act() or step
-
-
-@contextmanager
-def _by_root(path: Path, verb: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DatacrumbsError(f"{path}: cannot be {verb}: {error.strerror}", hint="run this as root") from None
 
 
 def install(paths: SystemPaths, stage: str, trust_key: Path | None = None, *, dry_run: bool = False) -> Iterator[Step]:
@@ -97,19 +66,20 @@ def _install(paths: SystemPaths, stage: str, trust_key: Path | None) -> Iterator
         yield _directory(directory, mode)
     if stage != "compute":
         yield from _key_pair(paths)
-        yield _file(paths.policy, _shipped("policy.yaml"))
+        yield _file(paths.policy, shipped("policy.yaml"))
         if paths.policy.exists():  # not in a dry run
             read_policy(paths.policy)
         yield from _trust_bundled(paths)
         yield from _site_file(paths)
-        yield from (_unit(paths, unit) for unit in (SIGNING_SOCKET, SIGNING_UNIT))
+        for name in (SIGNING_SOCKET, SIGNING_UNIT):
+            yield from unit(paths, name)
     if trust_key is not None:
         yield trust_public_key(paths, parse_public_key(read_bounded(trust_key, KEY_FILE_LIMIT), trust_key))
-    yield _file(paths.system_file, _shipped("datacrumbs.yaml"))
-    yield _filled(paths, _temporary_files(paths), "tmpfiles.conf")
+    yield _file(paths.system_file, shipped("datacrumbs.yaml"))
+    yield from temporary_files(paths)
     if stage != "login":
         yield from _seal_key_pair(paths)
-        yield _unit(paths, RUN_UNIT)
+        yield from unit(paths, RUN_UNIT)
         if stage == "compute" and trust_key is None and not trusted_key_ids(paths.trusted_keys):
             yield Step(
                 "missing",
@@ -125,9 +95,8 @@ def uninstall(paths: SystemPaths, *, dry_run: bool = False) -> Iterator[Step]:
 
 def _uninstall(paths: SystemPaths) -> Iterator[Step]:
     yield from _uninstall_defaults(paths)
-    doomed = [paths.trusted_snippets, paths.signing_socket]
-    doomed += [_unit_directory(paths) / unit for unit in (SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT)]
-    doomed += [_temporary_files(paths)]
+    doomed = [paths.trusted_snippets, *sorted(paths.run.glob("*.sock")), *files_of_past_runs(paths.run)]
+    doomed += written(paths)
     if paths.private_key.exists():
         doomed.append(paths.private_key)
     doomed += [
@@ -136,26 +105,26 @@ def _uninstall(paths: SystemPaths) -> Iterator[Step]:
     trust = (paths.trusted_keys, paths.seal_keys)
     # All of them: trust that stays behind would be found again by the next installation.
     doomed += [each / f"{identity}.pem" for each in trust for identity in trusted_key_ids(each)]
-    yield from (_removed(path) for path in doomed if path.exists())
+    yield from (removed(path) for path in doomed if path.exists())
     if paths.state.is_dir():
         yield from (_removed_tree(path) for path in paths.state.iterdir() if path != paths.seals)
     kept = {paths.traces: "traces", paths.seals: "seals", paths.state: "seals"}
-    made = reversed(_directories(paths, "all") + _seal_directories(paths))
-    for directory in dict.fromkeys(path for path, _ in made):
+    made = [path for path, _ in reversed(_directories(paths, "all") + _seal_directories(paths))]
+    for directory in dict.fromkeys((drop_in_directory(paths), *made)):
         if directory.is_dir():
             yield _removed_if_empty(directory, kept.get(directory, "not empty"))
 
 
 def _uninstall_defaults(paths: SystemPaths) -> Iterator[Step]:
     defaults = {
-        paths.policy: _shipped("policy.yaml"),
-        paths.system_file: _shipped("datacrumbs.yaml"),
+        paths.policy: shipped("policy.yaml"),
+        paths.system_file: shipped("datacrumbs.yaml"),
         paths.site_files / "default.yaml": _in_package("configure/default.yaml"),
     }
-    for path, shipped in defaults.items():
+    for path, default in defaults.items():
         if path.exists():
-            changed = path.read_bytes() != shipped
-            yield Step("kept", str(path), "changed since it was made") if changed else _removed(path)
+            changed = path.read_bytes() != default
+            yield Step("kept", str(path), "changed since it was made") if changed else removed(path)
 
 
 def _directories(paths: SystemPaths, stage: str) -> list[tuple[Path, int]]:
@@ -167,10 +136,6 @@ def _directories(paths: SystemPaths, stage: str) -> list[tuple[Path, int]]:
 
 def _seal_directories(paths: SystemPaths) -> list[tuple[Path, int]]:
     return [(paths.seal_key.parent, 0o700), (paths.seal_keys, 0o755), (paths.state, 0o700), (paths.seals, 0o700)]
-
-
-def _shipped(name: str) -> bytes:
-    return installed("data", SHIPPED / name).read_bytes()
 
 
 def _in_package(name: str) -> bytes:
@@ -194,13 +159,13 @@ def _directory(path: Path, mode: int) -> Step:
 
 
 def _make_directory(path: Path, mode: int) -> None:
-    with _by_root(path, "made"):
+    with by_root(path, "made"):
         path.mkdir(parents=True)
         path.chmod(mode)
 
 
 def _set_mode(path: Path, mode: int) -> None:
-    with _by_root(path, "changed"):
+    with by_root(path, "changed"):
         path.chmod(mode)
         check_protected(path)
 
@@ -274,59 +239,6 @@ def _site_file(paths: SystemPaths) -> Iterator[Step]:
         yield _file(paths.site_files / "default.yaml", content)
 
 
-def _unit_directory(paths: SystemPaths) -> Path:
-    return paths.prefix / "etc/systemd/system"
-
-
-def _temporary_files(paths: SystemPaths) -> Path:
-    return paths.prefix / "etc/tmpfiles.d/datacrumbs.conf"
-
-
-def _unit(paths: SystemPaths, name: str) -> Step:
-    step = _filled(paths, _unit_directory(paths) / name, name)
-    changed = step.state != "kept" and str(paths.prefix) == "/"
-    return replace(step, note="then: systemctl daemon-reload") if changed else step
-
-
-# What is derived from the installation is written again; an administrator changes units by drop-ins.
-def _filled(paths: SystemPaths, path: Path, name: str) -> Step:
-    content = unit_text(name, paths).encode()
-    if path.is_file() and path.read_bytes() == content:
-        return Step("kept", str(path))
-    state = "updated" if path.exists() else "made"
-    return Step(state, str(path), act=lambda: _write_below(path, content))
-
-
-def _write_below(path: Path, content: bytes) -> None:
-    with _by_root(path.parent, "made"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, content)
-
-
-def unit_text(name: str, paths: SystemPaths) -> str:
-    """A unit file for an installation.
-
-    Args:
-        name: Name of the unit.
-        paths: The installation; the directory of traces in its system configuration may be written by a run.
-
-    Raises:
-        DatacrumbsError: (exit 2) for a path that a unit file cannot hold.
-    """
-    filled = {
-        "@PYTHON@": sys.executable,
-        "@SCRIPTS@": sysconfig.get_path("scripts"),
-        "@PREFIX@": str(paths.prefix).rstrip("/") + "/",
-        "@TRACES@": str(read_system_configuration(paths).trace_log_dir),
-    }
-    text = _shipped(name).decode()
-    for mark, path in filled.items():
-        if not path.isascii() or any(character in path for character in " \t\n%$\"'\\;"):
-            raise usage_error(f"{path!a}: expected a path without spaces, quotes, % and $ for systemd units")
-        text = text.replace(mark, path)
-    return text
-
-
 def _removed_if_empty(directory: Path, otherwise: str) -> Step:
     def act() -> Step | None:
         try:
@@ -341,15 +253,7 @@ def _removed_if_empty(directory: Path, otherwise: str) -> Step:
 # What daemons remember between runs; nothing in it is an administrator's.
 def _removed_tree(directory: Path) -> Step:
     def act() -> None:
-        with _by_root(directory, "removed"):
+        with by_root(directory, "removed"):
             shutil.rmtree(directory) if directory.is_dir() else directory.unlink()
 
     return Step("removed", str(directory), act=act)
-
-
-def _removed(path: Path) -> Step:
-    def act() -> None:
-        with _by_root(path, "removed"):
-            path.unlink()
-
-    return Step("removed", str(path), act=act)

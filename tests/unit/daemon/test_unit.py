@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from datacrumbs.daemon.unit import environment_file, read_instance
+from datacrumbs.daemon.run_files import FORGOTTEN_SECONDS, RunFiles, remove_forgotten
+from datacrumbs.daemon.unit import clean_up, environment_file, log_file, read_instance
 from datacrumbs.errors import DatacrumbsError, ExitCode
 
 
@@ -27,3 +30,31 @@ def test_wrong_limits(read, line):
     with pytest.raises(DatacrumbsError, match=f"datacrumbs-7.env: {key}: .*; expected ") as caught:
         read(line)
     assert caught.value.exit_code == ExitCode.USAGE
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.mark.parametrize(("result", "left"), [("success", []), ("exit-code", ["datacrumbs-7.env", "datacrumbs-7.log"])])
+def test_what_a_unit_leaves(tmp_path, result, left):
+    for path in (environment_file(tmp_path, "7"), log_file(tmp_path, "7")):
+        path.touch()
+    (tmp_path / "datacrumbs-7.ready").touch()
+    (tmp_path / "datacrumbs-7.lock").touch()
+    clean_up(tmp_path, "7", {"SERVICE_RESULT": result})
+    assert names(tmp_path) == left
+
+
+def test_files_of_runs_that_failed_go_after_a_week_and_those_of_others_stay(tmp_path):
+    running = RunFiles(tmp_path, "running")
+    kept = {environment_file(tmp_path, "running"), tmp_path / "sign.sock", tmp_path / "datacrumbs-notes.txt"}
+    forgotten = {environment_file(tmp_path, "failed"), log_file(tmp_path, "failed"), tmp_path / "datacrumbs-a.b.ready"}
+    for path in kept | forgotten:
+        path.touch()
+    before = set(tmp_path.iterdir())
+    remove_forgotten(tmp_path, time.time() + FORGOTTEN_SECONDS - 60)
+    assert set(tmp_path.iterdir()) == before
+    remove_forgotten(tmp_path, time.time() + FORGOTTEN_SECONDS + 60)
+    assert set(tmp_path.iterdir()) == before - forgotten
+    running.close()

@@ -19,7 +19,8 @@ from datacrumbs.configure.host import current_host
 from datacrumbs.configure.site import read_site_file
 from datacrumbs.plugins import hookspecs, load_providers
 from datacrumbs.provider import Attach
-from datacrumbs.signer.policy import read_policy
+from datacrumbs.signer.caller import Caller
+from datacrumbs.signer.policy import check_policy, read_policy
 from datacrumbs.system import SystemConfiguration, SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:
@@ -164,6 +165,17 @@ def test_the_examples_of_the_policy_are_valid(tmp_path: Path) -> None:
     for block in examples:
         file.write_text(block, encoding="utf-8")
         assert all(rule.targets for rule in read_policy(file))
+
+
+@pytest.mark.parametrize("groups", [(), ("io-analysts",)], ids=["anybody", "analyst"])
+def test_the_examples_policy_allows_the_shipped_site_file(groups: tuple[str, ...], tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_text(blocks(REPOSITORY / "docs/run-a-site.md", "yaml")[0], encoding="utf-8")
+    site = read_site_file(REPOSITORY / "datacrumbs/configure/default.yaml")
+    plan = compose(site, load_providers(), current_host())
+    assert {provider.name for provider in plan.providers} >= {"sys", "posix"}
+    user = Caller(1000, 1000, 1, "alice", frozenset(groups), (1000,))
+    assert check_policy(read_policy(file), plan, user)
 
 
 def test_other_examples_in_yaml_parse() -> None:

@@ -20,7 +20,7 @@ from statistics import median
 
 import pytest
 
-from datacrumbs.install.steps import SIGNING_UNIT, unit_text
+from datacrumbs.install.units import SIGNING_UNIT, unit_text
 from datacrumbs.model.plan import Function, Returns
 from datacrumbs.probefile.codec import encode
 from datacrumbs.signer import target_check

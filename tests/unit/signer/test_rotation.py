@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.commands import setup, trust
+from datacrumbs.commands import _installing, setup, trust
 from datacrumbs.commands._main import main
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.codec import digest
 from datacrumbs.probefile.envelope import key_id
+from datacrumbs.probefile.keys import public_key_pem
 from datacrumbs.probefile.storage import read_probe_file
-from datacrumbs.signer.private_key import load_private_key
+from datacrumbs.signer.private_key import load_private_key, new_private_key
 from datacrumbs.signer.signing_client import SigningError, request_signature
 
 
@@ -62,6 +63,37 @@ def test_two_keys_overlap_and_the_running_service_changes_over(installation, run
     with pytest.raises(DatacrumbsError, match="not trusted here"):
         read(installation, old)
     assert read(installation, new)
+
+
+def test_what_changes_trust_is_logged_whichever_option_did_it(installation, run, monkeypatch, tmp_path):
+    logged = []
+    monkeypatch.setattr(_installing, "audit", lambda _paths, action, what: logged.append((action, what)))
+    paths = installation.paths
+    run(setup, "--next-key")
+    assert [action for action, _ in logged] == ["next key"]
+    second = identity(paths.next_private_key)
+    assert logged.pop()[1] == [str(paths.next_private_key), str(paths.trusted_keys / f"{second}.pem")]
+    run(setup, "--next-key")
+    run(setup, "--rotate-key", "--dry-run")
+    assert not logged
+    run(setup, "--rotate-key")
+    assert logged.pop() == ("rotate key", [str(paths.private_key)])
+    other = new_private_key().public_key()
+    pem = tmp_path / "other.pem"
+    pem.write_bytes(public_key_pem(other))
+    run(setup, "--trust-key", pem)
+    run(setup, "--uninstall")
+    assert [action for action, _ in logged] == ["trust key", "uninstall"]
+    assert all(str(paths.trusted_keys / f"{key_id(other)}.pem") in what for _, what in logged)
+
+
+def test_the_note_after_a_rotation_names_both_keys(installation, run):
+    first = identity(installation.paths.private_key)
+    run(setup, "--next-key")
+    second = identity(installation.paths.next_private_key)
+    text = run(setup, "--rotate-key")[1]
+    assert f"{second[:16]} signs now" in text
+    assert f"datacrumbs_trust remove --key {first[:16]}" in text
 
 
 def test_preparing_twice_keeps_the_next_key(installation, run):

@@ -3,14 +3,25 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from datacrumbs.daemon.run_files import RunFiles
+from datacrumbs.daemon.unit import environment_file
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.install.steps import RUN_UNIT, SIGNING_SOCKET, SIGNING_UNIT, install, uninstall, unit_text
+from datacrumbs.install.steps import install, uninstall
+from datacrumbs.install.units import (
+    PACKAGED,
+    RUN_UNIT,
+    SIGNING_SOCKET,
+    SIGNING_UNIT,
+    drop_in_directory,
+    unit_text,
+)
 from datacrumbs.probefile.keys import trusted_key_ids
 from datacrumbs.signer.private_key import load_private_key
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted
@@ -180,6 +191,25 @@ class TestSetup:
         assert states(uninstall(paths)) == {"removed"}
         assert not list(paths.prefix.rglob("*datacrumbs*"))
 
+    def test_nothing_of_past_runs_stays(self, paths):
+        list(install(paths, "all"))
+        for name in ("failed.env", "failed.log", "killed.ready", "killed.lock", "killed.new"):
+            (paths.run / f"datacrumbs-{name}").touch()
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(paths.signing_socket))
+        assert states(uninstall(paths)) == {"removed"}
+        assert not list(paths.prefix.rglob("*datacrumbs*"))
+
+    def test_a_run_that_goes_on_keeps_its_files(self, paths):
+        list(install(paths, "all"))
+        run = RunFiles(paths.run, "23")
+        environment_file(paths.run, "23").touch()
+        assert [step.what for step in uninstall(paths) if step.state == "kept"] == [str(paths.run)]
+        assert sorted(path.name for path in paths.run.iterdir()) == ["datacrumbs-23.env", "datacrumbs-23.lock"]
+        run.close()
+        assert states(uninstall(paths)) == {"removed"}
+        assert not paths.run.exists()
+
     def test_the_command(self, tmp_path):
         first = json.loads(command("setup", "--prefix", tmp_path / "p", "--json").stdout)
         assert {step["state"] for step in first} == {"made"}
@@ -202,6 +232,62 @@ class TestSetup:
     def test_this_host_needs_root(self, as_nobody):
         assert "needs root" in as_nobody(lambda: command("setup", status=ExitCode.REFUSED).stderr)
         assert "root only" in as_nobody(lambda: command("sign_probes", status=ExitCode.REFUSED).stderr)
+
+
+class TestPackagedUnits:
+    """A distribution's package owns its units; a copy below /etc would hide them."""
+
+    NAMES = (SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT)
+
+    @pytest.fixture(params=PACKAGED)
+    def packaged(self, paths, request):
+        directory = paths.prefix / request.param
+        for name in self.NAMES:
+            self.write(directory / "systemd/system" / name, unit_text(name, paths))
+        self.write(directory / "tmpfiles.d/datacrumbs.conf", unit_text("tmpfiles.conf", paths))
+        return directory
+
+    def write(self, path, text):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def test_no_copy_is_made_and_uninstalling_leaves_them(self, paths, packaged):
+        before = files_below(packaged)
+        notes = {step.what: step.note for step in install(paths, "all")}
+        for name in self.NAMES:
+            assert notes[str(packaged / "systemd/system" / name)] == "of the package"
+        assert not (paths.prefix / "etc/systemd").exists()
+        assert not (paths.prefix / "etc/tmpfiles.d").exists()
+        assert states(uninstall(paths)) == {"removed"}
+        assert files_below(packaged) == before
+
+    def test_a_copy_that_set_up_had_made_is_removed(self, paths, packaged):
+        copy = paths.prefix / "etc/systemd/system" / RUN_UNIT
+        self.write(copy, unit_text(RUN_UNIT, paths))
+        notes = {step.what: step.note for step in install(paths, "all") if step.state == "removed"}
+        assert notes == {str(copy): f"it hid {packaged / 'systemd/system' / RUN_UNIT}"}
+        assert not copy.exists()
+
+    def test_an_administrators_copy_stays_and_is_named(self, paths, packaged):
+        copy = paths.prefix / "etc/systemd/system" / SIGNING_UNIT
+        self.write(copy, "[Unit]\nDescription=another\n")
+        notes = {step.what: step.note for step in install(paths, "all") if step.state == "kept"}
+        assert notes[str(copy)].startswith(f"hides {packaged / 'systemd/system' / SIGNING_UNIT}")
+        assert copy.exists()
+
+    @pytest.mark.usefixtures("packaged")
+    def test_another_place_of_traces_is_a_drop_in(self, paths):
+        list(install(paths, "all"))
+        paths.system_file.write_text("trace_log_dir: /scratch/traces\n")
+        (made,) = (step.what for step in install(paths, "all") if step.state == "made")
+        assert Path(made) == drop_in_directory(paths) / "datacrumbs-traces.conf"
+        assert Path(made).read_text() == "[Service]\nReadWritePaths=-/scratch/traces\n"
+        paths.system_file.unlink()
+        assert made in [step.what for step in install(paths, "all") if step.state == "removed"]
+        paths.system_file.write_text("trace_log_dir: /scratch/traces\n")
+        list(install(paths, "all"))
+        list(uninstall(paths))
+        assert not drop_in_directory(paths).exists()
 
 
 class TestUnits:

@@ -1,0 +1,137 @@
+"""The files of an installation that systemd reads: units, and what it makes in ``/run`` at boot.
+
+A distribution's package brings them ready in ``/usr/lib`` and removes them itself. A copy in ``/etc`` would hide
+those, also after an update, so set-up makes one only where no package has.
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import usage_error
+from datacrumbs.install.step import Step, by_root, removed
+from datacrumbs.installed import SHIPPED, installed
+from datacrumbs.secure.files import write_atomically
+from datacrumbs.system import read_system_configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from datacrumbs.system import SystemPaths
+
+SIGNING_UNIT = "datacrumbs_sign_probes.service"
+SIGNING_SOCKET = "datacrumbs_sign_probes.socket"
+RUN_UNIT = "datacrumbs@.service"
+PACKAGED = ("usr/lib", "lib")
+"""Where a package's files for systemd are, below the root; the second one where /lib is no link."""
+_UNITS = "etc/systemd/system"
+_TEMPORARY_FILES = "etc/tmpfiles.d/datacrumbs.conf"
+
+
+def shipped(name: str) -> bytes:
+    """What the wheel brings: a unit as a template, or a default configuration."""
+    return installed("data", SHIPPED / name).read_bytes()
+
+
+def unit(paths: SystemPaths, name: str) -> Iterator[Step]:
+    """Make a unit, and let runs write where traces go."""
+    for step in _packaged_or_made(paths, name, f"{_UNITS}/{name}"):
+        changed = step.state != "kept" and str(paths.prefix) == "/"
+        notes = (step.note, "then: systemctl daemon-reload" if changed else "")
+        yield replace(step, note="; ".join(filter(None, notes)))
+    if name == RUN_UNIT and _packaged(paths, f"{_UNITS}/{name}") is not None:
+        yield from _own_traces(paths)
+
+
+def temporary_files(paths: SystemPaths) -> Iterator[Step]:
+    """Make what lets the run directory be there after a reboot."""
+    return _packaged_or_made(paths, "tmpfiles.conf", _TEMPORARY_FILES)
+
+
+def written(paths: SystemPaths) -> list[Path]:
+    """All that the others here may have written."""
+    units = [paths.prefix / _UNITS / name for name in (SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT)]
+    return [*units, _drop_in(paths), paths.prefix / _TEMPORARY_FILES]
+
+
+def drop_in_directory(paths: SystemPaths) -> Path:
+    """Where additions to a packaged unit for runs are, an administrator's as well."""
+    return paths.prefix / _UNITS / f"{RUN_UNIT}.d"
+
+
+def _drop_in(paths: SystemPaths) -> Path:
+    return drop_in_directory(paths) / "datacrumbs-traces.conf"
+
+
+def _packaged(paths: SystemPaths, place: str) -> Path | None:
+    below = place.removeprefix("etc/")
+    candidates = (paths.prefix / directory / below for directory in PACKAGED)
+    return next((each for each in candidates if each.is_file()), None)
+
+
+def _packaged_or_made(paths: SystemPaths, template: str, place: str) -> Iterator[Step]:
+    path, content = paths.prefix / place, unit_text(template, paths).encode()
+    packaged = _packaged(paths, place)
+    if packaged is None:
+        yield _filled(path, content)
+        return
+    yield Step("kept", str(packaged), "of the package")
+    if path.is_file() and path.read_bytes() == content:
+        yield replace(removed(path), note=f"it hid {packaged}")
+    elif path.exists():
+        yield Step("kept", str(path), f"hides {packaged}: use a drop-in instead and remove it")
+
+
+# A package's unit names the default place of traces.
+def _own_traces(paths: SystemPaths) -> Iterator[Step]:
+    path, traces = _drop_in(paths), read_system_configuration(paths).trace_log_dir
+    if traces != paths.traces:
+        yield _filled(path, f"[Service]\nReadWritePaths=-{_for_unit(str(traces))}\n".encode())
+    elif path.exists():
+        yield removed(path)
+
+
+# What is derived from the installation is written again; an administrator changes units by drop-ins.
+def _filled(path: Path, content: bytes) -> Step:
+    if path.is_file() and path.read_bytes() == content:
+        return Step("kept", str(path))
+    state = "updated" if path.exists() else "made"
+    return Step(state, str(path), act=lambda: _write_below(path, content))
+
+
+def _write_below(path: Path, content: bytes) -> None:
+    with by_root(path.parent, "made"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content)
+
+
+def unit_text(name: str, paths: SystemPaths) -> str:
+    """A unit file for an installation.
+
+    Args:
+        name: Name of the unit.
+        paths: The installation; the directory of traces in its system configuration may be written by a run.
+
+    Raises:
+        DatacrumbsError: (exit 2) for a path that a unit file cannot hold.
+    """
+    filled = {
+        "@PYTHON@": sys.executable,
+        "@SCRIPTS@": sysconfig.get_path("scripts"),
+        "@PREFIX@": str(paths.prefix).rstrip("/") + "/",
+        "@TRACES@": str(read_system_configuration(paths).trace_log_dir),
+    }
+    text = shipped(name).decode()
+    for mark, path in filled.items():
+        text = text.replace(mark, _for_unit(path))
+    return text
+
+
+def _for_unit(path: str) -> str:
+    if not path.isascii() or any(character in path for character in " \t\n%$\"'\\;"):
+        raise usage_error(f"{path!a}: expected a path without spaces, quotes, % and $ for systemd units")
+    return path
