@@ -1,6 +1,6 @@
 """What the dynamic loader would load, where it cannot be asked: DT_NEEDED resolved as ld.so(8) and musl's loader do.
 
-Folders for processors of one kind (glibc-hwcaps) are left out.
+Folders for processors of one kind (glibc-hwcaps, $PLATFORM) are left out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from datacrumbs.elf.file import Elf
 
 _TRIPLETS = {"EM_X86_64": "x86_64-linux-gnu", "EM_AARCH64": "aarch64-linux-gnu", "EM_PPC64": "powerpc64le-linux-gnu"}
-_PLATFORMS = {"EM_X86_64": "x86_64", "EM_AARCH64": "aarch64", "EM_PPC64": "power8"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +191,6 @@ class Loader:
         values = {
             "ORIGIN": str(file.path.resolve().parent),
             "LIB": f"lib/{_TRIPLETS.get(file.machine, '')}".rstrip("/"),
-            "PLATFORM": _PLATFORMS.get(file.machine, ""),
         }
         for name, value in values.items():
             text = text.replace(f"${{{name}}}", value).replace(f"${name}", value)
