@@ -87,6 +87,16 @@ class SystemPaths:
         return self.run / "sign.sock"
 
     @property
+    def runs(self) -> Path:
+        """What the service of runs keeps of each of its runs, and its probe file."""
+        return self.run / "runs"
+
+    @property
+    def runs_socket(self) -> Path:
+        """That service's AF_UNIX socket."""
+        return self.run / "runs.sock"
+
+    @property
     def state(self) -> Path:
         """What is kept between runs."""
         return self.prefix / "var/lib/datacrumbs"

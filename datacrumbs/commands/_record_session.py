@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from datacrumbs.probefile.envelope import SignedPlan
+    from datacrumbs.serving.limited import Child
     from datacrumbs.session.invoker import Invoker
     from datacrumbs.session.own_plan import Wanted
     from datacrumbs.session.own_run import Recorder, Recording
-    from datacrumbs.signer.limited import Child
 
 _STOPPING = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _STOP_SECONDS = 150.0  # more than a run has to end

@@ -13,8 +13,10 @@ from datacrumbs.errors import refusal
 from datacrumbs.output import Verbosity, inform, verbosity
 from datacrumbs.secure.files import check_protected
 from datacrumbs.secure.systemd import notify, passed_socket
+from datacrumbs.serving.server import listen
 from datacrumbs.signer.authority import checked_key_id, open_authority
-from datacrumbs.signer.service import Service, listen
+from datacrumbs.signer.request import SIGNING
+from datacrumbs.signer.service import Service
 from datacrumbs.system import SEARCHED, SystemPaths
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def serve(prefix: Path) -> None:
     own = listener is None
     if listener is None:
         _check_run_directory(paths)
-        listener = listen(paths.signing_socket)
+        listener = listen(paths.signing_socket, SIGNING)
     where = listener.getsockname()
 
     def ready() -> None:

@@ -36,9 +36,24 @@ def read_probe_file(
     Raises:
         DatacrumbsError: (exit 3) a message of its own for each refusal; (exit 1) when the file is missing.
     """
-    name = str(path)
     with rights_of_account(as_user):
         data = _bytes(path)
+    return verified(data, str(path), trusted_keys_dir, now=now, uid=uid)
+
+
+def verified(data: bytes, name: str, trusted_keys_dir: Path, *, now: float, uid: int | None) -> SignedPlan:
+    """Verify the bytes of a probe file; `read_probe_file` has more.
+
+    Args:
+        data: The bytes.
+        name: How messages call them.
+        trusted_keys_dir: As for `read_probe_file`, with the rest.
+        now: Likewise.
+        uid: Likewise.
+
+    Raises:
+        DatacrumbsError: Likewise.
+    """
     envelope = open_envelope(data, name)
     revoked = read_revocations(trusted_keys_dir)
     revoked.check_key(envelope.key_id, name)

@@ -12,14 +12,14 @@ from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import digest, parse
 from datacrumbs.probefile.envelope import PAYLOAD_TYPE, Grant, enveloped, open_form, payload_of, read_payload, verify
 from datacrumbs.probefile.revocation import read_revocations
+from datacrumbs.serving.caller import Caller, with_account
+from datacrumbs.serving.limited import Child, start
+from datacrumbs.serving.shares import CHECK
 from datacrumbs.signer.authority import Standards, check_schema, decide
-from datacrumbs.signer.caller import Caller, with_account
 from datacrumbs.signer.compilation import Compilation
-from datacrumbs.signer.limited import Child, start
 from datacrumbs.signer.policy import Rule, read_policy
 from datacrumbs.signer.private_key import new_private_key
 from datacrumbs.signer.provider_snippets import installed_snippets, provider_distributions
-from datacrumbs.signer.shares import CHECK
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import digest, encode, plan_from_document
 from datacrumbs.probefile.envelope import Grant, key_id, seal
 from datacrumbs.probefile.revocation import read_revocations
+from datacrumbs.serving.denial import denying
+from datacrumbs.serving.limited import Bounds, answer
 from datacrumbs.signer.compilation import Compilation
-from datacrumbs.signer.denial import denying
-from datacrumbs.signer.limited import Bounds, answer
 from datacrumbs.signer.policy import check_policy, read_policy
 from datacrumbs.signer.private_key import load_private_key
 from datacrumbs.signer.snippets import check_snippets, read_trusted
@@ -23,7 +23,7 @@ from datacrumbs.signer.target_rule import check_targets
 if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan
     from datacrumbs.probefile.revocation import Revocations
-    from datacrumbs.signer.caller import Caller
+    from datacrumbs.serving.caller import Caller
     from datacrumbs.signer.policy import Rule
     from datacrumbs.signer.snippets import TrustedSnippet
     from datacrumbs.system import SystemPaths

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.signer.denial import DenialError
+from datacrumbs.serving.denial import DenialError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 from datacrumbs.model.plan import FUNCTION_LIMIT, Attach, Mode
 from datacrumbs.output import counted
 from datacrumbs.secure.document import Value, read_document
-from datacrumbs.signer.denial import DenialError
+from datacrumbs.serving.denial import DenialError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from datacrumbs.model.plan import Group, Plan
-    from datacrumbs.signer.caller import Caller
+    from datacrumbs.serving.caller import Caller
 
 KERNEL = "kernel"
 CALLER = "caller"
+SECTIONS = ("rules", "runs", "runs_at_once")
+"""Keys of the policy: of the signing service the first, of the service that runs probe files the others."""
 # What the provider `sys` probes. An event can be about another task than the one in which it happens, and an integer
 # that a kernel function takes can be an address: others are the site's to allow.
 EVENTS = (
@@ -73,10 +75,7 @@ class Rule:
 
     def applies_to(self, caller: Caller) -> bool:
         """Whether this is the rule for a caller."""
-        if not caller.has_account:  # each user has thousands of such ids in /etc/subuid, so a rule must name the number
-            return str(caller.uid) in self.users
-        named = not {"*", caller.user, str(caller.uid)}.isdisjoint(self.users)
-        return named or "*" in self.groups or not caller.groups.isdisjoint(self.groups)
+        return caller.is_among(self.users, self.groups)
 
     def allows_owner(self, owner: int, caller: Caller) -> bool:
         """Whether a target may belong to an account."""
@@ -96,7 +95,7 @@ def read_policy(path: Path) -> tuple[Rule, ...]:
         DatacrumbsError: (exit 2) for an unknown key or a wrong type; (exit 3) when somebody else
             than the administrator may change the file.
     """
-    rules = read_document(path, protected=True).mapping(("rules",), required=("rules",))["rules"]
+    rules = read_document(path, protected=True).mapping(SECTIONS, required=("rules",))["rules"]
     return tuple(_rule(entry) for entry in rules.items())
 
 
@@ -163,11 +162,12 @@ def _rule(entry: Value) -> Rule:
         elif key in _CHOICES:
             values[key] = tuple(item.choice(_CHOICES[key]) for item in value.items())
         else:
-            values[key] = tuple(_name(item) for item in value.items())
+            values[key] = tuple(account_name(item) for item in value.items())
     return Rule(**values)  # type: ignore[arg-type]
 
 
-def _name(item: Value) -> str:
+def account_name(item: Value) -> str:
+    """The name of a user or group in the policy."""
     # Numbers are user ids that somebody wrote without quotes.
     return str(item.content) if type(item.content) is int else item.text()
 

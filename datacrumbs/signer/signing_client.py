@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import decode, encode, parse
-from datacrumbs.signer.protocol import LENGTH, REPLY_LIMIT, VERSION
+from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION
 
 if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan

@@ -11,7 +11,7 @@ from datacrumbs.model.licences import licence_problem
 from datacrumbs.probefile.codec import snippet_digest
 from datacrumbs.secure.document import LISTS, read_document_if_present
 from datacrumbs.secure.files import write_atomically
-from datacrumbs.signer.denial import DenialError
+from datacrumbs.serving.denial import DenialError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,7 +19,7 @@ from datacrumbs.errors import RECREATE, DatacrumbsError
 from datacrumbs.model.plan import Target
 from datacrumbs.probefile.targets import check_build_id, open_target_file
 from datacrumbs.secure.user_rights import give_up_root, rights_of
-from datacrumbs.signer.limited import Bounds, answer, remaining
+from datacrumbs.serving.limited import Bounds, answer, remaining
 from datacrumbs.signer.places import probe_places
 
 if TYPE_CHECKING:

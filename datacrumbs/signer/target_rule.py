@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from datacrumbs.errors import RECREATE
 from datacrumbs.kernel.declared import check_declared
 from datacrumbs.model.plan import Attach
-from datacrumbs.signer.denial import DenialError, denying
-from datacrumbs.signer.limited import LimitError
+from datacrumbs.serving.denial import DenialError, denying
+from datacrumbs.serving.limited import LimitError
 from datacrumbs.signer.target_check import check_target
 
 if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan, Target
-    from datacrumbs.signer.caller import Caller
+    from datacrumbs.serving.caller import Caller
     from datacrumbs.signer.policy import Rule
     from datacrumbs.signer.target_check import Finding, Wanted
 

@@ -35,12 +35,12 @@ from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Prove
 from datacrumbs.probefile.codec import decode, encode, parse, plan_from_document
 from datacrumbs.probefile.envelope import Grant, open_envelope, read_payload, seal
 from datacrumbs.probefile.revocation import FILE_NAME, read_revocations
+from datacrumbs.serving.decisions import Decision, line
+from datacrumbs.serving.denial import DenialError
+from datacrumbs.serving.protocol import frame
 from datacrumbs.signer.authority import check_schema
-from datacrumbs.signer.decisions import Decision, line
-from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.places import probe_places
 from datacrumbs.signer.policy import read_policy
-from datacrumbs.signer.protocol import frame
 from datacrumbs.signer.request import request_plan
 from datacrumbs.signer.snippets import read_trusted
 from datacrumbs.signer.target_check import _problem

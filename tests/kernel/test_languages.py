@@ -19,7 +19,7 @@ from datacrumbs.elf.file import open_elf
 from datacrumbs.elf.functions import elf_target
 from datacrumbs.elf.symbol_tables import file_offsets, is_function, symbol_tables
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Returns
-from datacrumbs.signer.caller import Caller
+from datacrumbs.serving.caller import Caller
 from datacrumbs.signer.policy import Rule
 from datacrumbs.signer.target_rule import check_targets
 

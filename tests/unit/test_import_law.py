@@ -29,6 +29,7 @@ ORDER = (
     "client",
     "engine",
     "trace",
+    "serving",  # what services for all users of a host share
     "signer",
     "seal",  # what a node vouches for
     "daemon",
@@ -50,7 +51,7 @@ SAME_STEM = {
     "tracking": "what two commands share is theirs alone",
 }
 """Stems that more than one module or package has, and why."""
-ROOT_STAGES = ("engine", "daemon", "signer", "trace", "probefile")
+ROOT_STAGES = ("engine", "daemon", "serving", "signer", "trace", "probefile")
 FOREIGN_TO_ROOT = ("datacrumbs.provider", "datacrumbs.plugins", "datacrumbs.configure", "datacrumbs.testing")
 READER_STAGES = ("trace", "report")
 

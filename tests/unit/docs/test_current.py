@@ -19,7 +19,7 @@ from datacrumbs.configure.host import current_host
 from datacrumbs.configure.site import read_site_file
 from datacrumbs.plugins import hookspecs, load_providers
 from datacrumbs.provider import Attach
-from datacrumbs.signer.caller import Caller
+from datacrumbs.serving.caller import Caller
 from datacrumbs.signer.policy import check_policy, read_policy
 from datacrumbs.system import SystemConfiguration, SystemPaths, read_system_configuration
 

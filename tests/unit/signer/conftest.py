@@ -34,9 +34,9 @@ import functools, sys
 from pathlib import Path
 from datacrumbs.commands import _signing
 from datacrumbs.commands._main import guarded
-from datacrumbs.signer import caller, service
+from datacrumbs.serving import caller, server
 from datacrumbs.signer.service import Service
-from datacrumbs.signer.shares import Limits
+from datacrumbs.serving.shares import Limits
 caller.SUBORDINATE_IDS = Path({subordinates!r})
 {before}
 _signing.Service = functools.partial(Service, limits=Limits({limits}))

@@ -6,7 +6,7 @@ import pwd
 
 import pytest
 
-from datacrumbs.signer.caller import Caller, with_account
+from datacrumbs.serving.caller import Caller, with_account
 
 NOT_TAKEN = 3_999_999_999
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import json
 
-from datacrumbs.signer.caller import Caller
-from datacrumbs.signer.decisions import PLANS_LIMIT, WINDOW_SECONDS, Decision, DecisionLog
+from datacrumbs.serving.caller import Caller
+from datacrumbs.serving.decisions import PLANS_LIMIT, WINDOW_SECONDS, Decision, DecisionLog
 
 ALICE = Caller(1001, 1001, 17, "alice", frozenset(), (1001,))
 

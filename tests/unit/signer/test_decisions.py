@@ -16,10 +16,10 @@ from datacrumbs.kernel import header_files
 from datacrumbs.model.licences import is_gpl_compatible
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Result, Returns, Target, UsdtPlace
 from datacrumbs.probefile.codec import encode
+from datacrumbs.serving.caller import Caller
+from datacrumbs.serving.denial import DenialError
 from datacrumbs.signer.authority import open_authority
-from datacrumbs.signer.caller import Caller
 from datacrumbs.signer.compilation import REMEMBERED, Compilation
-from datacrumbs.signer.denial import DenialError
 from datacrumbs.signer.policy import Rule, read_policy
 
 ME = Caller(os.getuid(), os.getgid(), 1, "me", frozenset({"physics"}), (os.getgid(),))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.signer import limited
-from datacrumbs.signer.limited import Bounds, LimitError, answer, remaining
+from datacrumbs.serving import limited
+from datacrumbs.serving.limited import Bounds, LimitError, answer, remaining
 
 WIDE = Bounds(memory=256 << 20, processor_seconds=30, clock_seconds=60)
 BURNT = 0.4

@@ -23,10 +23,10 @@ import pytest
 from datacrumbs.install.units import SIGNING_UNIT, unit_text
 from datacrumbs.model.plan import Function, Returns
 from datacrumbs.probefile.codec import encode
+from datacrumbs.serving.protocol import REPLY_LIMIT
+from datacrumbs.serving.shares import Limits
 from datacrumbs.signer import target_check
 from datacrumbs.signer.places import probe_places
-from datacrumbs.signer.protocol import REPLY_LIMIT
-from datacrumbs.signer.shares import Limits
 from datacrumbs.signer.signing_client import _exchange
 from datacrumbs.system import SystemPaths
 

@@ -15,7 +15,7 @@ import pytest
 import datacrumbs
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.storage import write_probe_file
-from datacrumbs.signer.protocol import LENGTH
+from datacrumbs.serving.protocol import LENGTH
 from datacrumbs.signer.signing_client import SigningError, request_signature
 
 NASTY = ["$(touch {mark})", "`touch {mark}`", "a;touch {mark}", "a\ntouch {mark}", "|touch {mark}", "-rf", "a b'\"c"]

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.elf.usdt import usdt_probes
+from datacrumbs.serving.caller import Caller
+from datacrumbs.serving.denial import DenialError
+from datacrumbs.serving.limited import Bounds, LimitError
 from datacrumbs.signer import target_check, target_rule
-from datacrumbs.signer.caller import Caller
-from datacrumbs.signer.denial import DenialError
-from datacrumbs.signer.limited import Bounds, LimitError
 from datacrumbs.signer.places import Places, probe_places
 from datacrumbs.signer.policy import Rule
 

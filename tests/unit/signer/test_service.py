@@ -22,7 +22,7 @@ from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.model.plan import Function, Target
 from datacrumbs.probefile.codec import encode
 from datacrumbs.probefile.storage import read_probe_file, write_probe_file
-from datacrumbs.signer.protocol import LENGTH
+from datacrumbs.serving.protocol import LENGTH
 from datacrumbs.signer.signing_client import SigningError, request_signature, service_key_id
 
 from ..probefile.served import served_file  # noqa: TID252 - a file system of the tests
@@ -199,7 +199,7 @@ def test_subordinate_ids_leave_newcomers_their_places(installation, as_nobody):
     installation.subordinates.write_text("daemon:3000000:65536\n")
     slow = installation.directory / "slow"
     os.mkfifo(slow)
-    before = f"service.share_of = lambda uid: uid if uid < 3000000 else open({str(slow)!r}).close() or uid"
+    before = f"server.share_of = lambda uid: uid if uid < 3000000 else open({str(slow)!r}).close() or uid"
     with installation.service("newcomers=3, connections_per_user=2", before), ExitStack() as stack:
         held = [stack.enter_context(connected(installation, uid)) for uid in range(3_000_000, 3_000_004)]
         assert as_nobody(lambda: service_key_id(installation.paths)) == service_key_id(installation.paths)
@@ -214,7 +214,7 @@ def test_an_id_that_cannot_be_looked_up_is_refused_and_not_remembered(installati
     """An account database that does not answer must not make a user of each subordinate id."""
     broken = installation.directory / "broken"
     broken.touch()
-    before = f"service.share_of = lambda uid: 1 // 0 if Path({str(broken)!r}).exists() else uid"
+    before = f"server.share_of = lambda uid: 1 // 0 if Path({str(broken)!r}).exists() else uid"
     status = message({"version": 1, "request": "status"})
     with installation.service("", before):
         assert as_nobody(lambda: raw(installation, status).get("code")) == "service.busy"

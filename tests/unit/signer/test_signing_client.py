@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from datacrumbs.errors import ExitCode
+from datacrumbs.serving.protocol import frame
+from datacrumbs.serving.replies import busy, refusal_frame
 from datacrumbs.signer import signing_client
-from datacrumbs.signer.protocol import frame
-from datacrumbs.signer.service import BUSY
+from datacrumbs.signer.request import SIGNING
 from datacrumbs.signer.signing_client import SigningError, service_key_id
 from datacrumbs.system import SystemPaths
 
@@ -46,7 +47,7 @@ def answering(paths, replies):
 
 
 def test_a_busy_service_is_asked_again(paths):
-    with answering(paths, [BUSY, BUSY, READY]):
+    with answering(paths, [refusal_frame(busy(SIGNING)), refusal_frame(busy(SIGNING)), READY]):
         assert service_key_id(paths) == "a" * 64
 
 
@@ -56,13 +57,13 @@ def test_a_service_that_dies_is_asked_again(paths):
 
 
 def test_a_large_request_to_a_service_that_answers_before_it_reads(paths):
-    with answering(paths, [BUSY, READY]):
+    with answering(paths, [refusal_frame(busy(SIGNING)), READY]):
         assert signing_client._ask(paths, b" " * (8 << 20))["status"] == "ready"
 
 
 def test_a_service_that_stays_busy_is_not_one_that_does_not_run(paths, monkeypatch):
     monkeypatch.setattr(signing_client, "RETRY_SECONDS", 0)
-    with answering(paths, [BUSY]), pytest.raises(SigningError, match="busy") as caught:
+    with answering(paths, [refusal_frame(busy(SIGNING))]), pytest.raises(SigningError, match="busy") as caught:
         service_key_id(paths)
     assert caught.value.exit_code == ExitCode.FAILED
     assert "try again" in caught.value.hint

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from datacrumbs.signer.limited import Bounds
-from datacrumbs.signer.protocol import REQUEST_LIMIT
+from datacrumbs.serving.limited import Bounds
+from datacrumbs.serving.protocol import REQUEST_LIMIT
 
 ROOT = 0
 MIB = 1 << 20

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from datacrumbs.signer.caller import Caller
+    from datacrumbs.serving.caller import Caller
 
 log = logging.getLogger("datacrumbs.signer")
 
 PLANS_LIMIT = 256
 """Digests of signed plans in one line; journald cuts lines of more than 48 KiB."""
 WINDOW_SECONDS = 1.0
+PLANNED = frozenset({"signed", "started"})
+"""Outcomes whose plans are named in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Decision:
     """What was decided, about whom.
 
     Args:
-        outcome: ``signed``, ``refused``, ``failed`` or ``dropped``.
+        outcome: ``signed``, ``started``, ``refused``, ``failed`` or ``dropped``.
         code: Of a refusal.
         caller: Who asked.
         digest: Of the plan.
@@ -56,7 +58,7 @@ class _Held:
     def add(self, decision: Decision) -> None:
         if self.last is not None:
             self.counts[self.last.code or self.last.outcome] += 1
-            if self.last.outcome == "signed" and len(self.plans) < PLANS_LIMIT:
+            if self.last.outcome in PLANNED and len(self.plans) < PLANS_LIMIT:
                 self.plans.append(self.last.digest)
         self.last = decision
 

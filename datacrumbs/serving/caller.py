@@ -44,6 +44,13 @@ class Caller:
     group_ids: tuple[int, ...]
     has_account: bool = True
 
+    def is_among(self, users: tuple[str, ...], groups: tuple[str, ...]) -> bool:
+        """Whether a rule for these users and groups is for this caller; ``*`` is every account."""
+        if not self.has_account:  # each user has thousands of such ids in /etc/subuid, so a rule must name the number
+            return str(self.uid) in users
+        named = not {"*", self.user, str(self.uid)}.isdisjoint(users)
+        return named or "*" in groups or not self.groups.isdisjoint(groups)
+
 
 def peer_of(connection: socket.socket) -> Caller:
     """The peer of an AF_UNIX connection, by SO_PEERCRED; nothing that only the account database knows."""

@@ -1,0 +1,101 @@
+"""What a service answers, and what it logs of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from datacrumbs.errors import ExitCode
+from datacrumbs.serving.denial import DenialError
+from datacrumbs.serving.protocol import LENGTH, frame
+
+FAULT_LIMIT = 8000
+REASON_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceName:
+    """How a service is called.
+
+    Args:
+        words: In messages.
+        unit: Its unit and its command.
+        logger: Name of its log below ``datacrumbs``.
+    """
+
+    words: str
+    unit: str
+    logger: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of a request, for the service's log.
+
+    Args:
+        decision: ``signed``, ``started``, ``refused``, ``failed``, or empty for what is not logged.
+        code: Of a refusal.
+        user: The caller's account.
+        digest: Of the plan.
+        reason: In words, cut to a bound.
+        fault: A traceback, when the service failed.
+        size: Bytes of the reply.
+        found: What this request has found out that later ones can use.
+    """
+
+    decision: str = ""
+    code: str = ""
+    user: str = ""
+    digest: str = ""
+    reason: str = ""
+    fault: str = ""
+    size: int = 0
+    found: tuple[tuple[str, str], ...] = ()
+
+
+def reported(report: Report, reply: bytes) -> bytes:
+    """A child's answer: the report with its length, then the reply."""
+    head = json.dumps(asdict(report) | {"size": len(reply)}).encode()
+    return LENGTH.pack(len(head)) + head + reply
+
+
+def read_report(head: bytes) -> Report:
+    """The report of a child, which is this program."""
+    document = json.loads(head)
+    document["found"] = tuple((str(key), str(words)) for key, words in document["found"])
+    return Report(**document)
+
+
+def refusal_frame(error: DenialError) -> bytes:
+    """The reply of a refusal."""
+    return frame(
+        {
+            "status": "refused",
+            "code": error.code,
+            "message": error.message,
+            "hint": error.hint,
+            "exit_code": int(error.exit_code),
+        }
+    )
+
+
+def busy(service: ServiceName) -> DenialError:
+    """The refusal that clients try again after."""
+    return DenialError("service.busy", f"the {service.words} has too many requests at once", "try again in a minute")
+
+
+def too_much() -> DenialError:
+    """The refusal of what takes more memory or time than one request may."""
+    return DenialError(
+        "request.limits", "the request takes more memory or time than one request may", "select fewer functions"
+    )
+
+
+def failed(service: ServiceName) -> DenialError:
+    """The reply when the service itself is at fault."""
+    return DenialError(
+        "service.fault",
+        f"the {service.words} failed on this request",
+        f"see its log: journalctl -u {service.unit}",
+        exit_code=ExitCode.FAILED,
+    )

@@ -1,0 +1,429 @@
+"""A service for all users of a host: many callers at once, each bounded in bytes, time and number.
+
+Every connection carries one request. It is counted to its user's share when it is accepted, before
+anything is read, until its socket is closed. One thread moves bytes; each request is parsed and decided by a child.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import logging
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.serving.caller import SubordinateIds, peer_of, share_of
+from datacrumbs.serving.decisions import Decision, DecisionLog, milliseconds_since
+from datacrumbs.serving.denial import DenialError
+from datacrumbs.serving.limited import Bounds, Child, start
+from datacrumbs.serving.protocol import LENGTH
+from datacrumbs.serving.replies import (
+    Report,
+    ServiceName,
+    busy,
+    failed,
+    read_report,
+    refusal_frame,
+    too_much,
+)
+from datacrumbs.serving.shares import Limits, Share, Shares
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable
+    from pathlib import Path
+
+    from datacrumbs.serving.caller import Caller
+
+SOCKET_MODE = 0o666  # any user may ask; the policy decides
+BACKLOG = 1024  # connects beyond it wait for the service, in their order
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+ACCEPTS_A_TURN = 32
+OUT_OF_DESCRIPTORS_SECONDS = 0.1
+PART = 256 << 10
+REPORT_LIMIT = 1 << 20
+LOOK_UP = Bounds(memory=64 << 20, processor_seconds=5, clock_seconds=30)
+LOOK_UPS = 4
+KNOWN_LIMIT = 4096
+KNOWN_SECONDS = 60.0
+_SIGNAL_SET_BYTES = 128  # sigset_t of glibc and musl
+NEWCOMER = -2
+"""The share in the log of ids that are not looked up yet."""
+
+
+def signal_descriptor(numbers: Iterable[int]) -> int:
+    """A descriptor that is readable when one of these signals, which the caller blocks, is pending (signalfd(2)).
+
+    Raises:
+        OSError: When the kernel gives none.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    signals = ctypes.create_string_buffer(_SIGNAL_SET_BYTES)
+    for number in numbers:
+        libc.sigaddset(signals, int(number))
+    descriptor: int = libc.signalfd(-1, signals, os.O_CLOEXEC | os.O_NONBLOCK)
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return descriptor
+
+
+@dataclass(slots=True)
+class Visit:
+    """One connection, from accept to close; ``newcomer_of``: by whose subordinate ids it came."""
+
+    connection: socket.socket
+    peer: Caller
+    share: Share
+    started: float
+    held: int = 0
+    newcomer_of: str | None = None
+
+
+class Server:
+    """Answers requests on a listening socket until told to stop.
+
+    Args:
+        name: How the service is called.
+        limits: What callers may use up.
+    """
+
+    def __init__(self, name: ServiceName, limits: Limits) -> None:
+        self.name = name
+        self.limits = limits
+        self._logger = logging.getLogger(f"datacrumbs.{name.logger}")
+        self._busy = refusal_frame(busy(name))
+        self._shares = Shares(self.limits)
+        self._known: dict[int, tuple[int, float]] = {}
+        self._known_others: dict[int, tuple[int, float]] = {}  # ids that are not their own share: any number of them
+        self._subordinates = SubordinateIds()
+        self._newcomers: Counter[str | None] = Counter()  # by whose subordinate ids they come
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
+        """Serve until SIGTERM or SIGINT; requests in work are finished first.
+
+        Args:
+            listener: Bound and listening AF_UNIX socket.
+            ready: Called once requests are answered.
+        """
+        self.loop = loop = asyncio.get_running_loop()
+        self._checks = asyncio.Semaphore(self.limits.checks)
+        self._look_ups = asyncio.Semaphore(LOOK_UPS)
+        self._log = DecisionLog(loop.call_later, lambda text: self._logger.info("%s", text))
+        self.stopping = asyncio.Event()
+        # Blocked from here to the end of the process, so that no number of them, whenever they arrive, can end it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        stops = signal_descriptor(STOPPING)
+        loop.add_reader(stops, self.stopping.set)
+        gc.freeze()  # children share it
+        await self.begin()
+        listener.settimeout(0)
+        listener.listen(BACKLOG)  # systemd's may be shorter
+        self._listen(listener)
+        ready()
+        await self.stopping.wait()
+        loop.remove_reader(listener)
+        loop.remove_reader(stops)
+        os.close(stops)
+        await self._finish()
+
+    async def _finish(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self.limits.request_seconds)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._log.flush()
+
+    def _listen(self, listener: socket.socket) -> None:
+        if not self.stopping.is_set():
+            self.loop.add_reader(listener, self._accept, listener)
+
+    # A refused connection costs neither a task nor a descriptor, so that a flood of them holds up little else.
+    def _accept(self, listener: socket.socket) -> None:
+        for _ in range(ACCEPTS_A_TURN):
+            try:
+                connection, _ = listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError:  # no descriptor or no memory
+                self.loop.remove_reader(listener)
+                self.loop.call_later(OUT_OF_DESCRIPTORS_SECONDS, self.loop.add_reader, listener, self._accept, listener)
+                return
+            connection.settimeout(0)
+            self._admit(connection, peer_of(connection))
+
+    def _admit(self, connection: socket.socket, peer: Caller) -> None:
+        started = time.monotonic()
+        known = self._known_share(peer.uid)
+        share = None
+        if known is not None or self._has_room_for_newcomer(peer.uid):
+            share = self._shares.enter(peer.uid if known is None else known)
+        if share is None:
+            self.note(NEWCOMER if known is None else known, peer, started, Report("refused", "service.busy"))
+            with suppress(OSError):
+                connection.send(self._busy)
+            connection.close()
+            return
+        owner = self._subordinates.owner(peer.uid)
+        # Counted here: more are accepted before the task begins.
+        self._newcomers[owner] += known is None
+        task = self.loop.create_task(self._serve(Visit(connection, peer, share, started, newcomer_of=owner), known))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, visit: Visit, known: int | None) -> None:
+        try:
+            if known is None:
+                await self._look_up(visit)
+            await self.answer(visit)
+        except DenialError as error:
+            self.note(visit.share.key, visit.peer, visit.started, Report("refused", error.code, reason=error.message))
+            with suppress(OSError, TimeoutError):
+                await self.send(visit, refusal_frame(error))
+        except (OSError, TimeoutError):
+            self.note(visit.share.key, visit.peer, visit.started, Report("dropped", "connection.lost"))
+        except Exception:  # the event loop's boundary: one request must not end the service
+            self._logger.exception("a request failed")
+            with suppress(OSError, TimeoutError):
+                await self.send(visit, refusal_frame(failed(self.name)))
+        finally:
+            visit.connection.close()
+            self._shares.give_back(visit.share, visit.held)
+            self._shares.leave(visit.share)
+
+    # Each subordinate id is new until it is looked up: their user has as many places among newcomers as connections.
+    def _has_room_for_newcomer(self, uid: int) -> bool:
+        owner = self._subordinates.owner(uid)
+        all_taken = self._newcomers.total() >= self.limits.newcomers
+        return not all_taken and (owner is None or self._newcomers[owner] < self.limits.connections_per_user)
+
+    def _known_share(self, uid: int) -> int | None:
+        share, until = self._known.get(uid) or self._known_others.get(uid, (0, 0.0))
+        return share if time.monotonic() < until else None
+
+    def _remember(self, uid: int, share: int) -> None:
+        known = self._known if share == uid else self._known_others
+        while len(known) >= KNOWN_LIMIT:
+            del known[next(iter(known))]
+        known[uid] = (share, time.monotonic() + KNOWN_SECONDS)
+
+    # Whose share a user's connections count to; until it is known, to the id's own.
+    async def _look_up(self, visit: Visit) -> None:
+        uid = visit.peer.uid
+        try:
+            async with self._look_ups:
+                known = self._known_share(uid)  # by now, from another connection
+                if known is None:
+                    async with self._answer_of(lambda: str(share_of(uid)).encode(), LOOK_UP) as reader:
+                        text = await reader.read(64)
+                    if not text:  # the database did not answer in time: then this can be any user's
+                        raise busy(self.name)
+                    known = int(text)
+                    self._remember(uid, known)
+        finally:
+            self._newcomers[visit.newcomer_of] -= 1
+            if not self._newcomers[visit.newcomer_of]:
+                del self._newcomers[visit.newcomer_of]
+        if known != visit.share.key:
+            # Leaves first, so that a full service has room for the one that it has already.
+            before = visit.share
+            self._shares.leave(before)
+            share = self._shares.enter(known)
+            if share is None:
+                self._shares.readmit(before)
+                raise busy(self.name)
+            visit.share = share
+
+    async def begin(self) -> None:
+        """Do what comes before the first request."""
+
+    async def answer(self, visit: Visit) -> None:
+        """Answer a connection; what it raises is told to the caller.
+
+        Raises:
+            DenialError: For a refusal.
+        """
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def turn(self, visit: Visit) -> AsyncIterator[None]:
+        """A user's requests, one after the other."""
+        try:
+            async with asyncio.timeout(self.limits.wait_seconds):
+                await visit.share.turn.acquire()
+        except TimeoutError:
+            raise busy(self.name) from None
+        try:
+            yield
+        finally:
+            visit.share.turn.release()
+
+    async def judged(self, visit: Visit, work: Callable[[], bytes], body: bytearray) -> tuple[Report, bytes]:
+        """What a child answers that has the request's limits: its report and its reply (see `reported`).
+
+        Args:
+            visit: Whose request it is.
+            work: The child's.
+            body: What it works on, which this process no longer needs.
+
+        Raises:
+            DenialError: When there is no room, or it takes too much.
+        """
+        try:
+            async with asyncio.timeout(self.limits.wait_seconds):
+                await self._checks.acquire()
+        except TimeoutError:
+            raise busy(self.name) from None
+        with ExitStack() as place:
+            place.callback(self._checks.release)
+            try:
+                async with self._answer_of(work, self.limits.check, killed=place.close) as reader:
+                    (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+                    report = read_report(await reader.readexactly(min(size, REPORT_LIMIT)))
+                    body.clear()
+                    self.hold(visit, report.size)
+                    reply = await reader.readexactly(report.size)
+            except asyncio.IncompleteReadError:
+                raise too_much() from None
+        if report.fault:
+            self._logger.error("%s", report.fault)
+        return report, reply
+
+    def hold(self, visit: Visit, size: int) -> None:
+        """Count these bytes to the user, instead of those before.
+
+        Raises:
+            DenialError: When there is no room for them.
+        """
+        self._shares.give_back(visit.share, visit.held)
+        visit.held = 0
+        if not self._shares.take(visit.share, size):
+            raise busy(self.name)
+        visit.held = size
+
+    async def read(self, visit: Visit) -> bytearray:
+        """The request; counted to its user.
+
+        Raises:
+            DenialError: When it is too large, or does not arrive whole and in time.
+        """
+        try:
+            async with asyncio.timeout(self.limits.request_seconds):
+                (size,) = LENGTH.unpack(await self._receive(visit, LENGTH.size))
+                if size > self.limits.request_bytes:
+                    raise DenialError(
+                        "request.size",
+                        f"a request of {size} bytes; at most {self.limits.request_bytes} are taken",
+                        "select fewer functions",
+                    )
+                self.hold(visit, size)
+                return await self._receive(visit, size)
+        except TimeoutError:
+            seconds = self.limits.request_seconds
+            raise DenialError("request.timeout", f"the request did not arrive within {seconds:g} s") from None
+
+    async def _receive(self, visit: Visit, size: int) -> bytearray:
+        data = bytearray()
+        while len(data) < size:
+            part = await self.loop.sock_recv(visit.connection, min(size - len(data), PART))
+            if not part:
+                raise DenialError("request.short", "the connection closed before the request's end")
+            data += part
+        return data
+
+    async def send(self, visit: Visit, reply: bytes) -> None:
+        """Send a reply, for a bounded time."""
+        async with asyncio.timeout(self.limits.reply_seconds):
+            await self.loop.sock_sendall(visit.connection, reply)
+
+    def note(self, share: int, peer: Caller, started: float, report: Report) -> None:
+        """Log a decision."""
+        caller = replace(peer, user=report.user or peer.user)
+        milliseconds = milliseconds_since(started)
+        self._log.add(share, Decision(report.decision, report.code, caller, report.digest, report.reason, milliseconds))
+
+    @asynccontextmanager
+    async def _answer_of(
+        self, work: Callable[[], bytes], bounds: Bounds, killed: Callable[[], object] = lambda: None
+    ) -> AsyncIterator[asyncio.StreamReader]:
+        """What a child answers, as a stream; whatever happens, the child is gone afterwards.
+
+        ``killed`` is called before. The kernel does not end a process that waits for a file system which hangs. Then
+        its user waits for its end, who has one such process at most; what others wait for is given back by ``killed``.
+        """
+        try:
+            child = start(work, bounds)
+        except OSError:  # no process or no descriptor
+            raise busy(self.name) from None
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(child.answer, "rb", 0)
+        )
+        try:
+            # The child's own alarm comes first.
+            async with asyncio.timeout(bounds.clock_seconds + 1):
+                yield reader
+        except TimeoutError:
+            raise too_much() from None
+        finally:
+            transport.close()
+            child.kill()
+            killed()
+            await ended(child)
+
+
+async def ended(child: Child) -> None:
+    """Wait until a child has ended."""
+    loop = asyncio.get_running_loop()
+    process = os.pidfd_open(child.pid)
+    ended = asyncio.Event()
+    loop.add_reader(process, ended.set)
+    try:
+        await ended.wait()
+        child.wait()
+    finally:
+        loop.remove_reader(process)
+        os.close(process)
+
+
+def listen(path: Path, name: ServiceName) -> socket.socket:
+    """Bind a service's socket, in a directory that only its owner may change.
+
+    Raises:
+        DatacrumbsError: (exit 1) when a service is listening there already or the path is no socket.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path, name)
+        listener.bind(str(path))
+        path.chmod(SOCKET_MODE)
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise DatacrumbsError(f"{path}: cannot listen: {error}", hint="run datacrumbs_setup first") from None
+    except DatacrumbsError:
+        listener.close()
+        raise
+    return listener
+
+
+def _remove_stale(path: Path, name: ServiceName) -> None:
+    if path.is_symlink() or (path.exists() and not path.is_socket()):
+        raise refusal(f"{path}: exists and is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+        except FileNotFoundError:
+            return
+        else:
+            raise DatacrumbsError(f"{path}: a {name.words} is already listening", hint="stop it first")
