@@ -21,10 +21,10 @@ static bool dc_client_separates(char letter)
 }
 
 /* Whether the entry from `entry` to `end` is this library, in whatever directory. */
-static bool dc_client_is_own(char *entry, char *end)
+static bool dc_client_is_own(const char *entry, const char *end)
 {
-	char *name = end;
-	char *behind;
+	const char *name = end;
+	const char *behind;
 
 	while (name > entry && name[-1] != '/')
 		name--;
@@ -61,10 +61,8 @@ static void dc_client_take_out(char *list)
 static void dc_client_leave_environment(char **environment)
 {
 	for (; *environment != NULL; environment++) {
-		char *list = dc_client_behind(*environment, DC_CLIENT_VARIABLE);
-
-		if (list != NULL)
-			dc_client_take_out(list);
+		if (dc_client_behind(*environment, DC_CLIENT_VARIABLE) != NULL)
+			dc_client_take_out(*environment + sizeof(DC_CLIENT_VARIABLE) - 1);
 	}
 }
 
@@ -92,8 +90,11 @@ __attribute__((constructor)) static void dc_client_loaded(int count, char **argu
 	(void)arguments;
 	if (gnu_get_libc_version == NULL)
 		environment = &environ != NULL ? environ : NULL;
-	if (environment != NULL)
-		dc_client_name_run_from(environment);
+	if (environment == NULL) {
+		datacrumbs_start();
+		return;
+	}
+	dc_client_name_run_from(environment);
 	datacrumbs_start();
 	if (gnu_get_libc_version != NULL && dc_client_changes_root(dc_client_executed(environment)))
 		dc_client_leave_environment(environment);

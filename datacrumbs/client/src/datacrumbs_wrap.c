@@ -205,16 +205,21 @@ static void dc_client_prepare_environment(const char *command)
 }
 
 /* Bytes of the character at the beginning of UTF-8 text that can be shown; 0 where none is, or it steers a terminal. */
-static size_t dc_client_shown(const unsigned char *at)
+static size_t dc_client_shown(const unsigned char *next)
 {
-	size_t size = at[0] < 0x80 ? 1 : at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
-	uint32_t character = size == 1 ? at[0] : at[0] & (0x7fU >> size);
+	size_t size = next[0] < 0x80   ? 1
+		      : next[0] < 0xc2 ? 0
+		      : next[0] < 0xe0 ? 2
+		      : next[0] < 0xf0 ? 3
+		      : next[0] < 0xf5 ? 4
+				       : 0;
+	uint32_t character = size == 1 ? next[0] : next[0] & (0x7fU >> size);
 	size_t place;
 
 	for (place = 1; place < size; place++) {
-		if ((at[place] & 0xc0) != 0x80)
+		if ((next[place] & 0xc0) != 0x80)
 			return 0;
-		character = character << 6 | (at[place] & 0x3f);
+		character = character << 6 | (next[place] & 0x3f);
 	}
 	/* Controls, marks that turn the direction of writing, and separators of lines. */
 	if (character < 0x20 || (character >= 0x7f && character < 0xa0) ||
@@ -227,15 +232,15 @@ static size_t dc_client_shown(const unsigned char *at)
 /* Prints text that strangers may have named; bytes that would steer a terminal as escapes. */
 static void dc_client_print_name(const char *text)
 {
-	const unsigned char *at = (const unsigned char *)text;
+	const unsigned char *next = (const unsigned char *)text;
 
-	while (*at != '\0') {
-		size_t size = dc_client_shown(at);
+	while (*next != '\0') {
+		size_t size = dc_client_shown(next);
 
 		if (size == 0)
-			(void)fprintf(stderr, "\\x%02x", *at++);
+			(void)fprintf(stderr, "\\x%02x", *next++);
 		for (; size > 0; size--)
-			(void)fputc(*at++, stderr);
+			(void)fputc(*next++, stderr);
 	}
 }
 
@@ -278,19 +283,19 @@ static bool dc_client_is_run_id(const char *text)
 /* Reads the options before CMD; false after a complaint. */
 static bool dc_client_read_options(int count, char **arguments, struct dc_client_options *options)
 {
-	int at;
+	int next;
 
-	for (at = 1; at < count && arguments[at][0] == '-'; at++) {
-		const char *inline_id = dc_client_behind(arguments[at], "--run-id=");
+	for (next = 1; next < count && arguments[next][0] == '-'; next++) {
+		const char *inline_id = dc_client_behind(arguments[next], "--run-id=");
 
-		if (dc_client_is(arguments[at], "--")) {
-			at++;
+		if (dc_client_is(arguments[next], "--")) {
+			next++;
 			break;
 		}
-		if (dc_client_is(arguments[at], "--no-preload")) {
+		if (dc_client_is(arguments[next], "--no-preload")) {
 			options->preload = false;
-		} else if (inline_id != NULL || (dc_client_is(arguments[at], "--run-id") && at + 1 < count)) {
-			options->run_id = inline_id != NULL ? inline_id : arguments[++at];
+		} else if (inline_id != NULL || (dc_client_is(arguments[next], "--run-id") && next + 1 < count)) {
+			options->run_id = inline_id != NULL ? inline_id : arguments[++next];
 			if (!dc_client_is_run_id(options->run_id)) {
 				(void)fputs("datacrumbs_wrap: --run-id: ", stderr);
 				dc_client_print_name(options->run_id);
@@ -301,15 +306,15 @@ static bool dc_client_read_options(int count, char **arguments, struct dc_client
 			}
 		} else {
 			(void)fputs("datacrumbs_wrap: unknown option: ", stderr);
-			dc_client_print_name(arguments[at]);
+			dc_client_print_name(arguments[next]);
 			(void)fprintf(stderr, "\n%s", dc_client_usage);
 			return false;
 		}
 	}
-	options->command = at;
-	if (at >= count)
+	options->command = next;
+	if (next >= count)
 		(void)fprintf(stderr, "datacrumbs_wrap: no command\n%s", dc_client_usage);
-	return at < count;
+	return next < count;
 }
 
 int main(int count, char **arguments)

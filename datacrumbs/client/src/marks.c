@@ -11,7 +11,7 @@ static volatile char dc_client_run[DC_RUN_NAME_SIZE];
 
 /* Variables with the name of a run, in the order in which a daemon looks for its own. */
 static const char *const dc_client_run_variables[] = {
-	DC_CLIENT_RUN_VARIABLE "=", "SLURM_JOB_ID=", "FLUX_JOB_ID=", "PBS_JOBID=", "LSB_JOBID=",
+	DC_CLIENT_RUN_VARIABLE, "SLURM_JOB_ID", "FLUX_JOB_ID", "PBS_JOBID", "LSB_JOBID",
 };
 
 void dc_client_name_run(const char *name)
@@ -33,8 +33,8 @@ void dc_client_name_run_from(char **environment)
 		for (entry = environment; *entry != NULL; entry++) {
 			const char *value = dc_client_behind(*entry, dc_client_run_variables[index]);
 
-			if (value != NULL && *value != '\0') {
-				dc_client_name_run(value);
+			if (value != NULL && value[0] == '=' && value[1] != '\0') {
+				dc_client_name_run(value + 1);
 				return;
 			}
 		}

@@ -16,7 +16,7 @@ void dc_client_name_run(const char *name);
 void dc_client_name_run_from(char **environment);
 
 /* The rest of `text` behind `start`; NULL when it begins otherwise. No C library is needed. */
-static inline char *dc_client_behind(char *text, const char *start)
+static inline const char *dc_client_behind(const char *text, const char *start)
 {
 	for (; *start != '\0'; text++, start++)
 		if (*text != *start)
