@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datacrumbs_posix
@@ -67,7 +67,8 @@ def compose(program):
     [target] = datacrumbs_posix.datacrumbs_targets(host, {})
     functions = datacrumbs_posix.datacrumbs_functions(target, {})
     used = {function.snippet for function in functions}
-    snippets = tuple(snippet for snippet in datacrumbs_posix.datacrumbs_snippets() if snippet.name in used)
+    given = datacrumbs_posix.datacrumbs_snippets()
+    snippets = tuple(replace(snippet, provider="posix") for snippet in given if snippet.name in used)
     return Plan((), (Group("posix", "libc", target.attach, target.target, functions),), snippets), target.label
 
 
