@@ -81,7 +81,7 @@ def describe(plan: Plan) -> NDArray[np.void]:
             alike = _alike(function)
             if alike not in known:
                 key = (group.provider, function.snippet)
-                number = numbers.get((*key, function.snippet_arguments), 0)
+                number = numbers[*key, function.snippet_arguments] if function.snippet else 0
                 known[alike] = len(rows) - 1
                 rows.append(_row(group, function, number, snippets.get(key)))
             places.append(known[alike])
