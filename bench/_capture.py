@@ -107,7 +107,7 @@ def record(plan: Plan, workload: Workload) -> Recording:
     workload.prepare()
     with tempfile.TemporaryDirectory(prefix="datacrumbs-bench-") as directory:
         configuration = SystemConfiguration(trace_log_dir=Path(directory))
-        engine = Engine(plan, configuration, Marks(os.getuid()), Path(directory))
+        engine = Engine.load(plan, configuration, Marks(os.getuid()), Path(directory))
         try:
             with OpenTargets(plan) as targets:
                 engine.attach(targets, [client.client_library(), client.launcher()])

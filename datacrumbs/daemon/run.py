@@ -122,7 +122,7 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
         inform(f"attaching {counted(len(plan.functions), 'function')} for {user.name}")
         if only := entries_only(plan):
             inform(only)
-        engine = Engine(
+        engine = Engine.load(
             plan,
             request.configuration,
             Marks(user.uid, request.names or (request.run_id,), request.unnamed),

@@ -33,11 +33,12 @@ from datacrumbs.model.layouts import COUNT
 from datacrumbs.model.plan import Attach
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from datacrumbs.engine.bpf_objects import ProgramKind
     from datacrumbs.engine.image import Image
     from datacrumbs.model.plan import Plan, Target
     from datacrumbs.model.record import FunctionCounts
@@ -81,6 +82,16 @@ class EngineReport:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Program:
+    plan: Plan
+    method: AttachMethod
+    late: bool
+    flags: Sequence[str]
+    kinds: Mapping[str, ProgramKind]
+    loaded: LoadedImage
+
+
 class Engine:
     """One loaded program.
 
@@ -88,38 +99,19 @@ class Engine:
     `Rings` all the time, and after `detach` until they give nothing more.
 
     Args:
-        plan: A verified plan.
+        program: What `load` compiled.
         configuration: Sizes of rings and tables.
         marks: Whose processes may be traced, and by which marks.
-        state: Directory for what is kept between runs.
-        attach_method: How library functions are attached.
-        tell: Takes a line about what takes time, or about a kept program that cannot be used.
-
-    Raises:
-        DatacrumbsError: (exit 1) when bcc, headers or type information are missing, or when the
-            kernel does not take the program; (exit 3) when the plan asks of the kernel for what it does not declare.
 
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        configuration: SystemConfiguration,
-        marks: Marks,
-        state: Path,
-        *,
-        attach_method: AttachMethod = AttachMethod.AUTO,
-        tell: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        self._plan = plan
-        check_declared(plan)
-        check_cookies()  # before the compiler, which takes long and would be blamed
-        self._method = choose(attach_method)
-        self._late = bool(configuration.late_files) and kernel_programs.has_libraries(plan)
-        self._flags = source.compiler_flags(plan, self._method, late=self._late)
-        self._loaded = LoadedImage(self._compiled(state / "programs", tell), source.map_entries(plan, configuration))
-        self._kinds = kernel_programs.kinds(plan, self._method, late=self._late)
-        self._loaded.begin(self._kinds.items())
+    def __init__(self, program: _Program, configuration: SystemConfiguration, marks: Marks) -> None:
+        self._plan = program.plan
+        self._method = program.method
+        self._late = program.late
+        self._flags = program.flags
+        self._loaded = program.loaded
+        self._kinds = program.kinds
         self._attached = Attached()
         self._fill_tables(marks)
         self._set(Setting.WAKE, (configuration.call_ring_mib << 20) // _WAKE_SHARE)
@@ -134,6 +126,44 @@ class Engine:
         self._profiles = counting.Profiles(
             self._loaded.maps["dc_profiles"], lambda epoch: self._set(Setting.EPOCH, epoch)
         )
+
+    @classmethod
+    def load(
+        cls,
+        plan: Plan,
+        configuration: SystemConfiguration,
+        marks: Marks,
+        state: Path,
+        *,
+        attach_method: AttachMethod = AttachMethod.AUTO,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> Engine:
+        """Compile the program of a plan, or take the one that was kept, and begin to load it.
+
+        Args:
+            plan: A verified plan.
+            configuration: Sizes of rings and tables.
+            marks: Whose processes may be traced, and by which marks.
+            state: Directory for what is kept between runs.
+            attach_method: How library functions are attached.
+            tell: Takes a line about what takes time, or about a kept program that cannot be used.
+
+        Raises:
+            DatacrumbsError: (exit 1) when bcc, headers or type information are missing, or when the
+                kernel does not take the program; (exit 3) when the plan asks of the kernel for what it does not
+                declare.
+
+        """
+        check_declared(plan)
+        check_cookies()  # before the compiler, which takes long and would be blamed
+        method = choose(attach_method)
+        late = bool(configuration.late_files) and kernel_programs.has_libraries(plan)
+        flags = source.compiler_flags(plan, method, late=late)
+        image = _compiled(plan, flags, state / "programs", tell)
+        loaded = LoadedImage(image, source.map_entries(plan, configuration))
+        kinds = kernel_programs.kinds(plan, method, late=late)
+        loaded.begin(kinds.items())
+        return cls(_Program(plan, method, late, flags, kinds, loaded), configuration, marks)
 
     def attach(self, targets: OpenTargets, clients: Sequence[Path], skip: Collection[int] = ()) -> EngineReport:
         """Attach everything, the way in for processes last.
@@ -254,13 +284,6 @@ class Engine:
         self.detach()
         self._loaded.close()
 
-    def _compiled(self, directory: Path, tell: Callable[[str], None]) -> Image:
-        functions = (*KERNEL_FUNCTIONS, ITERATOR_TARGET)
-        try:
-            return compiled_program(source.assemble(self._plan), self._flags, functions, directory, tell)
-        except CompileError as error:
-            raise complaints.of_compiler(error, self._plan, self._flags) from None
-
     def _fill_tables(self, marks: Marks) -> None:
         self._loaded.maps["dc_functions"].fill(function_table.describe(self._plan))
         self._loaded.maps["dc_system_calls"].fill(function_table.system_call_table(self._plan, os.uname().machine))
@@ -293,6 +316,14 @@ class Engine:
             else:
                 link = links.attach_uprobe(self._descriptor(name), os.fspath(client), site[0], at_return=False)
             self._attached.links[Phase.CLIENT].append(link)
+
+
+def _compiled(plan: Plan, flags: Sequence[str], directory: Path, tell: Callable[[str], None]) -> Image:
+    functions = (*KERNEL_FUNCTIONS, ITERATOR_TARGET)
+    try:
+        return compiled_program(source.assemble(plan), flags, functions, directory, tell)
+    except CompileError as error:
+        raise complaints.of_compiler(error, plan, flags) from None
 
 
 def _places(prepared: Iterable[PreparedGroup]) -> int:

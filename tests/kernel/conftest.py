@@ -117,7 +117,7 @@ class Tracer:
         attach_method: AttachMethod = AttachMethod.AUTO,
     ) -> None:
         self.plan = plan
-        self.engine = Engine(plan, configuration, Marks(os.getuid(), (RUN,)), state, attach_method=attach_method)
+        self.engine = Engine.load(plan, configuration, Marks(os.getuid(), (RUN,)), state, attach_method=attach_method)
         self.rings = Rings(self.engine.ring_maps)
         self.names: dict[int, Name] = {}
         with OpenTargets(plan) as targets:

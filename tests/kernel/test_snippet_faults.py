@@ -35,7 +35,7 @@ def plan_with(text: str) -> Plan:
 
 
 def load(text: str, state: Path, configuration: SystemConfiguration) -> None:
-    engine = Engine(plan_with(text), configuration, Marks(0), state)
+    engine = Engine.load(plan_with(text), configuration, Marks(0), state)
     try:
         for name in engine._kinds:
             engine._descriptor(name)

@@ -103,5 +103,5 @@ def test_a_kernel_without_cookies_is_refused_before_anything_is_compiled(
     monkeypatch.setattr(choice, "_ASKS_FOR_COOKIE", Instructions(bytes(code), 0, ()))
     told: list[str] = []
     with pytest.raises(DatacrumbsError, match=r"no attach cookies .* needs Linux 5\.15"):
-        Engine(Plan((), (system_call_group(("read",)),)), configuration, Marks(0), tmp_path, tell=told.append)
+        Engine.load(Plan((), (system_call_group(("read",)),)), configuration, Marks(0), tmp_path, tell=told.append)
     assert told == []

@@ -91,7 +91,7 @@ def capture(request, tmp_path_factory):
     program = folder / "workload"
     subprocess.run([part.replace("{out}", str(program)) for part in table["build"]], check=True, cwd=WORKLOAD)
     plan, label = compose(program)
-    engine = Engine(plan, SystemConfiguration(trace_log_dir=folder), Marks(os.getuid()), folder)
+    engine = Engine.load(plan, SystemConfiguration(trace_log_dir=folder), Marks(os.getuid()), folder)
     try:
         with OpenTargets(plan) as targets:
             report = engine.attach(targets, [client.client_library(), client.launcher()])
