@@ -7,7 +7,7 @@ names a module with functions marked `hookimpl`. The hooks are specified, with e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -167,13 +167,15 @@ class Preset:
             ``metadata`` where they mean something.
         title: One line for ``--list``.
         cost: What to expect.
-        functions: Names (of `Function.name` or `Function.symbol`) that it selects; empty for all.
+        functions: Names (of `Function.name` or `Function.symbol`) that it selects; an empty set for all. Where finding
+            them takes time, a function that gives them: it is called only when the preset is used, and an empty set
+            from it selects nothing.
     """
 
     name: str
     title: str
     cost: Cost
-    functions: frozenset[str] = frozenset()
+    functions: frozenset[str] | Callable[[], frozenset[str]] = frozenset()
 
 
 class CheckState(StrEnum):

@@ -140,7 +140,7 @@ def _print_list(listed: Sequence[ListedProvider]) -> None:
     for heading in ("provider", "preset", "cost", "what it selects"):
         presets.add_column(heading, overflow="fold")
     for each in listed:
-        for position, preset in enumerate(each.presets):
+        for position, (preset, _) in enumerate(each.presets):
             presets.add_row(
                 "" if position else each.provider.name, preset.name, preset.cost.value, printable(preset.title)
             )

@@ -114,6 +114,7 @@ def provider_candidates(entry: ProviderEntry, sources: Sources, preset: str) -> 
         program = sources.host.program
         where = f"among the libraries that {program} loads" if program else "on this host"
         return Selected(reason=f"found nothing to probe {where}", absent=True)
+    names = sources.providers.selected(entry.provider, chosen) if chosen else None
     candidates: list[Candidate] = []
     notes: list[str] = []
     seen = 0
@@ -122,10 +123,10 @@ def provider_candidates(entry: ProviderEntry, sources: Sources, preset: str) -> 
         seen += len(known.functions)
         candidates += [
             Candidate(entry.provider, target.attach, target.target, function, entry.label)
-            for function in _chosen(known.functions, chosen, entry)
+            for function in _chosen(known.functions, names, entry)
         ]
         why = dict(known.refused)
-        refused = _chosen(why, chosen, entry)
+        refused = _chosen(why, names, entry)
         notes += refusals([(function.symbol, why[function]) for function in refused], target.target.path)
     if candidates or notes:
         return Selected(tuple(candidates), notes=tuple(notes))
@@ -170,11 +171,7 @@ def _preset(entry: ProviderEntry, sources: Sources, override: str) -> Preset | N
     return None if entry.functions or entry.options else presets.get(DEFAULT_PRESET)
 
 
-def _chosen(functions: Iterable[Function], preset: Preset | None, entry: ProviderEntry) -> list[Function]:
-    return matching(functions if preset is None else _in_preset(functions, preset), entry)
-
-
-def _in_preset(functions: Iterable[Function], preset: Preset) -> tuple[Function, ...]:
-    if not preset.functions:
-        return tuple(functions)
-    return tuple(function for function in functions if {function.name, function.symbol} & preset.functions)
+def _chosen(functions: Iterable[Function], names: frozenset[str] | None, entry: ProviderEntry) -> list[Function]:
+    if names is not None:
+        functions = [function for function in functions if {function.name, function.symbol} & names]
+    return matching(functions, entry)

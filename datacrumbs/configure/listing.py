@@ -20,12 +20,12 @@ class ListedProvider:
 
     Args:
         provider: Who it is.
-        presets: Its presets.
+        presets: Those of its presets that select something here, with the number of names; 0 for all.
         targets: What it can probe here, with the number of functions of each.
     """
 
     provider: InstalledProvider
-    presets: tuple[Preset, ...]
+    presets: tuple[tuple[Preset, int], ...]
     targets: tuple[tuple[ProbeTarget, int], ...]
 
     def document(self) -> dict[str, object]:
@@ -49,8 +49,8 @@ class ListedProvider:
                 for option in entry.options
             ],
             "presets": [
-                {"name": each.name, "title": each.title, "cost": each.cost.value, "functions": len(each.functions)}
-                for each in self.presets
+                {"name": each.name, "title": each.title, "cost": each.cost.value, "functions": count}
+                for each, count in self.presets
             ],
             "targets": [
                 {
@@ -85,6 +85,11 @@ def list_providers(
         options = resolve_options(provider, {})
         targets = providers.targets(provider.name, host, options)
         counted = tuple((target, len(providers.functions(provider.name, target, options))) for target in targets)
-        listed.append(ListedProvider(provider, providers.presets(provider.name), counted))
+        listed.append(ListedProvider(provider, _presets(provider.name, providers), counted))
     progress("", len(descriptions), len(descriptions))
     return tuple(listed)
+
+
+def _presets(name: str, providers: Providers) -> tuple[tuple[Preset, int], ...]:
+    selected = [(preset, providers.selected(name, preset)) for preset in providers.presets(name)]
+    return tuple((preset, len(names or ())) for preset, names in selected if names is None or names)

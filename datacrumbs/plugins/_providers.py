@@ -144,6 +144,15 @@ class Providers:
                 self._presets[name] = _validation.check_presets(presets)
         return self._presets[name]
 
+    def selected(self, name: str, preset: Preset) -> frozenset[str] | None:
+        """The names that a preset of provider ``name`` selects; None for all."""
+        if not callable(preset.functions):
+            return preset.functions or None
+        given: list[frozenset[str]] = []
+        with self._blame(name, "datacrumbs_presets"):
+            given.append(_validation.check_preset_names(preset.functions(), preset.name))
+        return given[0]
+
     def checks(self, name: str, host: Host) -> tuple[Check, ...]:
         """What provider ``name`` finds missing on ``host``."""
         return self._items(name, "datacrumbs_checks", Check, host=host)

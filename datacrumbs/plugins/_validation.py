@@ -95,8 +95,16 @@ def check_presets(presets: Sequence[Preset]) -> tuple[Preset, ...]:
     _unique("preset", (preset.name for preset in presets))
     for preset in presets:
         _require(rules.WORD.allows(preset.name), f"preset {preset.name!r}: expected {rules.WORD.expected}")
-        _require(isinstance(preset.functions, frozenset), f"preset {preset.name!r}: functions is no frozenset")
+        if not callable(preset.functions):
+            check_preset_names(preset.functions, preset.name)
     return tuple(presets)
+
+
+def check_preset_names(names: object, preset: str) -> frozenset[str]:
+    """Check the names that a preset selects, which it may give late."""
+    if not isinstance(names, frozenset):
+        raise ContractError(f"preset {preset!r}: functions is no frozenset")
+    return names
 
 
 def _raise_first(where: str, problems: Iterable[problems.Problem]) -> None:

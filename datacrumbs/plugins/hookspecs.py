@@ -111,6 +111,9 @@ def datacrumbs_snippets() -> Iterable[Snippet]:  # type: ignore[empty-body]
 def datacrumbs_presets() -> Iterable[Preset]:  # type: ignore[empty-body]
     """Name selections of functions.
 
+    It is asked for all presets to find one, so it must not look at libraries or the kernel: where the names of a preset
+    take that, `Preset.functions` is a function, which is called when the preset is used.
+
     Returns:
         A `Preset` for each name; ``all`` with no functions, which selects every one, is expected.
 
@@ -118,7 +121,7 @@ def datacrumbs_presets() -> Iterable[Preset]:  # type: ignore[empty-body]
 
         @hookimpl
         def datacrumbs_presets() -> list[Preset]:
-            return [Preset("all", "every function", Cost.HIGH)]
+            return [Preset("streams", "streams", Cost.LOW, stream_names), Preset("all", "every function", Cost.HIGH)]
     """
 
 

@@ -137,8 +137,10 @@ def _report_problems(providers: Providers, report: ProviderReport, host: Host) -
     presets = {preset.name: preset for preset in providers.presets(report.provider.name)}
     if "all" not in presets:
         yield "presets: there is no preset 'all'"
-    elif presets["all"].functions:
+    elif presets["all"].functions != frozenset():
         yield "preset 'all': names functions; expected an empty set, which means all"
+    for preset in presets.values():
+        providers.selected(report.provider.name, preset)
     for check in providers.checks(report.provider.name, host):
         if check.state is not CheckState.OK and not check.fix:
             yield f"check {check.name!r}: {check.state.value}, but does not say how to fix it"

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from datacrumbs.configure import Selection, compose, current_host, read_site_file
+from datacrumbs.configure.candidates import Sources, provider_candidates
 from datacrumbs.configure.compose import Report
 from datacrumbs.configure.merge import shown
 from datacrumbs.elf.functions import elf_functions, elf_target
@@ -88,6 +89,25 @@ def test_a_plan_is_the_same_whatever_the_order_of_entries(site, load, host, syst
     other = compose(site("providers: [tiny, sys]"), load(tiny, system), host)
     assert one == other
     assert decode(encode(one)) == one
+
+
+def test_only_the_preset_that_is_used_gives_its_names(site, load, host, make_plugin, tiny_library):
+    target = ProbeTarget(elf_target(tiny_library), Attach.UPROBE, "tiny")
+    functions = [Function(name, name, "TINY", offset) for name, offset in (("one", 16), ("two", 32))]
+    used = []
+    presets = [
+        Preset("other", "", Cost.LOW, lambda: pytest.fail("asked")),
+        Preset("one", "", Cost.LOW, lambda: used.append("one") or frozenset({"one"})),
+        Preset("none", "", Cost.LOW, frozenset),
+    ]
+    providers = load(make_plugin("tiny", [(target, functions)], presets=presets))
+    found = Sources(providers, host)
+    entry = site("capture_probes: [{provider: tiny, preset: one}]").entries[0]
+    assert [each.function.name for each in provider_candidates(entry, found, "").candidates] == ["one"]
+    assert used == ["one"]
+    nothing = provider_candidates(entry, found, "none")
+    assert not nothing.candidates
+    assert nothing.reason == "preset 'none' select none of 2 functions"
 
 
 def test_presets_options_and_expressions_narrow_the_selection(site, load, host, system):

@@ -7,6 +7,7 @@ from datacrumbs.plugins._validation import (
     ContractError,
     check_functions,
     check_origin,
+    check_preset_names,
     check_presets,
     check_provider_description,
     check_snippets,
@@ -157,6 +158,12 @@ def test_snippets_that_break_the_contract(snippet, words):
 def test_two_presets_of_one_name_break_the_contract():
     with pytest.raises(ContractError, match="there twice"):
         check_presets([Preset("all", "", Cost.LOW)] * 2)
+
+
+def test_a_preset_that_gives_its_names_late_is_not_asked_before_it_is_used():
+    assert check_presets([Preset("late", "", Cost.LOW, lambda: pytest.fail("asked"))])
+    with pytest.raises(ContractError, match="'late': functions is no frozenset"):
+        check_preset_names({"a"}, "late")
 
 
 OPTIONS = InstalledProvider(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from functools import cache
+from functools import partial
 from typing import TYPE_CHECKING
 
+from datacrumbs.kernel import syscalls
 from datacrumbs.kernel.tracefs import kprobes_available
 from datacrumbs.provider import (
     Attach,
@@ -25,7 +26,7 @@ from datacrumbs.provider import (
 from datacrumbs_sys.calls import CLASSES, DEFAULT_CLASSES
 from datacrumbs_sys.checks import host_checks
 from datacrumbs_sys.kernel_functions import GROUPS, kernel_layer_functions, kernel_layer_names
-from datacrumbs_sys.system_calls import calls_of_class, system_call_functions
+from datacrumbs_sys.system_calls import calls_of_classes, system_call_functions
 from datacrumbs_sys.trace_events import BLOCK, EVENTS, IO_URING, PAGE_CACHE, trace_event_functions
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def datacrumbs_targets(host: Host, options: Options) -> list[ProbeTarget]:
     del options  # they select functions, not targets
     kernel = Target("", host.release)
     targets = []
-    if system_call_functions(host.machine):
+    if syscalls.system_calls(host.machine):
         targets.append(ProbeTarget(kernel, Attach.SYSCALL, "system calls"))
     if trace_event_functions(EVENTS):
         targets.append(ProbeTarget(kernel, Attach.TRACEPOINT, "kernel trace events"))
@@ -77,13 +78,6 @@ def datacrumbs_functions(target: ProbeTarget, options: Options) -> tuple[Functio
 @hookimpl
 def datacrumbs_presets() -> list[Preset]:
     """Name the selections that sites ask for."""
-    classes = {name: calls_of_class(os.uname().machine, name) for name in CLASSES}
-    default = frozenset().union(*(classes[name] for name in DEFAULT_CLASSES))
-    presets = [
-        Preset("default", "what programs do to files: data and metadata calls, io_uring", Cost.LOW, default | _uring()),
-        Preset("data", "calls that move data of files, io_uring", Cost.LOW, classes["data"] | _uring()),
-        Preset("metadata", "calls on names, descriptors and attributes", Cost.LOW, classes["metadata"]),
-    ]
     titles = {
         "file": "calls that take a path",
         "descriptor": "calls that take or make a descriptor",
@@ -94,15 +88,17 @@ def datacrumbs_presets() -> list[Preset]:
         "ipc": "futexes, System V and POSIX queues, shared memory",
         "time": "clocks and timers",
     }
-    presets += [Preset(name, title, Cost.MEDIUM, classes[name]) for name, title in titles.items()]
-    presets += [
+    default = "what programs do to files: data and metadata calls, io_uring"
+    return [
+        Preset("default", default, Cost.LOW, partial(_calls, *DEFAULT_CLASSES, events=IO_URING)),
+        Preset("data", "calls that move data of files, io_uring", Cost.LOW, partial(_calls, "data", events=IO_URING)),
+        Preset("metadata", "calls on names, descriptors and attributes", Cost.LOW, partial(_calls, "metadata")),
+        *(Preset(name, title, Cost.MEDIUM, partial(_calls, name)) for name, title in titles.items()),
         Preset("block", "requests of the block layer", Cost.LOW, frozenset(BLOCK)),
         Preset("pagecache", "pages that enter and leave the page cache", Cost.MEDIUM, frozenset(PAGE_CACHE)),
-        Preset("kernel", "kernel functions from the VFS to the block layer", Cost.HIGH, _kernel_names()),
+        Preset("kernel", "kernel functions from the VFS to the block layer", Cost.HIGH, _kernel_names),
+        Preset("all", "every system call, event and kernel function", Cost.HIGH),
     ]
-    # A preset that names nothing selects everything: one that has nothing on this machine is left out.
-    present = [preset for preset in presets if preset.functions]
-    return [*present, Preset("all", "every system call, event and kernel function", Cost.HIGH)]
 
 
 @hookimpl
@@ -111,13 +107,12 @@ def datacrumbs_checks(host: Host) -> tuple[Check, ...]:
     return host_checks(host)
 
 
-@cache
 def _kernel_names() -> frozenset[str]:
     return kernel_layer_names(_GROUPS)
 
 
-def _uring() -> frozenset[str]:
-    return frozenset(IO_URING)
+def _calls(*classes: str, events: Collection[str] = ()) -> frozenset[str]:
+    return calls_of_classes(os.uname().machine, classes) | frozenset(events)
 
 
 def _names(options: Options, key: str) -> Collection[str]:

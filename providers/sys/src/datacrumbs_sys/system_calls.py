@@ -48,9 +48,9 @@ def system_call_functions(
     return tuple(functions)
 
 
-def calls_of_class(machine: str, name: str) -> frozenset[str]:
-    """The kernel's names of this machine's calls in a class."""
-    return frozenset(function.symbol for function in system_call_functions(machine, (name,)))
+def calls_of_classes(machine: str, names: Collection[str]) -> frozenset[str]:
+    """The kernel's names of this machine's calls in one of the classes."""
+    return frozenset(function.symbol for function in system_call_functions(machine, names))
 
 
 def _call(system_call: SystemCall) -> Call:
