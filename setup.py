@@ -8,14 +8,19 @@ libraries and the header become data files, which an installer puts below the sa
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.install_scripts import install_scripts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SOURCES = Path("datacrumbs/client/src")
 INCLUDE = Path("datacrumbs/client/include")
@@ -38,6 +43,8 @@ LIBRARY_FLAGS = (
     "-Wl,-Bsymbolic,-z,now,-z,noexecstack,--build-id",
 )
 TRACE_FLAGS = ("-O3", "-fPIC", "-shared", f"-Wl,-soname,{TRACE_LIBRARY}", "-Wl,-z,now,-z,noexecstack,--build-id")
+PORTABLE_MACHINES = ("__x86_64__", "__aarch64__")  # for which start.c begins in a way that every glibc knows
+OLDEST_GLIBC = 17  # the lowest minor version that package indexes take in a name for both of them
 LAUNCHER_FLAGS = ("-fPIE", "-pie", "-rdynamic", "-Wl,-z,now,-z,noexecstack,--build-id")
 
 
@@ -67,6 +74,22 @@ def compile_c(output: Path, flags: tuple[str, ...], sources: list[Path]) -> None
         raise SystemExit(message) from None
 
 
+def predefined() -> set[str]:
+    """The macros of the C library's and the compiler's own for the machine that is compiled for."""
+    command = [*compiler(), "-E", "-dM", "-include", "features.h", "-x", "c", "/dev/null"]
+    try:
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return set()  # compiling says what is wrong
+    return {line.split()[1] for line in text.splitlines()}
+
+
+def needed_glibc(files: Iterable[Path]) -> int | None:
+    """The minor version of glibc 2 that these need, by the versions of symbols that they name; None for none."""
+    found = [int(number) for file in files for number in re.findall(rb"\0GLIBC_2\.(\d+)", file.read_bytes())]
+    return max(found, default=None)
+
+
 def build_client(scripts: Path, data: Path, version: str) -> None:
     """Compile everything, for this machine or that of ``CC``.
 
@@ -78,7 +101,12 @@ def build_client(scripts: Path, data: Path, version: str) -> None:
     """
     marks = SOURCES / "marks.c"
     launcher_flags = (*MARK_FLAGS, *LAUNCHER_FLAGS, f'-DDATACRUMBS_VERSION="{version}"')
-    compile_c(scripts / LAUNCHER, launcher_flags, [SOURCES / "datacrumbs_wrap.c", marks])
+    launcher_sources = [SOURCES / "datacrumbs_wrap.c", marks]
+    macros = predefined()
+    if "__GLIBC__" in macros and not macros.isdisjoint(PORTABLE_MACHINES):
+        launcher_flags = (*launcher_flags, "-nostartfiles")
+        launcher_sources.append(SOURCES / "start.c")
+    compile_c(scripts / LAUNCHER, launcher_flags, launcher_sources)
     libraries = data / "lib/datacrumbs"
     compile_c(libraries / LIBRARY, (*MARK_FLAGS, *LIBRARY_FLAGS), [SOURCES / "datacrumbs_client.c", marks])
     compile_c(libraries / TRACE_LIBRARY, TRACE_FLAGS, sorted(TRACE_SOURCES.glob("*.c")))
@@ -120,6 +148,11 @@ class PlatformWheel(bdist_wheel):
 
     def get_tag(self) -> tuple[str, str, str]:
         _, _, platform = super().get_tag()
+        gathered = Path(self.bdist_dir)
+        minor = needed_glibc([*gathered.rglob("libdatacrumbs_*.so"), *gathered.rglob(LAUNCHER)])
+        if minor is not None and platform.startswith("linux_"):
+            # A package index takes no other names, and pip compares the version with the host's.
+            platform = platform.replace("linux_", f"manylinux_2_{max(minor, OLDEST_GLIBC)}_", 1)
         return "py3", "none", platform
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from datacrumbs.errors import usage_error
 from datacrumbs.report.nesting import runs
+from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
     from datacrumbs.trace.reader import Traces

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from math import inf, sqrt
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from datacrumbs.report.nesting import outermost, rank, runs
+from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.profiles import histogram
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import polars as pl
 
+from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.reader import run_key
 
 if TYPE_CHECKING:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-import polars as pl
-
+from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.mounts import local_order
 
 if TYPE_CHECKING:

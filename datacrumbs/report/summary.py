@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from datacrumbs.errors import usage_error
 from datacrumbs.quantities import SECOND, duration
 from datacrumbs.report.estimates import estimated_rows, is_needed, timed
 from datacrumbs.report.nesting import LAYERS, outermost
 from datacrumbs.report.nodes import by_node
+from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.notes import DEGRADED, LATE, NOT_PROBED
 
 if TYPE_CHECKING:

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
 from datacrumbs.errors import usage_error
 from datacrumbs.output import counted
+from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
 from datacrumbs.trace.forms import check_form
 from datacrumbs.trace.members import TraceText

@@ -47,7 +47,7 @@ def provide_root(architecture: str, machine: str, checkout: Path, cache: Path) -
 
     """
     project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    requirements = [*project["dependencies"], *_TOOLS]
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["report"], *_TOOLS]
     wanted = hashlib.sha256(repr((_PACKAGES, requirements)).encode()).hexdigest()[:12]
     root = cache / "roots" / f"{architecture}-{wanted}"
     if (root / "complete").exists():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import configparser
 import json
+import platform
 import shutil
 import stat
 import subprocess
 import sys
+import tarfile
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import datacrumbs
+from datacrumbs.plugins._versions import release
 
 REPOSITORY = Path(datacrumbs.__file__).parent.parent
 PROVIDERS = tuple(sorted(file.parent.name for file in REPOSITORY.glob("providers/*/pyproject.toml")))
@@ -31,7 +34,7 @@ COMMANDS = (
     "datacrumbs_wrap",
 )
 # Left where they are: what is built, what is cached, and the history.
-NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "tests")
+NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
 
 pytestmark = pytest.mark.slow
 
@@ -45,14 +48,28 @@ def run(*words, **options):
 
 
 @pytest.fixture(scope="session")
-def wheels(tmp_path_factory):
-    """Wheels by distribution, each built by way of its source archive, which must therefore be complete."""
+def checkout(tmp_path_factory):
+    """A copy, in which nothing was built."""
     copy = tmp_path_factory.mktemp("checkout") / "datacrumbs"
     shutil.copytree(REPOSITORY, copy, ignore=NOT_COPIED)
-    output = tmp_path_factory.mktemp("wheels")
-    for directory in (copy, *(copy / "providers" / name for name in PROVIDERS)):
+    return copy
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory, checkout):
+    """Archives and wheels, each wheel built from its source archive, which must therefore be complete."""
+    output = tmp_path_factory.mktemp("built")
+    before = {file.relative_to(checkout) for file in checkout.rglob("*") if file.is_file()}
+    for directory in (checkout, *(checkout / "providers" / name for name in PROVIDERS)):
         run(sys.executable, "-m", "build", "--no-isolation", "--outdir", output, directory)
-    return {file.name.partition("-")[0]: file for file in output.glob("*.whl")}
+    (output / "checkout").write_text("\n".join(map(str, before)))
+    return output
+
+
+@pytest.fixture(scope="session")
+def wheels(built):
+    """Wheels by distribution."""
+    return {file.name.partition("-")[0]: file for file in built.glob("*.whl")}
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +87,7 @@ def test_every_distribution_has_a_wheel(wheels):
 
 def test_the_compiled_client_is_in_the_wheel_of_this_platform(wheels):
     wheel = wheels["datacrumbs"]
-    assert "-py3-none-linux_" in wheel.name
+    assert f"-py3-none-manylinux_2_17_{platform.machine()}" in wheel.name
     with zipfile.ZipFile(wheel) as archive:
         members = {member.filename: member for member in archive.infolist()}
         data = f"datacrumbs-{datacrumbs.__version__}.data"
@@ -100,6 +117,88 @@ def test_a_providers_wheel_has_its_snippets(wheels, name):
     expected = {str(file.relative_to(source)) for file in source.rglob("*.bpf.c")}
     with zipfile.ZipFile(wheels[f"datacrumbs_{name}"]) as archive:
         assert not expected - set(archive.namelist())
+
+
+def archived(archive):
+    with tarfile.open(archive) as members:
+        return {Path(*Path(member.name).parts[1:]) for member in members if member.isfile()}
+
+
+def test_the_source_archive_is_the_checkout(built):
+    (archive,) = built.glob("datacrumbs-[0-9]*.tar.gz")
+    before = set(map(Path, (built / "checkout").read_text().splitlines()))
+    assert {path for path in before if path.name != ".gitignore"} <= archived(archive)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_a_providers_source_archive_has_its_tests_and_workload(built, checkout, name):
+    (archive,) = built.glob(f"datacrumbs_{name}-[0-9]*.tar.gz")
+    directory = checkout / "providers" / name
+    wanted = {
+        file.relative_to(directory)
+        for below in ("tests", "workload", "examples", "src")
+        for file in (directory / below).rglob("*")
+        if file.is_file()
+    }
+    assert wanted <= archived(archive)
+
+
+def test_what_is_under_the_gpl_comes_with_its_text(wheels):
+    text = (REPOSITORY / "LICENSES/GPL-2.0-only.txt").read_bytes()
+    with_text = set()
+    for name, wheel in wheels.items():
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+            (place,) = (member for member in names if member.endswith(".dist-info/METADATA"))
+            expression = Parser().parsestr(archive.read(place).decode())["License-Expression"]
+            texts = [archive.read(member) for member in names if member.endswith("/GPL-2.0-only.txt")]
+            assert texts == ([text] if "GPL" in expression else []), name
+            if any(member.endswith(".bpf.c") for member in names):
+                with_text.add(name)
+                assert "GPL-2.0-only" in expression, name
+    assert with_text == {"datacrumbs", "datacrumbs_mpi", "datacrumbs_posix"}
+
+
+def requirements(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        (place,) = (member for member in archive.namelist() if member.endswith(".dist-info/METADATA"))
+        return Parser().parsestr(archive.read(place).decode()).get_all("Requires-Dist", [])
+
+
+def test_core_and_providers_are_of_one_series(wheels):
+    major, minor = release(datacrumbs.__version__)[:2]
+    series = f"<{major}.{minor + 1},>={major}.{minor}"
+    for name in PROVIDERS:
+        assert f"datacrumbs{series}" in requirements(wheels[f"datacrumbs_{name}"])
+        assert f'datacrumbs-{name}{series}; extra == "all"' in requirements(wheels["datacrumbs"])
+    assert 'polars; extra == "report"' in requirements(wheels["datacrumbs"])
+
+
+def test_a_host_where_programs_are_traced_needs_no_data_frames(environment, tmp_path):
+    """Not even to be told that a report needs them."""
+    trace = tmp_path / "trace.pfw.gz"
+    trace.write_bytes(b"")
+    done = subprocess.run(
+        [environment / "bin/datacrumbs_report", trace], check=False, capture_output=True, text=True, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "datacrumbs_report: the Python package polars, which reads traces, is not installed\n"
+        "  hint: pip install 'datacrumbs[report]' into this environment, or read the trace on another host\n"
+    )
+    modules = [name.removesuffix(".py").replace("/", ".") for name in sources("daemon", "engine", "signer", "install")]
+    run(
+        environment / "bin/python",
+        "-c",
+        f"import importlib; list(map(importlib.import_module, {modules}))",
+        cwd=tmp_path,
+    )
+
+
+def sources(*stages):
+    for stage in stages:
+        for file in sorted((REPOSITORY / "datacrumbs" / stage).glob("*.py")):
+            yield str(file.relative_to(REPOSITORY))
 
 
 def test_metadata_is_complete(wheels):
