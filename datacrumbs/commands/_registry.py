@@ -14,6 +14,7 @@ COMMANDS = (
     "probe_configurator",
     "record",
     "report",
+    "runs",
     "setup",
     "sign_probes",
     "track",

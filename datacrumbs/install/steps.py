@@ -17,6 +17,8 @@ from datacrumbs.errors import DatacrumbsError
 from datacrumbs.install.step import Step, by_root, performed, removed
 from datacrumbs.install.units import (
     RUN_UNIT,
+    RUNS_SOCKET,
+    RUNS_UNIT,
     SIGNING_SOCKET,
     SIGNING_UNIT,
     drop_in_directory,
@@ -28,6 +30,7 @@ from datacrumbs.install.units import (
 from datacrumbs.output import counted
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, key_file_name, parse_public_key, public_key_pem, trusted_key_ids
 from datacrumbs.probefile.revocation import FILE_NAME
+from datacrumbs.runs.run_policy import read_run_policy
 from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
 from datacrumbs.signer.policy import read_policy
 from datacrumbs.signer.private_key import load_private_key, new_private_key, write_private_key
@@ -66,9 +69,11 @@ def _install(paths: SystemPaths, stage: str, trust_key: Path | None) -> Iterator
         yield _directory(directory, mode)
     if stage != "compute":
         yield from _key_pair(paths)
-        yield _file(paths.policy, shipped("policy.yaml"))
-        if paths.policy.exists():  # not in a dry run
-            read_policy(paths.policy)
+    yield _file(paths.policy, shipped("policy.yaml"))
+    if paths.policy.exists():  # not in a dry run
+        read_policy(paths.policy)
+        read_run_policy(paths.policy)
+    if stage != "compute":
         yield from _trust_bundled(paths)
         yield from _site_file(paths)
         for name in (SIGNING_SOCKET, SIGNING_UNIT):
@@ -79,7 +84,8 @@ def _install(paths: SystemPaths, stage: str, trust_key: Path | None) -> Iterator
     yield from temporary_files(paths)
     if stage != "login":
         yield from _seal_key_pair(paths)
-        yield from unit(paths, RUN_UNIT)
+        for name in (RUN_UNIT, RUNS_SOCKET, RUNS_UNIT):
+            yield from unit(paths, name)
         if stage == "compute" and trust_key is None and not trusted_key_ids(paths.trusted_keys):
             yield Step(
                 "missing",
@@ -130,7 +136,7 @@ def _uninstall_defaults(paths: SystemPaths) -> Iterator[Step]:
 def _directories(paths: SystemPaths, stage: str) -> list[tuple[Path, int]]:
     common = [(paths.configuration, 0o755), (paths.trusted_keys, 0o755), (paths.run, SEARCHED)]
     login = [(paths.private_key.parent, 0o700), (paths.site_files, 0o755)]
-    compute = [(paths.state, 0o700), (paths.traces, SEARCHED)]
+    compute = [(paths.runs, SEARCHED), (paths.state, 0o700), (paths.traces, SEARCHED)]
     return common + (login if stage != "compute" else []) + (compute if stage != "login" else [])
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 SIGNING_UNIT = "datacrumbs_sign_probes.service"
 SIGNING_SOCKET = "datacrumbs_sign_probes.socket"
 RUN_UNIT = "datacrumbs@.service"
+RUNS_UNIT = "datacrumbs_runs.service"
+RUNS_SOCKET = "datacrumbs_runs.socket"
 PACKAGED = ("usr/lib", "lib")
 """Where a package's files for systemd are, below the root; the second one where /lib is no link."""
 _UNITS = "etc/systemd/system"
@@ -54,7 +56,7 @@ def temporary_files(paths: SystemPaths) -> Iterator[Step]:
 
 def written(paths: SystemPaths) -> list[Path]:
     """All that the others here may have written."""
-    units = [paths.prefix / _UNITS / name for name in (SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT)]
+    units = [paths.prefix / _UNITS / name for name in (SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT, RUNS_UNIT, RUNS_SOCKET)]
     return [*units, _drop_in(paths), paths.prefix / _TEMPORARY_FILES]
 
 

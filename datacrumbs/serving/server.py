@@ -382,13 +382,26 @@ class Server:
 
 async def ended(child: Child) -> None:
     """Wait until a child has ended."""
+    await process_end(child.pid, child.wait)
+
+
+async def process_end(pid: int, wait: Callable[[], object] = lambda: None) -> None:
+    """Wait until a process has ended, a child or not.
+
+    Args:
+        pid: Its id.
+        wait: Waits for a child; called as soon as that will not take time.
+    """
     loop = asyncio.get_running_loop()
-    process = os.pidfd_open(child.pid)
-    ended = asyncio.Event()
-    loop.add_reader(process, ended.set)
     try:
-        await ended.wait()
-        child.wait()
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    gone = asyncio.Event()
+    loop.add_reader(process, gone.set)
+    try:
+        await gone.wait()
+        wait()
     finally:
         loop.remove_reader(process)
         os.close(process)

@@ -31,6 +31,7 @@ NO_ARGUMENT = {
     "datacrumbs_probe_configurator": USAGE,
     "datacrumbs_record": USAGE,
     "datacrumbs_report": USAGE,
+    "datacrumbs_runs": None,  # serves until it is stopped
     "datacrumbs_setup": None,  # sets this host up
     "datacrumbs_sign_probes": None,  # serves until it is stopped
     "datacrumbs_track": USAGE,
@@ -59,6 +60,7 @@ WITHOUT_RIGHTS = [
     ("datacrumbs_record", ["true"], NOT_RUN, "tracing needs root\n  hint: sudo datacrumbs record CMD"),
     ("datacrumbs_setup", [], REFUSED, "setting up this host needs root"),
     ("datacrumbs_sign_probes", [], REFUSED, "runs as root only"),
+    ("datacrumbs_runs", [], REFUSED, "runs as root only"),
     ("datacrumbs_report", ["{tmp}/closed.pfw.gz"], USAGE, "cannot be read: Permission denied"),
     ("datacrumbs_track", ["--executable", "{tmp}/closed.pfw.gz"], FAILED, "cannot be read: Permission denied"),
 ]
@@ -350,7 +352,7 @@ def test_advice_is_for_the_installation_that_was_asked_about(tmp_path: Path) -> 
 # ---- options that commands share ----
 
 WITH_PREFIX = ["datacrumbs", "datacrumbs_doctor", "datacrumbs_probe_configurator", "datacrumbs_record",
-               "datacrumbs_setup", "datacrumbs_sign_probes", "datacrumbs_trust"]  # fmt: skip
+               "datacrumbs_runs", "datacrumbs_setup", "datacrumbs_sign_probes", "datacrumbs_trust"]  # fmt: skip
 DRY_RUN = [
     ("datacrumbs_setup", []),
     ("datacrumbs_setup", ["--stage", "compute"]),

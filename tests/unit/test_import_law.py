@@ -33,6 +33,7 @@ ORDER = (
     "signer",
     "seal",  # what a node vouches for
     "daemon",
+    "runs",  # for users who are not root
     "configure",
     "session",  # one command with its own run
     "report",
@@ -43,6 +44,7 @@ ORDER = (
 """Each may import those above it, and itself."""
 
 SAME_STEM = {
+    "runs": "commands are called as users call them",
     "contract": "what C and Python agree on, and, inside the test kit alone, what providers must keep",
     "engine": "the module has the package's one class, Engine",
     "daemon": "commands are called as users call them",
@@ -51,7 +53,7 @@ SAME_STEM = {
     "tracking": "what two commands share is theirs alone",
 }
 """Stems that more than one module or package has, and why."""
-ROOT_STAGES = ("engine", "daemon", "serving", "signer", "trace", "probefile")
+ROOT_STAGES = ("engine", "daemon", "runs", "serving", "signer", "trace", "probefile")
 FOREIGN_TO_ROOT = ("datacrumbs.provider", "datacrumbs.plugins", "datacrumbs.configure", "datacrumbs.testing")
 READER_STAGES = ("trace", "report")
 

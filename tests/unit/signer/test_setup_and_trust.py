@@ -17,6 +17,8 @@ from datacrumbs.install.steps import install, uninstall
 from datacrumbs.install.units import (
     PACKAGED,
     RUN_UNIT,
+    RUNS_SOCKET,
+    RUNS_UNIT,
     SIGNING_SOCKET,
     SIGNING_UNIT,
     drop_in_directory,
@@ -151,7 +153,7 @@ class TestSetup:
         node.prefix.mkdir()
         assert "missing" in states(install(node, "compute"))
         assert not node.private_key.exists()
-        assert not node.policy.exists()
+        assert not node.trusted_snippets.exists()
         public = next(paths.trusted_keys.iterdir())
         assert "missing" not in states(install(node, "compute", public))
         assert trusted_key_ids(node.trusted_keys) == [public.stem]
@@ -237,7 +239,7 @@ class TestSetup:
 class TestPackagedUnits:
     """A distribution's package owns its units; a copy below /etc would hide them."""
 
-    NAMES = (SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT)
+    NAMES = (SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT, RUNS_UNIT, RUNS_SOCKET)
 
     @pytest.fixture(params=PACKAGED)
     def packaged(self, paths, request):
@@ -291,12 +293,12 @@ class TestPackagedUnits:
 
 
 class TestUnits:
-    @pytest.mark.parametrize("name", [SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT])
+    @pytest.mark.parametrize("name", [SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT, RUNS_UNIT, RUNS_SOCKET])
     def test_systemd_accepts_the_units(self, paths, name, tmp_path):
         assert verified(_unit(paths, name, tmp_path)) == (0, "")
 
     # systemd-analyze takes tenths as whole numbers, and lets what is equal pass.
-    @pytest.mark.parametrize(("name", "exposure"), [(SIGNING_UNIT, 17), (RUN_UNIT, 24)])
+    @pytest.mark.parametrize(("name", "exposure"), [(SIGNING_UNIT, 17), (RUN_UNIT, 24), (RUNS_UNIT, 17)])
     def test_units_are_confined(self, paths, name, exposure, tmp_path):
         unit = _unit(paths, name, tmp_path)
         security = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
@@ -322,8 +324,8 @@ def _unit(paths, name, directory):
     text = (paths.prefix / "etc/systemd/system" / name).read_text()
     for mark in ("@SCRIPTS@", "@PREFIX@", "@TRACES@"):
         assert mark not in text
-    # Those of the signing service name each other.
-    for neighbour in {SIGNING_SOCKET, SIGNING_UNIT, name}:
+    # Those of a service name each other.
+    for neighbour in {SIGNING_SOCKET, SIGNING_UNIT, RUNS_SOCKET, RUNS_UNIT, name}:
         text = (paths.prefix / "etc/systemd/system" / neighbour).read_text()
         unit = directory / neighbour.replace("@", "@run1")
         unit.write_text(re.sub(r"(?m)^(Exec\w+)=.*", r"\1=/bin/true", text))

@@ -1,0 +1,85 @@
+"""What the two services for users do when they are started: ``datacrumbs_sign_probes`` and ``datacrumbs_runs``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import refusal
+from datacrumbs.output import Verbosity, inform, verbosity
+from datacrumbs.secure.files import check_protected
+from datacrumbs.secure.systemd import notify, passed_socket
+from datacrumbs.serving.server import listen
+from datacrumbs.system import SEARCHED, SystemPaths
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from datacrumbs.serving.server import Server
+
+_LEVELS = {Verbosity.QUIET: logging.WARNING, Verbosity.NORMAL: logging.INFO, Verbosity.VERBOSE: logging.DEBUG}
+
+
+def serve_runs(arguments: argparse.Namespace) -> None:
+    """Run the service of runs of an installation until a signal."""
+    from datacrumbs.runs.kept_run import Places
+    from datacrumbs.runs.launching import launcher
+    from datacrumbs.runs.run_policy import read_run_policy
+    from datacrumbs.runs.run_service import RunService
+
+    paths = SystemPaths(arguments.prefix.absolute())
+    if os.geteuid() != 0:
+        raise refusal("the service of runs runs as root only", "sudo datacrumbs_runs")
+    begin_log()
+    read_run_policy(paths.policy)
+    check_run_directory(paths)
+    Places(paths).prepare()
+    serve(RunService(paths, launcher(paths)), paths.runs_socket, lambda: "")
+
+
+def begin_log() -> None:
+    """Log to standard error, as much as the command line asks for."""
+    logging.basicConfig(level=_LEVELS[verbosity()], format="%(name)s: %(message)s", stream=sys.stderr)
+
+
+def serve(service: Server, path: Path, more: Callable[[], str]) -> None:
+    """Run a service until a signal, on systemd's socket or one of its own.
+
+    Args:
+        service: It.
+        path: Of the socket.
+        more: What to say of it once it answers.
+    """
+    listener = passed_socket()
+    own = listener is None
+    if listener is None:
+        listener = listen(path, service.name)
+    where = listener.getsockname()
+
+    def ready() -> None:
+        inform(f"ready on {where}{more()}")
+        notify("READY=1")
+
+    try:
+        asyncio.run(service.run(listener, ready))
+        notify("STOPPING=1")
+    finally:
+        if own:  # systemd keeps its own socket
+            path.unlink(missing_ok=True)
+
+
+def check_run_directory(paths: SystemPaths) -> None:
+    """Make the run directory, unless it is there.
+
+    Raises:
+        DatacrumbsError: (exit 3) when others than root may change it.
+    """
+    try:
+        check_protected(paths.run)
+    except FileNotFoundError:
+        paths.run.mkdir(mode=SEARCHED, parents=True)

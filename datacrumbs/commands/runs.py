@@ -1,0 +1,26 @@
+"""``datacrumbs_runs``: the service of runs, in the foreground."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._command import Command, add_prefix
+
+if TYPE_CHECKING:
+    from datacrumbs.commands._command import Run
+
+
+def _load() -> Run:
+    from datacrumbs.commands._services import serve_runs
+
+    return serve_runs
+
+
+COMMAND = Command(
+    name="runs",
+    summary="Run the service that starts and stops runs for users as the policy allows, until SIGTERM.",
+    description="It logs its decisions to standard error. Runs go on when it ends; the next one takes them up.",
+    examples=("datacrumbs_runs    # as root; normally: systemctl start datacrumbs_runs.socket",),
+    arguments=add_prefix,
+    load=_load,
+)

@@ -1,0 +1,254 @@
+"""Asking the service of runs, as any user: the run lives for as long as its connection, or the one that claims it."""
+
+from __future__ import annotations
+
+import random
+import socket
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.probefile.codec import canonical, parse
+from datacrumbs.runs.run_order import CLAIM, LIST, STATUS, STOP, RunOptions, start_request
+from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datacrumbs.system import SystemPaths
+
+    _Opened = tuple[socket.socket, dict[str, Any]]
+
+ANSWER_SECONDS = 180.0
+RECLAIM_SECONDS = 30.0
+"""How long a client tries to claim its run from the service's successor; less than the service waits for it."""
+BUSY_SECONDS = 60.0
+BUSY = "service.busy"
+HINT = "systemctl start datacrumbs_runs.socket, or as root: datacrumbs_runs"
+
+
+class RunError(DatacrumbsError):
+    """A refusal of the service, with its code (``runs.at_once``, ``grant.refused`` ...)."""
+
+    def __init__(self, reply: dict[str, Any]) -> None:
+        code = next((code for code in ExitCode if code and code == reply.get("exit_code")), ExitCode.REFUSED)
+        words = f"the service of runs refused: {reply.get('message', 'without a reason')}"
+        super().__init__(words, hint=str(reply.get("hint", "")), exit_code=code)
+        self.code = str(reply.get("code", "service.fault"))
+
+
+class _LostError(Exception):
+    """The service has gone; another one may answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRun:
+    """A run, as the service shows it.
+
+    Args:
+        run: Its id.
+        uid: Whose it is.
+        started: When, in seconds since the epoch.
+        command: What is run.
+        state: ``starting``, ``running`` or ``ending``.
+        trace: Where its trace is; empty until programs are traced.
+    """
+
+    run: str
+    uid: int
+    started: int
+    command: str
+    state: str
+    trace: str
+
+
+def is_served(paths: SystemPaths) -> bool:
+    """Whether a service of runs answers here."""
+    try:
+        return _asked(paths, {"request": STATUS}).get("status") == "ready"
+    except DatacrumbsError:
+        return False
+
+
+def shown_runs(paths: SystemPaths) -> tuple[ShownRun, ...]:
+    """The caller's runs that go on; for root everyone's.
+
+    Raises:
+        DatacrumbsError: (exit 1) when no service answers.
+    """
+    return tuple(ShownRun(**run) for run in _asked(paths, {"request": LIST})["runs"])
+
+
+def stop_run(paths: SystemPaths, run: str) -> None:
+    """Have a run of the caller's come to its end.
+
+    Raises:
+        RunError: (exit 3) when the caller has no such run.
+    """
+    _asked(paths, {"request": STOP, "run": run})
+
+
+def start_run(paths: SystemPaths, signed: bytes, options: RunOptions) -> RunningRun:
+    """Start a run of a signed probe file; it is ready when `RunningRun.ready` says so.
+
+    Raises:
+        RunError: (exit 3) when the service refuses.
+        DatacrumbsError: (exit 1) when no service answers.
+    """
+    return RunningRun(paths, start_request(signed, options))
+
+
+class RunningRun:
+    """A run of the service, for as long as this is open.
+
+    Args:
+        paths: The installation.
+        request: What starts it.
+    """
+
+    def __init__(self, paths: SystemPaths, request: dict[str, object]) -> None:
+        self._paths = paths
+        self._connection, reply = _patiently(lambda: _opened(paths, request))
+        self._news = b""
+        self.run_id = str(reply["run"])
+        self.trace = ""
+        self.log = ""
+        self.ready = False
+        self.ended = False
+        self._stopping = False
+
+    def fileno(self) -> int:
+        """Readable when there is something to `listen` to."""
+        return self._connection.fileno()
+
+    def listen(self) -> None:
+        """Take what the service says, and wait for it; when it has gone, claim the run from its successor.
+
+        Raises:
+            DatacrumbsError: (exit 1) when there is no successor: then the run ends by itself at its time limit.
+        """
+        try:
+            reply = _received(self._connection)
+        except _LostError:
+            reply = self._reclaimed()
+        if reply.get("status") == "refused":
+            raise RunError(reply)
+        self.ready = self.ready or reply["status"] == "ready" or bool(reply.get("ready"))
+        self.trace = str(reply.get("trace") or self.trace)
+        if reply["status"] == "ended":
+            self.ended, self.log = True, str(reply.get("log", ""))
+
+    def await_ready(self) -> None:
+        """Wait until programs are traced.
+
+        Raises:
+            DatacrumbsError: (exit 1) when the run has ended before.
+        """
+        while not self.ready and not self.ended:
+            self.listen()
+        if self.ended and not self.trace:
+            raise DatacrumbsError(f"the run did not begin: {self.log.strip() or 'it was ended'}")
+
+    def stop(self) -> None:
+        """Have it come to its end: `ended` follows."""
+        self._stopping = True
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+
+    def await_end(self) -> None:
+        """Wait until it has come to its end; its trace is complete then."""
+        while not self.ended:
+            self.listen()
+
+    def close(self) -> None:
+        """Let go of it: a run that has not ended does so; idempotent."""
+        self._connection.close()
+
+    def _reclaimed(self) -> dict[str, Any]:
+        self._connection.close()
+        end = time.monotonic() + RECLAIM_SECONDS
+        while True:
+            try:
+                self._connection, reply = _opened(self._paths, {"request": CLAIM, "run": self.run_id})
+            except (DatacrumbsError, _LostError):
+                if time.monotonic() > end:
+                    raise DatacrumbsError(
+                        f"the service of runs has gone; run {self.run_id} ends at its time limit", hint=HINT
+                    ) from None
+                time.sleep(random.uniform(0.05, 0.2))  # noqa: S311 - so that clients do not ask in step
+                continue
+            if self._stopping:
+                self.stop()
+            return reply
+
+
+def _asked(paths: SystemPaths, request: dict[str, object]) -> dict[str, Any]:
+    connection, reply = _patiently(lambda: _opened(paths, request))
+    connection.close()
+    return reply
+
+
+# A service that is busy, or dies under the request, is asked again, for a bounded time.
+def _patiently(ask: Callable[[], _Opened]) -> _Opened:
+    end = time.monotonic() + BUSY_SECONDS
+    delay = 0.05
+    while True:
+        try:
+            return ask()
+        except RunError as error:
+            if error.code != BUSY or time.monotonic() > end:
+                raise
+        except _LostError:
+            if time.monotonic() > end:
+                raise DatacrumbsError("the service of runs does not answer", hint=HINT) from None
+        time.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - so that clients do not ask in step
+        delay = min(delay * 2, 2.0)
+
+
+def _opened(paths: SystemPaths, request: dict[str, object]) -> _Opened:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        try:
+            connection.connect(str(paths.runs_socket))
+        except OSError as error:
+            raise DatacrumbsError(
+                f"{paths.runs_socket}: the service of runs is not running: {error.strerror or error}", hint=HINT
+            ) from None
+        connection.settimeout(ANSWER_SECONDS)
+        body = canonical({"version": VERSION, **request})
+        with suppress(BrokenPipeError, ConnectionResetError):  # one that has refused already does not read
+            connection.sendall(LENGTH.pack(len(body)) + body)
+        reply = _received(connection)
+        connection.settimeout(None)
+    except BaseException:
+        connection.close()
+        raise
+    if reply.get("status") == "refused":
+        connection.close()
+        raise RunError(reply)
+    return connection, reply
+
+
+def _received(connection: socket.socket) -> dict[str, Any]:
+    (size,) = LENGTH.unpack(_taken(connection, LENGTH.size))
+    reply = parse(_taken(connection, min(size, REPLY_LIMIT)), "reply")
+    if not isinstance(reply, dict):
+        raise DatacrumbsError("the reply is no object; is it the service of runs?")
+    return reply
+
+
+def _taken(connection: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        try:
+            part = connection.recv(size - len(data))
+        except TimeoutError:
+            raise DatacrumbsError("the service of runs does not answer", hint=HINT) from None
+        except OSError:
+            part = b""
+        if not part:
+            raise _LostError
+        data += part
+    return bytes(data)

@@ -1,0 +1,220 @@
+"""Starting and ending the process of a run: a unit where systemd runs, else a child of the service.
+
+Either is the same command, reads the same environment file, and goes on when the service ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from datacrumbs.serving.server import process_end
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from datacrumbs.runs.kept_run import KeptRun
+    from datacrumbs.system import SystemPaths
+
+BOOTED = Path("/run/systemd/system")  # sd_booted(3)
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+_GO = b"."
+
+
+class Launcher(Protocol):
+    """How runs become processes."""
+
+    as_unit: bool
+
+    async def start(self, run: KeptRun, keep: Callable[[KeptRun], None]) -> KeptRun:
+        """Start a run; gives it with its process, and without one where that did not begin."""
+
+    async def found(self, run: KeptRun) -> KeptRun:
+        """A run of an earlier service with its process, and without one where that has ended."""
+
+    async def interrupt(self, run: KeptRun) -> None:
+        """Have a run come to its end."""
+
+    async def kill(self, run: KeptRun) -> None:
+        """End a run that does not come to its end."""
+
+    async def clean_up(self, run: KeptRun, *, ended_well: bool) -> None:
+        """Remove what the process of a run has left that is over."""
+
+
+def launcher(paths: SystemPaths) -> Launcher:
+    """What fits this host; units are those of the installation in ``/``."""
+    if paths.prefix == Path("/") and BOOTED.is_dir():
+        return UnitLauncher()
+    return ChildLauncher(daemon_command(paths))
+
+
+def daemon_command(paths: SystemPaths) -> tuple[str, ...]:
+    """The daemon's command line, as the unit has it."""
+    script = Path(sysconfig.get_path("scripts")) / "datacrumbs"
+    return (sys.executable, "-I", str(script), "--prefix", str(paths.prefix))
+
+
+class ChildLauncher:
+    """Runs are children of the service, in sessions of their own.
+
+    Args:
+        command: The daemon's.
+    """
+
+    as_unit = False
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = tuple(command)
+
+    async def start(self, run: KeptRun, keep: Callable[[KeptRun], None]) -> KeptRun:
+        """Start a run; its process executes nothing before it is written down which one it is."""
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        try:
+            pid = os.fork()
+            if not pid:
+                _be_the_run(reader, writer, (*self._command, "--instance", run.run))
+            started = run.with_process(pid)
+            keep(started)
+            os.write(writer, _GO)
+        finally:
+            os.close(reader)
+            os.close(writer)
+        return started
+
+    async def found(self, run: KeptRun) -> KeptRun:
+        """The run, with its process if that is still the same one."""
+        return run if run.is_alive else replace(run, pid=0)
+
+    async def interrupt(self, run: KeptRun) -> None:
+        """Have a run come to its end."""
+        _signal(run, signal.SIGTERM)
+
+    async def kill(self, run: KeptRun) -> None:
+        """End a run; those beside it notice."""
+        _signal(run, signal.SIGKILL)
+
+    async def clean_up(self, run: KeptRun, *, ended_well: bool) -> None:
+        """Remove what the process has left; of one that did not end well, the log stays."""
+        result = "success" if ended_well else "exit-code"
+        await program((*self._command, "--clean-up", run.run), {"SERVICE_RESULT": result})
+
+
+class UnitLauncher:
+    """Runs are units: ``datacrumbs@ID.service``, with its bounds and its confinement."""
+
+    as_unit = True
+
+    async def start(self, run: KeptRun, keep: Callable[[KeptRun], None]) -> KeptRun:
+        """Start a run; this returns when programs are traced."""
+        await program(("systemctl", "start", _unit(run)))
+        started = await self.found(run)
+        keep(started)
+        return started
+
+    async def found(self, run: KeptRun) -> KeptRun:
+        """The run, with the main process of its unit."""
+        shown = await output(("systemctl", "show", "--value", "--property=MainPID", _unit(run)))
+        text = shown.decode("ascii", "replace").strip()
+        return replace(run, pid=int(text) if text.isdecimal() else 0)
+
+    async def interrupt(self, run: KeptRun) -> None:
+        """Have a run come to its end."""
+        await program(("systemctl", "stop", "--no-block", _unit(run)))
+
+    async def kill(self, run: KeptRun) -> None:
+        """End a run; systemd has its own time limit for that."""
+        await program(("systemctl", "kill", "--signal=KILL", _unit(run)))
+
+    async def clean_up(self, run: KeptRun, *, ended_well: bool) -> None:  # noqa: ARG002 - systemd knows
+        """Wait until the unit has cleaned up."""
+        await program(("systemctl", "stop", _unit(run)))
+
+
+def _unit(run: KeptRun) -> str:
+    return f"datacrumbs@{run.run}.service"
+
+
+async def program(words: Sequence[str], more: dict[str, str] | None = None) -> int:
+    """Run a program to its end, without input and output; gives its exit status."""
+    process = _begun(words, {**ENVIRONMENT, **(more or {})}, subprocess.DEVNULL)
+    if process is None:
+        return 127
+    await process_end(process.pid)
+    return process.wait()
+
+
+async def output(words: Sequence[str]) -> bytes:
+    """What a program prints, at most what a pipe holds."""
+    process = _begun(words, ENVIRONMENT, subprocess.PIPE)
+    if process is None or process.stdout is None:
+        return b""
+    with process.stdout:
+        await process_end(process.pid)
+        process.wait()
+        return process.stdout.read()
+
+
+def _begun(words: Sequence[str], environment: dict[str, str], stdout: int) -> subprocess.Popen[bytes] | None:
+    try:
+        return subprocess.Popen(
+            list(words),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            cwd="/",
+            start_new_session=True,
+            preexec_fn=_unblock,  # noqa: PLW1509 - the service has one thread
+        )
+    except OSError:
+        return None
+
+
+# The service takes these by a descriptor.
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _signal(run: KeptRun, number: int) -> None:
+    if run.is_alive:
+        with suppress(ProcessLookupError):
+            os.kill(run.pid, number)
+
+
+# Never returns: what calls it belongs to the service.
+def _be_the_run(reader: int, writer: int, words: Sequence[str]) -> None:
+    try:
+        os.setsid()
+        _unblock()
+        os.close(writer)
+        if os.read(reader, 1) != _GO:
+            return  # the service has ended before it was written down which process this is
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(null, descriptor)
+        os.chdir("/")
+        os.umask(0o022)
+        os.execve(words[0], list(words), ENVIRONMENT)  # noqa: S606 - no shell
+    except BaseException:  # noqa: BLE001, S110 - whatever it is ends here; the service sees the status
+        pass
+    finally:
+        os._exit(127)
+
+
+async def first_of(*events: asyncio.Event, seconds: float | None = None) -> None:
+    """Wait until one of these has happened, or the time is over."""
+    waiters = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiters, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiter in waiters:
+            waiter.cancel()

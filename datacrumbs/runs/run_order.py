@@ -1,0 +1,207 @@
+"""One request to the service of runs, from its bytes to an order that the service carries out.
+
+It is parsed and judged by a child, which has the request's limits: the service itself parses nothing that a caller
+sent. The order is the child's, in a form of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import time
+import traceback
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+from datacrumbs.model.contract import RUN_ID_LONGEST
+from datacrumbs.model.plan import Mode
+from datacrumbs.probefile.codec import parse
+from datacrumbs.probefile.envelope import COMPRESSED_LIMIT
+from datacrumbs.probefile.storage import verified
+from datacrumbs.runs.run_policy import bounded, read_run_policy, rule_for
+from datacrumbs.serving.caller import with_account
+from datacrumbs.serving.denial import DenialError, denying
+from datacrumbs.serving.protocol import LENGTH, VERSION
+from datacrumbs.serving.replies import (
+    FAULT_LIMIT,
+    REASON_LIMIT,
+    Report,
+    ServiceName,
+    failed,
+    refusal_frame,
+    reported,
+    too_much,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datacrumbs.serving.caller import Caller
+    from datacrumbs.system import SystemPaths
+
+RUNS = ServiceName("service of runs", "datacrumbs_runs", "runs")
+REQUEST_LIMIT = 23 << 20  # a probe file in base64, and little more
+START, STOP, CLAIM, LIST, STATUS = "start", "stop", "claim", "list", "status"
+RUN_ID = re.compile(r"run-[0-9]{8}T[0-9]{6}-[0-9a-f]{16}")
+"""Ids that the service gives; no other one is looked up, let alone becomes part of a path."""
+LABEL_LIMIT = 256
+_LONGEST = 1 << 53
+assert len("run-20250101T000000-0123456789abcdef") <= RUN_ID_LONGEST  # noqa: S101 - two constants of ours
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run is asked for.
+
+    Args:
+        mode: ``profile``, to record less than the plan says; empty for what the plan says.
+        milliseconds: When it ends by itself; 0 for the longest time that the policy allows.
+        bytes: How large the trace may become; 0 for the largest size that the policy allows.
+        label: What is run, for `datacrumbs list`.
+    """
+
+    mode: str = ""
+    milliseconds: int = 0
+    bytes: int = 0
+    label: str = ""
+
+    def within(self, milliseconds: int, size: int) -> RunOptions:
+        """The same, with these limits where there are none."""
+        return replace(self, milliseconds=self.milliseconds or milliseconds, bytes=self.bytes or size)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a caller may have done.
+
+    Args:
+        kind: ``start``, ``stop``, ``claim``, ``list`` or ``status``.
+        run: The run to stop or to claim.
+        options: Of the run to start, within the policy.
+        at_once: Most runs of this user at once.
+        in_all: Most runs of all users at once.
+        signed: The probe file of the run to start, verified.
+    """
+
+    kind: str
+    run: str = ""
+    options: RunOptions = RunOptions()
+    at_once: int = 0
+    in_all: int = 0
+    signed: bytes = b""
+
+
+def order_bytes(paths: SystemPaths, peer: Caller, body: bytearray) -> bytes:
+    """What the child answers: a report, then an order where the report decides nothing, else the reply's frame."""
+    caller, digest = peer, ""
+    try:
+        caller = with_account(peer)
+        order = _parsed(bytes(body))
+        if order.kind == START:
+            order, digest = _judged(paths, caller, order)
+    except (DenialError, MemoryError) as caught:
+        error = caught if isinstance(caught, DenialError) else too_much()
+        return reported(
+            Report("refused", error.code, caller.user, digest, error.message[:REASON_LIMIT]), refusal_frame(error)
+        )
+    except Exception:  # noqa: BLE001 - the request's boundary: its caller gets words, the log the rest
+        fault = traceback.format_exc()[-FAULT_LIMIT:]
+        return reported(
+            Report("failed", "service.fault", caller.user, digest, fault=fault), refusal_frame(failed(RUNS))
+        )
+    head = json.dumps({**asdict(replace(order, signed=b"")), "signed": None}).encode()
+    return reported(Report("", "", caller.user, digest), LENGTH.pack(len(head)) + head + order.signed)
+
+
+def read_order(data: bytes) -> Order:
+    """The order of a child, which is this program."""
+    (size,) = LENGTH.unpack_from(data)
+    document = json.loads(data[LENGTH.size : LENGTH.size + size])
+    options = RunOptions(**document.pop("options"))
+    return Order(**{**document, "options": options, "signed": data[LENGTH.size + size :]})
+
+
+def _judged(paths: SystemPaths, caller: Caller, order: Order) -> tuple[Order, str]:
+    with denying("service.configuration"):
+        policy = read_run_policy(paths.policy)
+    rule = rule_for(policy, caller)
+    with denying("grant.refused"):
+        signed = verified(order.signed, "the probe file", paths.trusted_keys, now=time.time(), uid=caller.uid)
+    options = bounded(rule, signed, order.options, caller)
+    return replace(order, options=options, at_once=rule.at_once, in_all=policy.at_once), signed.digest
+
+
+def _parsed(body: bytes) -> Order:
+    with denying("request.form"):
+        document = parse(body, "request")
+    if isinstance(document, dict) and document.get("version") == VERSION:
+        kind = document.get("request")
+        given = {key: value for key, value in document.items() if key not in {"version", "request"}}
+        if kind in {LIST, STATUS} and not given:
+            return Order(str(kind))
+        if kind in {STOP, CLAIM} and given.keys() == {"run"}:
+            run = given["run"]
+            if isinstance(run, str) and RUN_ID.fullmatch(run):
+                return Order(str(kind), run)
+            raise no_such_run()
+        if kind == START and given.keys() == {"probe_file", "options"}:
+            return Order(START, options=_options(given["options"]), signed=_probe_file(given["probe_file"]))
+    raise DenialError(
+        "request.form",
+        f"not a request of version {VERSION} of the protocol of runs",
+        "install the same version of datacrumbs for the command and the service",
+    )
+
+
+def no_such_run() -> DenialError:
+    """The refusal for a run that is not the caller's, the same whether there is one."""
+    return DenialError("runs.unknown", "there is no such run of yours", "datacrumbs_list shows your runs")
+
+
+def _probe_file(value: object) -> bytes:
+    try:
+        data = binascii.a2b_base64(str(value), strict_mode=True)
+    except ValueError:
+        data = b""
+    if not data or not isinstance(value, str) or len(data) > COMPRESSED_LIMIT:
+        raise DenialError("request.form", "probe_file: expected a probe file of at most 16 MiB in base64")
+    return data
+
+
+def _options(value: object) -> RunOptions:
+    known = {field.name: _CHECKS[field.name] for field in fields(RunOptions)}
+    if not isinstance(value, dict) or not value.keys() <= known.keys():
+        raise DenialError("request.form", f"options: expected a mapping of some of {', '.join(known)}")
+    for key, content in value.items():
+        if not known[key](content):
+            raise DenialError("request.form", f"options.{key}: {str(content)[:80]!a} is not one")
+    return RunOptions(**value)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) is int and 0 < value < _LONGEST
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= LABEL_LIMIT and value.isprintable()
+
+
+_CHECKS: dict[str, Callable[[object], bool]] = {
+    "mode": lambda value: value == Mode.PROFILE.value,
+    "milliseconds": _is_number,
+    "bytes": _is_number,
+    "label": _is_label,
+}
+
+
+def start_request(signed: bytes, options: RunOptions) -> dict[str, object]:
+    """The request to start a run."""
+    given = {key: value for key, value in asdict(options).items() if value}
+    return {
+        "version": VERSION,
+        "request": START,
+        "probe_file": base64.b64encode(signed).decode(),
+        "options": given,
+    }

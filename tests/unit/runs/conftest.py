@@ -1,0 +1,147 @@
+"""The real service of runs on a real installation; what it starts is a program that does as the daemon does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.elf.build_id import file_build_id
+from datacrumbs.install.steps import install
+from datacrumbs.model.plan import Attach, Function, Group, Mode, Plan, Provenance, Target
+from datacrumbs.probefile.codec import encode
+from datacrumbs.probefile.envelope import Grant, seal
+from datacrumbs.signer.private_key import load_private_key
+from datacrumbs.system import SystemPaths
+
+SERVICE = """
+import sys
+from pathlib import Path
+from datacrumbs.commands import _services
+from datacrumbs.commands._main import guarded
+from datacrumbs.runs.kept_run import Places
+from datacrumbs.runs.launching import ChildLauncher
+from datacrumbs.runs.run_service import LIMITS, RunService
+from datacrumbs.system import SystemPaths
+from dataclasses import replace
+paths = SystemPaths(Path({prefix!r}))
+def serve():
+    _services.begin_log()
+    _services.check_run_directory(paths)
+    Places(paths).prepare()
+    launcher = ChildLauncher((sys.executable, "-I", {daemon!r}, {prefix!r}))
+    service = RunService(paths, launcher, replace(LIMITS, {limits}), claim_seconds={claim_seconds})
+    _services.serve(service, paths.runs_socket, lambda: "")
+sys.exit(guarded(serve))
+"""
+DAEMON = """
+import json, os, signal, sys
+from pathlib import Path
+prefix, option, run = sys.argv[1:]
+directory = Path(prefix, "run/datacrumbs")
+ready, log, environment = (directory / f"datacrumbs-{run}.{kind}" for kind in ("ready", "log", "env"))
+if option == "--clean-up":
+    ready.unlink(missing_ok=True)
+    if os.environ["SERVICE_RESULT"] == "success":
+        log.unlink(missing_ok=True)
+    sys.exit()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+log.write_text("it begins\\n")
+values = dict(line.split("=", 1) for line in environment.read_text().splitlines())
+Path(prefix, "seen").write_text(json.dumps({**values, "uid": os.getuid(), "environment": dict(os.environ)}))
+if Path(prefix, "broken").exists():
+    log.write_text("it cannot begin\\n")
+    sys.exit(1)
+(directory / "new").write_text(json.dumps({"pid": os.getpid(), "trace": f"/traces/{run}"}))
+(directory / "new").rename(ready)
+signal.sigwait({signal.SIGTERM})
+Path(prefix, f"ended-{run}").touch()
+"""
+POLICY = """
+rules: []
+runs_at_once: 3
+runs:
+  - users: [root]
+    at_once: 2
+    duration: 1h
+    size: 1G
+  - users: [nobody]
+    at_once: 2
+    duration: 90s
+    size: 10M
+    modes: [profile]
+"""
+BOUND = 60.0
+
+
+class Served:
+    """An installation with a service of runs."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.paths = SystemPaths(directory / "prefix")
+        self.paths.prefix.mkdir()
+        list(install(self.paths, "all"))
+        self.paths.policy.write_text(POLICY)
+        self.log = directory / "log"
+        self.daemon = directory / "daemon.py"
+        self.daemon.write_text(DAEMON)
+
+    def plan(self, mode: Mode = Mode.TRACE) -> Plan:
+        function = Function("true", "true", "POSIX", offset=4096)
+        target = Target(os.path.realpath("/bin/true"), file_build_id(Path("/bin/true")))
+        group = Group("posix", "libc", Attach.UPROBE, target, (function,), mode=mode)
+        return Plan((Provenance("posix", "datacrumbs-posix", "0.1.0", "libc", 40),), (group,), ())
+
+    def signed(self, uid: int = 0, mode: Mode = Mode.TRACE, expires: int = 3600) -> bytes:
+        now = int(time.time())
+        grant = Grant(uid, "someone", "here", now - 10, now + expires)
+        return seal(encode(self.plan(mode)), grant, load_private_key(self.paths.private_key))
+
+    @contextmanager
+    def service(self, limits: str = "", claim_seconds: float = BOUND, stop: int = signal.SIGTERM):
+        code = SERVICE.format(
+            prefix=str(self.paths.prefix), daemon=str(self.daemon), limits=limits, claim_seconds=claim_seconds
+        )
+        with (
+            self.log.open("ab") as log,
+            subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process,
+        ):
+            first = process.stderr.readline()
+            assert "ready on" in first, first + process.stderr.read()
+            copier = subprocess.Popen(["cat"], stdin=process.stderr, stdout=log)
+            try:
+                yield process
+            finally:
+                process.send_signal(stop)
+                process.wait(90)
+                copier.wait(90)
+        assert process.returncode == (0 if stop == signal.SIGTERM else -stop)
+
+    def left(self) -> list[str]:
+        """What is in the directories of runs."""
+        names = [path.name for path in self.paths.run.iterdir() if path.is_file()]
+        return sorted(names + [path.name for path in self.paths.runs.iterdir()])
+
+    def decisions(self) -> str:
+        return self.log.read_text()
+
+
+@pytest.fixture
+def served():
+    if os.geteuid() != 0:
+        pytest.skip("the service of runs is root's")
+    directory = Path(tempfile.mkdtemp(prefix="datacrumbs-test-"))
+    directory.chmod(0o755)
+    try:
+        yield Served(directory)
+    finally:
+        shutil.rmtree(directory)

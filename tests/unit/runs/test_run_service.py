@@ -1,0 +1,316 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.model.plan import Mode
+from datacrumbs.runs.asking import RunError, is_served, shown_runs, start_run, stop_run
+from datacrumbs.runs.run_order import RunOptions, start_request
+from datacrumbs.serving.protocol import LENGTH
+
+from .conftest import BOUND
+
+NOBODY = 65534
+
+
+@contextmanager
+def as_user(uid: int):
+    """The kernel takes the effective id when a socket connects."""
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def begun(served, uid: int = 0, **options: object):
+    signed = served.signed(uid, Mode.PROFILE)
+    with as_user(uid):
+        run = start_run(served.paths, signed, RunOptions(**options))
+    run.await_ready()
+    return run
+
+
+def refused(served, signed: bytes, uid: int = 0, **options: object) -> str:
+    with as_user(uid), pytest.raises(RunError) as caught:
+        start_run(served.paths, signed, RunOptions(**options)).close()
+    return caught.value.code
+
+
+def raw(served, data: bytes) -> dict:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(BOUND)
+        connection.connect(str(served.paths.runs_socket))
+        with suppress(BrokenPipeError):
+            connection.sendall(data)
+        stream = connection.makefile("rb")
+        (size,) = LENGTH.unpack(stream.read(4))
+        return json.loads(stream.read(size))
+
+
+def message(document: object) -> bytes:
+    body = json.dumps(document).encode()
+    return LENGTH.pack(len(body)) + body
+
+
+def awaited(reached) -> None:
+    end = time.monotonic() + BOUND
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def seen(served) -> dict:
+    return json.loads((served.paths.prefix / "seen").read_text())
+
+
+def test_a_run_starts_and_ends_and_leaves_nothing(served):
+    with served.service():
+        run = begun(served)
+        assert run.trace == f"/traces/{run.run_id}"
+        assert [shown.run for shown in shown_runs(served.paths)] == [run.run_id]
+        run.stop()
+        run.await_end()
+        assert run.log == ""
+        assert shown_runs(served.paths) == ()
+        assert (served.paths.prefix / f"ended-{run.run_id}").exists()
+        assert served.left() == []
+        run.close()
+    assert '"decision": "started", "code": "", "uid": 0' in served.decisions()
+
+
+def test_the_daemon_gets_what_the_service_decided_and_no_word_of_a_user(served, monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD_OF_A_USER", "x")
+    with served.service():
+        run = begun(served, NOBODY, milliseconds=1500, bytes=7_000_000, label="a b; c $(d)")
+        found = seen(served)
+        run.close()
+    probes = served.paths.runs / f"probes.{run.run_id}.json.gz"
+    expected = {"PROBE_FILE": str(probes), "USER": str(NOBODY), "RUN_ID": run.run_id, "MARKS": "named"}
+    limits = {"DURATION": "1500ms", "MAX_SIZE": "7000000B", "uid": 0}
+    environment = found.pop("environment")
+    assert found == {**expected, **limits}
+    assert set(environment) <= {"PATH", "LC_ALL", "LC_CTYPE"}
+
+
+def test_what_is_not_asked_for_is_what_the_policy_allows_at_most(served):
+    with served.service():
+        run = begun(served, NOBODY)
+        assert {key: seen(served)[key] for key in ("DURATION", "MAX_SIZE")} == {
+            "DURATION": "90000ms",
+            "MAX_SIZE": f"{10 << 20}B",
+        }
+        run.close()
+
+
+def test_only_a_grant_of_the_caller_that_holds_and_is_not_revoked(served):
+    with served.service():
+        assert refused(served, served.signed(NOBODY)) == "grant.refused"
+        assert refused(served, served.signed(0), NOBODY) == "grant.refused"
+        assert refused(served, served.signed(expires=-1)) == "grant.refused"
+        assert refused(served, b"no probe file") == "grant.refused"
+        signed = served.signed()
+        assert refused(served, signed[:-20]) == "grant.refused"
+        (key,) = served.paths.trusted_keys.glob("*.pem")
+        (served.paths.trusted_keys / "revoked.yaml").write_text(f"keys: [{key.stem}]\n")
+        with pytest.raises(RunError, match="which was revoked"):
+            start_run(served.paths, signed, RunOptions())
+        assert served.left() == []
+
+
+def test_the_policy_says_who_and_what(served):
+    with served.service():
+        assert refused(served, served.signed(1), 1) == "runs.user"
+        assert refused(served, served.signed(NOBODY, Mode.TRACE), NOBODY) == "runs.mode"
+        assert refused(served, served.signed(NOBODY, Mode.PROFILE), NOBODY, milliseconds=91_000) == "runs.duration"
+        assert refused(served, served.signed(NOBODY, Mode.PROFILE), NOBODY, bytes=11 << 20) == "runs.size"
+        signed = served.signed(NOBODY, Mode.TRACE)
+        with as_user(NOBODY):
+            run = start_run(served.paths, signed, RunOptions(mode="profile"))
+        run.await_ready()
+        assert seen(served)["MODE"] == "profile"
+        run.close()
+
+
+def test_the_policy_says_how_many_at_once(served):
+    with served.service(), ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(closing(begun(served)))
+        assert refused(served, served.signed()) == "runs.at_once"
+        stack.enter_context(closing(begun(served, NOBODY)))
+        assert refused(served, served.signed(NOBODY, Mode.PROFILE), NOBODY) == "runs.at_once"
+
+
+@contextmanager
+def closing(run):
+    try:
+        yield run
+    finally:
+        run.close()
+
+
+def test_a_damaged_policy_starts_nothing(served):
+    with served.service():
+        served.paths.policy.write_text("rules: []\nruns:\n  - users: [root]\n    durations: 1h\n")
+        assert refused(served, served.signed()) == "service.configuration"
+        served.paths.policy.write_text("rules: []\n")
+        assert refused(served, served.signed()) == "runs.user"
+
+
+def test_a_client_that_dies_ends_its_run(served):
+    with served.service():
+        run = begun(served)
+        run.close()
+        awaited(lambda: shown_runs(served.paths) == ())
+        assert (served.paths.prefix / f"ended-{run.run_id}").exists()
+        assert served.left() == []
+
+
+def test_a_user_sees_and_ends_nothing_of_others(served):
+    with served.service():
+        run = begun(served)
+        with as_user(NOBODY):
+            assert shown_runs(served.paths) == ()
+            codes = []
+            for ask in ("stop", "claim"):
+                reply = raw(served, message({"version": 1, "request": ask, "run": run.run_id}))
+                codes.append((reply["code"], reply["message"]))
+            other = raw(served, message({"version": 1, "request": "stop", "run": f"{run.run_id[:-16]}{'0' * 16}"}))
+            assert codes == [(other["code"], other["message"])] * 2
+            for path in (served.paths.run, served.paths.runs):
+                with pytest.raises(PermissionError):
+                    os.listdir(path)  # noqa: PTH208
+        for path in [*served.paths.runs.iterdir(), served.paths.run / f"datacrumbs-{run.run_id}.env"]:
+            with as_user(NOBODY), pytest.raises(PermissionError):
+                path.open()
+        own = begun(served, NOBODY)
+        assert len(shown_runs(served.paths)) == 2
+        stop_run(served.paths, own.run_id)  # root ends everyone's
+        own.await_end()
+        own.close()
+        run.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_service_that_is_restarted_loses_no_run(served, how):
+    with served.service(stop=how):
+        run = begun(served)
+    assert not (served.paths.prefix / f"ended-{run.run_id}").exists()
+    with served.service():
+        run.listen()  # the connection is lost: it claims its run
+        assert [(shown.run, shown.state) for shown in shown_runs(served.paths)] == [(run.run_id, "running")]
+        run.stop()
+        run.await_end()
+        assert (served.paths.prefix / f"ended-{run.run_id}").exists()
+        assert served.left() == []
+        run.close()
+
+
+def test_a_run_that_ends_while_no_service_runs_is_cleared(served):
+    with served.service():
+        run = begun(served)
+    kept = json.loads((served.paths.runs / f"{run.run_id}.run").read_text())
+    os.kill(kept["pid"], signal.SIGTERM)
+    awaited(lambda: not Path(f"/proc/{kept['pid']}").exists() or (served.paths.prefix / f"ended-{run.run_id}").exists())
+    with served.service():
+        awaited(lambda: shown_runs(served.paths) == ())
+        assert served.left() == []
+    run.close()
+
+
+def test_a_process_that_has_the_number_of_an_ended_run_is_left_alone(served):
+    with served.service():
+        run = begun(served)
+    file = served.paths.runs / f"{run.run_id}.run"
+    kept = json.loads(file.read_text())
+    os.kill(kept["pid"], signal.SIGTERM)
+    file.write_text(json.dumps({**kept, "pid": os.getpid()}))
+    with served.service():
+        awaited(lambda: shown_runs(served.paths) == ())
+    run.close()
+
+
+def test_a_run_that_its_client_does_not_claim_ends(served):
+    with served.service():
+        run = begun(served)
+    with served.service(claim_seconds=0.1):
+        awaited(lambda: shown_runs(served.paths) == ())
+        assert (served.paths.prefix / f"ended-{run.run_id}").exists()
+    run.close()
+
+
+def test_a_run_that_cannot_begin_says_why(served):
+    (served.paths.prefix / "broken").touch()
+    with served.service():
+        run = start_run(served.paths, served.signed(), RunOptions())
+        with pytest.raises(DatacrumbsError, match="the run did not begin: it cannot begin"):
+            run.await_ready()
+        run.close()
+        assert served.left() == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        ({}, "request.form"),
+        ({"version": 2, "request": "list"}, "request.form"),
+        ({"version": 1, "request": "list", "uid": 0}, "request.form"),
+        ({"version": 1, "request": "stop", "run": "../../x"}, "runs.unknown"),
+        ({"version": 1, "request": "claim", "run": ["x"]}, "runs.unknown"),
+        ({"version": 1, "request": "start", "probe_file": "", "options": {}}, "request.form"),
+        ({"version": 1, "request": "start", "probe_file": "!", "options": {}}, "request.form"),
+        ({"version": 1, "request": "start", "probe_file": "AAAA", "options": {"run": "x"}}, "request.form"),
+        ({"version": 1, "request": "start", "probe_file": "AAAA", "options": {"mode": "trace"}}, "request.form"),
+        ({"version": 1, "request": "start", "probe_file": "AAAA", "options": {"bytes": True}}, "request.form"),
+        ({"version": 1, "request": "start", "probe_file": "AAAA", "options": {"milliseconds": -1}}, "request.form"),
+        ({"version": 1, "request": "start", "probe_file": "AAAA", "options": {"label": "a\nb"}}, "request.form"),
+        ({"version": 1, "request": "start", "probe_file": "AAAA", "options": {"label": "a" * 257}}, "request.form"),
+    ],
+)
+def test_what_is_no_request_is_refused(served, request_, code):
+    with served.service():
+        assert raw(served, message(request_))["code"] == code
+
+
+def test_a_huge_request_is_refused_before_it_is_read(served):
+    with served.service():
+        assert raw(served, LENGTH.pack(0xFFFFFFFF))["code"] == "request.size"
+        assert is_served(served.paths)
+
+
+def test_a_request_that_is_large_in_memory_ends_its_child_only(served):
+    body = b"[" + b"{}," * ((22 << 20) // 3) + b"{}]"
+    with served.service():
+        assert raw(served, LENGTH.pack(len(body)) + body)["code"] == "request.limits"
+        assert is_served(served.paths)
+
+
+def test_a_slow_client_is_let_go(served):
+    with served.service("request_seconds=0.2"), socket.socket(socket.AF_UNIX) as slow:
+        slow.settimeout(BOUND)
+        slow.connect(str(served.paths.runs_socket))
+        slow.sendall(b"\0\0\0\x10{")
+        assert b"request.timeout" in slow.recv(4096)
+        assert is_served(served.paths)
+
+
+def test_what_follows_a_request_ends_its_run(served):
+    with served.service(), socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(BOUND)
+        connection.connect(str(served.paths.runs_socket))
+        connection.sendall(message(start_request(served.signed(), RunOptions())) + b"x")
+        stream = connection.makefile("rb")
+        states = []
+        while "ended" not in states:
+            (size,) = LENGTH.unpack(stream.read(4))
+            states.append(json.loads(stream.read(size))["status"])
+        assert states[0] == "starting"
+        assert served.left() == []
