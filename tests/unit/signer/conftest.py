@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -24,7 +23,6 @@ from datacrumbs.signer.places import probe_places
 from datacrumbs.signer.snippets import TrustedSnippet, write_trusted
 from datacrumbs.system import SystemPaths
 
-NOBODY = 65534
 SOURCE = "int first(void) { return 1; }\nint second(void) { return first() + 1; }\n"
 TEXT = "/* one field */\n/* SPDX-License-Identifier: GPL-2.0-only */\n"
 
@@ -143,32 +141,3 @@ def installation():
         yield Installation(directory)
     finally:
         rmtree(directory)
-
-
-@pytest.fixture
-def as_nobody():
-    """Run a function in a child process that is nobody; gives what it printed or raised."""
-    if os.geteuid() != 0:
-        pytest.skip("becoming another user needs root")
-
-    def run(work) -> str:
-        reader, writer = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(reader)
-            try:
-                os.setgroups([])
-                os.setgid(NOBODY)
-                os.setuid(NOBODY)
-                text = str(work())
-            except BaseException as error:  # noqa: BLE001 - a child must not return into pytest
-                text = f"{type(error).__name__}: {error}"
-            os.write(writer, text.encode()[:60000])
-            os._exit(0)
-        os.close(writer)
-        with os.fdopen(reader) as stream:
-            text = stream.read()
-        os.waitpid(child, 0)
-        return text
-
-    return run

@@ -1,4 +1,4 @@
-"""Defect 14: signing failure or zero probes ended with exit 0 and no output file."""
+"""A failure to sign, and a plan without probes, end with an exit code other than 0 and without an output file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Defect 10: any string from any program was signed, and file names reached a root shell.
+"""The service signs checked plans only, never strings, and no file name reaches a shell.
 
 Nor may run ids and links under world-writable directories do harm; those are the daemon's tests.
 """

@@ -256,7 +256,7 @@ def test_incompressible_text_fills_a_member_and_no_more() -> None:
     assert gzip.decompress(made.member()) == part * taken
 
 
-def test_defect_free_under_the_sanitizers(tmp_path) -> None:
+def test_no_fault_under_the_sanitizers(tmp_path) -> None:
     """Random records and texts, with every access checked; undefined behaviour and leaks of bounds end the program."""
     program = tmp_path / "fuzz"
     sources = [*sorted(SOURCE.glob("*.c")), Path(__file__).with_name("fuzz_lines.c")]
