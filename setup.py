@@ -26,6 +26,7 @@ SOURCES = Path("datacrumbs/client/src")
 INCLUDE = Path("datacrumbs/client/include")
 LIBRARY = "libdatacrumbs_client.so"
 SHIPPED = Path("systemd")
+SHARED = Path("share")  # manual pages and completions, which scripts/docs.py writes
 TRACE_SOURCES = Path("datacrumbs/trace/src")
 TRACE_LIBRARY = "libdatacrumbs_trace.so"
 LAUNCHER = "datacrumbs_wrap"
@@ -95,7 +96,7 @@ def build_client(scripts: Path, data: Path, version: str) -> None:
 
     Args:
         scripts: Where the launcher belongs.
-        data: The prefix of the libraries, the header, the units and the default configuration.
+        data: The prefix of the libraries, the header and of all that is data.
         version: Of the distribution.
 
     """
@@ -118,6 +119,7 @@ def build_client(scripts: Path, data: Path, version: str) -> None:
     for source in SHIPPED.iterdir():
         if source.suffix != ".md":
             shutil.copyfile(source, shared / source.name)
+    shutil.copytree(SHARED, data / "share", dirs_exist_ok=True)
 
 
 class ClientDistribution(Distribution):

@@ -13,16 +13,17 @@ import enum
 import inspect
 import io
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from command_lines import CommandLine, command_lines
+from completion import bash_completion, zsh_completion
+from man_pages import man_page
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 
-from datacrumbs import client, provider
-from datacrumbs.commands._registry import COMMANDS, command_named
+from datacrumbs import provider
 from datacrumbs.configure import site
 from datacrumbs.engine import counters
 from datacrumbs.errors import ExitCode
@@ -40,10 +41,11 @@ from datacrumbs.trace.reader import read_traces
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from datacrumbs.commands._command import Command
-
 REPOSITORY = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/reference")
+MANUAL = Path("share/man")
+BASH = Path("share/bash-completion/completions")
+ZSH = Path("share/zsh/site-functions")
 PICTURE = Path("docs/images/report.svg")
 BUNDLED = ("hdf5", "mpi", "posix", "sys")
 NOTICE = "<!-- Written by scripts/docs.py from the code; do not edit. -->"
@@ -124,7 +126,7 @@ def pages() -> dict[Path, str]:
     written |= {REFERENCE / "commands" / f"{name}.md": text for name, (_, text) in commands.items()}
     index = [f"* [`{name}`]({name}.md): {title}" for name, (title, _) in sorted(commands.items())]
     written[REFERENCE / "commands" / "README.md"] = page("Commands", "\n".join(index))
-    return written
+    return written | shipped_files()
 
 
 def page(title: str, *parts: str) -> str:
@@ -157,79 +159,40 @@ def prose(text: str) -> str:
 
 
 def command_pages() -> dict[str, tuple[str, str]]:
-    """Command -> its one-line title and its page; all commands of the registry and the launcher."""
-    commands = map(command_named, COMMANDS)
-    written = {each.program: (each.summary, _command_page(each)) for each in commands}
-    text = subprocess.run([client.launcher(), "--help"], check=True, capture_output=True, text=True).stdout
-    title = text.split("\n\n")[1].replace("\n", " ").split(". ")[0].rstrip(".") + "."
-    written["datacrumbs_wrap"] = (title, page("datacrumbs_wrap", f"```text\n{text.strip()}\n```"))
-    return written
+    """Command -> its one-line title and its page."""
+    return {line.name: (line.summary, _command_page(line)) for line in command_lines()}
 
 
 # Not argparse's own text: its layout differs between versions of Python.
-def _command_page(command: Command) -> str:
-    parser = command.parser()
-    parts = _command_line(parser)
-    for each in _sub_commands(parser):
-        parts += [f"## {each.prog}", *_command_line(each)]
-    parts += ["## Example", "\n".join(("```sh", *command.examples, "```")), EXIT_STATUS]
-    return page(parser.prog, *parts)
+def _command_page(line: CommandLine) -> str:
+    parts = _command_line(line, line.name)
+    for each in line.actions:
+        parts += [f"## {line.name} {each.name}", *_command_line(each, f"{line.name} {each.name}")]
+    examples = "\n".join(("```sh", *line.examples, "```"))
+    statuses = table(("status", "meaning"), line.exit_status) if line.exit_status else ""
+    ending = f"## Exit status\n\n{statuses}" if statuses else EXIT_STATUS
+    return page(line.name, *parts, "## Example", examples, ending)
 
 
-def _sub_commands(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
-    return [made for action in _actions(parser) if _has_parsers(action) for made in action.choices.values()]
-
-
-def _has_parsers(action: argparse.Action) -> bool:
-    return isinstance(action.choices, dict)
-
-
-def _actions(parser: argparse.ArgumentParser) -> list[Any]:
-    return parser._actions  # noqa: SLF001 - argparse has no public way to list them
-
-
-def _command_line(parser: argparse.ArgumentParser) -> list[str]:
-    actions = _actions(parser)
-    positional = [action for action in actions if not action.option_strings]
-    optional = [action for action in actions if action.option_strings]
-    words = [_usage(action) for action in (*optional, *positional)]
-    parts = [parser.description or "", f"```text\n{parser.prog} {' '.join(words)}\n```"]
-    if positional:
-        rows = ((code(_name(action)), _help(action)) for action in positional if not _has_parsers(action))
-        parts.append(table(("argument", "meaning"), (*rows, *_actions_of_sub_commands(positional))))
-    options = ((code(", ".join(_spellings(action))), _help(action)) for action in optional)
-    parts.append(table(("option", "meaning"), options))
+def _command_line(line: CommandLine, name: str) -> list[str]:
+    usages = [word.usage for word in line.words]
+    if line.actions:
+        usages.append("ACTION")
+    parts = [line.description, f"```text\n{name} {' '.join(usages)}\n```"]
+    arguments = [(code(word.shown), word.help) for word in line.arguments]
+    arguments += [(code(action.name), action.summary) for action in line.actions]
+    if arguments:
+        parts.append(table(("argument", "meaning"), arguments))
+    parts.append(table(("option", "meaning"), ((code(word.shown), word.help) for word in line.options)))
     return parts
 
 
-def _actions_of_sub_commands(positional: Iterable[argparse.Action]) -> list[tuple[str, str]]:
-    parsers = [each.choices for each in positional if _has_parsers(each)]
-    return [(code(name), made.description) for choices in parsers for name, made in choices.items()]
-
-
-def _name(action: argparse.Action) -> str:
-    if action.metavar is not None:
-        return str(action.metavar)
-    if action.choices is not None:
-        return "{" + ",".join(map(str, action.choices)) + "}"
-    return action.dest if not action.option_strings else action.dest.upper()
-
-
-def _spellings(action: argparse.Action) -> list[str]:
-    value = "" if action.nargs == 0 else f" {_name(action)}"
-    return [f"{spelling}{value}" for spelling in action.option_strings]
-
-
-def _usage(action: argparse.Action) -> str:
-    text = _spellings(action)[0] if action.option_strings else _name(action)
-    if action.nargs in {"+", "*"} and not action.option_strings:
-        text = f"{text} [{text} ...]"
-    needed = action.required if action.option_strings else action.nargs not in {"?", "*"}
-    return text if needed else f"[{text}]"
-
-
-def _help(action: argparse.Action) -> str:
-    return (action.help or "").replace("%(default)s", str(action.default))
+def shipped_files() -> dict[Path, str]:
+    """Manual pages and completions, which the wheel brings: path from the repository's root -> text."""
+    lines = command_lines()
+    written = {MANUAL / f"man{line.section}/{line.name}.{line.section}": man_page(line, lines) for line in lines}
+    written |= {BASH / line.name: bash_completion(line) for line in lines}
+    return written | {ZSH / f"_{line.name}": zsh_completion(line) for line in lines}
 
 
 # ---- hooks ----

@@ -102,6 +102,10 @@ install)
 	step "commands"
 	ln -sf "$VENV"/bin/datacrumbs* /usr/local/bin/
 	note "/usr/local/bin/datacrumbs*"
+	for directory in man/man1 man/man8 bash-completion/completions zsh/site-functions; do
+		mkdir -p "/usr/local/share/$directory"
+		ln -sf "$VENV/share/$directory"/*datacrumbs* "/usr/local/share/$directory/"
+	done
 	;;
 *)
 	echo "usage: scripts/set-up.sh demo|test|fuzz|bench|lint|system|venv|install" >&2

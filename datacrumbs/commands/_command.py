@@ -35,6 +35,7 @@ class Command:
         arguments: Adds the command's own options and arguments to its parser.
         load: Imports what does the work and returns it: a function of the parsed command line, which returns the exit
             status (None for 0) and raises `DatacrumbsError` for a failure.
+        section: Of the manual: 1 for users' commands, 8 for an administrator's.
         reordered: Gives the words of the command line in the order in which its parser takes them.
     """
 
@@ -44,6 +45,7 @@ class Command:
     examples: tuple[str, ...]
     arguments: Callable[[argparse.ArgumentParser], None]
     load: Callable[[], Run]
+    section: int = 1
     reordered: Callable[[Sequence[str]], Sequence[str]] = tuple
 
     @property

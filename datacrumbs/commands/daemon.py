@@ -79,4 +79,5 @@ COMMAND = Command(
     examples=("sudo datacrumbs /tmp/probes.json.gz myrun",),
     arguments=arguments,
     load=_load,
+    section=8,
 )

@@ -45,4 +45,5 @@ COMMAND = Command(
     examples=("sudo datacrumbs_setup --stage login",),
     arguments=arguments,
     load=_load,
+    section=8,
 )

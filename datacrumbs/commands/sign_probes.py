@@ -23,4 +23,5 @@ COMMAND = Command(
     examples=("datacrumbs_sign_probes    # as root; normally: systemctl start datacrumbs_sign_probes",),
     arguments=add_prefix,
     load=_load,
+    section=8,
 )

@@ -118,5 +118,6 @@ COMMAND = Command(
     ),
     arguments=arguments,
     load=_load,
+    section=8,
     reordered=action_first,
 )
