@@ -23,4 +23,5 @@ COMMAND = Command(
     examples=("datacrumbs_runs    # as root; normally: systemctl start datacrumbs_runs.socket",),
     arguments=add_prefix,
     load=_load,
+    section=8,
 )
