@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -70,5 +69,7 @@ def refusal(message: str, hint: str = "") -> DatacrumbsError:
 
 def did_you_mean(name: str, known: Collection[str]) -> str:
     """What to put behind a name that is not known: the known one that looks most like it, or nothing."""
+    import difflib  # noqa: PLC0415 - most commands end without it
+
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,40 +1,55 @@
-"""What ``datacrumbs_probe_configurator`` does: it composes, shows and lists."""
+"""What ``datacrumbs_probe_configurator`` does: it gives what is remembered, or composes, shows and lists.
+
+What is imported here is all that a composition takes which is remembered.
+"""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
-import sys
+import shutil
 import time
-from collections import Counter
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
-
-from datacrumbs.commands._console import table_console
+from datacrumbs import remembered
 from datacrumbs.commands._selection import names
-from datacrumbs.configure import Selection, compose, current_host, find_site_file, read_site_file
-from datacrumbs.configure.compose import Report
-from datacrumbs.configure.listing import ListedProvider, list_providers
-from datacrumbs.configure.site import ProviderEntry
 from datacrumbs.elf import kept
-from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
-from datacrumbs.output import Verbosity, counted, inform, printable, printable_lines, terminal, verbosity, warn
-from datacrumbs.plugins import load_providers
-from datacrumbs.probefile.show import describe, readable
-from datacrumbs.probefile.storage import instant, read_probe_file, read_unverified, unverified_grant, write_probe_file
-from datacrumbs.signer.signing_client import request_signature
+from datacrumbs.elf.witnesses import looked_at, watched
+from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.output import Verbosity, counted, inform, verbosity
+from datacrumbs.probefile.envelope import Grant, open_envelope, read_grant
+from datacrumbs.probefile.storage import instant, verified, write_probe_file
 from datacrumbs.system import SystemPaths
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
 _SHOWN_NOTES = 20
+_KIND = "signed"
+_TRACE_HOOKS = "DATACRUMBS_TRACE_HOOKS"  # who sets it wants to see the hooks called
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A signed composition.
+
+    Args:
+        probe_file: The file's bytes.
+        counts: Provider and number of its functions, nearest to the application first.
+        notes: What the user should know.
+        grant: For whom and until when it is.
+        is_remembered: Whether it was composed before.
+    """
+
+    probe_file: bytes
+    counts: tuple[tuple[str, int], ...]
+    notes: tuple[str, ...]
+    grant: Grant
+    is_remembered: bool
 
 
 def configure(options: argparse.Namespace) -> None:
@@ -44,17 +59,20 @@ def configure(options: argparse.Namespace) -> None:
         DatacrumbsError: With the exit code of what went wrong.
     """
     paths = SystemPaths(options.prefix)
-    if options.show:
-        _show(Path(options.show), paths, as_json=options.json)
-        return
-    selection = Selection(names(options.providers), names(options.without), options.preset, not options.no_move)
     kept.keep_in(_kept(paths))
-    if options.list:
-        _list(selection, options)
-        return
-    if not options.site or not options.output:
+    if options.show:
+        from datacrumbs.commands._probe_listing import show
+
+        show(Path(options.show), paths, as_json=options.json)
+    elif options.list:
+        from datacrumbs.commands._probe_listing import list_host
+        from datacrumbs.configure import Selection
+
+        list_host(Selection(*_selected(options)), options)
+    elif not options.site or not options.output:
         raise usage_error("SITE.yaml and OUT.json.gz are needed", "see datacrumbs_probe_configurator --help")
-    _configure(selection, options, paths)
+    else:
+        _configure(options, paths)
 
 
 # Root takes nothing that a user could have written, wherever HOME and XDG_CACHE_HOME point under sudo.
@@ -64,31 +82,91 @@ def _kept(paths: SystemPaths) -> Path | None:
     return paths.kept if paths.state.is_dir() else None
 
 
-def _configure(selection: Selection, options: argparse.Namespace, paths: SystemPaths) -> None:
+def _selected(options: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...], str, bool]:
+    return names(options.providers), names(options.without), options.preset, not options.no_move
+
+
+def _configure(options: argparse.Namespace, paths: SystemPaths) -> None:
     output = Path(options.output)
     if not output.parent.is_dir():
         raise usage_error(f"{output}: the directory {output.parent} does not exist", f"mkdir -p {output.parent}")
-    file = find_site_file(options.site, paths)
-    site = read_site_file(file, protected=file.parent.absolute() == paths.site_files.absolute())
-    notes = list(site.notes)
-    host = current_host(options.program)
-    named = {entry.provider for entry in site.entries if isinstance(entry, ProviderEntry)}
-    providers = load_providers(selection.unloaded, selection.providers, named)
-    try:
-        with _progress("composing") as progress:
-            plan = compose(site, providers, host, selection, Report(notes.append, progress))
-    finally:
-        _print_notes(notes)  # they also say why nothing was left
-    write_probe_file(output, request_signature(plan, paths))
-    grant = unverified_grant(output)
-    counts = Counter(group.provider for group in plan.groups for _ in group.functions)
-    if options.json:
-        summary = {"file": str(output), "functions": counts, "notes": notes, "expires": grant.expires}
+    found = _composed(options, paths)
+    write_probe_file(output, found.probe_file)
+    _report(found, output, as_json=options.json)
+
+
+def _report(found: Composed, output: Path, *, as_json: bool) -> None:
+    grant = found.grant
+    if found.is_remembered:
+        when = instant(grant.issued)
+        inform(f"kept from {when}: nothing has changed that it depends on (--fresh composes it again)")
+    if as_json:
+        summary = {
+            "file": str(output),
+            "functions": dict(found.counts),
+            "notes": found.notes,
+            "expires": grant.expires,
+            "kept_from": grant.issued if found.is_remembered else None,
+        }
         print(json.dumps(summary, indent=2, sort_keys=True))
     else:
-        each = ", ".join(f"{entry.name} {counts[entry.name]}" for entry in plan.providers)
-        functions = counted(len(plan.functions), "function")
+        each = ", ".join(f"{name} {count}" for name, count in found.counts)
+        functions = counted(sum(count for _, count in found.counts), "function")
         print(f"{output}: {functions}: {each}; for {grant.user} until {instant(grant.expires)}")
+
+
+def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
+    program = shutil.which(options.program) if options.program else ""
+    asked = [str(paths.prefix.absolute()), options.site, program, os.getcwd(), *_selected(options)]  # noqa: PTH109
+    if not (options.fresh or _TRACE_HOOKS in os.environ):
+        found = _remembered(remembered.recall(_KIND, asked, os.environ), paths)
+        if found is not None:
+            _print_notes(found.notes)
+            return found
+    notes: list[str] = []
+    with watched(kept.place()) as looking:
+        looked_at(*_deciding(paths))
+        try:
+            from datacrumbs.commands._composition import composed
+            from datacrumbs.configure import Selection
+
+            answer = composed(options.site, options.program, Selection(*_selected(options)), paths, notes.append)
+        finally:
+            _print_notes(notes)  # they also say why nothing was left
+    answer["notes"] = notes
+    remembered.remember(_KIND, asked, os.environ, looking, answer)
+    return _of(answer, paths, is_remembered=False)
+
+
+# What the signing service decides by, as far as a user can see that it changed.
+def _deciding(paths: SystemPaths) -> Sequence[Path]:
+    trusted = paths.trusted_keys
+    return (paths.policy, paths.trusted_snippets, paths.private_key, trusted, trusted / "revoked.yaml")
+
+
+# It is worth nothing by itself: its signature, its grant and what was revoked are looked at as the daemon does. Who
+# composes expects a file that lasts, so it is signed again once half of its time is over.
+def _remembered(answer: Any, paths: SystemPaths) -> Composed | None:
+    if answer is None:
+        return None
+    now = time.time()
+    try:
+        found = _of(answer, paths, is_remembered=True)
+        verified(found.probe_file, "what was kept", paths.trusted_keys, now=now, uid=os.geteuid())
+    except (DatacrumbsError, ValueError, TypeError, LookupError):
+        return None
+    return found if found.grant.expires - now >= (found.grant.expires - found.grant.issued) / 2 else None
+
+
+def _of(answer: dict[str, Any], paths: SystemPaths, *, is_remembered: bool) -> Composed:
+    probe_file = base64.b64decode(answer["probe_file"], validate=True)
+    return Composed(
+        probe_file,
+        tuple((str(name), int(count)) for name, count in answer["counts"]),
+        tuple(map(str, answer["notes"])),
+        read_grant(open_envelope(probe_file, str(paths.signing_socket)), str(paths.signing_socket)),
+        is_remembered,
+    )
 
 
 def _print_notes(notes: Sequence[str]) -> None:
@@ -97,71 +175,3 @@ def _print_notes(notes: Sequence[str]) -> None:
         inform(note)
     if len(notes) > shown:
         inform(f"and {counted(len(notes) - shown, 'more note')}; --verbose and --json show all")
-
-
-def _show(file: Path, paths: SystemPaths, *, as_json: bool) -> None:
-    try:
-        signed = read_probe_file(file, paths.trusted_keys, now=time.time(), uid=None)
-    except DatacrumbsError as error:
-        if error.exit_code != ExitCode.REFUSED:
-            raise
-        signed = read_unverified(file)
-        warn(f"warning: the daemon would refuse this file: {error.message}")
-    print(json.dumps(describe(signed), indent=2, sort_keys=True) if as_json else readable(signed), end="")
-    if as_json:
-        print()
-
-
-def _list(selection: Selection, options: argparse.Namespace) -> None:
-    providers = load_providers(selection.unloaded, selection.providers)
-    with _progress("asking") as progress:
-        listed = list_providers(providers, current_host(options.program), progress)
-    if options.json:
-        print(json.dumps([each.document() for each in listed], indent=2))
-    else:
-        _print_list(listed)
-
-
-def _print_list(listed: Sequence[ListedProvider]) -> None:
-    table = Table(title="Providers on this host", title_justify="left")
-    for heading in ("provider", "version", "layer", "target", "probe"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("functions", justify="right", no_wrap=True, min_width=len("functions"))
-    for each in listed:
-        entry = each.provider
-        rows = [
-            (printable_lines(f"{target.label}\n{target.target.path}".strip()), target.attach.value, str(count))
-            for target, count in each.targets
-        ] or [("nothing to probe here", "", "0")]
-        for position, row in enumerate(rows):
-            who = (entry.name, entry.version, entry.layer) if position == 0 else ("", "", "")
-            table.add_row(*map(printable, who), *row, end_section=position == len(rows) - 1)
-    presets = Table(title="Presets", title_justify="left")
-    for heading in ("provider", "preset", "cost", "what it selects"):
-        presets.add_column(heading, overflow="fold")
-    for each in listed:
-        for position, (preset, _) in enumerate(each.presets):
-            presets.add_row(
-                "" if position else each.provider.name, preset.name, preset.cost.value, printable(preset.title)
-            )
-    console = table_console()
-    console.print(table)
-    if presets.row_count:
-        console.print(presets)
-
-
-# A bar on a terminal only, and on stderr: stdout may be a file that someone reads.
-@contextmanager
-def _progress(verb: str) -> Iterator[Callable[[str, int, int], None]]:
-    console = Console(file=terminal(sys.stderr), markup=False)
-    if not sys.stderr.isatty() or console.is_dumb_terminal:
-        yield lambda _label, _done, _total: None
-        return
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
-        task = bars.add_task(verb, total=None)
-
-        def progress(label: str, done: int, total: int) -> None:
-            bars.update(task, description=printable(f"{verb} {label}".strip()), completed=done, total=total)
-
-        yield progress

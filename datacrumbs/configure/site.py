@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.configure.pattern import Pattern, compile_pattern
 from datacrumbs.elf.signatures import SignatureError, args
+from datacrumbs.elf.witnesses import looked_at
 from datacrumbs.errors import usage_error
 from datacrumbs.model.plan import SAMPLE_LIMIT, Filters, Mode
 from datacrumbs.quantities import duration
@@ -183,6 +184,7 @@ def find_site_file(name: str, paths: SystemPaths) -> Path:
         DatacrumbsError: (exit 2) when neither is there.
     """
     file = Path(name)
+    looked_at(file)
     if file.exists() or "/" in name:
         if not file.is_file():
             raise usage_error(f"{file}: no such site file", "give the path of a YAML file")

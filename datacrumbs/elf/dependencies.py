@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.elf.file import Tag, open_elf
+from datacrumbs.elf.witnesses import looked_at
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.secure.files import is_file
 
@@ -148,6 +149,7 @@ class Loader:
         queue.append((dynamic, (needing, *parents)))
 
     def _usable(self, path: Path) -> bool:
+        looked_at(path)
         dynamic = read_dynamic(path) if is_file(path) else None
         return dynamic is not None and dynamic.machine == self._program.machine
 

@@ -24,6 +24,7 @@ from datacrumbs.elf.debug_entries import (
 from datacrumbs.elf.debug_sections import debug_sections, has_debug_sections
 from datacrumbs.elf.file import ELF_PROBLEMS, Elf
 from datacrumbs.elf.kept import arguments_of, file_state, kept, rows_of
+from datacrumbs.elf.witnesses import looked_at
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
 from datacrumbs.model.problems import with_few_names
@@ -81,6 +82,7 @@ def function_arguments(path: Path | str) -> Mapping[str, tuple[Argument, ...]]:
 def _function_arguments(path: Path, _modified: int, _size: int) -> Mapping[str, tuple[Argument, ...]]:
     detached = _detached(file_build_id(path))
     state = file_state(path)
+    looked_at(detached)
     key = None if state is None else [state, file_state(detached) if detached.exists() else None]
     rows = kept("arguments", key, lambda: {name: rows_of(found) for name, found in _described(path).items()})
     return {name: arguments_of(found) for name, found in rows.items()}

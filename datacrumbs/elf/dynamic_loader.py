@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from datacrumbs.elf.file import Tag, machine_of, open_elf
+from datacrumbs.elf.witnesses import LOADER_FILES, explained, looked_at
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure.files import first_unprotected, raised_privileges
 from datacrumbs.secure.user_rights import NOBODY
@@ -60,12 +61,19 @@ def loaded_files(
     found: dict[Path, None] = {}
     for preloaded in _parts(environment.get("LD_PRELOAD", ""), modules):
         variables = {name: environment.get(name, "") for name in VARIABLES} | {"LD_PRELOAD": preloaded}
-        lines = _answer([loader, "--list", str(real)], variables, as_nobody=asks_as_root)
+        with explained(*LOADER_FILES, *_searched(variables["LD_LIBRARY_PATH"])):
+            lines = _answer([loader, "--list", str(real)], variables, as_nobody=asks_as_root)
         # What is closed to nobody may be open to who runs the program.
         if lines is None or (asks_as_root and any(map(_NOT_FOUND.fullmatch, lines))):
             return None
         found.update(dict.fromkeys(Path(match[1]).absolute() for match in map(_LINE.fullmatch, lines) if match))
+    # A file that appears beside one of these may be taken in its place.
+    looked_at(program, *found, *{path.parent for path in found})
     return tuple(found)
+
+
+def _searched(library_path: str) -> list[str]:
+    return [folder for folder in library_path.replace(";", ":").split(":") if folder]
 
 
 # The loader that a program names, when it may be asked.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.elf.dwarf import function_parameters, register_arguments
 from datacrumbs.elf.kept import arguments_of, file_state, kept, rows_of
+from datacrumbs.elf.witnesses import explained, looked_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _SECONDS = 60
 _ATTEMPTS = 3
 _UNDECLARED = re.compile(r"'(\w+)' undeclared|use of undeclared identifier '(\w+)'")
+_FILE_LINE = re.compile(r'^# \d+ "([^"\n]+)"', re.MULTILINE)
 _TYPE_WORDS = frozenset(
     {"void", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "const", "volatile"}
     | {"restrict", "__restrict", "_Bool", "bool", "struct", "union", "enum", "size_t", "ssize_t"}
@@ -57,15 +59,23 @@ def _header_arguments(
     header: Path, names: tuple[str, ...], folders: tuple[Path, ...]
 ) -> dict[str, tuple[Argument, ...]]:
     compiler = _compiler()
+    looked_at(header, *folders)
     if not compiler or (header.is_absolute() and not header.is_file()):
         return {}
     command = [compiler, "-x", "c", "-D_GNU_SOURCE", *(f"-I{folder}" for folder in folders)]
     include = f'#include "{header}"\n' if header.is_absolute() else f"#include <{header}>\n"
-    text = _run([*command, "-E", "-P", "-"], include).stdout
+    text = _preprocessed(command, include)
     # The text is all that the header and what it includes say, whatever their files are called.
     described = [hashlib.sha256(text.encode()).hexdigest(), file_state(Path(compiler)), include, command, names]
     rows = kept("headers", described, lambda: _described(command, include, text, names))
     return {name: arguments_of(found) for name, found in rows.items()}
+
+
+# Without the lines that say which file follows.
+def _preprocessed(command: list[str], include: str) -> str:
+    text = _run([*command, "-E", "-"], include).stdout
+    looked_at(*(name for name in set(_FILE_LINE.findall(text)) if not name.startswith("<")))
+    return re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)
 
 
 def _described(command: list[str], include: str, text: str, names: tuple[str, ...]) -> dict[str, list[list[object]]]:
@@ -169,8 +179,9 @@ def _compiler() -> str:
 def _run(command: list[str], source: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "LC_ALL": "C"}
     try:
-        return subprocess.run(
-            command, input=source, capture_output=True, text=True, check=False, timeout=_SECONDS, env=environment
-        )
+        with explained(command[0]):
+            return subprocess.run(
+                command, input=source, capture_output=True, text=True, check=False, timeout=_SECONDS, env=environment
+            )
     except (OSError, subprocess.TimeoutExpired) as error:
         return subprocess.CompletedProcess(command, 1, "", str(error))

@@ -17,6 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+if __name__ != "__main__":  # the child process needs nothing of the package
+    from datacrumbs.elf.witnesses import LOADER_FILES, explained
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -79,7 +82,7 @@ def _ask(path: Path, names: Sequence[str]) -> tuple[dict[str, tuple[str, int]], 
     environment = {key: value for key, value in os.environ.items() if key not in {"LD_PRELOAD", "LD_AUDIT"}}
     command = [sys.executable, "-I", str(Path(__file__).resolve()), str(path)]
     try:
-        with path.open("rb") as library:
+        with path.open("rb") as library, explained(*LOADER_FILES):
             done = subprocess.run(
                 [*command, f"/proc/self/fd/{library.fileno()}", *names],
                 capture_output=True,

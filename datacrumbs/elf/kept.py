@@ -9,7 +9,6 @@ none: it is found out again.
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs import __version__
+from datacrumbs.elf import witnesses
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Argument, Role
 from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
@@ -30,8 +30,6 @@ FORMAT = "datacrumbs-kept/1"
 SIZE_LIMIT = 32 << 20
 KEPT = 256
 """Files in the directory: a few for each library that is probed."""
-SETTLED_SECONDS = 2
-"""A file that was changed less long ago may change again within the same tick of its file system's clock."""
 _SUFFIX = ".json"
 _place: list[Path] = []
 
@@ -60,7 +58,7 @@ def file_state(path: Path) -> list[object] | None:
     try:
         real = path.resolve(strict=True)
         status = real.stat()
-        if abs(time.time() - status.st_ctime) < SETTLED_SECONDS:
+        if abs(time.time() - status.st_ctime) < witnesses.SETTLED_SECONDS:
             return None
         identity = file_build_id(real)
     except (OSError, RuntimeError, DatacrumbsError):
@@ -79,13 +77,40 @@ def kept(kind: str, key: Sequence[object] | None, find: Callable[[], Any]) -> An
     """
     if not _place or key is None:
         return find()
-    digest = hashlib.sha256(json.dumps([FORMAT, kind, key, _rules()]).encode()).hexdigest()
-    path = _place[0] / f"{kind}-{digest[:32]}{_SUFFIX}"
-    found = _load(path, digest)
+    whole = [*key, _rules()]
+    found = taken(kind, whole)
     if found is None:
         found = find()
-        _save(path, digest, found)
+        put(kind, whole, found)
     return found
+
+
+def place() -> Path | None:
+    """Where things are kept, if anywhere."""
+    return _place[0] if _place else None
+
+
+def taken(kind: str, key: Sequence[object]) -> Any:
+    """What was `put` under the same key; None for nothing, and for what is damaged or somebody else's."""
+    if not _place:
+        return None
+    digest = _digest(kind, key)
+    return _load(_file(kind, digest), digest)
+
+
+def put(kind: str, key: Sequence[object], value: Any) -> None:
+    """Keep a value that JSON carries unchanged; where that is not possible, it is not kept."""
+    if _place:
+        digest = _digest(kind, key)
+        _save(_file(kind, digest), digest, value)
+
+
+def _digest(kind: str, key: Sequence[object]) -> str:
+    return hashlib.sha256(json.dumps([FORMAT, kind, key]).encode()).hexdigest()
+
+
+def _file(kind: str, digest: str) -> Path:
+    return _place[0] / f"{kind}-{digest[:32]}{_SUFFIX}"
 
 
 def rows_of(arguments: Iterable[Argument]) -> list[list[object]]:
@@ -138,6 +163,8 @@ def _remove_oldest(directory: Path) -> None:
 def _rules() -> str:
     package = Path(__file__).parent.parent
     sources = [path for stage in ("model", "elf", "kernel") for path in sorted((package / stage).glob("*.py"))]
+    import importlib.metadata  # noqa: PLC0415 - takes longer than what a whole composition that is remembered takes
+
     digest = hashlib.sha256(__version__.encode())
     for source in sources:
         digest.update(f"\n{source.relative_to(package)}\n".encode() + source.read_bytes())

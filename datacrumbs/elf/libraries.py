@@ -16,6 +16,7 @@ from datacrumbs.elf.dependencies import Loader, read_dynamic
 from datacrumbs.elf.dynamic_loader import loaded_files
 from datacrumbs.elf.file import machine_of
 from datacrumbs.elf.python_programs import extension_modules, is_python
+from datacrumbs.elf.witnesses import LOADER_FILES, explained, looked_at
 from datacrumbs.errors import usage_error
 from datacrumbs.secure.files import is_file, is_folder
 
@@ -113,6 +114,7 @@ def interpreter_of(program: Path, environment: Mapping[str, str]) -> Path:
 def _on_path(name: str, environment: Mapping[str, str]) -> Path | None:
     for folder in environment.get("PATH", os.defpath).split(":"):
         candidate = Path(folder or ".") / name
+        looked_at(candidate)
         if is_file(candidate) and os.access(candidate, os.X_OK):
             return candidate
     return None
@@ -124,7 +126,8 @@ def library_cache() -> Mapping[str, tuple[Path, ...]]:
     output = ""
     for program in ("/sbin/ldconfig", "/usr/sbin/ldconfig"):
         if Path(program).exists():
-            output = subprocess.run([program, "-p"], capture_output=True, text=True, check=False, env={}).stdout
+            with explained(program, *LOADER_FILES):
+                output = subprocess.run([program, "-p"], capture_output=True, text=True, check=False, env={}).stdout
             break
     cache: dict[str, tuple[Path, ...]] = {}
     for line in output.splitlines():
@@ -164,6 +167,7 @@ def search_folders(environment: Mapping[str, str]) -> tuple[Path, ...]:
         for packages in sorted(Path(virtual).glob("lib*/python3*/site-packages")):
             for pattern in _BUNDLES:
                 folders += sorted(packages.glob(pattern))
+    looked_at(*folders)
     existing = [folder for folder in folders if is_folder(folder)]
     return tuple({folder.resolve(): folder for folder in reversed(existing)}.values())[::-1]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.elf.witnesses import explained, looked_at
 from datacrumbs.secure.files import is_file, is_folder
 
 if TYPE_CHECKING:
@@ -49,15 +50,16 @@ class PythonFolders:
 def python_folders(program: Path, environment: Mapping[str, str]) -> PythonFolders:
     """The folders of an interpreter; empty when it does not answer."""
     try:
-        answer = subprocess.run(
-            [str(program), "-c", _QUESTION],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_SECONDS,
-            env=dict(environment),
-            cwd="/",
-        )
+        with explained(program, program.parent.parent / "pyvenv.cfg"):
+            answer = subprocess.run(
+                [str(program), "-c", _QUESTION],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_SECONDS,
+                env=dict(environment),
+                cwd="/",
+            )
     except (OSError, subprocess.TimeoutExpired):
         return PythonFolders()
     if answer.returncode:
@@ -68,6 +70,9 @@ def python_folders(program: Path, environment: Mapping[str, str]) -> PythonFolde
 
 def _existing(text: str) -> tuple[Path, ...]:
     folders = [Path(line) for line in text.splitlines() if line.startswith("/")]
+    looked_at(*folders)
+    for folder in filter(is_folder, folders):
+        looked_at(*folder.glob("*.pth"))
     return tuple(folder for folder in dict.fromkeys(folders) if is_folder(folder))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from datacrumbs.elf.witnesses import looked_at
+
 MODULES = Path("/lib/modules", os.uname().release)
 
 
@@ -12,7 +14,9 @@ def header_directories() -> tuple[Path, ...]:
     """Directories of kernel headers here: the running kernel's first, then any other."""
     sources = sorted(Path("/usr/src").glob("linux-headers-*"), reverse=True)
     kernels = sorted(Path("/usr/src/kernels").glob("*"), reverse=True)
-    return tuple(path for path in (MODULES / "build", MODULES / "source", *sources, *kernels) if path.is_dir())
+    places = (MODULES / "build", MODULES / "source", *sources, *kernels)
+    looked_at(*places)
+    return tuple(path for path in places if path.is_dir())
 
 
 def missing_headers() -> Path | None:

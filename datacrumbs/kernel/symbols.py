@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from datacrumbs.elf.c_types import argument_label
 from datacrumbs.elf.kept import kept
 from datacrumbs.kernel.btf import Value, kernel_btf, modules_with_btf
+from datacrumbs.kernel.state import kernel_state
 from datacrumbs.kernel.tracefs import tracefs_directory
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Result, Role
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from datacrumbs.kernel.btf import Prototype
 
 KALLSYMS = Path("/proc/kallsyms")
-_NOTES, _MODULES = Path("/sys/kernel/notes"), Path("/proc/modules")  # the notes hold the kernel's build-id
 _FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Entry padding and control-flow stubs: addresses, but no functions to probe.
 _NO_FUNCTION = re.compile(r"__pfx_|__cfi_|__SCT__|__SCK__|__traceiter_|__bpf_trace_|__kstrtab|__initcall")
@@ -111,15 +109,6 @@ def kernel_functions_like(patterns: Sequence[str]) -> list[list[str]]:
 def _matching(pattern: str) -> list[str]:
     expression = re.compile(pattern)
     return [name for name in kernel_functions() if expression.fullmatch(name)]
-
-
-def kernel_state() -> list[object]:
-    """What identifies the running kernel and its modules, and whether all that they tell can be read."""
-    system = os.uname()
-    texts = [path.read_bytes() if os.access(path, os.R_OK) else b"" for path in (_NOTES, _MODULES)]
-    modules = sorted(line.split(maxsplit=1)[0] for line in texts[1].decode(errors="replace").splitlines() if line)
-    identity = hashlib.sha256(texts[0] + "\n".join(modules).encode()).hexdigest()
-    return [system.release, system.version, system.machine, identity, os.geteuid() == 0]
 
 
 def kernel_function_arguments(name: str) -> tuple[tuple[Argument, ...], Result]:

@@ -14,7 +14,8 @@ from datacrumbs.elf.kept import arguments_of, kept, rows_of
 from datacrumbs.kernel._system_call_numbers import bundled_numbers
 from datacrumbs.kernel.btf import Prototype, Value, kernel_btf
 from datacrumbs.kernel.header_files import header_directories
-from datacrumbs.kernel.symbols import kernel_state, kernel_symbols
+from datacrumbs.kernel.state import kernel_state
+from datacrumbs.kernel.symbols import kernel_symbols
 from datacrumbs.kernel.tracefs import tracefs_directory
 from datacrumbs.kernel.tracepoints import parse_format
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role

@@ -7,7 +7,7 @@ from dataclasses import astuple
 
 from datacrumbs.elf.kept import kept
 from datacrumbs.kernel.btf import Value, kernel_btf
-from datacrumbs.kernel.symbols import kernel_state
+from datacrumbs.kernel.state import kernel_state
 from datacrumbs.kernel.tracefs import tracefs_directory
 
 _FIELD = re.compile(

@@ -24,6 +24,7 @@ ORDER = (
     "system",  # paths and the system configuration
     "elf",
     "kernel",
+    "remembered",  # what a whole composition gave
     "plugins",
     "probefile",
     "client",

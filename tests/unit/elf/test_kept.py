@@ -12,7 +12,7 @@ import pytest
 from datacrumbs.configure import compose, current_host, read_site_file
 from datacrumbs.configure import merge as merge_module
 from datacrumbs.configure import placing as placing_module
-from datacrumbs.elf import dwarf, headers, kept
+from datacrumbs.elf import dwarf, headers, kept, witnesses
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.codec import encode
 
@@ -22,7 +22,7 @@ SOURCE = "int first(int fd, const char *path) { return fd; }\nint second(long a,
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     directory = tmp_path / "cache/datacrumbs"
-    monkeypatch.setattr(kept, "SETTLED_SECONDS", 0)
+    monkeypatch.setattr(witnesses, "SETTLED_SECONDS", 0)
     kept.keep_in(directory)
     yield directory
     kept.keep_in(None)
@@ -82,7 +82,7 @@ def test_another_file_under_the_same_name_is_looked_at_again(place, library, tmp
 
 
 def test_a_file_that_changed_just_now_is_not_kept(place, library, monkeypatch):
-    monkeypatch.setattr(kept, "SETTLED_SECONDS", 1 << 40)
+    monkeypatch.setattr(witnesses, "SETTLED_SECONDS", 1 << 40)
     assert dwarf.function_arguments(library)
     assert not place.exists()
 

@@ -1,0 +1,50 @@
+"""A composition that is not remembered: composed on this host, and signed."""
+
+from __future__ import annotations
+
+import base64
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._progress import progress_bar
+from datacrumbs.configure import Selection, compose, current_host, find_site_file, read_site_file
+from datacrumbs.configure.compose import Report
+from datacrumbs.configure.site import ProviderEntry
+from datacrumbs.plugins import load_providers
+from datacrumbs.signer.signing_client import request_signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from datacrumbs.system import SystemPaths
+
+
+def composed(
+    site: str, program: str, selection: Selection, paths: SystemPaths, note: Callable[[str], None]
+) -> dict[str, object]:
+    """Compose a site file's plan and have it signed.
+
+    Args:
+        site: The site file, as users name it.
+        program: The program whose libraries are probed; empty for the host's.
+        selection: What is left of the site file.
+        paths: The installation.
+        note: Told what the user should know.
+
+    Returns:
+        What `commands._composing.Composed` has, as JSON carries it.
+    """
+    file = find_site_file(site, paths)
+    read = read_site_file(file, protected=file.parent.absolute() == paths.site_files.absolute())
+    for line in read.notes:
+        note(line)
+    host = current_host(program)
+    named = {entry.provider for entry in read.entries if isinstance(entry, ProviderEntry)}
+    providers = load_providers(selection.unloaded, selection.providers, named)
+    with progress_bar("composing") as progress:
+        plan = compose(read, providers, host, selection, Report(note, progress))
+    counts = Counter(group.provider for group in plan.groups for _ in group.functions)
+    return {
+        "counts": [[entry.name, counts[entry.name]] for entry in plan.providers],
+        "probe_file": base64.b64encode(request_signature(plan, paths)).decode(),
+    }

@@ -1,0 +1,75 @@
+"""What a whole composition gave, remembered while nothing changes that it depended on.
+
+The key has what is known before anything is looked at: what was asked, by whom, in which environment, on which machine
+and kernel, with which Python. What the composition looked at while it was made stands in the answer with its state:
+files and directories, absent ones too, and the code of all that took part. An answer is worth as much as `elf.kept`
+says: nothing to what runs as root for others.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datacrumbs import __version__
+from datacrumbs.elf import kept
+from datacrumbs.elf.witnesses import unchanged
+from datacrumbs.kernel.state import kernel_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from datacrumbs.elf.witnesses import Watched
+
+# Of a session, a terminal or a job, not of what is composed.
+_PASSING = frozenset((
+    "_", "PWD", "OLDPWD", "SHLVL", "TERM", "COLORTERM", "COLUMNS", "LINES", "DISPLAY", "WINDOWID", "TTY", "TMUX",
+    "TMUX_PANE", "STY", "PS1", "PROMPT", "PROMPT_COMMAND", "LS_COLORS", "HISTFILE", "HISTSIZE", "MAIL", "TMPDIR",
+    "NO_COLOR", "PAGER", "EDITOR", "VISUAL", "INVOCATION_ID", "JOURNAL_STREAM",
+))  # fmt: skip
+_PASSING_PREFIXES = ("SSH_", "XDG_SESSION_", "DBUS_", "SUDO_", "SLURM_", "SLURMD_", "PBS_", "PYTEST_")
+_LOOKED_IN = ("_DIR", "_HOME", "_ROOT", "_PREFIX", "_BASE")
+"""Ends of variables in which libraries are looked for, whoever set them."""
+_CPUINFO = Path("/proc/cpuinfo")
+_PROCESSOR = ("vendor_id", "model name", "flags", "Features", "CPU implementer", "CPU part", "CPU variant", "isa")
+
+
+def recall(kind: str, asked: Sequence[object], environment: Mapping[str, str]) -> Any:
+    """What was remembered of the same question; None where there is nothing, or something changed since."""
+    found = kept.taken(kind, _key(asked, environment))
+    return found["answer"] if found is not None and unchanged(found["looked_at"]) else None
+
+
+def remember(
+    kind: str, asked: Sequence[object], environment: Mapping[str, str], watched: Watched, answer: object
+) -> None:
+    """Remember an answer, which JSON carries unchanged, with what was looked at for it."""
+    states = watched.states()
+    if states is not None:
+        kept.put(kind, _key(asked, environment), {"looked_at": states, "answer": answer})
+
+
+def _key(asked: Sequence[object], environment: Mapping[str, str]) -> list[object]:
+    python = [sys.version, sys.executable, sys.prefix, sys.path]
+    user = [os.geteuid(), os.getegid(), sorted(os.getgroups())]
+    return [__version__, list(asked), _lasting(environment), kernel_state(), _processor(), python, user]
+
+
+def _lasting(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+    return sorted(
+        (name, value)
+        for name, value in environment.items()
+        if name.endswith(_LOOKED_IN) or not (name in _PASSING or name.startswith(_PASSING_PREFIXES))
+    )
+
+
+# Indirect functions are resolved for it, and homes are shared by unlike machines.
+def _processor() -> list[str]:
+    try:
+        with _CPUINFO.open(encoding="ascii", errors="replace") as stream:
+            text = stream.read(1 << 13).partition("\n\n")[0]
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.startswith(_PROCESSOR)]
