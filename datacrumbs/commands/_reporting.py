@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.commands._console import table_console, terminal_width
-from datacrumbs.output import printable, warn
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.output import inform, printable, warn
 from datacrumbs.report import FILES_SHOWN
 from datacrumbs.report.apart import check_apart
 from datacrumbs.report.summary import (
@@ -47,6 +49,9 @@ def report(options: argparse.Namespace) -> None:
     check_order(selection.since, selection.until)
     traces = read_traces(find_traces(options.traces))
     check_apart(traces)
+    if options.html:
+        _write_page(traces, selection, Path(options.html))
+        return
     view = options.by or ("function" if options.csv else None)
     tables, cut = _tables(traces, selection, view, options.limit)
     if options.json:
@@ -58,6 +63,24 @@ def report(options: argparse.Namespace) -> None:
                 warn(f"{printable(str(trace.path))}: {printable(trace.shortcoming)}")
     else:
         _print(traces, tables, cut)
+
+
+def _write_page(traces: Traces, selection: Selection, place: Path) -> None:
+    try:
+        from datacrumbs.report.page.rendering import render
+    except ModuleNotFoundError as error:
+        raise DatacrumbsError(
+            f"--html needs the Python package {error.name}", hint="pip install 'datacrumbs[report]'"
+        ) from None
+    from datacrumbs.report.page.contents import gather
+
+    calls, profiles = select(traces, selection), select_profiles(traces, selection)
+    text = render(gather(traces, calls, profiles, selection))
+    try:
+        place.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DatacrumbsError(f"{place}: {error.strerror}") from None
+    inform(f"{printable(str(place))}: {len(text.encode()) / 1e6:.1f} MB")
 
 
 def _print(traces: Traces, tables: dict[str, list[dict[str, Any]]], cut: set[str]) -> None:

@@ -24,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the data as JSON")
     form.add_argument("--csv", action="store_true", help="print one table as CSV: that of --by, else the functions")
+    form.add_argument("--html", metavar="OUT", help="write one page with tables and pictures to the file OUT")
     add("--name", action="append", default=[], metavar="GLOB", help="only functions whose name matches")
     add("--path", action="append", default=[], metavar="GLOB", help="only calls on files whose path matches")
     add("--pid", action="append", default=[], type=int, metavar="N", help="only this process")
@@ -53,7 +54,10 @@ def _load() -> Run:
 COMMAND = Command(
     name="report",
     summary="Show what traces contain: calls by layer and function, the most expensive files, and any losses.",
-    examples=("datacrumbs_report run.pfw.gz --by file --path '/data/*' --limit 20",),
+    examples=(
+        "datacrumbs_report run.pfw.gz --by file --path '/data/*' --limit 20",
+        "datacrumbs_report run.pfw.gz --html run.html",
+    ),
     arguments=arguments,
     load=_load,
 )

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STRATUM = ("run", "category", "name", "symbol")
 SUMS = ("count", "errors", "bytes", "time_us")
-QUANTILES = {"p50_us": 0.5, "p99_us": 0.99}
+QUANTILES = {"p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99}
 NORMAL_95 = 1.96
 TIMED = (pl.col("dur") > 0) | pl.col("ret").is_not_null()
 """An instant has no duration, and a call whose return is not seen has none that is known."""
@@ -60,6 +60,7 @@ class _Row:
     times: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     shortest: list[int] = field(default_factory=list)
     longest: list[int] = field(default_factory=list)
+    slowest_us: list[float] = field(default_factory=list)
 
 
 def is_needed(traces: Traces) -> bool:
@@ -93,7 +94,13 @@ def timed(keys: list[str]) -> pl.Expr:
 
 
 def estimated_rows(
-    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, keys: list[str], scope: str | None
+    traces: Traces,
+    calls: pl.LazyFrame,
+    profiles: pl.DataFrame,
+    keys: list[str],
+    scope: str | None,
+    *,
+    marked: pl.LazyFrame | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of a table over lines and profiles.
 
@@ -103,22 +110,20 @@ def estimated_rows(
         profiles: The profiles to be in it.
         keys: Columns that tell rows apart.
         scope: What is added up, see `outermost`; None where nothing is.
+        marked: What `outermost` gives of the calls for the scope ``layer``, where that is known already.
 
     Returns:
-        Dicts of the keys, count, errors, bytes (None when unknown), time_us, p50_us, p99_us, timed, for the scope
-        ``layer`` nested, for the others layers, then ``approximate``,
-        the columns that are estimates, and ``margin``, of each of those whose 95 % confidence interval is known,
-        half its width.
+        Dicts of the keys, count, errors, bytes (None when unknown), time_us, p50_us, p90_us, p99_us, max_us, timed, for
+        the scope ``layer`` nested, for the others layers, then ``approximate``, the columns that are estimates, and
+        ``margin``, of each of those whose 95 % confidence interval is known, half its width.
     """
     known = scales(traces)
     rows: dict[tuple[Any, ...], _Row] = defaultdict(_Row)
     if scope == "layer":
-        calls = outermost(traces, calls, scope)  # before its columns change
-    texts = [pl.coalesce("symbol", "name").cast(pl.String).alias("symbol")]
-    texts += [pl.col(key).cast(pl.String) for key in ("category", "name", "fhash")]
-    run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64)
-    calls = _with_timed(calls.with_columns(run.alias("run"), *texts), keys)
-    profiles = profiles.with_columns(run.alias("run"))
+        # Before its columns change.
+        calls = marked if marked is not None else outermost(traces, calls, scope)
+    calls, profiles = _with_strata(traces, calls, profiles)
+    calls = _with_timed(calls, keys)
     if scope in {"file", "process"}:
         calls, profiles = _covered(calls, profiles)
     else:
@@ -135,7 +140,9 @@ def estimated_rows(
         _add_profile(rows[tuple(part[key] for key in keys)], part, factor)
     calls = calls.filter(~pl.col("within"))
     for part in calls.group_by(keys).agg(_quantiles()).collect(engine="streaming").to_dicts():
-        rows[tuple(part.pop(key) for key in keys)].quantiles = part
+        row = rows[tuple(part.pop(key) for key in keys)]
+        row.slowest_us += filter(None, [part.pop("max_us")])
+        row.quantiles = part
     bits = (pl.col("dur") * 1000 + 500).log(2).floor().cast(pl.Int64) + 1
     orders = calls.filter("timed").group_by(*grouping, bits.alias("bits"))
     for part in orders.agg(pl.len().alias("count"), pl.col("dur").max()).collect(engine="streaming").to_dicts():
@@ -146,12 +153,53 @@ def estimated_rows(
     return [dict(zip(keys, key, strict=True)) | _finished(row, scope) for key, row in rows.items()]
 
 
+def weighted(
+    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, scope: str
+) -> tuple[pl.LazyFrame, pl.DataFrame]:
+    """The lines and profiles of which the sums of a process or a layer are made, for drawing them over time or size.
+
+    Args:
+        traces: Where they come from.
+        calls: Lines, for the scope ``layer`` with the columns of `outermost`.
+        profiles: Profiles.
+        scope: ``process`` or ``layer``.
+
+    Returns:
+        Both with ``factor``: how many calls each stands for. Only those that count are left.
+    """
+    calls, profiles = _with_strata(traces, calls, profiles)
+    if scope == "process":
+        calls, profiles = _covered(calls, profiles)
+        profiles = profiles.filter(~pl.col("within"))
+    calls = calls.filter(~pl.col("within"))
+    rows = [(*function, scale.factor) for function, scale in scales(traces).items()]
+    schema = {"run": pl.Int64, "category": pl.String, "name": pl.String, "symbol": pl.String, "factor": pl.Float64}
+    factors = pl.DataFrame(rows, schema, orient="row")
+    factor = pl.col("factor").fill_null(1.0)
+    calls = calls.join(factors.lazy(), on=STRATUM, how="left").with_columns(factor)
+    of_guard = pl.when(pl.col("cause") == "guard").then(factor).otherwise(1.0).alias("factor")
+    return calls, profiles.join(factors, on=STRATUM, how="left").with_columns(of_guard)
+
+
+def _with_strata(traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame) -> tuple[pl.LazyFrame, pl.DataFrame]:
+    texts = [pl.coalesce("symbol", "name").cast(pl.String).alias("symbol")]
+    texts += [pl.col(key).cast(pl.String) for key in ("category", "name", "fhash")]
+    run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64)
+    return calls.with_columns(run.alias("run"), *texts), profiles.with_columns(run.alias("run"))
+
+
 # Rows are put together from groups smaller than those of `keys`.
 def _with_timed(calls: pl.LazyFrame, keys: list[str]) -> pl.LazyFrame:
     if "name" not in keys:
         return calls.with_columns(timed(keys).alias("timed"))
     known = calls.group_by(keys).agg(timed(keys).alias("timed")).collect(engine="streaming")
     return calls.join(known.lazy(), on=keys, how="left", nulls_equal=True)
+
+
+def quantiles(duration: pl.Expr) -> list[pl.Expr]:
+    """What is said of the spread of durations: p50_us, p90_us, p99_us and max_us."""
+    shares = [duration.quantile(share, "nearest").cast(pl.Int64).alias(name) for name, share in QUANTILES.items()]
+    return [*shares, duration.max().alias("max_us")]
 
 
 # Which calls are inside which is not known of calls that were added up. Of those of a process on a file, the calls of
@@ -185,7 +233,7 @@ def _sums() -> list[pl.Expr]:
 
 def _quantiles() -> list[pl.Expr]:
     duration = pl.col("dur").filter("timed")
-    return [duration.quantile(share, "nearest").cast(pl.Int64).alias(name) for name, share in QUANTILES.items()]
+    return quantiles(duration)
 
 
 # Of a sum over some of n calls that were chosen at random of N, Cochran's estimate of the variance:
@@ -225,6 +273,7 @@ def _add_profile(row: _Row, part: dict[str, Any], factor: float) -> None:
         row.sums["time_us"] += part["time_ns"] / 1000 * factor
         row.shortest.append(part["shortest_ns"])
         row.longest.append(part["longest_ns"])
+        row.slowest_us.append(part["longest_ns"] / 1000)
         for bits, calls in histogram(part["times"]).items():
             row.times[bits] += calls * factor
 
@@ -240,17 +289,20 @@ def _finished(row: _Row, scope: str | None) -> dict[str, Any]:
     if not row.timed:
         result["time_us"] = None
     by_histogram = row.profiled or len(row.factors) > 1
-    quantiles = {
+    spread = {
         name: _quantile(row, share) if by_histogram else row.quantiles.get(name) for name, share in QUANTILES.items()
     }
+    spread["max_us"] = max(row.slowest_us, default=0 if row.timed else None)
     sampled = any(factor > 1 for factor in row.factors)
     margins = {name: NORMAL_95 * sqrt(max(variance, 0.0)) for name, variance in row.variances.items()}
     estimates = [name for name in SUMS if margins[name] >= HALF and result[name] is not None]
     return {
         **result,
-        **quantiles,
+        **spread,
         "timed": round(row.timed),
-        "approximate": estimates + (list(QUANTILES) if by_histogram or sampled else []),
+        "approximate": estimates
+        + (list(QUANTILES) if by_histogram or sampled else [])
+        + (["max_us"] if sampled else []),
         "margin": {name: round(margins[name]) for name in estimates if margins[name] < inf},
     }
 

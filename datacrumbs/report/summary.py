@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.errors import usage_error
 from datacrumbs.quantities import SECOND, duration
-from datacrumbs.report.estimates import estimated_rows, is_needed, timed
+from datacrumbs.report.estimates import estimated_rows, is_needed, quantiles, timed
 from datacrumbs.report.nesting import LAYERS, outermost
 from datacrumbs.report.nodes import by_node
 from datacrumbs.trace.dataframes import pl
@@ -28,6 +28,7 @@ KEYS = {
     "process": ["trace", "pid"],
     "layer": ["category"],
     "error": ["errno", "category", "name"],
+    "failure": ["path", "errno", "category", "name"],
 }
 SCOPES = {"function": "layer", "layer": "layer", "file": "file", "channel": "file", "process": "process"}
 """View -> what its sums must not count twice, see `outermost`."""
@@ -131,6 +132,7 @@ def table(
     limit: int | None = None,
     *,
     paths: tuple[str, ...] = (),
+    marked: pl.LazyFrame | None = None,
 ) -> list[dict[str, Any]]:
     """One row per function, file, channel, process, layer or kind of error, the most time first.
 
@@ -141,34 +143,25 @@ def table(
         traces: Where the calls come from.
         calls: The lines to be in it.
         profiles: The calls that were added up, likewise.
-        view: What a row is, of `datacrumbs.report.VIEWS`.
+        view: What a row is, of `datacrumbs.report.VIEWS`; or ``failure``, a kind of error of a file.
         limit: How many rows at most.
         paths: Those of the selection: a call of two files may have been selected for one of them.
+        marked: What `outermost` gives of the calls for the view's scope, where that is known already.
 
     Returns:
         Dicts with the view's own keys, ``layers`` (whose calls are added up) where the view has none, then count,
-        nested, errors, bytes (None when unknown), time_us, p50_us, p99_us (None when no end was seen), timed (calls of
-        which the duration is known). Where not every call has a line, also ``approximate`` and ``margin``, see
-        `estimated_rows`.
+        nested, errors, bytes (None when unknown), time_us, p50_us, p90_us, p99_us, max_us (None when no end was seen),
+        timed (calls of which the duration is known). Where not every call has a line, also ``approximate`` and
+        ``margin``, see `estimated_rows`.
     """
     keys = KEYS[view]
-    if view == "error":
-        calls = calls.filter(pl.col("errno").is_not_null())
-        profiles = profiles.clear()  # they do not tell kinds of errors
-    if "path" in keys:
-        calls = _of_each_file(calls)
-        if paths:
-            calls = calls.filter(pl.col("path").is_in(_matching(calls, "path", paths)))
-        named = pl.col("path").str.contains(CHANNEL) == pl.lit(view == "channel")
-        is_channel = view == "channel"
-        calls = by_node(traces, calls.filter(named), channels=is_channel)
-        profiles = by_node(traces, profiles.filter(named), channels=is_channel)
+    calls, profiles = _of_view(traces, calls, profiles, view, paths)
     if is_needed(traces):
-        rows = estimated_rows(traces, calls, profiles, keys, SCOPES.get(view))
+        rows = estimated_rows(traces, calls, profiles, keys, SCOPES.get(view), marked=marked)
         rows.sort(key=lambda row: (-(row["time_us"] or 0), *(str(row[key]) for key in keys)))
         return [_readable(traces, row) for row in rows[:limit]]
     if view in SCOPES:
-        calls = outermost(traces, calls, SCOPES[view])
+        calls = marked if marked is not None else outermost(traces, calls, SCOPES[view])
     else:
         calls = calls.with_columns(pl.lit(value=False).alias("within"), pl.col("bytes").alias("own_bytes"))
     words = [pl.col(key).cast(pl.String) for key in keys if key in {"category", "name"}]
@@ -177,6 +170,34 @@ def table(
     if limit is not None:
         sorted_rows = sorted_rows.head(limit)
     return [_readable(traces, row) for row in sorted_rows.collect(engine="streaming").to_dicts()]
+
+
+def number_of_rows(
+    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, view: str, *, paths: tuple[str, ...] = ()
+) -> int:
+    """How many rows `table` gives without a limit, of the same arguments."""
+    calls, profiles = _of_view(traces, calls, profiles, view, paths)
+    texts = [pl.col(key).cast(pl.String) for key in KEYS[view]]
+    keys = [frame.select(texts).unique() for frame in (calls, profiles.lazy())]
+    return int(pl.concat(keys).unique().select(pl.len()).collect(engine="streaming").item())
+
+
+# The lines and profiles that a view is about.
+def _of_view(
+    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, view: str, paths: tuple[str, ...]
+) -> tuple[pl.LazyFrame, pl.DataFrame]:
+    if view in {"error", "failure"}:
+        # Profiles do not tell kinds of errors.
+        return calls.filter(pl.col("errno").is_not_null()), profiles.clear().with_columns(errno=pl.lit(None, pl.Int64))
+    if "path" not in KEYS[view]:
+        return calls, profiles
+    calls = _of_each_file(calls)
+    if paths:
+        calls = calls.filter(pl.col("path").is_in(_matching(calls, "path", paths)))
+    named = pl.col("path").str.contains(CHANNEL) == pl.lit(view == "channel")
+    is_channel = view == "channel"
+    calls = by_node(traces, calls.filter(named), channels=is_channel)
+    return calls, by_node(traces, profiles.filter(named), channels=is_channel)
 
 
 def by_layer(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -265,8 +286,7 @@ def _measures(view: str) -> list[pl.Expr]:
         (pl.col("errno").is_not_null() & counted).sum().alias("errors"),
         pl.when(pl.col("bytes").is_not_null().any()).then(pl.col("own_bytes").sum()).alias("bytes"),
         pl.when(known.any()).then(duration.sum()).alias("time_us"),
-        duration.quantile(0.5, "nearest").cast(pl.Int64).alias("p50_us"),
-        duration.quantile(0.99, "nearest").cast(pl.Int64).alias("p99_us"),
+        *quantiles(duration),
         known.sum().alias("timed"),
     ]
     if SCOPES.get(view) == "layer":

@@ -35,11 +35,13 @@ HEADINGS = {
     "bytes": "bytes",
     "time_us": "time",
     "p50_us": "p50",
+    "p90_us": "p90",
     "p99_us": "p99",
+    "max_us": "max",
 }
 TEXTS = frozenset({"layer", "layers", "name", "path", "host", "process", "error", "meaning"})
 FOLDED = frozenset({"path", "meaning", "process", "name", "layers", "host"})
-NOT_SHOWN = frozenset({"timed", "approximate", "margin"})
+NOT_SHOWN = frozenset({"timed", "approximate", "margin", "p90_us", "max_us"})
 LOSERS_SHOWN = 5
 
 
@@ -55,7 +57,7 @@ def print_table(console: Console, title: str, rows: Sequence[dict[str, Any]], wi
     keys = [key for key in rows[0] if key not in NOT_SHOWN and (key != "nested" or any(row[key] for row in rows))]
     columns = []
     for key in keys:
-        cells = [_estimate(key, row) if key in row.get("approximate", ()) else _cell(key, row) for row in rows]
+        cells = [shown(key, row) for row in rows]
         columns.append(Column(HEADINGS.get(key, key), tuple(cells), key not in TEXTS, key in FOLDED))
     lines = lay_out(columns, width)
     if keys[0] == "layer" and "name" in keys and lines[0].startswith("layer "):
@@ -74,7 +76,13 @@ def write_csv(stream: TextIO, rows: Sequence[dict[str, Any]]) -> None:
     writer.writerow(keys)
     for row in rows:
         values = (" ".join(value) if isinstance(value, list) else value for value in map(row.get, keys))
-        writer.writerow([printable(value) if isinstance(value, str) else value for value in values])
+        writer.writerow([_csv_text(value) if isinstance(value, str) else value for value in values])
+
+
+# A spreadsheet takes what begins so for a formula, unless an apostrophe stands before it.
+def _csv_text(text: str) -> str:
+    text = printable(text)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _say(console: Console, *parts: str) -> None:
@@ -133,6 +141,11 @@ def _print_late_files(console: Console, notes: list[dict[str, Any]]) -> None:
         _say(console, "  ", "", "late", "yellow", f" {note.get('file', '')} ({note.get('provider', '')}) {what}")
     if len(notes) > LOSERS_SHOWN:
         _say(console, f"  and {counted(len(notes) - LOSERS_SHOWN, 'more late file')} (--json has all)")
+
+
+def shown(key: str, row: dict[str, Any]) -> str:
+    """A row's value as people read it, with its margin where it is an estimate."""
+    return _estimate(key, row) if key in row.get("approximate", ()) else _cell(key, row)
 
 
 def _estimate(key: str, row: dict[str, Any]) -> str:

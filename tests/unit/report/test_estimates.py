@@ -124,7 +124,7 @@ def test_profile_says_what_lines_say(tmp_path: Path, capsys, view: str, key: str
             assert row[column] == exact[name][column], (name, column)
         # A line's microseconds are cut at its beginning and its end.
         assert row["time_us"] == pytest.approx(exact[name]["time_us"], rel=0.005)
-        assert row["approximate"] == ["p50_us", "p99_us"]
+        assert row["approximate"] == ["p50_us", "p90_us", "p99_us"]
         for column in ("p50_us", "p99_us"):
             assert exact[name][column] / 2 <= row[column] <= exact[name][column] * 2
 
@@ -148,7 +148,7 @@ def test_what_was_counted_is_no_estimate(tmp_path: Path, capsys) -> None:
     data = data_of(capsys, sampled(tmp_path / "a.pfw.gz", rows, 1))
     functions = {row["name"]: row for row in data["functions"]}
     assert functions["write"]["count"] == (rows["function"] == 0).sum()
-    assert functions["write"]["approximate"] == ["errors", "bytes", "time_us", "p50_us", "p99_us"]
+    assert functions["write"]["approximate"] == ["errors", "bytes", "time_us", "p50_us", "p90_us", "p99_us", "max_us"]
     assert functions["fsync"]["approximate"] == []
     assert data["traces"][0]["sampled"] == [
         {"category": "POSIX", "name": "write", "symbol": "write", "one_of": ONE_OF},

@@ -1,0 +1,150 @@
+"""What a page says: the rows of the report's tables, and what is drawn of the same calls."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from datacrumbs.trace.dataframes import polars as pl
+from rich.console import Console
+
+from datacrumbs.output import counted, printable
+from datacrumbs.report.busy import Busy, busy
+from datacrumbs.report.distributions import Distribution, Function, distributions
+from datacrumbs.report.estimates import is_needed
+from datacrumbs.report.heat import Heat, heat
+from datacrumbs.report.nesting import outermost
+from datacrumbs.report.summary import CHANNEL, by_layer, conservation, number_of_rows, table
+from datacrumbs.report.tables import print_trace
+from datacrumbs.report.windows import Window, windows
+
+if TYPE_CHECKING:
+    from datacrumbs.report.summary import Selection
+    from datacrumbs.trace.reader import TraceFile, Traces
+
+FILES, CHANNELS, FAILURES, PROCESSES = 5000, 500, 500, 2000
+"""Rows of the tables."""
+TRACES = 50
+"""Traces that are described one by one."""
+
+
+@dataclass(slots=True)
+class Rows:
+    """The first rows of a table, and how many there are."""
+
+    rows: list[dict[str, Any]]
+    total: int
+
+
+@dataclass(slots=True)
+class Contents:
+    """All of a page, before it is drawn.
+
+    Attributes:
+        selected: Whether only some of the calls are looked at.
+        estimated: Whether not every call has a line of its own.
+        unlined: Calls that were only added up.
+        functions: Rows of the table of functions, by layer.
+        layers: Rows of the table of layers.
+        spread: Durations and sizes of each function.
+        tables: Of files, channels, failures and processes.
+    """
+
+    traces: Traces
+    selected: bool
+    estimated: bool
+    unlined: int
+    functions: list[dict[str, Any]]
+    layers: list[dict[str, Any]]
+    spread: dict[Function, Distribution]
+    busy: Busy
+    heat: Heat
+    windows: list[Window]
+    tables: dict[str, Rows] = field(default_factory=dict)
+
+
+def gather(traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, selection: Selection) -> Contents:
+    """Everything that a page needs, of the calls that a selection leaves."""
+    estimated = is_needed(traces)
+    layered = outermost(traces, calls, "layer")
+    functions = table(traces, calls, profiles, "function", marked=layered)
+    layers = table(traces, calls, profiles, "layer", marked=layered)
+    by_process = None if estimated else outermost(traces, calls, "process")
+    found = heat(traces, calls, profiles, by_process)
+    # What programs wait for shows in the heat map; where they work is what a window is for.
+    works = ~pl.col("path").str.contains(CHANNEL).fill_null(value=False)
+    marked = None if by_process is None else by_process.filter(works)
+    working = heat(traces, calls.filter(works), profiles.clear(), marked, found)
+    contents = Contents(
+        traces,
+        selection != type(selection)(),
+        estimated,
+        int(profiles["count"].sum()),
+        by_layer(functions),
+        layers,
+        distributions(traces, layered, profiles),
+        busy(layered),
+        found,
+        windows(calls, working),
+    )
+    for view, limit in {"file": FILES, "channel": CHANNELS, "failure": FAILURES, "process": PROCESSES}.items():
+        marked = by_process if view == "process" else None
+        rows = table(traces, calls, profiles, view, limit + 1, paths=selection.paths, marked=marked)
+        total = len(rows)
+        if total > limit:
+            total = number_of_rows(traces, calls, profiles, view, paths=selection.paths)
+        contents.tables[view] = Rows(rows[:limit], total)
+    return contents
+
+
+def verdict(contents: Contents) -> tuple[str, list[str]]:
+    """Whether the figures are all of the run, in words: a headline, and what qualifies it."""
+    files = contents.traces.files
+    wrong = [file for file in files if not file.complete]
+    lost = sum((conservation(file) or {}).get("lost", 0) for file in files)
+    qualifiers = [f"{printable(str(file.path))}: {printable(file.shortcoming)}." for file in wrong[:5]]
+    if len(wrong) > 5:
+        qualifiers.append(f"And {counted(len(wrong) - 5, 'more trace')}: see the end of the page.")
+    if lost:
+        qualifiers.append(f"{counted(lost, 'call was', 'calls were')} lost: no figure has them.")
+    if contents.unlined:
+        what = counted(contents.unlined, "call was", "calls were")
+        qualifiers.append(
+            f"{what} only added up while the run went on. They are in the sums; when each was made, "
+            "and which calls were inside which, is not known of them."
+        )
+    if any(file.sampled for file in files):
+        qualifiers.append("Some functions were sampled. Their figures are estimates (~), with their margins if known.")
+    if contents.selected:
+        qualifiers.append("Only a selection of the calls is in this page.")
+    return _headline(len(wrong), len(files), lost), qualifiers
+
+
+def _headline(wrong: int, files: int, lost: int) -> str:
+    if wrong:
+        which = "The trace is" if files == 1 else f"{wrong:,} of {files:,} traces are"
+        return f"{which} not complete: what is missing is in no figure."
+    which = "The trace is" if files == 1 else f"All {files:,} traces are"
+    if lost:
+        return f"{which} whole, but calls were lost."
+    return f"{which} complete: every call that was to be traced is accounted for."
+
+
+def account(trace: TraceFile) -> str:
+    """What the tables say of a trace, in the same words."""
+    stream = io.StringIO()
+    print_trace(Console(file=stream, color_system=None, markup=False, highlight=False, width=10_000), trace)
+    return stream.getvalue()
+
+
+def merged(found: Heat, most: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], list[tuple[int, int] | None]]:
+    """Rows of a heat map: time, bytes and places; those with the least time are one row, without a place."""
+    places: list[tuple[int, int] | None] = list(found.places)
+    if len(places) <= most:
+        return found.time_us, found.bytes, places
+    dearest = np.sort(np.argsort(-found.time_us.sum(axis=1), kind="stable")[: most - 1])
+    rest = np.setdiff1d(np.arange(len(places)), dearest)
+    time, moved = (np.vstack([frame[dearest], frame[rest].sum(axis=0)]) for frame in (found.time_us, found.bytes))
+    return time, moved, [*(found.places[row] for row in dearest), None]
