@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from datacrumbs.trace.dataframes import polars as pl
 
 from datacrumbs.report.nesting import LAYERS, THREAD
+from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,9 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from datacrumbs.trace.dataframes import polars as pl
-
 from datacrumbs.report.estimates import is_needed, weighted
+from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.profiles import histogram
 
 if TYPE_CHECKING:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from datacrumbs.trace.dataframes import polars as pl
-
 from datacrumbs.report.nesting import rank
+from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

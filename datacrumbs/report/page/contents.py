@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from datacrumbs.trace.dataframes import polars as pl
 from rich.console import Console
 
 from datacrumbs.output import counted, printable
@@ -19,6 +18,7 @@ from datacrumbs.report.nesting import outermost
 from datacrumbs.report.summary import CHANNEL, by_layer, conservation, number_of_rows, table
 from datacrumbs.report.tables import print_trace
 from datacrumbs.report.windows import Window, windows
+from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
     from datacrumbs.report.summary import Selection
