@@ -93,9 +93,8 @@ def _transfers(implementation: str) -> Iterator[Signature]:
     for stems, before, position in ((_PLAIN, ("-",), 2), (_AT, (_OFFSET, "-"), 3)):
         for stem in stems:
             for suffix, ctype, wide in (("", "int", 0), ("_c", "MPI_Count", 1)):
-                snippet, values = f"{implementation}_transfer", (position, wide)
-                if implementation == "openmpi":
-                    values = (position,)
+                snippet = f"{implementation}_transfer"
+                values: tuple[int, ...] = (position,) if implementation == "openmpi" else (position, wide)
                 if not implementation or (implementation == "openmpi" and wide):
                     snippet, values = "", ()  # no release of Open MPI with wide names was at hand to find its layout
                 yield signature(
