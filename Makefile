@@ -5,7 +5,7 @@
 PYTHON := .venv/bin/python
 
 help:
-	@echo "sudo make demo            set up, trace real programs and show what was seen"
+	@echo "sudo make demo            record real programs and show what was seen"
 	@echo "sudo make install         install for the whole host, to /opt/datacrumbs; PREFIX=DIR for another place"
 	@echo "sudo make test [ARGS=..]  set up and run the whole test suite"
 	@echo "make fuzz [ARGS=..]       feed what strangers' bytes reach for hours; ARGS=\"--inputs 1000 yaml\" for less"

@@ -21,7 +21,7 @@ from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.model.plan import Mode
 from datacrumbs.output import counted, inform, printable, warn
 from datacrumbs.session.foreground import ENDING, SIGNALS, Foreground, end_as, stop_as
-from datacrumbs.session.invoker import invoker
+from datacrumbs.session.invoker import given_environment, invoker
 from datacrumbs.session.own_run import OwnRecorder, RunOptions
 from datacrumbs.session.programs import CommandError, executable
 from datacrumbs.session.trace_file import TraceFile
@@ -86,7 +86,7 @@ class _Session:
     def run(self) -> int:
         """Gives a wait status."""
         try:
-            self._user = invoker(os.environ)
+            self._user = invoker(given_environment())
             return self._recorded()
         except _Interrupted as interrupted:
             return interrupted.number

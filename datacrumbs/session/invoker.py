@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
@@ -72,6 +73,15 @@ def invoker(environment: Mapping[str, str]) -> Invoker:
     kept = {key: value for key, value in environment.items() if key not in _SUDO}
     given = {key: value for key, value in own.items() if value}
     return Invoker(uid, gid, tuple(os.getgrouplist(entry.pw_name, gid)), entry.pw_name, kept | given)
+
+
+def given_environment() -> dict[str, str]:
+    """This process's environment as it began: Python and libraries add to it, ``LC_CTYPE`` for one."""
+    try:
+        entries = os.fsdecode(Path("/proc/self/environ").read_bytes()).split("\0")
+    except OSError:
+        return dict(os.environ)
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 
 def _number(environment: Mapping[str, str], name: str) -> int | None:

@@ -185,8 +185,8 @@ class OwnRecording:
         os.waitpid(self._pid, 0)
         self._pid = 0
         os.close(self._channel)
-        if not self._ended:
-            from datacrumbs.daemon.unit import clean_up  # noqa: PLC0415 - a run that ended has cleaned up
+        if self._news.keys().isdisjoint(("done", "failed")):
+            from datacrumbs.daemon.unit import clean_up  # noqa: PLC0415 - other runs clean up themselves
 
             clean_up(self._paths.run, self._run_id, {})
 
