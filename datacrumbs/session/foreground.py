@@ -73,7 +73,11 @@ class Foreground:
                     recording.listen()
             elif taken.si_signo == signal.SIGCHLD:
                 self._look()
-            elif taken.si_code < _FROM_KERNEL and taken.si_signo != signal.SIGCONT and not _is_own(taken.si_pid):
+            elif (
+                taken.si_code < _FROM_KERNEL
+                and taken.si_signo != signal.SIGCONT
+                and not _is_below(taken.si_pid, self.pid)
+            ):
                 self._pass_on(taken.si_signo)
         return self.status
 
@@ -104,19 +108,23 @@ def stop_as(number: int) -> None:
 
 
 def _is_stopped(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return False
-    return status.rpartition(b")")[2].split()[0] == b"T"
+    return _status_of(pid)[:1] == [b"T"]
 
 
-# What a process of the group sent to its whole group has reached the command, too.
-def _is_own(sender: int) -> bool:
+def _status_of(pid: int) -> list[bytes]:
+    """Its state, its parent and what follows in proc(5)'s ``stat``; nothing of a process that is gone."""
     try:
-        return sender > 0 and os.getpgid(sender) == os.getpgrp()
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
-        return False
+        return []
+
+
+# What the command, or a process that it has started, sent to its whole group has reached the command, too.
+def _is_below(pid: int, ancestor: int) -> bool:
+    while pid > 1 and pid != ancestor:
+        status = _status_of(pid)
+        pid = int(status[1]) if status else 0
+    return pid == ancestor
 
 
 def _be_the_command(file: Path, words: Sequence[str], user: Invoker, mask: set[int], problem: int) -> None:
