@@ -67,7 +67,8 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
         print(assemble(signed.plan), end="")
         return
     targets = OpenTargets(signed.plan, signed.grant.uid)
-    from datacrumbs.daemon.run import RunRequest, run  # a refusal needs no engine
+    from datacrumbs.daemon.run import run  # a refusal needs no engine
+    from datacrumbs.daemon.run_request import RunRequest
 
     method = AttachMethod(arguments.attach_method)
     result = run(

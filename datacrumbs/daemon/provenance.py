@@ -10,7 +10,7 @@ from datacrumbs import __version__
 from datacrumbs.trace.redaction import Redaction
 
 if TYPE_CHECKING:
-    from datacrumbs.daemon.run import RunRequest
+    from datacrumbs.daemon.run_request import RunRequest
     from datacrumbs.engine.engine import EngineReport
 
 

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple
 from typing import TYPE_CHECKING
 
 from datacrumbs import client
@@ -27,13 +27,13 @@ from datacrumbs.daemon.messages import AddNotes, AddProfiles, Begin, Continue, F
 from datacrumbs.daemon.parts import Parts
 from datacrumbs.daemon.provenance import epoch_offset_ns, known_of_run, provenance
 from datacrumbs.daemon.run_files import RunFiles
+from datacrumbs.daemon.run_request import RunResult
 from datacrumbs.daemon.sealer_process import SealerProcess
 from datacrumbs.daemon.waiting import SignalWait
 from datacrumbs.daemon.writer_process import WriterProcess, WritingRequest
 from datacrumbs.engine.counting import with_mode
 from datacrumbs.engine.engine import Engine, Marks
 from datacrumbs.engine.kernel_programs import has_libraries
-from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.output import counted, inform, warn
 from datacrumbs.probefile.show import entries_only
@@ -43,58 +43,17 @@ from datacrumbs.trace.footer import summed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-    from typing import BinaryIO
 
     from datacrumbs.daemon.identity import Owner
+    from datacrumbs.daemon.run_request import RunRequest
     from datacrumbs.engine.engine import EngineReport
-    from datacrumbs.model.plan import Mode, Plan
+    from datacrumbs.model.plan import Plan
     from datacrumbs.model.record import FunctionCounts
-    from datacrumbs.probefile.envelope import SignedPlan
-    from datacrumbs.probefile.targets import OpenTargets
-    from datacrumbs.system import SystemConfiguration, SystemPaths
     from datacrumbs.trace.notes import Note
 
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _TICK = 0.25
 _AT_ONCE = 16
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What a run is started with; `run` closes the targets once they are attached to."""
-
-    probes: Path
-    signed: SignedPlan
-    targets: OpenTargets
-    run_id: str
-    paths: SystemPaths
-    configuration: SystemConfiguration
-    mode: Mode | None = None
-    names: tuple[str, ...] = ()
-    unnamed: bool = True
-    attach_method: AttachMethod = AttachMethod.AUTO
-    output: OpenOutput | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OpenOutput:
-    """A trace's only file, which is open and empty, in place of one in the trace directory."""
-
-    path: Path
-    stream: BinaryIO
-
-
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """Where the trace begins, in how many files it is, and whether every call is accounted for."""
-
-    trace: Path
-    files: int
-    entered: int
-    recorded: int
-    lost: int
-    balanced: bool
 
 
 def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> RunResult:

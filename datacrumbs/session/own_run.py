@@ -192,7 +192,8 @@ class OwnRecording:
 
 
 def _trace(paths: SystemPaths, signed: SignedPlan, options: RunOptions, ready: Callable[[], None]) -> Outcome:
-    from datacrumbs.daemon.run import OpenOutput, RunRequest, run  # noqa: PLC0415 - the engine, once something is traced
+    from datacrumbs.daemon.run import run  # noqa: PLC0415 - the engine, once something is traced
+    from datacrumbs.daemon.run_request import OpenOutput, RunRequest  # noqa: PLC0415 - likewise
     from datacrumbs.probefile.targets import OpenTargets  # noqa: PLC0415 - likewise
 
     request = RunRequest(

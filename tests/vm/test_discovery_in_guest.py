@@ -10,9 +10,7 @@ from ..unit.elf.test_functions import (  # noqa: F401, TID252 - the same tests, 
     test_indirect_functions_are_marked_and_resolved,
     test_libc_is_complete_and_right,
 )
-from ..unit.kernel.test_symbols import (  # noqa: F401, TID252
-    test_arguments_come_from_the_kernels_types,
-    test_structures_have_their_layout,
-)
+from ..unit.kernel.test_btf import test_structures_have_their_layout  # noqa: F401, TID252
+from ..unit.kernel.test_symbols import test_arguments_come_from_the_kernels_types  # noqa: F401, TID252
 
 pytestmark = pytest.mark.guest("6.1-arm64")
