@@ -9,7 +9,6 @@ import numpy as np
 
 from datacrumbs.elf.file import Elf, FileType, SegmentType
 from datacrumbs.elf.symbol_tables import ABSOLUTE, UNDEFINED, symbol_tables
-from datacrumbs.elf.unwind import unwind_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 SIZE_LIMIT = 512 << 20
 """Bytes of all segments of a file that are taken."""
 _DATA = (1, 5, 6)  # STT_OBJECT, STT_COMMON, STT_TLS
+_TABLE_VERSION, _TABLE_COUNT, _TABLE_PAIRS = 1, 0x03, 0x3B  # pairs of 4-byte offsets from the table's own start
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,4 +137,19 @@ def _starts(tables: Iterable[SymbolTable]) -> NDArray[np.int64]:
         rows = table.rows
         placed = ~np.isin(rows["section"], (UNDEFINED, ABSOLUTE)) & ~np.isin(rows["info"] & 0xF, _DATA)
         found.append(rows["value"][placed].astype(np.int64))
+    return np.concatenate(found)
+
+
+def unwind_table(elf: Elf) -> NDArray[np.int64]:
+    """Addresses of the described functions and of their entries, one row each; ValueError for a damaged table."""
+    found = [np.zeros((0, 2), np.int64)]
+    for each in elf.segments:
+        if each.type != SegmentType.UNWIND:
+            continue
+        data = elf.content(each)
+        if len(data) < 12 or (data[0], data[2], data[3]) != (_TABLE_VERSION, _TABLE_COUNT, _TABLE_PAIRS):
+            continue
+        count = int(np.frombuffer(data, f"{elf.order}u4", 1, 8)[0])
+        pairs = np.frombuffer(data, f"{elf.order}i4", 2 * count, 12).astype(np.int64).reshape(-1, 2)
+        found.append(pairs + each.address)
     return np.concatenate(found)

@@ -11,15 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from datacrumbs.elf.file import SegmentType
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from datacrumbs.elf.file import Elf
     from datacrumbs.elf.segments import Image
 
-_TABLE_VERSION, _TABLE_COUNT, _TABLE_PAIRS = 1, 0x03, 0x3B  # pairs of 4-byte offsets from the table's own start
 _OMITTED = 0xFF
 _RELATIVE, _INDIRECT = 0x10, 0x80  # to the place itself; through a pointer
 _FORMS = {0x00: "<q", 0x02: "<H", 0x03: "<I", 0x04: "<Q", 0x0A: "<h", 0x0B: "<i", 0x0C: "<q"}
@@ -107,21 +103,6 @@ class Reader:
         while len(characters) < 16 and (byte := self.take("<B")):
             characters.append(chr(byte))
         return "".join(characters)
-
-
-def unwind_table(elf: Elf) -> NDArray[np.int64]:
-    """Addresses of the described functions and of their entries, one row each; ValueError for a damaged table."""
-    found = [np.zeros((0, 2), np.int64)]
-    for each in elf.segments:
-        if each.type != SegmentType.UNWIND:
-            continue
-        data = elf.content(each)
-        if len(data) < 12 or (data[0], data[2], data[3]) != (_TABLE_VERSION, _TABLE_COUNT, _TABLE_PAIRS):
-            continue
-        count = int(np.frombuffer(data, f"{elf.order}u4", 1, 8)[0])
-        pairs = np.frombuffer(data, f"{elf.order}i4", 2 * count, 12).astype(np.int64).reshape(-1, 2)
-        found.append(pairs + each.address)
-    return np.concatenate(found)
 
 
 def landing_pads(image: Image) -> NDArray[np.int64]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.elf.file import ELF_PROBLEMS, Elf
+from datacrumbs.elf.segments import unwind_table
 from datacrumbs.elf.symbol_tables import file_offsets, is_function, symbol_tables
-from datacrumbs.elf.unwind import unwind_table
 from datacrumbs.elf.usdt import usdt_notes
 
 if TYPE_CHECKING:
