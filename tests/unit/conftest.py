@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from datacrumbs.system import SystemPaths
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -36,6 +38,14 @@ def synthetic() -> ModuleType:
 def made() -> ModuleType:
     """Traces made line by line."""
     return load("datacrumbs_tests_made", Path(__file__).resolve().with_name("made.py"))
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> SystemPaths:
+    """Those of a private prefix with nothing in it."""
+    paths = SystemPaths(tmp_path / "prefix")
+    paths.prefix.mkdir()
+    return paths
 
 
 @pytest.fixture

@@ -9,17 +9,17 @@ import os
 import pty
 import subprocess
 import sys
-import sysconfig
 from contextlib import suppress
 from importlib.metadata import distribution
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-SCRIPTS = Path(sysconfig.get_path("scripts"))
-COMMANDS = sorted(entry.name for entry in distribution("datacrumbs").entry_points.select(group="console_scripts"))
-LAUNCHER = "datacrumbs_wrap"
-SECONDS = 120
+from .scripts import COMMANDS, LAUNCHER, SCRIPTS, SECONDS, run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 DONE, FAILED, USAGE, REFUSED, NOT_RUN, NOT_FOUND = 0, 1, 2, 3, 125, 127
 
 HOSTILE = "\x1b[31m[bold red]x[/]\x9b2J\u202e\r\x07 ü\n{prog}: no"
@@ -64,12 +64,6 @@ WITHOUT_RIGHTS = [
     ("datacrumbs_report", ["{tmp}/closed.pfw.gz"], USAGE, "cannot be read: Permission denied"),
     ("datacrumbs_track", ["--executable", "{tmp}/closed.pfw.gz"], FAILED, "cannot be read: Permission denied"),
 ]
-
-
-def run(command: str, *arguments: object, **options) -> subprocess.CompletedProcess[str]:
-    options = {"capture_output": True, "text": True, "timeout": SECONDS, "errors": "surrogateescape"} | options
-    options["env"] = os.environ | options.get("env", {})
-    return subprocess.run([SCRIPTS / command, *map(str, arguments)], check=False, **options)
 
 
 @pytest.fixture(scope="module")

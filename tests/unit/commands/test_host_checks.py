@@ -1,50 +1,14 @@
 from __future__ import annotations
 
-import json
 import os
 import platform
 
 import pytest
 
 from datacrumbs.commands import _host_checks
-from datacrumbs.commands._diagnosis import HOST, INSTALLATION, can_trace, installation_checks
-from datacrumbs.commands.doctor import COMMAND
-from datacrumbs.provider import Check, CheckState
-from datacrumbs.system import SystemPaths
+from datacrumbs.provider import CheckState
 
-
-def named(checks, name):
-    (found,) = [check for check in checks if check.name == name]
-    return found
-
-
-def test_every_finding_that_is_not_ok_says_how_to_fix_it(capsys, tmp_path):
-    code = COMMAND.run(["--json", "--prefix", str(tmp_path)])
-    document = json.loads(capsys.readouterr().out)
-    assert code == (0 if document["tracing_works"] else 1)
-    assert not document["tracing_works"]  # an empty prefix trusts no key
-    for check in document["checks"]:
-        assert check["state"] == "ok" or check["fix"], check
-    areas = {check["area"] for check in document["checks"]}
-    assert {HOST, INSTALLATION} <= areas
-    names = [check["name"] for check in document["checks"] if check["area"] == HOST]
-    assert {"root", "bcc", "kernel headers", "kernel BTF", "tracefs", "bpffs", "patchelf"} <= set(names)
-
-
-def test_the_table_is_readable(capsys, tmp_path):
-    COMMAND.run(["--prefix", str(tmp_path)])
-    shown = capsys.readouterr().out
-    assert "missing: trusted keys" in shown
-    assert "fix: sudo datacrumbs_setup" in shown
-    assert "Tracing cannot work here yet" in shown
-
-
-def test_only_what_every_run_needs_decides():
-    missing = Check("x", CheckState.MISSING, "gone", "get it")
-    warning = Check("y", CheckState.WARNING, "odd", "look")
-    assert can_trace([(HOST, warning), ("mpi", missing)])
-    assert not can_trace([(HOST, missing)])
-    assert not can_trace([(INSTALLATION, missing)])
+from .findings import named
 
 
 def test_headers_are_described_in_words(monkeypatch, tmp_path):
@@ -95,28 +59,6 @@ def test_another_project_called_bcc_is_told_apart(monkeypatch, tmp_path):
 )
 def test_what_the_kernel_refuses(findings, name, state):
     assert named(_host_checks._feature_findings(findings, "x.c:1: error: bad\n"), name).state is state
-
-
-def test_a_key_that_others_can_read_is_found(tmp_path):
-    paths = SystemPaths(tmp_path)
-    paths.private_key.parent.mkdir(parents=True)
-    paths.private_key.write_text("secret")
-    paths.private_key.chmod(0o644)
-    found = named(installation_checks(paths), "signing key")
-    assert found.state is CheckState.MISSING
-    assert "0644" in found.detail
-    assert f"datacrumbs_setup --prefix {tmp_path}" in found.fix
-    paths.private_key.chmod(0o400)
-    assert named(installation_checks(paths), "signing key").state is CheckState.OK
-
-
-def test_a_broken_system_configuration_is_found(tmp_path):
-    paths = SystemPaths(tmp_path)
-    paths.configuration.mkdir(parents=True)
-    paths.system_file.write_text("call_ring_mib: 3\n")
-    found = named(installation_checks(paths), "system configuration")
-    assert found.state is CheckState.MISSING
-    assert "not a power of two" in found.detail
 
 
 @pytest.mark.kernel

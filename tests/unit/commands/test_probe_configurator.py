@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.util import find_spec
 
 import pytest
@@ -13,23 +14,18 @@ from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.storage import read_probe_file
 from datacrumbs.system import SystemPaths
 
+from ..running import command  # noqa: TID252 - tests are no package
+
 NEEDS_SYS = pytest.mark.skipif(find_spec("datacrumbs_sys") is None, reason="datacrumbs-sys is not installed")
+configurator = partial(command, "probe_configurator", status=None)
 SITE = "capture_probes:\n  - {provider: sys, preset: data}\n"
-
-
-def command(module: str, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
-    code = f"from datacrumbs.commands._entry import {module}; exit({module}())"
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, **options
-    )
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory):
     """A private installation with its signing service running."""
     prefix = tmp_path_factory.mktemp("prefix")
-    made = command("setup", "--prefix", str(prefix))
-    assert made.returncode == 0, made.stderr
+    command("setup", "--prefix", str(prefix))
     paths = SystemPaths(prefix)
     code = "from datacrumbs.commands._entry import sign_probes; exit(sign_probes())"
     service = subprocess.Popen([sys.executable, "-c", code, "--prefix", str(prefix)], stderr=subprocess.DEVNULL)
@@ -45,7 +41,7 @@ def installation(tmp_path_factory):
 def test_a_site_file_becomes_a_signed_probe_file(installation, tmp_path):
     site, output = tmp_path / "site.yaml", tmp_path / "probes.json.gz"
     site.write_text(SITE)
-    done = command("probe_configurator", str(site), str(output), "--prefix", str(installation.prefix))
+    done = configurator(str(site), str(output), "--prefix", str(installation.prefix))
     assert done.returncode == 0, done.stderr
     signed = read_probe_file(output, installation.trusted_keys, now=time.time(), uid=None)
     count = len(signed.plan.functions)
@@ -59,7 +55,7 @@ def test_what_is_left_out_is_named_also_when_nothing_is_left(installation, tmp_p
     source.write_text(".globl store\n.type store, @function\nstore: vmovdqu %ymm0, (%rdi)\nret\n")
     subprocess.run(["cc", "-shared", "-nostdlib", "-Wl,--build-id", "-o", library, source], check=True)
     site.write_text(f"capture_probes:\n  - {{name: V, probe: uprobe, type: binary, file: {library}}}\n")
-    done = command("probe_configurator", str(site), str(tmp_path / "out"), "--prefix", str(installation.prefix))
+    done = configurator(str(site), str(tmp_path / "out"), "--prefix", str(installation.prefix))
     assert done.returncode == ExitCode.USAGE
     note, *rest = done.stderr.splitlines()
     assert f"{library}: 1 function is left out (store): the instruction there is taken for another one" in note
@@ -73,7 +69,7 @@ def test_the_same_inputs_give_the_same_plan_and_json_says_what_was_done(installa
     plans = []
     for name in ("a", "b"):
         output = tmp_path / name
-        done = command("probe_configurator", str(site), str(output), "--json", "--prefix", str(installation.prefix))
+        done = configurator(str(site), str(output), "--json", "--prefix", str(installation.prefix))
         summary = json.loads(done.stdout)
         assert summary["file"] == str(output)
         assert "user: ignored" in summary["notes"][0]
@@ -86,14 +82,12 @@ def test_the_same_inputs_give_the_same_plan_and_json_says_what_was_done(installa
 @NEEDS_SYS
 def test_the_installed_default_site_file_is_found_by_its_name(installation, tmp_path):
     output = tmp_path / "probes.json.gz"
-    done = command(
-        "probe_configurator", "default.yaml", str(output), "--providers", "sys", "--prefix", str(installation.prefix)
-    )
+    done = configurator("default.yaml", str(output), "--providers", "sys", "--prefix", str(installation.prefix))
     assert done.returncode == 0, done.stderr
-    shown = command("probe_configurator", "--show", str(output), "--prefix", str(installation.prefix))
+    shown = configurator("--show", str(output), "--prefix", str(installation.prefix))
     assert shown.returncode == 0
     assert "openat" in shown.stdout
-    as_json = command("probe_configurator", "--show", str(output), "--json", "--prefix", str(installation.prefix))
+    as_json = configurator("--show", str(output), "--json", "--prefix", str(installation.prefix))
     assert json.loads(as_json.stdout)["signature"]["verified"] is True
 
 
@@ -101,8 +95,8 @@ def test_the_installed_default_site_file_is_found_by_its_name(installation, tmp_
 def test_showing_a_file_that_is_not_trusted_here_warns(installation, tmp_path):
     site, output = tmp_path / "site.yaml", tmp_path / "probes.json.gz"
     site.write_text(SITE)
-    command("probe_configurator", str(site), str(output), "--prefix", str(installation.prefix))
-    shown = command("probe_configurator", "--show", str(output), "--json", "--prefix", str(tmp_path))
+    configurator(str(site), str(output), "--prefix", str(installation.prefix))
+    shown = configurator("--show", str(output), "--json", "--prefix", str(tmp_path))
     assert "the daemon would refuse this file" in shown.stderr
     assert json.loads(shown.stdout)["signature"]["verified"] is False
 
@@ -119,7 +113,7 @@ def test_a_failure_is_an_exit_code_and_no_file(installation, tmp_path):
     }
     for text, prefix, code in cases.values():
         site.write_text(text)
-        done = command("probe_configurator", str(site), str(output), "--prefix", str(prefix))
+        done = configurator(str(site), str(output), "--prefix", str(prefix))
         assert done.returncode == code, done.stderr
         assert done.stdout == ""
         assert len(done.stderr.splitlines()) >= 1
@@ -169,7 +163,7 @@ def test_the_help_shows_an_example(capsys):
 def test_without_takes_what_the_site_file_names_though_it_is_not_installed(tmp_path):
     site = tmp_path / "site.yaml"
     site.write_text("capture_probes:\n  - provider: absent\n  - provider: sys\n    functions: no_such_call\n")
-    done = command("probe_configurator", str(site), str(tmp_path / "out.json.gz"), "--without", "absent")
+    done = configurator(str(site), str(tmp_path / "out.json.gz"), "--without", "absent")
     assert done.returncode == ExitCode.USAGE
     assert "is installed" not in done.stderr
     assert "no_such_call" in done.stderr
@@ -182,5 +176,5 @@ def test_a_site_file_of_the_installation_that_others_may_write_is_refused(tmp_pa
     site.write_text("providers: []\n")
     site.chmod(0o666)
     for name in ("lead.yaml", str(site)):
-        done = command("probe_configurator", name, str(tmp_path / "out.gz"), "--prefix", str(paths.prefix))
+        done = configurator(name, str(tmp_path / "out.gz"), "--prefix", str(paths.prefix))
         assert (done.returncode, "writable by others" in done.stderr) == (ExitCode.REFUSED, True), done.stderr

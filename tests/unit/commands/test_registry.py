@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sysconfig
 from importlib.metadata import distribution
-from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(sysconfig.get_path("scripts"))
+from .scripts import COMMANDS, LAUNCHER, SCRIPTS, run
+
 VERSION = distribution("datacrumbs").version
-COMMANDS = sorted(entry.name for entry in distribution("datacrumbs").entry_points.select(group="console_scripts"))
-LAUNCHER = "datacrumbs_wrap"  # a C program, installed beside them
 # What a command asks for before it complains about anything else.
 REQUIRED = {
     "datacrumbs": ["probes.json.gz"],
@@ -21,10 +17,6 @@ REQUIRED = {
     "datacrumbs_trust": ["list"],
     "datacrumbs_untrack": ["--executable", "program"],
 }
-
-
-def _run(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([SCRIPTS / command, *arguments], capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_every_command_of_the_seed_is_there() -> None:
@@ -37,7 +29,7 @@ def test_every_command_of_the_seed_is_there() -> None:
 
 @pytest.mark.parametrize("command", [*COMMANDS, LAUNCHER])
 def test_help_has_an_example(command: str) -> None:
-    done = _run(command, "--help")
+    done = run(command, "--help")
     assert done.returncode == 0
     assert done.stderr == ""
     _, marker, example = done.stdout.partition("example")
@@ -47,13 +39,13 @@ def test_help_has_an_example(command: str) -> None:
 
 @pytest.mark.parametrize("command", [*COMMANDS, LAUNCHER])
 def test_version(command: str) -> None:
-    done = _run(command, "--version")
+    done = run(command, "--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{command} {VERSION}\n", "")
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, LAUNCHER])
 def test_unknown_option(command: str) -> None:
-    done = _run(command, *REQUIRED.get(command, []), "--no-such-option")
+    done = run(command, *REQUIRED.get(command, []), "--no-such-option")
     assert done.returncode == 2
     assert done.stdout == ""
     assert "--no-such-option" in done.stderr

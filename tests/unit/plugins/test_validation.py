@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from datacrumbs.plugins import InstalledProvider, OptionError, hookspecs, resolve_options
 from datacrumbs.plugins._validation import (
     ContractError,
     check_functions,
@@ -107,13 +106,6 @@ def test_entry_points_that_break_the_contract(origin, words):
         check_origin(*origin)
 
 
-@pytest.mark.parametrize("hook", [name for name in vars(hookspecs) if name.startswith("datacrumbs_")])
-def test_every_hook_says_what_it_returns(hook):
-    text = getattr(hookspecs, hook).__doc__
-    assert "\n    Returns:\n" in text
-    assert "\n    Example::\n" in text
-
-
 def test_a_description_must_be_a_provider():
     with pytest.raises(ContractError, match="returned dict"):
         check_provider_description({})
@@ -164,53 +156,3 @@ def test_a_preset_that_gives_its_names_late_is_not_asked_before_it_is_used():
     assert check_presets([Preset("late", "", Cost.LOW, lambda: pytest.fail("asked"))])
     with pytest.raises(ContractError, match="'late': functions is no frozenset"):
         check_preset_names({"a"}, "late")
-
-
-OPTIONS = InstalledProvider(
-    "alpha",
-    "d",
-    "1",
-    Provider(
-        title="t",
-        layer=Layer.LIBRARY,
-        options=(
-            Option("classes", "list", ("file",), "", ("file", "memory")),
-            Option("depth", "integer", 3, ""),
-            Option("deep", "boolean", default=False, help=""),
-        ),
-    ),
-)
-
-
-def test_options_get_their_defaults():
-    assert resolve_options(OPTIONS, {"depth": 5}) == {"classes": ("file",), "deep": False, "depth": 5}
-
-
-def test_one_string_is_a_list_of_one():
-    assert resolve_options(OPTIONS, {"classes": "memory"})["classes"] == ("memory",)
-
-
-@pytest.mark.parametrize(
-    ("given", "key", "words"),
-    [
-        ({"clases": []}, "clases", "did you mean 'classes'"),
-        ({"depth": True}, "depth", "not a whole number"),
-        ({"deep": "yes"}, "deep", "not true or false"),
-        ({"classes": [1]}, "classes", "not a list of strings"),
-        ({"classes": ["filed"]}, "classes", "'filed' is not a choice; expected one of file, memory"),
-        ({"classes": {"a": 1}}, "classes", "not a list of strings"),
-    ],
-)
-def test_options_that_a_provider_does_not_take(given, key, words):
-    with pytest.raises(OptionError, match=words) as caught:
-        resolve_options(OPTIONS, given)
-    assert caught.value.key == key
-
-
-@pytest.mark.parametrize("name", [name for name in vars(hookspecs) if name.startswith("datacrumbs_")])
-def test_every_hook_says_in_one_line_what_it_is_for_and_shows_an_example(name):
-    lines = (getattr(hookspecs, name).__doc__ or "").splitlines()
-    assert lines[0].endswith(".")
-    assert len(lines[0]) < 80
-    assert any(line.strip() == "Example::" for line in lines)
-    assert any("@hookimpl" in line for line in lines)

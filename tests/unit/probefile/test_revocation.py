@@ -4,17 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.errors import ExitCode
 from datacrumbs.probefile.codec import digest, encode, snippet_digest
 from datacrumbs.probefile.envelope import key_id
 from datacrumbs.probefile.revocation import FILE_NAME, Revocations, read_revocations, write_revocations
 from datacrumbs.probefile.storage import read_probe_file
 
-
-def refused(bench, now, message, status=ExitCode.REFUSED):
-    with pytest.raises(DatacrumbsError, match=message) as caught:
-        read_probe_file(bench.path, bench.trust, now=now, uid=1000)
-    assert caught.value.exit_code == status
+from .refusing import refused
 
 
 def test_a_revoked_key(bench, now):
@@ -98,7 +94,7 @@ def test_other_parts_are_not_touched(bench, now, kind, entry):
 @pytest.mark.parametrize("text", ["providers: [Posix]", "targets: [lib/x]", "targets: [1]", "symbols: ['a b']"])
 def test_an_entry_of_a_wrong_form_lets_nothing_through(bench, now, text):
     (bench.trust / FILE_NAME).write_text(text)
-    refused(bench, now, rf"{FILE_NAME}:1: [a-z]+\[0\]: .* cannot be revoked; expected", ExitCode.USAGE)
+    refused(bench, now, rf"{FILE_NAME}:1: [a-z]+\[0\]: .* cannot be revoked; expected", status=ExitCode.USAGE)
 
 
 @pytest.mark.parametrize(("uid", "after", "holds"), [(1000, 0, False), (1000, -1, True), (1001, 0, True)])
@@ -131,7 +127,7 @@ def test_the_list_is_what_was_written_and_an_empty_one_is_no_file(tmp_path):
 )
 def test_a_damaged_list_lets_nothing_through(bench, now, text):
     (bench.trust / FILE_NAME).write_bytes(text.encode("latin-1"))
-    refused(bench, now, FILE_NAME, ExitCode.USAGE)
+    refused(bench, now, FILE_NAME, status=ExitCode.USAGE)
 
 
 def test_a_list_that_others_may_write_lets_nothing_through(bench, now):

@@ -42,7 +42,7 @@ sys.exit(guarded(lambda: _signing.serve(Path({prefix!r}))))
 """
 
 
-class Installation:
+class SigningInstallation:
     """An installation with a policy for everybody and one trusted snippet."""
 
     def __init__(self, directory: Path) -> None:
@@ -138,6 +138,6 @@ def installation():
     directory = Path(tempfile.mkdtemp(prefix="datacrumbs-test-"))
     directory.chmod(0o755)
     try:
-        yield Installation(directory)
+        yield SigningInstallation(directory)
     finally:
         rmtree(directory)

@@ -14,14 +14,12 @@ from datacrumbs.serving.replies import busy, refusal_frame
 from datacrumbs.signer import signing_client
 from datacrumbs.signer.request import SIGNING
 from datacrumbs.signer.signing_client import SigningError, service_key_id
-from datacrumbs.system import SystemPaths
 
 READY = frame({"status": "ready", "key_id": "a" * 64})
 
 
 @pytest.fixture
-def paths(tmp_path):
-    paths = SystemPaths(tmp_path)
+def paths(paths):
     paths.signing_socket.parent.mkdir(parents=True)
     return paths
 
