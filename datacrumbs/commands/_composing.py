@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _SHOWN_NOTES = 20
 _KIND = "signed"
-_TRACE_HOOKS = "DATACRUMBS_TRACE_HOOKS"  # who sets it wants to see the hooks called
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def _report(found: Composed, output: Path, *, as_json: bool) -> None:
 def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
     program = shutil.which(options.program) if options.program else ""
     asked = [str(paths.prefix.absolute()), options.site, program, os.getcwd(), *_selected(options)]  # noqa: PTH109
-    if not (options.fresh or _TRACE_HOOKS in os.environ):
+    if not options.fresh:
         found = _remembered(remembered.recall(_KIND, asked, os.environ), paths)
         if found is not None:
             _print_notes(found.notes)

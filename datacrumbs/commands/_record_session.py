@@ -160,12 +160,10 @@ class _Session:
         )
 
     def _wanted(self) -> Wanted:
-        from datacrumbs.configure import Selection
         from datacrumbs.session.own_plan import Wanted
 
         options = self._options
-        selection = Selection(names(options.providers), names(options.without), options.preset)
-        return Wanted(options.site, selection, options.sample)
+        return Wanted(options.site, names(options.providers), names(options.without), options.preset, options.sample)
 
     def _begun(self, recorder: Recorder, plan: SignedPlan, trace: TraceFile) -> Recording:
         options = self._options

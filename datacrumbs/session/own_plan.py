@@ -1,30 +1,23 @@
-"""The plan for one command, composed as the configurator does, in the user's own process."""
+"""The plan for one command, remembered or composed, in the user's own process."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.configure import Selection, compose, default_site_file, find_site_file, read_site_file
-from datacrumbs.configure.compose import Report
-from datacrumbs.configure.host import current_host
-from datacrumbs.configure.site import Detail, ProviderEntry
+from datacrumbs import remembered
 from datacrumbs.elf import kept
-from datacrumbs.model.plan import Mode
-from datacrumbs.plugins import load_providers
-from datacrumbs.probefile.codec import encode
+from datacrumbs.elf.witnesses import watched
 from datacrumbs.session.programs import CommandError, executable, program_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from datacrumbs.configure import SiteConfiguration
     from datacrumbs.system import SystemPaths
 
-DEFAULT_SITE = "default.yaml"
+_KIND = "plan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +26,16 @@ class Wanted:
 
     Args:
         site: A site file; empty for the default one.
-        selection: What is left of it.
+        only: Providers to take; empty for all of the site file.
+        without: Providers to leave out.
+        preset: Takes the place of the entries' presets.
         sample: One of how many calls gets a line; 0 for what the site file says.
     """
 
     site: str = ""
-    selection: Selection = field(default_factory=Selection)
+    only: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    preset: str = ""
     sample: int = 0
 
 
@@ -74,34 +71,16 @@ def compose_plan(command: Sequence[str], wanted: Wanted, paths: SystemPaths) -> 
         program = program_of(command, os.environ)
     except CommandError as error:
         return asdict(OwnPlan(status=error.status, problem=error.message))
-    notes: list[str] = []
-    site = _site(wanted, paths)
-    notes += site.notes
     kept.keep_in(_kept(paths))
-    named = {entry.provider for entry in site.entries if isinstance(entry, ProviderEntry)}
-    providers = load_providers(wanted.selection.unloaded, wanted.selection.providers, named)
-    host = replace(current_host(), program=program, others=True)
-    plan = compose(site, providers, host, wanted.selection, Report(notes.append))
-    counts = Counter(group.provider for group in plan.groups for _ in group.functions)
-    return asdict(
-        OwnPlan(
-            encode(plan).decode(),
-            tuple(notes),
-            tuple((entry.name, counts[entry.name]) for entry in plan.providers),
-            str(program or ""),
-        )
-    )
+    asked = [str(paths.prefix.absolute()), os.getcwd(), str(program or ""), asdict(wanted)]  # noqa: PTH109
+    found: dict[str, Any] | None = remembered.recall(_KIND, asked, os.environ)
+    if found is None:
+        with watched(kept.place()) as looking:
+            from datacrumbs.session.own_composition import composed  # noqa: PLC0415 - what is remembered needs none of it
 
-
-def _site(wanted: Wanted, paths: SystemPaths) -> SiteConfiguration:
-    file = find_site_file(wanted.site, paths) if wanted.site else paths.site_files / DEFAULT_SITE
-    if not wanted.site and not file.is_file():
-        file = default_site_file()  # of a host that was not set up
-    site = read_site_file(file, protected=file.parent.absolute() == paths.site_files.absolute())
-    if not wanted.sample:
-        return site
-    detail = Detail(Mode.TRACE, wanted.sample)
-    return replace(site, detail=detail, entries=tuple(replace(entry, detail=detail) for entry in site.entries))
+            found = composed(program, wanted, paths)
+        remembered.remember(_KIND, asked, os.environ, looking, found)
+    return found
 
 
 # Root takes nothing that a user could have written, wherever HOME and XDG_CACHE_HOME point.

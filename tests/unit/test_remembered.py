@@ -220,3 +220,22 @@ def test_nothing_heavy_is_imported_for_what_is_remembered():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"numpy", "polars", "rich", "pluggy", "capstone", "importlib.metadata", "datacrumbs.configure", "difflib"}
     assert not heavy & set(done.stdout.split())
+
+
+def test_the_plan_of_a_recorded_command_is_remembered_too(place, monkeypatch):
+    from datacrumbs.session import own_composition
+    from datacrumbs.session.own_plan import Wanted, compose_plan
+
+    made = []
+    composed = own_composition.composed
+    monkeypatch.setattr(own_composition, "composed", lambda *asked: made.append(asked) or composed(*asked))
+    wanted = Wanted(str(place.site), only=("site",))
+    first = compose_plan(["true"], wanted, place.paths)
+    assert json.loads(first["document"])["groups"]
+    assert json.dumps(compose_plan(["true"], wanted, place.paths)) == json.dumps(first)
+    assert len(made) == 1
+    compose_plan(["true"], Wanted(str(place.site), only=("site",), sample=3), place.paths)
+    compose_plan(["cat"], wanted, place.paths)
+    place.build(SOURCE.replace("return fd", "return fd + 1"))
+    compose_plan(["true"], wanted, place.paths)
+    assert len(made) == 4

@@ -1,0 +1,59 @@
+"""The plan for one command, where it is not remembered: composed as the configurator does."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from datacrumbs.configure import Selection, compose, default_site_file, find_site_file, read_site_file
+from datacrumbs.configure.compose import Report
+from datacrumbs.configure.host import current_host
+from datacrumbs.configure.site import Detail, ProviderEntry
+from datacrumbs.model.plan import Mode
+from datacrumbs.plugins import load_providers
+from datacrumbs.probefile.codec import encode
+from datacrumbs.session.own_plan import OwnPlan, Wanted
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from datacrumbs.configure import SiteConfiguration
+    from datacrumbs.system import SystemPaths
+
+DEFAULT_SITE = "default.yaml"
+
+
+def composed(program: Path | None, wanted: Wanted, paths: SystemPaths) -> dict[str, Any]:
+    """An `OwnPlan` as JSON carries it, for a program whose libraries are looked at; None for the host's alone.
+
+    Raises:
+        DatacrumbsError: As `compose` does.
+    """
+    site = _site(wanted, paths)
+    notes = list(site.notes)
+    selection = Selection(wanted.only, wanted.without, wanted.preset)
+    named = {entry.provider for entry in site.entries if isinstance(entry, ProviderEntry)}
+    providers = load_providers(selection.unloaded, selection.providers, named)
+    host = replace(current_host(), program=program, others=True)
+    plan = compose(site, providers, host, selection, Report(notes.append))
+    counts = Counter(group.provider for group in plan.groups for _ in group.functions)
+    return asdict(
+        OwnPlan(
+            encode(plan).decode(),
+            tuple(notes),
+            tuple((entry.name, counts[entry.name]) for entry in plan.providers),
+            str(program or ""),
+        )
+    )
+
+
+def _site(wanted: Wanted, paths: SystemPaths) -> SiteConfiguration:
+    file = find_site_file(wanted.site, paths) if wanted.site else paths.site_files / DEFAULT_SITE
+    if not wanted.site and not file.is_file():
+        file = default_site_file()  # of a host that was not set up
+    site = read_site_file(file, protected=file.parent.absolute() == paths.site_files.absolute())
+    if not wanted.sample:
+        return site
+    detail = Detail(Mode.TRACE, wanted.sample)
+    return replace(site, detail=detail, entries=tuple(replace(entry, detail=detail) for entry in site.entries))
