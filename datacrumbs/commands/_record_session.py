@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import secrets
@@ -30,8 +31,10 @@ from datacrumbs.system import SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
     from typing import Any
 
+    from datacrumbs.model.plan import Plan
     from datacrumbs.probefile.envelope import SignedPlan
     from datacrumbs.serving.limited import Child
     from datacrumbs.session.invoker import Invoker
@@ -100,22 +103,69 @@ class _Session:
 
     def _recorded(self) -> int:
         if os.geteuid() != 0:
-            raise DatacrumbsError("tracing needs root", hint="sudo datacrumbs record CMD")
+            return self._recorded_by_service()
         plan = self._signed_plan()
         if self._options.dry_run:
-            self._print_plan(plan)
+            self._print_plan(plan.plan)
             return 0
+        return self._traced(lambda trace: self._begun(OwnRecorder(self._paths), plan, trace))
+
+    # Without rights: what needs them, two services do.
+    def _recorded_by_service(self) -> int:
+        from datacrumbs.probefile.codec import decode
+        from datacrumbs.runs.asking import is_served
+        from datacrumbs.session.served_run import ServedRecording, as_probe_file
+
+        if not self._options.dry_run and not is_served(self._paths):
+            raise DatacrumbsError(
+                "tracing needs root, and no service of runs answers here",
+                hint="sudo datacrumbs record CMD; or an administrator starts datacrumbs_runs.socket",
+            )
+        if self._options.probe_file is not None:
+            signed = as_probe_file(self._options.probe_file)
+        else:
+            composed = self._composed_and_signed()
+            if self._options.dry_run:
+                self._print_plan(decode(self._composed.document.encode()))
+                return 0
+            signed = base64.b64decode(composed)
+        options, command, paths = self._options, self._command, self._paths
+        return self._traced(lambda trace: ServedRecording(paths, signed, options, command, trace.stream))
+
+    def _composed_and_signed(self) -> str:
+        from datacrumbs.session.own_plan import OwnPlan, compose_plan
+        from datacrumbs.session.served_run import signed_by_service
+
+        wanted, dry = self._wanted(), self._options.dry_run
+
+        def work() -> Any:
+            composed = compose_plan(self._command, wanted, self._paths)
+            needless = dry or composed["status"]
+            return [composed, "" if needless else signed_by_service(composed["document"], self._paths)]
+
+        worker = Worker(self._user, work)
+        try:
+            self._await_end(worker)
+            composed, signed = worker.result()
+        finally:
+            worker.close()
+        self._composed = OwnPlan(**composed)
+        if self._composed.status:
+            raise CommandError(self._composed.problem, self._composed.status)
+        return str(signed)
+
+    def _traced(self, begun: Callable[[TraceFile], Recording]) -> int:
         trace = TraceFile(self._output(), self._user, may_vary=self._options.output is None)
         with ExitStack() as failing:
             failing.callback(trace.remove)
-            recording = self._begun(OwnRecorder(self._paths), plan, trace)
+            recording = begun(trace)
             failing.callback(recording.discard)
             while not recording.ready:
                 self._attend(recording)
                 recording.listen()
                 if recording.ended:
                     recording.outcome()
-            wrapped = ["datacrumbs_wrap", "--run-id", self._run_id, "--", *self._command]
+            wrapped = ["datacrumbs_wrap", "--run-id", recording.run_id, "--", *self._command]
             command = Foreground(launcher(), wrapped, self._user, self._mask)
             failing.pop_all()  # the command runs: now the trace stays, and the command's end is this one's
         status = command.wait(self._signals, recording)
@@ -251,8 +301,8 @@ class _Session:
         warn(f"not traced: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
         return status
 
-    def _print_plan(self, plan: SignedPlan) -> None:
-        for group in plan.plan.groups:
+    def _print_plan(self, plan: Plan) -> None:
+        for group in plan.groups:
             print(f"{group.provider}: {group.target.path or 'kernel'}: {counted(len(group.functions), 'function')}")
 
 

@@ -85,7 +85,8 @@ COMMAND = Command(
     name="record",
     summary="Run a command, trace it and all that it starts, and print a report when it has ended.",
     description=(
-        "It needs root; under sudo CMD runs as the user who called. The exit status is CMD's; 125 if it was not run "
+        "It needs root, or the services datacrumbs_sign_probes and datacrumbs_runs on this host; under sudo CMD runs "
+        "as the user who called. The exit status is CMD's; 125 if it was not run "
         "because it could not be traced, 126 if it cannot be executed, 127 if it was not found."
     ),
     examples=("sudo datacrumbs_record dd if=/dev/zero of=/tmp/out.bin bs=1M count=1",),

@@ -64,6 +64,10 @@ class Outcome:
 class Recording(Protocol):
     """A run that was started."""
 
+    @property
+    def run_id(self) -> str:
+        """By which the command's processes are marked."""
+
     def fileno(self) -> int:
         """Readable when there is something to `listen` to."""
 
@@ -128,6 +132,11 @@ class OwnRecording:
         if not self._pid:
             _be_the_run(parent, theirs, self._said, lambda ready: _trace(paths, signed, options, ready))
         os.close(theirs)
+
+    @property
+    def run_id(self) -> str:
+        """By which the command's processes are marked."""
+        return self._run_id
 
     def fileno(self) -> int:
         """Readable when there is something to `listen` to."""

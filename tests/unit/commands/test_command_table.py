@@ -57,7 +57,12 @@ ABSENT = [
 # Without root: what the command then says.
 WITHOUT_RIGHTS = [
     ("datacrumbs", ["/etc/hostname", "run"], REFUSED, "tracing needs root"),
-    ("datacrumbs_record", ["true"], NOT_RUN, "tracing needs root\n  hint: sudo datacrumbs record CMD"),
+    (
+        "datacrumbs_record",
+        ["true"],
+        NOT_RUN,
+        "tracing needs root, and no service of runs answers here\n  hint: sudo datacrumbs record CMD",
+    ),
     ("datacrumbs_setup", [], REFUSED, "setting up this host needs root"),
     ("datacrumbs_sign_probes", [], REFUSED, "runs as root only"),
     ("datacrumbs_runs", [], REFUSED, "runs as root only"),

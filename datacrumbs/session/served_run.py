@@ -1,0 +1,139 @@
+"""A run beside one command of a user who is not root: the service of runs has it, and gives the user the trace."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.codec import decode
+from datacrumbs.runs.asking import start_run
+from datacrumbs.runs.run_order import LABEL_LIMIT
+from datacrumbs.runs.run_order import RunOptions as Asked
+from datacrumbs.session.own_run import Outcome
+from datacrumbs.signer.signing_client import request_signature
+from datacrumbs.trace.footer import PARTS
+from datacrumbs.trace.last_line import footer_of
+
+if TYPE_CHECKING:
+    import argparse
+    from typing import BinaryIO
+
+    from datacrumbs.runs.asking import RunningRun
+    from datacrumbs.system import SystemPaths
+
+_MEGABYTE = 1_000_000
+
+
+def signed_by_service(plan: str, paths: SystemPaths) -> str:
+    """A plan's probe file from the signing service, in base64.
+
+    Raises:
+        DatacrumbsError: As `request_signature`.
+    """
+    return base64.b64encode(request_signature(decode(plan.encode()), paths)).decode()
+
+
+class ServedRecording:
+    """A run of the service; see `Recording`.
+
+    Args:
+        paths: The installation.
+        signed: The probe file.
+        options: The command line's: mode, duration and size.
+        command: What is run, for `datacrumbs list`.
+        stream: Where the trace goes in the end.
+    """
+
+    def __init__(
+        self, paths: SystemPaths, signed: bytes, options: argparse.Namespace, command: list[str], stream: BinaryIO
+    ) -> None:
+        label = " ".join(command)[:LABEL_LIMIT]
+        asked = Asked(
+            options.mode if options.mode == "profile" else "",
+            round((options.duration or 0) * 1000),
+            round((options.max_size or 0) * _MEGABYTE),
+            "".join(character if character.isprintable() else "?" for character in label),
+        )
+        self._run: RunningRun = start_run(paths, signed, asked)
+        self._stream = stream
+        self._failure: DatacrumbsError | None = None
+
+    @property
+    def run_id(self) -> str:
+        """By which the command's processes are marked."""
+        return self._run.run_id
+
+    def fileno(self) -> int:
+        """Readable when there is something to `listen` to."""
+        return self._run.fileno()
+
+    def listen(self) -> None:
+        """Take what the service says; that it is gone for good is the end, and the command goes on."""
+        try:
+            self._run.listen()
+        except DatacrumbsError as error:
+            self._failure = error
+
+    @property
+    def ready(self) -> bool:
+        """Whether programs are traced."""
+        return self._run.ready
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end."""
+        return self._run.ended or self._failure is not None
+
+    def stop(self) -> None:
+        """Have it come to its end."""
+        self._run.stop()
+
+    def outcome(self) -> Outcome:
+        """Move the trace to where its user wants it; gives what became of the calls.
+
+        Raises:
+            DatacrumbsError: The run failed.
+        """
+        if self._failure is not None:
+            raise self._failure
+        if not self._run.trace:
+            raise DatacrumbsError(f"the run did not begin: {self._run.log.strip() or 'it was ended'}")
+        trace = Path(self._run.trace)
+        try:
+            footer = footer_of(trace)
+            with trace.open("rb") as source:
+                shutil.copyfileobj(source, self._stream)
+            trace.unlink()
+        except OSError as error:
+            raise DatacrumbsError(
+                f"{trace}: cannot be moved to where it was asked for: {error.strerror}", hint="it stays where it is"
+            ) from None
+        if footer is None:
+            raise DatacrumbsError(self._run.log.strip() or "the run ended before its trace was complete")
+        entered, recorded = footer.get("entered", 0), footer.get("recorded", 0)
+        lost = sum(number for key, number in footer.items() if key.startswith("lost_"))
+        return Outcome(entered, recorded, lost, entered == sum(footer.get(part, 0) for part in PARTS[1:]) + lost)
+
+    def messages(self) -> str:
+        """What it has to say to people."""
+        return self._run.log
+
+    def discard(self) -> None:
+        """Let go of it; the service ends it if it has not ended."""
+        self._run.close()
+
+
+def as_probe_file(path: Path) -> bytes:
+    """The bytes of a probe file, for the service to verify.
+
+    Raises:
+        DatacrumbsError: It cannot be read.
+    """
+    from datacrumbs.probefile.envelope import COMPRESSED_LIMIT  # noqa: PLC0415 - only for this option
+    from datacrumbs.secure.files import read_bounded  # noqa: PLC0415 - likewise
+
+    return read_bounded(Path(os.path.abspath(path)), COMPRESSED_LIMIT)  # noqa: PTH100 - keeps links

@@ -1,0 +1,55 @@
+"""The last line of a trace, by which it is complete, without reading the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import zlib
+from typing import TYPE_CHECKING
+
+from datacrumbs.trace.footer import FOOTER
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_TAIL = 1 << 20
+_EXPANDED = 16 << 20
+_MEMBER = b"\x1f\x8b\x08"
+_GZIP = 31
+
+
+def footer_of(path: Path) -> dict[str, int] | None:
+    """The totals of a trace's footer; None for one that is being written, was cut short, or is none of ours.
+
+    Raises:
+        OSError: When it cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as stream:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            return None
+        stream.seek(max(status.st_size - _TAIL, 0))
+        tail = stream.read(_TAIL)
+    place = tail.rfind(_MEMBER)
+    while place >= 0:
+        inflater = zlib.decompressobj(_GZIP)
+        try:
+            text = inflater.decompress(tail[place:], _EXPANDED)
+        except zlib.error:  # these bytes were part of what is compressed
+            text = b""
+        if inflater.eof and not inflater.unused_data:
+            return _footer(text.rstrip(b",]\n ").rpartition(b"\n")[2])
+        place = tail.rfind(_MEMBER, 0, place)
+    return None
+
+
+def _footer(line: bytes) -> dict[str, int] | None:
+    try:
+        document = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(document, dict) or document.get("name") != FOOTER or not isinstance(document.get("args"), dict):
+        return None
+    return {key: value for key, value in document["args"].items() if isinstance(value, int)}

@@ -1,0 +1,130 @@
+"""An ordinary user records commands: the signing service signs, the service of runs traces."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datacrumbs.testing import read_lines
+
+from .conftest import COMMANDS, NOBODY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from datacrumbs.testing import Installation
+
+pytestmark = pytest.mark.kernel
+
+BOUND = 120.0
+USER = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+SITE = "capture_probes:\n  - provider: sys\n    preset: data\n"
+
+
+def awaited(reached) -> None:
+    end = time.monotonic() + BOUND
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+class Service:
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
+        self.begin()
+
+    def begin(self) -> None:
+        command = [COMMANDS / "datacrumbs_runs", "--prefix", self.installation.prefix]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        first = self.process.stderr.readline()
+        assert "ready on" in first, first
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        self.process.send_signal(number)
+        self.process.stderr.close()
+        self.process.wait(BOUND)
+
+    def left(self) -> list[str]:
+        """What is in the directory of runs."""
+        return sorted(path.name for path in (self.installation.prefix / "run/datacrumbs/runs").iterdir())
+
+
+@pytest.fixture
+def service(installation: Installation) -> Iterator[Service]:
+    served = Service(installation)
+    yield served
+    served.end()
+
+
+@pytest.fixture
+def place(shared_directory: Path) -> Path:
+    """Where the user is."""
+    directory = Path(tempfile.mkdtemp(prefix="recorded-", dir=shared_directory))
+    os.chown(directory, NOBODY, NOBODY)
+    (directory / "site.yaml").write_text(SITE)
+    return directory
+
+
+def record(installation: Installation, place: Path, *words: str | Path) -> list[str | Path]:
+    options = ["--prefix", installation.prefix, "--site", place / "site.yaml", "-o", place / "t.pfw.gz"]
+    return [COMMANDS / "datacrumbs_record", *options, *words]
+
+
+def writes(count: int) -> list[str]:
+    return ["/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=7", f"count={count}", "status=none"]
+
+
+def written(trace: Path) -> int:
+    return sum(call["args"]["ret"] == 7 for call in read_lines(trace).named("write"))
+
+
+def test_a_user_records_a_command(installation: Installation, service: Service, place: Path) -> None:
+    command = record(installation, place, "--no-report", "--", *writes(211))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place, **USER)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "every call accounted for" in done.stderr, done.stderr
+    trace = place / "t.pfw.gz"
+    assert written(trace) == 211
+    assert (trace.stat().st_uid, stat.S_IMODE(trace.stat().st_mode)) == (NOBODY, 0o600)
+    assert service.left() == []
+    traces = installation.prefix / "var/log/datacrumbs/nobody"
+    assert list(traces.rglob("probes-run-*")) == []
+
+
+def test_a_service_restarted_under_a_command_loses_no_call(
+    installation: Installation, service: Service, place: Path
+) -> None:
+    go = place / "go"
+    os.mkfifo(go, 0o600)
+    os.chown(go, NOBODY, NOBODY)
+    script = f"{' '.join(writes(101))}; read word <{go}; {' '.join(writes(109))}"
+    command = record(installation, place, "--no-report", "--", "sh", "-c", f"echo begun; {script}")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place, **USER) as run:
+        begun = run.stdout.readline()
+        if begun != "begun\n":
+            pytest.fail(run.stderr.read())
+        service.end(signal.SIGKILL)
+        service.begin()
+        go.write_text("go\n")
+        said = run.communicate(timeout=BOUND)[1]
+    assert run.returncode == 0
+    assert "every call accounted for" in said, said
+    assert written(place / "t.pfw.gz") == 210
+    assert service.left() == []
+
+
+def test_a_recording_that_is_killed_ends_its_run(installation: Installation, service: Service, place: Path) -> None:
+    command = record(installation, place, "--no-report", "--", "sh", "-c", "echo begun; exec sleep 600")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=place, start_new_session=True, **USER) as run:
+        assert run.stdout.readline() == "begun\n"
+        assert len(service.left()) == 2
+        os.killpg(run.pid, signal.SIGKILL)
+    awaited(lambda: service.left() == [])
