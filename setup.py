@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from setuptools import Distribution, setup
-from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.install_scripts import install_scripts
+
+try:
+    from setuptools.command.bdist_wheel import bdist_wheel
+except ImportError:  # before setuptools 70, as in Debian 12
+    from wheel.bdist_wheel import bdist_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
