@@ -28,8 +28,12 @@ def record(arguments: argparse.Namespace) -> None:
     paths = SystemPaths(arguments.prefix.absolute())
     if arguments.probes is not None:
         mode = Mode(arguments.mode) if arguments.mode else None
-        named = arguments.marks == "named" if arguments.marks else is_job(arguments.run_id, os.environ)
-        _run(arguments, paths, Instance(arguments.probes, mode=mode, unnamed=not named), arguments.run_id)
+        chosen = bool(arguments.pid or arguments.cgroup)
+        named = arguments.marks == "named" if arguments.marks else chosen or is_job(arguments.run_id, os.environ)
+        instance = Instance(
+            arguments.probes, mode=mode, unnamed=not named, processes=tuple(arguments.pid), group=arguments.cgroup
+        )
+        _run(arguments, paths, instance, arguments.run_id)
         return
     from datacrumbs.daemon.run_files import let_read  # only a unit needs it
     from datacrumbs.daemon.unit import clean_up, read_instance, run_log  # likewise
@@ -67,7 +71,8 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
         print(assemble(signed.plan), end="")
         return
     targets = OpenTargets(signed.plan, signed.grant.uid)
-    from datacrumbs.daemon.run import run  # a refusal needs no engine
+    from datacrumbs.daemon.chosen import choose  # a refusal needs no engine
+    from datacrumbs.daemon.run import run  # likewise
     from datacrumbs.daemon.run_request import RunRequest
 
     method = AttachMethod(arguments.attach_method)
@@ -82,6 +87,7 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
             mode=instance.mode,
             names=names_of(identity, os.environ),
             unnamed=instance.unnamed,
+            chosen=choose(instance.processes, instance.group),
             attach_method=method,
         )
     )

@@ -38,7 +38,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--marks",
         choices=["any", "named"],
         help="named: trace only programs that name this run when they mark themselves; any: also those that name none "
-        "(default: any; named if RUN-ID is the scheduler's job id)",
+        "(default: any; named if RUN-ID is the scheduler's job id, and with --pid or --cgroup)",
+    )
+    add(
+        "--pid",
+        type=int,
+        action="append",
+        default=[],
+        metavar="PID",
+        help="trace this running process, and from then on its children, without a mark; can be given several times",
+    )
+    add(
+        "--cgroup",
+        type=Path,
+        metavar="PATH",
+        help="trace all processes of this control group and of those below it, without marks; version 2 only",
     )
     add(
         "--duration",

@@ -53,6 +53,8 @@ class Instance:
         mode: How all calls are recorded; None for what the plan says of each.
         limits: Keys of the system configuration that this run has other values for.
         unnamed: Whether marks of processes are taken that name no run.
+        processes: Running processes that are traced without marks.
+        group: The control group whose processes are traced without marks.
     """
 
     probes: Path
@@ -60,6 +62,8 @@ class Instance:
     mode: Mode | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
     unnamed: bool = True
+    processes: tuple[int, ...] = ()
+    group: Path | None = None
 
 
 def run_id(argument: str | None, environment: Mapping[str, str], now: float) -> str:

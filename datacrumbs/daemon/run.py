@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from datacrumbs import client
 from datacrumbs.daemon import confinement
 from datacrumbs.daemon.attach_results import AttachResults
+from datacrumbs.daemon.chosen import take
 from datacrumbs.daemon.ending import Ending
 from datacrumbs.daemon.finder_process import FinderProcess
 from datacrumbs.daemon.handover import profiles_file
@@ -84,7 +85,7 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
         engine = Engine.load(
             plan,
             request.configuration,
-            Marks(user.uid, request.names or (request.run_id,), request.unnamed),
+            Marks(user.uid, request.names or (request.run_id,), request.unnamed, request.chosen.group),
             request.paths.state,
             attach_method=request.attach_method,
             tell=inform,
@@ -219,6 +220,7 @@ class _Run:
             if self._sealer is not None:
                 self._sealer.begin(known_of_run(self._request), time.time())
                 self._sealer.add(self._parts)
+            take(self._engine, self._request.chosen, user)
             gc.freeze()
             gc.enable()
             files.announce(self._parts.first, user)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from datacrumbs.daemon.chosen import Chosen
 from datacrumbs.engine.methods import AttachMethod
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class RunRequest:
     mode: Mode | None = None
     names: tuple[str, ...] = ()
     unnamed: bool = True
+    chosen: Chosen = field(default_factory=Chosen)
     attach_method: AttachMethod = AttachMethod.AUTO
     output: OpenOutput | None = None
 

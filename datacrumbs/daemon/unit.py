@@ -33,7 +33,7 @@ LIMITS = {
     "MAX_SIZE": ("max_megabytes", megabytes),
 }
 """Keys of the environment file for keys of the system configuration, and how their values are read."""
-KEYS = ("PROBE_FILE", "USER", "RUN_ID", "MODE", "MARKS", *LIMITS)
+KEYS = ("PROBE_FILE", "USER", "RUN_ID", "MODE", "MARKS", "CGROUP", *LIMITS)
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -74,7 +74,8 @@ def read_instance(directory: Path, run: str) -> Instance:
         _uid(path, values["USER"]) if "USER" in values else None,
         Mode.PROFILE if "MODE" in values else None,
         {LIMITS[key][0]: _limit(path, key, values[key]) for key in LIMITS if key in values},
-        unnamed=values.get("MARKS") != "named",
+        unnamed=values.get("MARKS", "named" if "CGROUP" in values else "any") != "named",
+        group=_group(path, values["CGROUP"]) if "CGROUP" in values else None,
     )
 
 
@@ -161,6 +162,12 @@ def _limit(path: Path, key: str, text: str) -> float:
         return LIMITS[key][1](text)
     except ValueError as error:
         raise usage_error(f"{path}: {key}: {str(error)[:200]}") from None
+
+
+def _group(path: Path, text: str) -> Path:
+    if not text.startswith("/"):
+        raise usage_error(f"{path}: CGROUP: {text[:80]!a}; expected the absolute path of a control group")
+    return Path(text)
 
 
 def _uid(path: Path, name: str) -> int:

@@ -28,8 +28,8 @@ from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedIm
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.engine.ring import RingMaps
 from datacrumbs.kernel.declared import check_declared
-from datacrumbs.model.contract import Setting
-from datacrumbs.model.layouts import COUNT
+from datacrumbs.model.contract import Setting, Take
+from datacrumbs.model.layouts import COUNT, TAKEN
 from datacrumbs.model.plan import Attach
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 _MIB = 1 << 20
 _ITERATOR = "bpf_iter__task"
+_TAKE_RUNNING = "dc_take_running"
 _PLACE_DESCRIPTORS = 2  # the links of a function's entry and return, where each place is a link of its own
 _OTHER_DESCRIPTORS = 512
 _PHASES = {
@@ -59,17 +60,19 @@ _WAKE_SHARE = 16  # of the ring
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Which marks of processes are taken.
+    """Which processes are traced.
 
     Args:
         owner: User id whose processes may be traced.
         names: By which a mark may name this run.
         unnamed: Whether marks are taken that name no run.
+        group: Inode number of the control group whose processes are traced without marks; 0 for none.
     """
 
     owner: int
     names: tuple[str, ...] = ()
     unnamed: bool = True
+    group: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class Engine:
         self._flags = program.flags
         self._loaded = program.loaded
         self._kinds = program.kinds
+        self._group = marks.group
         self._attached = Attached()
         self._fill_tables(marks)
         self._set(Setting.WAKE, (configuration.call_ring_mib << 20) // _WAKE_SHARE)
@@ -161,7 +165,7 @@ class Engine:
         flags = source.compiler_flags(plan, method, late=late)
         image = _compiled(plan, flags, state / "programs", tell)
         loaded = LoadedImage(image, source.map_entries(plan, configuration))
-        kinds = kernel_programs.kinds(plan, method, late=late)
+        kinds = kernel_programs.kinds(plan, method, late=late, members=bool(marks.group))
         loaded.begin(kinds.items())
         return cls(_Program(plan, method, late, flags, kinds, loaded), configuration, marks)
 
@@ -195,6 +199,26 @@ class Engine:
             for client in clients:
                 self._attach_client(client)
         return EngineReport(TITLES[self._method], self._attached.functions, tuple(self._attached.failures), seconds)
+
+    def take(self, processes: Mapping[int, int]) -> dict[int, Take]:
+        """Trace processes that run already, and from now on those of the control group; call after `attach`.
+
+        Children that they fork from now on are traced as well.
+
+        Args:
+            processes: Process id -> when it began, in ticks since the machine's start, as /proc has it.
+
+        Returns:
+            What became of each process that was found.
+        """
+        for process, began in processes.items():
+            self._loaded.maps["dc_wanted"].put(process.to_bytes(4, "little"), began.to_bytes(8, "little"))
+        self._set(Setting.GROUP, self._group)  # before the look at those that run, so that none is between
+        program = self._loaded.program(_TAKE_RUNNING, self._loaded.iterator_kind())
+        taken = np.frombuffer(links.read_iterator(program), TAKEN)
+        for process in processes:
+            self._loaded.maps["dc_wanted"].remove(process.to_bytes(4, "little"))
+        return {int(row["process"]): Take(int(row["outcome"])) for row in taken}
 
     def attach_late(self, target: Target, path: str, skip: Collection[int] = ()) -> EngineReport:
         """Attach what the plan has for a target to another file, which has been verified to hold the same.

@@ -19,12 +19,14 @@ UPROBE_MULTI = ProgramKind(PROBE.kind, links.UPROBE_MULTI)
 UPROBE_SESSION = ProgramKind(PROBE.kind, links.UPROBE_SESSION)
 
 CLIENT_MARK = "dc_client_mark"
+GROUP_ATTACH = "dc_group_attach"
 SESSION = "dc_library_session"
 _INTERRUPTS = ("irq_handler", "local_timer", "call_function", "call_function_single", "irq_work", "ipi")
 RAW_TRACEPOINTS = {
     "dc_process_fork": ("task_newtask",),
     "dc_process_exec": ("sched_process_exec",),
     "dc_process_exit": ("sched_process_exit",),
+    GROUP_ATTACH: ("cgroup_attach_task",),
     "dc_signal_deliver": ("signal_deliver",),
     "dc_system_call_exit": ("sys_exit",),
     "dc_system_call_enter": ("sys_enter",),
@@ -51,9 +53,16 @@ _OF_EVERY_RUN = ("dc_process_fork", "dc_process_exec", "dc_process_exit", CLIENT
 _BY_MULTI_LINK = frozenset((*_OF_PLANS[Attach.UPROBE], CLIENT_MARK, "dc_client_stop"))
 
 
-def kinds(plan: Plan, method: AttachMethod, *, late: bool) -> dict[str, ProgramKind]:
-    """The programs of a plan, and as what each is loaded; the arguments are those of `source.compiler_flags`."""
-    names = list(_OF_EVERY_RUN)
+def kinds(plan: Plan, method: AttachMethod, *, late: bool, members: bool = False) -> dict[str, ProgramKind]:
+    """The programs of a plan, and as what each is loaded.
+
+    Args:
+        plan: The plan.
+        method: How library functions are attached.
+        late: Whether files are told of that traced processes map.
+        members: Whether the processes of a control group are traced.
+    """
+    names = [*_OF_EVERY_RUN, *([GROUP_ATTACH] if members else [])]
     for group in plan.groups:
         names += [SESSION] if by_session(group, method) else _OF_PLANS[group.attach]
     if late or function_table.needs_errno(plan):

@@ -35,6 +35,7 @@ _AFTER_SNIPPETS = (
     "modes.h",
     "calls.h",
     "restarts.h",
+    "taking.h",
     "interrupts.bpf.c",
     "processes.bpf.c",
     "system_calls.bpf.c",
@@ -42,6 +43,7 @@ _AFTER_SNIPPETS = (
     "functions.bpf.c",
     "points.bpf.c",
     "in_flight.bpf.c",
+    "taking.bpf.c",
 )
 _CASES = "snippets of the plan"
 _NAMED = "#line 1 "

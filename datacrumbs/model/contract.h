@@ -221,6 +221,7 @@ enum dc_closes { DC_CLOSES_NOTHING, DC_CLOSES_AT_ENTRY, DC_CLOSES_AT_RETURN };
 
 enum dc_setting {
 	DC_SETTING_OWNER,
+	DC_SETTING_GROUP, /* inode number of the control group whose processes are taken; 0 for none */
 	DC_SETTING_MINIMUM_DURATION,
 	DC_SETTING_EPOCH,	    /* of the profiles that calls are added to */
 	DC_SETTING_UNNAMED,	    /* whether marks that name no run are taken */
@@ -235,6 +236,22 @@ enum dc_setting {
 enum {
 	DC_SETTINGS = DC_SETTING_GUARD_RING_LOW + 1,
 	DC_GUARD_SHIFT = 27, /* an interval in which the guard counts is 2^27 ns, 134 ms */
+};
+
+/* What became of a running process that was to be traced. */
+enum dc_take {
+	DC_TAKE_TAKEN,
+	DC_TAKE_TRACED,	    /* it was before */
+	DC_TAKE_ANOTHER,    /* another process has its number by now */
+	DC_TAKE_FOREIGN,    /* it is not the run's user's, by one of its user ids */
+	DC_TAKE_PRIVILEGED, /* it has capabilities or group ids that its user has not */
+	DC_TAKE_CLOSED,	    /* its memory is not open to its user */
+	DC_TAKE_ENDED,
+};
+
+struct dc_taken {
+	uint32_t process;
+	uint32_t outcome; /* enum dc_take */
 };
 
 /* Conservation of one function's calls. */
@@ -262,9 +279,10 @@ enum dc_total {
 	DC_TOTAL_RETURNS_WITHOUT_ENTRY, /* returns whose entry was before the run */
 	DC_TOTAL_COMPAT_CALLS,		/* system calls of 32-bit programs that no function of the plan stands for */
 	DC_TOTAL_HANDLES_LOST,		/* table of handles refused an entry */
-	DC_TOTAL_FIELDS_UNREAD,		/* a snippet or probe could not read user memory */
-	DC_TOTAL_PROFILES_LOST,		/* counted calls that are in no profile, since the table of profiles was full */
-	DC_TOTAL_MAPPINGS_LOST,		/* a mapped file that was not looked at, since the ring of mappings was full */
+	DC_TOTAL_HANDLES_UNKNOWN, /* calls on handles without a known file, in a process traced while it ran already */
+	DC_TOTAL_FIELDS_UNREAD,	  /* a snippet or probe could not read user memory */
+	DC_TOTAL_PROFILES_LOST,	  /* counted calls that are in no profile, since the table of profiles was full */
+	DC_TOTAL_MAPPINGS_LOST,	  /* a mapped file that was not looked at, since the ring of mappings was full */
 };
 
 enum { DC_TOTALS = DC_TOTAL_MAPPINGS_LOST + 1 };

@@ -138,19 +138,32 @@ class Setting(IntEnum):
     """`enum dc_setting`."""
 
     OWNER = 0
-    MINIMUM_DURATION = 1
-    EPOCH = 2
-    UNNAMED = 3
-    WAKE = 4
-    GUARD_SHARE = 5
-    GUARD_FUNCTION = 6
-    GUARD_TOTAL = 7
-    GUARD_RING_HIGH = 8
-    GUARD_RING_LOW = 9
+    GROUP = 1
+    MINIMUM_DURATION = 2
+    EPOCH = 3
+    UNNAMED = 4
+    WAKE = 5
+    GUARD_SHARE = 6
+    GUARD_FUNCTION = 7
+    GUARD_TOTAL = 8
+    GUARD_RING_HIGH = 9
+    GUARD_RING_LOW = 10
 
 
-SETTINGS = 10
+SETTINGS = 11
 GUARD_SHIFT = 27
+
+
+class Take(IntEnum):
+    """`enum dc_take`."""
+
+    TAKEN = 0
+    TRACED = 1
+    ANOTHER = 2
+    FOREIGN = 3
+    PRIVILEGED = 4
+    CLOSED = 5
+    ENDED = 6
 
 
 class Total(IntEnum):
@@ -163,12 +176,13 @@ class Total(IntEnum):
     RETURNS_WITHOUT_ENTRY = 4
     COMPAT_CALLS = 5
     HANDLES_LOST = 6
-    FIELDS_UNREAD = 7
-    PROFILES_LOST = 8
-    MAPPINGS_LOST = 9
+    HANDLES_UNKNOWN = 7
+    FIELDS_UNREAD = 8
+    PROFILES_LOST = 9
+    MAPPINGS_LOST = 10
 
 
-TOTALS = 10
+TOTALS = 11
 
 
 class ProfileCause(IntEnum):

@@ -103,6 +103,14 @@ FUNCTION = _layout(
 """`struct dc_function`."""
 
 
+TAKEN = _layout(
+    8,
+    ("process", "<u4", 0),
+    ("outcome", "<u4", 4),
+)
+"""`struct dc_taken`."""
+
+
 COUNT = _layout(
     96,
     ("entered", "<u8", 0),

@@ -115,9 +115,11 @@ class Tracer:
         state: Path,
         configuration: SystemConfiguration,
         attach_method: AttachMethod = AttachMethod.AUTO,
+        marks: Marks | None = None,
     ) -> None:
         self.plan = plan
-        self.engine = Engine.load(plan, configuration, Marks(os.getuid(), (RUN,)), state, attach_method=attach_method)
+        marks = marks or Marks(os.getuid(), (RUN,))
+        self.engine = Engine.load(plan, configuration, marks, state, attach_method=attach_method)
         self.rings = Rings(self.engine.ring_maps)
         self.names: dict[int, Name] = {}
         with OpenTargets(plan) as targets:

@@ -127,6 +127,8 @@ static __always_inline void dc_enter(struct dc_thread *thread, struct dc_call *c
 	if (function->snippet)
 		dc_snippet_entry(call, function->snippet);
 	dc_resolve_requests(thread, call, function, DC_ALL_REQUESTS);
+	if (function->handle != DC_NONE && !call->file)
+		dc_count_unknown_handle();
 	call->start = bpf_ktime_get_ns();
 }
 
@@ -322,23 +324,27 @@ static __always_inline void dc_point(struct dc_call *call, const struct dc_funct
 	call->active = 0;
 }
 
-static __always_inline void dc_event(u32 kind, u64 value, s64 result, u64 file)
+static __always_inline void dc_event_of(u64 process_and_thread, u32 kind, u64 value, s64 result, u64 file)
 {
 	struct dc_record *record = dc_calls.ringbuf_reserve(sizeof(struct dc_record));
 	if (!record) {
 		dc_total(DC_TOTAL_EVENTS_LOST);
 		return;
 	}
-	u64 pid_tgid = bpf_get_current_pid_tgid();
 	__builtin_memset(record, 0, sizeof(*record));
 	record->start = bpf_ktime_get_ns();
-	record->process = pid_tgid >> 32;
-	record->thread = pid_tgid;
+	record->process = process_and_thread >> 32;
+	record->thread = process_and_thread;
 	record->function = kind;
 	record->result = result;
 	record->file = file;
 	record->values[0] = value;
 	dc_calls.ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void dc_event(u32 kind, u64 value, s64 result, u64 file)
+{
+	dc_event_of(bpf_get_current_pid_tgid(), kind, value, result, file);
 }
 
 #endif

@@ -11,18 +11,32 @@
 #define DC_GENERATIONS 8 /* of ancestors that are asked */
 #define DC_EARLIER 8	 /* what a handle was before, per ancestor */
 
+static __always_inline void dc_make_owner(u32 process, u32 partial)
+{
+	u32 zero = 0;
+	u64 *made = dc_owners_made.lookup(&zero);
+	if (!made)
+		return;
+	struct dc_owner first = {.number = __sync_fetch_and_add(made, 1) + 1, .version = 1, .partial = partial};
+	dc_owners.update(&process, &first);
+}
+
 static __always_inline struct dc_owner *dc_owner_of_handles(int make)
 {
-	u32 process = bpf_get_current_pid_tgid() >> 32, zero = 0;
+	u32 process = bpf_get_current_pid_tgid() >> 32;
 	struct dc_owner *owner = dc_owners.lookup(&process);
 	if (owner || !make)
 		return owner;
-	u64 *made = dc_owners_made.lookup(&zero);
-	if (!made)
-		return NULL;
-	struct dc_owner first = {.number = __sync_fetch_and_add(made, 1) + 1, .version = 1};
-	dc_owners.update(&process, &first);
+	dc_make_owner(process, 0);
 	return dc_owners.lookup(&process);
+}
+
+/* Count a call on a handle whose file is not known, where that may be since it was made too early. */
+static __always_inline void dc_count_unknown_handle(void)
+{
+	struct dc_owner *owner = dc_owner_of_handles(0);
+	if (owner && owner->partial)
+		dc_total(DC_TOTAL_HANDLES_UNKNOWN);
 }
 
 /* A function of its own, as dc_resolve_request is: the handle's file becomes `identity`; 0 for none any more. */
@@ -130,6 +144,7 @@ static __always_inline void dc_hand_down(u32 child)
 		return;
 	struct dc_ancestor ancestor = {.owner = owner->number, .version = owner->version};
 	struct dc_owner heir = {.number = __sync_fetch_and_add(made, 1) + 1, .version = 1, .inherits = 1};
+	heir.partial = owner->partial;
 	owner->version = ancestor.version + 1;
 	dc_ancestors.update(&heir.number, &ancestor);
 	dc_owners.update(&child, &heir);

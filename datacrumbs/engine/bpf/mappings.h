@@ -10,7 +10,7 @@
 #ifdef DC_WITH_LATE
 #define DC_PROT_EXEC 4
 
-static __always_inline void dc_tell_mapping(u32 kind, u64 inode, u64 address, u64 length)
+static __always_inline void dc_tell_mapping(u32 process, u32 kind, u64 inode, u64 address, u64 length)
 {
 	struct dc_mapping mapping = {};
 	u8 one = 1;
@@ -27,7 +27,7 @@ static __always_inline void dc_tell_mapping(u32 kind, u64 inode, u64 address, u6
 	mapping.time = bpf_ktime_get_ns();
 	mapping.address = address;
 	mapping.length = length;
-	mapping.process = bpf_get_current_pid_tgid() >> 32;
+	mapping.process = process;
 	mapping.kind = kind;
 	if (dc_mapping_ring.ringbuf_output(&mapping, sizeof(mapping), BPF_RB_FORCE_WAKEUP)) {
 		dc_total(DC_TOTAL_MAPPINGS_LOST);
@@ -46,7 +46,8 @@ static __always_inline void dc_mapped_file(void *task, void *registers, u64 addr
 	DC_SYSTEM_CALL_ARGUMENTS(&call, registers);
 	if (call.arguments[2] & DC_PROT_EXEC && (int)call.arguments[4] >= 0 &&
 	    dc_open_file(task, call.arguments[4], &file))
-		dc_tell_mapping(DC_MAPPED_FILE, file.inode, address, call.arguments[1]);
+		dc_tell_mapping(bpf_get_current_pid_tgid() >> 32, DC_MAPPED_FILE, file.inode, address,
+				call.arguments[1]);
 }
 
 /* The kernel maps a program and its loader itself. */
@@ -55,16 +56,16 @@ static __always_inline void dc_mapped_program(void)
 	u64 memory = (u64)DC_FOLLOW((void *)bpf_get_current_task_btf(), DC_TASK_MM);
 	u64 inode = memory ? dc_kernel_u64(dc_kernel_u64(memory + DC_MM_STRUCT_EXE_FILE) + DC_FILE_F_INODE) : 0;
 	if (inode)
-		dc_tell_mapping(DC_MAPPED_PROGRAM, inode, 0, 0);
+		dc_tell_mapping(bpf_get_current_pid_tgid() >> 32, DC_MAPPED_PROGRAM, inode, 0, 0);
 }
 
-static __always_inline void dc_mapped_before(void)
+static __always_inline void dc_mapped_before(u32 process)
 {
-	dc_tell_mapping(DC_MAPPED_ALL, 0, 0, 0);
+	dc_tell_mapping(process, DC_MAPPED_ALL, 0, 0, 0);
 }
 #else
 #define dc_mapped_program()
-#define dc_mapped_before()
+#define dc_mapped_before(process)
 #endif
 
 #endif

@@ -14,6 +14,7 @@ BPF_ARRAY(dc_totals, u64, DC_TOTALS);
 BPF_ARRAY(dc_system_calls, u32, 2 * DC_COMPAT_CALLS); /* number -> function + 1; from the middle on of 32-bit calls */
 BPF_ARRAY(dc_settings, u64, DC_SETTINGS);
 BPF_HASH(dc_run_names, struct dc_run_name, u8, 8);  /* by which marks may name this run */
+BPF_HASH(dc_wanted, u32, u64, 1024);		    /* processes to take, and when they began, in ticks */
 BPF_ARRAY(dc_traced, u64, DC_PROCESS_IDS / 64);	    /* one bit for each process id */
 BPF_ARRAY(dc_stops, u64, 1);			    /* how often a process that lives on was unmarked */
 BPF_TABLE("lru_hash", u32, u64, dc_started, 32768); /* when a process was marked last, in ns */
@@ -55,6 +56,7 @@ struct dc_owner {
 	u32 number;
 	u32 version;
 	u32 inherits;
+	u32 partial; /* it may have handles that were made before it was traced */
 };
 struct dc_ancestor {
 	u32 owner;

@@ -1,7 +1,8 @@
-/* Which processes are traced: from the client's call, or by fork from one that is, until exit. */
+/* Which processes are traced: from the client's call, by fork from one that is, or taken (taking.h), until exit. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "mappings.h"
 #include "restarts.h"
+#include "taking.h"
 
 #define DC_CLONE_THREAD 0x00010000
 
@@ -22,16 +23,13 @@ static __always_inline int dc_gains_privileges(u64 program)
 	return bits >> DC_LINUX_BINPRM_SECUREEXEC_BIT % 32 & 1;
 }
 
-#define DC_DUMPABLE_BITS 3
-#define DC_DUMPABLE_BY_USER 1 /* SUID_DUMP_USER */
-#define DC_ENFORCE_NONDUMP 1  /* BINPRM_FLAGS_ENFORCE_NONDUMP */
+#define DC_ENFORCE_NONDUMP 1 /* BINPRM_FLAGS_ENFORCE_NONDUMP */
 
 /* Whether the memory of the current process is open to its user. It is not while a program runs that its user may not
  * read, or after a change of rights, unless the program executes another one. */
 static __always_inline int dc_is_open_to_user(void)
 {
-	u64 memory = dc_kernel_u64((u64)bpf_get_current_task() + DC_TASK_MM);
-	return memory && (dc_kernel_u32(memory + DC_MM_STRUCT_FLAGS) & DC_DUMPABLE_BITS) == DC_DUMPABLE_BY_USER;
+	return dc_is_dumpable(bpf_get_current_task());
 }
 
 /* Whether a program that is being executed shows its user what the user may see. A site can open the memory of programs
@@ -92,12 +90,12 @@ int dc_client_mark(struct pt_regs *context)
 		return 0;
 	u64 now = bpf_ktime_get_ns();
 	dc_started.update(&process, &now);
-	struct dc_thread *thread = dc_find_thread();
+	struct dc_thread *thread = dc_make_thread();
 	if (thread)
 		thread->marked = now;
 	dc_mark(process);
 	dc_event(DC_RECORD_START, 0, 0, dc_command_name());
-	dc_mapped_before();
+	dc_mapped_before(process);
 	return 0;
 }
 
@@ -126,24 +124,36 @@ int dc_client_stop(struct pt_regs *context)
 /* raw tracepoint task_newtask(struct task_struct *task, unsigned long clone_flags) */
 int dc_process_fork(struct bpf_raw_tracepoint_args *context)
 {
-	if (context->args[1] & DC_CLONE_THREAD || !dc_gate())
+	if (context->args[1] & DC_CLONE_THREAD)
 		return 0;
 	u32 child = dc_kernel_u32(context->args[0] + DC_TASK_TGID);
+	if (!dc_gate()) {
+		dc_take_member(context->args[0], child);
+		return 0;
+	}
 	dc_mark(child);
 	dc_hand_down(child);
 	dc_event(DC_RECORD_FORK, child, 0, 0);
 	return 0;
 }
 
+/* Whether a program that is being executed may be traced. */
+static __always_inline int dc_may_execute(u64 program)
+{
+	return dc_is_owner() && !dc_gains_privileges(program) && dc_is_readable(program);
+}
+
 /* raw tracepoint sched_process_exec(struct task_struct *, pid_t, struct linux_binprm *) */
 int dc_process_exec(struct bpf_raw_tracepoint_args *context)
 {
-	if (!dc_gate())
+	u32 process = bpf_get_current_pid_tgid() >> 32;
+	if (!dc_is_traced(process) && !(dc_is_member(context->args[0]) && dc_may_execute(context->args[2]) &&
+					dc_take(context->args[0], process) == DC_TAKE_TAKEN))
 		return 0;
 	dc_drop_handles();
 	dc_event(DC_RECORD_EXEC, 0, 0, dc_executable(context->args[2]));
-	if (!dc_is_owner() || dc_gains_privileges(context->args[2]) || !dc_is_readable(context->args[2])) {
-		dc_stop(bpf_get_current_pid_tgid() >> 32);
+	if (!dc_may_execute(context->args[2])) {
+		dc_stop(process);
 		return 0;
 	}
 	dc_mapped_program();

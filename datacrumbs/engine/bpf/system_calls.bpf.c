@@ -156,6 +156,14 @@ static __always_inline void dc_refused(void *task, struct dc_thread *thread, voi
 #define dc_refused(task, thread, registers, result) ((void)0)
 #endif
 
+/* Whether a thread lived before its process was marked by another one: a call of it that ends may have begun before. */
+static __always_inline int dc_is_older_than_mark(void *task)
+{
+	u32 process = DC_LOAD_U32(task, DC_TASK_TGID);
+	u64 *started = dc_started.lookup(&process);
+	return started && *(u64 *)(task + DC_TASK_START_TIME) < *started;
+}
+
 /* raw tracepoint sys_exit(struct pt_regs *regs, long ret); also where functions of libraries learn why they failed, and
  * where files are seen that a program opens late */
 int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
@@ -171,8 +179,13 @@ int dc_system_call_exit(struct bpf_raw_tracepoint_args *context)
 		dc_mapped_file(task, registers, result);
 #endif
 	struct dc_thread *thread = dc_threads.task_storage_get(task, NULL, 0);
-	if (!thread && DC_IS_FILTERED(task))
+	if (!thread && DC_IS_FILTERED(task)) {
 		thread = dc_threads.task_storage_get(task, NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (thread && dc_is_older_than_mark(task)) {
+			dc_total(DC_TOTAL_RETURNS_WITHOUT_ENTRY);
+			return 0;
+		}
+	}
 	if (!thread)
 		return 0;
 	struct dc_call *call = &thread->system_call;

@@ -1,0 +1,117 @@
+"""Which processes a run takes that need not mark themselves: those that run already, and those of a control group."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError, refusal, usage_error
+from datacrumbs.model.contract import Take
+from datacrumbs.output import counted, inform
+from datacrumbs.secure.file_systems import file_system_kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from datacrumbs.daemon.identity import Owner
+    from datacrumbs.engine.engine import Engine
+
+PROCESSES_MOST = 512
+_FIRST_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO in linux/proc_ns.h
+_GROUP_MAGIC = 0x63677270  # CGROUP2_SUPER_MAGIC in linux/magic.h
+_GROUP_MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+_STARTED = 19  # of the fields behind the name in /proc/PID/stat
+_REFUSED = {
+    Take.FOREIGN: "is not a process of {}, by each of its user ids",
+    Take.PRIVILEGED: "has capabilities or group ids that {} does not have",
+    Take.CLOSED: "keeps its memory from {}, as programs do that changed their rights or that their user may not read",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Processes that are traced without marks.
+
+    Args:
+        processes: Process id -> when it began, in ticks since the machine's start.
+        group: Inode number of a control group; 0 for none.
+    """
+
+    processes: Mapping[int, int] = field(default_factory=dict)
+    group: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.processes or self.group)
+
+
+def choose(processes: Iterable[int], group: Path | None) -> Chosen:
+    """Find the processes and the group.
+
+    Args:
+        processes: Process ids.
+        group: Directory of a control group, or its name as ``/proc/PID/cgroup`` has it.
+
+    Raises:
+        DatacrumbsError: (exit 2) when one is not there.
+    """
+    wanted = sorted(set(processes))
+    if len(wanted) > PROCESSES_MOST:
+        raise usage_error(f"--pid: {len(wanted)} processes; expected at most {PROCESSES_MOST}")
+    if wanted and Path("/proc/self/ns/pid").stat().st_ino != _FIRST_NAMESPACE:
+        raise usage_error("--pid: process ids of this container are not the kernel's", "run the daemon on the host")
+    return Chosen({process: _began(process) for process in wanted}, _group(group) if group else 0)
+
+
+def take(engine: Engine, chosen: Chosen, user: Owner) -> None:
+    """Have the processes traced from now on.
+
+    Raises:
+        DatacrumbsError: (exit 1) when a process has ended; (exit 3) when the user may not trace it.
+    """
+    if not chosen:
+        return
+    outcomes = engine.take(chosen.processes)
+    for process in chosen.processes:
+        outcome = outcomes.get(process, Take.ENDED)
+        if outcome in _REFUSED:
+            raise refusal(
+                f"process {process} {_REFUSED[outcome].format(user.name)}",
+                "it must be open to that user as to a debugger of theirs (ptrace(2))",
+            )
+        if outcome not in {Take.TAKEN, Take.TRACED}:
+            raise DatacrumbsError(f"process {process} has ended")
+    running = sum(outcome in {Take.TAKEN, Take.TRACED} for outcome in outcomes.values())
+    inform(f"traced from now on: {counted(running, 'running process', 'running processes')}")
+
+
+# Of each process by its number alone another could get it before the kernel side looks.
+def _began(process: int) -> int:
+    try:
+        directory = Path(f"/proc/{process}")
+        status = (directory / "status").read_text(encoding="utf-8", errors="replace")
+        stat = (directory / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        raise usage_error(f"--pid: {process}: no such process") from None
+    of = int(next(line for line in status.splitlines() if line.startswith("Tgid:")).split()[1])
+    if of != process:
+        raise usage_error(f"--pid: {process} is a thread of process {of}", f"give --pid {of}")
+    return int(stat.rpartition(")")[2].split()[_STARTED])
+
+
+def _group(path: Path) -> int:
+    for place in (path.absolute(), *(mount / os.fspath(path).lstrip("/") for mount in _GROUP_MOUNTS)):
+        try:
+            descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            if file_system_kind(descriptor) == _GROUP_MAGIC:
+                return os.fstat(descriptor).st_ino
+        finally:
+            os.close(descriptor)
+    raise usage_error(
+        f"--cgroup: {path}: no control group of version 2",
+        "give its directory below /sys/fs/cgroup (or /sys/fs/cgroup/unified), or what /proc/PID/cgroup says behind 0::",
+    )

@@ -1,0 +1,168 @@
+"""All processes of a control group: those that are in it, are born in it, move into it or begin to be the user's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from datacrumbs.engine.engine import Marks
+from datacrumbs.model.contract import Take
+from datacrumbs.model.plan import Plan
+
+from .conftest import NOBODY, Tracer, system_call_group
+from .server import LENGTHS, serve, serving, wait_until_in_read
+from .storm import children, since, storming
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from datacrumbs.system import SystemConfiguration
+
+pytestmark = pytest.mark.kernel
+
+MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+FORKS = 3 + 5 * (7 + 11)  # calls of `lives.c forks`
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A control group of this test's own, with another one in it."""
+    mount = next((place for place in MOUNTS if (place / "cgroup.controllers").exists()), None)
+    if mount is None:
+        pytest.skip("no mount of cgroup2")
+    place = mount / f"datacrumbs-test-{os.getpid()}"
+    inner = place / "in" / "ner"
+    inner.mkdir(parents=True)
+    yield place
+    for directory in (inner, inner.parent, place):
+        for process in (directory / "cgroup.procs").read_text().split():
+            (mount / "cgroup.procs").write_text(process)
+        directory.rmdir()
+
+
+@pytest.fixture
+def following(group: Path, engine_state: Path, configuration: SystemConfiguration) -> Callable[..., Tracer]:
+    """A tracer for the group's processes: `following(owner)`."""
+
+    @contextmanager
+    def made(owner: int = 0) -> Iterator[Tracer]:
+        marks = Marks(owner, unnamed=False, group=group.stat().st_ino)
+        tracer = Tracer(Plan((), (system_call_group(),)), engine_state, configuration, marks=marks)
+        try:
+            yield tracer
+        finally:
+            tracer.engine.close()
+
+    return made
+
+
+def move(process: int, group: Path) -> None:
+    (group / "cgroup.procs").write_text(str(process))
+
+
+def run_in(group: Path, *command: str | Path) -> None:
+    subprocess.run(["sh", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "sh", *command], check=True)
+
+
+def by_process(tracer: Tracer, name: str = "getppid") -> Counter[int]:
+    records = tracer.drain()
+    which = [index for index, function in enumerate(tracer.plan.functions) if function.name == name]
+    assert not any(count.lost for count in tracer.engine.counts())
+    return Counter(records["process"][np.isin(records["function"], which)].tolist())
+
+
+@pytest.fixture
+def static(build: Callable[..., Path]) -> Path:
+    return build("lives.c", "-pthread", "-static", "-DWITHOUT_LAYER", name="lives_static")
+
+
+def test_programs_that_begin_in_the_group(following, group: Path, static: Path) -> None:
+    with following() as tracer:
+        assert tracer.engine.take({}) == {}
+        run_in(group, static, "forks")
+        run_in(group / "in" / "ner", static, "forks")
+        subprocess.run([static, "forks"], check=True)
+        run_in(group, *AS_NOBODY, static, "forks")
+        counts = by_process(tracer)
+    assert sorted(counts.values()) == sorted(2 * [3, *5 * [7, 11]])
+    assert counts.total() == 2 * FORKS
+
+
+def test_a_program_that_root_begins_for_a_user(following, group: Path, static: Path) -> None:
+    """As a scheduler's daemon does: the process is in the group before it is the user's."""
+    with following(NOBODY) as tracer:
+        tracer.engine.take({})
+        run_in(group, *AS_NOBODY, static, "forks")
+        run_in(group, static, "forks")
+        assert by_process(tracer).total() == FORKS
+
+
+def test_a_child_that_is_born_in_the_group(following, group: Path, build: Callable[..., Path]) -> None:
+    with following() as tracer:
+        tracer.engine.take({})
+        subprocess.run([build("into_group.c"), group / "in"], check=True)
+        assert list(by_process(tracer).values()) == [13]
+
+
+def test_a_process_that_moves_in_and_out(following, group: Path, build: Callable[..., Path], tmp_path: Path) -> None:
+    with following() as tracer, serving(build("server.c", "-pthread"), tmp_path) as server:
+        tracer.engine.take({})
+        serve(server, 2)
+        move(server.pid, group / "in")
+        serve(server, 3)
+        move(server.pid, group.parent)
+        serve(server, 5)
+        move(server.pid, group)
+        serve(server, 7)
+        assert by_process(tracer) == {server.pid: (3 + 5 + 7) * 13 * len(LENGTHS)}
+
+
+def test_processes_that_are_there(following, group: Path, build: Callable[..., Path], tmp_path: Path) -> None:
+    server = build("server.c", "-pthread")
+    with (
+        serving(server, tmp_path) as inside,
+        serving(server, tmp_path) as beside,
+        subprocess.Popen(["cat"], stdin=subprocess.PIPE, user=NOBODY) as other,
+    ):
+        move(inside.pid, group / "in" / "ner")
+        move(other.pid, group)
+        with following() as tracer:
+            assert tracer.engine.take({}) == {inside.pid: Take.TAKEN, other.pid: Take.FOREIGN}
+            for process in (inside, beside):
+                serve(process, 3)
+                wait_until_in_read(process.pid)
+            assert by_process(tracer) == {inside.pid: 3 * 13 * len(LENGTHS)}
+
+
+def test_a_fork_storm_in_the_group(following, group: Path, build: Callable[..., Path]) -> None:
+    with storming(build("storm.c", "-pthread")) as storm:
+        move(storm.pid, group)
+        made = children(storm, 101)
+        begin = time.monotonic_ns()
+        with following() as tracer:
+            tracer.engine.take({})
+            end = time.monotonic_ns()
+            made += children(storm, 101, end)
+            move(storm.pid, group.parent)
+            made += children(storm, 101, time.monotonic_ns())
+            storm.stdin.close()
+            made += list(since(storm))
+            counts = by_process(tracer)
+    for child, grandchild, before, after in made:
+        found = (counts[child], counts[grandchild])
+        if before > end:
+            assert found == (7, 11)
+        elif after < begin:
+            assert found == (0, 0)
+        else:
+            assert found <= (7, 11)
+    assert counts.total() >= 2 * 101 * (7 + 11)
