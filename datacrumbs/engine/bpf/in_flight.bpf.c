@@ -4,15 +4,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "maps.h"
 
-struct dc_iteration_meta {
-	struct seq_file *file;
-};
-
-struct dc_iteration {
-	struct dc_iteration_meta *meta;
-	struct task_struct *task;
-};
-
 int bpf_iter__task(struct dc_iteration *context)
 {
 	struct seq_file *file = context->meta->file;

@@ -99,6 +99,16 @@ struct dc_scratch {
 #define DC_SCRATCHES 8
 BPF_PERCPU_ARRAY(dc_scratches, struct dc_scratch, DC_SCRATCHES);
 
+/* What iterators over tasks get, for each of them and at the end. */
+struct dc_iteration_meta {
+	struct seq_file *file;
+};
+
+struct dc_iteration {
+	struct dc_iteration_meta *meta;
+	struct task_struct *task;
+};
+
 #define DC_COUNT(count, member) __sync_fetch_and_add(&(count)->member, 1)
 
 /* A call is lost: counted for its function, and once more, so that user space sees at a glance whether any is. */

@@ -58,3 +58,13 @@ def test_files_of_runs_that_failed_go_after_a_week_and_those_of_others_stay(tmp_
     remove_forgotten(tmp_path, time.time() + FORGOTTEN_SECONDS + 60)
     assert set(tmp_path.iterdir()) == before - forgotten
     running.close()
+
+
+def test_a_control_group(read):
+    assert read().group is None
+    instance = read("CGROUP=/sys/fs/cgroup/job_4711")
+    assert (str(instance.group), instance.unnamed) == ("/sys/fs/cgroup/job_4711", False)
+    assert read("CGROUP=/sys/fs/cgroup/job_4711", "MARKS=any").unnamed
+    with pytest.raises(DatacrumbsError, match="CGROUP: 'job'; expected the absolute path") as caught:
+        read("CGROUP=job")
+    assert caught.value.exit_code == ExitCode.USAGE

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from datacrumbs.daemon import chosen
+from datacrumbs.daemon.chosen import PROCESSES_MOST, Chosen, choose, take
+from datacrumbs.daemon.identity import Owner
+from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.model.contract import Take
+
+USER = Owner(1000, 1000, "ann")
+
+
+def test_nothing_is_chosen_by_itself():
+    assert not choose([], None)
+    take(None, Chosen(), USER)
+
+
+def test_a_process_is_known_by_when_it_began():
+    found = choose([os.getpid(), os.getpid(), os.getppid()], None).processes
+    assert set(found) == {os.getpid(), os.getppid()}
+    assert all(found.values())
+
+
+def test_processes_that_are_not_there():
+    with pytest.raises(DatacrumbsError, match="--pid: 4194304: no such process") as caught:
+        choose([1 << 22], None)
+    assert caught.value.exit_code == ExitCode.USAGE
+    with pytest.raises(DatacrumbsError, match=f"{PROCESSES_MOST + 1} processes; expected at most"):
+        choose(range(PROCESSES_MOST + 1), None)
+
+
+def test_a_thread_is_no_process():
+    told = []
+    thread = threading.Thread(target=lambda: told.append(threading.get_native_id()) or over.wait(60))
+    over = threading.Event()
+    thread.start()
+    while not told:
+        pass
+    with pytest.raises(DatacrumbsError, match=f"--pid: {told[0]} is a thread of process {os.getpid()}"):
+        choose(told, None)
+    over.set()
+    thread.join()
+
+
+def test_a_container_of_its_own(monkeypatch):
+    monkeypatch.setattr(chosen, "_FIRST_NAMESPACE", 1)
+    with pytest.raises(DatacrumbsError, match="process ids of this container"):
+        choose([1], None)
+
+
+def test_what_is_no_control_group(tmp_path):
+    for path in (tmp_path, tmp_path / "none", tmp_path.relative_to("/")):
+        with pytest.raises(DatacrumbsError, match="no control group of version 2") as caught:
+            choose([], path)
+        assert caught.value.exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "words"),
+    [
+        (Take.FOREIGN, ExitCode.REFUSED, "process 7 is not a process of ann"),
+        (Take.PRIVILEGED, ExitCode.REFUSED, "process 7 has capabilities or group ids that ann does not have"),
+        (Take.CLOSED, ExitCode.REFUSED, "process 7 keeps its memory from ann"),
+        (Take.ANOTHER, ExitCode.FAILED, "process 7 has ended"),
+        (Take.ENDED, ExitCode.FAILED, "process 7 has ended"),
+        (None, ExitCode.FAILED, "process 7 has ended"),
+    ],
+)
+def test_a_process_that_is_not_taken(outcome, code, words):
+    engine = SimpleNamespace(take=lambda _: {} if outcome is None else {7: outcome})
+    with pytest.raises(DatacrumbsError, match=words) as caught:
+        take(engine, Chosen({7: 1}), USER)
+    assert caught.value.exit_code == code
+
+
+def test_others_in_a_group_are_passed_over(capsys):
+    take(SimpleNamespace(take=lambda _: {7: Take.FOREIGN, 8: Take.TAKEN, 9: Take.TRACED}), Chosen(group=5), USER)
+    assert "traced from now on: 2 running processes" in capsys.readouterr().err
