@@ -23,8 +23,8 @@ int dc_take_running(struct dc_iteration *context)
 	return 0;
 }
 
-/* raw tracepoint cgroup_attach_task(struct cgroup *group, const char *path, struct task_struct *task, bool threadgroup):
- * a process is where its first thread is */
+/* raw tracepoint cgroup_attach_task(struct cgroup *group, const char *path, struct task_struct *task, bool
+ * threadgroup): a process is where its first thread is */
 int dc_group_attach(struct bpf_raw_tracepoint_args *context)
 {
 	u64 task = context->args[2];

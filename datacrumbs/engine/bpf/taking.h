@@ -1,4 +1,5 @@
-/* Processes that are traced without a mark of their own: a run takes them by their number, or by their control group. */
+/* Processes that are traced without a mark of their own: a run takes them by their number, or by their control group.
+ */
 /* SPDX-License-Identifier: GPL-2.0-only */
 #ifndef DC_TAKING_H
 #define DC_TAKING_H
@@ -22,7 +23,8 @@ static __always_inline int dc_is_dumpable(u64 task)
 static __always_inline int dc_is_of_own_namespace(u64 credentials, u32 owner)
 {
 	u64 space = dc_kernel_u64(credentials + DC_CRED_USER_NS);
-	return dc_kernel_u32(space + DC_USER_NAMESPACE_LEVEL) && dc_kernel_u32(space + DC_USER_NAMESPACE_OWNER) == owner;
+	return dc_kernel_u32(space + DC_USER_NAMESPACE_LEVEL) &&
+	       dc_kernel_u32(space + DC_USER_NAMESPACE_OWNER) == owner;
 }
 
 /* What __ptrace_may_access (kernel/ptrace.c) asks where a user without capabilities traces a process, of the run's user
