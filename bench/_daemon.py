@@ -125,7 +125,7 @@ def daemon(site: Installation, probes: Path, *options: str) -> Iterator[Daemon]:
         )
     while not ready.is_file():
         if process.poll() is not None or time.perf_counter() - begin > _PATIENCE_SECONDS:
-            raise SystemExit(f"{process.args!r} did not get ready:\n{log.read_text(errors='replace')}")
+            raise SystemExit(f"{process.args!r} did not become ready:\n{log.read_text(errors='replace')}")
         time.sleep(0.001)
     seconds = time.perf_counter() - begin
     running = Daemon(process, Path(json.loads(ready.read_text())["trace"]), log, seconds)

@@ -49,7 +49,7 @@ def installed(kind: str, place: Path) -> Path:
 
 
 def changeable_code() -> Path | None:
-    """The first file or directory of what this interpreter runs that others than root can change, or None.
+    """The first file or directory of what this interpreter runs that users other than root can change, or None.
 
     Looked at are the interpreter, the commands and every directory that modules come from, with all above them and, one
     level deep, what is in them, links also by what they lead to; of this package, every file.
@@ -68,7 +68,7 @@ def changeable_code() -> Path | None:
 
 
 def user_packages() -> Path | None:
-    """The user's own directory of packages, if Python takes modules from it and others than root can change it."""
+    """The user's own directory of packages, if Python takes modules from it and users other than root can change it."""
     place = Path(site.getusersitepackages())
     if not site.ENABLE_USER_SITE or str(place) not in sys.path:
         return None

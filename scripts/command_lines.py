@@ -176,7 +176,12 @@ def _launcher() -> CommandLine:
         1,
         description.replace("\n", " ").split(". ")[0].rstrip(".") + ".",
         description.replace("\n", " "),
-        (*words, Word((), "CMD ARG...", "the command, after -- if it looks like an option", kind=COMMAND, needed=True)),
+        (
+            *words,
+            Word(
+                (), "CMD ARG...", "the command; put -- before it if it looks like an option", kind=COMMAND, needed=True
+            ),
+        ),
         (),
         tuple(line.strip() for line in named["example"].splitlines()),
         tuple((status, meaning) for status, meaning in statuses),

@@ -65,7 +65,7 @@ TOP_KEYS = {
     "providers": "list of entries that name providers; an item that is a plain word is a provider's name",
     "filters": "mapping: what a run leaves out and counts as `filtered`",
     "inclusion_path": "the same as `filters.inclusion_path`, as the reference system's site files have it",
-    "move_probes": "true (as without it) or false: whether library probes may stand past instructions that cost more",
+    "move_probes": "true (the default) or false: whether library probes may be placed past instructions that cost more",
 }
 FILTER_KEYS = {
     "minimum_duration": "a time with its unit (`10us`, `1.5ms`), at most an hour; shorter calls are not written",
@@ -73,9 +73,9 @@ FILTER_KEYS = {
 }
 PROVIDER_KEYS = {
     "provider": "name of an installed provider; required",
-    "name": "a name for people; nothing depends on it",
+    "name": "a name for people; it has no effect",
     "preset": "one of the provider's presets; without it `default` where the provider has it, else every function",
-    "functions": "a regular expression; only functions of which it matches the whole symbol, name or an alias",
+    "functions": "a regular expression; selects functions whose whole symbol, name or alias it matches",
     "options": "mapping: the provider's own options, see [providers](providers.md)",
 }
 REFERENCE_KEYS = {
@@ -83,8 +83,8 @@ REFERENCE_KEYS = {
     "probe": "required; how to probe, see the next table",
     "type": "required; where the functions are listed, see the next table",
     "file": "absolute path of the header, library or kernel module",
-    "regex": "a regular expression; only functions of which it matches the whole name",
-    "enable_explorer": "true or false; accepted and ignored: functions are always read anew",
+    "regex": "a regular expression; selects functions whose whole name it matches",
+    "enable_explorer": "true or false; accepted and ignored: functions are always read from this machine",
     "include_offsets": "true or false; accepted and without effect: names never carry offsets",
     "arguments": "`usdt` only: what the arguments are, as `label:type=role`, or `-` to skip one; default: numbers",
     "binary_path": "`usdt` only: absolute path of the file with the probes",
@@ -435,19 +435,19 @@ def counters_page() -> str:
     others = [
         (
             "names_unresolved",
-            "Names that calls refer to and that never came; their hash stands in the trace without a text.",
+            "Names that calls refer to and that never arrived; the trace has only their hash.",
         ),
         (
             "names_dropped",
-            "Names that there was no room for (`names_mib`); their calls show `[name beyond names_mib]`.",
+            "Names beyond `names_mib`; their calls show `[name beyond names_mib]`.",
         ),
-        ("files_late", "Files that were probed while the run went on, since programs mapped them."),
+        ("files_late", "Files that were probed during the run because programs mapped them."),
         (
             "files_not_probed",
             "Libraries of selected providers that were mapped and not probed; such a trace is not complete.",
         ),
         ("lines", "Call lines in the trace."),
-        ("profiles", "Lines with calls that were added up."),
+        ("profiles", "Profile lines in the trace."),
     ]
     totals = [
         (code(name), meaning) for name, meaning in (*zip(counters.TOTALS, _layout_totals(), strict=True), *others)

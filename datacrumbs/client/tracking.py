@@ -124,7 +124,7 @@ def _owner_of(directory: Path) -> int:
 def _become(owner: int, unprotected: Path) -> None:
     if owner == 0:
         raise refusal(
-            f"{unprotected}: others than root can change it; root does not write below it",
+            f"{unprotected}: users other than root can change it; root does not write below it",
             "run the command as the user who owns the file, or give an OUTPUT that only root can change",
         )
     try:

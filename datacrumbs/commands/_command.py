@@ -111,7 +111,7 @@ def add_json(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
 
 def add_dry_run(parser: argparse.ArgumentParser) -> None:
     """Add ``--dry-run``, for commands that change what others use."""
-    parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be done, and change nothing")
+    parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be done; change nothing")
 
 
 def add_prefix(parser: argparse.ArgumentParser, *, again: bool = False) -> None:

@@ -136,7 +136,9 @@ def _code(paths: SystemPaths) -> Check:
     if changeable is None:
         return Check(name, CheckState.OK, "root's alone")
     state = CheckState.MISSING if paths.prefix == Path("/") and os.geteuid() == 0 else CheckState.WARNING
-    return Check(name, state, f"{changeable}: others than root can change it", "sudo make install, then use that one")
+    return Check(
+        name, state, f"{changeable}: users other than root can change it", "sudo make install, then use that one"
+    )
 
 
 def _system_configuration(paths: SystemPaths) -> Check:

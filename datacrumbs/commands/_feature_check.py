@@ -41,7 +41,7 @@ def main() -> None:
 def _multi(module: Any, bpf: Any) -> None:
     module.load_func(b"dc_check_library", bpf.KPROBE, attach_type=UPROBE_MULTI)
     if not links_work(session=False):
-        raise OSError("the kernel makes no such links")
+        raise OSError("the kernel does not support such links")
 
 
 def _attempt(load: Callable[[], object]) -> str | None:

@@ -67,7 +67,7 @@ def _machine() -> Check:
 def _root() -> Check:
     if os.geteuid() == 0:
         return Check("root", CheckState.OK, "running as root")
-    detail = "not root: composing and reports work, the daemon does not, and not all could be checked"
+    detail = "not root: composing and reporting work, the daemon does not, and some checks were skipped"
     return Check("root", CheckState.WARNING, detail, "sudo datacrumbs_doctor")
 
 
@@ -87,7 +87,7 @@ def _why_no_bcc() -> tuple[str, str]:
     except ImportError as error:
         return f"not importable by {sys.executable}: {error}", _BCC_FIX
     return (
-        f"{bcc.__file__} is another project of that name: it has no BPF",
+        f"{bcc.__file__} is a different project of the same name: it has no BPF",
         f"{sys.executable} -m pip uninstall bcc; {_BCC_FIX}",
     )
 
@@ -96,7 +96,7 @@ def _headers() -> Check:
     name, release = "kernel headers", platform.release()
     build = header_files.MODULES / "build"
     if missing := header_files.missing_headers():
-        state = "is a link to nothing" if missing.is_symlink() else "is not there"
+        state = "is a dangling link" if missing.is_symlink() else "is not there"
         if missing.is_dir():
             state = "holds none"
         fix = f"mkdir -p {build}; tar -C {build} -xf {_KHEADERS}" if _KHEADERS.exists() else _HEADERS_FIX
@@ -108,7 +108,7 @@ def _headers() -> Check:
         f"of another version: {build} has {found or 'an unknown release'}, the running kernel is {release}; "
         "DataCrumbs' programs take kernel structures from BTF, so they work"
     )
-    return Check(name, CheckState.WARNING, detail, f"install the headers of {release} where there are any")
+    return Check(name, CheckState.WARNING, detail, f"install the headers of {release} if they exist")
 
 
 # What `uname -r` says of a kernel that was built with them. Beside it, include/config/kernel.release has the upstream
@@ -215,9 +215,9 @@ def _feature_findings(findings: dict[str, str | None], words: str) -> Iterator[C
 
 def _kprobes() -> Check:
     if kprobes_available():
-        return Check("kernel functions", CheckState.OK, "kprobes are there")
-    detail = "this kernel has no kprobes: system calls and trace events are all that is seen of it"
-    return Check("kernel functions", CheckState.WARNING, detail, "use a kernel with CONFIG_KPROBES=y where it matters")
+        return Check("kernel functions", CheckState.OK, "kprobes are available")
+    detail = "this kernel has no kprobes: only system calls and trace events can be traced"
+    return Check("kernel functions", CheckState.WARNING, detail, "if you need them, use a kernel with CONFIG_KPROBES=y")
 
 
 def _patchelf() -> Check:

@@ -81,7 +81,7 @@ def check_code(paths: SystemPaths) -> None:
     changeable = changeable_code() if os.geteuid() == 0 else None
     if changeable is None:
         return
-    message = f"{changeable}: others than root can change it, and root would run it"
+    message = f"{changeable}: users other than root can change it, and root would run it"
     fix = "install to a place that is root's, as by sudo make install, and run datacrumbs_setup there"
     if paths.prefix == Path("/"):
         raise refusal(message, fix)

@@ -86,7 +86,7 @@ def _refuse_user_packages() -> None:
     place = user_packages()
     if place is not None:
         raise refusal(
-            f"{place}: Python takes packages from there, and others than root can change it",
+            f"{place}: Python takes packages from there, and users other than root can change it",
             "sudo -H, or set PYTHONNOUSERSITE=1, or use an environment made without --system-site-packages",
         )
 

@@ -71,7 +71,7 @@ def _print(seal: Seal, parts: Sequence[CheckedPart], problems: Sequence[str], *,
     print(f"plan {summary.plan}, signed by key {summary.key_id[:16]}; sealed by key {seal.key_id[:16]}")
     print("the kernel's counters: " + ", ".join(f"{number} {key}" for key, number in counts.items() if number))
     if not summary.complete:
-        print("the process that writes did not come to its end: the trace has no footer that root vouches for")
+        print("the process that writes did not finish: the trace has no footer that root vouches for")
     states = {part.name: part.state for part in parts}
     for each in summary.parts:
         print(f"{each.name}  {each.size} bytes  {each.sha256 or 'not read'}  {states.get(each.name, '')}".rstrip())

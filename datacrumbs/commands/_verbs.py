@@ -67,7 +67,7 @@ def _help(verb: str, begun: Callable[[], None]) -> int:
         _wrap(["--help"])
     if verb not in verbs():
         known = (*verbs(), _RUN)
-        raise usage_error(f"{verb!r} is no command{did_you_mean(verb, known)}", "datacrumbs help lists them")
+        raise usage_error(f"{verb!r} is not a command{did_you_mean(verb, known)}", "datacrumbs help lists them")
     return main(command_named(verbs()[verb]), ["--help"], begun)
 
 
@@ -93,7 +93,7 @@ def _overview() -> str:
             "commands:",
             *lines,
             "",
-            "A probe file that is called like a command is given as ./NAME.",
+            "Give a probe file with the name of a command as ./NAME.",
             "",
             "example:",
             "  sudo datacrumbs record dd if=/dev/zero of=/tmp/out.bin bs=1M count=1",

@@ -62,7 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     size = "such as 512M or 2G (megabytes if it has no unit)"
     add("--rotate-size", type=_given(megabytes), metavar="SIZE", help=f"start a new trace file after SIZE, {size}")
-    add("--max-size", type=_given(megabytes), metavar="SIZE", help="stop when the files have SIZE in total, likewise")
+    add("--max-size", type=_given(megabytes), metavar="SIZE", help="stop when the files reach SIZE in total")
     add("--print-program", action="store_true", help="print the C program of the probe file and exit")
     unit = parser.add_argument_group("as a unit (datacrumbs@.service); PROBES and RUN-ID are left out")
     unit.add_argument("--instance", metavar="RUN-ID", help="trace as run/datacrumbs/datacrumbs-RUN-ID.env says")

@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "command",
         nargs=argparse.REMAINDER,
         metavar="CMD ARG...",
-        help="the command, after -- if it looks like an option",
+        help="the command; put -- before it if it looks like an option",
     )
     add(
         "-o", "--output", type=Path, metavar="FILE",
@@ -38,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=[mode.value for mode in Mode],
         help="trace: a line for each call; profile: aggregated calls (default: what the site file says)",
     )
-    add("--sample", type=_positive, default=0, metavar="N", help="write a line for one of N calls, and count all")
+    add("--sample", type=_positive, default=0, metavar="N", help="write a line for one call in N, and count all calls")
     add(
         "--duration",
         type=_given(seconds),
@@ -49,11 +49,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--max-size",
         type=_given(megabytes),
         metavar="SIZE",
-        help="stop tracing when the trace has SIZE, such as 512M or 2G (megabytes if it has no unit); CMD goes on",
+        help="stop tracing when the trace reaches SIZE, such as 512M or 2G (megabytes if it has no unit); CMD goes on",
     )
     add("--no-report", action="store_true", help="write the trace and print no report")
-    add("--best-effort", action="store_true", help="run CMD without tracing where it cannot be traced")
-    add("-n", "--dry-run", action="store_true", help="print what would be done, and run nothing")
+    add("--best-effort", action="store_true", help="if CMD cannot be traced, run it untraced")
+    add("-n", "--dry-run", action="store_true", help="print what would be done; run nothing")
     add_json(parser)
     add_prefix(parser)
 

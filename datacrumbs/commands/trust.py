@@ -43,9 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(**dict.fromkeys(map(_attribute, _VALUED)), keys=False, revoked=False, dry_run=False)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
     made = {name: actions.add_parser(name, help=text, description=_sentence(text)) for name, text in ACTIONS.items()}
-    _one_of(made["add"], _PROVIDERS, required=True).add_argument(
-        "--key", metavar="PEM", help="the file of a public key"
-    )
+    _one_of(made["add"], _PROVIDERS, required=True).add_argument("--key", metavar="PEM", help="a public key file")
     listed = _one_of(made["list"], _PROVIDERS)
     listed.add_argument("--keys", action="store_true", help="the public keys")
     listed.add_argument("--revoked", action="store_true", help="what is revoked")

@@ -226,7 +226,7 @@ def _entry(item: Value, notes: list[str]) -> Entry:
     if "probe" in keys:
         return _reference_entry(item, notes)
     if "provider" not in keys:
-        item.fail("says neither `provider` nor `probe`", "`provider: NAME`, or an entry with `probe` and `type`")
+        item.fail("has neither `provider` nor `probe`", "`provider: NAME`, or an entry with `probe` and `type`")
     return _provider_entry(item)
 
 
@@ -259,7 +259,7 @@ def _reference_entry(item: Value, notes: list[str]) -> ReferenceEntry:
         if flag in keys:
             keys[flag].boolean()
     if "enable_explorer" in keys:
-        notes.append(keys["enable_explorer"].message("ignored: functions are always read anew from this machine"))
+        notes.append(keys["enable_explorer"].message("ignored: functions are always read from this machine"))
     file = _reference_file(item, keys, source)
     if source is SourceKind.KSYM and "regex" not in keys:
         item.fail("the key `regex` is missing", "an expression that chooses kernel functions, such as '^xfs.*'")
@@ -310,7 +310,7 @@ def _detail(keys: Mapping[str, Value]) -> Detail:
 def _filters(keys: Mapping[str, Value]) -> Filters:
     given = keys["filters"].mapping(("minimum_duration", "inclusion_path")) if "filters" in keys else {}
     if "inclusion_path" in keys and "inclusion_path" in given:
-        keys["inclusion_path"].fail(f"also set in line {given['inclusion_path'].line}", "it once")
+        keys["inclusion_path"].fail(f"also set on line {given['inclusion_path'].line}", "it once")
     inclusion = given.get("inclusion_path") or keys.get("inclusion_path")
     return Filters(
         minimum_duration_ns=_duration(given["minimum_duration"]) if "minimum_duration" in given else 0,

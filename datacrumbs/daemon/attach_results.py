@@ -83,7 +83,7 @@ class AttachResults:
         except (OSError, sqlite3.Error) as error:
             raise DatacrumbsError(
                 f"{self._path}: cannot keep attach results: {error}",
-                hint=f"make room in {self._path.parent}, or remove the file if it is damaged; it will be recreated",
+                hint=f"free space in {self._path.parent}, or remove the file if it is damaged; it will be recreated",
             ) from None
 
 

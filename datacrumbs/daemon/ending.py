@@ -56,10 +56,10 @@ class Ending:
                 return answer
             if stopped_again():
                 raise DatacrumbsError(
-                    "stopped again before the trace was complete", hint="what is in it so far is readable"
+                    "stopped again before the trace was complete", hint="what has been written is readable"
                 )
             if time.monotonic() >= self._deadline:
                 raise DatacrumbsError(
-                    "the process that writes the trace did not come to its end in time, and was ended",
-                    hint="what is in the trace so far is readable; is its file system slow, was the process stopped?",
+                    "the process that writes the trace did not finish in time and was ended",
+                    hint="what has been written is readable; is the file system slow, or was the process stopped?",
                 )

@@ -80,8 +80,8 @@ def run_id(argument: str | None, environment: Mapping[str, str], now: float) -> 
     value = _plain_flux_id(value, anyhow=source == _FLUX_JOB_ID)
     if not _SAFE.fullmatch(value):
         raise usage_error(
-            f"{source}: {value[:80]!r} is not a plain name",
-            "use 1 to 64 letters, digits, dots, dashes and underscores, not starting with a dot or dash",
+            f"{source}: {value[:80]!r} may contain only letters, digits, `.`, `-` and `_`",
+            "use 1 to 64 letters, digits and these signs, and do not start with a dot or dash",
         )
     return value
 

@@ -125,7 +125,7 @@ class LateFiles:
 
     def _unknown(self, reason: str) -> Note:
         self.counts.files_not_probed += 1
-        self.tell(f"{reason}: libraries that are mapped late are not known")
+        self.tell(f"{reason}: late files are not looked at")
         now = time.monotonic_ns()
         return Note(NOT_PROBED, now, now, None, {"file": "", "provider": "", "reason": reason})
 

@@ -180,7 +180,9 @@ def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, frozense
     for failure in report.failures:
         warn(f"not probed: {failure.symbol}: {failure.reason}")
     if skipped:
-        inform(f"{counted(len(skipped), 'function')} left out that failed before (see {request.paths.attach_results})")
+        inform(
+            f"{counted(len(skipped), 'function')} skipped after earlier failures (see {request.paths.attach_results})"
+        )
     if not report.functions:
         raise DatacrumbsError("no function of the plan could be probed", hint="run datacrumbs_doctor")
     return report, skipped
@@ -263,7 +265,7 @@ class _Run:
             self._seal(self._sealer, about, {**summed(counts), **totals}, ending)
         self._signals.close()
         if failure or result is None:
-            raise failure or DatacrumbsError("the run did not come to its end")
+            raise failure or DatacrumbsError("the run did not finish")
         return result
 
     # When the process that writes has ended, nothing of the daemon changes the trace any more. One that hangs in its
@@ -325,7 +327,7 @@ class _Run:
             try:
                 self._parts.advance()
             except DatacrumbsError as error:
-                warn(f"the trace continues in its present file: {error.message}")
+                warn(f"the trace continues in its current file: {error.message}")
                 return
             self._writer.send(Continue(self._provenance), descriptors=[self._parts.stream.fileno()])
             if self._sealer is not None:
@@ -346,7 +348,7 @@ class _Run:
             with profiles_file(profiles) as descriptor:
                 self._writer.send(AddProfiles(), descriptors=[descriptor])
         except OSError as error:
-            raise DatacrumbsError(f"no memory for calls that were added up: {error.strerror}") from None
+            raise DatacrumbsError(f"no memory for profiles: {error.strerror}") from None
         self._profiles_told = True
 
     def _finish(self, reason: str, ending: Ending, counts: list[FunctionCounts], totals: dict[str, int]) -> RunResult:

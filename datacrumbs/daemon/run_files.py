@@ -59,7 +59,7 @@ def create_trace(directory: Path, components: tuple[str, ...], owner: Owner) -> 
     except OSError as error:
         raise DatacrumbsError(
             f"{directory.joinpath(*components)}: cannot create the trace: {error.strerror}",
-            hint="make room where the traces go, or set trace_log_dir in datacrumbs.yaml",
+            hint="free space where the traces go, or set trace_log_dir in datacrumbs.yaml",
         ) from None
     finally:
         os.close(descriptor)
@@ -124,7 +124,7 @@ def _enter(directory: Path, descriptor: int, part: str, owner: Owner) -> int:
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENOTDIR}:
             raise refusal(
-                f"{directory}: {part!r} on the way to the trace is a link or no directory",
+                f"{directory}: {part!r} on the way to the trace is a link or not a directory",
                 "remove it; the daemon makes its directories itself",
             ) from None
         raise
@@ -173,7 +173,7 @@ class RunFiles:
         except OSError as error:
             raise DatacrumbsError(
                 f"{self._lock_path}: cannot create: {error.strerror}",
-                hint=f"run datacrumbs_setup, make room in {directory}",
+                hint=f"run datacrumbs_setup, free space in {directory}",
             ) from None
 
     @property
@@ -201,7 +201,7 @@ class RunFiles:
             with suppress(OSError):
                 temporary.unlink()
             raise DatacrumbsError(
-                f"{self._ready}: cannot be written: {error.strerror}", hint=f"make room in {self._ready.parent}"
+                f"{self._ready}: cannot be written: {error.strerror}", hint=f"free space in {self._ready.parent}"
             ) from None
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ Answer = TypeVar("Answer", Begun, Sealed)
 _ANSWER_LIMIT = 1 << 16
 _BEGIN_SECONDS = 60.0
 _WRITING_SECONDS = 5.0  # beyond the time to read the trace
-_HINT = "run datacrumbs_setup as root, which makes what seal_traces in datacrumbs.yaml asks for"
+_HINT = "run datacrumbs_setup as root: it creates the key that seal_traces in datacrumbs.yaml needs"
 
 
 class SealerProcess:
@@ -64,7 +64,7 @@ class SealerProcess:
         try:
             descriptor = os.open(self.seal, CREATE_FLAGS, 0o400)
         except OSError as error:
-            raise DatacrumbsError(f"{self.seal}: cannot be made: {error.strerror}", hint=_HINT) from None
+            raise DatacrumbsError(f"{self.seal}: cannot be created: {error.strerror}", hint=_HINT) from None
         try:
             self._send(SealRun(about), [descriptor])
             self._answer(Begun, _BEGIN_SECONDS)
@@ -121,7 +121,7 @@ class SealerProcess:
     def _gone(self) -> DatacrumbsError:
         return DatacrumbsError(
             f"{self.seal}: the process that seals the trace ended, or took too long",
-            hint="the trace is what it would be without a seal; was the process killed, is its file system slow?",
+            hint="the trace itself is not affected; was the process killed, or is its file system slow?",
         )
 
 
@@ -130,7 +130,7 @@ def _prepared(key_file: Path) -> Callable[[Channel], None]:
     from datacrumbs.daemon.sealing import refuse, seal_run  # noqa: PLC0415 - only where seals are made
     from datacrumbs.signer.private_key import load_private_key  # noqa: PLC0415 - likewise
 
-    work = partial(refuse, DatacrumbsError(f"{key_file}: there is no key to seal with", hint=_HINT))
+    work = partial(refuse, DatacrumbsError(f"{key_file}: no key to seal with", hint=_HINT))
     try:
         if os.path.lexists(key_file):
             work = partial(seal_run, key=load_private_key(key_file))

@@ -95,7 +95,7 @@ def run_log(directory: Path, run: str) -> Iterator[int]:
         path.unlink(missing_ok=True)
         stream = os.fdopen(os.open(path, _LOG_FLAGS, 0o400), "w", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise DatacrumbsError(f"{path}: cannot be made: {error.strerror}", hint="run datacrumbs_setup") from None
+        raise DatacrumbsError(f"{path}: cannot be created: {error.strerror}", hint="run datacrumbs_setup") from None
     journal = sys.stderr
     with stream:
         sys.stderr = _Both(journal, stream)

@@ -118,5 +118,5 @@ def _text(text: str) -> str:
 def _gone() -> DatacrumbsError:
     return DatacrumbsError(
         "the process that writes the trace ended before the run did",
-        hint="what is in the trace so far is readable; was the process killed, or out of memory?",
+        hint="what has been written is readable; was the process killed, or did it run out of memory?",
     )

@@ -27,7 +27,7 @@ def file_build_id(path: Path | str) -> str:
         Lower-case hex of the GNU build-id, or ``sha256:<hex>`` of the file when it has none.
 
     Raises:
-        DatacrumbsError: When the file cannot be read or is no regular file.
+        DatacrumbsError: When the file cannot be read or is not a regular file.
     """
     try:
         # O_NONBLOCK: opening a FIFO must not wait for a writer.

@@ -19,7 +19,7 @@ class Execution(Enum):
 class Refusal(StrEnum):
     """Why an instruction must not be probed. The values are for people; each completes "the instruction there ..."."""
 
-    MISTAKEN = "is taken for another one by the kernel, which would compute something else"
+    MISTAKEN = "is decoded as another one by the kernel, which would compute something else"
     PREFIX = "has a prefix that the kernel does not execute elsewhere"
     REPEATED = "repeats itself, so that each round would be counted as a call"
     FLAGS = "would show the program the flag by which the kernel single-steps"
@@ -31,6 +31,6 @@ class Refusal(StrEnum):
     EXCLUSIVE = "belongs to an exclusive access, which a probe interrupts each time"
     SEQUENCE = "can only be executed next to the others of its sequence"
     RED_ZONE = "is replaced by a call on Linux 6.18, which writes below the stack pointer"
-    UNKNOWN = "is none that the kernel is known to execute correctly elsewhere"
+    UNKNOWN = "is not one that the kernel is known to execute correctly elsewhere"
     MACHINE = "is for another machine than this one"
     OUTSIDE = "is not in the file's code"

@@ -108,7 +108,7 @@ def interpreter_of(program: Path, environment: Mapping[str, str]) -> Path:
         if not words:
             raise usage_error(f"{program}: its interpreter is not found", "name the interpreter itself")
         path = Path(words[0])
-    raise usage_error(f"{program}: its interpreters are scripts too deeply", "name the interpreter itself")
+    raise usage_error(f"{program}: its interpreter scripts are nested too deeply", "name the interpreter itself")
 
 
 def _on_path(name: str, environment: Mapping[str, str]) -> Path | None:

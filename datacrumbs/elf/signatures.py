@@ -115,7 +115,7 @@ def _argument(index: int, text: str) -> Argument:
         raise SignatureError(f"argument {text!r} is not `label:ctype=role` or `-`; expected e.g. `count:size_t=count`")
     role = match["role"] or Role.VALUE.value
     if role not in _ROLES:
-        raise SignatureError(f"argument {text!r}: {role} is no role; expected one of {', '.join(Role)}")
+        raise SignatureError(f"argument {text!r}: {role} is not a role; expected one of {', '.join(Role)}")
     ctype = (match["ctype"] or "long").strip()
     size, signed = integer_type(ctype)
     return Argument(index, match["label"], ctype, Role(role), size, signed)
@@ -152,7 +152,7 @@ def signature(
     if not name or not symbols:
         raise SignatureError(f"signature {names!r} names no function; expected `name symbol ...` or `name: symbol ...`")
     if result not in _RESULTS:
-        raise SignatureError(f"signature {names!r}: {result} is no result; expected one of {', '.join(Result)}")
+        raise SignatureError(f"signature {names!r}: {result} is not a result; expected one of {', '.join(Result)}")
     try:
         arguments = args(*specifications)
         _check(arguments)

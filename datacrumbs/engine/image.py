@@ -76,14 +76,14 @@ def decode(data: bytes, key: str) -> Image:
     """
     start = len(MAGIC) + _DIGEST_SIZE
     if not data.startswith(MAGIC):
-        raise ValueError("written by another version, or no program")
+        raise ValueError("not a program, or written by another version")
     if hashlib.sha256(data[start:]).digest() != data[len(MAGIC) : start]:
-        raise ValueError("damaged: its digest does not fit")
+        raise ValueError("damaged: its digest does not match")
     (length,) = _LENGTH.unpack_from(data, start)
     at = start + _LENGTH.size
     head = json.loads(data[at : at + length])
     if head["key"] != key:
-        raise ValueError("of another program or kernel")
+        raise ValueError("for another program or kernel")
     at += length
     programs = []
     for name, size, maps in head["programs"]:

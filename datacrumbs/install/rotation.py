@@ -25,7 +25,7 @@ def prepare_rotation(paths: SystemPaths, *, dry_run: bool = False) -> Iterator[S
     """Make the next signing key and trust it here; the present one goes on signing until `rotate`.
 
     Raises:
-        DatacrumbsError: When there is no signing key, or a file cannot be made.
+        DatacrumbsError: When no signing key, or a file cannot be made.
     """
     return performed(_prepare_rotation(paths), dry_run=dry_run)
 
@@ -50,9 +50,7 @@ def rotate(paths: SystemPaths, *, dry_run: bool = False) -> Iterator[Step]:
 def _rotate(paths: SystemPaths) -> Iterator[Step]:
     path = paths.next_private_key
     if not path.exists() and not path.is_symlink():
-        raise usage_error(
-            f"{path}: there is no next key", "run datacrumbs_setup --next-key, copy its .pem to the nodes"
-        )
+        raise usage_error(f"{path}: no next key", "run datacrumbs_setup --next-key, copy its .pem to the nodes")
     old = key_id(load_private_key(paths.private_key).public_key())
     new = key_id(load_private_key(path).public_key())
 

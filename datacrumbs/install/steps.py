@@ -155,9 +155,9 @@ def _directory(path: Path, mode: int) -> Step:
     except FileNotFoundError:
         return Step("made", str(path), act=lambda: _make_directory(path, mode))
     except OSError as error:
-        raise DatacrumbsError(f"{path}: cannot be made: {error.strerror}", hint="run this as root") from None
+        raise DatacrumbsError(f"{path}: cannot be created: {error.strerror}", hint="run this as root") from None
     if not stat.S_ISDIR(status.st_mode):
-        raise DatacrumbsError(f"{path}: exists and is no directory", hint="move it away")
+        raise DatacrumbsError(f"{path}: exists and is not a directory", hint="move it away")
     if stat.S_IMODE(status.st_mode) != mode:
         return Step("updated", str(path), f"mode {mode:04o}", act=lambda: _set_mode(path, mode))
     check_protected(path)

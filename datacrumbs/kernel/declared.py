@@ -79,7 +79,7 @@ def _function_problem(function: Function) -> str:
         if known.role is Role.OUT and argument.role not in FOLLOWED_ROLES:
             return f"{argument.label}: argument {argument.index} is an address ({known.ctype})"
         if known.role is not Role.OUT and argument.role not in _VALUES:
-            return f"{argument.label}: argument {argument.index} is no address ({known.ctype})"
+            return f"{argument.label}: argument {argument.index} is not an address ({known.ctype})"
     return _result_problem(function.result, prototype)
 
 

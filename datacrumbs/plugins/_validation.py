@@ -55,7 +55,7 @@ def check_provider_description(description: object) -> Provider:
 def check_targets(targets: Sequence[ProbeTarget]) -> tuple[ProbeTarget, ...]:
     """Check the result of ``datacrumbs_targets``."""
     for target in targets:
-        _require(isinstance(target.target, Target), f"{target.label}: target is no Target")
+        _require(isinstance(target.target, Target), f"{target.label}: target is not a Target")
         _require(isinstance(target.attach, Attach), f"{target.label}: attach is {target.attach!r}; expected an Attach")
         _raise_first(target.label, problems.problems(target.target, target.attach))
     _unique("target", ((target.target, target.attach) for target in targets))
@@ -103,7 +103,7 @@ def check_presets(presets: Sequence[Preset]) -> tuple[Preset, ...]:
 def check_preset_names(names: object, preset: str) -> frozenset[str]:
     """Check the names that a preset selects, which it may give late."""
     if not isinstance(names, frozenset):
-        raise ContractError(f"preset {preset!r}: functions is no frozenset")
+        raise ContractError(f"preset {preset!r}: functions is not a frozenset")
     return names
 
 
@@ -122,7 +122,7 @@ def _check_option(option: Option) -> None:
 def _unique(what: str, keys: Iterable[Hashable]) -> None:
     seen: set[Hashable] = set()
     for key in keys:
-        _require(key not in seen, f"{what} {key!r} is there twice")
+        _require(key not in seen, f"{what} {key!r} appears twice")
         seen.add(key)
 
 

@@ -180,7 +180,8 @@ def verify(
         key.verify(envelope.signature, pre_authentication_encoding(envelope.payload_type, envelope.payload))
     except InvalidSignature:
         raise refusal(
-            f"{name}: the signature does not fit: the file was altered, or key {envelope.key_id[:16]} did not sign it",
+            f"{name}: the signature does not match: the file was altered, or "
+            f"key {envelope.key_id[:16]} did not sign it",
             hint,
         ) from None
 

@@ -43,7 +43,7 @@ def verify_mapped(
         raise DatacrumbsError(problem)
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
-        raise DatacrumbsError("it is no regular file")
+        raise DatacrumbsError("it is not a regular file")
     if status.st_uid not in owners:
         raise DatacrumbsError(f"it is owned by uid {status.st_uid}, who is neither root nor the run's user")
     if status.st_mode & stat.S_IWOTH:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from datacrumbs.probefile.envelope import Grant
 
 FILE_NAME = "revoked.yaml"
-HEADING = "# What is not believed any more. Written by datacrumbs_trust revoke.\n"
+HEADING = "# What is no longer trusted. Written by datacrumbs_trust revoke.\n"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 USER_ID = re.compile(r"0|[1-9][0-9]{0,9}")
 KERNEL = "kernel"

@@ -123,7 +123,8 @@ def check_build_id(stream: BufferedReader, target: Target) -> None:
     found = stream_build_id(stream, f"target {target.path}")
     if found != target.build_id:
         raise refusal(
-            f"target {target.path}: moved build-id: the plan was made for {target.build_id}, the file has {found}",
+            f"target {target.path}: the build-id changed: the plan was made for {target.build_id}, "
+            f"the file has {found}",
             RECREATE,
         )
 

@@ -50,6 +50,6 @@ def check_apart(traces: Traces) -> None:
         one, other = traces.files[first].path, traces.files[second].path
         raise usage_error(
             f"{one} and {other} both have calls of process {some} of node {traces.files[first].host or '?'}; "
-            "added up, they would be counted twice",
+            "together they would be counted twice",
             f"report one of them: datacrumbs_report {one}",
         )

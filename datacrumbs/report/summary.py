@@ -83,7 +83,7 @@ def check_order(since: int | None, until: int | None) -> None:
         DatacrumbsError: (exit 2) The first moment is behind the last, as far as both are of one kind.
     """
     if since is not None and until is not None and since > until and (since >= EPOCH_LIMIT) == (until >= EPOCH_LIMIT):
-        raise usage_error("--since is later than --until; expected the earlier moment first")
+        raise usage_error("--since is later than --until; expected the earlier time first")
 
 
 def select(traces: Traces, selection: Selection) -> pl.LazyFrame:

@@ -98,7 +98,7 @@ def print_trace(console: Console, trace: TraceFile) -> None:
     state = ("complete", "green") if trace.complete else (trace.shortcoming, "yellow")
     _say(console, f"trace {trace.path}: ", "", *state)
     if trace.run.get("redacted"):
-        _say(console, "  some paths are hidden: names that begin with ~ stand for them")
+        _say(console, "  some paths are hidden: names that begin with ~ replace them")
     totals = conservation(trace)
     if totals is None:
         return

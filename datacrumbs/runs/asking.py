@@ -235,7 +235,7 @@ def _received(connection: socket.socket) -> dict[str, Any]:
     (size,) = LENGTH.unpack(_taken(connection, LENGTH.size))
     reply = parse(_taken(connection, min(size, REPLY_LIMIT)), "reply")
     if not isinstance(reply, dict):
-        raise DatacrumbsError("the reply is no object; is it the service of runs?")
+        raise DatacrumbsError("the reply is not an object; is it the service of runs?")
     return reply
 
 

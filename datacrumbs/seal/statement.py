@@ -112,13 +112,13 @@ def read_seal(path: Path, keys: Path) -> Seal:
     """
     data = read_bounded(path, SIZE_LIMIT)
     if not data:
-        raise refusal(f"{path}: empty: the run that made it goes on, or did not come to its end")
+        raise refusal(f"{path}: empty: its run is still going on, or did not finish")
     envelope = open_form(data.removesuffix(b"\n"), PAYLOAD_TYPE)
     if envelope is None:
         raise refusal(f"{path}: not a seal")
     if envelope.key_id not in trusted_key_ids(keys):
         raise refusal(
-            f"{path}: sealed with key {envelope.key_id[:16]}, which is not believed here",
+            f"{path}: sealed with key {envelope.key_id[:16]}, which is not trusted here",
             f"if the node is yours, copy {envelope.key_id}.pem from its /etc/datacrumbs/seal-keys into {keys}",
         )
     verify(envelope, trusted_key(keys, envelope.key_id, str(path)), str(path), "such a seal proves nothing")

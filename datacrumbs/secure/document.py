@@ -271,7 +271,7 @@ class _Reader:
             value = self.value(value_node, path, depth + 1)
             if name in found:
                 Value(self._file, here.line, path, None).fail(
-                    f"the key is there twice, first in line {found[name].line}"
+                    f"the key appears twice, first on line {found[name].line}"
                 )
             found[name] = replace(value, line=here.line)  # where people look for a key
         return found

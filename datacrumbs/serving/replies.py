@@ -87,7 +87,7 @@ def busy(service: ServiceName) -> DenialError:
 def too_much() -> DenialError:
     """The refusal of what takes more memory or time than one request may."""
     return DenialError(
-        "request.limits", "the request takes more memory or time than one request may", "select fewer functions"
+        "request.limits", "the request exceeds the memory or time of one request", "select fewer functions"
     )
 
 

@@ -430,7 +430,7 @@ def listen(path: Path, name: ServiceName) -> socket.socket:
 
 def _remove_stale(path: Path, name: ServiceName) -> None:
     if path.is_symlink() or (path.exists() and not path.is_socket()):
-        raise refusal(f"{path}: exists and is no socket")
+        raise refusal(f"{path}: exists and is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(path))

@@ -49,7 +49,7 @@ def signed(answer: bytes, plan_bytes: bytes, user: Invoker) -> SignedPlan:
         DatacrumbsError: The plan was refused.
     """
     if not answer:
-        raise DatacrumbsError("the plan takes more memory or time to check than it may", hint="select fewer functions")
+        raise DatacrumbsError("checking the plan exceeds the allowed memory or time", hint="select fewer functions")
     refused = json.loads(answer)
     if refused:
         message, hint, code = refused

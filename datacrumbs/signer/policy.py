@@ -110,10 +110,10 @@ def check_policy(rules: tuple[Rule, ...], plan: Plan, caller: Caller) -> Rule:
         raise DenialError(
             "policy.account",
             f"policy: uid {caller.uid} has no account on this host, and no rule names this number",
-            "ask for the plan outside of containers and user namespaces, as the user whose account it is",
+            "request the plan outside containers and user namespaces, as the user who owns the account",
         )
     if rule is None:
-        raise DenialError("policy.user", f"policy: no rule lets user {caller.user} have plans signed", ASK)
+        raise DenialError("policy.user", f"policy: no rule allows user {caller.user} to have plans signed", ASK)
     if len(plan.functions) > rule.max_functions:
         raise DenialError(
             "policy.functions",
@@ -123,16 +123,16 @@ def check_policy(rules: tuple[Rule, ...], plan: Plan, caller: Caller) -> Rule:
     for provider in plan.providers:
         if not _matches(provider.name, rule.providers):
             raise DenialError(
-                "policy.provider", f"policy: provider {provider.name} is not allowed to {caller.user}", ASK
+                "policy.provider", f"policy: provider {provider.name} is not allowed for {caller.user}", ASK
             )
     for group in plan.groups:
         if group.attach.value not in rule.attach:
-            raise DenialError("policy.attach", f"policy: attach {group.attach} is not allowed to {caller.user}", ASK)
+            raise DenialError("policy.attach", f"policy: attach {group.attach} is not allowed for {caller.user}", ASK)
         if group.mode.value not in rule.modes:
-            raise DenialError("policy.mode", f"policy: mode {group.mode} is not allowed to {caller.user}", ASK)
+            raise DenialError("policy.mode", f"policy: mode {group.mode} is not allowed for {caller.user}", ASK)
         if not _matches(group.target.path or KERNEL, rule.targets):
             where = group.target.path or "the kernel"
-            raise DenialError("policy.target", f"policy: target {where} is not allowed to {caller.user}", ASK)
+            raise DenialError("policy.target", f"policy: target {where} is not allowed for {caller.user}", ASK)
         _check_kernel_functions(rule, group, caller)
     return rule
 
@@ -146,7 +146,7 @@ def _check_kernel_functions(rule: Rule, group: Group, caller: Caller) -> None:
         return
     for function in group.functions:
         if not _matches(function.symbol, patterns):
-            raise DenialError(code, f"policy: {kind} {function.symbol} is not allowed to {caller.user}", ASK)
+            raise DenialError(code, f"policy: {kind} {function.symbol} is not allowed for {caller.user}", ASK)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -42,7 +42,7 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
             root; (exit 1) when it is missing.
     """
     if not path.exists() and not path.is_symlink():
-        raise DatacrumbsError(f"{path}: there is no signing key", hint="run datacrumbs_setup --stage login as root")
+        raise DatacrumbsError(f"{path}: no signing key", hint="run datacrumbs_setup --stage login as root")
     descriptor = open_regular(path)
     with os.fdopen(descriptor, "rb") as stream:
         status = os.fstat(descriptor)
@@ -50,7 +50,8 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
         mode = stat.S_IMODE(status.st_mode)
         if mode & ~KEY_MODE & ~stat.S_IWUSR:
             raise refusal(
-                f"{path}: mode {mode:04o}, expected 0400", f"chmod 0400 {path}; if others read it, replace it"
+                f"{path}: mode {mode:04o}, expected 0400",
+                f"chmod 0400 {path}; if others may have read it, replace the key",
             )
         data = stream.read(KEY_FILE_LIMIT)
     try:

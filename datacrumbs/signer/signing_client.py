@@ -115,7 +115,7 @@ def _exchange(paths: SystemPaths, body: bytes) -> dict[str, object]:
         except OSError as error:
             raise _unanswered(path, error) from None
     if not isinstance(reply, dict):
-        raise DatacrumbsError(f"{path}: the reply is no object; is it the signing service?")
+        raise DatacrumbsError(f"{path}: the reply is not an object; is it the signing service?")
     return reply
 
 

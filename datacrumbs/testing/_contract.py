@@ -105,7 +105,7 @@ def _hook_problems(module: ModuleType) -> Iterator[str]:
         if not name.startswith(_HOOK_PREFIX):
             continue
         if name not in specified:
-            yield f"{name}: no such hook; there are {', '.join(sorted(specified))}"
+            yield f"{name}: no such hook; the hooks are {', '.join(sorted(specified))}"
         elif not hasattr(function, "datacrumbs_impl"):
             yield f"{name}: not marked; put @hookimpl of datacrumbs.provider above it"
 
@@ -160,7 +160,7 @@ def _snippet_problems(snippet: Snippet) -> Iterator[str]:
     where = f"snippet {snippet.name!r}"
     lines = snippet.text.splitlines()
     if not (lines[0].startswith(("/*", "//"))):
-        yield f"{where}: the first line is no comment that says what it is for"
+        yield f"{where}: the first line is not a comment that says what it is for"
     if problem := licence_problem(snippet):
         yield f"{where}: {problem}"
     code = re.sub(r"/\*.*?\*/|//[^\n]*", " ", snippet.text, flags=re.DOTALL)

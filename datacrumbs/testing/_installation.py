@@ -263,5 +263,5 @@ def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
     deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise AssertionError(f"{process.args!r} did not get ready:\n{log.read_text(errors='replace')}")
+            raise AssertionError(f"{process.args!r} did not become ready:\n{log.read_text(errors='replace')}")
         time.sleep(0.02)

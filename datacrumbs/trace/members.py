@@ -72,7 +72,7 @@ class TraceText:
         if rest.strip() == b"]":  # other writers end without a newline
             lines, newline, rest = b"\n".join([lines, rest]) if newline else rest, b"\n", b""
         if rest:
-            self.damage = self.damage or "the last line is not whole"
+            self.damage = self.damage or "the last line is incomplete"
         if newline:
             yield lines + newline
 

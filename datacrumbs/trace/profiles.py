@@ -135,10 +135,10 @@ def histogram(text: str) -> dict[int, int]:
     """Bits -> calls, from `histogram_text`.
 
     Raises:
-        ValueError: The text is no histogram.
+        ValueError: The text is not a histogram.
     """
     if text and not _HISTOGRAM.fullmatch(text):
-        raise ValueError(f"{text[:40]!r} is no histogram")
+        raise ValueError(f"{text[:40]!r} is not a histogram")
     return {int(bits): int(count) for bits, _, count in (entry.partition(":") for entry in text.split())}
 
 

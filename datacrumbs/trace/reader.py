@@ -263,7 +263,7 @@ class _Gathering:
             last = chunk[-16:]
             self._chunk(position, trace, chunk)
         if text.start not in {b"", b"["} and not (trace.lines or trace.run or trace.host):
-            raise usage_error(f"{path}: holds no line of a trace; expected a trace ({SUFFIX})")
+            raise usage_error(f"{path}: contains no trace line; expected a trace ({SUFFIX})")
         trace.closed = last.rstrip(b"\n").rpartition(b"\n")[2] == b"]"
         trace.behind = trace.closed and text.behind
         trace.damage = text.damage or ("damaged: no gzip member follows" if text.behind else "")

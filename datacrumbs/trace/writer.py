@@ -359,7 +359,7 @@ class TraceWriter:
         if error:
             raise DatacrumbsError(
                 f"the trace cannot be written: {error.strerror or error}",
-                hint="make room where the traces go; what is in the file so far is readable",
+                hint="free space where the traces go; what has been written is readable",
             ) from error
 
 

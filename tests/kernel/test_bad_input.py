@@ -176,7 +176,7 @@ def test_altered_probe_file(place: Installation, probes: Path) -> None:
     check(
         trace_with(place, altered, "run"),
         REFUSED,
-        "changed.json.gz: the signature does not fit",
+        "changed.json.gz: the signature does not match",
         hint="recreate the probe file",
     )
     check_no_run(place)
@@ -243,7 +243,13 @@ def test_system_configuration(place: Installation, probes: Path, text: str, word
 
 @pytest.mark.parametrize("run", ["../up", ".hidden", "a b", "$(id)", "x" * 65, ""])
 def test_run_id_that_is_no_plain_name(place: Installation, probes: Path, run: str) -> None:
-    check(trace_with(place, probes, run), USAGE, "run id: ", "is not a plain name", hint="letters, digits")
+    check(
+        trace_with(place, probes, run),
+        USAGE,
+        "run id: ",
+        "may contain only letters, digits, `.`, `-` and `_`",
+        hint="letters, digits",
+    )
     check_no_run(place)
 
 

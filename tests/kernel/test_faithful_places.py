@@ -32,7 +32,7 @@ capture_probes:
   - {{name: U, probe: usdt, type: usdt, binary_path: {program}, provider: vectors}}
 """
 ROUNDS, SUMS = 23, 1009
-MISTAKEN = "is taken for another one by the kernel, which would compute something else"
+MISTAKEN = "is decoded as another one by the kernel, which would compute something else"
 RED_ZONE = "is replaced by a call on Linux 6.18, which writes below the stack pointer"
 
 

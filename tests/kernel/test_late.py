@@ -379,7 +379,7 @@ def test_the_process_that_looks_is_killed(installation: Installation, probes: Pa
     """The run goes on with what it has, and the trace is not called complete."""
     with installation.daemon(probes) as daemon:
         os.kill(children(daemon)[1], signal.SIGKILL)
-        wait_for(daemon, "libraries that are mapped late are not known")
+        wait_for(daemon, "late files are not looked at")
         daemon.wrap(late, *arguments(library), input="\n", text=True, capture_output=True)
         assert daemon.stop() == 0
     trace = read_lines(daemon.trace)

@@ -101,14 +101,14 @@ def test_a_users_seal_is_refused(sealing: Installation, probes: Path, tmp_path: 
     lied = base64.b64decode(text["payload"]).replace(b'"entered":', b'"entered":1')
     altered = tmp_path / "altered.seal.json"
     altered.write_bytes(seal.read_bytes().replace(text["payload"].encode(), base64.b64encode(lied)))
-    assert "does not fit" in refusal(sealing, altered)
+    assert "does not match" in refusal(sealing, altered)
     own = new_private_key()
     write_private_key(tmp_path / "own.key", own)
     forged = tmp_path / "forged.seal.json"
     forged.write_bytes(
         altered.read_bytes().replace(text["signatures"][0]["keyid"].encode(), key_id(own.public_key()).encode())
     )
-    assert "not believed here" in refusal(sealing, forged)
+    assert "not trusted here" in refusal(sealing, forged)
     key = sealing.prefix / "etc/datacrumbs/keys/seal.key"
     reading = subprocess.run(["cat", key, seal], user=NOBODY, capture_output=True, check=False)
     assert (reading.returncode, reading.stdout) == (1, b"")
@@ -139,7 +139,7 @@ def test_a_node_without_its_key_begins_no_run(sealing: Installation, probes: Pat
     (sealing.prefix / "etc/datacrumbs/keys/seal.key").unlink()
     done = sealing.command("datacrumbs", probes, "none")
     assert done.returncode == 1
-    assert "there is no key to seal with" in done.stderr
+    assert "no key to seal with" in done.stderr
     assert seals(sealing) == []
     assert not list((sealing.prefix / "var/log/datacrumbs").rglob("*.pfw.gz"))
 

@@ -79,7 +79,7 @@ def test_a_damaged_program_is_compiled_anew(installation: Installation, probes: 
     data[len(data) // 2] ^= 1
     image.write_bytes(data)
     second, said, _ = counted(installation, probes)
-    assert f"{image}: damaged: its digest does not fit; not used, compiled again" in said
+    assert f"{image}: damaged: its digest does not match; not used, compiled again" in said
     assert COMPILING in said
     assert first == second
     assert COMPILING not in counted(installation, probes)[1]

@@ -52,7 +52,7 @@ def test_a_library_that_changed_since_it_was_composed_is_refused(installation: I
     library(tmp_path, NEW, "libnew.so").replace(path)
     done = installation.command("datacrumbs", probes, "moved")
     assert done.returncode == REFUSED
-    assert f"target {path}: moved build-id" in done.stderr
+    assert f"target {path}: the build-id changed" in done.stderr
     assert "recreate the probe file" in done.stderr
     path.unlink()
     done = installation.command("datacrumbs", probes, "gone")

@@ -56,7 +56,7 @@ class TestProbeFiles:
         envelope = json.loads(gzip.decompress(seal(encode(signed.plan), signed.grant, own)))
         envelope["signatures"][0]["keyid"] = signed.key_id
         data = gzip.compress(json.dumps(envelope, separators=(",", ":")).encode())
-        assert "the signature does not fit" in refused(machine, "claimed", self.place(machine, data))
+        assert "the signature does not match" in refused(machine, "claimed", self.place(machine, data))
 
     def test_an_own_key_does_not_get_into_the_trust_directory(self, machine):
         own = Ed25519PrivateKey.generate()
@@ -250,7 +250,7 @@ class TestTheTrace:
         command = ("ln", "-s", "/etc", place) if made == "link" else ("touch", place)
         machine.done("runuser", "-u", "alice", "--", *command)
         try:
-            assert "is a link or no directory" in refused(machine, f"way-{made}", alices, "alice")
+            assert "is a link or not a directory" in refused(machine, f"way-{made}", alices, "alice")
             assert list(machine.path("/etc").glob("*.pfw.gz")) == []
         finally:
             machine.done("rm", place)

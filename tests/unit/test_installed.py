@@ -94,7 +94,7 @@ def test_a_command_by_way_of_a_users_link(monkeypatch, users_directory):
 
 def test_set_up_refuses_for_the_host_and_warns_for_a_private_tree(monkeypatch, users_directory, capsys):
     monkeypatch.syspath_prepend(str(users_directory))
-    with pytest.raises(DatacrumbsError, match=f"{users_directory}: others than root can change it") as caught:
+    with pytest.raises(DatacrumbsError, match=f"{users_directory}: users other than root can change it") as caught:
         _installing.check_code(SystemPaths(Path("/")))
     assert caught.value.exit_code == ExitCode.REFUSED
     assert "make install" in caught.value.hint

@@ -32,16 +32,16 @@ static const char dc_client_usage[] =
 
 static const char dc_client_help[] =
 	"\n"
-	"Run CMD with its process marked, so that a running `datacrumbs` daemon traces it and the\n"
-	"processes that it starts. CMD's exit status, signals, input, output and environment are\n"
-	"as without it, but for " DC_CLIENT_LIBRARY " in LD_PRELOAD and, with --run-id,\n"
-	"DATACRUMBS_RUN_ID.\n"
+	"Mark this process and run CMD in it, so that a running `datacrumbs` daemon traces CMD and\n"
+	"the processes that it starts. Exit status, signals, input and output are CMD's own. The\n"
+	"environment is unchanged, except that LD_PRELOAD gets " DC_CLIENT_LIBRARY "\n"
+	"and --run-id sets DATACRUMBS_RUN_ID.\n"
 	"\n"
 	"options:\n"
-	"  --run-id ID   be traced by this run alone; default: DATACRUMBS_RUN_ID, else the scheduler's\n"
-	"                job, else any run of this user that takes marks without a name\n"
-	"  --no-preload  leave LD_PRELOAD alone: only CMD and its descendants are traced, and not\n"
-	"                what a service (slurmd, sshd) starts for them\n"
+	"  --run-id ID   trace CMD in this run only; default: DATACRUMBS_RUN_ID, else the scheduler's\n"
+	"                job, else every run of this user that accepts marks without a name\n"
+	"  --no-preload  leave LD_PRELOAD alone: CMD and its descendants are traced, but not what a\n"
+	"                service (slurmd, sshd) starts for them\n"
 	"\n"
 	"exit status:\n"
 	"  2    no CMD or an unknown option\n"
@@ -198,10 +198,10 @@ static void dc_client_prepare_environment(const char *command)
 	if (strpbrk(library, " :") != NULL)
 		(void)fprintf(stderr,
 			      "datacrumbs_wrap: LD_PRELOAD cannot hold a path with a blank or a "
-			      "colon: %s; going on without it\n",
+			      "colon: %s; continuing without it\n",
 			      library);
 	else if (!dc_client_preload(library))
-		(void)fprintf(stderr, "datacrumbs_wrap: LD_PRELOAD: %s; going on without it\n", strerror(errno));
+		(void)fprintf(stderr, "datacrumbs_wrap: LD_PRELOAD: %s; continuing without it\n", strerror(errno));
 }
 
 /* Bytes of the character at the beginning of UTF-8 text that can be shown; 0 where none is, or it steers a terminal. */
@@ -300,7 +300,7 @@ static bool dc_client_read_options(int count, char **arguments, struct dc_client
 				(void)fputs("datacrumbs_wrap: --run-id: ", stderr);
 				dc_client_print_name(options->run_id);
 				(void)fprintf(stderr,
-					      ": expected 1 to 64 letters, digits, dots, dashes and underscores\n%s",
+					      ": expected 1 to 64 letters, digits, `.`, `-` and `_`\n%s",
 					      dc_client_usage);
 				return false;
 			}
@@ -332,7 +332,7 @@ int main(int count, char **arguments)
 		dc_client_prepare_environment(arguments[options.command]);
 	/* For the processes that load the library: they mean this run, too. */
 	if (options.run_id != NULL && setenv(DC_CLIENT_RUN_VARIABLE, options.run_id, 1) != 0)
-		(void)fprintf(stderr, "datacrumbs_wrap: " DC_CLIENT_RUN_VARIABLE ": %s; going on without it\n",
+		(void)fprintf(stderr, "datacrumbs_wrap: " DC_CLIENT_RUN_VARIABLE ": %s; continuing without it\n",
 			      strerror(errno));
 	if (options.run_id != NULL)
 		dc_client_name_run(options.run_id);

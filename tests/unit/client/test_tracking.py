@@ -337,7 +337,7 @@ def test_root_does_not_write_where_a_group_may(users_directory):
     content = program.read_bytes()
     done = track(program)
     assert done.returncode == 3
-    assert f"{users_directory}: others than root can change it" in done.stderr
+    assert f"{users_directory}: users other than root can change it" in done.stderr
     assert program.read_bytes() == content
 
 

@@ -171,7 +171,7 @@ def test_a_path_that_cannot_be_preloaded_is_told_and_the_command_runs(installati
     done = run(launcher, "env", env=environment)
     assert done.returncode == 0
     assert "LD_PRELOAD=" not in done.stdout
-    assert "going on without it" in done.stderr
+    assert "continuing without it" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -248,7 +248,7 @@ def test_what_is_no_run_id_is_refused(wrap, name):
     done = run(wrap, f"--run-id={name}", "touch", "/nonexistent/file")
     assert done.returncode == 2
     assert "--run-id: " in done.stderr
-    assert "expected 1 to 64 letters, digits, dots, dashes and underscores" in done.stderr
+    assert "expected 1 to 64 letters, digits, `.`, `-` and `_`" in done.stderr
     assert "\x1b" not in done.stderr
 
 

@@ -21,7 +21,7 @@ def test_headers_are_described_in_words(monkeypatch, tmp_path):
     assert "is not there" in missing.detail
     assert "apt-get install linux-headers" in missing.fix
     build.symlink_to(tmp_path / "gone")
-    assert "is a link to nothing" in _host_checks._headers().detail
+    assert "is a dangling link" in _host_checks._headers().detail
     build.unlink()
     (build / "include/config").mkdir(parents=True)
     (build / "include/generated").mkdir()
@@ -44,7 +44,7 @@ def test_another_project_called_bcc_is_told_apart(monkeypatch, tmp_path):
     found = _host_checks._bcc()
     monkeypatch.delitem(__import__("sys").modules, "bcc", raising=False)
     assert found.state is CheckState.MISSING
-    assert "another project" in found.detail
+    assert "different project" in found.detail
     assert "pip uninstall bcc" in found.fix
 
 

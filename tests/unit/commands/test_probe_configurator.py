@@ -58,7 +58,7 @@ def test_what_is_left_out_is_named_also_when_nothing_is_left(installation, tmp_p
     done = configurator(str(site), str(tmp_path / "out"), "--prefix", str(installation.prefix))
     assert done.returncode == ExitCode.USAGE
     note, *rest = done.stderr.splitlines()
-    assert f"{library}: 1 function is left out (store): the instruction there is taken for another one" in note
+    assert f"{library}: 1 function is left out (store): the instruction there is decoded as another one" in note
     assert "no function to probe is left" in rest[0]
 
 

@@ -271,7 +271,7 @@ def test_functions_that_no_probe_leaves_as_they_are_are_left_out_with_a_note(sit
     plan = compose(site(f"capture_probes: [{entry}]"), load(), host, report=Report(notes.append))
     assert {(each.symbol, each.skip) for each in plan.functions} == {("plain", 0), ("swap", 5)}
     (note,) = notes
-    reason = "the instruction there is taken for another one by the kernel, which would compute something else"
+    reason = "the instruction there is decoded as another one by the kernel, which would compute something else"
     assert note == f"{library}: 2 functions are left out (put, store): {reason}"
 
 
@@ -302,7 +302,7 @@ def test_usdt_probes_obey_the_same_rule(site, load, host, build_elf, tmp_path):
     plan = compose(site(f"capture_probes: [{entry}]"), load(), host, report=Report(notes.append))
     assert [each.symbol for each in plan.functions] == ["tiny:good"]
     (note,) = notes
-    assert note.startswith(f"{program}: 1 function is left out (tiny:bad): the instruction there is taken for another")
+    assert note.startswith(f"{program}: 1 function is left out (tiny:bad): the instruction there is decoded as another")
 
 
 INDIRECT = """

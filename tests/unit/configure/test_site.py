@@ -129,11 +129,11 @@ ERRORS = {
         ),
     ),
     "long regex": (f"capture_probes: [{{provider: s, functions: {'a' * 5000}}}]", "5000 characters long; expected at"),
-    "key twice": ("user: a\ncapture_probes: []\nuser: b\n", "3: user: the key is there twice, first in line 1"),
+    "key twice": ("user: a\ncapture_probes: []\nuser: b\n", "3: user: the key appears twice, first on line 1"),
     "no list": ("capture_probes: {a: 1}", "1: capture_probes: a mapping is not a list"),
     "no mapping": ("- a", "1: a list is not a mapping"),
     "entry is no mapping": ("capture_probes:\n  - posix\n", "2: capture_probes[0]: 'posix' is not a mapping"),
-    "neither form": ("capture_probes: [{name: x}]", "capture_probes[0]: says neither `provider` nor `probe`"),
+    "neither form": ("capture_probes: [{name: x}]", "capture_probes[0]: has neither `provider` nor `probe`"),
     "no type": ("capture_probes: [{name: x, probe: uprobe}]", "the key `type` is missing"),
     "unknown probe": (
         "capture_probes: [{name: x, probe: uprob, type: binary}]",
@@ -158,7 +158,7 @@ ERRORS = {
     "endless duration": ("filters: {minimum_duration: 5000s}", "'5000s' is too long"),
     "relative inclusion": ("inclusion_path: data", "'data' is not an absolute path"),
     "climbing inclusion": ("inclusion_path: /data/../etc", "is not an absolute path without . and .."),
-    "inclusion twice": ("inclusion_path: /a\nfilters: {inclusion_path: /b}", "1: inclusion_path: also set in line 2"),
+    "inclusion twice": ("inclusion_path: /a\nfilters: {inclusion_path: /b}", "1: inclusion_path: also set on line 2"),
     "no YAML": ("a: [1\nb: 2\n", "not valid YAML"),
     "wrong tag": ("user: !!int abc", "not what its tag says"),
     "python tag": ("user: !!python/object/apply:os.system ['true']", "is not allowed; expected plain YAML"),
@@ -235,7 +235,7 @@ def test_the_shipped_file_is_valid():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("[a:int=wrong]", r"site.yaml:1: capture_probes\[0\].arguments: argument 'a:int=wrong': wrong is no role"),
+        ("[a:int=wrong]", r"site.yaml:1: capture_probes\[0\].arguments: argument 'a:int=wrong': wrong is not a role"),
         ("[a, a]", r"duplicate label"),
         ("a:int", r"is not a list"),
     ],

@@ -123,7 +123,7 @@ def test_the_answer_ends_the_wait() -> None:
 
 @pytest.mark.parametrize("writer", [FakeWriter(), FakeWriter(*[Profiled()] * 1009)], ids=["silent", "talking"])
 def test_a_writer_that_comes_to_no_end_is_not_waited_for(writer: FakeWriter) -> None:
-    with pytest.raises(DatacrumbsError, match="did not come to its end in time"):
+    with pytest.raises(DatacrumbsError, match="did not finish in time"):
         Ending(seconds=0).answer(writer, lambda: False)  # type: ignore[arg-type]
 
 

@@ -26,7 +26,7 @@ def test_type_and_role_may_be_left_out():
     ("specifications", "message"),
     [
         (("Fd:int",), "is not `label:ctype=role`"),
-        (("fd:int=file",), "file is no role; expected one of fd, target_fd, path"),
+        (("fd:int=file",), "file is not a role; expected one of fd, target_fd, path"),
         (("fd", "fd"), "duplicate label"),
         (tuple("abcdefg"), "7 captured arguments; expected at most 6"),
         (("",), "is not `label:ctype=role`"),

@@ -27,5 +27,5 @@ def test_every_damage_is_seen():
 
 
 def test_one_program_is_not_taken_for_another():
-    with pytest.raises(ValueError, match="of another program or kernel"):
+    with pytest.raises(ValueError, match="for another program or kernel"):
         decode(encode(IMAGE, KEY), "cd" * 32)

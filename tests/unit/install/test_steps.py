@@ -167,7 +167,7 @@ class TestSetup:
     def test_a_file_in_the_place_of_a_directory(self, paths):
         (paths.prefix / "etc").mkdir()
         paths.configuration.write_text("")
-        with pytest.raises(DatacrumbsError, match="exists and is no directory"):
+        with pytest.raises(DatacrumbsError, match="exists and is not a directory"):
             list(install(paths, "all"))
 
     def test_this_host_needs_root(self, as_nobody):

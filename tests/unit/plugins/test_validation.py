@@ -46,7 +46,7 @@ def arguments(count: int) -> tuple[Argument, ...]:
         ),
         ([Function("a", "a", "X", 8, snippet="two")], Attach.UPROBE, "snippet: 'two' is not allowed"),
         ([Function("a", "a", "X", offset=8), Function("b", "b", "X", offset=8)], Attach.UPROBE, "offset 8 is there"),
-        ([Function("a", "a", "X"), Function("b", "a", "X")], Attach.KPROBE, "function 'a' is there twice"),
+        ([Function("a", "a", "X"), Function("b", "a", "X")], Attach.KPROBE, "function 'a' appears twice"),
         ([Function("a", "a", "X", offset=-1)], Attach.UPROBE, "offset: -1 is not"),
         ([Function("a b", "a", "X", 8)], Attach.UPROBE, "name: 'a b' is not allowed; expected a printable symbol"),
         ([Function("a", "a", "X Y", 8)], Attach.UPROBE, "category"),
@@ -80,7 +80,7 @@ def test_several_places_of_one_usdt_probe_keep_the_contract():
     [
         ({"title": ""}, "title"),
         ({"layer": "libc"}, "layer is 'libc'; expected a Layer"),
-        ({"options": (Option("a", "list", "x", ""),) * 2}, "option 'a' is there twice"),
+        ({"options": (Option("a", "list", "x", ""),) * 2}, "option 'a' appears twice"),
         ({"options": (Option("A", "string", "x", ""),)}, "not a lower case word"),
         ({"options": (Option("a", "number", 1, ""),)}, "expected one of string, integer, boolean, list"),
         ({"options": (Option("a", "integer", "1", ""),)}, "default is '1' is not a whole number"),
@@ -148,11 +148,11 @@ def test_snippets_that_break_the_contract(snippet, words):
 
 
 def test_two_presets_of_one_name_break_the_contract():
-    with pytest.raises(ContractError, match="there twice"):
+    with pytest.raises(ContractError, match="appears twice"):
         check_presets([Preset("all", "", Cost.LOW)] * 2)
 
 
 def test_a_preset_that_gives_its_names_late_is_not_asked_before_it_is_used():
     assert check_presets([Preset("late", "", Cost.LOW, lambda: pytest.fail("asked"))])
-    with pytest.raises(ContractError, match="'late': functions is no frozenset"):
+    with pytest.raises(ContractError, match="'late': functions is not a frozenset"):
         check_preset_names({"a"}, "late")

@@ -73,7 +73,7 @@ def test_a_hook_that_does_not_exist_may_be_of_a_newer_core(install):
     [
         (
             "TABLE = ",
-            "provider 'alpha' of datacrumbs-alpha: signature 'read' (LINE): argument 'fd:int=file': file is no role",
+            "provider 'alpha' of datacrumbs-alpha: signature 'read' (LINE): argument 'fd:int=file': file is not a role",
         ),
         (
             "@hookimpl\ndef datacrumbs_presets():\n    return ",

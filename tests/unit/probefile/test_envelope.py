@@ -53,7 +53,7 @@ def test_every_altered_byte_of_the_payload_is_refused(bench, now):
         changed[position] ^= 1
         bench.path.write_bytes(original)
         rewrap(bench, lambda d, c=changed: d.update(payload=base64.b64encode(c).decode()))
-        refused(bench, now, "the signature does not fit")
+        refused(bench, now, "the signature does not match")
 
 
 @pytest.mark.parametrize("grant", [b"[" * 4000, b'{"a":' * 700, b"1", b"", b"\xff"])
@@ -70,7 +70,7 @@ def test_an_altered_grant_is_refused(bench, now):
     changed = payload.replace(b'"uid":1000', b'"uid":1001')
     assert changed != payload
     rewrap(bench, lambda document: document.update(payload=base64.b64encode(changed).decode()))
-    refused(bench, now, "the signature does not fit", uid=1001)
+    refused(bench, now, "the signature does not match", uid=1001)
 
 
 def test_no_change_of_any_byte_of_the_file_gives_another_plan(bench, now):
@@ -139,7 +139,7 @@ def test_nothing_is_parsed_before_the_signature_is_verified(bench, now, monkeypa
     parsed = []
     monkeypatch.setattr(envelopes, "plan_from_document", lambda *_: parsed.append(1))
     rewrap(bench, lambda d: d["signatures"][0].update(sig=base64.b64encode(bytes(64)).decode()))
-    refused(bench, now, "the signature does not fit")
+    refused(bench, now, "the signature does not match")
     assert parsed == []
 
 

@@ -35,7 +35,7 @@ def test_a_wrong_key_that_claims_a_trusted_one(bench, now):
     bench.key = Ed25519PrivateKey.generate()
     bench.write()
     rewrap(bench, lambda document: document["signatures"][0].update(keyid=trusted))
-    refused(bench, now, "the signature does not fit")
+    refused(bench, now, "the signature does not match")
 
 
 def test_a_key_file_under_a_wrong_name(bench, now):

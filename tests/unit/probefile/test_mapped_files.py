@@ -104,7 +104,7 @@ def test_another_build_id(library: Path, copy: Path) -> None:
 
 
 def test_what_is_no_file(library: Path) -> None:
-    assert refused(library, library.parent) == "it is no regular file"
+    assert refused(library, library.parent) == "it is not a regular file"
 
 
 MOUNTS = """1 0 8:1 / / rw - ext4 /dev/vda rw

@@ -70,18 +70,18 @@ def test_what_is_no_seal_of_a_node_that_is_believed(tmp_path: Path, key: Ed25519
     path, data = tmp_path / "seal", sealed(SUMMARY, key)
     for place in range(len('{"payload":"'), len(data) - 100, 41):
         changed = data[:place] + (b"A" if data[place : place + 1] != b"A" else b"B") + data[place + 1 :]
-        refused(path, changed, keys, "not a seal|does not fit|not believed")
+        refused(path, changed, keys, "not a seal|does not match|not trusted")
     refused(path, data[:-20], keys, "not a seal")
-    refused(path, b"", keys, "did not come to its end")
-    refused(path, sealed(SUMMARY, Ed25519PrivateKey.generate()), keys, "not believed here")
-    refused(path, data, tmp_path / "none", "not believed here")
+    refused(path, b"", keys, "did not finish")
+    refused(path, sealed(SUMMARY, Ed25519PrivateKey.generate()), keys, "not trusted here")
+    refused(path, data, tmp_path / "none", "not trusted here")
 
 
 def test_a_signature_of_one_kind_is_none_of_the_other(tmp_path: Path, key: Ed25519PrivateKey, keys: Path) -> None:
     plan = enveloped(OF_PLANS, canonical({"grant": {}}), key)
     refused(tmp_path / "seal", plan, keys, "not a seal")
     renamed = plan.replace(OF_PLANS.encode(), PAYLOAD_TYPE.encode())
-    refused(tmp_path / "seal", renamed, keys, "does not fit")
+    refused(tmp_path / "seal", renamed, keys, "does not match")
 
 
 @pytest.mark.parametrize(

@@ -87,13 +87,13 @@ def test_a_key_that_is_there_twice_is_refused_with_both_lines(tmp_path, kind):
     text = DUPLICATES[kind]
     key = text.partition(":")[0]
     second = text.count("\n")
-    refused(tmp_path, kind, text, f"{second}: {key}: the key is there twice, first in line 1")
+    refused(tmp_path, kind, text, f"{second}: {key}: the key appears twice, first on line 1")
 
 
 @pytest.mark.parametrize("kind", INNER_DUPLICATES)
 def test_so_is_one_further_in(tmp_path, kind):
     text, message = INNER_DUPLICATES[kind]
-    refused(tmp_path, kind, text, f"{message}: the key is there twice")
+    refused(tmp_path, kind, text, f"{message}: the key appears twice")
 
 
 @pytest.mark.parametrize("kind", READERS)

@@ -29,7 +29,7 @@ class TestPolicy:
     @pytest.mark.parametrize("text", ["rules: []", "rules: [{users: [eve]}]", "rules: [{groups: [chemistry]}]"])
     def test_nobodys_rule(self, installation, text):
         installation.policy(text)
-        denied(installation, installation.plan(), "policy.user", "no rule lets user me")
+        denied(installation, installation.plan(), "policy.user", "no rule allows user me")
 
     @pytest.mark.parametrize("rule", ["users: ['*']", "groups: ['*']", "users: [root, nobody]"])
     def test_an_id_without_an_account_is_in_no_rule_for_all(self, installation, rule):
@@ -110,7 +110,7 @@ class TestTheKernel:
             installation,
             kernel_plan(installation, Attach.TRACEPOINT, event),
             "policy.event",
-            f"policy: event {event} is not allowed to me",
+            f"policy: event {event} is not allowed for me",
         )
         installation.policy(f"rules: [{{users: [me], events: ['{event.partition(':')[0]}:*']}}]")
         assert sign(installation, kernel_plan(installation, Attach.TRACEPOINT, event))
@@ -118,7 +118,7 @@ class TestTheKernel:
     def test_kernel_functions_are_allowed_by_name(self, installation):
         """An integer of a function can be an address: `free_pages` takes one."""
         free = kernel_plan(installation, Attach.KPROBE, "free_pages")
-        denied(installation, free, "policy.kernel_function", "policy: kernel function free_pages is not allowed to me")
+        denied(installation, free, "policy.kernel_function", "policy: kernel function free_pages is not allowed for me")
         assert sign(installation, kernel_plan(installation, Attach.KPROBE, "vfs_read"))
         installation.policy("rules: [{users: [me], kernel_functions: ['free_*']}]")
         assert sign(installation, free)

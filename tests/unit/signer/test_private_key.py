@@ -20,7 +20,7 @@ class TestPrivateKey:
 
     def test_no_key(self, installation):
         installation.paths.private_key.unlink()
-        with pytest.raises(DatacrumbsError, match="there is no signing key"):
+        with pytest.raises(DatacrumbsError, match="no signing key"):
             open_authority(installation.paths)
 
     def test_a_key_of_another_kind(self, installation):

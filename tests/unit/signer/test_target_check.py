@@ -68,7 +68,7 @@ plain:	lea 1(%rdi), %eax
         ("plain", 3, ""),
         ("plain", 1, "1 bytes further; expected 0 or 3"),
         ("swap", 5, ""),
-        ("swap", 0, "must not be probed: the instruction there is taken for another one by the kernel"),
+        ("swap", 0, "must not be probed: the instruction there is decoded as another one by the kernel"),
     ],
 )
 def test_places_that_the_kernel_cannot_execute_are_refused(tmp_path, function, skip, problem):

@@ -29,7 +29,7 @@ class TestTargets:
     def test_a_moved_build_id(self, installation):
         plan = installation.plan()
         installation.build("int first(void) { return 7; }\nint second(void) { return 8; }\n")
-        denied(installation, plan, "target.changed", "moved build-id")
+        denied(installation, plan, "target.changed", "the build-id changed")
 
     def test_a_missing_file_and_a_link(self, installation):
         target = installation.target()

@@ -77,7 +77,7 @@ def test_hooks_that_are_not_marked_or_not_there():
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (snippet("int x;\n" + TEXT), "the first line is no comment"),
+        (snippet("int x;\n" + TEXT), "the first line is not a comment"),
         (snippet(TEXT.replace("SPDX-License-Identifier:", "")), "the text says licence none (SPDX-License-Identifier)"),
         (snippet(licence="Apache-2.0"), "not compatible with the kernel's GPL"),
         (snippet(TEXT + "#include <linux/fs.h>\n"), "an #include"),

@@ -201,8 +201,8 @@ def test_a_raw_name_that_is_no_hexadecimal_leaves_the_name(tmp_path: Path) -> No
     [
         (b"", "empty"),
         (b"[\n]\n", "not a gzip file"),
-        (gzip.compress(b'{"payload": "AA=="}'), "holds no line of a trace"),
-        (gzip.compress(b"notes\nof someone\n"), "holds no line of a trace"),
+        (gzip.compress(b'{"payload": "AA=="}'), "contains no trace line"),
+        (gzip.compress(b"notes\nof someone\n"), "contains no trace line"),
     ],
 )
 def test_files_that_are_no_traces(tmp_path: Path, content: bytes, problem: str) -> None:

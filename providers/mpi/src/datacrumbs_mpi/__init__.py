@@ -47,7 +47,9 @@ def datacrumbs_provider() -> Provider:
         layer=Layer.MESSAGE_PASSING,
         options=(
             Option("libraries", "list", (), "Paths of MPI libraries to probe instead of those that are found."),
-            Option("trivial", "boolean", default=False, help="Also probe MPI_Wtime and others that only tell a value."),
+            Option(
+                "trivial", "boolean", default=False, help="Also probe MPI_Wtime and others that only return a value."
+            ),
             Option("fortran", "boolean", default=False, help="Also probe the Fortran bindings, which call the C ones."),
         ),
         libraries=NAMES,

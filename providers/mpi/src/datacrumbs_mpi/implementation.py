@@ -111,7 +111,9 @@ def _mpich(elf: Elf, symbols: SymbolTable, file: str) -> Implementation:
     match = _VERSION.match(_content(elf, symbols, "MPII_Version_string", 32))
     version = match[0].decode("ascii") if match else _lone_release(elf)
     if "_abi" in file:
-        return Implementation("MPICH", f"{version} (standard ABI)".strip(), problem="the ABI's handles tell no sizes")
+        return Implementation(
+            "MPICH", f"{version} (standard ABI)".strip(), problem="the ABI's handles do not encode sizes"
+        )
     return Implementation("MPICH", version, "mpich")
 
 

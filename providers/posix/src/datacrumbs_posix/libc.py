@@ -43,7 +43,7 @@ def libc_files(host: Host, options: Options) -> tuple[Path, ...]:
     if isinstance(named, tuple) and named:
         for name in named:
             if not Path(name).is_file():
-                raise usage_error(f"posix: option libc: {name} is no file; expected paths of C libraries")
+                raise usage_error(f"posix: option libc: {name} is not a file; expected paths of C libraries")
         return tuple(dict.fromkeys(Path(name).resolve() for name in named))
     if host.program is not None:
         found = find_libraries(SONAMES, replace(host, others=False))

@@ -70,7 +70,7 @@ def _headers(host: Host) -> Check:
     if directories:
         other = releases[0] if releases else str(directories[0])
         detail = f"of another kernel: {other}, running {host.release}; programs that read no kernel structure work"
-        return Check(name, CheckState.WARNING, detail, f"install the headers of {host.release} if there are any")
+        return Check(name, CheckState.WARNING, detail, f"install the headers of {host.release} if they exist")
     fix = "apt-get install linux-headers-$(uname -r), or linux-headers-amd64; RHEL: dnf install kernel-devel"
     return Check(name, CheckState.MISSING, "no kernel headers", fix)
 
