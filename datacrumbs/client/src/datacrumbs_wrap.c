@@ -299,8 +299,7 @@ static bool dc_client_read_options(int count, char **arguments, struct dc_client
 			if (!dc_client_is_run_id(options->run_id)) {
 				(void)fputs("datacrumbs_wrap: --run-id: ", stderr);
 				dc_client_print_name(options->run_id);
-				(void)fprintf(stderr,
-					      ": expected 1 to 64 letters, digits, `.`, `-` and `_`\n%s",
+				(void)fprintf(stderr, ": expected 1 to 64 letters, digits, `.`, `-` and `_`\n%s",
 					      dc_client_usage);
 				return false;
 			}
