@@ -16,7 +16,6 @@ from datacrumbs.serving.caller import Caller, with_account
 from datacrumbs.serving.limited import Child, start
 from datacrumbs.serving.shares import CHECK
 from datacrumbs.signer.authority import Standards, check_schema, decide
-from datacrumbs.signer.compilation import Compilation
 from datacrumbs.signer.policy import Rule, read_policy
 from datacrumbs.signer.private_key import new_private_key
 from datacrumbs.signer.provider_snippets import installed_snippets, provider_distributions
@@ -68,7 +67,8 @@ def _judged(plan_bytes: bytes, user: Invoker, paths: SystemPaths) -> bytes:
     try:
         caller = with_account(Caller(user.uid, user.gid, os.getpid(), user.name, frozenset(), user.groups))
         plan, canonical, _ = check_schema(parse(plan_bytes, "plan"))
-        decide(plan, digest(canonical), caller, _standards(plan, paths), Compilation())
+        # Not whether its snippets compile: the engine compiles them next, and says what is wrong in the same words.
+        decide(plan, digest(canonical), caller, _standards(plan, paths))
     except DatacrumbsError as error:
         return json.dumps([error.message, error.hint, int(error.exit_code)]).encode()
     return b"[]"

@@ -69,7 +69,9 @@ class Authority:
             rules = read_policy(self.paths.policy)
             trusted = read_trusted(self.paths.trusted_snippets)
             revoked = read_revocations(self.paths.trusted_keys)
-        rule = decide(plan, digest(plan_bytes), caller, Standards(rules, trusted, revoked), self.compilation)
+        rule = decide(plan, digest(plan_bytes), caller, Standards(rules, trusted, revoked))
+        if plan.snippets:
+            self.compilation.check(plan.snippets)
         # Not before: the children that look at targets inherit the memory of this process.
         with denying("service.configuration"):
             key = load_private_key(self.paths.private_key)
@@ -89,8 +91,8 @@ class Standards:
     revoked: Revocations
 
 
-def decide(plan: Plan, plan_digest: str, caller: Caller, standards: Standards, compilation: Compilation) -> Rule:
-    """Check all of a plan but its schema, and give the rule that allows it.
+def decide(plan: Plan, plan_digest: str, caller: Caller, standards: Standards) -> Rule:
+    """Check all of a plan but its schema and whether its snippets compile, and give the rule that allows it.
 
     Raises:
         DenialError: With a code for the check that failed.
@@ -100,8 +102,6 @@ def decide(plan: Plan, plan_digest: str, caller: Caller, standards: Standards, c
     with denying("plan.revoked"):
         standards.revoked.check_plan(plan, plan_digest, "policy")
     check_targets(plan, caller, rule)
-    if plan.snippets:
-        compilation.check(plan.snippets)
     return rule
 
 
