@@ -140,5 +140,15 @@ def load(path: Path) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def browsers() -> ModuleType:
+    return load(HERE / "browser.py")
+
+
+@pytest.fixture(scope="session")
+def made() -> ModuleType:
+    return load(HERE.parent / "unit/made.py")
+
+
+@pytest.fixture(scope="session")
 def checks() -> ModuleType:
     return load(HERE / "checks.py")
