@@ -46,21 +46,28 @@ def busy(marked: pl.LazyFrame) -> Busy:
     first, last = marked.select(begin.min(), end.max().alias("end")).collect(engine="streaming").row(0)
     if first is None:
         return Busy({}, {})
-    columns = [*THREAD, (begin - first).alias("begin"), (end - first).alias("end"), pl.col("category").cast(pl.String)]
-    calls = marked.filter(~pl.col("within"), pl.col("dur") > 0).select(columns).collect(engine="streaming")
-    calls = calls.sort("begin")
-    wall = {str(key): _union(part) for (key,), part in calls.group_by("category")}
+    timed = marked.filter(~pl.col("within"), pl.col("dur") > 0)
+    threads = timed.select(THREAD).unique().collect(engine="streaming").sort(THREAD).with_row_index("lane")
+    ranks = {category: position for position, category in enumerate(_categories(timed))}
+    layer = pl.col("category").cast(pl.String).replace_strict(ranks, return_dtype=pl.UInt32).alias("layer")
+    columns = [(begin - first).alias("begin"), (end - first).alias("end"), layer, "lane"]
+    calls = timed.join(threads.lazy(), on=THREAD).select(columns).collect(engine="streaming").sort("begin")
+    wall = {name: _union(calls.filter(pl.col("layer") == position)) for name, position in ranks.items()}
     total = _union(calls)
-    order = {category: position for position, category in enumerate(LAYERS)}
-    lanes = calls.with_columns(pl.struct(THREAD).rank("dense").cast(pl.Int64).alias("lane"))
-    lanes = lanes.with_columns(pl.col(key) + pl.col("lane") * (last - first + 1) for key in ("begin", "end"))
-    lanes = lanes.sort("begin").select("begin", "end", "category")
-    own, below, lower = {}, 0, []
-    for category in sorted(wall, key=lambda name: (order.get(name, -1), name), reverse=True):
-        lower.append(category)
-        here = _union(lanes.filter(pl.col("category").is_in(lower)))
-        own[category], below = here - below, here
+    shift = pl.col("lane").cast(pl.Int64) * (last - first + 1)
+    calls = calls.select(pl.col("begin") + shift, pl.col("end") + shift, "layer").sort("begin")
+    own, below = {}, 0
+    for name, position in reversed(ranks.items()):
+        here = _union(calls.filter(pl.col("layer") >= position))
+        own[name], below = here - below, here
     return Busy(own, wall, total, last - first, first)
+
+
+# Of the calls, from the application down.
+def _categories(calls: pl.LazyFrame) -> list[str]:
+    order = {category: position for position, category in enumerate(LAYERS)}
+    found = calls.select(pl.col("category").cast(pl.String).unique()).collect(engine="streaming").to_series()
+    return sorted(found, key=lambda name: (order.get(name, -1), name))
 
 
 # Of intervals in the order of their beginnings, what they cover.

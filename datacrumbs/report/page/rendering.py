@@ -27,6 +27,7 @@ from datacrumbs.report.page.sections import (
     layer_sheet,
     process_sheet,
     size_sheet,
+    stacked,
     stretch_sheet,
     tiles,
     window_sheet,
@@ -94,7 +95,7 @@ def _packed(data: object) -> str:
 
 
 def _legend(contents: Contents) -> list[tuple[str, str]]:
-    return [(LAYER_NAMES.get(row["layer"], row["layer"]), printable(row["layer"])) for row in contents.layers]
+    return [(LAYER_NAMES.get(row["layer"], row["layer"]), printable(row["layer"])) for row in stacked(contents.layers)]
 
 
 def process_name(contents: Contents, place: tuple[int, int] | None) -> str:

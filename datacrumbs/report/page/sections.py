@@ -66,16 +66,17 @@ def layer_parts(contents: Contents) -> list[tuple[str, str, float]]:
     total = sum(own.values())
     if contents.unlined or not total:
         return []
-    rows = [(row["layer"], own.get(LAYER_NAMES.get(row["layer"], row["layer"]), 0)) for row in contents.layers]
+    rows = [(row["layer"], own.get(LAYER_NAMES.get(row["layer"], row["layer"]), 0)) for row in stacked(contents.layers)]
     return [
         (drawing.layer_class(LAYER_NAMES.get(name, name)), f"{shortened(name)}: {duration(time)} itself", time / total)
-        for name, time in sorted(rows, key=lambda row: _place(row[0]))
+        for name, time in rows
     ]
 
 
-def _place(layer: str) -> tuple[int, str]:
-    category = LAYER_NAMES.get(layer, layer)
-    return (tuple(LAYERS).index(category) if category in LAYERS else -1, layer)
+def stacked(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of layers, from the application down."""
+    order = {layer: position for position, layer in enumerate(LAYERS.values())}
+    return sorted(layers, key=lambda row: (order.get(row["layer"], -1), row["layer"]))
 
 
 def layer_sheet(contents: Contents) -> Sheet:
@@ -93,7 +94,7 @@ def layer_sheet(contents: Contents) -> Sheet:
 
     known = () if contents.unlined else ("own", "busy")
     nested = ("nested",) if any(row.get("nested") for row in contents.layers) else ()
-    rows = sorted(contents.layers, key=lambda row: _place(row["layer"]))
+    rows = stacked(contents.layers)
     keys = ("layer", "count", *nested, "errors", "bytes", "time_us", *known)
     caption = "Calls of each layer that are not inside another call of it; rows must not be added up. "
     if known:

@@ -318,3 +318,15 @@ def test_csv_has_no_formulas(made, tmp_path: Path, capsys) -> None:
     path = made.write(tmp_path / "a.pfw.gz", [made.call("read", "POSIX", 0, 1, fhash="aa")], {"aa": "=cmd|' /C x'!A0"})
     assert COMMAND.run([str(path), "--csv", "--by", "file"]) == 0
     assert "\n'=cmd|" in capsys.readouterr().out
+
+
+def test_calls_without_a_duration_have_a_page(made, tmp_path: Path) -> None:
+    calls = [made.call("read", "POSIX", turn, 0, bytes=3) for turn in range(7)]
+    assert page_of(made.write(tmp_path / "a.pfw.gz", calls)).column("operations", "time") == ["<7 us"]
+
+
+def test_very_many_layers_have_a_page(made, tmp_path: Path) -> None:
+    calls = [made.call("f", f"LAYER{turn}", 10 * turn, 3) for turn in range(301)]
+    contents = contents_of(made.write(tmp_path / "a.pfw.gz", calls))
+    assert contents.busy.own_us == {f"LAYER{turn}": 3 for turn in range(301)}
+    assert len(Page(render(contents)).column("layers", "layer")) == 301
