@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from datacrumbs.commands._command import PREFIX_VARIABLE
 from datacrumbs.commands._console import table_console, terminal_width
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.output import inform, printable, warn
@@ -25,6 +27,7 @@ from datacrumbs.report.summary import (
     table,
 )
 from datacrumbs.report.tables import print_table, print_trace, write_csv
+from datacrumbs.system import SystemPaths
 from datacrumbs.trace.reader import find_traces, read_traces
 
 if TYPE_CHECKING:
@@ -47,7 +50,7 @@ def report(options: argparse.Namespace) -> None:
         None if options.until is None else parse_moment(options.until),
     )
     check_order(selection.since, selection.until)
-    traces = read_traces(find_traces(options.traces))
+    traces = read_traces(find_traces(options.traces or [_last()]))
     check_apart(traces)
     if options.html:
         _write_page(traces, selection, Path(options.html))
@@ -81,6 +84,14 @@ def _write_page(traces: Traces, selection: Selection, place: Path) -> None:
     except OSError as error:
         raise DatacrumbsError(f"{place}: {error.strerror}") from None
     inform(f"{printable(str(place))}: {len(text.encode()) / 1e6:.1f} MB")
+
+
+def _last() -> Path:
+    from datacrumbs.runs.own_traces import last_trace
+
+    path = last_trace(SystemPaths(Path(os.environ.get(PREFIX_VARIABLE) or "/").absolute()))
+    inform(f"trace {printable(str(path))}")
+    return path
 
 
 def _print(traces: Traces, tables: dict[str, list[dict[str, Any]]], cut: set[str]) -> None:

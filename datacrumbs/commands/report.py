@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own options."""
     add = parser.add_argument
-    add("traces", nargs="+", metavar="TRACE", help="a trace (.pfw.gz), or a directory of traces")
+    add(
+        "traces",
+        nargs="*",
+        metavar="TRACE",
+        help="a trace (.pfw.gz), or a directory of them (default: your last one)",
+    )
     add(
         "--by",
         choices=VIEWS,

@@ -232,7 +232,7 @@ def _locked(path: Path) -> int:
 def files_of_past_runs(directory: Path) -> list[Path]:
     """The files below the run directory of runs that are over or have not begun."""
     found = sorted(path for path in directory.glob("datacrumbs-*") if path.suffix in _OF_A_RUN)
-    return [path for path in found if not _is_locked(path.with_suffix(".lock"))]
+    return [path for path in found if not is_locked(path.with_suffix(".lock"))]
 
 
 def remove_forgotten(directory: Path, now: float) -> None:
@@ -248,7 +248,8 @@ def remove_forgotten(directory: Path, now: float) -> None:
                 path.unlink()
 
 
-def _is_locked(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether the daemon that made this lock file runs."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

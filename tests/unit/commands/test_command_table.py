@@ -28,12 +28,14 @@ STEERING = "\x1b\x9b\u202e\r\x07"
 NO_ARGUMENT = {
     "datacrumbs": None,  # says how to begin
     "datacrumbs_doctor": None,  # 0 or 1: what this host lacks
+    "datacrumbs_list": None,  # shows what there is
     "datacrumbs_probe_configurator": USAGE,
     "datacrumbs_record": USAGE,
-    "datacrumbs_report": USAGE,
+    "datacrumbs_report": None,  # of the last trace
     "datacrumbs_runs": None,  # serves until it is stopped
     "datacrumbs_setup": None,  # sets this host up
     "datacrumbs_sign_probes": None,  # serves until it is stopped
+    "datacrumbs_stop": USAGE,
     "datacrumbs_track": USAGE,
     "datacrumbs_trust": USAGE,
     "datacrumbs_untrack": USAGE,
@@ -350,8 +352,9 @@ def test_advice_is_for_the_installation_that_was_asked_about(tmp_path: Path) -> 
 
 # ---- options that commands share ----
 
-WITH_PREFIX = ["datacrumbs", "datacrumbs_doctor", "datacrumbs_probe_configurator", "datacrumbs_record",
-               "datacrumbs_runs", "datacrumbs_setup", "datacrumbs_sign_probes", "datacrumbs_trust"]  # fmt: skip
+WITH_PREFIX = ["datacrumbs", "datacrumbs_doctor", "datacrumbs_list", "datacrumbs_probe_configurator",
+               "datacrumbs_record", "datacrumbs_runs", "datacrumbs_setup", "datacrumbs_sign_probes",
+               "datacrumbs_stop", "datacrumbs_trust"]  # fmt: skip
 DRY_RUN = [
     ("datacrumbs_setup", []),
     ("datacrumbs_setup", ["--stage", "compute"]),

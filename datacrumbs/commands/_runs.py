@@ -1,0 +1,79 @@
+"""What ``datacrumbs_list`` and ``datacrumbs_stop`` do."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.output import inform, printable
+from datacrumbs.runs.asking import shown_runs, stop_run
+from datacrumbs.runs.own_traces import daemons, own_traces
+from datacrumbs.system import SystemPaths
+
+if TYPE_CHECKING:
+    import argparse
+
+_END_SECONDS = 180.0
+_LOOK_SECONDS = 0.1
+
+
+def show_runs(options: argparse.Namespace) -> None:
+    """Print the caller's runs and traces."""
+    found = own_traces(SystemPaths(options.prefix.absolute()))
+    if options.json:
+        print(json.dumps([asdict(each) for each in found], indent=2))
+        return
+    if not found:
+        inform("no runs and no traces of yours; datacrumbs record CMD makes one")
+    for each in found:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.when))
+        words = [when, f"{each.size:>12,}", f"{each.state:<13}", each.run, each.command, each.trace]
+        print("  ".join(printable(word) for word in words if word))
+
+
+def end_run(options: argparse.Namespace) -> None:
+    """Have a run come to its end, and wait for that.
+
+    Raises:
+        DatacrumbsError: (exit 3) when it is none of the caller's; (exit 1) when it does not come to its end.
+    """
+    paths = SystemPaths(options.prefix.absolute())
+    end = time.monotonic() + _END_SECONDS
+    if os.geteuid() == 0 and not _is_served(paths, options.run):
+        _end_daemon(paths, options.run)
+        return
+    stop_run(paths, options.run)
+    while _is_served(paths, options.run):
+        if time.monotonic() > end:
+            raise DatacrumbsError(f"run {options.run} has not ended within {_END_SECONDS:g} s")
+        time.sleep(_LOOK_SECONDS)
+
+
+def _is_served(paths: SystemPaths, run: str) -> bool:
+    with suppress(DatacrumbsError):
+        return any(each.run == run for each in shown_runs(paths))
+    return False
+
+
+# The name is compared with those that are there; none becomes part of a path.
+def _end_daemon(paths: SystemPaths, run: str) -> None:
+    for name, pid, _ in daemons(paths):
+        if name == run:
+            process = os.pidfd_open(pid)
+            try:
+                signal.pidfd_send_signal(process, signal.SIGINT)
+                waiting = select.poll()
+                waiting.register(process, select.POLLIN)
+                if not waiting.poll(_END_SECONDS * 1000):
+                    raise DatacrumbsError(f"run {run} has not ended within {_END_SECONDS:g} s")
+            finally:
+                os.close(process)
+            return
+    raise DatacrumbsError(f"no run {printable(run)} goes on here", hint="datacrumbs_list shows the runs")
