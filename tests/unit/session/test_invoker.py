@@ -1,0 +1,63 @@
+"""Whose command is recorded."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+import pytest
+
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.session.invoker import given_environment, invoker
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+@pytest.fixture
+def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+
+@pytest.mark.usefixtures("as_root")
+def test_under_sudo_it_is_who_called() -> None:
+    given = {
+        "SUDO_UID": str(NOBODY.pw_uid),
+        "SUDO_GID": "7",
+        "SUDO_USER": "x",
+        "SUDO_COMMAND": "y",
+        "HOME": "/root",
+        "A": "b",
+    }
+    found = invoker(given)
+    assert (found.uid, found.gid, found.name) == (NOBODY.pw_uid, 7, "nobody")
+    assert 7 in found.groups
+    expected = {"A": "b", "HOME": NOBODY.pw_dir, "USER": "nobody", "LOGNAME": "nobody", "SHELL": NOBODY.pw_shell}
+    assert found.environment == expected
+
+
+@pytest.mark.usefixtures("as_root")
+@pytest.mark.parametrize("uid", ["0", "", None])
+def test_root_stays_root(uid: str | None) -> None:
+    found = invoker({} if uid is None else {"SUDO_UID": uid})
+    assert found.uid == 0
+
+
+@pytest.mark.usefixtures("as_root")
+@pytest.mark.parametrize(
+    "given", [{"SUDO_UID": "-1"}, {"SUDO_UID": "x"}, {"SUDO_UID": "4294967295"}, {"SUDO_UID": "3999999999"}]
+)
+def test_what_names_no_user_is_refused(given: dict[str, str]) -> None:
+    with pytest.raises(DatacrumbsError, match="SUDO_UID"):
+        invoker(given)
+
+
+def test_an_ordinary_user_is_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    found = invoker({"SUDO_UID": "0"})
+    assert (found.uid, found.name, found.environment) == (4711, "4711", {"SUDO_UID": "0"})
+
+
+def test_the_environment_is_that_of_the_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATACRUMBS_ADDED_LATER", "1")
+    assert "DATACRUMBS_ADDED_LATER" not in given_environment()
+    assert given_environment()["PATH"]
