@@ -31,7 +31,7 @@ from datacrumbs.model import rule_kinds, rules
 from datacrumbs.model.plan import ARGUMENT_LIMIT
 from datacrumbs.model.record import FunctionCounts
 from datacrumbs.plugins import hookspecs, load_providers
-from datacrumbs.report.summary import Selection, by_layer, select, select_profiles
+from datacrumbs.report.summary import CallSelection, by_layer, select, select_profiles
 from datacrumbs.report.summary import table as table_of
 from datacrumbs.report.tables import print_table, print_trace
 from datacrumbs.system import SystemConfiguration
@@ -478,7 +478,7 @@ def picture(trace: Path) -> str:
     """The report of a trace as SVG, as `datacrumbs_report` prints it on a terminal."""
     console = Console(record=True, width=92, file=io.StringIO(), highlight=False, markup=False)
     traces = read_traces([trace])
-    chosen = (select(traces, Selection()), select_profiles(traces, Selection()))
+    chosen = (select(traces, CallSelection()), select_profiles(traces, CallSelection()))
     rows = by_layer(table_of(traces, *chosen, "function", None))
     print_table(console, "Calls by layer and function", rows, console.width)
     console.print()

@@ -25,7 +25,7 @@ from datacrumbs.session.foreground import ENDING, SIGNALS, Foreground, end_as, s
 from datacrumbs.session.invoker import given_environment, invoker
 from datacrumbs.session.own_run import OwnRecorder, RunOptions
 from datacrumbs.session.programs import CommandError, executable
-from datacrumbs.session.trace_file import TraceFile
+from datacrumbs.session.trace_file import NewTrace
 from datacrumbs.session.worker import Worker
 from datacrumbs.system import SystemPaths, read_system_configuration
 
@@ -154,8 +154,8 @@ class _Session:
             raise CommandError(self._composed.problem, self._composed.status)
         return str(signed)
 
-    def _traced(self, begun: Callable[[TraceFile], Recording]) -> int:
-        trace = TraceFile(self._output(), self._user, may_vary=self._options.output is None)
+    def _traced(self, begun: Callable[[NewTrace], Recording]) -> int:
+        trace = NewTrace(self._output(), self._user, may_vary=self._options.output is None)
         with ExitStack() as failing:
             failing.callback(trace.remove)
             recording = begun(trace)
@@ -215,7 +215,7 @@ class _Session:
         options = self._options
         return Wanted(options.site, names(options.providers), names(options.without), options.preset, options.sample)
 
-    def _begun(self, recorder: Recorder, plan: SignedPlan, trace: TraceFile) -> Recording:
+    def _begun(self, recorder: Recorder, plan: SignedPlan, trace: NewTrace) -> Recording:
         options = self._options
         limits = {"duration_seconds": options.duration, "max_megabytes": options.max_size}
         given = {key: value for key, value in limits.items() if value is not None}
@@ -257,7 +257,7 @@ class _Session:
                 raise
         return b"" if child.wait() else answer
 
-    def _finish(self, recording: Recording, trace: TraceFile) -> None:
+    def _finish(self, recording: Recording, trace: NewTrace) -> None:
         deadline = time.monotonic() + _STOP_SECONDS
         recording.stop()
         while not recording.ended and time.monotonic() < deadline:

@@ -15,7 +15,7 @@ from datacrumbs.output import inform, printable, warn
 from datacrumbs.report import FILES_SHOWN
 from datacrumbs.report.apart import check_apart
 from datacrumbs.report.summary import (
-    Selection,
+    CallSelection,
     by_layer,
     check_order,
     conservation,
@@ -42,7 +42,7 @@ def report(options: argparse.Namespace) -> None:
     Raises:
         DatacrumbsError: (exit 2) for what is no trace, and for traces that must not be added up.
     """
-    selection = Selection(
+    selection = CallSelection(
         tuple(options.name),
         tuple(options.path),
         tuple(options.pid),
@@ -68,7 +68,7 @@ def report(options: argparse.Namespace) -> None:
         _print(traces, tables, cut)
 
 
-def _write_page(traces: Traces, selection: Selection, place: Path) -> None:
+def _write_page(traces: Traces, selection: CallSelection, place: Path) -> None:
     try:
         from datacrumbs.report.page.rendering import render
     except ModuleNotFoundError as error:
@@ -123,7 +123,7 @@ _TITLES = {
 
 
 def _tables(
-    traces: Traces, selection: Selection, view: str | None, limit: int | None
+    traces: Traces, selection: CallSelection, view: str | None, limit: int | None
 ) -> tuple[dict[str, list[dict[str, Any]]], set[str]]:
     # The rows of each table by its name, and the names of those that were cut.
     calls, profiles = select(traces, selection), select_profiles(traces, selection)

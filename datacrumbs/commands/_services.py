@@ -27,7 +27,7 @@ _LEVELS = {Verbosity.QUIET: logging.WARNING, Verbosity.NORMAL: logging.INFO, Ver
 
 def serve_runs(arguments: argparse.Namespace) -> None:
     """Run the service of runs of an installation until a signal."""
-    from datacrumbs.runs.kept_run import Places
+    from datacrumbs.runs.kept_run import KeptRuns
     from datacrumbs.runs.launching import launcher
     from datacrumbs.runs.run_policy import read_run_policy
     from datacrumbs.runs.run_service import RunService
@@ -38,7 +38,7 @@ def serve_runs(arguments: argparse.Namespace) -> None:
     begin_log()
     read_run_policy(paths.policy)
     check_run_directory(paths)
-    Places(paths).prepare()
+    KeptRuns(paths).prepare()
     serve(RunService(paths, launcher(paths)), paths.runs_socket, lambda: "")
 
 

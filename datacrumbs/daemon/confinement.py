@@ -58,17 +58,17 @@ class _Comparison(ctypes.Structure):
     )
 
 
-class _Rule(NamedTuple):
+class _PathRule(NamedTuple):
     name: str
     comparison: tuple[int, int, int, int] | None = None
 
 
 _READING = (
-    _Rule("open", (1, _MASKED_EQUAL, _WRITING, 0)),
-    _Rule("openat", (2, _MASKED_EQUAL, _WRITING, 0)),
-    *(_Rule("ioctl", (1, _EQUAL, number, 0)) for number in _IOCTLS),
+    _PathRule("open", (1, _MASKED_EQUAL, _WRITING, 0)),
+    _PathRule("openat", (2, _MASKED_EQUAL, _WRITING, 0)),
+    *(_PathRule("ioctl", (1, _EQUAL, number, 0)) for number in _IOCTLS),
 )
-_SOCKETS = (_Rule("socket", (0, _NOT_EQUAL, _UNIX, 0)),)
+_SOCKETS = (_PathRule("socket", (0, _NOT_EQUAL, _UNIX, 0)),)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -109,12 +109,12 @@ def read_nothing() -> None:
 
 def confine_beside() -> None:
     """From now on only use what is open, and read files: begin no program, open no socket, write no other file."""
-    _filter(_ERRNO | _ERROR, _ALLOW, [*map(_Rule, _BESIDE.split()), *_READING])
+    _filter(_ERRNO | _ERROR, _ALLOW, [*map(_PathRule, _BESIDE.split()), *_READING])
 
 
 def confine_tracing() -> None:
     """From now on begin no program, and do nothing that a run needs only at its beginning, or never."""
-    _filter(_ALLOW, _ERRNO | _ERROR, [*map(_Rule, _TRACING.split()), *_SOCKETS])
+    _filter(_ALLOW, _ERRNO | _ERROR, [*map(_PathRule, _TRACING.split()), *_SOCKETS])
 
 
 def change_no_files() -> bool:
@@ -133,7 +133,7 @@ def change_no_files() -> bool:
     return True
 
 
-def _filter(otherwise: int, action: int, rules: Iterable[_Rule]) -> None:
+def _filter(otherwise: int, action: int, rules: Iterable[_PathRule]) -> None:
     if _SECCOMP is None:
         return
     context = _SECCOMP.seccomp_init(otherwise)

@@ -44,7 +44,7 @@ PATH_LIMIT = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class WantedLibraries:
     """Libraries of a provider, by name, and by what they must define if any of the provider's is in the plan."""
 
     provider: str
@@ -81,7 +81,7 @@ def find_files(channel: Channel, plan: Plan) -> None:
         return
 
 
-def wanted_libraries(plan: Plan) -> tuple[Wanted, ...]:
+def wanted_libraries(plan: Plan) -> tuple[WantedLibraries, ...]:
     """What a library must be called, and define, to be missed when the plan does not have it.
 
     Functions that are only followed do not count: of a library that defines no other, no call is missing.
@@ -94,7 +94,7 @@ def wanted_libraries(plan: Plan) -> tuple[Wanted, ...]:
             symbols = {function.symbol.partition("@")[0] for function in group.functions if not group.helper}
             functions.setdefault(group.provider, set()).update(symbols)
     return tuple(
-        Wanted(provider, frozenset(names[provider]), frozenset(functions.get(provider, ())))
+        WantedLibraries(provider, frozenset(names[provider]), frozenset(functions.get(provider, ())))
         for provider in sorted(names)
     )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.daemon.channel import Channel, Gone, Received
 from datacrumbs.daemon.messages import Begun, Failed, Sealed, SealEnd, SealPart, SealRun
-from datacrumbs.seal.statement import Part, Summary, sealed
+from datacrumbs.seal.statement import SealedPart, Summary, sealed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -62,9 +62,9 @@ def _summary(begin: SealRun, end: SealEnd, parts: list[tuple[str, int | None]]) 
 
 
 # The file is the user's, who may change it meanwhile: then it does not match.
-def _part(name: str, descriptor: int | None, deadline: float) -> Part:
+def _part(name: str, descriptor: int | None, deadline: float) -> SealedPart:
     if descriptor is None:
-        return Part(name, 0, "")
+        return SealedPart(name, 0, "")
     size = os.fstat(descriptor).st_size
     digest, place = hashlib.sha256(), 0
     while time.monotonic() < deadline:
@@ -75,10 +75,10 @@ def _part(name: str, descriptor: int | None, deadline: float) -> Part:
         digest.update(data)
         place += len(data)
         if place == size:
-            return Part(name, size, digest.hexdigest())
+            return SealedPart(name, size, digest.hexdigest())
         if not data:
             break
-    return Part(name, size, "")
+    return SealedPart(name, size, "")
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from datacrumbs.elf.segments import Image
+    from datacrumbs.elf.segments import ProgramImage
     from datacrumbs.elf.symbol_tables import SymbolTable
 
 # The routines by which exceptions of C++, Rust, Ada, D, Go (GCC's) and Objective-C find their handlers; not C's.
@@ -104,7 +104,7 @@ class _Symbols:
 
 
 class _Rule:
-    def __init__(self, image: Image, symbols: _Symbols) -> None:
+    def __init__(self, image: ProgramImage, symbols: _Symbols) -> None:
         self.image, self.symbols = image, symbols
         self.entries = Entries(image)
         self.bounds = {kind: sorted(set(bounds)) for kind, bounds in symbols.bounds.items()}

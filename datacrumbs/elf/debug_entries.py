@@ -44,7 +44,7 @@ _STRINGS, _LINE_STRINGS, _SUPPLEMENT_STRINGS = 0x0E, 0x1F, frozenset((0x1D, 0x1F
 _TYPE_UNITS, _WITH_IDENTITY = (2, 6), (4, 5)
 
 
-class Shape:
+class EntryShape:
     """What an abbreviation says of its entries: their tag, whether they have children, their attributes' forms."""
 
     def __init__(self, tag: int, children: bool, forms: tuple[tuple[int, int, int], ...]) -> None:
@@ -57,7 +57,7 @@ class Shape:
         self.varies = not all(form in _FIXED or form in _OFFSETS or form == _ADDRESS for form in kinds)
 
 
-class Entry(NamedTuple):
+class DebugEntry(NamedTuple):
     """One entry: where it is, and those of its attributes that are asked for anywhere; text as bytes."""
 
     unit: Unit
@@ -67,11 +67,11 @@ class Entry(NamedTuple):
     behind: int
     children: bool
 
-    def kids(self) -> Iterator[Entry]:
+    def kids(self) -> Iterator[DebugEntry]:
         """The entries directly below."""
         return self.unit.below(self.behind) if self.children else iter(())
 
-    def referred(self, attribute: int) -> Entry:
+    def referred(self, attribute: int) -> DebugEntry:
         """The entry that an attribute refers to; behind a mere declaration, what is declared."""
         found = self.unit.information.referred(self.unit, self.forms[attribute], self.attributes[attribute])
         return found.referred(SIGNATURE) if SIGNATURE in found.attributes and attribute != SIGNATURE else found
@@ -94,8 +94,8 @@ class Information:
         self.abbreviations = sections.abbreviations
         self.supplement = Information(sections.supplement) if sections.supplement else None
         self._types = None if of_types else Information(sections, of_types=True)
-        self._tables: dict[int, dict[int, Shape]] = {}
-        self._shapes: dict[object, Shape] = {}  # units have tables of their own, of much the same shapes
+        self._tables: dict[int, dict[int, EntryShape]] = {}
+        self._shapes: dict[object, EntryShape] = {}  # units have tables of their own, of much the same shapes
         self._units: list[Unit] = []
         self._starts: list[int] = []
         self._signatures: dict[int, tuple[Unit, int]] | None = None
@@ -107,16 +107,16 @@ class Information:
             yield self._units[position]
             position += 1
 
-    def table(self, offset: int) -> dict[int, Shape]:
+    def table(self, offset: int) -> dict[int, EntryShape]:
         """The abbreviations of a unit: code -> shape."""
         if offset not in self._tables:
             self._tables[offset] = {
-                code: self._shapes.get(shape) or self._shapes.setdefault(shape, Shape(*shape))
+                code: self._shapes.get(shape) or self._shapes.setdefault(shape, EntryShape(*shape))
                 for code, shape in _abbreviations(self.abbreviations, offset)
             }
         return self._tables[offset]
 
-    def referred(self, unit: Unit, form: int, value: int) -> Entry:
+    def referred(self, unit: Unit, form: int, value: int) -> DebugEntry:
         """The entry that an attribute of ``unit`` with this form and value refers to.
 
         Raises:
@@ -141,7 +141,7 @@ class Information:
             raise ValueError("an offset outside of all units")
         return self._units[position]
 
-    def _by_signature(self, signature: int) -> Entry:
+    def _by_signature(self, signature: int) -> DebugEntry:
         if self._signatures is None:
             places = [self, self._types] if self._types else [self]
             units = (unit for place in places for unit in place.units() if unit.type)
@@ -191,7 +191,7 @@ class Unit:
         self._table = information.table(abbreviations)
         self._string_base: int | None = None
 
-    def functions(self, tag: int, attribute: int) -> Iterator[Entry]:
+    def functions(self, tag: int, attribute: int) -> Iterator[DebugEntry]:
         """The entries directly below the unit's own that have a tag and an attribute."""
         top, behind = self._abbreviation(self.first)
         if top is None or not top.children:
@@ -205,7 +205,7 @@ class Unit:
                 yield self.entry(at)
             at = self._next(shape, behind)
 
-    def below(self, at: int) -> Iterator[Entry]:
+    def below(self, at: int) -> Iterator[DebugEntry]:
         """The entries from ``at`` up to the end of their list."""
         while at < self.end:
             shape, behind = self._abbreviation(at)
@@ -215,7 +215,7 @@ class Unit:
             yield entry
             at = self._next(shape, behind)
 
-    def entry(self, at: int) -> Entry:
+    def entry(self, at: int) -> DebugEntry:
         """The entry at an offset of the section.
 
         Raises:
@@ -231,9 +231,9 @@ class Unit:
                 at = self._behind(form, at)
                 continue
             values[attribute], forms[attribute], at = self._value(form, implicit, at)
-        return Entry(self, shape.tag, values, forms, at, shape.children)
+        return DebugEntry(self, shape.tag, values, forms, at, shape.children)
 
-    def _abbreviation(self, at: int) -> tuple[Shape | None, int]:
+    def _abbreviation(self, at: int) -> tuple[EntryShape | None, int]:
         code = self.information.data[at]
         at += 1
         if code >= 0x80:
@@ -241,7 +241,7 @@ class Unit:
         return (self._table[code] if code else None), at
 
     # Where the entry behind one and all below it begins.
-    def _next(self, shape: Shape, at: int) -> int:
+    def _next(self, shape: EntryShape, at: int) -> int:
         if not shape.children:
             return self._passed(shape, at)
         begin = at
@@ -265,7 +265,7 @@ class Unit:
                 depth += inner.children
         return at
 
-    def _passed(self, shape: Shape, at: int) -> int:
+    def _passed(self, shape: EntryShape, at: int) -> int:
         if not shape.varies:
             return at + shape.bytes + shape.offsets * self.offset_size + shape.addresses * self.address_size
         for _, form, _ in shape.forms:

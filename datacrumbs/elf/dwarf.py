@@ -18,7 +18,7 @@ from datacrumbs.elf.debug_entries import (
     LINKAGE_NAME,
     NAME,
     TYPE,
-    Entry,
+    DebugEntry,
     Information,
 )
 from datacrumbs.elf.debug_sections import debug_sections, has_debug_sections
@@ -98,7 +98,7 @@ def _described(path: Path) -> Mapping[str, tuple[Argument, ...]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class FormalParameter:
     """One parameter as declared: ``kind`` is ``integer``, ``address``, ``float`` or ``aggregate``."""
 
     name: str
@@ -108,7 +108,7 @@ class Parameter:
     signed: bool
 
 
-def register_arguments(parameters: Sequence[Parameter]) -> tuple[Argument, ...]:
+def register_arguments(parameters: Sequence[FormalParameter]) -> tuple[Argument, ...]:
     """Arguments at their places in the integer registers, by the calling conventions of 64-bit Linux."""
     arguments: list[Argument] = []
     index = 0
@@ -124,7 +124,7 @@ def register_arguments(parameters: Sequence[Parameter]) -> tuple[Argument, ...]:
     return with_few_names(tuple(arguments))
 
 
-def _role(label: str, parameter: Parameter) -> Role:
+def _role(label: str, parameter: FormalParameter) -> Role:
     if parameter.kind == "address":
         if re.fullmatch(r"const char ?\*", parameter.ctype):
             if label in _PATH_LABELS:
@@ -135,7 +135,7 @@ def _role(label: str, parameter: Parameter) -> Role:
     return Role.FD if label in _FD_LABELS and parameter.ctype == "int" else Role.VALUE
 
 
-def function_parameters(path: Path) -> Iterator[tuple[str, list[Parameter]]]:
+def function_parameters(path: Path) -> Iterator[tuple[str, list[FormalParameter]]]:
     """Symbol and parameters of each public function; functions with a hidden first argument, and Go's, are left out."""
     source = _debug_file(path)
     if source is None:
@@ -167,7 +167,7 @@ def _debug_file(path: Path) -> Path | None:
     return None
 
 
-def _subprogram(entry: Entry, types: _Types) -> Iterator[tuple[str, list[Parameter]]]:
+def _subprogram(entry: DebugEntry, types: _Types) -> Iterator[tuple[str, list[FormalParameter]]]:
     name = _text(entry, LINKAGE_NAME) or _text(entry, NAME)
     result = types.of(entry)
     if not name or (result.kind == "aggregate" and result.size > _HIDDEN_RESULT):
@@ -176,16 +176,16 @@ def _subprogram(entry: Entry, types: _Types) -> Iterator[tuple[str, list[Paramet
     for child in entry.kids():
         if child.tag == _PARAMETER:
             kind = types.of(child)
-            parameters.append(Parameter(_text(child, NAME), kind.text, kind.kind, kind.size, kind.signed))
+            parameters.append(FormalParameter(_text(child, NAME), kind.text, kind.kind, kind.size, kind.signed))
     yield name, parameters
 
 
-def _text(entry: Entry, attribute: int) -> str:
+def _text(entry: DebugEntry, attribute: int) -> str:
     value = entry.attributes.get(attribute)
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
 
 
-def _number(entry: Entry, attribute: int, default: int) -> int:
+def _number(entry: DebugEntry, attribute: int, default: int) -> int:
     value = entry.attributes.get(attribute)
     return value if isinstance(value, int) else default
 
@@ -196,7 +196,7 @@ class _Types:
     def __init__(self) -> None:
         self._known: dict[tuple[int, int, int], _Type] = {}
 
-    def of(self, entry: Entry) -> _Type:
+    def of(self, entry: DebugEntry) -> _Type:
         if TYPE not in entry.attributes:
             return _type(entry)
         key = (entry.unit.start, entry.forms[TYPE], entry.attributes[TYPE])
@@ -205,7 +205,7 @@ class _Types:
         return self._known[key]
 
 
-def _type(entry: Entry, depth: int = 0) -> _Type:
+def _type(entry: DebugEntry, depth: int = 0) -> _Type:
     if TYPE not in entry.attributes:
         return _Type("void", "integer", 0)
     target = entry.referred(TYPE)
@@ -222,7 +222,7 @@ def _type(entry: Entry, depth: int = 0) -> _Type:
     return _plain_type(target, name)
 
 
-def _plain_type(target: Entry, name: str) -> _Type:
+def _plain_type(target: DebugEntry, name: str) -> _Type:
     if target.tag == _BASE:
         return _base_type(target, name)
     if target.tag == _ENUMERATION:
@@ -233,7 +233,7 @@ def _plain_type(target: Entry, name: str) -> _Type:
     return _Type(text, "aggregate", _number(target, BYTE_SIZE, 0))
 
 
-def _base_type(target: Entry, name: str) -> _Type:
+def _base_type(target: DebugEntry, name: str) -> _Type:
     encoding = _number(target, ENCODING, 0)
     size = _number(target, BYTE_SIZE, 8)
     kind = "float" if encoding in _FLOATS else "integer"

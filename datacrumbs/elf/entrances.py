@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from datacrumbs.elf.segments import Image, Segment
+    from datacrumbs.elf.segments import ProgramImage, Segment
 
     Addresses = NDArray[np.int64]
 
@@ -47,7 +47,7 @@ class Windows:
         self.entered[self.hits(targets)[1]] = True
 
 
-def entered_windows(image: Image, windows: Windows) -> NDArray[np.bool_]:
+def entered_windows(image: ProgramImage, windows: Windows) -> NDArray[np.bool_]:
     """Mark each window that something may enter, and give the marks.
 
     Direct branches, addresses that code takes, tables of branches, pointers in data, other symbols, unwind entries
@@ -92,7 +92,9 @@ def _taken_addresses(segment: Segment) -> tuple[Addresses, Addresses]:
     return places, displaced(content, segment.address, places + 2)
 
 
-def _enter_confirmed(image: Image, segment: Segment, windows: Windows, places: Addresses, targets: Addresses) -> None:
+def _enter_confirmed(
+    image: ProgramImage, segment: Segment, windows: Windows, places: Addresses, targets: Addresses
+) -> None:
     which, index = windows.hits(targets)
     starts = image.starts
     for place, window in zip((places[which] + segment.address).tolist(), index.tolist(), strict=True):
@@ -109,7 +111,9 @@ def _enter_confirmed(image: Image, segment: Segment, windows: Windows, places: A
 
 
 # A jump to a computed address in a function that takes addresses of its own inside: labels as values.
-def _enter_computed(image: Image, segment: Segment, windows: Windows, places: Addresses, targets: Addresses) -> None:
+def _enter_computed(
+    image: ProgramImage, segment: Segment, windows: Windows, places: Addresses, targets: Addresses
+) -> None:
     content, starts = segment.content, image.starts
     jumps = np.flatnonzero((content[:-1] == 0xFF) & ((content[1:] & 0xF8) == 0xE0)) + segment.address
     if not len(jumps) or not len(starts):
@@ -122,7 +126,7 @@ def _enter_computed(image: Image, segment: Segment, windows: Windows, places: Ad
     windows.entered |= np.isin(mine, label_takers)
 
 
-def _enter_pointers(image: Image, segment: Segment, windows: Windows) -> None:
+def _enter_pointers(image: ProgramImage, segment: Segment, windows: Windows) -> None:
     skew = -segment.address % 8
     content = segment.content[skew:]
     windows.enter(content[: len(content) // 8 * 8].view("<i8"))
@@ -134,7 +138,7 @@ def _enter_pointers(image: Image, segment: Segment, windows: Windows) -> None:
 
 # A table of branches holds 4-byte distances from its own start. Code takes the address of each table, so one ends
 # where the next begins, or at the first distance that leads to no code.
-def _table_targets(image: Image, tables: Addresses) -> Addresses:
+def _table_targets(image: ProgramImage, tables: Addresses) -> Addresses:
     code = [segment for segment in image.segments if segment.executable]
     found = [np.zeros(0, np.int64)]
     for segment in image.segments:

@@ -112,7 +112,7 @@ class SectionHeader(NamedTuple):
     info: int
 
 
-class Note(NamedTuple):
+class ElfNote(NamedTuple):
     """One note: who defined its meaning, which of its kinds it is, and its content."""
 
     owner: bytes
@@ -219,7 +219,7 @@ class Elf:
                 return self.read(each.offset + place, min(size, each.size - place))
         return b""
 
-    def notes(self) -> Iterator[Note]:
+    def notes(self) -> Iterator[ElfNote]:
         """The notes that are loaded with the file."""
         for each in self.segments:
             if each.type == SegmentType.NOTE and each.size <= NOTE_LIMIT:
@@ -271,7 +271,7 @@ def machine_of(name: str) -> str:
     return {"x86_64": "EM_X86_64", "aarch64": "EM_AARCH64", "ppc64le": "EM_PPC64", "riscv64": "EM_RISCV"}.get(name, "")
 
 
-def notes_in(data: bytes, order: str, alignment: int = 4) -> Iterator[Note]:
+def notes_in(data: bytes, order: str, alignment: int = 4) -> Iterator[ElfNote]:
     """The notes of a segment or section, up to the first that does not fit.
 
     Args:
@@ -286,7 +286,7 @@ def notes_in(data: bytes, order: str, alignment: int = 4) -> Iterator[Note]:
         start = name + -(-name_size // alignment) * alignment
         if start + size > len(data):
             return
-        yield Note(data[name : name + name_size], kind, data[start : start + size])
+        yield ElfNote(data[name : name + name_size], kind, data[start : start + size])
         position = start + -(-size // alignment) * alignment
 
 

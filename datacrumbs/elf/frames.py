@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from datacrumbs.elf.unwind import Reader
 
 if TYPE_CHECKING:
-    from datacrumbs.elf.segments import Image
+    from datacrumbs.elf.segments import ProgramImage
     from datacrumbs.elf.unwind import Entry
 
 _ADVANCE, _OFFSET, _RESTORE = 0x40, 0x80, 0xC0  # with an operand in the lower six bits
@@ -46,7 +46,7 @@ _CALLED = {
 }
 
 
-def is_called(image: Image, entry: Entry, address: int) -> bool:
+def is_called(image: ProgramImage, entry: Entry, address: int) -> bool:
     """Whether the instruction at an address finds the stack as a call leaves it.
 
     Args:
@@ -69,7 +69,7 @@ def is_called(image: Image, entry: Entry, address: int) -> bool:
 class _State:
     # Of the canonical frame address and of the return address; a text for what is said in another way.
 
-    def __init__(self, image: Image, entry: Entry) -> None:
+    def __init__(self, image: ProgramImage, entry: Entry) -> None:
         self.image, self.common = image, entry.common
         self.at = entry.start
         self.register: int | str = ""

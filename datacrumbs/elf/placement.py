@@ -24,7 +24,7 @@ from datacrumbs.elf.x86_execution import LONGEST, x86_execution
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from datacrumbs.elf.segments import Image
+    from datacrumbs.elf.segments import ProgramImage
 
 
 def refused_places(
@@ -54,7 +54,7 @@ def refused_places(
     return {offset: each for offset, each in found.items() if isinstance(each, Refusal)}
 
 
-def _execution(image: Image, offset: int, *, at_entry: bool) -> Execution | Refusal:
+def _execution(image: ProgramImage, offset: int, *, at_entry: bool) -> Execution | Refusal:
     code = _code(image, image.address_of(offset), LONGEST)
     if not code:
         return Refusal.OUTSIDE
@@ -63,7 +63,7 @@ def _execution(image: Image, offset: int, *, at_entry: bool) -> Execution | Refu
     return x86_execution(code, at_entry=at_entry)
 
 
-def _code(image: Image, address: int | None, size: int) -> bytes:
+def _code(image: ProgramImage, address: int | None, size: int) -> bytes:
     segment = image.code_at(address) if address is not None else None
     if address is None or segment is None:
         return b""

@@ -39,7 +39,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class ProgramImage:
     """What a program loader makes of an ELF file.
 
     Args:
@@ -87,7 +87,7 @@ class Image:
         raise ValueError("not in the file")
 
 
-def read_image(stream: BinaryIO) -> Image:
+def read_image(stream: BinaryIO) -> ProgramImage:
     """Take an ELF file apart.
 
     Raises:
@@ -98,7 +98,7 @@ def read_image(stream: BinaryIO) -> Image:
     return image_of(elf, symbol_tables(elf))
 
 
-def image_of(elf: Elf, tables: Iterable[SymbolTable]) -> Image:
+def image_of(elf: Elf, tables: Iterable[SymbolTable]) -> ProgramImage:
     """The same of an open file and its symbol tables."""
     if elf.bits != 64 or not elf.little_endian:
         raise ValueError("not a 64-bit little-endian ELF file")
@@ -117,7 +117,7 @@ def image_of(elf: Elf, tables: Iterable[SymbolTable]) -> Image:
             inside |= (found >= segment.address) & (found < segment.end)
     frames = elf.section(".eh_frame")
     protected = (each for each in elf.segments if each.type == SegmentType.PROTECTED)
-    return Image(
+    return ProgramImage(
         machine=elf.machine,
         fixed=elf.type == FileType.PROGRAM,
         entry=elf.entry,

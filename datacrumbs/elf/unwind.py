@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from datacrumbs.elf.segments import Image
+    from datacrumbs.elf.segments import ProgramImage
 
 _OMITTED = 0xFF
 _RELATIVE, _INDIRECT = 0x10, 0x80  # to the place itself; through a pointer
@@ -61,7 +61,7 @@ class Entry(NamedTuple):
 class Reader:
     """Takes numbers from memory, one after the other; ValueError where the file has none."""
 
-    def __init__(self, image: Image, address: int) -> None:
+    def __init__(self, image: ProgramImage, address: int) -> None:
         self.image, self.at = image, address
 
     def take(self, form: str) -> int:
@@ -105,7 +105,7 @@ class Reader:
         return "".join(characters)
 
 
-def landing_pads(image: Image) -> NDArray[np.int64]:
+def landing_pads(image: ProgramImage) -> NDArray[np.int64]:
     """Addresses of all handlers; ValueError and its like for tables that cannot be read."""
     entries = Entries(image)
     pads: list[int] = []
@@ -122,7 +122,7 @@ class Entries:
     ``places`` has a row for each, sorted: the address of its function, and its own.
     """
 
-    def __init__(self, image: Image) -> None:
+    def __init__(self, image: ProgramImage) -> None:
         self._image = image
         self._commons: dict[int, Common] = {}
         self.places = np.stack([image.described, image.unwind], axis=1)

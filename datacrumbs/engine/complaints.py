@@ -113,7 +113,7 @@ def of_verifier(error: VerifierError, plan: Plan, flags: Sequence[str]) -> Datac
     return DatacrumbsError(text, hint=_hint((fault,)))
 
 
-def check_snippets(snippets: Sequence[Snippet], *, limited: bool = False) -> tuple[Fault, ...]:
+def find_complaints(snippets: Sequence[Snippet], *, limited: bool = False) -> tuple[Fault, ...]:
     """What the compiler says against snippets, and as root the kernel's verifier, too.
 
     Args:

@@ -64,7 +64,7 @@ _NOTHING = (0, False, False)
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class TypedValue:
     """A parameter of a function, or a member of a structure.
 
     Args:
@@ -91,8 +91,8 @@ class Prototype:
     """What a function takes and returns; ``result`` is None for void."""
 
     name: str
-    parameters: tuple[Value, ...]
-    result: Value | None
+    parameters: tuple[TypedValue, ...]
+    result: TypedValue | None
 
 
 class Btf:
@@ -146,7 +146,7 @@ class Btf:
         )
         return Prototype(name, parameters, self._value("", result) if result else None)
 
-    def structure(self, name: str) -> tuple[Value, ...] | None:
+    def structure(self, name: str) -> tuple[TypedValue, ...] | None:
         """The members of a structure with their offsets, or None; bit fields are left out."""
         identity = self.type_id(Kind.STRUCTURE, name)
         if identity is None:
@@ -225,9 +225,11 @@ class Btf:
     def _kind(self, identity: int) -> int:
         return self.type_at(identity)[1] >> 24 & 31
 
-    def _value(self, name: str, identity: int) -> Value:
+    def _value(self, name: str, identity: int) -> TypedValue:
         size, signed, scalar = self._shape(identity)
-        return Value(name, self._spelling(identity), size, signed, scalar=scalar, pointer=self._is_pointer(identity))
+        return TypedValue(
+            name, self._spelling(identity), size, signed, scalar=scalar, pointer=self._is_pointer(identity)
+        )
 
     def _is_pointer(self, identity: int) -> bool:
         while identity:

@@ -15,7 +15,7 @@ from datacrumbs.kernel.tracepoints import TEXT, declared_fields
 from datacrumbs.model.plan import FOLLOWED_ROLES, Attach, Result, Role
 
 if TYPE_CHECKING:
-    from datacrumbs.kernel.btf import Prototype, Value
+    from datacrumbs.kernel.btf import Prototype, TypedValue
     from datacrumbs.model.plan import Argument, Function, Plan
 
 
@@ -59,7 +59,7 @@ def _event_problem(function: Function) -> str:
 
 
 # A number whole; of a text its beginning.
-def _fits(argument: Argument, field: Value) -> bool:
+def _fits(argument: Argument, field: TypedValue) -> bool:
     if field.scalar:
         return argument.size == field.size and not argument.ctype.startswith(TEXT)
     return argument.size <= field.size and argument.ctype == f"{TEXT}{argument.size}]" and field.ctype.startswith(TEXT)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from datacrumbs.elf.c_types import argument_label
 from datacrumbs.elf.kept import kept
-from datacrumbs.kernel.btf import Value, kernel_btf, modules_with_btf
+from datacrumbs.kernel.btf import TypedValue, kernel_btf, modules_with_btf
 from datacrumbs.kernel.state import kernel_state
 from datacrumbs.kernel.tracefs import tracefs_directory
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Result, Role
@@ -152,7 +152,7 @@ def _described(name: str) -> Prototype | None:
     return None
 
 
-def value_arguments(parameters: tuple[Value, ...]) -> tuple[Argument, ...]:
+def value_arguments(parameters: tuple[TypedValue, ...]) -> tuple[Argument, ...]:
     """Arguments for parameters whose types the kernel told: `Role.VALUE` for numbers, `Role.OUT` for addresses."""
     arguments: list[Argument] = []
     for position, parameter in enumerate(parameters[:ARGUMENT_LIMIT]):
@@ -164,7 +164,7 @@ def value_arguments(parameters: tuple[Value, ...]) -> tuple[Argument, ...]:
     return tuple(arguments)
 
 
-def _result(result: Value | None) -> Result:
+def _result(result: TypedValue | None) -> Result:
     if result is None:
         return Result.VOID
     if not result.scalar:

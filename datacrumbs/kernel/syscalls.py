@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.elf.c_types import argument_label
 from datacrumbs.elf.kept import arguments_of, kept, rows_of
 from datacrumbs.kernel._system_call_numbers import bundled_numbers
-from datacrumbs.kernel.btf import Prototype, Value, kernel_btf
+from datacrumbs.kernel.btf import Prototype, TypedValue, kernel_btf
 from datacrumbs.kernel.header_files import header_directories
 from datacrumbs.kernel.state import kernel_state
 from datacrumbs.kernel.symbols import kernel_symbols
@@ -116,11 +116,11 @@ def _headers_state(machine: str) -> list[object]:
     return [[path, status.st_size, status.st_mtime_ns, status.st_ino] for path, status in states]
 
 
-def parse_prototypes(text: str) -> dict[str, tuple[Value, ...]]:
+def parse_prototypes(text: str) -> dict[str, tuple[TypedValue, ...]]:
     """The parameters of each ``sys_*`` prototype of ``include/linux/syscalls.h``, by name."""
     text = re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL).replace("__user", " ")
     text = _SPLIT_ARGUMENTS.sub("", text)
-    prototypes: dict[str, tuple[Value, ...]] = {}
+    prototypes: dict[str, tuple[TypedValue, ...]] = {}
     for name, parameters in _PROTOTYPE.findall(text):
         declared = [" ".join(part.split()) for part in parameters.split(",")]
         if declared not in (["void"], [""]):
@@ -162,7 +162,7 @@ def _header_numbers(machine: str) -> dict[str, int]:
 # Asks the sources in order and reads each once, when it is first needed.
 class _ArgumentSources:
     def __init__(self) -> None:
-        self._prototypes: Mapping[str, tuple[Value, ...]] | None = None
+        self._prototypes: Mapping[str, tuple[TypedValue, ...]] | None = None
 
     def find(self, name: str, entry: str) -> tuple[Argument, ...]:
         for values in self._candidates(name, entry):
@@ -171,7 +171,7 @@ class _ArgumentSources:
                 return with_few_names(tuple(arguments))
         return ()
 
-    def _candidates(self, name: str, entry: str) -> Iterator[tuple[Value, ...] | None]:
+    def _candidates(self, name: str, entry: str) -> Iterator[tuple[TypedValue, ...] | None]:
         btf = kernel_btf()
         prototype = btf.prototype(f"__do_sys_{entry}") if btf else None
         yield _own_parameters(prototype) if prototype else None
@@ -182,18 +182,18 @@ class _ArgumentSources:
 
 
 # A call without arguments is declared to get the registers (SYSCALL_DEFINE0).
-def _own_parameters(prototype: Prototype) -> tuple[Value, ...]:
+def _own_parameters(prototype: Prototype) -> tuple[TypedValue, ...]:
     return () if "struct pt_regs" in "".join(value.ctype for value in prototype.parameters) else prototype.parameters
 
 
-def _header_prototypes() -> dict[str, tuple[Value, ...]]:
+def _header_prototypes() -> dict[str, tuple[TypedValue, ...]]:
     for directory in header_directories():
         if prototypes := parse_prototypes(_text(directory / _PROTOTYPES)):
             return prototypes
     return {}
 
 
-def _tracefs_parameters(names: Iterable[str]) -> tuple[Value, ...] | None:
+def _tracefs_parameters(names: Iterable[str]) -> tuple[TypedValue, ...] | None:
     directory = tracefs_directory()
     for name in names:
         text = _text(directory / f"events/syscalls/sys_enter_{name}/format") if directory else ""
@@ -203,7 +203,7 @@ def _tracefs_parameters(names: Iterable[str]) -> tuple[Value, ...] | None:
     return None
 
 
-def _declared_value(declaration: str) -> Value:
+def _declared_value(declaration: str) -> TypedValue:
     match = _PARAMETER.fullmatch(declaration)
     ctype, name = (match["type"].strip(), match["name"] or "") if match else (declaration, "")
     if name in _TYPE_WORDS or not ctype or ctype in {"struct", "const"} or name.endswith("_t"):
@@ -211,12 +211,12 @@ def _declared_value(declaration: str) -> Value:
     return _typed_value(name, ctype)
 
 
-def _typed_value(name: str, ctype: str) -> Value:
+def _typed_value(name: str, ctype: str) -> TypedValue:
     size, signed = (8, False) if ctype.endswith("*") else _SIZES.get(ctype.removeprefix("const "), (8, True))
-    return Value(name, ctype, size, signed)
+    return TypedValue(name, ctype, size, signed)
 
 
-def _argument(value: Value, position: int) -> Argument:
+def _argument(value: TypedValue, position: int) -> Argument:
     label = argument_label(value.name, position)
     size, signed = (value.size, value.signed) if value.size in {1, 2, 4, 8} else (8, False)
     return Argument(position, label, value.ctype, _role(label, value.ctype), size, signed)

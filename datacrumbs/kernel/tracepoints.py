@@ -6,7 +6,7 @@ import re
 from dataclasses import astuple
 
 from datacrumbs.elf.kept import kept
-from datacrumbs.kernel.btf import Value, kernel_btf
+from datacrumbs.kernel.btf import TypedValue, kernel_btf
 from datacrumbs.kernel.state import kernel_state
 from datacrumbs.kernel.tracefs import tracefs_directory
 
@@ -44,7 +44,7 @@ _CLASSES = {
 }
 
 
-def tracepoint_fields(category: str, event: str) -> tuple[Value, ...] | None:
+def tracepoint_fields(category: str, event: str) -> tuple[TypedValue, ...] | None:
     """The fields of a trace event's record, with their byte offsets in it.
 
     The kernel's BTF comes first, since every user can read it; then the event's ``format`` file in
@@ -59,7 +59,7 @@ def tracepoint_fields(category: str, event: str) -> tuple[Value, ...] | None:
 
     """
     found = kept("trace-event", [kernel_state(), category, event], lambda: {"fields": _described(category, event)})
-    return None if found["fields"] is None else tuple(Value(*field) for field in found["fields"])
+    return None if found["fields"] is None else tuple(TypedValue(*field) for field in found["fields"])
 
 
 def _described(category: str, event: str) -> list[list[object]] | None:
@@ -69,7 +69,7 @@ def _described(category: str, event: str) -> list[list[object]] | None:
     return None if fields is None else [list(astuple(field)) for field in fields]
 
 
-def declared_fields(category: str, event: str) -> tuple[Value, ...] | None:
+def declared_fields(category: str, event: str) -> tuple[TypedValue, ...] | None:
     """The numbers and texts of a trace event's record that may be recorded: those that hold no kernel address.
 
     The event's ``format`` file comes first, which says what the running kernel records.
@@ -86,12 +86,12 @@ def declared_fields(category: str, event: str) -> tuple[Value, ...] | None:
     return tuple(field for field in fields if field.name not in addresses and may_be_recorded(field))
 
 
-def may_be_recorded(field: Value) -> bool:
+def may_be_recorded(field: TypedValue) -> bool:
     """Whether a field is a number or a text and, by its type and its name, no address."""
     return not field.pointer and field.name not in _ADDRESSES and (field.scalar or field.ctype.startswith(TEXT))
 
 
-def parse_format(text: str) -> tuple[Value, ...]:
+def parse_format(text: str) -> tuple[TypedValue, ...]:
     """The fields that a tracefs ``format`` file describes, without the common ones."""
     fields = []
     for match in _FIELD.finditer(text):
@@ -100,11 +100,13 @@ def parse_format(text: str) -> tuple[Value, ...]:
             continue
         offset, size, signed = int(match["offset"]), int(match["size"]), match["signed"] == "1"
         pointer = "*" in ctype
-        fields.append(Value(name, ctype + array, size, signed and not array, offset, scalar=not array, pointer=pointer))
+        fields.append(
+            TypedValue(name, ctype + array, size, signed and not array, offset, scalar=not array, pointer=pointer)
+        )
     return tuple(fields)
 
 
-def _fields_from_btf(event: str) -> tuple[Value, ...] | None:
+def _fields_from_btf(event: str) -> tuple[TypedValue, ...] | None:
     btf = kernel_btf()
     if btf is None or not btf.has_typedef(f"btf_trace_{event}"):
         return None
@@ -120,7 +122,7 @@ def _fields_from_btf(event: str) -> tuple[Value, ...] | None:
     )
 
 
-def _fields_from_tracefs(category: str, event: str) -> tuple[Value, ...] | None:
+def _fields_from_tracefs(category: str, event: str) -> tuple[TypedValue, ...] | None:
     text = _format_text(category, event)
     return parse_format(text) if text else None
 

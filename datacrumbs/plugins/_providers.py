@@ -120,7 +120,7 @@ class Providers:
         """What provider ``name`` can probe on ``host``, each once."""
         targets = self._items(name, "datacrumbs_targets", ProbeTarget, host=host, options=options)
         with self._blame(name, "datacrumbs_targets"):
-            return _validation.check_targets(targets)
+            return _validation.check_given_targets(targets)
 
     def functions(self, name: str, target: ProbeTarget, options: Options) -> tuple[Function, ...]:
         """The functions of one target of provider ``name``."""
@@ -133,7 +133,7 @@ class Providers:
         if name not in self._snippets:
             snippets = self._items(name, "datacrumbs_snippets", Snippet)
             with self._blame(name, "datacrumbs_snippets"):
-                self._snippets[name] = _validation.check_snippets(snippets, name)
+                self._snippets[name] = _validation.check_given_snippets(snippets, name)
         return self._snippets[name]
 
     def presets(self, name: str) -> tuple[Preset, ...]:

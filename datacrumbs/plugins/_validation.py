@@ -52,7 +52,7 @@ def check_provider_description(description: object) -> Provider:
     return description
 
 
-def check_targets(targets: Sequence[ProbeTarget]) -> tuple[ProbeTarget, ...]:
+def check_given_targets(targets: Sequence[ProbeTarget]) -> tuple[ProbeTarget, ...]:
     """Check the result of ``datacrumbs_targets``."""
     for target in targets:
         _require(isinstance(target.target, Target), f"{target.label}: target is not a Target")
@@ -77,7 +77,7 @@ def check_functions(functions: Sequence[Function], attach: Attach, snippets: Ite
     return tuple(functions)
 
 
-def check_snippets(snippets: Sequence[Snippet], provider: str) -> tuple[Snippet, ...]:
+def check_given_snippets(snippets: Sequence[Snippet], provider: str) -> tuple[Snippet, ...]:
     """Check the result of ``datacrumbs_snippets`` of ``provider``."""
     _unique("snippet", (snippet.name for snippet in snippets))
     for snippet in snippets:

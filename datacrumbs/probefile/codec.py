@@ -111,7 +111,7 @@ def plan_from_document(document: object) -> Plan:
 def function_problem(function: Function, attach: Attach) -> str:
     """Why a plan cannot carry a function that is probed by ``attach``; empty when it can."""
     try:
-        _Reader(attach).read(Function, _plain(function), "function")
+        _PlanReader(attach).read(Function, _plain(function), "function")
     except DatacrumbsError as error:
         return error.message.removeprefix("plan: ")
     return ""
@@ -140,7 +140,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _plan(document: object) -> Plan:
     _check_format(document)
-    plan: Plan = _Reader().read(Plan, document, "")
+    plan: Plan = _PlanReader().read(Plan, document, "")
     return plan
 
 
@@ -161,7 +161,7 @@ def _check_format(document: object) -> None:
     )
 
 
-class _Reader:
+class _PlanReader:
     """Documents to dataclasses of the plan, by the table of rules."""
 
     def __init__(self, attach: rule_kinds.Context = None) -> None:
@@ -173,7 +173,7 @@ class _Reader:
         """One dataclass."""
         given = mapping(document, at, KEYS[kind])
         if kind is Group and self._attach is None:
-            return _Reader(choice(given["attach"], (at, "attach"), rules.ATTACH)).read(kind, document, at)
+            return _PlanReader(choice(given["attach"], (at, "attach"), rules.ATTACH)).read(kind, document, at)
         table = rules.TABLE[kind, self._attach]
         return kind(**{name: self._value(given[name], (at, name), rule) for name, rule in table})
 

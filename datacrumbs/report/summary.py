@@ -41,7 +41,7 @@ PARTS = ("entered", "recorded", "filtered", "counted", "unmatched", "in_flight")
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class CallSelection:
     """Which calls a report is about.
 
     Args:
@@ -86,7 +86,7 @@ def check_order(since: int | None, until: int | None) -> None:
         raise usage_error("--since is later than --until; expected the earlier time first")
 
 
-def select(traces: Traces, selection: Selection) -> pl.LazyFrame:
+def select(traces: Traces, selection: CallSelection) -> pl.LazyFrame:
     """The calls that a selection leaves."""
     calls = traces.calls
     if selection.names:
@@ -108,7 +108,7 @@ def select(traces: Traces, selection: Selection) -> pl.LazyFrame:
     return calls
 
 
-def select_profiles(traces: Traces, selection: Selection) -> pl.DataFrame:
+def select_profiles(traces: Traces, selection: CallSelection) -> pl.DataFrame:
     """The profiles that a selection leaves: those of calls that were added up, which it may cut in time only whole."""
     profiles = traces.profiles
     for column, globs in (("name", selection.names), ("path", selection.paths)):

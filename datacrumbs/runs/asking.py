@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import canonical, parse
-from datacrumbs.runs.run_order import CLAIM, LIST, STATUS, STOP, RunOptions, start_request
+from datacrumbs.runs.run_order import CLAIM, LIST, STATUS, STOP, OrderOptions, start_request
 from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def stop_run(paths: SystemPaths, run: str) -> None:
     _asked(paths, {"request": STOP, "run": run})
 
 
-def start_run(paths: SystemPaths, signed: bytes, options: RunOptions) -> RunningRun:
+def start_run(paths: SystemPaths, signed: bytes, options: OrderOptions) -> RunningRun:
     """Start a run of a signed probe file; it is ready when `RunningRun.ready` says so.
 
     Raises:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from datacrumbs.runs.run_order import RunOptions
+    from datacrumbs.runs.run_order import OrderOptions
     from datacrumbs.system import SystemPaths
 
 _SUFFIX = ".run"
@@ -67,7 +67,7 @@ class KeptRun:
         return bool(self.pid) and born(self.pid) == self.born != 0
 
 
-class Places:
+class KeptRuns:
     """The files of the service's runs.
 
     Args:
@@ -88,7 +88,7 @@ class Places:
             self._paths.runs.chmod(SEARCHED)  # whatever the unit's umask is
         check_protected(self._paths.runs)
 
-    def make(self, run: KeptRun, signed: bytes, options: RunOptions) -> None:
+    def make(self, run: KeptRun, signed: bytes, options: OrderOptions) -> None:
         """Write the probe file and the environment file of a run, and what is kept of it.
 
         Raises:

@@ -27,7 +27,7 @@ from datacrumbs.serving.protocol import LENGTH, VERSION
 from datacrumbs.serving.replies import (
     FAULT_LIMIT,
     REASON_LIMIT,
-    Report,
+    RequestReport,
     ServiceName,
     failed,
     refusal_frame,
@@ -52,7 +52,7 @@ assert len("run-20250101T000000-0123456789abcdef") <= RUN_ID_LONGEST  # noqa: S1
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
+class OrderOptions:
     """How a run is asked for.
 
     Args:
@@ -67,7 +67,7 @@ class RunOptions:
     bytes: int = 0
     label: str = ""
 
-    def within(self, milliseconds: int, size: int) -> RunOptions:
+    def within(self, milliseconds: int, size: int) -> OrderOptions:
         """The same, with these limits where there are none."""
         return replace(self, milliseconds=self.milliseconds or milliseconds, bytes=self.bytes or size)
 
@@ -87,7 +87,7 @@ class Order:
 
     kind: str
     run: str = ""
-    options: RunOptions = RunOptions()
+    options: OrderOptions = OrderOptions()
     at_once: int = 0
     in_all: int = 0
     signed: bytes = b""
@@ -104,22 +104,23 @@ def order_bytes(paths: SystemPaths, peer: Caller, body: bytearray) -> bytes:
     except (DenialError, MemoryError) as caught:
         error = caught if isinstance(caught, DenialError) else too_much()
         return reported(
-            Report("refused", error.code, caller.user, digest, error.message[:REASON_LIMIT]), refusal_frame(error)
+            RequestReport("refused", error.code, caller.user, digest, error.message[:REASON_LIMIT]),
+            refusal_frame(error),
         )
     except Exception:  # noqa: BLE001 - the request's boundary: its caller gets words, the log the rest
         fault = traceback.format_exc()[-FAULT_LIMIT:]
         return reported(
-            Report("failed", "service.fault", caller.user, digest, fault=fault), refusal_frame(failed(RUNS))
+            RequestReport("failed", "service.fault", caller.user, digest, fault=fault), refusal_frame(failed(RUNS))
         )
     head = json.dumps({**asdict(replace(order, signed=b"")), "signed": None}).encode()
-    return reported(Report("", "", caller.user, digest), LENGTH.pack(len(head)) + head + order.signed)
+    return reported(RequestReport("", "", caller.user, digest), LENGTH.pack(len(head)) + head + order.signed)
 
 
 def read_order(data: bytes) -> Order:
     """The order of a child, which is this program."""
     (size,) = LENGTH.unpack_from(data)
     document = json.loads(data[LENGTH.size : LENGTH.size + size])
-    options = RunOptions(**document.pop("options"))
+    options = OrderOptions(**document.pop("options"))
     return Order(**{**document, "options": options, "signed": data[LENGTH.size + size :]})
 
 
@@ -170,14 +171,14 @@ def _probe_file(value: object) -> bytes:
     return data
 
 
-def _options(value: object) -> RunOptions:
-    known = {field.name: _CHECKS[field.name] for field in fields(RunOptions)}
+def _options(value: object) -> OrderOptions:
+    known = {field.name: _CHECKS[field.name] for field in fields(OrderOptions)}
     if not isinstance(value, dict) or not value.keys() <= known.keys():
         raise DenialError("request.form", f"options: expected a mapping of some of {', '.join(known)}")
     for key, content in value.items():
         if not known[key](content):
             raise DenialError("request.form", f"options.{key}: {str(content)[:80]!a} is not one")
-    return RunOptions(**value)
+    return OrderOptions(**value)
 
 
 def _is_number(value: object) -> bool:
@@ -196,7 +197,7 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
 }
 
 
-def start_request(signed: bytes, options: RunOptions) -> dict[str, object]:
+def start_request(signed: bytes, options: OrderOptions) -> dict[str, object]:
     """The request to start a run."""
     given = {key: value for key, value in asdict(options).items() if value}
     return {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datacrumbs.probefile.envelope import SignedPlan
-    from datacrumbs.runs.run_order import RunOptions
+    from datacrumbs.runs.run_order import OrderOptions
     from datacrumbs.serving.caller import Caller
 
 MODES = tuple(mode.value for mode in Mode)
@@ -76,7 +76,7 @@ def rule_for(policy: RunPolicy, caller: Caller) -> RunRule:
     raise DenialError("runs.user", f"policy: no rule of `runs` is for user {caller.user}", ASK)
 
 
-def bounded(rule: RunRule, signed: SignedPlan, wanted: RunOptions, caller: Caller) -> RunOptions:
+def bounded(rule: RunRule, signed: SignedPlan, wanted: OrderOptions, caller: Caller) -> OrderOptions:
     """The options of a run, with the rule's limits where they say nothing.
 
     Raises:

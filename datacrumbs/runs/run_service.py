@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.runs.kept_run import KeptRun, Places
+from datacrumbs.runs.kept_run import KeptRun, KeptRuns
 from datacrumbs.runs.launching import first_of
 from datacrumbs.runs.run_order import (
     CLAIM,
@@ -38,7 +38,7 @@ from datacrumbs.serving.shares import Limits
 if TYPE_CHECKING:
     from datacrumbs.runs.launching import Launcher
     from datacrumbs.runs.run_order import Order
-    from datacrumbs.serving.replies import Report
+    from datacrumbs.serving.replies import RequestReport
     from datacrumbs.serving.server import Visit
     from datacrumbs.system import SystemPaths
 
@@ -90,7 +90,7 @@ class RunService(Server):
     ) -> None:
         super().__init__(RUNS, limits or LIMITS)
         self._paths = paths
-        self._places = Places(paths)
+        self._places = KeptRuns(paths)
         self._launcher = launcher
         self._claim_seconds = claim_seconds
         self._live: dict[str, _Live] = {}
@@ -152,7 +152,7 @@ class RunService(Server):
             raise no_such_run()
         return live
 
-    def _begun(self, visit: Visit, order: Order, report: Report) -> _Live:
+    def _begun(self, visit: Visit, order: Order, report: RequestReport) -> _Live:
         own = sum(live.kept.share == visit.share.key for live in self._live.values())
         if own >= order.at_once or len(self._live) >= order.in_all:
             whose = f"{own} of your runs go on" if own >= order.at_once else f"{len(self._live)} runs go on"

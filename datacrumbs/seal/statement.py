@@ -33,7 +33,7 @@ _COUNTER = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SealedPart:
     """One file of the trace.
 
     Args:
@@ -83,7 +83,7 @@ class Summary:
     ended_by: str = ""
     complete: bool = False
     counts: tuple[tuple[str, int], ...] = ()
-    parts: tuple[Part, ...] = ()
+    parts: tuple[SealedPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +153,9 @@ def _summary(document: object) -> Summary:
     )
 
 
-def _part(document: object, at: Place) -> Part:
+def _part(document: object, at: Place) -> SealedPart:
     value = mapping(document, at, frozenset({"name", "size", "sha256"}))
-    return Part(
+    return SealedPart(
         name=text(value["name"], (at, "name"), _TEXT, 256, "a file's name"),
         size=whole(value["size"], (at, "size"), 0, _NUMBER_LIMIT),
         sha256=text(value["sha256"], (at, "sha256"), _DIGEST, 64, "64 hexadecimal digits or nothing"),

@@ -38,7 +38,7 @@ Scalar = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class DocumentLimits:
     """How large a document may be.
 
     Args:
@@ -50,7 +50,7 @@ class Limits:
     values: int = 20_000
 
 
-LISTS = Limits(4 << 20, 200_000)
+LISTS = DocumentLimits(4 << 20, 200_000)
 """Of lists of digests, which DataCrumbs writes itself: an entry has at least 64 bytes, or five values."""
 
 
@@ -147,7 +147,7 @@ class Value:
         return "nothing" if self.content is None else repr(self.content)[:80]
 
 
-def read_document(file: Path, *, protected: bool = False, limits: Limits | None = None) -> Value:
+def read_document(file: Path, *, protected: bool = False, limits: DocumentLimits | None = None) -> Value:
     """Read a YAML file; an empty one is an empty mapping.
 
     Args:
@@ -161,7 +161,7 @@ def read_document(file: Path, *, protected: bool = False, limits: Limits | None 
             each names the file and, where it has one, the line. (exit 3) when it is too large, no regular file, or
             others may change it. (exit 1) when it cannot be read.
     """
-    limits = limits or Limits()
+    limits = limits or DocumentLimits()
     data = read_bounded(file, limits.size, protected=protected, follow=not protected)
     try:
         text = data.decode("utf-8")
@@ -178,7 +178,7 @@ def read_document(file: Path, *, protected: bool = False, limits: Limits | None 
         raise _yaml_error(file, text, error) from None
 
 
-def read_document_if_present(file: Path, *, limits: Limits | None = None) -> Value | None:
+def read_document_if_present(file: Path, *, limits: DocumentLimits | None = None) -> Value | None:
     """A protected file's document, as `read_document` gives it; None when the file does not exist.
 
     Raises:

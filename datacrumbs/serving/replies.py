@@ -29,7 +29,7 @@ class ServiceName:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RequestReport:
     """What came of a request, for the service's log.
 
     Args:
@@ -53,17 +53,17 @@ class Report:
     found: tuple[tuple[str, str], ...] = ()
 
 
-def reported(report: Report, reply: bytes) -> bytes:
+def reported(report: RequestReport, reply: bytes) -> bytes:
     """A child's answer: the report with its length, then the reply."""
     head = json.dumps(asdict(report) | {"size": len(reply)}).encode()
     return LENGTH.pack(len(head)) + head + reply
 
 
-def read_report(head: bytes) -> Report:
+def read_report(head: bytes) -> RequestReport:
     """The report of a child, which is this program."""
     document = json.loads(head)
     document["found"] = tuple((str(key), str(words)) for key, words in document["found"])
-    return Report(**document)
+    return RequestReport(**document)
 
 
 def refusal_frame(error: DenialError) -> bytes:

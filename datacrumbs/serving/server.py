@@ -26,7 +26,7 @@ from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.limited import Bounds, Child, start
 from datacrumbs.serving.protocol import LENGTH
 from datacrumbs.serving.replies import (
-    Report,
+    RequestReport,
     ServiceName,
     busy,
     failed,
@@ -167,7 +167,7 @@ class Server:
         if known is not None or self._has_room_for_newcomer(peer.uid):
             share = self._shares.enter(peer.uid if known is None else known)
         if share is None:
-            self.note(NEWCOMER if known is None else known, peer, started, Report("refused", "service.busy"))
+            self.note(NEWCOMER if known is None else known, peer, started, RequestReport("refused", "service.busy"))
             with suppress(OSError):
                 connection.send(self._busy)
             connection.close()
@@ -185,11 +185,13 @@ class Server:
                 await self._look_up(visit)
             await self.answer(visit)
         except DenialError as error:
-            self.note(visit.share.key, visit.peer, visit.started, Report("refused", error.code, reason=error.message))
+            self.note(
+                visit.share.key, visit.peer, visit.started, RequestReport("refused", error.code, reason=error.message)
+            )
             with suppress(OSError, TimeoutError):
                 await self.send(visit, refusal_frame(error))
         except (OSError, TimeoutError):
-            self.note(visit.share.key, visit.peer, visit.started, Report("dropped", "connection.lost"))
+            self.note(visit.share.key, visit.peer, visit.started, RequestReport("dropped", "connection.lost"))
         except Exception:  # the event loop's boundary: one request must not end the service
             self._logger.exception("a request failed")
             with suppress(OSError, TimeoutError):
@@ -266,7 +268,7 @@ class Server:
         finally:
             visit.share.turn.release()
 
-    async def judged(self, visit: Visit, work: Callable[[], bytes], body: bytearray) -> tuple[Report, bytes]:
+    async def judged(self, visit: Visit, work: Callable[[], bytes], body: bytearray) -> tuple[RequestReport, bytes]:
         """What a child answers that has the request's limits: its report and its reply (see `reported`).
 
         Args:
@@ -344,7 +346,7 @@ class Server:
         async with asyncio.timeout(self.limits.reply_seconds):
             await self.loop.sock_sendall(visit.connection, reply)
 
-    def note(self, share: int, peer: Caller, started: float, report: Report) -> None:
+    def note(self, share: int, peer: Caller, started: float, report: RequestReport) -> None:
         """Log a decision."""
         caller = replace(peer, user=report.user or peer.user)
         milliseconds = milliseconds_since(started)

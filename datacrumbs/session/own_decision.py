@@ -16,7 +16,7 @@ from datacrumbs.serving.caller import Caller, with_account
 from datacrumbs.serving.limited import Child, start
 from datacrumbs.serving.shares import CHECK
 from datacrumbs.signer.authority import Standards, check_schema, decide
-from datacrumbs.signer.policy import Rule, read_policy
+from datacrumbs.signer.policy import PolicyRule, read_policy
 from datacrumbs.signer.private_key import new_private_key
 from datacrumbs.signer.provider_snippets import installed_snippets, provider_distributions
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted
@@ -77,7 +77,7 @@ def _judged(plan_bytes: bytes, user: Invoker, paths: SystemPaths) -> bytes:
 # What the host's administrator has set up holds here, too. Where nothing is set up, root has decided by installing
 # the providers and calling this.
 def _standards(plan: Plan, paths: SystemPaths) -> Standards:
-    rules = read_policy(paths.policy) if os.path.lexists(paths.policy) else (Rule(users=("*",)),)
+    rules = read_policy(paths.policy) if os.path.lexists(paths.policy) else (PolicyRule(users=("*",)),)
     listed = os.path.lexists(paths.trusted_snippets)
     trusted = read_trusted(paths.trusted_snippets) if listed else _installed(plan)
     return Standards(rules, trusted, read_revocations(paths.trusted_keys))

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.codec import decode
 from datacrumbs.runs.asking import start_run
-from datacrumbs.runs.run_order import LABEL_LIMIT
-from datacrumbs.runs.run_order import RunOptions as Asked
+from datacrumbs.runs.run_order import LABEL_LIMIT, OrderOptions
 from datacrumbs.session.own_run import Outcome
 from datacrumbs.signer.signing_client import request_signature
 from datacrumbs.trace.footer import PARTS
@@ -52,7 +51,7 @@ class ServedRecording:
         self, paths: SystemPaths, signed: bytes, options: argparse.Namespace, command: list[str], stream: BinaryIO
     ) -> None:
         label = " ".join(command)[:LABEL_LIMIT]
-        asked = Asked(
+        asked = OrderOptions(
             options.mode if options.mode == "profile" else "",
             round((options.duration or 0) * 1000),
             round((options.max_size or 0) * _MEGABYTE),

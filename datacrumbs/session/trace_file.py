@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _TRIES = 1000
 
 
-class TraceFile:
+class NewTrace:
     """An open, empty trace.
 
     Args:

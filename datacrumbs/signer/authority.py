@@ -17,14 +17,14 @@ from datacrumbs.serving.limited import Bounds, answer
 from datacrumbs.signer.compilation import Compilation
 from datacrumbs.signer.policy import check_policy, read_policy
 from datacrumbs.signer.private_key import load_private_key
-from datacrumbs.signer.snippets import check_snippets, read_trusted
+from datacrumbs.signer.snippets import check_trusted, read_trusted
 from datacrumbs.signer.target_rule import check_targets
 
 if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan
     from datacrumbs.probefile.revocation import Revocations
     from datacrumbs.serving.caller import Caller
-    from datacrumbs.signer.policy import Rule
+    from datacrumbs.signer.policy import PolicyRule
     from datacrumbs.signer.snippets import TrustedSnippet
     from datacrumbs.system import SystemPaths
 
@@ -86,19 +86,19 @@ class Authority:
 class Standards:
     """By what a plan is judged: the policy's rules, the snippets that are trusted, what was revoked."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[PolicyRule, ...]
     trusted: tuple[TrustedSnippet, ...]
     revoked: Revocations
 
 
-def decide(plan: Plan, plan_digest: str, caller: Caller, standards: Standards) -> Rule:
+def decide(plan: Plan, plan_digest: str, caller: Caller, standards: Standards) -> PolicyRule:
     """Check all of a plan but its schema and whether its snippets compile, and give the rule that allows it.
 
     Raises:
         DenialError: With a code for the check that failed.
     """
     rule = check_policy(standards.rules, plan, caller)
-    check_snippets(plan, standards.trusted)
+    check_trusted(plan, standards.trusted)
     with denying("plan.revoked"):
         standards.revoked.check_plan(plan, plan_digest, "policy")
     check_targets(plan, caller, rule)

@@ -73,10 +73,10 @@ class Compilation:
 
 # What the compiler says of snippets together, by provider and file; nothing where nothing can be compiled.
 def _complaints(snippets: Iterable[Snippet]) -> dict[tuple[str, str], str]:
-    from datacrumbs.engine.complaints import check_snippets  # noqa: PLC0415 - most plans need none of it
+    from datacrumbs.engine.complaints import find_complaints  # noqa: PLC0415 - most plans need none of it
 
     try:
-        faults = check_snippets(tuple(snippets), limited=True)
+        faults = find_complaints(tuple(snippets), limited=True)
     except DatacrumbsError:
         faults = ()
     return {(fault.provider, fault.file): str(fault) for fault in faults}

@@ -44,7 +44,7 @@ ASK = "ask the administrator of this host; the rule is in policy.yaml"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class PolicyRule:
     """What some users may have signed; a rule without users and groups is for nobody.
 
     Args:
@@ -88,7 +88,7 @@ class Rule:
         return name in self.target_owners or str(owner) in self.target_owners
 
 
-def read_policy(path: Path) -> tuple[Rule, ...]:
+def read_policy(path: Path) -> tuple[PolicyRule, ...]:
     """Read the policy; the first rule that applies to a caller decides.
 
     Raises:
@@ -99,7 +99,7 @@ def read_policy(path: Path) -> tuple[Rule, ...]:
     return tuple(_rule(entry) for entry in rules.items())
 
 
-def check_policy(rules: tuple[Rule, ...], plan: Plan, caller: Caller) -> Rule:
+def check_policy(rules: tuple[PolicyRule, ...], plan: Plan, caller: Caller) -> PolicyRule:
     """The rule that lets this caller have this plan signed.
 
     Raises:
@@ -137,7 +137,7 @@ def check_policy(rules: tuple[Rule, ...], plan: Plan, caller: Caller) -> Rule:
     return rule
 
 
-def _check_kernel_functions(rule: Rule, group: Group, caller: Caller) -> None:
+def _check_kernel_functions(rule: PolicyRule, group: Group, caller: Caller) -> None:
     if group.attach is Attach.TRACEPOINT:
         code, kind, patterns = "policy.event", "event", rule.events
     elif group.attach is Attach.KPROBE:
@@ -153,8 +153,8 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _rule(entry: Value) -> Rule:
-    defaults = {field.name: field.default for field in fields(Rule)}
+def _rule(entry: Value) -> PolicyRule:
+    defaults = {field.name: field.default for field in fields(PolicyRule)}
     values: dict[str, object] = {}
     for key, value in entry.mapping(defaults).items():
         if isinstance(defaults[key], int):
@@ -163,7 +163,7 @@ def _rule(entry: Value) -> Rule:
             values[key] = tuple(item.choice(_CHOICES[key]) for item in value.items())
         else:
             values[key] = tuple(account_name(item) for item in value.items())
-    return Rule(**values)  # type: ignore[arg-type]
+    return PolicyRule(**values)  # type: ignore[arg-type]
 
 
 def account_name(item: Value) -> str:

@@ -18,7 +18,7 @@ from datacrumbs.serving.protocol import VERSION, frame
 from datacrumbs.serving.replies import (
     FAULT_LIMIT,
     REASON_LIMIT,
-    Report,
+    RequestReport,
     ServiceName,
     failed,
     refusal_frame,
@@ -42,14 +42,14 @@ def answer_request(authority: Authority, peer: Caller, body: bytearray) -> bytes
     return reported(replace(report, found=compiled), reply)
 
 
-def _judged(authority: Authority, peer: Caller, body: bytearray) -> tuple[Report, bytes]:
+def _judged(authority: Authority, peer: Caller, body: bytearray) -> tuple[RequestReport, bytes]:
     caller, digest = peer, ""
     try:
         caller = with_account(peer)
         document = request_plan(bytes(body))
         if document is None:
             ready = {"status": "ready", "key_id": authority.key_id, "version": __version__}
-            return Report(), frame(ready)
+            return RequestReport(), frame(ready)
         plan, plan_bytes, digest = check_schema(document)
         del document  # what looks at the targets has its own memory beside this one's
         signed = authority.sign(plan_bytes, plan, caller)
@@ -57,11 +57,13 @@ def _judged(authority: Authority, peer: Caller, body: bytearray) -> tuple[Report
     except (DenialError, MemoryError) as caught:
         error = caught if isinstance(caught, DenialError) else too_much()
         reason = error.message[:REASON_LIMIT]
-        return Report("refused", error.code, caller.user, digest, reason), refusal_frame(error)
+        return RequestReport("refused", error.code, caller.user, digest, reason), refusal_frame(error)
     except Exception:  # noqa: BLE001 - the request's boundary: its caller gets words, the log the rest
         fault = traceback.format_exc()[-FAULT_LIMIT:]
-        return Report("failed", "service.fault", caller.user, digest, fault=fault), refusal_frame(failed(SIGNING))
-    return Report("signed", "", caller.user, digest), reply
+        return RequestReport("failed", "service.fault", caller.user, digest, fault=fault), refusal_frame(
+            failed(SIGNING)
+        )
+    return RequestReport("signed", "", caller.user, digest), reply
 
 
 def request_plan(body: bytes) -> object:

@@ -54,7 +54,7 @@ def write_trusted(path: Path, entries: Iterable[TrustedSnippet]) -> None:
     write_atomically(path, (HEADING + yaml.safe_dump(document, sort_keys=False)).encode(), 0o644)
 
 
-def check_snippets(plan: Plan, trusted: tuple[TrustedSnippet, ...]) -> None:
+def check_trusted(plan: Plan, trusted: tuple[TrustedSnippet, ...]) -> None:
     """Check that each snippet of a plan is one that the administrator trusts.
 
     Raises:

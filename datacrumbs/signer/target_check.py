@@ -30,7 +30,7 @@ LOOK = Bounds(memory=768 << 20, processor_seconds=30, clock_seconds=90)
 ANSWER_LIMIT = 64 << 10
 
 
-class Wanted(TypedDict):
+class WantedPlaces(TypedDict):
     """A target and the file offsets to be probed in it.
 
     ``returns`` are functions of which the returns are to be probed, ``moved`` those whose probe is not at their
@@ -55,7 +55,7 @@ class Finding(TypedDict):
     mode: int
 
 
-def check_target(wanted: Wanted, uid: int, gid: int, groups: list[int]) -> Finding:
+def check_target(wanted: WantedPlaces, uid: int, gid: int, groups: list[int]) -> Finding:
     """Open one target as the caller and look at it.
 
     Raises:
@@ -75,7 +75,7 @@ def check_target(wanted: Wanted, uid: int, gid: int, groups: list[int]) -> Findi
     return Finding(code=code, message=message, hint=hint, owner=status.st_uid, mode=status.st_mode)
 
 
-def _judged(stream: BufferedReader, target: Target, wanted: Wanted) -> tuple[str, str, str]:
+def _judged(stream: BufferedReader, target: Target, wanted: WantedPlaces) -> tuple[str, str, str]:
     # Code (empty: nothing is wrong), message and hint.
     try:
         check_build_id(stream, target)
@@ -85,7 +85,7 @@ def _judged(stream: BufferedReader, target: Target, wanted: Wanted) -> tuple[str
     return ("target.place", *problem) if problem else ("", "", "")
 
 
-def _problem(stream: BufferedReader, wanted: Wanted) -> tuple[str, str] | None:
+def _problem(stream: BufferedReader, wanted: WantedPlaces) -> tuple[str, str] | None:
     # What is wrong with the places, and the hint.
     places = probe_places(stream)
     usdt = {place for place, _ in wanted["usdt"]}

@@ -16,18 +16,18 @@ from datacrumbs.signer.target_check import check_target
 if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan, Target
     from datacrumbs.serving.caller import Caller
-    from datacrumbs.signer.policy import Rule
-    from datacrumbs.signer.target_check import Finding, Wanted
+    from datacrumbs.signer.policy import PolicyRule
+    from datacrumbs.signer.target_check import Finding, WantedPlaces
 
 
-def check_targets(plan: Plan, caller: Caller, rule: Rule) -> None:
+def check_targets(plan: Plan, caller: Caller, rule: PolicyRule) -> None:
     """Check that each target is the file meant, may be probed there, and belongs to who it may.
 
     Raises:
         DenialError: For the first target with a problem.
     """
     release = os.uname().release
-    wanted: dict[Target, Wanted] = {}
+    wanted: dict[Target, WantedPlaces] = {}
     for group in plan.groups:
         if not group.target.is_kernel:
             entry = wanted.setdefault(group.target, _wanted(group.target))
@@ -57,7 +57,7 @@ def _check_kernel(plan: Plan) -> None:
         check_declared(plan)
 
 
-def _check_finding(target: Target, finding: Finding, caller: Caller, rule: Rule) -> None:
+def _check_finding(target: Target, finding: Finding, caller: Caller, rule: PolicyRule) -> None:
     if finding["code"]:
         raise DenialError(finding["code"], finding["message"], finding["hint"])
     if not rule.allows_owner(finding["owner"], caller):
@@ -70,7 +70,7 @@ def _check_finding(target: Target, finding: Finding, caller: Caller, rule: Rule)
         raise DenialError("target.writable", f"target {target.path}: writable by all users", f"chmod o-w {target.path}")
 
 
-def _wanted(target: Target) -> Wanted:
+def _wanted(target: Target) -> WantedPlaces:
     return {
         "path": target.path,
         "build_id": target.build_id,
@@ -81,7 +81,7 @@ def _wanted(target: Target) -> Wanted:
     }
 
 
-def _finding(wanted: Wanted, caller: Caller) -> Finding:
+def _finding(wanted: WantedPlaces, caller: Caller) -> Finding:
     try:
         return check_target(wanted, caller.uid, caller.gid, list(caller.group_ids))
     except (LimitError, OSError, ValueError):

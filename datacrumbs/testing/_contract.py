@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.configure.host import current_host
-from datacrumbs.engine.complaints import check_snippets
+from datacrumbs.engine.complaints import find_complaints
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.model.licences import licence_problem
 from datacrumbs.plugins import hookspecs, load_module, resolve_options
@@ -151,7 +151,7 @@ def _snippet_faults(snippets: Sequence[Snippet]) -> tuple[Fault, ...] | None:
     if not snippets:
         return ()
     try:
-        return check_snippets(snippets)
+        return find_complaints(snippets)
     except DatacrumbsError:
         return None
 

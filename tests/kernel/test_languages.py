@@ -20,7 +20,7 @@ from datacrumbs.elf.functions import elf_target
 from datacrumbs.elf.symbol_tables import file_offsets, is_function, symbol_tables
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Returns
 from datacrumbs.serving.caller import Caller
-from datacrumbs.signer.policy import Rule
+from datacrumbs.signer.policy import PolicyRule
 from datacrumbs.signer.target_rule import check_targets
 
 from .conftest import PROGRAMS, Tracer
@@ -127,7 +127,7 @@ def test_a_program_computes_what_it_computed_before(
     command = [str(path), str(tmp_path / "argument")]
     bare = subprocess.run(command, check=False, capture_output=True, timeout=SECONDS)
     plan = every_function(path)
-    check_targets(plan, Caller(os.getuid(), os.getgid(), os.getpid(), "me", frozenset(), (os.getgid(),)), Rule())
+    check_targets(plan, Caller(os.getuid(), os.getgid(), os.getpid(), "me", frozenset(), (os.getgid(),)), PolicyRule())
     returns = {function.symbol: function.returns for function in plan.functions}
     assert {each: returns[each] for each in program.entries} == program.entries
     assert {returns[each] for each in program.returns} <= {Returns.PROBED}

@@ -148,6 +148,15 @@ def test_no_two_modules_share_a_stem_without_a_reason() -> None:
     assert set(shared) == set(SAME_STEM)
 
 
+def test_no_two_classes_have_one_name() -> None:
+    places: dict[str, list[str]] = {}
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(file.relative_to(PACKAGE)))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
 @pytest.mark.parametrize("stage", ROOT_STAGES)
 def test_root_code_never_reaches_providers_plugins_or_the_configurator(stage: str) -> None:
     offences = {

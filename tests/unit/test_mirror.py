@@ -36,7 +36,7 @@ TESTED_IN = {
     "client/executable": "unit/client/test_tracking.py",
     "client/replacing": "unit/client/test_tracking.py",
     "commands/composing": "unit/commands/test_probe_configurator.py",
-    "commands/record_session": "kernel/test_run.py",
+    "commands/record_session": "kernel/test_record.py",
     "commands/reporting": "unit/commands/test_report.py",
     "commands/trust_actions": "unit/commands/test_trust.py",
     "commands/trusted_keys": "unit/install/test_rotation.py",
@@ -75,6 +75,13 @@ TESTED_IN = {
     "plugins/providers": "unit/plugins/test_loading.py",
     "probefile/schema": "unit/probefile/test_codec.py",
     "provider": "unit/plugins/test_validation.py",
+    "report/heat": "unit/report/test_page.py",
+    "report/page/contents": "unit/report/test_page.py",
+    "report/page/drawing": "unit/report/test_page.py",
+    "report/page/rendering": "unit/report/test_page.py",
+    "report/page/sections": "unit/report/test_page.py",
+    "report/page/sheets": "unit/report/test_page.py",
+    "report/windows": "unit/report/test_page.py",
     "report/summary": "unit/commands/test_report.py",
     "report/tables": "unit/commands/test_report.py",
     "runs/asking": "unit/runs/test_run_service.py",
@@ -87,10 +94,11 @@ TESTED_IN = {
     "serving/replies": "unit/signer/test_service.py",
     "serving/server": "unit/signer/test_service.py",
     "serving/shares": "unit/signer/test_service_load.py",
-    "session/foreground": "unit/commands/test_command_table.py",
-    "session/own_plan": "unit/commands/test_command_table.py",
-    "session/own_run": "unit/commands/test_command_table.py",
-    "session/programs": "unit/commands/test_command_table.py",
+    "session/foreground": "kernel/test_record.py",
+    "session/own_plan": "kernel/test_record.py",
+    "session/own_run": "kernel/test_record.py",
+    "session/served_run": "kernel/test_record.py",
+    "session/programs": "kernel/test_record.py",
     "signer/authority": "unit/signer/test_policy.py",
     "system": "unit/install/test_steps.py",
     "testing/installation": "conftest.py",
@@ -105,9 +113,13 @@ TESTED_IN = {
 
 
 def modules() -> dict[str, Path]:
-    """Modules by their paths in the package, without the mark of private ones."""
-    files = [file for file in PACKAGE.rglob("*.py") if file.stem != "__init__"]
-    return {str(file.parent.relative_to(PACKAGE) / file.stem.lstrip("_")): file for file in files}
+    """Modules and packages by their paths in the package, without the mark of private ones."""
+    places = {file: file.parent if file.stem == "__init__" else file for file in PACKAGE.rglob("*.py")}
+    return {
+        str(place.parent.relative_to(PACKAGE) / place.stem.lstrip("_")): file
+        for file, place in places.items()
+        if place != PACKAGE
+    }
 
 
 def module_of(place: str, names: dict[str, Path]) -> str:

@@ -21,7 +21,7 @@ from datacrumbs.report.windows import Window, windows
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
-    from datacrumbs.report.summary import Selection
+    from datacrumbs.report.summary import CallSelection
     from datacrumbs.trace.reader import TraceFile, Traces
 
 FILES, CHANNELS, FAILURES, PROCESSES = 5000, 500, 500, 2000
@@ -65,7 +65,7 @@ class Contents:
     tables: dict[str, Rows] = field(default_factory=dict)
 
 
-def gather(traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, selection: Selection) -> Contents:
+def gather(traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, selection: CallSelection) -> Contents:
     """Everything that a page needs, of the calls that a selection leaves."""
     estimated = is_needed(traces)
     layered = outermost(traces, calls, "layer")

@@ -16,7 +16,7 @@ from datacrumbs.daemon.messages import FROM_SEALER, TO_SEALER, Begun, Failed, Se
 from datacrumbs.daemon.sealing import refuse, seal_run
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.keys import key_file_name, public_key_pem
-from datacrumbs.seal.statement import Part, Summary, read_seal
+from datacrumbs.seal.statement import SealedPart, Summary, read_seal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,7 +93,7 @@ def test_what_is_said_at_the_begin_and_the_end_is_sealed(bench: Bench) -> None:
     answer, summary = bench.finish()
     assert answer == Sealed(0)
     digest = hashlib.sha256(CONTENT).hexdigest()
-    parts = (Part("one", len(CONTENT), digest), Part("two", len(CONTENT), digest))
+    parts = (SealedPart("one", len(CONTENT), digest), SealedPart("two", len(CONTENT), digest))
     assert summary == Summary(**ABOUT, end=5, ended_by="signal", complete=True, counts=(("entered", 7),), parts=parts)
 
 
@@ -102,14 +102,14 @@ def test_without_time_the_size_is_sealed_alone(bench: Bench) -> None:
     bench.part("one")
     answer, summary = bench.finish(0.0)
     assert answer == Sealed(1)
-    assert summary.parts == (Part("one", len(CONTENT), ""),)
+    assert summary.parts == (SealedPart("one", len(CONTENT), ""),)
 
 
 def test_a_file_that_is_not_given_is_named(bench: Bench) -> None:
     bench.begin()
     bench.part("one", given=False)
     _, summary = bench.finish()
-    assert summary.parts == (Part("one", 0, ""),)
+    assert summary.parts == (SealedPart("one", 0, ""),)
 
 
 def test_a_run_that_breaks_off_leaves_an_empty_seal(bench: Bench) -> None:

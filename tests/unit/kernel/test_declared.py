@@ -8,7 +8,7 @@ import pytest
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.kernel import declared, tracefs, tracepoints
-from datacrumbs.kernel.btf import Prototype, Value
+from datacrumbs.kernel.btf import Prototype, TypedValue
 from datacrumbs.kernel.declared import check_declared
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
 
@@ -34,15 +34,15 @@ print fmt: "site=%pS ptr=%p", (void *)REC->site, REC->ptr
 READ = Prototype(
     "vfs_read",
     (
-        Value("file", "struct file *", 8, signed=False, pointer=True),
-        Value("handler", "handler_t", 8, signed=False, pointer=True),
-        Value("count", "size_t", 8, signed=False),
-        Value("path", "const char *", 8, signed=False, pointer=True),
-        Value("fd", "int", 4, signed=True),
+        TypedValue("file", "struct file *", 8, signed=False, pointer=True),
+        TypedValue("handler", "handler_t", 8, signed=False, pointer=True),
+        TypedValue("count", "size_t", 8, signed=False),
+        TypedValue("path", "const char *", 8, signed=False, pointer=True),
+        TypedValue("fd", "int", 4, signed=True),
     ),
-    Value("", "ssize_t", 8, signed=True),
+    TypedValue("", "ssize_t", 8, signed=True),
 )
-OPEN = Prototype("open", (), Value("", "struct file *", 8, signed=False, pointer=True))
+OPEN = Prototype("open", (), TypedValue("", "struct file *", 8, signed=False, pointer=True))
 NOTHING = Prototype("nothing", (), None)
 
 

@@ -12,7 +12,7 @@ from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model import rules
 from datacrumbs.model.parameters import snippet_uses
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
-from datacrumbs.plugins._validation import ContractError, check_functions, check_snippets
+from datacrumbs.plugins._validation import ContractError, check_functions, check_given_snippets
 from datacrumbs.probefile.codec import decode, encode
 
 KERNEL = Target("", "6.1.0")
@@ -94,7 +94,7 @@ def test_a_snippet_fills_two_fields_at_most() -> None:
     with pytest.raises(DatacrumbsError, match=r"snippets\[0\].fields: 3 elements; expected 0 to 2"):
         decode(encode(plan_of(Attach.UPROBE, function, snippet)))
     with pytest.raises(ContractError, match="snippet 's': fields: 3 elements; expected 0 to 2"):
-        check_snippets([snippet], "alpha")
+        check_given_snippets([snippet], "alpha")
 
 
 def test_every_field_of_a_plan_has_a_rule() -> None:
@@ -169,7 +169,7 @@ def test_parameters_of_another_form_are_refused(lines: tuple[str, ...], words: s
     with pytest.raises(DatacrumbsError, match=words):
         decode(encode(plan_of(Attach.UPROBE, Function("f", "f", "X", 8), snippet)))
     with pytest.raises(ContractError, match=words):
-        check_snippets([snippet], "alpha")
+        check_given_snippets([snippet], "alpha")
 
 
 def test_each_snippet_and_its_numbers_have_one_number_in_the_program() -> None:

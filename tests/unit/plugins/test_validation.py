@@ -5,12 +5,12 @@ import pytest
 from datacrumbs.plugins._validation import (
     ContractError,
     check_functions,
+    check_given_snippets,
+    check_given_targets,
     check_origin,
     check_preset_names,
     check_presets,
     check_provider_description,
-    check_snippets,
-    check_targets,
 )
 from datacrumbs.provider import (
     Argument,
@@ -124,7 +124,7 @@ def test_a_description_must_be_a_provider():
 )
 def test_targets_that_break_the_contract(target, words):
     with pytest.raises(ContractError, match=words):
-        check_targets([target])
+        check_given_targets([target])
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_targets_that_break_the_contract(target, words):
 )
 def test_snippets_that_break_the_contract(snippet, words):
     with pytest.raises(ContractError, match=words):
-        check_snippets([snippet], "alpha")
+        check_given_snippets([snippet], "alpha")
 
 
 def test_two_presets_of_one_name_break_the_contract():

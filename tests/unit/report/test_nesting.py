@@ -11,7 +11,7 @@ import pytest
 
 from datacrumbs.report import nesting
 from datacrumbs.report.nesting import outermost
-from datacrumbs.report.summary import Selection, select, select_profiles, table
+from datacrumbs.report.summary import CallSelection, select, select_profiles, table
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ FILES = {"f1": "/data/one", "f2": "/data/two", "f3": "pipe:[11]", "f4": "/dev/pt
 def rows_of(made, tmp_path: Path):
     def rows(calls: list[dict], view: str) -> list[dict]:
         traces = read_traces([made.write(tmp_path / "run.pfw.gz", calls, FILES)])
-        return table(traces, select(traces, Selection()), select_profiles(traces, Selection()), view)
+        return table(traces, select(traces, CallSelection()), select_profiles(traces, CallSelection()), view)
 
     return rows
 

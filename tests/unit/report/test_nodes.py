@@ -7,7 +7,7 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.report.summary import Selection, select, select_profiles, table
+from datacrumbs.report.summary import CallSelection, select, select_profiles, table
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def trace(made: ModuleType, path: Path, host: str, mounts: dict[str, int]) -> Pa
 
 def rows(paths: list[Path], view: str) -> dict[str, int]:
     traces = read_traces(paths)
-    everything = Selection()
+    everything = CallSelection()
     calls, profiles = select(traces, everything), select_profiles(traces, everything)
     return {row["path"]: row["count"] for row in table(traces, calls, profiles, view)}
 

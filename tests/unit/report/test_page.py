@@ -16,7 +16,7 @@ from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.report.page.contents import Contents, gather
 from datacrumbs.report.page.rendering import render
-from datacrumbs.report.summary import Selection, select, select_profiles, table
+from datacrumbs.report.summary import CallSelection, select, select_profiles, table
 from datacrumbs.report.tables import shown
 from datacrumbs.trace.reader import read_traces
 
@@ -71,7 +71,7 @@ class Page(HTMLParser):
 
 
 def contents_of(*paths: Path, **selected: Any) -> Contents:
-    traces, selection = read_traces(list(paths)), Selection(**selected)
+    traces, selection = read_traces(list(paths)), CallSelection(**selected)
     return gather(traces, select(traces, selection), select_profiles(traces, selection), selection)
 
 
@@ -109,7 +109,7 @@ def test_figures_are_those_of_the_tables(trace: Path, view: str, name: str, own:
     headings = {"count": "calls", "errors": "errors", "bytes": "bytes", "time_us": "time", "path": "file"}
     headings |= {"p50_us": "p50", "p90_us": "p90", "p99_us": "p99", "max_us": "max", "name": "function"}
     traces = read_traces([trace])
-    rows = table(traces, select(traces, Selection()), select_profiles(traces, Selection()), view)
+    rows = table(traces, select(traces, CallSelection()), select_profiles(traces, CallSelection()), view)
     page = page_of(trace)
     expected = sorted(tuple(shown(key, row) for key in (own, *columns)) for row in rows)
     in_page = [page.column(name, headings.get(key, key)) for key in (own, *columns)]

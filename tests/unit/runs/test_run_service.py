@@ -13,7 +13,7 @@ import pytest
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Mode
 from datacrumbs.runs.asking import RunError, is_served, shown_runs, start_run, stop_run
-from datacrumbs.runs.run_order import RunOptions, start_request
+from datacrumbs.runs.run_order import OrderOptions, start_request
 from datacrumbs.serving.protocol import LENGTH
 
 from .conftest import BOUND
@@ -34,14 +34,14 @@ def as_user(uid: int):
 def begun(served, uid: int = 0, **options: object):
     signed = served.signed(uid, Mode.PROFILE)
     with as_user(uid):
-        run = start_run(served.paths, signed, RunOptions(**options))
+        run = start_run(served.paths, signed, OrderOptions(**options))
     run.await_ready()
     return run
 
 
 def refused(served, signed: bytes, uid: int = 0, **options: object) -> str:
     with as_user(uid), pytest.raises(RunError) as caught:
-        start_run(served.paths, signed, RunOptions(**options)).close()
+        start_run(served.paths, signed, OrderOptions(**options)).close()
     return caught.value.code
 
 
@@ -122,7 +122,7 @@ def test_only_a_grant_of_the_caller_that_holds_and_is_not_revoked(served):
         (key,) = served.paths.trusted_keys.glob("*.pem")
         (served.paths.trusted_keys / "revoked.yaml").write_text(f"keys: [{key.stem}]\n")
         with pytest.raises(RunError, match="which was revoked"):
-            start_run(served.paths, signed, RunOptions())
+            start_run(served.paths, signed, OrderOptions())
         assert served.left() == []
 
 
@@ -134,7 +134,7 @@ def test_the_policy_says_who_and_what(served):
         assert refused(served, served.signed(NOBODY, Mode.PROFILE), NOBODY, bytes=11 << 20) == "runs.size"
         signed = served.signed(NOBODY, Mode.TRACE)
         with as_user(NOBODY):
-            run = start_run(served.paths, signed, RunOptions(mode="profile"))
+            run = start_run(served.paths, signed, OrderOptions(mode="profile"))
         run.await_ready()
         assert seen(served)["MODE"] == "profile"
         run.close()
@@ -250,7 +250,7 @@ def test_a_run_that_its_client_does_not_claim_ends(served):
 def test_a_run_that_cannot_begin_says_why(served):
     (served.paths.prefix / "broken").touch()
     with served.service():
-        run = start_run(served.paths, served.signed(), RunOptions())
+        run = start_run(served.paths, served.signed(), OrderOptions())
         with pytest.raises(DatacrumbsError, match="the run did not begin: it cannot begin"):
             run.await_ready()
         run.close()
@@ -306,7 +306,7 @@ def test_what_follows_a_request_ends_its_run(served):
     with served.service(), socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(BOUND)
         connection.connect(str(served.paths.runs_socket))
-        connection.sendall(message(start_request(served.signed(), RunOptions())) + b"x")
+        connection.sendall(message(start_request(served.signed(), OrderOptions())) + b"x")
         stream = connection.makefile("rb")
         states = []
         while "ended" not in states:

@@ -14,7 +14,7 @@ from datacrumbs.probefile.envelope import PAYLOAD_TYPE as OF_PLANS
 from datacrumbs.probefile.envelope import enveloped, key_id
 from datacrumbs.probefile.keys import key_file_name, public_key_pem
 from datacrumbs.seal.comparison import check_parts, differences
-from datacrumbs.seal.statement import PAYLOAD_TYPE, Part, Summary, read_seal, sealed
+from datacrumbs.seal.statement import PAYLOAD_TYPE, SealedPart, Summary, read_seal, sealed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ SUMMARY = Summary(
     ended_by="signal",
     complete=True,
     counts=(("entered", 23), ("lost_ring_full", 3), ("recorded", 20)),
-    parts=(Part("x.pfw.gz", 5, "c" * 64), Part("x.1.pfw.gz", 7, "")),
+    parts=(SealedPart("x.pfw.gz", 5, "c" * 64), SealedPart("x.1.pfw.gz", 7, "")),
 )
 
 
@@ -91,7 +91,7 @@ def test_a_signature_of_one_kind_is_none_of_the_other(tmp_path: Path, key: Ed255
         replace(SUMMARY, uid=-1),
         replace(SUMMARY, plan="a"),
         replace(SUMMARY, parts=()),
-        replace(SUMMARY, parts=(Part("x\n", 1, ""),)),
+        replace(SUMMARY, parts=(SealedPart("x\n", 1, ""),)),
         replace(SUMMARY, counts=(("entered", 1 << 70),)),
         replace(SUMMARY, counts=(("\x1b", 1),)),
     ],
@@ -104,7 +104,12 @@ def test_files_are_known_by_their_content(tmp_path: Path) -> None:
     content = b"12345"
     digest = "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"
     summary = replace(
-        SUMMARY, parts=(Part("x.pfw.gz", 5, digest), Part("x.1.pfw.gz", 7, ""), Part("x.2.pfw.gz", 7, "d" * 64))
+        SUMMARY,
+        parts=(
+            SealedPart("x.pfw.gz", 5, digest),
+            SealedPart("x.1.pfw.gz", 7, ""),
+            SealedPart("x.2.pfw.gz", 7, "d" * 64),
+        ),
     )
     renamed, second, other = tmp_path / "renamed", tmp_path / "x.1.pfw.gz", tmp_path / "other"
     for file in (renamed, second, other):

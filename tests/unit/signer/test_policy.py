@@ -12,7 +12,7 @@ from datacrumbs.probefile.codec import encode
 from datacrumbs.serving.caller import Caller
 from datacrumbs.serving.denial import DenialError
 from datacrumbs.signer.authority import open_authority
-from datacrumbs.signer.policy import Rule, read_policy
+from datacrumbs.signer.policy import PolicyRule, read_policy
 
 from .deciding import ME, denied, sign
 
@@ -139,4 +139,4 @@ class TestTheKernel:
         denied(installation, plan, "target.argument", f"{symbol}: {argument.label}: ")
 
     def test_the_shipped_policy_shows_the_defaults(self, installation):
-        assert read_policy(installation.paths.policy) == (Rule(users=("*",)),)
+        assert read_policy(installation.paths.policy) == (PolicyRule(users=("*",)),)

@@ -14,7 +14,7 @@ from datacrumbs.serving.caller import Caller
 from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.limited import Bounds, LimitError
 from datacrumbs.signer import target_check, target_rule
-from datacrumbs.signer.policy import Rule
+from datacrumbs.signer.policy import PolicyRule
 
 
 def _takes_memory():
@@ -32,7 +32,7 @@ def test_an_examination_that_ends_badly_is_a_denial(installation, monkeypatch, w
     monkeypatch.setattr(target_check, "LOOK", Bounds(memory=64 << 20, processor_seconds=1, clock_seconds=3))
     caller = Caller(0, 0, 1, "me", frozenset(), (0,))
     with pytest.raises(DenialError, match="could not be examined within the limits"):
-        target_rule.check_targets(installation.plan(), caller, Rule())
+        target_rule.check_targets(installation.plan(), caller, PolicyRule())
 
 
 def test_files_are_looked_at_by_a_process_without_rights():

@@ -10,7 +10,7 @@ from datacrumbs.provider import ARGUMENT_LIMIT, Argument, Function, Result, Role
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from datacrumbs.kernel.btf import Value
+    from datacrumbs.kernel.btf import TypedValue
 
 IO_URING = ("io_uring:io_uring_submit_req", "io_uring:io_uring_submit_sqe", "io_uring:io_uring_complete")
 BLOCK = ("block:block_rq_issue", "block:block_rq_complete")
@@ -63,7 +63,7 @@ def trace_event_functions(events: Collection[str]) -> tuple[Function, ...]:
     return tuple(functions)
 
 
-def _function(symbol: str, category: str, fields: tuple[Value, ...]) -> Function:
+def _function(symbol: str, category: str, fields: tuple[TypedValue, ...]) -> Function:
     event = symbol.partition(":")[2]
     fields = tuple(field for field in fields if field.offset + min(field.size, 8) <= _RECORD_LIMIT)
     known = [field for field in fields if field.name in _LABELS]
@@ -75,7 +75,7 @@ def _function(symbol: str, category: str, fields: tuple[Value, ...]) -> Function
     return Function(_NAMES.get(event, event), symbol, category, arguments=arguments, result=Result.VOID)
 
 
-def _argument(field: Value) -> Argument:
+def _argument(field: TypedValue) -> Argument:
     label = _LABELS.get(field.name, field.name.lower())
     role = _ROLES.get(label, Role.VALUE)
     if field.scalar:
