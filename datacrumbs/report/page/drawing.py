@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LEVELS = 8
 """Steps of colour."""
-BAR, BAR_HEIGHT = 5, 22
+BAR, BAR_HEIGHT = 4, 22
 STATIC_SLICES = 400
 ROW_HEIGHT = 16
 """Of a slice."""
