@@ -18,7 +18,19 @@ from _result import conditions, from_json, goal_table
 
 HERE = Path(__file__).resolve().parent
 RESULTS, QUICK_RESULTS = HERE.parent / ".cache/bench", HERE.parent / ".cache/bench-quick"
-MEASUREMENTS = ("compose", "attach", "start", "calls", "spawn", "growth", "sustained", "size", "idle", "programs")
+MEASUREMENTS = (
+    "compose",
+    "record",
+    "attach",
+    "start",
+    "calls",
+    "spawn",
+    "growth",
+    "sustained",
+    "size",
+    "idle",
+    "programs",
+)
 NOT_QUICK = {"growth", "size"}  # of one short round they say little
 RECORDS = "lines"  # of the trace's lines alone: it has a form of its own
 
