@@ -26,6 +26,11 @@ LENGTHS = {
 """Of the writes of `server.c`, and what they go to."""
 
 
+def began(process: int) -> int:
+    """When a process began, as /proc has it."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
+
+
 @contextmanager
 def serving(program: Path, directory: Path, *options: str, **more: Any) -> Iterator[subprocess.Popen[str]]:
     """`server.c` with all of its threads inside a read."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from datacrumbs.elf.functions import elf_functions, elf_target
+from datacrumbs.model.contract import Take
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, Role
+from datacrumbs.model.record import FIRST_KIND
 
 from .conftest import PATH, Trace, Tracer
+from .server import began
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,3 +80,21 @@ def test_every_call_is_accounted_for(trace: Trace, tracer: Tracer) -> None:
     assert all(count.balanced for count in counts)
     assert sum(count.recorded for count in counts) == sum(count.entered for count in counts)
     assert tracer.engine.totals()["handles_lost"] == 0
+
+
+def test_handles_that_were_made_before_the_process_was_traced(
+    tracer: Tracer, things: Path, build: Callable[..., Path]
+) -> None:
+    tracer.drain()
+    program = build("handles_before.c", str(things), f"-Wl,-rpath,{things.parent}")
+    before = tracer.engine.totals()["handles_unknown"]
+    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.read(1) == b"."
+        assert tracer.engine.take({process.pid: began(process.pid)}) == {process.pid: Take.TAKEN}
+        process.communicate(b"\n")
+    records = tracer.drain()
+    trace = Trace(tracer.plan, records[records["function"] < FIRST_KIND], records, dict(tracer.names), 0)
+    uses = {int(call["values"][1]): trace.path(call["file"]).rpartition("/")[2] for call in trace.named("thing_use")}
+    assert uses == {41: "", 43: "after", 47: "", 53: "after"}
+    assert [trace.path(call["file"]).rpartition("/")[2] for call in trace.named("thing_close")] == ["", "after"]
+    assert tracer.engine.totals()["handles_unknown"] - before == 3

@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections import Counter
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,20 +19,17 @@ from datacrumbs.model.plan import Plan
 from datacrumbs.model.record import FIRST_KIND, RecordKind
 
 from .conftest import NOBODY, Trace, Tracer, system_call_group
-from .server import LENGTHS, serve, serving, wait_until_in_read
+from .server import LENGTHS, began, serve, serving, wait_until_in_read
 from .storm import children, since, storming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from datacrumbs.engine.engine import Engine
     from datacrumbs.system import SystemConfiguration
 
 pytestmark = pytest.mark.kernel
-
-
-def began(process: int) -> int:
-    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
 
 
 def test_fork_storm(tracer, build: Callable[..., Path]) -> None:
