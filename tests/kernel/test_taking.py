@@ -87,7 +87,9 @@ def test_all_threads_of_a_server_and_what_it_had_open(
         path, count = found[0]
         assert count == 5 * 13
         assert re.fullmatch(name.format(tmp_path), path), path
-    assert tracer.engine.totals()["returns_without_entry"] - before == (8 if options else 0)
+    # With a filter, the ends of these reads might be those of refused calls; and some engines probe vfs_read as well.
+    ends = bool(options) + any(function.name == "vfs_read" for function in tracer.plan.functions)
+    assert tracer.engine.totals()["returns_without_entry"] - before == ends * (1 + len(LENGTHS))
 
 
 @pytest.fixture(scope="module")
