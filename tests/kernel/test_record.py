@@ -399,7 +399,9 @@ class Finder:
             interrupt()
 sys.meta_path.insert(0, Finder)
 def hook(name, given):
-    if name == event != "import" and os.getpid() == own and any(value in str(each) for each in ("", *given)):
+    # A number is the whole argument: it can be within that of a process.
+    matches = not value or any(str(each) == value or (value[0] == "." and str(each).endswith(value)) for each in given)
+    if name == event != "import" and matches and os.getpid() == own:
         interrupt()
 sys.addaudithook(hook)
 exec(compile(open(script).read(), script, "exec"))
