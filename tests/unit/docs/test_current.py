@@ -187,7 +187,26 @@ def test_other_examples_in_yaml_parse() -> None:
             assert yaml.safe_load(block)
 
 
-def test_files_that_the_code_points_to_are_there() -> None:
-    for source in (REPOSITORY / "datacrumbs").rglob("*.py"):
-        for name in re.findall(r"\bdocs/[\w/.-]+\.md\b", source.read_text(encoding="utf-8")):
-            assert (REPOSITORY / name).is_file(), f"{source.name} names {name}"
+def test_files_that_code_and_pages_point_to_are_there() -> None:
+    named = re.compile(
+        r"(?<![\w/.-])(?:docs|tests|scripts|bench|systemd|providers|datacrumbs)/[\w/.-]+\.(?:py|c|h|md|sh)\b"
+    )
+    sources = [file for kind in ("py", "c", "h") for file in (REPOSITORY / "datacrumbs").rglob(f"*.{kind}")]
+    for source in (*sources, *DOCUMENTS):
+        for name in named.findall(source.read_text(encoding="utf-8")):
+            places = (REPOSITORY, REPOSITORY / "examples/datacrumbs-zlib")
+            assert any((place / name).is_file() for place in places), f"{source.name} names {name}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_options_that_documents_name_exist(document: Path) -> None:
+    pages = REPOSITORY / "docs/reference/commands"
+    for block in blocks(document, "sh"):
+        for line in block.splitlines():
+            words = line.split("#")[0].removeprefix("sudo ").split()
+            page = pages / f"{words[0] if words else ''}.md"
+            if not page.is_file() or page.stem in {"datacrumbs", "datacrumbs_record", "datacrumbs_wrap"}:
+                continue  # those take another command's options, too
+            known = page.read_text(encoding="utf-8")
+            for option in re.findall(r"(?<!\S)--[a-z][a-z-]+", line.split("#")[0].split("|")[0]):
+                assert option in known, f"{document.name}: {line}"
