@@ -45,7 +45,7 @@ def arguments(count: int) -> tuple[Argument, ...]:
             "6 arguments and 1 field of snippet one; expected at most 6",
         ),
         ([Function("a", "a", "X", 8, snippet="two")], Attach.UPROBE, "snippet: 'two' is not allowed"),
-        ([Function("a", "a", "X", offset=8), Function("b", "b", "X", offset=8)], Attach.UPROBE, "offset 8 is there"),
+        ([Function("a", "a", "X", offset=8), Function("b", "b", "X", offset=8)], Attach.UPROBE, "offset 8 appears"),
         ([Function("a", "a", "X"), Function("b", "a", "X")], Attach.KPROBE, "function 'a' appears twice"),
         ([Function("a", "a", "X", offset=-1)], Attach.UPROBE, "offset: -1 is not"),
         ([Function("a b", "a", "X", 8)], Attach.UPROBE, "name: 'a b' is not allowed; expected a printable symbol"),
