@@ -98,7 +98,6 @@ TESTED_IN = {
     "session/own_plan": "kernel/test_record.py",
     "session/own_run": "kernel/test_record.py",
     "session/served_run": "kernel/test_record.py",
-    "session/programs": "kernel/test_record.py",
     "signer/authority": "unit/signer/test_policy.py",
     "system": "unit/install/test_steps.py",
     "testing/installation": "conftest.py",
