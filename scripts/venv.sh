@@ -71,8 +71,9 @@ pip_install() {
 	note "installing; the first time takes a minute"
 	log=.cache/pip.log
 	mkdir -p .cache
-	# Without isolation the build tools are fetched once and not once per distribution.
-	if ! { "$VENV/bin/python" -m pip install --disable-pip-version-check "setuptools>=77" &&
+	# Without isolation the build tools are fetched once and not once per distribution. setuptools has a copy of
+	# packaging, but takes the system's older one where bcc.pth shows it.
+	if ! { "$VENV/bin/python" -m pip install --disable-pip-version-check "setuptools>=77" "packaging>=24.2" &&
 		"$VENV/bin/python" -m pip install --disable-pip-version-check --no-build-isolation "$@"; } >"$log" 2>&1; then
 		tail -n 15 "$log" >&2
 		fail "pip could not install the Python packages" "see $log; pip needs a package index and a C compiler"
