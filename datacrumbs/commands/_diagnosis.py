@@ -208,4 +208,6 @@ def _what_is_missing(findings: Sequence[Finding]) -> str:
     lacking = [(area, check.name) for area, check in findings if check.state is CheckState.MISSING]
     names = ", ".join(name for area, name in lacking if area in {HOST, INSTALLATION})
     able = all(area != HOST for area, _ in lacking)
-    return f"Tracing cannot work here yet: fix {names}." + (" The host itself is able to." if able else "")
+    if able:
+        return f"sudo datacrumbs record CMD works here. To trace with signed probe files, fix {names}."
+    return f"Tracing cannot work here yet: fix {names}."

@@ -24,7 +24,7 @@ from datacrumbs.output import counted, inform, printable, warn
 from datacrumbs.session.foreground import ENDING, SIGNALS, Foreground, end_as, stop_as
 from datacrumbs.session.invoker import given_environment, invoker
 from datacrumbs.session.own_run import OwnRecorder, RunOptions
-from datacrumbs.session.programs import CommandError, executable
+from datacrumbs.session.programs import CommandError, looked_up
 from datacrumbs.session.trace_file import NewTrace
 from datacrumbs.session.worker import Worker
 from datacrumbs.system import SystemPaths, read_system_configuration
@@ -85,21 +85,29 @@ class _Session:
         self._paths = SystemPaths(options.prefix.absolute())
         self._run_id = f"record-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}"
         self._report_wanted = not options.no_report
+        self._ended_early = False
 
     def run(self) -> int:
         """Gives a wait status."""
         try:
             self._user = invoker(given_environment())
-            return self._recorded()
+            # Only towards less: which calls may be recorded one by one, the signer has decided.
+            given = self._options.probe_file is not None and self._options.mode == Mode.TRACE
+            if given and (self._user.is_other or os.geteuid() != 0):
+                raise usage_error("--mode trace: the probe file decides", "leave out one of --mode and --probe-file")
+            try:
+                return self._recorded()
+            except DatacrumbsError as error:
+                if not self._options.best_effort or self._options.dry_run:
+                    raise
+                return self._untraced(error)
         except _Interrupted as interrupted:
             return interrupted.number
         except CommandError as error:
             warn(f"{printable(self._command[0])}: {error.message}")
             return error.status << 8
         except DatacrumbsError as error:
-            if not self._options.best_effort or self._options.dry_run:
-                raise DatacrumbsError(error.message, hint=error.hint, exit_code=ExitCode.NOT_RUN) from None
-            return self._untraced(error)
+            raise DatacrumbsError(error.message, hint=error.hint, exit_code=ExitCode.NOT_RUN) from None
 
     def _recorded(self) -> int:
         if os.geteuid() != 0:
@@ -123,6 +131,9 @@ class _Session:
             )
         if self._options.probe_file is not None:
             signed = as_probe_file(self._options.probe_file)
+            if self._options.dry_run:
+                self._print_plan(self._given_plan().plan)
+                return 0
         else:
             composed = self._composed_and_signed()
             if self._options.dry_run:
@@ -169,6 +180,7 @@ class _Session:
             command = Foreground(launcher(), wrapped, self._user, self._mask)
             failing.pop_all()  # the command runs: now the trace stays, and the command's end is this one's
         status = command.wait(self._signals, recording)
+        self._ended_early = recording.ended
         self._finish(recording, trace)
         return status
 
@@ -198,12 +210,7 @@ class _Session:
     def _given_plan(self) -> SignedPlan:
         from datacrumbs.probefile.storage import read_probe_file
 
-        worker = Worker(self._user, lambda: str(executable(self._command[0], os.environ)))
-        try:
-            self._await_end(worker)
-            worker.result()
-        finally:
-            worker.close()
+        self._file()
         uid = self._user.uid
         return read_probe_file(
             self._options.probe_file, self._paths.trusted_keys, now=time.time(), uid=uid, as_user=uid
@@ -213,7 +220,14 @@ class _Session:
         from datacrumbs.session.own_plan import Wanted
 
         options = self._options
-        return Wanted(options.site, names(options.providers), names(options.without), options.preset, options.sample)
+        return Wanted(
+            options.site,
+            names(options.providers),
+            names(options.without),
+            options.preset,
+            options.sample,
+            options.mode or "",
+        )
 
     def _begun(self, recorder: Recorder, plan: SignedPlan, trace: NewTrace) -> Recording:
         options = self._options
@@ -275,6 +289,8 @@ class _Session:
         recording.discard()
         trace.stream.close()
         sys.stderr.write(said)
+        if failure is None and self._ended_early:
+            warn("tracing ended before the command did, by --duration, --max-size or what this host allows")
         if failure is not None:
             warn(f"the trace is not complete: {failure.message}" + (f"\nhint: {failure.hint}" if failure.hint else ""))
         if self._report_wanted:
@@ -290,14 +306,32 @@ class _Session:
         pid = os.fork()
         if not pid:
             _be_the_report(self._user, [str(trace), *(["--json"] if self._options.json else [])])
-        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        while True:
+            ended, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+            if ended and not os.WIFSTOPPED(status):
+                return
+            if ended:
+                stop_as(os.WSTOPSIG(status))
+                os.kill(pid, signal.SIGCONT)
+                continue
             taken = self._signals.take(float("inf"))
             if taken is not None and taken.si_signo in ENDING:
                 os.kill(pid, signal.SIGKILL)
 
+    # What the command is, with the rights of the user alone.
+    def _file(self) -> Path:
+        worker = Worker(self._user, lambda: looked_up(self._command[0], os.environ))
+        try:
+            self._await_end(worker)
+            file, status, problem = worker.result()
+        finally:
+            worker.close()
+        if status:
+            raise CommandError(problem, status)
+        return Path(file)
+
     def _untraced(self, error: DatacrumbsError) -> int:
-        file = executable(self._command[0], self._user.environment)
-        status = Foreground(file, self._command, self._user, self._mask).wait(self._signals)
+        status = Foreground(self._file(), self._command, self._user, self._mask).wait(self._signals)
         warn(f"not traced: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
         return status
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.commands._command import PREFIX_VARIABLE
 from datacrumbs.commands._console import table_console, terminal_width
-from datacrumbs.errors import DatacrumbsError
+from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.output import inform, printable, warn
 from datacrumbs.report import FILES_SHOWN
 from datacrumbs.report.apart import check_apart
@@ -27,6 +28,7 @@ from datacrumbs.report.summary import (
     table,
 )
 from datacrumbs.report.tables import print_table, print_trace, write_csv
+from datacrumbs.secure.files import write_atomically
 from datacrumbs.system import SystemPaths
 from datacrumbs.trace.reader import find_traces, read_traces
 
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     import argparse
 
     from datacrumbs.trace.reader import Traces
+
+
+_GZIP = b"\x1f\x8b"
 
 
 def report(options: argparse.Namespace) -> None:
@@ -50,6 +55,8 @@ def report(options: argparse.Namespace) -> None:
         None if options.until is None else parse_moment(options.until),
     )
     check_order(selection.since, selection.until)
+    if options.html:
+        _refuse_trace(Path(options.html))
     traces = read_traces(find_traces(options.traces or [_last()]))
     check_apart(traces)
     if options.html:
@@ -79,11 +86,22 @@ def _write_page(traces: Traces, selection: CallSelection, place: Path) -> None:
 
     calls, profiles = select(traces, selection), select_profiles(traces, selection)
     text = render(gather(traces, calls, profiles, selection))
-    try:
+    if place.exists() and not place.is_file():  # a terminal, a pipe
         place.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DatacrumbsError(f"{place}: {error.strerror}") from None
+    else:
+        write_atomically(place.resolve(), text.encode())
     inform(f"{printable(str(place))}: {len(text.encode()) / 1e6:.1f} MB")
+
+
+# `report --html TRACE` lacks the page, and would put one over the trace.
+def _refuse_trace(place: Path) -> None:
+    is_trace = place.name.endswith((".pfw", ".pfw.gz"))
+    with suppress(OSError):
+        if place.is_file():
+            with place.open("rb") as stream:
+                is_trace = is_trace or stream.read(2) == _GZIP
+    if is_trace:
+        raise usage_error(f"--html {printable(str(place))}: this is a trace", "give the page first: --html OUT TRACE")
 
 
 def _last() -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from datacrumbs.commands._command import DAEMON
 from datacrumbs.commands._main import guarded, main
@@ -52,7 +52,8 @@ def run(words: Sequence[str], begun: Callable[[], None]) -> int:
     if first == _RUN:
         return guarded(lambda: _wrap(rest))
     if first not in verbs():
-        return main(command_named(DAEMON), words, begun)
+        is_mistake = _is_word(first)
+        return guarded(lambda: _unknown(first)) if is_mistake else main(command_named(DAEMON), words, begun)
     if first == "probes" and rest and rest[0] in _PROBES:
         rest = [*_PROBES[rest[0]], *rest[1:]]
     return main(command_named(verbs()[first]), rest, begun)
@@ -66,9 +67,18 @@ def _help(verb: str, begun: Callable[[], None]) -> int:
     if verb == _RUN:
         _wrap(["--help"])
     if verb not in verbs():
-        known = (*verbs(), _RUN)
-        raise usage_error(f"{verb!r} is not a command{did_you_mean(verb, known)}", "datacrumbs help lists them")
+        _unknown(verb)
     return main(command_named(verbs()[verb]), ["--help"], begun)
+
+
+# No path and no option, but what might be a command with a mistake in it.
+def _is_word(text: str) -> bool:
+    return text.isalpha() and not os.path.lexists(text)
+
+
+def _unknown(verb: str) -> NoReturn:
+    known = did_you_mean(verb, (*verbs(), _RUN))
+    raise usage_error(f"{verb!r} is neither a command nor a probe file{known}", "datacrumbs help lists the commands")
 
 
 # The launcher stays the program in C that it is.

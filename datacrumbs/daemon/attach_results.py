@@ -34,6 +34,10 @@ CREATE TABLE IF NOT EXISTS lasting_failures (
 """
 
 
+KEPT_OF_AN_OWNER = 1 << 16
+"""The latest failures in files of one user that are remembered."""
+
+
 class AttachResults:
     """The host's attach results.
 
@@ -53,11 +57,17 @@ class AttachResults:
             plan: The plan.
             owners: User ids of the owners of its files.
         """
+        files = {(owners.get(group.target, 0), group.target.build_id) for group in plan.groups}
+        failed: set[tuple[int, str, str, str, int]] = set()
         with self._database() as database:
-            rows = database.execute(
-                "SELECT owner, build_id, attach, symbol, offset FROM lasting_failures WHERE kernel = ?", (self._kernel,)
-            )
-            failed = set(rows)
+            for owner, build_id in files:
+                failed.update(
+                    database.execute(
+                        "SELECT owner, build_id, attach, symbol, offset FROM lasting_failures "
+                        "WHERE owner = ? AND build_id = ? AND kernel = ?",
+                        (owner, build_id, self._kernel),
+                    )
+                )
         return frozenset(identity for identity, key in _keys(plan, owners) if key in failed)
 
     def record(self, plan: Plan, owners: Mapping[Target, int], failures: Sequence[AttachFailure]) -> None:
@@ -71,6 +81,13 @@ class AttachResults:
                         "INSERT OR REPLACE INTO lasting_failures VALUES (?, ?, ?, ?, ?, ?, ?)",
                         (owner, build_id, self._kernel, attach, symbol, offset, failure.reason),
                     )
+            # Whoever owns a file can make it fail under as many build-ids as there are.
+            for owner in {owners.get(group.target, 0) for group in plan.groups} if lasting else ():
+                database.execute(
+                    "DELETE FROM lasting_failures WHERE owner = ? AND rowid NOT IN "
+                    "(SELECT rowid FROM lasting_failures WHERE owner = ? ORDER BY rowid DESC LIMIT ?)",
+                    (owner, owner, KEPT_OF_AN_OWNER),
+                )
 
     @contextmanager
     def _database(self) -> Iterator[sqlite3.Connection]:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.secure.file_systems import is_served_by_user
 from datacrumbs.system import SEARCHED
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def _open_directory(directory: Path) -> int:
 
 
 def _enter(directory: Path, descriptor: int, part: str, owner: Owner) -> int:
+    _refuse_served(directory, descriptor, part)
     try:
         os.mkdir(part, 0o700, dir_fd=descriptor)
         made = True
@@ -139,6 +141,23 @@ def _enter(directory: Path, descriptor: int, part: str, owner: Owner) -> int:
             raise refusal(f"{directory}: {part!r} is not the directory that was made there", "start again")
         os.fchown(below, owner.uid, owner.gid)
     return below
+
+
+# The user may have mounted something over the user's own directory: a program that serves it could let root's thread
+# wait for ever. A path alone asks nothing of it.
+def _refuse_served(directory: Path, descriptor: int, part: str) -> None:
+    try:
+        place = os.open(part, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+    except FileNotFoundError:
+        return
+    try:
+        if is_served_by_user(place):
+            raise refusal(
+                f"{directory}: {part!r} on the way to the trace is on a FUSE file system of a user",
+                "unmount it",
+            )
+    finally:
+        os.close(place)
 
 
 # Another run may have made it and not given it away yet: what stands in it by then would look to that one as if it

@@ -1,6 +1,6 @@
 """What took long to find out about files, kept between compositions.
 
-Only the configurator keeps anything, and only once `keep_in` told it where: what runs for the signing
+Only what composes keeps anything, and only once `keep_in` told it where: what runs for the signing
 service or the daemon neither reads nor writes it. What is kept belongs to one state of the files that it describes
 and to one version of this package's rules. A file of somebody else, a damaged one or one of another key is as good as
 none: it is found out again.

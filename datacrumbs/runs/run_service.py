@@ -201,6 +201,9 @@ class RunService(Server):
         if begin:
             try:
                 live.kept = await self._launcher.start(live.kept, self._places.keep)
+                # A stop before there was something to be stopped did nothing.
+                if live.stop.is_set():
+                    await self._launcher.interrupt(live.kept)
             except (OSError, DatacrumbsError) as error:  # no process, or no room to write down which
                 live.log = str(error)
         if live.kept.pid:

@@ -6,6 +6,7 @@ sent to the one that records are passed on.
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -135,7 +136,13 @@ def _be_the_command(file: Path, words: Sequence[str], user: Invoker, mask: set[i
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         user.become()
-        os.execve(file, list(words), dict(user.environment))  # noqa: S606 - no shell is meant
+        try:
+            os.execve(file, list(words), dict(user.environment))  # noqa: S606 - no shell is meant
+        except OSError as error:
+            if error.errno != errno.ENOEXEC:
+                raise
+            # A script without a first line for its interpreter, as execvp(3) has it.
+            os.execve("/bin/sh", ["sh", str(file), *words[1:]], dict(user.environment))  # noqa: S606 - likewise
     except BaseException as error:  # noqa: BLE001 - nothing of the process that was forked may run on
         os.write(problem, str(error).encode(errors="replace"))
     finally:

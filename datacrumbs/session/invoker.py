@@ -13,7 +13,7 @@ from datacrumbs.errors import DatacrumbsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_SUDO = ("SUDO_UID", "SUDO_GID", "SUDO_USER", "SUDO_COMMAND")
+_SUDO = {"SUDO_UID", "SUDO_GID", "SUDO_USER", "SUDO_COMMAND", "SUDO_HOME", "SUDO_TTY"}
 _NO_ID = (1 << 32) - 1
 
 

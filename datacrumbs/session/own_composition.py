@@ -10,6 +10,7 @@ from datacrumbs.configure import Selection, compose, default_site_file, find_sit
 from datacrumbs.configure.compose import Report
 from datacrumbs.configure.host import current_host
 from datacrumbs.configure.site import Detail, ProviderEntry
+from datacrumbs.engine.counting import with_mode
 from datacrumbs.model.plan import Mode
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.codec import encode
@@ -37,6 +38,8 @@ def composed(program: Path | None, wanted: Wanted, paths: SystemPaths) -> dict[s
     providers = load_providers(selection.unloaded, selection.providers, named)
     host = replace(current_host(), program=program, others=True)
     plan = compose(site, providers, host, selection, Report(notes.append))
+    if wanted.mode:
+        plan = with_mode(plan, Mode(wanted.mode))
     counts = Counter(group.provider for group in plan.groups for _ in group.functions)
     return asdict(
         OwnPlan(

@@ -30,6 +30,7 @@ class Wanted:
         without: Providers to leave out.
         preset: Takes the place of the entries' presets.
         sample: One of how many calls gets a line; 0 for what the site file says.
+        mode: Of all functions; empty for what the site file says.
     """
 
     site: str = ""
@@ -37,6 +38,7 @@ class Wanted:
     without: tuple[str, ...] = ()
     preset: str = ""
     sample: int = 0
+    mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)

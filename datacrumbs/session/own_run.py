@@ -1,6 +1,6 @@
 """A run beside one command, in a process of its own: the existing daemon's, which takes only marks that name this run.
 
-`Recorder` is the seam: what starts a run for a caller without rights, in a service, gives a `Recording` too.
+`Recording` is the seam: a run that a service starts for a caller without rights is one, too.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from datacrumbs.system import SystemPaths
 
 _MEGABYTE = 1_000_000
+_PART = 1 << 20
 
 
 def signed_by_service(plan: str, paths: SystemPaths) -> str:
@@ -105,7 +105,7 @@ class ServedRecording:
         try:
             footer = footer_of(trace)
             with trace.open("rb") as source:
-                shutil.copyfileobj(source, self._stream)
+                _copy(source, self._stream)
             trace.unlink()
         except OSError as error:
             raise DatacrumbsError(
@@ -136,3 +136,12 @@ def as_probe_file(path: Path) -> bytes:
     from datacrumbs.secure.files import read_bounded  # noqa: PLC0415 - likewise
 
     return read_bounded(Path(os.path.abspath(path)), COMPRESSED_LIMIT)  # noqa: PTH100 - keeps links
+
+
+# The stream is not buffered, so a write may take a part only, as where a limit or a full disk is met.
+def _copy(source: BinaryIO, target: BinaryIO) -> None:
+    while part := source.read(_PART):
+        view = memoryview(part)
+        while view:
+            view = view[target.write(view) :]
+    os.fsync(target.fileno())

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 _TAIL = 1 << 20
 _EXPANDED = 16 << 20
+"""Bytes in all that are inflated in search of the line: what looks like the beginning of a member may be none, or one
+of a file that is made to take long."""
+_LONGEST_LINE = 1 << 16
 _MEMBER = b"\x1f\x8b\x08"
 _GZIP = 31
 
@@ -32,13 +35,16 @@ def footer_of(path: Path) -> dict[str, int] | None:
             return None
         stream.seek(max(status.st_size - _TAIL, 0))
         tail = stream.read(_TAIL)
+    left = _EXPANDED
     place = tail.rfind(_MEMBER)
-    while place >= 0:
+    while place >= 0 and left > 0:
         inflater = zlib.decompressobj(_GZIP)
         try:
-            text = inflater.decompress(tail[place:], _EXPANDED)
+            text = inflater.decompress(tail[place:], left)
         except zlib.error:  # these bytes were part of what is compressed
             text = b""
+        # Reading counts, too: each place is at most as much work as what is behind it.
+        left -= len(text) + len(tail) - place
         if inflater.eof and not inflater.unused_data:
             return _footer(text.rstrip(b",]\n ").rpartition(b"\n")[2])
         place = tail.rfind(_MEMBER, 0, place)
@@ -47,8 +53,8 @@ def footer_of(path: Path) -> dict[str, int] | None:
 
 def _footer(line: bytes) -> dict[str, int] | None:
     try:
-        document = json.loads(line)
-    except ValueError:
+        document = json.loads(line) if len(line) <= _LONGEST_LINE else None
+    except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict) or document.get("name") != FOOTER or not isinstance(document.get("args"), dict):
         return None

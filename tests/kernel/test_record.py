@@ -543,3 +543,25 @@ def test_traces_of_one_second_and_one_name(prefix: Path, tmp_path: Path) -> None
         process.communicate(timeout=SECONDS)
         assert process.returncode == 0
     assert len(list(tmp_path.glob("datacrumbs-true-*.pfw.gz"))) == 3
+
+
+def test_a_command_that_is_not_there_is_that_in_each_way(prefix: Path, tmp_path: Path) -> None:
+    denied = tmp_path / "file"
+    denied.write_text("")
+    for more in ([], ["--best-effort"], ["--best-effort", "--probe-file", "/nonexistent"]):
+        for command, status, words in (("no-such-command", 127, "command not found"), (str(denied), 126, "Permission")):
+            done = record(prefix, *more, command)
+            assert done.returncode == status, done.stderr
+            assert words in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+def test_a_mode_is_judged_like_the_rest_of_a_plan(prefix: Path, work: Path, tmp_path: Path) -> None:
+    site = tmp_path / "installation"
+    policy = site / "etc/datacrumbs/policy.yaml"
+    policy.parent.mkdir(parents=True)
+    policy.write_text('rules:\n  - users: ["*"]\n    modes: [profile]\n')
+    given = {**os.environ, "SUDO_UID": str(NOBODY), "SUDO_GID": str(NOBODY)}
+    for mode, status in (("trace", 125), ("profile", 0)):
+        done = record(site, "--mode", mode, "--no-report", "-o", work / f"{mode}.pfw.gz", "true", env=given)
+        assert done.returncode == status, done.stderr

@@ -130,8 +130,9 @@ def test_a_run_whose_writer_is_gone_is_sealed_as_incomplete(sealing: Installatio
         os.kill(int(children[0]), signal.SIGKILL)
         assert daemon.process.wait(60) == 1
     (seal,) = seals(sealing)
-    found = verified(sealing, seal, daemon.trace)
+    found = verified(sealing, seal, daemon.trace, status=1)
     assert not found["complete"]
+    assert any("was not completed" in problem for problem in found["problems"])
     assert found["counts"]["entered"] > WRITES
 
 

@@ -125,7 +125,7 @@ def function_sheet(contents: Contents) -> Sheet:
     caption = (
         "Calls that are not inside another call of their layer; nested ones are apart. Bytes/s: bytes by the time that "
         f"the calls took. Durations: calls by powers of two from {_from(first)} to {_from(last + 1)}, "
-        "heights by square roots."
+        "a bar's height is the square root of its count."
     )
     return sheet("operations", caption, keys, contents.functions, {"spread": spread}, budget=FILE_BUDGET // 2)
 
@@ -251,7 +251,7 @@ def window_sheet(contents: Contents) -> Sheet | None:
     width = duration(contents.windows[0].width_us)
     caption = (
         f"The stretches of {width} in which all processes together spent the most time in calls, "
-        "but for waits on pipes, sockets and terminals."
+        "not counting waits on pipes, sockets and terminals."
     )
     if contents.estimated:
         caption += " Only calls with lines of their own can be shown."

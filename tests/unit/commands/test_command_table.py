@@ -444,3 +444,10 @@ def test_help_of_an_action(action: str) -> None:
     done = run("datacrumbs_trust", action, "--help")
     assert (done.returncode, done.stderr) == (DONE, "")
     assert done.stdout.startswith(f"usage: datacrumbs_trust {action} ")
+
+
+@pytest.mark.parametrize(("word", "known"), [("reprot", "; did you mean 'report'?"), ("frobnicate", "")])
+def test_a_mistyped_command_is_not_taken_for_a_probe_file(tmp_path: Path, word: str, known: str) -> None:
+    done = run("datacrumbs", word, "x.pfw.gz", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"{word!r} is neither a command nor a probe file{known}" in done.stderr

@@ -6,7 +6,8 @@ import gzip
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +17,8 @@ from datacrumbs.output import printable
 from datacrumbs.report.summary import parse_moment
 from datacrumbs.report.tables import duration, size
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 ROUNDS = 12
+SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
 @pytest.fixture
@@ -35,6 +34,19 @@ def data_of(capsys, *arguments: object) -> dict:
 def text_of(capsys, *arguments: object) -> str:
     assert COMMAND.run([*map(str, arguments)]) == 0
     return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("renamed", ["run.pfw.gz", "anything"])
+def test_a_page_is_never_put_over_a_trace(trace: Path, tmp_path: Path, renamed: str) -> None:
+    """`--html TRACE` lacks the page."""
+    place = trace.rename(tmp_path / renamed)
+    before = place.read_bytes()
+    done = subprocess.run(
+        [SCRIPTS / "datacrumbs_report", "--html", place], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert "this is a trace" in done.stderr
+    assert place.read_bytes() == before
 
 
 def test_the_default_view(trace: Path, synthetic, capsys) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.engine import links
-from datacrumbs.engine.attach import Attached, Programs, attach_group, prepare_group
+from datacrumbs.engine.attach import Attached, AttachFailure, Programs, attach_group, prepare_group
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.model.plan import Attach, Filters, Function, Group, Plan, Target
 
@@ -80,3 +80,21 @@ def test_what_was_remembered_before_is_forgotten(tmp_path: Path) -> None:
         database.execute("CREATE TABLE attach_failures (owner INTEGER)")
     database.close()
     assert AttachResults(path).known_failures(Plan((), (GROUPS[Attach.UPROBE],), (), Filters()), {}) == frozenset()
+
+
+def test_failures_in_files_of_one_user_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datacrumbs.daemon.attach_results.KEPT_OF_AN_OWNER", 7)
+    results = AttachResults(tmp_path / "attach.sqlite")
+    failure = AttachFailure(0, "read", "Operation not supported", errno.EOPNOTSUPP)
+    plans = []
+    for number in range(11):
+        target = Target("/lib/x.so", f"{number:02x}")
+        functions = (Function("read", "read", "POSIX", offset=64),)
+        plans.append((Plan((), (Group("posix", "libc", Attach.UPROBE, target, functions),), (), Filters()), target))
+    other, target = plans.pop()
+    results.record(other, {target: 1001}, [failure])
+    for plan, target in plans:
+        results.record(plan, {target: 1000}, [failure])
+    known = [bool(results.known_failures(plan, {target: 1000})) for plan, target in plans]
+    assert known == [False] * 3 + [True] * 7
+    assert results.known_failures(other, {other.groups[0].target: 1001}) == {0}

@@ -27,7 +27,7 @@ import sys
 from pathlib import Path
 from datacrumbs.commands import _services
 from datacrumbs.commands._main import guarded
-from datacrumbs.runs.kept_run import Places
+from datacrumbs.runs.kept_run import KeptRuns
 from datacrumbs.runs.launching import ChildLauncher
 from datacrumbs.runs.run_service import LIMITS, RunService
 from datacrumbs.system import SystemPaths
@@ -36,7 +36,7 @@ paths = SystemPaths(Path({prefix!r}))
 def serve():
     _services.begin_log()
     _services.check_run_directory(paths)
-    Places(paths).prepare()
+    KeptRuns(paths).prepare()
     launcher = ChildLauncher((sys.executable, "-I", {daemon!r}, {prefix!r}))
     service = RunService(paths, launcher, replace(LIMITS, {limits}), claim_seconds={claim_seconds})
     _services.serve(service, paths.runs_socket, lambda: "")

@@ -18,7 +18,7 @@ from datacrumbs.system import SystemPaths
 
 def test_its_snippets_are_compiled_by_the_engine_alone(tmp_path, monkeypatch):
     pytest.importorskip("datacrumbs_posix")
-    monkeypatch.setattr(complaints, "check_snippets", None)  # calling it would end the child
+    monkeypatch.setattr(complaints, "find_complaints", None)  # calling it would end the child
     (tmp_path / "site.yaml").write_text("capture_probes: [{provider: posix, preset: stdio}]\n")
     site = read_site_file(tmp_path / "site.yaml")
     plan = compose(site, load_providers((), ("posix",)), current_host("sh"), Selection())
