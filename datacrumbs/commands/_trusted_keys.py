@@ -137,7 +137,7 @@ def _uid(name: str) -> int:
     except (KeyError, ValueError):
         if name.isascii() and name.isdigit():
             return int(name)
-        raise usage_error(f"--user: {name!a} no such user on this host; expected a name or a number") from None
+        raise usage_error(f"--user: {name!a}: no such user on this host; expected a name or a number") from None
 
 
 def _print(rows: list[dict[str, object]], *, as_json: bool) -> None:

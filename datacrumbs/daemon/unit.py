@@ -176,4 +176,4 @@ def _uid(path: Path, name: str) -> int:
     except (KeyError, ValueError):
         if name.isascii() and name.isdigit():
             return int(name)
-        raise usage_error(f"{path}: USER: {name[:80]!a} no such user on this host") from None
+        raise usage_error(f"{path}: USER: {name[:80]!a}: no such user on this host") from None

@@ -88,9 +88,18 @@ class RunningDaemon:
     ready: Path
     run_id: str
 
-    def wrap(self, *command: str | Path, **options: Any) -> subprocess.CompletedProcess[Any]:
-        """Run a command under ``datacrumbs_wrap``, for this run alone; options are those of `subprocess.run`."""
-        environment = {**(options.pop("env", None) or os.environ), "DATACRUMBS_RUN_ID": self.run_id}
+    def wrap(self, *command: str | Path, named: bool = True, **options: Any) -> subprocess.CompletedProcess[Any]:
+        """Run a command under ``datacrumbs_wrap``.
+
+        Args:
+            command: Its words.
+            named: For this run alone; otherwise for all runs of this user that take marks without a name.
+            options: Those of `subprocess.run`.
+        """
+        environment = {
+            **(options.pop("env", None) or os.environ),
+            **({"DATACRUMBS_RUN_ID": self.run_id} if named else {}),
+        }
         wrapped = [_COMMANDS / "datacrumbs_wrap", *command]
         return subprocess.run(wrapped, check=False, env=environment, **options)
 

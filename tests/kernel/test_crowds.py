@@ -122,7 +122,7 @@ def own_probes(installation: Installation, directory: Path) -> Path:
 def test_many_daemons_at_once(installation: Installation, seeks: Path, crowd: Path) -> None:
     with ExitStack() as stack:
         daemons = [stack.enter_context(installation.daemon(seeks)) for _ in range(DAEMONS)]
-        made = made_by(daemons[0], crowd, "processes", "23")
+        made = made_by(daemons[0], crowd, "processes", "23", named=False)
         traces = [daemon.lines() for daemon in daemons]
     for trace in traces:
         check_exact(trace, made)

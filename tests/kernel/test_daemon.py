@@ -27,7 +27,7 @@ pytestmark = pytest.mark.kernel
 
 def test_two_daemons_at_once_see_the_same(installation: Installation, probes: Path) -> None:
     with installation.daemon(probes) as first, installation.daemon(probes) as second:
-        first.wrap("/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=7", "count=1009", "status=none")
+        first.wrap("/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=7", "count=1009", "status=none", named=False)
         traces = [first.lines(), second.lines()]
     tallies = []
     for trace in traces:

@@ -556,8 +556,8 @@ def test_a_command_that_is_not_there_is_that_in_each_way(prefix: Path, tmp_path:
             assert "Traceback" not in done.stderr
 
 
-def test_a_mode_is_judged_like_the_rest_of_a_plan(prefix: Path, work: Path, tmp_path: Path) -> None:
-    site = tmp_path / "installation"
+def test_a_mode_is_judged_like_the_rest_of_a_plan(shared_directory: Path, work: Path) -> None:
+    site = shared_directory / f"judged-{uuid.uuid4().hex}"
     policy = site / "etc/datacrumbs/policy.yaml"
     policy.parent.mkdir(parents=True)
     policy.write_text('rules:\n  - users: ["*"]\n    modes: [profile]\n')

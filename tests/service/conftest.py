@@ -74,7 +74,7 @@ class Machine(Box):
 
     def run_files(self) -> set[str]:
         """Names in the run directory, but the socket's and environment files'."""
-        names = {path.name for path in self.path("/run/datacrumbs").iterdir()}
+        names = {path.name for path in self.path("/run/datacrumbs").iterdir() if not path.is_dir()}
         return {name for name in names if name != "sign.sock" and not name.endswith(".env")}
 
 

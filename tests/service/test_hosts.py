@@ -72,7 +72,7 @@ def test_only_the_public_key_travels(host, tmp_path):
     compute.done("systemctl", "stop", "datacrumbs@1")
     trace = compute.trace("alice", "1")
     assert read_lines(trace).tally()["write"] == 43
-    compute.path("/run/datacrumbs/datacrumbs-1.env").unlink()
+    assert not compute.path("/run/datacrumbs/datacrumbs-1.env").exists()
     inside = Path("/", *trace.parts[4:])
     compute.done_product("datacrumbs_setup", "--uninstall")
     compute.done("systemctl", "daemon-reload")

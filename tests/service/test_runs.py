@@ -86,7 +86,7 @@ REFUSALS = {
     "relative": ("PROBE_FILE=probes.json.gz\n", "expected the absolute path"),
     "other-run": ("PROBE_FILE=/x\nRUN_ID=7\n", "RUN_ID: '7' is not the unit's instance 'other-run'"),
     "more": ("PROBE_FILE=/x\nMODE=trace\n", "MODE: 'trace'; expected profile"),
-    "nobodys": ("PROBE_FILE=/x\nUSER=carol\n", "USER: 'carol' is no account"),
+    "nobodys": ("PROBE_FILE=/x\nUSER=carol\n", "USER: 'carol': no such user on this host"),
     "gone": ("PROBE_FILE=/absent/$(touch /pwned)\n", "/absent/$(touch /pwned): cannot be opened"),
     "climbing": ("PROBE_FILE=/home/alice/../../etc/shadow\n", "not a probe file"),
     "long": (f"PROBE_FILE=/{'x' * 4096}\n", "File name too long"),
