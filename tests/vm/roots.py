@@ -23,7 +23,7 @@ ENVIRONMENT = "opt/environment"
 _PACKAGES = (
     *("base-files", "base-passwd", "bash", "binutils", "busybox-static", "coreutils", "dash", "diffutils", "e2fsprogs"),
     *("file", "findutils", "gawk", "gcc", "grep", "gzip", "hostname", "iproute2", "kmod", "libbpf-dev", "libc-bin"),
-    *("libc6-dev", "libhdf5-dev", "libopenmpi-dev", "login", "make", "mount", "openmpi-bin", "passwd", "patchelf"),
+    *("libc6-dev", "libhdf5-dev", "login", "make", "mount", "passwd", "patchelf"),
     *("procps", "python3", "python3-bpfcc", "sed", "strace", "systemtap-sdt-dev", "tar", "util-linux"),
 )
 _TOOLS = ["pytest", "pytest-timeout", "hypothesis", "setuptools>=77"]
