@@ -13,6 +13,7 @@ VERSION = distribution("datacrumbs").version
 REQUIRED = {
     "datacrumbs": ["probes.json.gz"],
     "datacrumbs_report": ["trace.pfw.gz"],
+    "datacrumbs_stop": ["run"],
     "datacrumbs_track": ["--executable", "program"],
     "datacrumbs_trust": ["list"],
     "datacrumbs_untrack": ["--executable", "program"],
