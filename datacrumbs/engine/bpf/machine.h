@@ -43,6 +43,9 @@
 #define DC_FIRST_ARGUMENT_OF_ENDED(call, registers) (call)->arguments[0]
 #define DC_ROLLED_BACK(registers) DC_REGISTER(registers, orig_ax) /* result of a call that the kernel takes back */
 #define DC_MMAP 9
+#define DC_MAPPED_LENGTH(registers) DC_REGISTER(registers, si)
+#define DC_MAPPED_RIGHTS(registers) DC_REGISTER(registers, dx)
+#define DC_MAPPED_DESCRIPTOR(registers) DC_REGISTER(registers, r8)
 #else
 #define DC_RETURN_POPS 0
 #define DC_STACK_ARGUMENT_OFFSET 0
@@ -53,19 +56,17 @@
 #define DC_RESTART_CALL 128 /* restart_syscall */
 #define DC_IS_EXECUTED(began, number) 0
 #define DC_FORKS 220, 435 /* clone, clone3 */
-#define DC_USER_STACK(registers) dc_register(registers, offsetof(struct pt_regs, sp))
-#define DC_USER_PLACE(registers) dc_register(registers, offsetof(struct pt_regs, pc))
+#define DC_REGISTER(registers, name) (*(u64 *)((registers) + offsetof(struct pt_regs, name)))
+#define DC_USER_STACK(registers) DC_REGISTER(registers, sp)
+#define DC_USER_PLACE(registers) DC_REGISTER(registers, pc)
 #define DC_USER_CALL(registers) (*(u32 *)((registers) + offsetof(struct pt_regs, syscallno)))
 /* The result is where the first argument was. */
-#define DC_FIRST_ARGUMENT_OF_ENDED(call, registers) dc_register(registers, offsetof(struct pt_regs, orig_x0))
-#define DC_ROLLED_BACK(registers) dc_register(registers, offsetof(struct pt_regs, orig_x0))
+#define DC_FIRST_ARGUMENT_OF_ENDED(call, registers) DC_REGISTER(registers, orig_x0)
+#define DC_ROLLED_BACK(registers) DC_REGISTER(registers, orig_x0)
 #define DC_MMAP 222
-static __always_inline u64 dc_register(const void *registers, u32 offset)
-{
-	u64 value = 0;
-	bpf_probe_read_kernel(&value, sizeof(value), registers + offset);
-	return value;
-}
+#define DC_MAPPED_LENGTH(registers) DC_REGISTER(registers, regs[1])
+#define DC_MAPPED_RIGHTS(registers) DC_REGISTER(registers, regs[2])
+#define DC_MAPPED_DESCRIPTOR(registers) DC_REGISTER(registers, regs[4])
 #endif
 
 #endif

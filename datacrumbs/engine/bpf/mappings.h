@@ -39,15 +39,11 @@ static __always_inline void dc_tell_mapping(u32 process, u32 kind, u64 inode, u6
 /* At the end of mmap(address, length, protection, flags, descriptor, offset). */
 static __always_inline void dc_mapped_file(void *task, void *registers, u64 address)
 {
-	struct {
-		u64 arguments[DC_REGISTERS];
-	} call = {};
 	struct dc_open_file file = {};
-	DC_SYSTEM_CALL_ARGUMENTS(&call, registers);
-	if (call.arguments[2] & DC_PROT_EXEC && (int)call.arguments[4] >= 0 &&
-	    dc_open_file(task, call.arguments[4], &file))
+	int descriptor = DC_MAPPED_DESCRIPTOR(registers);
+	if (DC_MAPPED_RIGHTS(registers) & DC_PROT_EXEC && descriptor >= 0 && dc_open_file(task, descriptor, &file))
 		dc_tell_mapping(bpf_get_current_pid_tgid() >> 32, DC_MAPPED_FILE, file.inode, address,
-				call.arguments[1]);
+				DC_MAPPED_LENGTH(registers));
 }
 
 /* The kernel maps a program and its loader itself. */
