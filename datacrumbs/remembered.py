@@ -1,7 +1,7 @@
 """What a whole composition gave, remembered while nothing changes that it depended on.
 
 The key has what is known before anything is looked at: what was asked, by whom, in which environment, on which machine
-and kernel, with which Python. What the composition looked at while it was made stands in the answer with its state:
+and kernel, with which Python. The answer records what the composition looked at, with its state:
 files and directories, absent ones too, and the code of all that took part. An answer is worth as much as `elf.kept`
 says: nothing to what runs as root for others.
 """
@@ -31,7 +31,7 @@ _PASSING = frozenset((
 ))  # fmt: skip
 _PASSING_PREFIXES = ("SSH_", "XDG_SESSION_", "DBUS_", "SUDO_", "SLURM_", "SLURMD_", "PBS_", "PYTEST_")
 _LOOKED_IN = ("_DIR", "_HOME", "_ROOT", "_PREFIX", "_BASE")
-"""Ends of variables in which libraries are looked for, whoever set them."""
+"""Suffixes of the variables that name places of libraries, also where a session or a job has set them."""
 _TRACE_HOOKS = "DATACRUMBS_TRACE_HOOKS"
 _CPUINFO = Path("/proc/cpuinfo")
 _PROCESSOR = ("vendor_id", "model name", "flags", "Features", "CPU implementer", "CPU part", "CPU variant", "isa")

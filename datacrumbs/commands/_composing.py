@@ -58,7 +58,7 @@ def configure(options: argparse.Namespace) -> None:
         DatacrumbsError: With the exit code of what went wrong.
     """
     paths = SystemPaths(options.prefix)
-    kept.keep_in(_kept(paths))
+    kept.keep_in(kept.own_directory(paths, os.environ))
     if options.show:
         from datacrumbs.commands._probe_listing import show
 
@@ -72,13 +72,6 @@ def configure(options: argparse.Namespace) -> None:
         raise usage_error("SITE.yaml and OUT.json.gz are needed", "see datacrumbs_probe_configurator --help")
     else:
         _configure(options, paths)
-
-
-# Root takes nothing that a user could have written, wherever HOME and XDG_CACHE_HOME point under sudo.
-def _kept(paths: SystemPaths) -> Path | None:
-    if os.geteuid() != 0:
-        return kept.users_directory(os.environ)
-    return paths.kept if paths.state.is_dir() else None
 
 
 def _selected(options: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...], str, bool]:

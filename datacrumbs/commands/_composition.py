@@ -7,10 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from datacrumbs.commands._progress import progress_bar
-from datacrumbs.configure import Selection, compose, current_host, find_site_file, read_site_file
+from datacrumbs.configure import Selection, compose, current_host, find_site_file, load_selected, read_site_file
 from datacrumbs.configure.compose import Report
-from datacrumbs.configure.site import ProviderEntry
-from datacrumbs.plugins import load_providers
 from datacrumbs.signer.signing_client import request_signature
 
 if TYPE_CHECKING:
@@ -39,8 +37,7 @@ def composed(
     for line in read.notes:
         note(line)
     host = current_host(program)
-    named = {entry.provider for entry in read.entries if isinstance(entry, ProviderEntry)}
-    providers = load_providers(selection.unloaded, selection.providers, named)
+    providers = load_selected(read, selection)
     with progress_bar("composing") as progress:
         plan = compose(read, providers, host, selection, Report(note, progress))
     counts = Counter(group.provider for group in plan.groups for _ in group.functions)

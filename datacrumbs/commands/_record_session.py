@@ -23,7 +23,7 @@ from datacrumbs.model.plan import Mode
 from datacrumbs.output import counted, inform, printable, warn
 from datacrumbs.session.foreground import ENDING, SIGNALS, Foreground, end_as, stop_as
 from datacrumbs.session.invoker import given_environment, invoker
-from datacrumbs.session.own_run import OwnRecorder, RunOptions
+from datacrumbs.session.own_run import OwnRecording, RunOptions
 from datacrumbs.session.programs import CommandError, looked_up
 from datacrumbs.session.trace_file import NewTrace
 from datacrumbs.session.worker import Worker
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from datacrumbs.serving.limited import Child
     from datacrumbs.session.invoker import Invoker
     from datacrumbs.session.own_plan import Wanted
-    from datacrumbs.session.own_run import Recorder, Recording
+    from datacrumbs.session.own_run import Recording
 
 _STOPPING = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _STOP_SECONDS = 150.0  # more than a run has to end
@@ -116,7 +116,7 @@ class _Session:
         if self._options.dry_run:
             self._print_plan(plan.plan)
             return 0
-        return self._traced(lambda trace: self._begun(OwnRecorder(self._paths), plan, trace))
+        return self._traced(lambda trace: self._begun(plan, trace))
 
     # Without rights: what needs them, two services do.
     def _recorded_by_service(self) -> int:
@@ -229,14 +229,15 @@ class _Session:
             options.mode or "",
         )
 
-    def _begun(self, recorder: Recorder, plan: SignedPlan, trace: NewTrace) -> Recording:
+    def _begun(self, plan: SignedPlan, trace: NewTrace) -> Recording:
         options = self._options
         limits = {"duration_seconds": options.duration, "max_megabytes": options.max_size}
         given = {key: value for key, value in limits.items() if value is not None}
         configuration = replace(read_system_configuration(self._paths), rotate_megabytes=0, **given)
         mode = Mode(options.mode) if options.mode else None
         name = options.probe_file or Path(options.site or "default.yaml")
-        return recorder.start(plan, RunOptions(name, self._run_id, trace.path, trace.stream, configuration, mode))
+        how = RunOptions(name, self._run_id, trace.path, trace.stream, configuration, mode)
+        return OwnRecording(self._paths, plan, how)
 
     def _output(self) -> Path:
         if self._options.output is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datacrumbs.configure.compose import Selection, compose
+from datacrumbs.configure.compose import Selection, compose, load_selected
 from datacrumbs.configure.host import current_host
 from datacrumbs.configure.site import SiteConfiguration, default_site_file, find_site_file, read_site_file
 
@@ -13,5 +13,6 @@ __all__ = [
     "current_host",
     "default_site_file",
     "find_site_file",
+    "load_selected",
     "read_site_file",
 ]

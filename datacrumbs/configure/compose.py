@@ -18,6 +18,7 @@ from datacrumbs.configure.site import UNSAID, Entry, ProbeKind, ProviderEntry, R
 from datacrumbs.errors import did_you_mean, usage_error
 from datacrumbs.model.plan import FUNCTION_LIMIT, Group, Mode, Plan, Provenance, Sought
 from datacrumbs.output import counted
+from datacrumbs.plugins import load_providers
 from datacrumbs.provider import Layer
 
 if TYPE_CHECKING:
@@ -68,6 +69,16 @@ class Report:
 
     note: Callable[[str], None] = field(default=lambda _: None)
     progress: Callable[[str, int, int], None] = field(default=lambda _label, _done, _total: None)
+
+
+def load_selected(site: SiteConfiguration, selection: Selection) -> Providers:
+    """The installed providers that a site file and the command line leave.
+
+    Raises:
+        DatacrumbsError: As `load_providers` does.
+    """
+    named = {entry.provider for entry in site.entries if isinstance(entry, ProviderEntry)}
+    return load_providers(selection.unloaded, selection.providers, named)
 
 
 def compose(

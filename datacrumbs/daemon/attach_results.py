@@ -81,7 +81,7 @@ class AttachResults:
                         "INSERT OR REPLACE INTO lasting_failures VALUES (?, ?, ?, ?, ?, ?, ?)",
                         (owner, build_id, self._kernel, attach, symbol, offset, failure.reason),
                     )
-            # Whoever owns a file can make it fail under as many build-ids as there are.
+            # The owner of a file can make it fail under any number of build-ids.
             for owner in {owners.get(group.target, 0) for group in plan.groups} if lasting else ():
                 database.execute(
                     "DELETE FROM lasting_failures WHERE owner = ? AND rowid NOT IN "

@@ -32,10 +32,10 @@ from datacrumbs.daemon.run_request import RunResult
 from datacrumbs.daemon.sealer_process import SealerProcess
 from datacrumbs.daemon.waiting import SignalWait
 from datacrumbs.daemon.writer_process import WriterProcess, WritingRequest
-from datacrumbs.engine.counting import with_mode
 from datacrumbs.engine.engine import Engine, Marks
 from datacrumbs.engine.kernel_programs import has_libraries
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.model.plan import with_mode
 from datacrumbs.output import counted, inform, warn
 from datacrumbs.probefile.show import entries_only
 from datacrumbs.secure import privilege

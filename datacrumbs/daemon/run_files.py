@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".pfw.gz"
 FORGOTTEN_SECONDS = 7 * 24 * 3600
-"""How long the files of a run that failed stay for whoever looks into it."""
+"""How long the files of a failed run are kept, so that its cause can be found."""
 _OF_A_RUN = {".env", ".log", ".ready", ".new", ".lock"}
 _MAKING_SECONDS = 0.2  # far longer than a directory takes to be made and given away
 # linux/posix_acl_xattr.h

@@ -26,6 +26,8 @@ from datacrumbs.secure.files import check_protected, read_bounded, write_atomica
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from datacrumbs.system import SystemPaths
+
 FORMAT = "datacrumbs-kept/1"
 SIZE_LIMIT = 32 << 20
 KEPT = 256
@@ -37,6 +39,16 @@ _place: list[Path] = []
 def keep_in(directory: Path | None) -> None:
     """Keep in this directory from now on; None: keep nothing."""
     _place[:] = [] if directory is None else [directory]
+
+
+def own_directory(paths: SystemPaths, environment: Mapping[str, str]) -> Path | None:
+    """Where programs of this process's user keep such things; None where there is no such place.
+
+    Root takes nothing that a user could have written, wherever HOME and XDG_CACHE_HOME point under sudo.
+    """
+    if os.geteuid() != 0:
+        return users_directory(environment)
+    return paths.kept if paths.state.is_dir() else None
 
 
 def users_directory(environment: Mapping[str, str]) -> Path | None:

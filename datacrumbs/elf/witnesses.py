@@ -1,6 +1,6 @@
 """What was looked at while something was found out: files and directories by whose state it shows that nothing changed.
 
-Python tells of itself what it opens and lists, by its audit events. What it does not tell, those who look say by
+Python reports what it opens and lists by its audit events. What it does not report, those who look say by
 `looked_at`: names that are asked for without opening anything, and what a program reads that is run.
 """
 
@@ -21,7 +21,7 @@ SETTLED_SECONDS = 2
 LOADER_FILES = ("/etc/ld.so.cache", "/etc/ld.so.preload")
 """What the dynamic loader reads for every program."""
 
-_OF_THE_KERNEL = ("/proc/", "/sys/", "/dev/")  # its state is told by other means
+_OF_THE_KERNEL = ("/proc/", "/sys/", "/dev/")  # its state is known by other means
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _watching: list[Watched] = []
 _explained: list[None] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +12,6 @@ import numpy as np
 from datacrumbs.engine import links
 from datacrumbs.model.contract import GUARD_SHIFT, Setting
 from datacrumbs.model.layouts import PROFILE_KEY, PROFILE_SUMS, RECORD
-from datacrumbs.model.plan import Mode
 from datacrumbs.model.record import PROFILE
 
 if TYPE_CHECKING:
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.engine.bpf_objects import Map
-    from datacrumbs.model.plan import Plan
     from datacrumbs.system import SystemConfiguration
 
 GUARD_INTERVAL_NS = 1 << GUARD_SHIFT
@@ -36,15 +33,6 @@ PROFILES_AT_ONCE = 4096
 
 _MAP_CREATE, _UPDATE, _LOOKUP_BATCH, _DELETE_BATCH = 0, 2, 24, 27
 _ARRAY, _ARRAY_OF_MAPS = 2, 12
-
-
-def with_mode(plan: Plan, mode: Mode | None) -> Plan:
-    """The plan with one mode for all of its functions; unchanged for None. Sampling stays where calls are traced."""
-    if mode is None:
-        return plan
-    sampling = mode is Mode.TRACE
-    groups = (replace(group, mode=mode, sample=group.sample if sampling else 1) for group in plan.groups)
-    return replace(plan, groups=tuple(groups))
 
 
 def guard_settings(configuration: SystemConfiguration, processors: int) -> dict[Setting, int]:

@@ -248,7 +248,7 @@ class Engine:
         return self._loaded.maps["dc_mapping_ring"].descriptor if self._late else -1
 
     def tell_again(self, file: bytes) -> None:
-        """Have the kernel side tell of a file again when it is mapped again; ``file``: as `contract.MAPPED_KEY`."""
+        """Have the kernel side report a file again when it is mapped again; ``file``: as `contract.MAPPED_KEY`."""
         self._loaded.maps["dc_mapped"].remove(file)
 
     @property

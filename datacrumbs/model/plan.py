@@ -8,7 +8,7 @@ which `datacrumbs.provider` re-exports.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 FORMAT = "datacrumbs-plan/3"
@@ -348,3 +348,12 @@ class Plan:
     def functions(self) -> tuple[Function, ...]:
         """All functions in the order of their identities."""
         return tuple(function for group in self.groups for function in group.functions)
+
+
+def with_mode(plan: Plan, mode: Mode | None) -> Plan:
+    """The plan with one mode for all of its functions; unchanged for None. Sampling stays where calls are traced."""
+    if mode is None:
+        return plan
+    sampling = mode is Mode.TRACE
+    groups = (replace(group, mode=mode, sample=group.sample if sampling else 1) for group in plan.groups)
+    return replace(plan, groups=tuple(groups))

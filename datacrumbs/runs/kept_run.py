@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.run_files import let_read
 from datacrumbs.daemon.unit import environment_file, log_file
-from datacrumbs.errors import DatacrumbsError
 from datacrumbs.runs.run_order import RUN_ID
 from datacrumbs.secure.files import check_protected, write_atomically
 from datacrumbs.system import SEARCHED
@@ -168,8 +167,3 @@ def born(pid: int) -> int:
     except OSError:
         return 0
     return 0 if fields[0] in {b"Z", b"X"} else int(fields[19])
-
-
-def no_room(error: OSError) -> DatacrumbsError:
-    """The error for files of a run that cannot be written."""
-    return DatacrumbsError(f"the run's files cannot be written: {error.strerror}", hint="ask the administrator")

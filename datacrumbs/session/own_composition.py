@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.configure import Selection, compose, default_site_file, find_site_file, read_site_file
-from datacrumbs.configure.compose import Report
+from datacrumbs.configure import Selection, compose, default_site_file, find_site_file, load_selected, read_site_file
 from datacrumbs.configure.host import current_host
-from datacrumbs.configure.site import Detail, ProviderEntry
-from datacrumbs.engine.counting import with_mode
-from datacrumbs.model.plan import Mode
-from datacrumbs.plugins import load_providers
+from datacrumbs.configure.site import Detail
+from datacrumbs.model.plan import Mode, with_mode
 from datacrumbs.probefile.codec import encode
 from datacrumbs.session.own_plan import OwnPlan, Wanted
 
@@ -32,23 +28,12 @@ def composed(program: Path | None, wanted: Wanted, paths: SystemPaths) -> dict[s
         DatacrumbsError: As `compose` does.
     """
     site = _site(wanted, paths)
-    notes = list(site.notes)
     selection = Selection(wanted.only, wanted.without, wanted.preset)
-    named = {entry.provider for entry in site.entries if isinstance(entry, ProviderEntry)}
-    providers = load_providers(selection.unloaded, selection.providers, named)
     host = replace(current_host(), program=program, others=True)
-    plan = compose(site, providers, host, selection, Report(notes.append))
+    plan = compose(site, load_selected(site, selection), host, selection)
     if wanted.mode:
         plan = with_mode(plan, Mode(wanted.mode))
-    counts = Counter(group.provider for group in plan.groups for _ in group.functions)
-    return asdict(
-        OwnPlan(
-            encode(plan).decode(),
-            tuple(notes),
-            tuple((entry.name, counts[entry.name]) for entry in plan.providers),
-            str(program or ""),
-        )
-    )
+    return asdict(OwnPlan(encode(plan).decode()))
 
 
 def _site(wanted: Wanted, paths: SystemPaths) -> SiteConfiguration:

@@ -13,7 +13,6 @@ from datacrumbs.session.programs import CommandError, executable, program_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from datacrumbs.system import SystemPaths
 
@@ -47,17 +46,11 @@ class OwnPlan:
 
     Args:
         document: Canonical text of the plan; empty where the command cannot be run.
-        notes: What the user may want to know, a line each.
-        functions: How many of each provider.
-        program: The program whose libraries were looked at; empty for the host's.
         status: The exit status where the command cannot be run, else 0.
         problem: Why not.
     """
 
     document: str = ""
-    notes: tuple[str, ...] = ()
-    functions: tuple[tuple[str, int], ...] = ()
-    program: str = ""
     status: int = 0
     problem: str = ""
 
@@ -73,7 +66,7 @@ def compose_plan(command: Sequence[str], wanted: Wanted, paths: SystemPaths) -> 
         program = program_of(command, os.environ)
     except CommandError as error:
         return asdict(OwnPlan(status=error.status, problem=error.message))
-    kept.keep_in(_kept(paths))
+    kept.keep_in(kept.own_directory(paths, os.environ))
     asked = [str(paths.prefix.absolute()), os.getcwd(), str(program or ""), asdict(wanted)]  # noqa: PTH109
     found: dict[str, Any] | None = remembered.recall(_KIND, asked, os.environ)
     if found is None:
@@ -83,10 +76,3 @@ def compose_plan(command: Sequence[str], wanted: Wanted, paths: SystemPaths) -> 
             found = composed(program, wanted, paths)
         remembered.remember(_KIND, asked, os.environ, looking, found)
     return found
-
-
-# Root takes nothing that a user could have written, wherever HOME and XDG_CACHE_HOME point.
-def _kept(paths: SystemPaths) -> Path | None:
-    if os.geteuid() != 0:
-        return kept.users_directory(os.environ)
-    return paths.kept if paths.state.is_dir() else None

@@ -95,30 +95,14 @@ class Recording(Protocol):
         """End it at once, wherever it is, and leave nothing of it but the file that it was given; idempotent."""
 
 
-class Recorder(Protocol):
-    """Starts runs."""
-
-    def start(self, signed: SignedPlan, options: RunOptions) -> Recording:
-        """Begin to start a run."""
-
-
-class OwnRecorder:
-    """Starts runs as root, in a child of this process.
+class OwnRecording:
+    """A run of root's in a child of this process, which begins at once; see `Recording`.
 
     Args:
         paths: The installation, which need not be set up.
+        signed: What is probed.
+        options: How.
     """
-
-    def __init__(self, paths: SystemPaths) -> None:
-        self._paths = paths
-
-    def start(self, signed: SignedPlan, options: RunOptions) -> OwnRecording:
-        """Begin to start a run."""
-        return OwnRecording(self._paths, signed, options)
-
-
-class OwnRecording:
-    """A run in a child of this process; see `Recording`."""
 
     def __init__(self, paths: SystemPaths, signed: SignedPlan, options: RunOptions) -> None:
         self._paths, self._run_id = paths, options.run_id

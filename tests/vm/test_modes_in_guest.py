@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from datacrumbs.engine.counting import with_mode
 from datacrumbs.engine.function_table import describe
-from datacrumbs.model.plan import Mode
+from datacrumbs.model.plan import Mode, with_mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from datacrumbs.configure import compose
-from datacrumbs.engine.counting import with_mode
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.model.plan import Mode
+from datacrumbs.model.plan import Mode, with_mode
 from datacrumbs.probefile.codec import decode, encode
 from datacrumbs.probefile.show import describe, readable
 from datacrumbs.provider import Attach, Function, Layer, ProbeTarget, Target
