@@ -401,7 +401,7 @@ def test_trace_directory_is_full_at_the_start(place: Installation, probes: Path,
     with small_disk(place.prefix / "var/log/datacrumbs", options) as traces:
         fill(traces)
         done = trace_with(place, probes, "run")
-        check(done, FAILED, f"{traces}/root/", "No space left", hint="room")
+        check(done, FAILED, f"{traces}/root/", "No space left", hint="free space")
         assert files_below(traces) == ["filler"]
     check_no_run(place)
 
