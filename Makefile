@@ -27,7 +27,7 @@ install:
 
 test:
 	@scripts/set-up.sh test
-	@$(PYTHON) -m pytest $(ARGS)
+	@scripts/run-tests.sh $(ARGS)
 
 fuzz:
 	@scripts/set-up.sh fuzz
