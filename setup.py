@@ -1,6 +1,6 @@
-"""Build hooks: the C is compiled into the wheel, the rest stands in pyproject.toml.
+"""Build hooks: the C is compiled into the wheel, the rest is in pyproject.toml.
 
-The launcher becomes a script of the wheel, so that it stands on PATH as the binary that it is; the
+The launcher becomes a script of the wheel, so that it is on PATH as the binary that it is; the
 libraries and the header become data files, which an installer puts below the same prefix
 (``bin/datacrumbs_wrap`` beside ``lib/datacrumbs/``). The launcher finds the library by that.
 """
@@ -36,7 +36,7 @@ TRACE_LIBRARY = "libdatacrumbs_trace.so"
 LAUNCHER = "datacrumbs_wrap"
 
 COMMON_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden", f"-I{INCLUDE}")
-# The frame pointer makes the probed functions start with `push`; the library stands without a C library.
+# The frame pointer makes the probed functions start with `push`; the library needs no C library.
 MARK_FLAGS = ("-fno-omit-frame-pointer", "-fno-stack-protector")
 LIBRARY_FLAGS = (
     "-fPIC",

@@ -87,7 +87,7 @@ class Bpftrace:
             text += f"{end} /@begin[tid]/ {{ {at_end} delete(@begin[tid]); }}\n"
         return text + "END { clear(@begin); }\n", 2 * len(pairs)
 
-    # It ends at once when told to, whatever is left to print.
+    # It ends at once when asked to, whatever is left to print.
     def _settle(self) -> None:
         size = -1
         while size != (size := self._output.stat().st_size):

@@ -1,4 +1,4 @@
-"""Records as the product captures them, kept with all that its writer told the library that renders them."""
+"""Records as the product captures them, kept with all that its writer gave the library that renders them."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Daemon:
         """What it says about attaching, when it has ended: its ready file is there before its words."""
         found = re.search(r"attached in ([\d.]+) ms", self.log.read_text(encoding="utf-8"))
         if not found:
-            raise SystemExit(f"the daemon does not tell how long attaching took:\n{self.log.read_text()}")
+            raise SystemExit(f"the daemon does not say how long attaching took:\n{self.log.read_text()}")
         return float(found[1])
 
     def processor_seconds(self) -> float:

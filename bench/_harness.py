@@ -102,7 +102,7 @@ BEGINNINGS = {"push": "push %rbx", "endbr64": "endbr64\n\tpush %rbx"}
 
 
 def library(functions: int, directory: Path, beginning: str = "push") -> Path:
-    """A shared library with so many functions, f_00000 and on, each of a few instructions."""
+    """A shared library with this many functions, f_00000 and on, each of a few instructions."""
     output = directory / f"lib{functions}_{beginning}.so"
     text = "\n".join(
         f"\t.globl f_{index:05}\n\t.type f_{index:05}, @function\n\t.p2align 4\n"

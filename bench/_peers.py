@@ -29,7 +29,7 @@ class Work:
     """What is to be traced.
 
     Args:
-        program: Name of the process; some tracers tell programs apart by it alone.
+        program: Name of the process; some tracers distinguish programs by it alone.
         system_calls: Kernel names.
         symbols: Library and function, entry and return.
     """
@@ -52,7 +52,7 @@ class Tracer(Protocol):
         """The command as this tracer starts it."""
 
     def seen(self) -> int | None:
-        """Calls that it told of since it was attached, where that is known."""
+        """Calls that it reported since it was attached, where that is known."""
 
 
 class _Started:

@@ -25,7 +25,7 @@ class Workload:
     Args:
         title: For the tables.
         program: Names of its processes, separated by commas.
-        command: What is run; ``CLOCKED`` stands for the clock and the file that it writes.
+        command: What is run; ``CLOCKED`` is replaced by the clock and the file that it writes.
         prepare: What makes its input new before each run.
     """
 
@@ -78,7 +78,7 @@ def _fio_options(place: Path) -> list[str]:
     return [f"--filename={place / 'fio'}", "--ioengine=psync", "--thread", "--output=/dev/null"]
 
 
-# PostgreSQL refuses to be root: it is told another number, while for the kernel it stays the run's user.
+# PostgreSQL refuses to be root: it sees another number, while for the kernel it stays the run's user.
 def _postgres(place: Path, scale: int) -> list[Workload]:
     programs = max(_POSTGRES.glob("*/bin/pgbench"), default=None)
     if programs is None:

@@ -19,8 +19,8 @@ BATCHES, CALLS = 41, 1000
 FLAT = 1.15  # less than the machine's own noise from run to run
 SYSTEM_SITE = "capture_probes:\n  - provider: sys\n    functions: (write|pread64)\n"
 TEXT = """\
-Nanoseconds of a traced call (the call included): the last function of a library of which so many are probed, and
-`pread` of 4 KiB while so many processes of the same run are alive. Bare, the function takes 2 ns."""
+Nanoseconds of a traced call (the call included): the last function of a library of which this many are probed, and
+`pread` of 4 KiB while this many processes of the same run are alive. Bare, the function takes 2 ns."""
 
 
 def take(quick: bool) -> Result:

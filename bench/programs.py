@@ -42,7 +42,7 @@ Seconds of the bare program, and how much longer it takes traced; medians over t
 of its round. All have the same functions: the system calls of the default site file; bpftrace takes those of the
 program by the two tracepoints that all system calls share. `default site file` is that file as it is, so it also sees
 the C library's streams and HDF5, and records more calls. DFTracer has the C library's calls that it knows; of a
-descriptor that it did not see opened it tells nothing. `lost` is how many of the calls a tracer did not tell of,
+descriptor that it did not see opened it knows no name. `lost` is how many of the calls a tracer did not report,
 against those that ours recorded. `not traced` is the same program beside the daemon, not under it. All files are in
 memory: on a disk the ratios are smaller. pgbench is the client's time, with client and server traced."""
 
@@ -131,7 +131,7 @@ def result(
 
 
 def sees_most(seen: dict[str, dict[str, float]], name: str, title: str) -> bool:
-    """Whether a tracer told of nearly all calls; one that does not is cheap for another reason."""
+    """Whether a tracer reported nearly all calls; one that does not is cheap for another reason."""
     return name not in seen or seen[name][title] >= MOST * seen[OURS][title]
 
 

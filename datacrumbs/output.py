@@ -83,7 +83,7 @@ def printable_lines(text: str, indent: str = "") -> str:
 
     Args:
         text: The lines.
-        indent: What stands before each line but the first, so that none passes for a message of its own.
+        indent: What precedes each line but the first, so that none passes for a message of its own.
     """
     if not _PLAIN.fullmatch(text):
         text = "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
@@ -142,7 +142,7 @@ class _Drawing(io.TextIOBase):
 
 class _Output(io.FileIO):
     # The reader of a pipe may have had enough: the command goes on, and ends as it would have. What fails otherwise is
-    # told once.
+    # reported once.
     _ended = False
 
     def write(self, data: bytes, /) -> int:  # type: ignore[override]

@@ -2,7 +2,7 @@
 
 Run it after a change of options, hooks, keys or counters; a test compares the pages with what it would write.
 What the code says about itself (docstrings, help texts, comments of the C layout) is taken from there. The few
-descriptions that stand here are for what has no place for words, and an entry too many or too few is an error.
+descriptions in this file are for what has no place for words, and an entry too many or too few is an error.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ environment_digest() {
 		providers/*/pyproject.toml scripts/venv.sh | sha256sum | cut -d ' ' -f 1
 }
 
-# $1 is a list of extras, separated by commas. A stamp per extra tells what has been installed for it.
+# $1 is a list of extras, separated by commas. A stamp per extra records what has been installed for it.
 fill_venv() {
 	digest=$(environment_digest)
 	stamps=$VENV/.installed

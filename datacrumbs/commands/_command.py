@@ -85,7 +85,7 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
-# Sub-commands take what is shared too: there it is set only when it is given, after what stands before them.
+# Sub-commands take what is shared too: there it is set only when it is given, after what precedes them.
 def _default(value: object, *, again: bool) -> Any:
     return argparse.SUPPRESS if again else value
 

@@ -53,7 +53,7 @@ def main(command: Command, words: Sequence[str], begun: Callable[[], None] = lam
         return run(arguments)
 
     status = guarded(work, getattr(arguments, "prefix", ROOT))
-    # What was printed may fail to arrive only now, for want of room, or since the descriptor was closed from the start.
+    # What was printed may fail to arrive only now: the disk is full, or the descriptor was closed from the start.
     return guarded(sys.stdout.flush) or status
 
 

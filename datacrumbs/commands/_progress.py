@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def progress_bar(verb: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Gives what is told of each step: what is worked on, how many are done, of how many.
+    """Gives what is shown of each step: what is worked on, how many are done, of how many.
 
     The bar is on a terminal only, and on stderr: stdout may be a file that someone reads.
     """

@@ -31,7 +31,7 @@ def expressible(candidates: Iterable[Candidate], note: Callable[[str], None]) ->
     """The candidates that a probe file can carry.
 
     A function whose symbol it cannot carry goes by another one of its names. Further names that it cannot carry are
-    dropped, and types are told in C's plain ones.
+    dropped, and types are given as C's plain ones.
 
     Args:
         candidates: One for each place.

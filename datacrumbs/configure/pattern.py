@@ -24,7 +24,7 @@ TIME_LIMIT = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A compiled expression and where it stands in the site file.
+    """A compiled expression and its place in the site file.
 
     It must match a whole symbol, whatever its case, as in the reference system's site files.
     """
@@ -46,7 +46,7 @@ class Pattern:
 
 
 def compile_pattern(where: Value) -> Pattern:
-    """The expression that stands at ``where``.
+    """The expression at ``where``.
 
     Raises:
         DatacrumbsError: (exit 2) for one that is no valid expression or longer than `LENGTH_LIMIT`.

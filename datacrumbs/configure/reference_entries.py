@@ -1,7 +1,7 @@
 """Entries of the reference system's form, turned into functions.
 
 Where a provider knows the functions of the file that an entry names, its curated descriptions
-are taken; everything else is described by what the file itself tells, as provider ``site``.
+are taken; everything else is described from the file itself, as provider ``site``.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _selectable(names: Iterable[str]) -> set[str]:
 
 
 def _usdt_probes(entry: ReferenceEntry, sources: Sources) -> Selected:
-    del sources  # a file tells its USDT probes itself
+    del sources  # a file lists its USDT probes itself
     path = _existing(entry)
     probes = _on_line(entry.file, usdt_probes, path)
     wanted = [probe for probe in probes if entry.usdt_provider in {"", probe.provider}]
@@ -207,7 +207,7 @@ def _module_functions(path: Path) -> frozenset[str]:
 
 
 # A provider describes a file when it lists it as a target, or one of the same name: the site's
-# own build of a library stands where nothing would look for it.
+# own build of a library is where nothing would look for it.
 def _known(sources: Sources, target: Target, attach: Attach) -> list[tuple[str, Function]]:
     known: list[tuple[str, Function]] = []
     for provider in sources.providers.all():

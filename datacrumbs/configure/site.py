@@ -1,6 +1,6 @@
 """The site file: what a site wants probed, read from YAML and checked.
 
-Two forms of entries stand side by side under ``capture_probes``: the reference system's, which
+Two forms of entries may be side by side under ``capture_probes``: the reference system's, which
 has the key ``probe``, and ours, which names a provider. The reference is ``docs/site-file.md``.
 """
 
@@ -136,9 +136,9 @@ class SiteConfiguration:
         file: Where it came from.
         entries: What to probe, in the order of the file.
         filters: What runs leave out.
-        notes: What the reader should tell the user, each a line.
+        notes: What the user should be shown, each a line.
         detail: How much of the calls is kept where an entry does not say.
-        move_probes: Whether probes may stand behind the first instructions of functions, where they cost less.
+        move_probes: Whether probes may be placed after the first instructions of functions, where they cost less.
     """
 
     file: Path

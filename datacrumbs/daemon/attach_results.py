@@ -1,6 +1,6 @@
 """What could not be attached on this host, kept so that it is not tried in vain each time.
 
-Only failures that last are kept: one for want of memory, say, would leave the function out of all later runs.
+Only failures that last are kept: one caused by a lack of memory would leave the function out of all later runs.
 A failure counts only for the same file content (build-id) of the same owner on the same kernel. A build-id is what the
 file says: with that of another file a user could otherwise have functions left out of the runs of others.
 """

@@ -64,7 +64,7 @@ class LateRules:
 
 @dataclass(frozen=True, slots=True)
 class _Probed:
-    # A file with probes, as far as it can be told apart.
+    # A file with probes, as far as it can be identified.
     device: int
     inode: int
     size: int
@@ -184,7 +184,7 @@ class LateFiles:
         for problem in problems:
             raise DatacrumbsError(problem.message if isinstance(problem, DatacrumbsError) else str(problem))
 
-    # By its inode. An overlay shows one of its own: there, the kernel says whether what lies below has our probes.
+    # By its inode. An overlay shows one of its own: there, the kernel says whether the file below has our probes.
     def _is_probed(self, descriptor: int, group: Group) -> bool:
         state = _state(descriptor)
         if any((file.device, file.inode) == (state.device, state.inode) for file in self._probed):

@@ -300,7 +300,7 @@ class _Run:
                     "the trace was removed during the run; nothing more can be saved",
                     hint="start a new run",
                 )
-            # What a slow writer is not told now, it is told later: counters and profiles go on.
+            # What a slow writer does not get now, it gets later: counters and profiles go on.
             if self._writer.is_ready():
                 self._tell_writer()
 
@@ -319,7 +319,7 @@ class _Run:
     def _tell_writer(self) -> None:
         if self._losses.due:
             self._tell_losses()
-        # What was told before is in memory until it is written: one telling at a time bounds that.
+        # What was sent is in memory until it is written: one message at a time bounds that.
         if time.monotonic() >= self._profiles_due and not self._profiles_told:
             self._tell_profiles()
             self._profiles_due = time.monotonic() + self._configuration.profile_seconds

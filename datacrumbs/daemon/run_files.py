@@ -160,7 +160,7 @@ def _refuse_served(directory: Path, descriptor: int, part: str) -> None:
         os.close(place)
 
 
-# Another run may have made it and not given it away yet: what stands in it by then would look to that one as if it
+# Another run may have made it and not given it away yet: what is in it by then would look to that one as if it
 # were not what it made.
 def _await_owner(directory: int) -> None:
     deadline = time.monotonic() + _MAKING_SECONDS

@@ -33,7 +33,7 @@ _HINT = "run datacrumbs_setup as root: it creates the key that seal_traces in da
 
 
 class SealerProcess:
-    """Begins the process, tells it of a run, has it seal.
+    """Begins the process, gives it a run, has it seal.
 
     Args:
         key: The private key.

@@ -1,6 +1,6 @@
 """A run as a unit: its environment file, its log, and what is left when it ends.
 
-The file ``datacrumbs-<run id>.env`` is written by whoever starts the unit, often with a path that a user
+The file ``datacrumbs-<run id>.env`` is written by what starts the unit, often with a path that a user
 chose. So it is read here and not by systemd: what it holds is data of known keys, and never
 becomes the environment of a process that runs as root.
 """
@@ -50,7 +50,7 @@ def log_file(directory: Path, run: str) -> Path:
 def read_instance(directory: Path, run: str) -> Instance:
     """Read the environment file of a run.
 
-    One ``KEY=VALUE`` a line; a value goes to the line's end as it stands, without quotes or escapes. An unknown key, a
+    One ``KEY=VALUE`` a line; a value is what follows up to the line's end, without quotes or escapes. An unknown key, a
     key that comes twice or any other line is refused: a path with a line break would otherwise bring keys of its own.
 
     Raises:

@@ -48,7 +48,7 @@ _PROFILES = 4096  # written at once
 
 
 def write_trace(channel: Channel, request: WritingRequest) -> None:
-    """Wait for the rings and the file, write until told to finish, say what became of the calls."""
+    """Wait for the rings and the file, write until the order to finish, say what became of the calls."""
     try:
         received = _receive(channel)
     except Gone:

@@ -85,7 +85,7 @@ _REDUNDANT_INT = re.compile(r"(?<=\w) int$")
 
 
 def integer_type(ctype: str) -> tuple[int, bool]:
-    """Size in bytes (1, 2, 4 or 8) and whether signed, of a C type as it stands in a declaration.
+    """Size in bytes (1, 2, 4 or 8) and whether signed, of a C type as it is written in a declaration.
 
     Pointers and arrays are unsigned addresses. An enumeration is an ``unsigned int``. A type that is not
     known is a signed register: 8 bytes, so that nothing of it is cut off.

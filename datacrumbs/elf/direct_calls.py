@@ -1,4 +1,4 @@
-"""Which functions of a file call each other directly: what tells a wrapper from the function that it wraps."""
+"""Which functions of a file call each other directly: which distinguishes a wrapper from the function that it wraps."""
 
 from __future__ import annotations
 

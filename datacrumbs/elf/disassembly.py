@@ -51,7 +51,7 @@ def bytes_to_skip(code: bytes, address: int, captured: frozenset[int], constant:
 
     Args:
         code: The function's code; `PROLOGUE` bytes are enough.
-        address: Where it stands.
+        address: Where it is.
         captured: Positions of the arguments that the probe reads.
         constant: Whether an address is one that only the program's loader writes (a pointer of the linker's).
 
@@ -132,7 +132,7 @@ def leads_into(code: bytes, address: int, place: int, low: int, high: int) -> bo
 
     Args:
         code: From the start of a function to behind ``place``.
-        address: Where it stands.
+        address: Where it is.
         place: The address of what may be an opcode.
         low: First address of the range.
         high: Last address of the range.

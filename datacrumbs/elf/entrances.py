@@ -1,6 +1,6 @@
 """Where control may enter the code of an x86-64 file other than by falling through.
 
-The search errs on the safe side: each byte that may begin a branch counts as one, wherever it stands, and so do all
+The search errs on the safe side: each byte that may begin a branch counts as one, wherever it is, and so do all
 aligned words of data that hold an address of code. What is found at a place that matters is then looked at again with
 a disassembler, which dismisses bytes in the middle of other instructions.
 """

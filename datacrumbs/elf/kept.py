@@ -1,6 +1,6 @@
 """What took long to find out about files, kept between compositions.
 
-Only what composes keeps anything, and only once `keep_in` told it where: what runs for the signing
+Only what composes keeps anything, and only once `keep_in` gave it a place: what runs for the signing
 service or the daemon neither reads nor writes it. What is kept belongs to one state of the files that it describes
 and to one version of this package's rules. A file of somebody else, a damaged one or one of another key is as good as
 none: it is found out again.
@@ -61,7 +61,7 @@ def users_directory(environment: Mapping[str, str]) -> Path | None:
 
 
 def file_state(path: Path) -> list[object] | None:
-    """What identifies a file's content; None when that cannot be told, or the file changed just now.
+    """What identifies a file's content; None when that cannot be known, or the file changed just now.
 
     The build-id is not enough: anyone can make a file with any build-id. Only root can set the time of a change back.
     """

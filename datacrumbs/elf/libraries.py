@@ -68,7 +68,7 @@ def find_libraries(names: Sequence[str], host: Host) -> tuple[Path, ...]:
 def program_libraries(program: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
     """The libraries that a program loads, with its own and its libraries' DT_NEEDED, in breadth-first order.
 
-    A script's interpreter stands for the script. For a Python interpreter the extension modules of its
+    For a script, its interpreter is taken. For a Python interpreter the extension modules of its
     search path and what they need come as well, because they are loaded later by name.
     The paths are those under which the loader finds them; resolve them for the real file.
 

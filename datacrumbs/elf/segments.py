@@ -1,4 +1,4 @@
-"""An ELF file as it lies in memory: its segments, and the addresses at which its functions start."""
+"""An ELF file as it is in memory: its segments, and the addresses at which its functions start."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TABLE_VERSION, _TABLE_COUNT, _TABLE_PAIRS = 1, 0x03, 0x3B  # pairs of 4-byte of
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A loaded segment: where it lies in memory and in the file, its bytes in the file, and whether it is code."""
+    """A loaded segment: where it is in memory and in the file, its bytes in the file, and whether it is code."""
 
     address: int
     offset: int
@@ -91,7 +91,7 @@ def read_image(stream: BinaryIO) -> ProgramImage:
     """Take an ELF file apart.
 
     Raises:
-        Exception: One of `ELF_PROBLEMS` for what is no 64-bit little-endian ELF file, lies about its layout or
+        Exception: One of `ELF_PROBLEMS` for what is no 64-bit little-endian ELF file, gives a false layout or
             has more than `SIZE_LIMIT` bytes to load.
     """
     elf = Elf(stream)

@@ -88,7 +88,7 @@ def looked_at(*paths: Path | str) -> None:
 
 @contextmanager
 def explained(*paths: Path | str) -> Iterator[None]:
-    """Run programs in the block of which it is known what they read: these paths, and what `looked_at` is told."""
+    """Run programs in the block of which it is known what they read: these paths, and what `looked_at` is given."""
     looked_at(*paths)
     _explained.append(None)
     try:

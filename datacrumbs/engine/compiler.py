@@ -203,7 +203,7 @@ def _request(types: Btf, text: str, flags: Sequence[str], debug: int = 0, *, lim
     return json.dumps([text, [*flags, *structures.definitions(types)], debug, limited]).encode()
 
 
-# Offsets and type ids are those of the kernel's build, which its notes tell.
+# Offsets and type ids are those of the kernel's build, which its notes identify.
 def _key(text: str, flags: Sequence[str], functions: Collection[str]) -> str:
     system = os.uname()
     notes = _KERNEL_NOTES.read_bytes() if _KERNEL_NOTES.exists() else b""

@@ -148,7 +148,7 @@ def _hint(faults: Sequence[Fault]) -> str:
     return f"its author has to correct the snippet; until then compose the probe file {without}"
 
 
-# A brace or a comment that is not closed is told at its place when nothing follows.
+# A brace or a comment that is not closed is reported at its place when nothing follows.
 def _placed(snippet: Snippet, words: str, flags: Sequence[str], *, limited: bool) -> Fault:
     if found := fault_in(words, (snippet,)):
         return found

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 GUARD_INTERVAL_NS = 1 << GUARD_SHIFT
 SHARES = 16
-"""In so many parts processors take what a function may record in an interval."""
+"""Into how many parts the number of calls that a function may record in an interval is divided for the processors."""
 RING_SHARES = 64
 LARGEST_SHARE = 1024
 RECOVERED = 0.5

@@ -1,4 +1,4 @@
-"""Functions of a plan to the table that tells the kernel side what to do with each (`contract.FUNCTION`)."""
+"""Functions of a plan to the table from which the kernel side knows what to do with each (`contract.FUNCTION`)."""
 
 from __future__ import annotations
 

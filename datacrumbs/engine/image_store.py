@@ -1,7 +1,7 @@
 """Compiled programs kept between runs, in a directory that only root can write.
 
 What is kept goes into the kernel, so whatever is not exactly what was written is left aside and the
-program compiled anew: a damaged or shortened file, one of another owner, a link, one that others may write.
+program compiled again: a damaged or shortened file, one of another owner, a link, one that others may write.
 """
 
 from __future__ import annotations

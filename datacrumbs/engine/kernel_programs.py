@@ -59,7 +59,7 @@ def kinds(plan: Plan, method: AttachMethod, *, late: bool, members: bool = False
     Args:
         plan: The plan.
         method: How library functions are attached.
-        late: Whether files are told of that traced processes map.
+        late: Whether files that traced processes map are reported.
         members: Whether the processes of a control group are traced.
     """
     names = [*_OF_EVERY_RUN, *([GROUP_ATTACH] if members else [])]

@@ -231,7 +231,7 @@ def _perf_link(program: int, event: int, cookie: int) -> Link:
 
 
 def allow_descriptors(count: int) -> None:
-    """Let this process have so many descriptors, as far as the system lets it; each link is one."""
+    """Let this process have this many descriptors, as far as the system lets it; each link is one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count:
         enough = hard == resource.RLIM_INFINITY or count <= hard

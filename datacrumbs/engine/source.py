@@ -80,7 +80,7 @@ def is_before_snippets(file: str) -> bool:
 
 
 def up_to_snippet(snippet: Snippet) -> str:
-    """The C text up to the end of a snippet: whether it stands by itself."""
+    """The C text up to the end of a snippet: whether it is complete by itself."""
     return "\n".join(
         [*(_part(name, _read(name)) for name in _BEFORE_SNIPPETS), _part(snippet_file(snippet), snippet.text)]
     )
@@ -106,9 +106,9 @@ class Numbered:
 
 
 def numbered(text: str) -> Numbered:
-    """The same program with such numbers, for what tells line numbers without names.
+    """The same program with such numbers, for messages that give line numbers without names.
 
-    bcc adds lines of its own in between, so each line is given its number, and tells none beyond the text's last line.
+    bcc adds lines of its own in between, so each line is given its number, none of them above the text's last line.
     """
     lines = text.split("\n")
     parts: list[str] = []
@@ -134,7 +134,7 @@ def compiler_flags(plan: Plan, method: AttachMethod, *, late: bool) -> list[str]
     Args:
         plan: The plan.
         method: How library functions are attached.
-        late: Whether files are told of that traced processes map.
+        late: Whether files that traced processes map are reported.
     """
     parts = {"UPROBE_SESSION" if by_session(group, method) else group.attach.upper() for group in plan.groups}
     parts |= {"LATE"} if late else set()

@@ -1,6 +1,6 @@
 """System calls of 32-bit programs on a 64-bit kernel: their numbers, by the name of the same 64-bit call.
 
-Here are only those whose arguments stand in the same order and mean the same, as 32-bit registers: offsets of 64 bits
+Here are only those whose arguments have the same order and mean the same, as 32-bit registers: offsets of 64 bits
 come in two halves there, and such calls are left out. Numbers are those of ``asm/unistd_32.h``, which never change.
 """
 
@@ -27,7 +27,7 @@ _I386 = (
 
 @cache
 def compat_numbers(machine: str) -> dict[str, int]:
-    """Name of a call -> its number in 32-bit programs; empty where ``machine`` (``uname -m``) tells none apart."""
+    """Name of a call -> its number in 32-bit programs; empty where ``machine`` (``uname -m``) has none of its own."""
     if machine != "x86_64":
         return {}
     return {name: int(number) for name, _, number in (entry.partition("=") for entry in "".join(_I386).split())}

@@ -1,6 +1,6 @@
 """Whether a plan asks of kernel events and functions only for what the kernel declares, and for no kernel address.
 
-Signer and daemon apply the rule, each to the kernel that it runs on. What lies beside the declared fields of an event's
+Signer and daemon apply the rule, each to the kernel that it runs on. What is beside the declared fields of an event's
 record is left over from an earlier event on the same processor, which may be about another user's process. An address
 of the kernel's memory in a trace helps to attack the kernel.
 """

@@ -10,7 +10,7 @@ _NOTES, _MODULES = Path("/sys/kernel/notes"), Path("/proc/modules")  # the notes
 
 
 def kernel_state() -> list[object]:
-    """What identifies the running kernel and its modules, and whether all that they tell can be read."""
+    """What identifies the running kernel and its modules, and whether all of their information can be read."""
     system = os.uname()
     texts = [path.read_bytes() if os.access(path, os.R_OK) else b"" for path in (_NOTES, _MODULES)]
     modules = sorted(line.split(maxsplit=1)[0] for line in texts[1].decode(errors="replace").splitlines() if line)

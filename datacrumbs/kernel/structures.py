@@ -74,7 +74,7 @@ CAST_TARGETS = ("timespec64", "pt_regs")
 """Structures that the program casts to: one that begins with an integer of 64 bits, and the saved registers."""
 
 _OPTIONAL = {
-    ("thread_info", "status"),  # only where 32-bit programs are told apart by it (x86)
+    ("thread_info", "status"),  # only where it distinguishes 32-bit programs (x86)
     # Only where the kernel has seccomp.
     ("task_struct", "seccomp"),
     ("seccomp", "mode"),

@@ -153,7 +153,7 @@ def _described(name: str) -> Prototype | None:
 
 
 def value_arguments(parameters: tuple[TypedValue, ...]) -> tuple[Argument, ...]:
-    """Arguments for parameters whose types the kernel told: `Role.VALUE` for numbers, `Role.OUT` for addresses."""
+    """Arguments for parameters whose types the kernel gave: `Role.VALUE` for numbers, `Role.OUT` for addresses."""
     arguments: list[Argument] = []
     for position, parameter in enumerate(parameters[:ARGUMENT_LIMIT]):
         if not parameter.scalar or parameter.size not in {1, 2, 4, 8}:

@@ -65,7 +65,7 @@ class SystemCall:
     Args:
         name: The kernel's name (``openat``).
         number: Its number on this machine.
-        arguments: All its arguments, as far as known here, with the roles that types and names tell.
+        arguments: All its arguments, as far as known here, with the roles that follow from types and names.
 
     """
 
@@ -79,7 +79,7 @@ def system_calls(machine: str) -> tuple[SystemCall, ...]:
     """The system calls that the running kernel has, in the order of their numbers.
 
     Names and numbers come from the headers here and from a bundled table for what is newer than
-    they are; which of them are built in tells ``/proc/kallsyms``; arguments come from the kernel's
+    they are; which of them are built in is in ``/proc/kallsyms``; arguments come from the kernel's
     BTF, then the kernel headers, then tracefs, so that no step needs root.
 
     Args:

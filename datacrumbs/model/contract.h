@@ -3,7 +3,7 @@
  * library that writes lines (trace/src) and Python.
  *
  * This file is the source. model/contract.py and layouts.py are generated from it by scripts/contract.py; `make lint`
- * and the tests fail where they are not current. Numbers are enumerators, so that the compiler can tell what they are.
+ * and the tests fail where they are not current. Numbers are enumerators, so that debug information names them.
  * A trailing underscore is not part of a name: the name alone means something else in C.
  */
 /* SPDX-License-Identifier: MIT */
@@ -277,7 +277,7 @@ enum dc_total {
 	DC_TOTAL_NAMES_BUSY,		/* no scratch left on this processor */
 	DC_TOTAL_EVENTS_LOST,		/* a process event did not fit the ring */
 	DC_TOTAL_RETURNS_WITHOUT_ENTRY, /* returns whose entry was before the run */
-	DC_TOTAL_COMPAT_CALLS,		/* system calls of 32-bit programs that no function of the plan stands for */
+	DC_TOTAL_COMPAT_CALLS,		/* system calls of 32-bit programs that no function of the plan describes */
 	DC_TOTAL_HANDLES_LOST,		/* table of handles refused an entry */
 	DC_TOTAL_HANDLES_UNKNOWN, /* calls on handles without a known file, in a process traced while it ran already */
 	DC_TOTAL_FIELDS_UNREAD,	  /* a snippet or probe could not read user memory */
@@ -403,7 +403,7 @@ enum dc_piece_kind {
 struct dc_op {
 	uint32_t text;
 	uint16_t text_size;
-	uint16_t key_size; /* of files, names and amounts: what stands only before a value, behind the text */
+	uint16_t key_size; /* of files, names and amounts: written only before a value, after the text */
 	uint8_t kind;	   /* enum dc_piece_kind */
 	uint8_t slot;
 	uint8_t size; /* bytes of the value; of a name its enum dc_name_kind */

@@ -75,7 +75,7 @@ class Role(StrEnum):
 
 
 FOLLOWED_ROLES = frozenset((Role.PATH, Role.STRING))
-"""Roles of addresses of a program's memory of which what lies there is recorded, and not the address."""
+"""Roles of addresses of a program's memory of which the content is recorded, and not the address."""
 
 
 class Result(StrEnum):
@@ -85,7 +85,7 @@ class Result(StrEnum):
     HANDLE; zero for POINTER (of libc: with a system call's error behind it, since fgets() returns
     zero at the end of a file, too); -1 for MAPPING; non-zero for CODE (MPI); negative for NEGATIVE
     (HDF5's herr_t); never for ITEMS, VALUE and VOID. ITEMS is a number of elements, of which the
-    argument with Role.SIZE tells the bytes. A HANDLE belongs to the file of the call that made it.
+    argument with Role.SIZE has the number of bytes. A HANDLE belongs to the file of the call that made it.
     """
 
     BYTES = "bytes"
@@ -180,7 +180,7 @@ class Function:
         arguments: At most 6 captured arguments, in trace order. Functions with a snippet have
             that many fewer as the snippet declares fields.
         result: What it returns.
-        returns: Whether its returns are probed, or why not. Reasons that its name tells need not be given.
+        returns: Whether its returns are probed, or why not. Reasons that follow from its name need not be given.
         snippet: Name of the snippet that runs for it, or empty.
         snippet_arguments: Whole numbers for the parameters that the snippet's text declares, in their order.
         usdt_arguments: USDT only: the first place's argument format string, see `UsdtPlace`.

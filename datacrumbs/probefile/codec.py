@@ -1,7 +1,7 @@
 """Plans to canonical JSON and back.
 
 Equal plans give equal bytes: keys sorted, no white space, UTF-8. What comes back is checked key
-by key, since it may be a stranger's; whoever holds a `Plan` from `decode` need not check again.
+by key, since it may be a stranger's; a `Plan` from `decode` need not be checked again.
 """
 
 from __future__ import annotations

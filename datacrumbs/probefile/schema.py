@@ -1,6 +1,6 @@
 """The checks from which a document's schema is built; each names the key at fault.
 
-A check takes a value and the place where it stands, and returns the value with its type known, or
+A check takes a value and its place, and returns the value with its type known, or
 raises. A place is a key, or a pair of the place around it and a key or index: ``(("groups", 2), "attach")``
 is shown as ``groups[2].attach``. Only an error spells it out: a plan has a hundred thousand places.
 """

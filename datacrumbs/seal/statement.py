@@ -60,7 +60,7 @@ class Summary:
         datacrumbs: Version of the daemon.
         plan: Digest of the plan.
         key_id: Key that had signed the plan.
-        mode: How the run was told to record all calls; empty for what the plan says.
+        mode: How the run was ordered to record all calls; empty for what the plan says.
         begin: Nanoseconds since the epoch, when programs began to be traced.
         end: Nanoseconds since the epoch, when all probes were gone.
         ended_by: Why the run ended, as in the trace.

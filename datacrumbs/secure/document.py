@@ -56,7 +56,7 @@ LISTS = DocumentLimits(4 << 20, 200_000)
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """One value of the document and where it stands.
+    """One value of the document and its place.
 
     Args:
         file: The document.
@@ -214,7 +214,7 @@ def _yaml_error(file: Path, text: str, error: yaml.YAMLError) -> DatacrumbsError
     if placeholder:
         return usage_error(
             f"{file}:{line}: the placeholder {placeholder[0]} of a template was never filled in; expected a value",
-            "write the path that it stands for, or use the installed file instead of the template",
+            "replace it with the path, or use the installed file instead of the template",
         )
     return usage_error(f"{file}:{line}: not valid YAML: {problem}; expected `key: value` lines and `- ` items")
 

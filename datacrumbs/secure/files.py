@@ -93,7 +93,7 @@ def open_without_links(path: Path, flags: int) -> int:
 def check_protected(path: Path, status: os.stat_result | None = None) -> None:
     """Refuse a file or directory that somebody else than the administrator may change.
 
-    The owner must be root, or whoever runs this (a private installation); neither the group nor
+    The owner must be root, or the user who runs this (a private installation); neither the group nor
     others may write.
 
     Raises:
@@ -143,7 +143,7 @@ def extended_attributes(descriptor: int) -> list[str]:
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write a file so that its name never stands for a part of it.
+    """Write a file so that its name never leads to a part of it.
 
     Args:
         path: Where; what is there already is replaced, a symbolic link itself, not what it points to.

@@ -1,4 +1,4 @@
-"""The two small protocols between a service and systemd: sockets passed in, readiness told out.
+"""The two small protocols between a service and systemd: sockets passed in, readiness reported.
 
 sd_listen_fds(3) and sd_notify(3); both are a few lines, so no library is needed.
 """

@@ -1,4 +1,4 @@
-"""Files that a user names, opened with that user's rights: root must not tell what lies where the user may not look.
+"""Files that a user names, opened with that user's rights: root must not reveal what is where the user may not look.
 
 Where a home directory is closed to root, as on a network file system, these are also the only rights that help.
 """

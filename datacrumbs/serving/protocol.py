@@ -1,4 +1,4 @@
-"""What goes over the signing socket: a 4-byte big-endian length, then so many bytes of JSON, each way once."""
+"""What goes over the signing socket: a 4-byte big-endian length, then that many bytes of JSON, each way once."""
 
 from __future__ import annotations
 

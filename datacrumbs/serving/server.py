@@ -87,7 +87,7 @@ class Visit:
 
 
 class Server:
-    """Answers requests on a listening socket until told to stop.
+    """Answers requests on a listening socket until it is stopped.
 
     Args:
         name: How the service is called.
@@ -248,7 +248,7 @@ class Server:
         """Do what comes before the first request."""
 
     async def answer(self, visit: Visit) -> None:
-        """Answer a connection; what it raises is told to the caller.
+        """Answer a connection; what it raises is reported to the caller.
 
         Raises:
             DenialError: For a refusal.

@@ -72,7 +72,7 @@ def looked_up(name: str, environment: Mapping[str, str]) -> tuple[str, int, str]
 
 
 def program_of(command: Sequence[str], environment: Mapping[str, str]) -> Path | None:
-    """The ELF program whose libraries a command line is about; None where that cannot be told.
+    """The ELF program whose libraries a command line is about; None where that cannot be known.
 
     A script means its interpreter, a shim of a version manager what it leads to, and a launcher the program among its
     arguments.

@@ -33,7 +33,7 @@ class Places:
 
 
 def probe_places(stream: BufferedReader) -> Places:
-    """The places of an open ELF file; empty when it is not one or lies about its layout."""
+    """The places of an open ELF file; empty when it is not one or gives a false layout."""
     try:
         return _places(Elf(stream))
     except ELF_PROBLEMS:

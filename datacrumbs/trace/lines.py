@@ -29,14 +29,14 @@ class Lines:
     """The member that is being made. Calls release the interpreter's lock.
 
     Args:
-        functions: How many there are; `function` tells their templates when they are missing.
+        functions: How many there are; `function` gives their templates when they are missing.
         epoch_offset_ns: CLOCK_REALTIME minus CLOCK_MONOTONIC, in ns.
         filtering: Whether calls on files that are not included are left out.
     """
 
     def __init__(self, functions: int, epoch_offset_ns: int, *, filtering: bool) -> None:
         self.written: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
-        """Per function: lines made; whoever reads it may set it back."""
+        """Per function: lines made; the reader of it may set it back."""
         self.filtered: NDArray[np.int64] = np.zeros(functions, dtype=np.int64)
         """Per function: calls left out."""
         layout = np.zeros(1, LINES_LAYOUT)
@@ -71,12 +71,12 @@ class Lines:
             raise MemoryError("no memory for the lines of a trace")
 
     def name(self, identity: int, number: int, *, included: bool) -> None:
-        """Tell the hash of a name, whose line stands in the file."""
+        """Give the hash of a name, whose line is in the file."""
         if self._library.dc_lines_name(self._lines, identity, number, included):
             raise MemoryError("no memory for the names of a trace")
 
     def renew(self) -> None:
-        """Another file begins, in which no name and no process stands."""
+        """Another file begins, without names and processes."""
         self._library.dc_lines_renew(self._lines)
 
     def forget_processes(self) -> None:
@@ -84,7 +84,7 @@ class Lines:
         self._library.dc_lines_forget(self._lines)
 
     def missing(self, calls: NDArray[np.void]) -> NDArray[np.void]:
-        """What must be told before these calls can be taken, some of it twice; to be asked until it is nothing.
+        """What is missing before these calls can be taken, some of it twice; to be asked until nothing is.
 
         Args:
             calls: (n,) contiguous records, n up to CHUNK.
@@ -146,7 +146,7 @@ class Lines:
 
 @cache
 def load_library() -> ctypes.CDLL:
-    """The library, loaded once; whoever will give up the right to read it loads it before."""
+    """The library, loaded once; a process that will give up the right to read it loads it before."""
     library = ctypes.CDLL(str(installed("data", LIBRARY)))
     lines = c_void_p
     for name, result, arguments in (

@@ -26,7 +26,7 @@ _LINE = re.compile(r"(?:[^ ]+ ){4}(?P<point>[^ ]+) [^ ]+ (?:[^ ]+ )*?- (?P<kind>
 
 
 def node_mounts(text: str | None = None) -> dict[str, bool]:
-    """Mount point -> whether what lies below it is of this node alone.
+    """Mount point -> whether everything below it belongs to this node alone.
 
     Only those that differ in that from the directory that they are in.
 

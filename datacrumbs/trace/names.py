@@ -36,7 +36,7 @@ class NameTable:
     Args:
         host_hash: 16 hex digits, for the metadata lines.
         inclusion_path: Directory below which files count as included; empty for all.
-        redact_paths: Patterns of paths that are told hidden only; all that is inside here has the true ones.
+        redact_paths: Patterns of paths that are written in hidden form only; inside here all are the true ones.
         limit: Bytes that names may take, or 0 for no limit. What comes beyond is counted in `dropped`, and calls that
             refer to it get `BEYOND` or `STRING_BEYOND`.
     """
@@ -83,18 +83,18 @@ class NameTable:
         return [line for line in lines if line]
 
     def renew(self) -> None:
-        """Begin a new file, in which no name stands yet: `find` gives the lines of those that are used again."""
+        """Begin a new file, without names: `find` gives the lines of those that are used again."""
         flags = np.frombuffer(self._flags, dtype=np.uint8)
         flags &= _INCLUDED | _FILE | _COMMAND
         self._emitted.clear()
 
     def text(self, identity: int) -> str:
-        """The resolved text of a name as it may be told, or an empty string when there is none."""
+        """The resolved text of a name as it may be shown, or an empty string when there is none."""
         position = self._position(identity)
         return self._shown(position) if position >= 0 else ""
 
     def shown_path(self, path: str) -> str:
-        """A path that is no name of the run, as it may be told."""
+        """A path that is no name of the run, as it may be shown."""
         return self._redaction.path(path)
 
     def find(
@@ -165,7 +165,7 @@ class NameTable:
             return ""
         return self._store(name.identity, name.kind, self._resolve(name, waiting))
 
-    # One name for all that there was no room for: files apart from the rest, since they are told otherwise.
+    # One name for all that there was no room for: files apart from the rest, since they are shown differently.
     def _position_beyond(self, kind: NameKind) -> int:
         is_file = kind in FILE_KINDS
         if is_file not in self._beyond:
@@ -205,9 +205,9 @@ class NameTable:
 
     def _place_line(self, position: int, place: str) -> str:
         shown = self._shown(position)
-        # What is hidden under one name is not told by another.
-        told = self._redaction.path(place) if shown == self._text(position) else ""
-        return place_line(self._host_hash, self._hashes[position], told) if told else ""
+        # What is hidden under one name is not shown under another.
+        visible = self._redaction.path(place) if shown == self._text(position) else ""
+        return place_line(self._host_hash, self._hashes[position], visible) if visible else ""
 
     def _line(self, position: int) -> str:
         self._flags[position] |= _WRITTEN

@@ -24,7 +24,7 @@ NAMES_FULL = "names_full"
 class Note:
     """One thing that happened in one interval.
 
-    A ``lost`` note has the details ``cause`` and ``calls``: so many calls were lost in this interval, not since
+    A ``lost`` note has the details ``cause`` and ``calls``: the calls that were lost in this interval, not since
     the beginning; all notes of a function and cause add up to the footer's ``lost_<cause>``.
 
     A ``probed_late`` note is of a file that was mapped at its beginning and probed from its end on: calls of it in

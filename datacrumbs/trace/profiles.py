@@ -119,7 +119,7 @@ class ProfileWriter:
 
 
 def sampled_lines(plan: Plan) -> Iterator[str]:
-    """For the head of a trace: which functions are sampled, and one of how many calls stands in it."""
+    """For the head of a trace: which functions are sampled, and one of how many calls is in it."""
     for group in plan.groups:
         for function in group.functions if group.sample > 1 else ():
             about = [("category", function.category), ("function", function.name), ("symbol", function.symbol)]

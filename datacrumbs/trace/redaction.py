@@ -1,4 +1,4 @@
-"""Paths that are not to be told: the names in them become short keyed hashes before anything leaves the process."""
+"""Paths that are not to be shown: the names in them become short keyed hashes before anything leaves the process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KEY_BYTES, _DIGITS = 16, 12
 class Redaction:
     """Hides names below some directories.
 
-    What a pattern matches, and all that lies below it, is shown as its directory and a hash of each further name:
+    What a pattern matches, and everything below it, is shown as its directory and a hash of each further name:
     ``/home/ada/secret/x`` by ``/home/*/secret`` as ``/home/ada/~3f9a1c02b7d4/~77ab90e1f2c3``. Equal paths of a run stay
     equal, and files of one directory stay in one. The key of the hashes is made for the run and kept nowhere.
 
@@ -35,7 +35,7 @@ class Redaction:
         self._key = secrets.token_bytes(_KEY_BYTES)
 
     def path(self, text: str) -> str:
-        """A path as it may be told.
+        """A path as it may be shown.
 
         ``..`` is no way around: a path that has one is hidden if it is to be hidden with or without it. Of a relative
         path, or one whose beginning is cut off, the directory is not known, so all of it is hidden.
@@ -58,7 +58,7 @@ class Redaction:
         return text
 
     def word(self, text: str) -> str:
-        """A name of which it is not known where it lies, such as that of a process."""
+        """A name whose place is not known, such as that of a process."""
         return self._hidden([text], 0) if self._patterns else text
 
     # How many components before the last one of a pattern.

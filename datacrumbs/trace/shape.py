@@ -107,7 +107,7 @@ def _fields(slots: list[tuple[int, Argument]], first_extra: int, *, scaled: bool
         match argument.role:
             case Role.PATH:
                 paths += 1
-                # The first path is the call's file and stands as fhash.
+                # The first path is the call's file: it is written as fhash.
                 key = "newpath_hash" if paths == 2 else f"{argument.label}_hash"
                 found.append(replace(plain, key=key, kind=NameKind.PATH) if paths > 1 else None)
             case Role.TARGET_FD:
@@ -115,7 +115,7 @@ def _fields(slots: list[tuple[int, Argument]], first_extra: int, *, scaled: bool
             case Role.STRING:
                 found.append(replace(plain, key=f"{argument.label}_hash", kind=NameKind.STRING))
             case Role.OUT | Role.OUT_HANDLE:
-                continue  # addresses of the program's own memory tell a reader nothing
+                continue  # addresses of the program's own memory mean nothing to a reader
             case Role.HANDLE | Role.CLOSED | Role.RELEASED:
                 found.append(replace(plain, signed=False))
             case Role.SIZE if scaled:

@@ -27,7 +27,7 @@ _NO_ITEMS = SLOTS
 class Piece:
     """Constant text, then a value.
 
-    ``key`` stands before the value where it is a hash or an amount, and is left out with it. The other fields are
+    ``key`` precedes the value where it is a hash or an amount, and is left out with it. The other fields are
     those of `struct dc_op`.
     """
 
@@ -98,7 +98,7 @@ def _result(shape: Shape, state: State) -> Iterator[Piece]:
     if state is State.POINT or state is State.OPEN or shape.result.value == "void":
         return
     if state is State.FAILED:
-        # Written even when it is 0, since its presence is what tells a failed call from one that returned -1.
+        # Written even when it is 0, since only its presence distinguishes a failed call from one that returned -1.
         error = PieceKind.SYSTEM_ERROR if shape.system_call else PieceKind.ERROR
         if shape.result in MINUS_ONE:
             yield Piece(b',"ret":-1,"errno":', error, signed=True)

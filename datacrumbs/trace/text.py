@@ -9,7 +9,7 @@ REPLACEMENT = "�"
 
 
 def raw_bytes(text: str) -> bytes:
-    """The bytes that a surrogateescape-decoded ``text`` stands for; other lone surrogates become U+FFFD."""
+    """The bytes that a ``text`` decoded with surrogateescape was made of; other lone surrogates become U+FFFD."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

@@ -49,11 +49,11 @@ class TraceWriter:
         user: Name of the run's user.
         run_id: The run's id: the files of a run that goes on in several ones are known by it.
         flush_seconds: A member is closed at least this often.
-        redact_paths: Patterns of paths that are told hidden only.
+        redact_paths: Patterns of paths that are written in hidden form only.
         max_megabytes: Size of all files together from which on calls are lost (`beyond_size`), or 0 for no limit.
             What is rendered already is still written: at most two members, then the footer.
         names_mib: How much memory names may take, or 0 for no limit; what comes beyond is `names_dropped`.
-        mounts: Mount point -> whether what lies below it is of this node alone.
+        mounts: Mount point -> whether everything below it belongs to this node alone.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class TraceWriter:
     def write(self, batch: Batch) -> None:
         """Take a batch in; its lines are in the file after the next flush.
 
-        Lines of one batch stand grouped by function, not in time's order: groups render and compress
+        Lines of one batch are grouped by function, not in time's order: groups render and compress
         better, and readers ask for no order but that of an outer call before an inner one of the same microsecond.
 
         Raises:
@@ -179,7 +179,7 @@ class TraceWriter:
         return self._end
 
     def continue_in(self, stream: BinaryIO, provenance: Mapping[str, str]) -> BinaryIO:
-        """Finish this file, and go on in another one, in which all stands that a reader of it needs.
+        """Finish this file, and go on in another one, which has everything that a reader of it needs.
 
         Args:
             stream: Of the new file.
@@ -282,7 +282,7 @@ class TraceWriter:
             while not self._lines.render():
                 self._flush()
 
-    # Names, processes and threads stand in the file before the first call that refers to them.
+    # Names, processes and threads are in the file before the first call that refers to them.
     def _tell(self, missing: NDArray[np.void]) -> None:
         for kind in np.unique(missing["kind"]).tolist():
             identities = np.unique(missing["identity"][missing["kind"] == kind])
@@ -343,7 +343,7 @@ class TraceWriter:
         self._error = error
         self._cut_back()
 
-    # To the last whole member; where that fails as well, what stands before the torn one is readable all the same.
+    # To the last whole member; where that fails as well, what precedes the torn one is readable all the same.
     def _cut_back(self) -> bool:
         if not self._seekable:
             return False

@@ -80,7 +80,7 @@ static const char *dc_client_executed(char **environment)
 }
 
 /*
- * No C library stands behind this one, so it loads into programs of any (glibc, musl).
+ * This library needs no C library, so it loads into programs of any (glibc, musl).
  * There is no destructor that stops: what a program writes while it exits (buffered
  * output, above all) is part of its I/O, and the mark dies with the process.
  */

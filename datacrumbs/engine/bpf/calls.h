@@ -67,7 +67,7 @@ static __always_inline void dc_resolve_requests(struct dc_thread *thread, struct
 						const struct dc_function *function, u32 mask)
 {
 	call->pending = 0;
-	thread->requested = mask; /* in memory: the verifier need not tell its bits apart */
+	thread->requested = mask; /* in memory: the verifier need not follow each bit */
 	for (u32 i = 0; i < DC_REQUESTS + 2; i++) {
 		u32 kind = DC_REQUEST_NONE;
 		u64 subject = 0;

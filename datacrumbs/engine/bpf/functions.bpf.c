@@ -143,7 +143,7 @@ static __always_inline int dc_function_leave(struct pt_regs *context, int by_sta
 	if (!function || !count)
 		return 0;
 	struct dc_call *call = NULL;
-	/* Without the stack to tell them apart, the calls that were too deep return first. */
+	/* Without the stack to distinguish them, the calls that were too deep return first. */
 	if (thread && (by_stack || !thread->overflow))
 		call = dc_pop(thread, id, PT_REGS_SP(context), by_stack);
 	if (!call) {

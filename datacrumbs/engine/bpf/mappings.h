@@ -1,5 +1,5 @@
-/* Files that traced processes map to execute, told to user space, which probes those that the plan has under another
- * name. Each file once: what is probed stays probed for whoever maps it later. */
+/* Files that traced processes map to execute, reported to user space, which probes those that the plan has under
+ * another name. Each file once: what is probed stays probed for all that map it later. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 #ifndef DC_MAPPINGS_H
 #define DC_MAPPINGS_H

@@ -71,7 +71,7 @@ BPF_TABLE("lru_hash", u64, u8, dc_names, 65536);
 
 #ifdef DC_WITH_LATE
 BPF_RINGBUF_OUTPUT(dc_mapping_ring, DC_SIZED);
-BPF_TABLE("lru_hash", struct dc_mapped_key, u8, dc_mapped, 16384); /* files that were told of */
+BPF_TABLE("lru_hash", struct dc_mapped_key, u8, dc_mapped, 16384); /* files that were reported */
 #endif
 
 #if defined(DC_WITH_TRACEPOINT) || defined(DC_WITH_KPROBE)

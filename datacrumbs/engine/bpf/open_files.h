@@ -12,7 +12,7 @@
 #define DC_ROOT_MOUNTS 8 /* mounted on one another, at the root */
 
 /* Collect the components of a path from the leaf to the root, each ending in NUL, across mounts.
- * The length lives in memory, so that the verifier need not tell its many values apart. */
+ * The length lives in memory, so that the verifier need not follow each of its values. */
 static __always_inline u32 dc_walk(struct dc_scratch *scratch, u64 mount, u64 dentry)
 {
 	scratch->head.length = 0;
@@ -61,7 +61,7 @@ struct dc_open_file {
 #define DC_STAMP(stamp, value) (((stamp) ^ (value)) * DC_MIX)
 
 /* The kernel uses the addresses of a closed file again, most often for the next one: what else there is to know of an
- * open file tells the two apart. */
+ * open file distinguishes the two. */
 static __always_inline u64 dc_self_stamp(const struct dc_open_file *file)
 {
 	u64 stamp = DC_STAMP(file->inode, file->kind);
@@ -100,7 +100,7 @@ static __always_inline u64 dc_place_stamp(const struct dc_open_file *file)
 	u64 dentry = entry ? entry : file->dentry;
 	u64 root = dc_kernel_u64(file->mount + DC_VFSMOUNT_MNT_ROOT);
 	if (!(u32)dc_kernel_u64(dentry + DC_DENTRY_D_NAME + DC_QSTR_HASH_LEN)) {
-		/* Of a kind without places, mostly: what it is called tells it from others. */
+		/* Of a kind without places, mostly: its name distinguishes it from others. */
 		u64 name = dc_kernel_u64(dentry + DC_DENTRY_D_NAME + DC_QSTR_NAME);
 		stamp = DC_STAMP(stamp, dc_kernel_u64(name));
 		stamp = DC_STAMP(stamp, dc_kernel_u64(name + sizeof(u64)));

@@ -19,7 +19,7 @@
 #define DC_SA_RESTART 0x10000000
 #define DC_TS_COMPAT 2
 
-/* Whether the task is in a call of a 32-bit program; only x86 tells them apart by this. */
+/* Whether the task is in a call of a 32-bit program; only x86 distinguishes them by this. */
 static __always_inline int dc_is_compat(void *task)
 {
 #if DC_TASK_THREAD_INFO_STATUS >= 0

@@ -23,7 +23,7 @@ static __always_inline u64 dc_trampoline(void)
 	return address;
 }
 
-/* Whether a return probe stands at this place of the stack. */
+/* Whether a return probe is at this place of the stack. */
 static __always_inline int dc_return_is_probed(u64 stack)
 {
 	u64 held = 0;
@@ -33,8 +33,8 @@ static __always_inline int dc_return_is_probed(u64 stack)
 
 /* Drop calls that were left without returning. Their frames lie below the stack pointer of a new one on the same
  * stack; or on the stack of signal handlers, which the thread has left; or are the kernel's (its addresses have the
- * highest bit) while the program itself runs. What lies at the same place is a call that this one took the place of by
- * a jump; of one function, the return address tells. */
+ * highest bit) while the program itself runs. At the same place is a call that this one took the place of by
+ * a jump; of one function, the return address decides. */
 static __always_inline void dc_drop_dead_frames(struct dc_thread *thread, u32 id, u64 stack)
 {
 	u32 top = thread->depth - 1;

@@ -95,7 +95,7 @@
     picture.addEventListener("pointerleave", () => (readout.textContent = ""));
   };
 
-  // Timeline: what is drawn anew at each step is at most a window's slices.
+  // Timeline: what is drawn again at each step is at most a window's slices.
   const ROW = 17, TOP = 20, GAP = 22, LABEL = 14;
   const showWindows = ({ functions, paths, all }) => {
     const canvas = byId("canvas"), readout = byId("slice-readout"), choice = byId("window");

@@ -40,7 +40,7 @@ EXPORT struct dc_lines *dc_lines_new(const struct dc_lines_layout *layout)
 	lines->layout = *layout;
 	lines->functions = calloc(layout->functions + 1, sizeof(struct dc_templates *));
 	lines->text = malloc(DC_MEMBER_ROOM + DC_SLACK);
-	/* A literal is of two bytes at most, and a match of six stands for at least four. */
+	/* A literal is of two bytes at most, and a match of six bytes replaces at least four. */
 	lines->deflate.capacity =
 		2 * (size_t)DC_MEMBER_ROOM + DC_BLOCK_TOKENS * (size_t)DC_TOKEN_BYTES + DC_MEMBER_ROOM / 16;
 	lines->deflate.out = malloc(lines->deflate.capacity + DC_SLACK);
@@ -74,7 +74,7 @@ EXPORT int dc_lines_name(struct dc_lines *lines, uint64_t identity, uint64_t has
 	return dc_names_put(&lines->names, &(struct dc_name){identity, hash, included != 0});
 }
 
-/* Another file begins: nothing stands in it yet. */
+/* Another file begins: it is still empty. */
 EXPORT void dc_lines_renew(struct dc_lines *lines)
 {
 	dc_names_clear(&lines->names);
@@ -113,7 +113,7 @@ static int is_left_out(const struct dc_lines *lines, const struct dc_record *cal
 }
 
 /*
- * What must be told before these calls can be taken, each once or a few times; to be asked again until there is
+ * What is missing before these calls can be taken, each once or a few times; to be asked again until there is
  * nothing more. -1 for a call of no function, -2 without memory.
  */
 EXPORT int64_t dc_lines_missing(struct dc_lines *lines, const struct dc_record *calls, uint64_t count,
@@ -235,7 +235,7 @@ EXPORT const uint8_t *dc_lines_content(const struct dc_lines *lines)
 	return lines->text;
 }
 
-/* Ends the member, which stands there until the next one begins to grow; its size, or -1. */
+/* Ends the member, which stays in place until the next one begins to grow; its size, or -1. */
 EXPORT int64_t dc_lines_finish(struct dc_lines *lines, uint32_t crc, const uint8_t **member)
 {
 	*member = lines->deflate.out;

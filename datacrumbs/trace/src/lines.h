@@ -17,7 +17,7 @@ enum {
 	DC_NAMES = 1 << 18,	  /* names that are remembered; a chunk refers to fewer */
 };
 
-/* The lines of one function; the texts stand behind the ops. */
+/* The lines of one function; the texts follow the ops. */
 struct dc_templates {
 	uint32_t starts[DC_STATES + 1]; /* first op of each template, and one more; a template per outcome */
 	uint32_t texts;
@@ -74,7 +74,7 @@ struct dc_order {
 /* What of the text is a repetition, and where repetitions may begin. */
 struct dc_matches {
 	uint32_t coded;	   /* the text before that is in the stream; from there on it is the same ... */
-	uint32_t distance; /* ... as so many bytes before, if not 0 */
+	uint32_t distance; /* ... this many bytes before, if not 0 */
 	uint32_t texts[1 << DC_PLACE_BITS];  /* places of four bytes, plus 1 */
 	uint32_t values[1 << DC_PLACE_BITS]; /* of a value at a place of a template */
 	uint32_t wide[1 << DC_PLACE_BITS];   /* of a long value anywhere */
@@ -82,7 +82,7 @@ struct dc_matches {
 
 struct dc_lines {
 	struct dc_lines_layout layout;
-	struct dc_templates **functions; /* those that were told */
+	struct dc_templates **functions; /* those that were given */
 	uint64_t next;
 	struct dc_names names;
 	struct dc_names pairs; /* of process and thread, plus 1: those that were introduced */
@@ -107,7 +107,7 @@ void dc_names_clear(struct dc_names *names);
 void dc_write_line(struct dc_lines *lines, const struct dc_record *call, const struct dc_line *last,
 		   struct dc_line *line);
 
-/* Both put what stands behind the member's text into the stream, but for a repetition that may go on; -1 when the
+/* Both put what follows the member's text into the stream, but for a repetition that may go on; -1 when the
  * output is full. */
 int dc_code_line(struct dc_lines *lines, const struct dc_line *last, const struct dc_line *line);
 int dc_code_text(struct dc_lines *lines, uint32_t end);

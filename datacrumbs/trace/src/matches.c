@@ -1,5 +1,5 @@
 /*
- * What of a member's text is a repetition of what stands in it already.
+ * Which parts of a member's text repeat what is in it already.
  *
  * A line is like an earlier one of its template but for some values. So repetitions are not searched for at every byte.
  * One that has begun goes on until a value differs, also from line to line. Behind that value another one begins: with
@@ -92,7 +92,7 @@ static uint32_t begin(struct dc_lines *lines, uint32_t here, uint32_t distance, 
 	return found;
 }
 
-/* The repetition that begins before piece `number`: with the last line, or where the next other value stood. */
+/* The repetition that begins before piece `number`: with the last line, or where the next other value was. */
 static uint32_t choose(struct dc_lines *lines, const struct dc_line *last, const struct dc_line *line, uint32_t number,
 		       uint32_t here)
 {
@@ -114,7 +114,7 @@ static uint32_t choose(struct dc_lines *lines, const struct dc_line *last, const
 	return size;
 }
 
-/* A long value that differs from the last line's may stand elsewhere. */
+/* A long value that differs from the last line's may be somewhere else. */
 static uint32_t find_value(struct dc_lines *lines, const struct dc_piece *piece, uint32_t here)
 {
 	uint32_t before = lines->matches.wide[place_of(piece->value)];

@@ -49,7 +49,7 @@ static struct tally *tally(const char *name)
 	return entry;
 }
 
-/* How each kind of function fails, and what it tells of bytes. */
+/* How each kind of function fails, and what it says about bytes. */
 static long status(const char *name, long result)
 {
 	struct tally *entry = tally(name);

@@ -4,7 +4,7 @@
  *
  * The counted process is a child that the kernel's clone made behind libc's back, so neither the
  * start of the program nor the launcher adds a call to it: from its first call to exit_group it
- * makes what stands here and nothing else. The program prints the child's pid and exits with its
+ * makes the calls below and no others. The program prints the child's pid and exits with its
  * status; every call's outcome is checked on the way.
  *
  * usage: workload DIRECTORY    (empty and writable; tmpfs, ext4, xfs, btrfs and overlayfs serve)

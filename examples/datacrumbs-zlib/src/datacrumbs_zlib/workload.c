@@ -1,5 +1,5 @@
 /* Calls each function of zlib that the provider knows a prime number of times. workload.json says how often.
- * Prototypes stand here because zlib's headers need not be installed: cc workload.c -l:libz.so.1
+ * The prototypes are here because zlib's headers need not be installed: cc workload.c -l:libz.so.1
  */
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>

@@ -52,7 +52,7 @@ def _header_arguments(path: Path, names: tuple[str, ...]) -> dict[str, tuple[Arg
     return {}
 
 
-# What tells a reader something: scalars, names, and the locations whose file is known; no addresses.
+# What is of use to a reader: scalars, names, and the locations whose file is known; no addresses.
 def _telling(arguments: tuple[Argument, ...]) -> tuple[Argument, ...]:
     kept: list[Argument] = []
     for argument in arguments:

@@ -75,7 +75,7 @@ def datacrumbs_functions(target: ProbeTarget, options: Options) -> tuple[Functio
 
 @hookimpl
 def datacrumbs_snippets() -> Iterator[Snippet]:
-    """Give the snippets that tell bytes and the handle that is closed."""
+    """Give the snippets that find the bytes and the handle that is closed."""
     folder = files("datacrumbs_mpi") / "snippets"
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         name, suffix, _ = file.name.partition(".bpf.c")
@@ -96,7 +96,7 @@ def datacrumbs_presets() -> tuple[Preset, ...]:
 
 @hookimpl
 def datacrumbs_checks(host: Host) -> Iterator[Check]:
-    """Say which MPI libraries there are and what cannot be told of them."""
+    """Say which MPI libraries there are and what is not known about them."""
     paths = mpi_libraries(host, {})
     if not paths:
         fix = "install openmpi-bin or mpich, or set `libraries` in the site file"

@@ -35,7 +35,7 @@ def library_functions(path: Path, implementation: Implementation, *, trivial: bo
     Args:
         path: The library.
         implementation: What `identify` says of it.
-        trivial: Also those that only tell a value (``MPI_Wtime``).
+        trivial: Also those that only return a value (``MPI_Wtime``).
 
     Raises:
         DatacrumbsError: (exit 2) when the file is no readable ELF file.
@@ -72,7 +72,7 @@ def _with_arguments(
     )
 
 
-# Scalars only: an address, and Open MPI's handles are addresses, tells a reader nothing.
+# Scalars only: an address, and Open MPI's handles are addresses, means nothing to a reader.
 def _scalars(arguments: tuple[Argument, ...]) -> tuple[Argument, ...]:
     return tuple(entry for entry in arguments if entry.role is Role.VALUE)
 

@@ -30,7 +30,7 @@ _KNOWN_SIZES = {
 }
 _OBJECT_BYTES = 64
 _VERSION = re.compile(rb"\d+\.\d+(\.\d+)?[\w.+-]{0,16}")
-# The release stands by itself among the strings, with or without the v of its tag.
+# The release is a string of its own, with or without the v of its tag.
 _OPENMPI_VERSION = re.compile(rb"\0v?(\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?)\0")
 
 _LONE_RELEASE = re.compile(rb"\0([3-9]\.\d+\.\d+(?:(?:a|b|rc)\d+)?)\0")

@@ -69,7 +69,7 @@ METADATA = frozenset({f"MPI_File_{stem}" for stem, *_ in _REST} | {"MPI_File_clo
 """The other functions on files."""
 
 TRIVIAL = re.compile(r"MPIX?_(Wtime|Wtick|Aint_(add|diff)|Initialized|Finalized|\w+_(f2c|c2f|f082c|c2f08|f2f08|f082f))")
-"""Functions that only tell or convert a value: programs call them in loops, and there is nothing to see."""
+"""Functions that only return or convert a value: programs call them in loops, and they do no I/O."""
 
 _CONVERSION = re.compile(r"MPI_\w+_(f2c|c2f|toint|fromint)")
 _VALUES = frozenset({"MPI_Wtime", "MPI_Wtick", "MPI_Aint_add", "MPI_Aint_diff"})

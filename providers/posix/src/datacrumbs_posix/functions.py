@@ -43,7 +43,7 @@ def libc_functions(path: Path, libc: Libc) -> tuple[Function, ...]:
     """The functions of a C library that the tables describe, one for each address.
 
     A symbol that only hands on to another of the same name (``__open_2`` to ``open``) is left out: a program's
-    call of it is a call of the other as well, and would be told twice.
+    call of it is a call of the other as well, and would be recorded twice.
     """
     symbols = elf_functions(path)
     found = functions_of(TABLE, symbols)

@@ -1,4 +1,4 @@
-"""libc's buffered streams: what each function takes and returns, and where its stream stands.
+"""libc's buffered streams: what each function takes and returns, and which argument is its stream.
 
 A function with a stream names the snippet ``stream``, which finds the file of a stream that was never seen being opened
 (standard input, popen). Where its stream is and how the target's libc lays it out are added for each function.
@@ -47,7 +47,7 @@ DATA: tuple[Signature, ...] = (
     _stdio("ungetc _IO_ungetc", "value", "-", _STREAM, snippet="stream"),
     _stdio("getline", "bytes", "-2", _STREAM, snippet="stream"),
     _stdio("getdelim __getdelim", "bytes", "-3", _STREAM, snippet="stream"),
-    # They return an int, whose upper half is undefined in the register: the print snippets tell the bytes.
+    # They return an int, whose upper half is undefined in the register: the print snippets give the bytes.
     _stdio("fprintf _IO_fprintf __fprintf_chk", "negative", _STREAM, snippet="stream_print"),
     _stdio("vfprintf _IO_vfprintf __vfprintf_chk", "negative", _STREAM, snippet="stream_print"),
     _stdio("printf _IO_printf __printf_chk", "negative", snippet="print", snippet_arguments=(1,)),

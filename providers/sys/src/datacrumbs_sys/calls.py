@@ -1,4 +1,4 @@
-"""What is known of system calls beyond what the machine tells: libc's names, classes, roles, results."""
+"""What is known of system calls beyond what the machine knows: libc's names, classes, roles, results."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def curated_calls() -> dict[str, Call]:
 
 
 def uncurated_call(kernel_name: str, arguments: tuple[Argument, ...]) -> Call:
-    """A call of which only the machine tells: every system call fails with ``-errno``.
+    """A call that only the machine describes: every system call fails with ``-errno``.
 
     Addresses of user memory are left out: nothing is read from them, and nobody reads them.
     """

@@ -22,7 +22,7 @@ PAGE_CACHE = (
 EVENTS = IO_URING + BLOCK + PAGE_CACHE
 CATEGORIES = {"io_uring": "SYS", "block": "BLOCK", "filemap": "PAGECACHE"}
 
-# The engine copies so much of a record; what lies behind cannot be captured.
+# The engine copies this much of a record; what follows cannot be captured.
 _RECORD_LIMIT = 128
 # The name in the trace, where kernels have had several.
 _NAMES = {"io_uring_submit_req": "io_uring_submit", "io_uring_submit_sqe": "io_uring_submit"}
