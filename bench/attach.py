@@ -22,7 +22,8 @@ FORCED_ROUNDS = 2
 SLOW_METHODS, SLOW_LIMIT = frozenset({"perf"}), 100
 TEXT = """\
 A library of this many functions that no process has mapped; entry and return of each. Milliseconds of attaching are
-what the daemon says, the end is from SIGINT to the end of its process, with the trace closed. The methods take turns."""
+what the daemon says, the end is from SIGINT to the end of its process, with the trace closed. The methods take
+turns."""
 
 
 def take(quick: bool) -> Result:
