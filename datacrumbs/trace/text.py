@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 
-REPLACEMENT = "�"
-
 
 def raw_bytes(text: str) -> bytes:
     """The bytes that a ``text`` decoded with surrogateescape was made of; other lone surrogates become U+FFFD."""

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,9 +22,10 @@ from datacrumbs.testing import read_lines
 from .conftest import NOBODY
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
-    from datacrumbs.testing import Installation
+    from datacrumbs.testing import Installation, TraceLines
 
 pytestmark = pytest.mark.kernel
 
@@ -47,9 +49,30 @@ capture_probes:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of several programs.
+
+    Attributes:
+        trace: Its lines.
+        done: What became of each program.
+        before: The time when the first one began, in seconds.
+        after: The time when the last one had ended.
+        raw: The trace's text.
+        directory: Where the programs' files are.
+    """
+
+    trace: TraceLines
+    done: dict[str, subprocess.CompletedProcess]
+    before: float
+    after: float
+    raw: bytes
+    directory: Path
+
+
 @pytest.fixture(scope="module")
-def traced(installation: Installation, probes: Path, lives: Path, tmp_path_factory: pytest.TempPathFactory):
-    """One run of several programs; its trace and what the programs printed."""
+def traced(installation: Installation, probes: Path, lives: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """All programs once."""
     directory = tmp_path_factory.mktemp("promises")
     shutil.copy("/bin/cat", directory / "cat")
     (directory / "secret").write_text(SECRET * 100)
@@ -69,11 +92,11 @@ def traced(installation: Installation, probes: Path, lives: Path, tmp_path_facto
         assert other.returncode == 0
         daemon.stop()
     raw = gzip.decompress(daemon.trace.read_bytes())
-    return read_lines(daemon.trace), done, (before, after), raw, directory
+    return Run(read_lines(daemon.trace), done, before, after, raw, directory)
 
 
-def test_threads_and_forked_children_are_traced(traced) -> None:
-    trace, *_ = traced
+def test_threads_and_forked_children_are_traced(traced: Run) -> None:
+    trace = traced.trace
     calls = trace.named("getppid")
     assert len(calls) == 23 * 7 + (3 + 5 * (7 + 11)) + 2 * 1511
     threads: dict[int, set[int]] = {}
@@ -82,8 +105,8 @@ def test_threads_and_forked_children_are_traced(traced) -> None:
     assert 23 in {len(tids - {pid}) for pid, tids in threads.items()}
 
 
-def test_pid_and_tid_in_their_places_and_epoch_times(traced) -> None:
-    trace, _, (before, after), *_ = traced
+def test_pid_and_tid_in_their_places_and_epoch_times(traced: Run) -> None:
+    trace, before, after = traced.trace, traced.before, traced.after
     for call in trace.named("getppid"):
         assert before * 1e6 - 2000 <= call["ts"] <= after * 1e6 + 2000
     leaders = {call["pid"] for call in trace.named("execve")}
@@ -92,14 +115,14 @@ def test_pid_and_tid_in_their_places_and_epoch_times(traced) -> None:
     assert {call["pid"] for call in threads} <= leaders
 
 
-def test_short_calls_are_kept(traced) -> None:
-    trace, *_ = traced
+def test_short_calls_are_kept(traced: Run) -> None:
+    trace = traced.trace
     assert sum(call["dur"] == 0 for call in trace.named("getppid")) > 1000
     assert trace.footer["filtered"] == 0
 
 
-def test_recursive_calls_keep_their_own_start(traced) -> None:
-    trace, *_ = traced
+def test_recursive_calls_keep_their_own_start(traced: Run) -> None:
+    trace = traced.trace
     calls = trace.named("layer_recurse")
     assert len(calls) == 3 * 17 + 32
     # Lines of calls that begin in one microsecond stand apart from the others.
@@ -108,9 +131,9 @@ def test_recursive_calls_keep_their_own_start(traced) -> None:
     assert len({(call["pid"], call["tid"]) for call in first}) == 1
 
 
-def test_no_table_fills_up_with_the_dead(traced) -> None:
+def test_no_table_fills_up_with_the_dead(traced: Run) -> None:
     """More processes than the reference system's table of 1024 ids holds, and every one is traced."""
-    trace, done, *_ = traced
+    trace, done = traced.trace, traced.done
     assert done["short"].returncode == 0
     assert len({call["pid"] for call in trace.named("getppid")}) > 1500
 
@@ -142,22 +165,22 @@ def test_a_killed_daemon_leaves_a_readable_trace(installation: Installation, pro
     daemon.ready.unlink()
 
 
-def test_results_errors_and_files(traced) -> None:
-    trace, _, _, _, directory = traced
+def test_results_errors_and_files(traced: Run) -> None:
+    trace, directory = traced.trace, traced.directory
     read = [call for call in trace.named("read") if trace.file(call) == str(directory / "secret")]
     assert [call["args"]["ret"] for call in read] == [len(SECRET) * 100, 0]
     failed = [call for call in trace.named("open") if "such" in trace.file(call)]
     assert [(call["args"]["ret"], call["args"]["errno"]) for call in failed] == [(-1, 2)]
 
 
-def test_no_user_data_in_the_trace(traced) -> None:
-    _, done, _, raw, _ = traced
+def test_no_user_data_in_the_trace(traced: Run) -> None:
+    done, raw = traced.done, traced.raw
     assert done["cat"].stdout.decode() == SECRET * 100
     assert SECRET.encode() not in raw
 
 
-def test_other_users_are_not_captured(traced) -> None:
-    trace, *_ = traced
+def test_other_users_are_not_captured(traced: Run) -> None:
+    trace = traced.trace
     assert not [call for call in trace.calls if trace.file(call) == "/bin/ls"]
     assert trace.footer["entered"] > 0
 
@@ -175,8 +198,8 @@ def test_no_name_reaches_a_shell(installation: Installation, probes: Path, tmp_p
     assert "may contain only letters, digits, `.`, `-` and `_`" in done.stderr
 
 
-def test_the_client_prints_nothing(traced) -> None:
-    _, done, *_ = traced
+def test_the_client_prints_nothing(traced: Run) -> None:
+    done = traced.done
     assert done["cat"].stderr == b""
     assert done["cat"].stdout == (SECRET * 100).encode()
 
@@ -195,8 +218,8 @@ def test_a_failed_function_is_tried_again_when_its_file_changes(tmp_path: Path) 
     assert results.known_failures(plan("aa"), users) == frozenset()
 
 
-def test_names_are_plain_and_strings_are_safe(traced) -> None:
-    trace, _, _, raw, directory = traced
+def test_names_are_plain_and_strings_are_safe(traced: Run) -> None:
+    trace, raw, directory = traced.trace, traced.raw, traced.directory
     assert not [call["name"] for call in trace.calls if ":" in call["name"]]
     assert str(directory / 'no "such"\nfile') in trace.names.values()
     assert all(line.startswith(b"{") and line.endswith(b"}") for line in raw.split(b"\n")[1:-2])

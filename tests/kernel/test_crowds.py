@@ -19,6 +19,7 @@ import pytest
 from datacrumbs.testing import read_lines
 
 from .conftest import COMMANDS, NOBODY
+from .workloads import writer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,11 +55,6 @@ def made_by(daemon: RunningDaemon, *command: str | Path, **options: object) -> i
     made, longest = done.stdout.split()
     print(f"longest pause {int(longest) / 1e6:.1f} ms")
     return int(made)
-
-
-def writer_of(daemon: RunningDaemon) -> int:
-    child, *_ = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
-    return int(child)
 
 
 def check_exact(trace: TraceLines, made: int) -> None:

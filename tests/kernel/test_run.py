@@ -18,6 +18,7 @@ import datacrumbs
 from datacrumbs.testing import Installation, RunningDaemon, read_lines
 
 from .conftest import COMMANDS, NOBODY
+from .workloads import writer_of, writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,15 +26,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.kernel
 
 FILES = 5003
-
-
-def writes(count: int, size: int = 1) -> list[str]:
-    return ["/bin/dd", "if=/dev/zero", "of=/dev/null", f"bs={size}", f"count={count}", "status=none"]
-
-
-def writer_of(daemon: RunningDaemon) -> int:
-    child, *_ = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
-    return int(child)
 
 
 def status(process: int) -> dict[str, list[str]]:

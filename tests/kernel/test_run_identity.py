@@ -11,6 +11,7 @@ import pytest
 from datacrumbs import client
 
 from .conftest import COMMANDS
+from .workloads import writes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.kernel
 
 JOB = {"SLURM_JOB_ID": "4711"}
-
-
-def writes(count: int) -> list[str]:
-    return ["/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=7", f"count={count}", "status=none"]
 
 
 def run(*command: str | Path, **environment: str) -> None:
@@ -54,12 +51,12 @@ def test_two_runs_and_a_program_that_names_none(installation: Installation, prob
         installation.daemon(probes, f"first-{os.getpid()}") as first,
         installation.daemon(probes, f"second-{os.getpid()}", ["--marks", "named"]) as second,
     ):
-        wrap("--run-id", first.run_id, *writes(101))
-        wrap("--run-id", second.run_id, *writes(211))
-        wrap(f"--run-id={second.run_id}", "--no-preload", *writes(307))
-        wrap("--run-id", f"third-{os.getpid()}", *writes(401))
-        wrap(*writes(503), DATACRUMBS_RUN_ID=second.run_id, **JOB)
-        wrap(*writes(601))
+        wrap("--run-id", first.run_id, *writes(101, 7))
+        wrap("--run-id", second.run_id, *writes(211, 7))
+        wrap(f"--run-id={second.run_id}", "--no-preload", *writes(307, 7))
+        wrap("--run-id", f"third-{os.getpid()}", *writes(401, 7))
+        wrap(*writes(503, 7), DATACRUMBS_RUN_ID=second.run_id, **JOB)
+        wrap(*writes(601, 7))
     # Other runs of this user may be there, whose programs name none either.
     assert set(sizes(first.lines())) & {101, 211, 307, 401, 503, 601} == {101, 601}
     assert sizes(second.lines()) == [211, 307, 503]
@@ -71,8 +68,8 @@ def test_a_process_in_two_runs_is_in_both_and_so_are_its_children(installation: 
         installation.daemon(probes, f"job-{os.getpid()}", ["--marks", "named"]) as job,
         installation.daemon(probes, f"inner-{os.getpid()}", ["--marks", "named"]) as inner,
     ):
-        inside = f"{' '.join(writes(103))}; {' '.join(writes(211))}"
-        script = f"{' '.join(writes(29))}; {COMMANDS}/datacrumbs_wrap --run-id {inner.run_id} sh -c '{inside}'"
+        inside = f"{' '.join(writes(103, 7))}; {' '.join(writes(211, 7))}"
+        script = f"{' '.join(writes(29, 7))}; {COMMANDS}/datacrumbs_wrap --run-id {inner.run_id} sh -c '{inside}'"
         wrap("--run-id", job.run_id, "sh", "-c", script)
     assert sizes(job.lines()) == [29, 103, 211]
     assert sizes(inner.lines()) == [103, 211]
@@ -94,9 +91,9 @@ def test_a_job_has_its_processes_and_no_others(
     installation: Installation, probes: Path, job: Mapping[str, str], run_id: str, process: Mapping[str, str]
 ) -> None:
     with installation.daemon(probes, run_id, env={**os.environ, **job}) as daemon:
-        wrap(*writes(101), **process)
-        wrap(*writes(211))
-        wrap(*writes(307), **{key: f"{value}1" for key, value in process.items()})
+        wrap(*writes(101, 7), **process)
+        wrap(*writes(211, 7))
+        wrap(*writes(307, 7), **{key: f"{value}1" for key, value in process.items()})
         trace = daemon.lines()
     daemon.trace.unlink()  # another job of this id is to come
     assert sizes(trace) == [101]

@@ -16,16 +16,13 @@ from datacrumbs.probefile.envelope import key_id
 from datacrumbs.signer.private_key import new_private_key, write_private_key
 
 from .conftest import NOBODY
+from .workloads import writes
 
 if TYPE_CHECKING:
     from datacrumbs.testing import Installation
 
 pytestmark = pytest.mark.kernel
 WRITES = 1009
-
-
-def writes(count: int) -> list[str]:
-    return ["/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={count}", "status=none"]
 
 
 @pytest.fixture

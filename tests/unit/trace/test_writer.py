@@ -20,18 +20,13 @@ from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.names import BEYOND, PLACE_LIMIT, STRING_BEYOND, NameTable
 from datacrumbs.trace.writer import TraceWriter, cut
 
+from .texts import lines_of
+
 ROUNDS = 11
 
 
 def md5_of(data: bytes) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
-
-
-def lines_of(data: bytes) -> list[dict]:
-    text = gzip.decompress(data).split(b"\n")
-    assert text[0] == b"["
-    assert text[-2:] == [b"]", b""]
-    return [json.loads(line) for line in text[1:-2]]
 
 
 def calls_of(data: bytes, name: str = "") -> list[dict]:

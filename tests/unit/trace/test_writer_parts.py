@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import json
 
 import numpy as np
 import pytest
@@ -14,14 +12,9 @@ from datacrumbs.model.record import FIRST_KIND, Batch
 from datacrumbs.trace.notes import DEGRADED, LOST, Note
 from datacrumbs.trace.reader import read_traces
 
+from .texts import lines_of
+
 PROVENANCE = {"plan": "sha256:12"}
-
-
-def lines_of(data: bytes) -> list[dict]:
-    text = gzip.decompress(data).splitlines()
-    assert text[0] == b"["
-    assert text[-1] == b"]"
-    return [json.loads(line) for line in text[1:-1]]
 
 
 def in_parts(synthetic, every: int = 2) -> list[bytes]:
