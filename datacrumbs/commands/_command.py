@@ -37,6 +37,7 @@ class Command:
             status (None for 0) and raises `DatacrumbsError` for a failure.
         section: Of the manual: 1 for users' commands, 8 for an administrator's.
         reordered: Gives the words of the command line in the order in which its parser takes them.
+        has_shared: Whether it has the options of every command; not where ``-q`` and ``-v`` are another program's.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Command:
     load: Callable[[], Run]
     section: int = 1
     reordered: Callable[[Sequence[str]], Sequence[str]] = tuple
+    has_shared: bool = True
 
     @property
     def program(self) -> str:
@@ -63,7 +65,10 @@ class Command:
         )
         parser.add_argument("-V", "--version", action="version", version=f"{self.program} {__version__}")
         self.arguments(parser)
-        add_shared(parser)
+        if self.has_shared:
+            add_shared(parser)
+        else:
+            parser.set_defaults(verbosity=Verbosity.NORMAL)
         return parser
 
     def parse(self, words: Sequence[str]) -> argparse.Namespace:

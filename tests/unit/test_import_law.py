@@ -35,6 +35,7 @@ ORDER = (
     "seal",  # what a node vouches for
     "daemon",
     "runs",  # for users who are not root
+    "jobs",  # of a scheduler
     "configure",
     "session",  # one command with its own run
     "report",
@@ -54,7 +55,7 @@ SAME_STEM = {
     "tracking": "what two commands share is theirs alone",
 }
 """Stems that more than one module or package has, and why."""
-ROOT_STAGES = ("engine", "daemon", "runs", "serving", "signer", "trace", "probefile")
+ROOT_STAGES = ("engine", "daemon", "runs", "jobs", "serving", "signer", "trace", "probefile")
 FOREIGN_TO_ROOT = ("datacrumbs.provider", "datacrumbs.plugins", "datacrumbs.configure", "datacrumbs.testing")
 READER_STAGES = ("trace", "report")
 

@@ -33,8 +33,11 @@ NO_ARGUMENT = {
     "datacrumbs_record": USAGE,
     "datacrumbs_report": None,  # of the last trace
     "datacrumbs_runs": None,  # serves until it is stopped
+    "datacrumbs_salloc": USAGE,
+    "datacrumbs_sbatch": USAGE,
     "datacrumbs_setup": None,  # sets this host up
     "datacrumbs_sign_probes": None,  # serves until it is stopped
+    "datacrumbs_srun": USAGE,
     "datacrumbs_stop": USAGE,
     "datacrumbs_track": USAGE,
     "datacrumbs_trust": USAGE,
@@ -384,7 +387,8 @@ def test_registry_scripts_and_entry_points_agree() -> None:
 @pytest.mark.parametrize("command", declared(), ids=lambda command: command.program)
 def test_every_command_takes_the_shared_options(command) -> None:
     taken = {option for action in command.parser()._actions for option in action.option_strings}
-    assert {"-h", "--help", "-V", "--version", "-q", "--quiet", "-v", "--verbose"} <= taken
+    shared = {"-q", "--quiet", "-v", "--verbose"}
+    assert {"-h", "--help", "-V", "--version"} | (shared if command.has_shared else set()) <= taken
     assert ("--prefix" in taken) == (command.program in WITH_PREFIX)
 
 

@@ -19,6 +19,8 @@ REQUIRED = {
     "datacrumbs_untrack": ["--executable", "program"],
 }
 
+OF_SLURM = {"datacrumbs_salloc", "datacrumbs_sbatch", "datacrumbs_srun"}  # other options are SLURM's
+
 
 def test_every_command_of_the_seed_is_there() -> None:
     assert {
@@ -46,8 +48,9 @@ def test_version(command: str) -> None:
 
 @pytest.mark.parametrize("command", [*COMMANDS, LAUNCHER])
 def test_unknown_option(command: str) -> None:
-    done = run(command, *REQUIRED.get(command, []), "--no-such-option")
+    option = "--datacrumbs-no-such-option" if command in OF_SLURM else "--no-such-option"
+    done = run(command, *REQUIRED.get(command, []), option)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "--no-such-option" in done.stderr
+    assert option in done.stderr
     assert "Traceback" not in done.stderr
