@@ -36,12 +36,14 @@ SPILL_ROWS = 8_000_000
 """Calls kept in memory, about 60 bytes each; more go to temporary Parquet files."""
 
 NUMBER, TEXT = pl.Int64, pl.String
-ARGUMENTS = pl.Struct(
-    {"hhash": TEXT, "fhash": TEXT, "to_hash": TEXT, "ret": NUMBER, "errno": NUMBER, "bytes": NUMBER}
-    | {"symbol": TEXT, "name": TEXT, "value": TEXT, "raw": TEXT}
-)
+ARGUMENTS = {"hhash": TEXT, "fhash": TEXT, "to_hash": TEXT, "ret": NUMBER, "errno": NUMBER, "bytes": NUMBER}
+ARGUMENTS |= {"symbol": TEXT, "name": TEXT, "value": TEXT, "raw": TEXT}
+DETAILS: dict[str, Any] = {"fd": pl.Int32, "offset": NUMBER, "count": NUMBER, "whence": pl.Int8, "flags": NUMBER}
+DETAILS |= {"dev": NUMBER, "sector": NUMBER, "nr_sector": NUMBER, "rwbs": NUMBER}
+"""Arguments that `read_traces` gives as columns where they are asked for, and what of them is kept."""
 SCHEMA: dict[str, Any] = {"name": TEXT, "cat": TEXT, "ph": TEXT, "pid": NUMBER, "tid": NUMBER}
-SCHEMA |= {"ts": NUMBER, "dur": NUMBER, "args": ARGUMENTS}
+SCHEMA |= {"ts": NUMBER, "dur": NUMBER, "args": pl.Struct(ARGUMENTS)}
+DETAILED: dict[str, Any] = {**SCHEMA, "args": pl.Struct(ARGUMENTS | dict.fromkeys(DETAILS, NUMBER))}
 WORD = pl.Categorical()
 PROFILES: dict[str, Any] = {"trace": pl.UInt32, "pid": NUMBER, "category": TEXT, "name": TEXT, "symbol": TEXT}
 PROFILES |= {
@@ -169,7 +171,7 @@ class Traces:
         files: One per trace.
         calls: Lazy columns: trace (u32, position in ``files``), order (i64, the position among all lines), category,
             name, symbol (null where it is the name), pid, tid, ts (epoch us), dur (us), ret, errno (null unless
-            failed), bytes (null when unknown), path (null when none).
+            failed), bytes (null when unknown), path (null when none); those of `DETAILS` where they were asked for.
         profiles: Calls that were added up, columns of PROFILES, and path (null when none).
         processes: (trace, pid) -> last known process name.
         raw_paths: hash -> text with surrogateescape, for names that are not valid UTF-8.
@@ -219,17 +221,18 @@ def _below(directory: Path) -> list[Path]:
     return sorted(file for file in files if file.name.endswith(SUFFIX) and file.is_file() and file.stat().st_size)
 
 
-def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS) -> Traces:
+def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS, *, details: bool = False) -> Traces:
     """Read whole traces.
 
     Args:
         paths: Trace files.
         spill_rows: How many calls may stay in memory.
+        details: Whether the calls have the columns of `DETAILS`, too (null where a call has no such argument).
 
     Raises:
         DatacrumbsError: (exit 2) when a file is missing, empty, not gzip or something else than a trace.
     """
-    gathering = _Gathering(spill_rows)
+    gathering = _Gathering(spill_rows, DETAILED if details else SCHEMA)
     try:
         files = [gathering.read(position, path) for position, path in enumerate(paths)]
     except BaseException:
@@ -242,8 +245,9 @@ def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS) -> Traces:
 
 
 class _Gathering:
-    def __init__(self, spill_rows: int) -> None:
+    def __init__(self, spill_rows: int, schema: dict[str, Any]) -> None:
         self._spill_rows = spill_rows
+        self._schema = schema
         self._frames: list[pl.DataFrame] = []
         self._rows = 0
         self._order = 0
@@ -271,7 +275,9 @@ class _Gathering:
         return trace
 
     def calls(self) -> pl.LazyFrame:
-        parts = [frame.lazy() for frame in self._frames] or [_columns(_parse(b"")[0], 0, 0, ours=True).lazy()]
+        parts = [frame.lazy() for frame in self._frames] or [
+            _columns(_frame(b"", self._schema), 0, 0, ours=True).lazy()
+        ]
         if self.spill:
             parts.insert(0, pl.scan_parquet(self.spill / "*.parquet"))
         paths = self._all_paths().lazy()
@@ -297,7 +303,7 @@ class _Gathering:
             if profile is not None:
                 trace.profiles += 1
                 self._profiles.append({**{key: profile.get(key) for key in PROFILES}, "trace": position})
-        frame, skipped = _parse(chunk)
+        frame, skipped = _parse(chunk, self._schema)
         trace.skipped += skipped
         self._metadata(position, trace, frame.filter(pl.col("ph") == "M"))
         events = frame.filter(pl.col("ph") == "X")
@@ -413,39 +419,39 @@ def _take_our_line(trace: TraceFile, document: dict[str, Any]) -> None:
             trace.events.append({"pid": document["pid"], "tid": document["tid"], **arguments})
 
 
-def _parse(chunk: bytes) -> tuple[pl.DataFrame, int]:
+def _parse(chunk: bytes, schema: dict[str, Any]) -> tuple[pl.DataFrame, int]:
     # Lines to a frame, and how many are no JSON.
     chunk = chunk.removeprefix(b"[\n")
     if chunk.endswith((b"\n]\n", b"\n]")) or chunk in {b"]\n", b"]"}:
         chunk = chunk.rstrip(b"]\n")
         chunk += b"\n" if chunk else b""
     try:
-        return _frame(chunk), 0
+        return _frame(chunk, schema), 0
     except _UNREADABLE:
         lines = [line for line in chunk.splitlines() if line not in {b"[", b"]", b""}]
         good = [line for line in lines if _is_object(line)]
-        frames = list(_readable(good))
+        frames = list(_readable(good, schema))
         read = sum(count for _, count in frames)
-        return pl.concat([_frame(b""), *(frame for frame, _ in frames)]), len(lines) - read
+        return pl.concat([_frame(b"", schema), *(frame for frame, _ in frames)]), len(lines) - read
 
 
 # Frames of what can be read, with their numbers of lines. A damaged file is a rare thing, and so are its damaged
 # lines: halving finds them.
-def _readable(lines: list[bytes]) -> Iterator[tuple[pl.DataFrame, int]]:
+def _readable(lines: list[bytes], schema: dict[str, Any]) -> Iterator[tuple[pl.DataFrame, int]]:
     if not lines:
         return
     try:
-        yield _frame(b"\n".join(lines)), len(lines)
+        yield _frame(b"\n".join(lines), schema), len(lines)
     except _UNREADABLE:
         if len(lines) > 1:
-            yield from _readable(lines[: len(lines) // 2])
-            yield from _readable(lines[len(lines) // 2 :])
+            yield from _readable(lines[: len(lines) // 2], schema)
+            yield from _readable(lines[len(lines) // 2 :], schema)
 
 
-def _frame(chunk: bytes) -> pl.DataFrame:
+def _frame(chunk: bytes, schema: dict[str, Any]) -> pl.DataFrame:
     if not chunk.strip():
-        return pl.DataFrame(schema=SCHEMA)
-    return pl.read_ndjson(io.BytesIO(chunk), schema=SCHEMA, ignore_errors=True)
+        return pl.DataFrame(schema=schema)
+    return pl.read_ndjson(io.BytesIO(chunk), schema=schema, ignore_errors=True)
 
 
 def _is_object(line: bytes) -> bool:
@@ -477,7 +483,14 @@ def _columns(frame: pl.DataFrame, position: int, order: int, *, ours: bool) -> p
         pl.when(moved >= 0).then(moved).alias("bytes"),  # a layer says -1 where it cannot know
         arguments.field("fhash").cast(WORD).alias("fhash"),
         arguments.field("to_hash").cast(WORD).alias("to_hash"),
+        *_details(frame),
     )
+
+
+# A number that does not fit is none: a file system has no such offset.
+def _details(frame: pl.DataFrame) -> Iterator[pl.Expr]:
+    for name in DETAILS if frame.schema["args"] == DETAILED["args"] else ():
+        yield pl.col("args").struct.field(name).cast(DETAILS[name], strict=False).alias(name)
 
 
 def iterate_lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.trace.reader import find_traces, iterate_lines, read_traces
+from datacrumbs.trace.reader import DETAILS, find_traces, iterate_lines, read_traces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +35,22 @@ def test_a_whole_trace_is_complete(synthetic, trace: Path) -> None:
     assert file.lines == len(synthetic.records(ROUNDS)) == sum(counts["recorded"] for counts in file.counts)
     assert {event["event"] for event in file.events} == {"start", "exec", "fork", "exit"}
     assert traces.processes == {(0, 1000): "dd", (0, 1001): "dd", (0, 1002): "dd"}
+
+
+def test_details(tmp_path: Path) -> None:
+    arguments = [
+        {"fd": 3, "offset": 8192, "count": 100, "flags": 577, "whence": 2, "sector": 7, "rwbs": 22355},
+        {"fd": -100, "count": 2**63, "offset": -1, "sector": 2**64 - 1},  # of which two do not fit, as in a flush
+        {},
+    ]
+    lines = [{"name": "a", "cat": "C", "ph": "X", "pid": 1, "tid": 1, "ts": 1, "dur": 0, "args": a} for a in arguments]
+    path = tmp_path / "run.pfw.gz"
+    path.write_bytes(gzip.compress("\n".join(["[", *map(json.dumps, lines), "]", ""]).encode()))
+    calls = read_traces([path], details=True).calls.collect()
+    assert calls.select(list(DETAILS)).schema == DETAILS
+    rows = calls.select("fd", "offset", "count", "whence", "flags", "sector", "rwbs").rows()
+    assert rows == [(3, 8192, 100, 2, 577, 7, 22355), (-100, -1, None, None, None, None, None), (None,) * 7]
+    assert "fd" not in read_traces([path]).calls.collect_schema()
 
 
 def test_columns(synthetic, trace: Path) -> None:
