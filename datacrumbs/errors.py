@@ -19,6 +19,7 @@ class ExitCode(IntEnum):
     FAILED = 1
     USAGE = 2
     REFUSED = 3
+    FOUND = 4
     NOT_RUN = 125
     INTERRUPTED = 130
 
@@ -33,6 +34,7 @@ _MEANINGS = {
     ExitCode.FAILED: "the work failed",
     ExitCode.USAGE: "wrong command line, configuration or input",
     ExitCode.REFUSED: "refused for security",
+    ExitCode.FOUND: "the report has findings that --fail-on names",
     ExitCode.NOT_RUN: "the command was not run, since it could not be traced",
     ExitCode.INTERRUPTED: "interrupted",
 }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
+from datacrumbs.model.fault_rules import Evidence, FindingRule, Suspicion
 from datacrumbs.model.plan import (
     ARGUMENT_LIMIT,
     Argument,
@@ -36,6 +37,8 @@ __all__ = [
     "Check",
     "CheckState",
     "Cost",
+    "Evidence",
+    "FindingRule",
     "Function",
     "Host",
     "Layer",
@@ -48,6 +51,7 @@ __all__ = [
     "Returns",
     "Role",
     "Snippet",
+    "Suspicion",
     "Target",
     "hookimpl",
 ]

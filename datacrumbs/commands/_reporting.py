@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.commands._command import PREFIX_VARIABLE
 from datacrumbs.commands._console import table_console, terminal_width
-from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.output import inform, printable, warn
 from datacrumbs.report import FILES_SHOWN
 from datacrumbs.report.apart import check_apart
+from datacrumbs.report.findings.judging import Findings, find
+from datacrumbs.report.findings.printing import print_findings, summary
+from datacrumbs.report.findings.provider_rules import provider_rules
 from datacrumbs.report.summary import (
     CallSelection,
     by_layer,
@@ -41,8 +44,11 @@ if TYPE_CHECKING:
 _GZIP = b"\x1f\x8b"
 
 
-def report(options: argparse.Namespace) -> None:
+def report(options: argparse.Namespace) -> ExitCode:
     """Print the report; of traces that are cut short it says so.
+
+    Returns:
+        FOUND where there are findings that ``--fail-on`` names.
 
     Raises:
         DatacrumbsError: (exit 2) for what is no trace, and for traces that must not be added up.
@@ -57,25 +63,50 @@ def report(options: argparse.Namespace) -> None:
     check_order(selection.since, selection.until)
     if options.html:
         _refuse_trace(Path(options.html))
-    traces = read_traces(find_traces(options.traces or [_last()]))
-    check_apart(traces)
-    if options.html:
-        _write_page(traces, selection, Path(options.html))
-        return
     view = options.by or ("function" if options.csv else None)
+    judged = bool(not view or options.html or options.fail_on)
+    traces = read_traces(find_traces(options.traces or [_last()]), details=judged)
+    check_apart(traces)
+    findings = _judged(traces, selection) if judged else None
+    if options.html:
+        _write_page(traces, selection, findings, Path(options.html))
+    else:
+        _print_tables(options, traces, selection, findings, view)
+    return _status(findings, options.fail_on)
+
+
+def _judged(traces: Traces, selection: CallSelection) -> Findings:
+    foreign, failed = provider_rules()
+    findings = find(traces, select(traces, selection), selection, foreign)
+    findings.not_judged += failed
+    return findings
+
+
+def _status(findings: Findings | None, severity: str | None) -> ExitCode:
+    if findings is None or severity is None:
+        return ExitCode.DONE
+    for each in findings.not_judged:
+        warn(f"not judged: {summary(each.rules)}: {printable(each.reason)}")
+    return ExitCode.FOUND if findings.reach(severity) else ExitCode.DONE
+
+
+def _print_tables(
+    options: argparse.Namespace, traces: Traces, selection: CallSelection, findings: Findings | None, view: str | None
+) -> None:
     tables, cut = _tables(traces, selection, view, options.limit)
     if options.json:
-        print(json.dumps({"traces": _described(traces), **tables}, indent=2))
+        faults = findings.as_json() if findings else {}
+        print(json.dumps({"traces": _described(traces), **faults, **tables}, indent=2))
     elif options.csv:
         write_csv(sys.stdout, next(iter(tables.values())))
         for trace in traces.files:
             if not trace.complete:
                 warn(f"{printable(str(trace.path))}: {printable(trace.shortcoming)}")
     else:
-        _print(traces, tables, cut)
+        _print(traces, tables, cut, findings)
 
 
-def _write_page(traces: Traces, selection: CallSelection, place: Path) -> None:
+def _write_page(traces: Traces, selection: CallSelection, findings: Findings | None, place: Path) -> None:
     try:
         from datacrumbs.report.page.rendering import render
     except ModuleNotFoundError as error:
@@ -85,7 +116,7 @@ def _write_page(traces: Traces, selection: CallSelection, place: Path) -> None:
     from datacrumbs.report.page.contents import gather
 
     calls, profiles = select(traces, selection), select_profiles(traces, selection)
-    text = render(gather(traces, calls, profiles, selection))
+    text = render(gather(traces, calls, profiles, selection, findings))
     if place.exists() and not place.is_file():  # a terminal, a pipe
         place.write_text(text, encoding="utf-8")
     else:
@@ -112,8 +143,10 @@ def _last() -> Path:
     return path
 
 
-def _print(traces: Traces, tables: dict[str, list[dict[str, Any]]], cut: set[str]) -> None:
+def _print(traces: Traces, tables: dict[str, list[dict[str, Any]]], cut: set[str], findings: Findings | None) -> None:
     console = table_console()
+    if findings:
+        print_findings(console, findings)
     for name, rows in tables.items():
         if rows:
             print_table(console, _TITLES[name], rows, terminal_width())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.commands._command import Command
 from datacrumbs.report import FILES_SHOWN, VIEWS
+from datacrumbs.report.findings import SEVERITIES
 
 if TYPE_CHECKING:
     from datacrumbs.commands._command import Run
@@ -37,6 +38,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--since", metavar="TIME", help=f"only calls that end at or after TIME ({moment})")
     add("--until", metavar="TIME", help="only calls that begin at or before TIME")
     add(
+        "--fail-on",
+        choices=SEVERITIES,
+        help="end with status 4 where there is a finding of this severity or above; says so on stderr if rules were "
+        "not judged",
+    )
+    add(
         "--limit",
         type=_positive,
         metavar="N",
@@ -58,7 +65,7 @@ def _load() -> Run:
 
 COMMAND = Command(
     name="report",
-    summary="Show what traces contain: calls by layer and function, the most expensive files, and any losses.",
+    summary="Show what traces contain: findings, calls by function, the most expensive files, and any losses.",
     examples=(
         "datacrumbs_report run.pfw.gz --by file --path '/data/*' --limit 20",
         "datacrumbs_report run.pfw.gz --html run.html",

@@ -10,7 +10,7 @@ from datacrumbs.elf.signatures import SignatureError
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.plugins import _tracing, _validation
 from datacrumbs.plugins._versions import update_advice
-from datacrumbs.provider import Check, Function, Preset, ProbeTarget, Provider, Snippet
+from datacrumbs.provider import Check, FindingRule, Function, Preset, ProbeTarget, Provider, Snippet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -156,6 +156,10 @@ class Providers:
     def checks(self, name: str, host: Host) -> tuple[Check, ...]:
         """What provider ``name`` finds missing on ``host``."""
         return self._items(name, "datacrumbs_checks", Check, host=host)
+
+    def findings(self, name: str) -> tuple[FindingRule, ...]:
+        """What provider ``name`` takes for a fault."""
+        return self._items(name, "datacrumbs_findings", FindingRule)
 
     def _items(self, name: str, hook: str, kind: type[_Item], **arguments: Any) -> tuple[_Item, ...]:
         items: list[_Item] = []

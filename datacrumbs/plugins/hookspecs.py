@@ -16,7 +16,17 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from datacrumbs.provider import Check, Function, Host, Options, Preset, ProbeTarget, Provider, Snippet
+    from datacrumbs.provider import (
+        Check,
+        FindingRule,
+        Function,
+        Host,
+        Options,
+        Preset,
+        ProbeTarget,
+        Provider,
+        Snippet,
+    )
 
 hookspec = pluggy.HookspecMarker("datacrumbs")
 
@@ -141,4 +151,34 @@ def datacrumbs_checks(host: Host) -> Iterable[Check]:  # type: ignore[empty-body
         @hookimpl
         def datacrumbs_checks(host: Host) -> list[Check]:
             return [Check("zlib", CheckState.OK, "/usr/lib/libz.so.1")]
+    """
+
+
+@hookspec
+def datacrumbs_findings() -> Iterable[FindingRule]:  # type: ignore[empty-body]
+    """Say what is a fault in the use of the layer.
+
+    `datacrumbs_report` asks for the rules where it makes a report, never as root. It asks a rule only about traces that
+    have all calls of the functions that the rule names, weighs what the rule gives by its share of I/O time, and leaves
+    out what is too small to matter.
+
+    Returns:
+        A `FindingRule` for each kind of fault. Its ``judge`` gets the calls as polars frames, see `Evidence`; import
+        polars inside of it, since where programs are only traced it is not installed.
+
+    Example::
+
+        @hookimpl
+        def datacrumbs_findings() -> list[FindingRule]:
+            return [
+                FindingRule(
+                    "zlib-small-writes",
+                    "compressed in small pieces",
+                    "more than {calls:,.0f} gzwrite calls of less than 4 KiB",
+                    "give gzwrite larger pieces, or raise its buffer with gzbuffer",
+                    frozenset({"gzwrite"}),
+                    small_writes,
+                    {"calls": 1000},
+                )
+            ]
     """

@@ -142,10 +142,12 @@ def _marked(calls: pl.DataFrame, moving: pl.DataFrame, scope: str) -> pl.DataFra
     return own.drop("end", "rank", "kernel", "group")
 
 
-class _Intervals(NamedTuple):
-    # Of calls in the order of their groups (those of a thread, and what else they share), their beginnings, the longer
-    # first, the higher layer first, and of the file. Moments are small numbers, so that ``base``, which is the group's,
-    # makes those of all groups one order.
+class Intervals(NamedTuple):
+    """Calls in the order of their groups, their beginnings, the longer first, the higher layer first, and of the file.
+
+    Moments are small numbers, so that ``base``, which is the group's, makes those of all groups one order.
+    """
+
     base: NDArray[np.int64]
     begin: NDArray[np.int64]
     end: NDArray[np.int64]
@@ -170,13 +172,18 @@ def _inside(calls: pl.DataFrame) -> NDArray[np.bool_]:
     inside: NDArray[np.bool_] = furthest >= end
     instant = begin == end
     if instant.any():
-        found = _instants_inside(_Intervals(base, begin, end, rank, order), furthest)
+        found = instants_inside(Intervals(base, begin, end, rank, order), furthest)
         inside[instant] = found[instant]
     return inside
 
 
-# The same for calls of no whole microsecond; ``furthest`` is the end of the calls before each.
-def _instants_inside(calls: _Intervals, furthest: NDArray[np.int64]) -> NDArray[np.bool_]:
+def instants_inside(calls: Intervals, furthest: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether each call of no whole microsecond is inside another one of its group.
+
+    Args:
+        calls: Also those that take time, for which the answer means nothing.
+        furthest: The end of the calls before each.
+    """
     base, begin, end, rank, order = calls
     starts, ends = base + begin, base + end
     place, tie = _groups(starts)

@@ -64,9 +64,9 @@ def print_table(console: Console, title: str, rows: Sequence[dict[str, Any]], wi
         layers = columns[0].cells
         cells = [layer if layer != above else "" for layer, above in zip(layers, ("", *layers[:-1]), strict=True)]
         lines = lay_out([Column("layer", tuple(cells)), *columns[1:]], width)
-    _say(console, title, "bold")
+    say(console, title, "bold")
     for line in lines:
-        _say(console, line)
+        say(console, line)
 
 
 def write_csv(stream: TextIO, rows: Sequence[dict[str, Any]]) -> None:
@@ -85,8 +85,8 @@ def _csv_text(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def _say(console: Console, *parts: str) -> None:
-    # Pairs of text and style; what is printed is text, never markup.
+def say(console: Console, *parts: str) -> None:
+    """Print one line of pairs of text and style; what is printed is text, never markup."""
     text = Text()
     for place in range(0, len(parts), 2):
         text.append(printable(parts[place]), parts[place + 1] if place + 1 < len(parts) else "")
@@ -96,9 +96,9 @@ def _say(console: Console, *parts: str) -> None:
 def print_trace(console: Console, trace: TraceFile) -> None:
     """Where a trace is, whether it is complete, and what became of every call."""
     state = ("complete", "green") if trace.complete else (trace.shortcoming, "yellow")
-    _say(console, f"trace {trace.path}: ", "", *state)
+    say(console, f"trace {trace.path}: ", "", *state)
     if trace.run.get("redacted"):
-        _say(console, "  some paths are hidden: names that begin with ~ replace them")
+        say(console, "  some paths are hidden: names that begin with ~ replace them")
     totals = conservation(trace)
     if totals is None:
         return
@@ -108,16 +108,16 @@ def print_trace(console: Console, trace: TraceFile) -> None:
         f" recorded {totals['recorded']:,} + filtered {totals['filtered']:,}"
         f"{in_kernel} + lost {totals['lost']:,} + unmatched {totals['unmatched']:,} + in flight {totals['in_flight']:,}"
     )
-    _say(console, f"  entered {totals['entered']:,} ", "", *equal, parts)
+    say(console, f"  entered {totals['entered']:,} ", "", *equal, parts)
     if totals["causes"]:
         causes = (f"{key.replace('_', ' ')} {calls:,}" for key, calls in sorted(totals["causes"].items()))
-        _say(console, f"  of these {', '.join(causes)}")
+        say(console, f"  of these {', '.join(causes)}")
     _print_notes(console, trace)
     for counts in totals["losers"][:LOSERS_SHOWN]:
-        _say(console, "  ", "", "lost", "yellow", f" {counts['lost']:,} of {counts['entered']:,} {counts['name']}")
+        say(console, "  ", "", "lost", "yellow", f" {counts['lost']:,} of {counts['entered']:,} {counts['name']}")
     if len(totals["losers"]) > LOSERS_SHOWN:
         more = counted(len(totals["losers"]) - LOSERS_SHOWN, "more function")
-        _say(console, f"  and {more} lost calls (--json has all)")
+        say(console, f"  and {more} lost calls (--json has all)")
 
 
 def _print_notes(console: Console, trace: TraceFile) -> None:
@@ -125,12 +125,12 @@ def _print_notes(console: Console, trace: TraceFile) -> None:
     for stretch in degraded(trace):
         begin, end = ((stretch[key] - first) / 1e6 for key in ("begin_us", "end_us"))
         what = f" {stretch['name']} for {end - begin:.3f} s: {counted(stretch['calls'], 'call')} counted, not recorded"
-        _say(console, "  ", "", "degraded", "yellow", what)
+        say(console, "  ", "", "degraded", "yellow", what)
     _print_late_files(console, late_files(trace))
     if trace.sampled:
         some = [f"{name} 1 of {one_of:,}" for (_, name, _), one_of in sorted(trace.sampled.items())]
         more = f" and {len(some) - LOSERS_SHOWN} more" if len(some) > LOSERS_SHOWN else ""
-        _say(console, f"  sampled: {', '.join(some[:LOSERS_SHOWN])}{more}")
+        say(console, f"  sampled: {', '.join(some[:LOSERS_SHOWN])}{more}")
 
 
 def _print_late_files(console: Console, notes: list[dict[str, Any]]) -> None:
@@ -138,9 +138,9 @@ def _print_late_files(console: Console, notes: list[dict[str, Any]]) -> None:
         what = f"probed {(note['end'] - note['begin']) / 1000:.0f} ms after it was mapped; earlier calls may be missing"
         if "reason" in note:
             what = f"not probed: {note['reason']}"
-        _say(console, "  ", "", "late", "yellow", f" {note.get('file', '')} ({note.get('provider', '')}) {what}")
+        say(console, "  ", "", "late", "yellow", f" {note.get('file', '')} ({note.get('provider', '')}) {what}")
     if len(notes) > LOSERS_SHOWN:
-        _say(console, f"  and {counted(len(notes) - LOSERS_SHOWN, 'more late file')} (--json has all)")
+        say(console, f"  and {counted(len(notes) - LOSERS_SHOWN, 'more late file')} (--json has all)")
 
 
 def shown(key: str, row: dict[str, Any]) -> str:

@@ -43,12 +43,12 @@ def write(path: Path, calls: list[dict[str, Any]], files: dict[str, str] | None 
         path: Where to.
         calls: Lines, in the file's order.
         files: Hash -> name.
-        run: Keys of the run; ``host`` is the node's name, ``before`` are lines of the head.
+        run: Keys of the run; ``host`` is the node's name, ``before`` are lines of the head, ``after`` of the end.
     """
-    host, before = run.pop("host", "node"), run.pop("before", [])
+    host, before, after = run.pop("host", "node"), run.pop("before", []), run.pop("after", [])
     lines = [metadata("HH", {"name": host, "value": "00"}), metadata("datacrumbs_run", RUN | run), *before]
     lines += [metadata("FH", {"name": name, "value": value}) for value, name in (files or {}).items()]
-    lines += calls
+    lines += [*calls, *after]
     counts = dict.fromkeys(("filtered", "counted", "unmatched", "in_flight"), 0)
     totals = {"entered": len(calls), "recorded": len(calls), **counts, "lines": len(calls), "profiles": 0}
     lines.append(metadata("datacrumbs_footer", totals))

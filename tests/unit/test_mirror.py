@@ -75,6 +75,8 @@ TESTED_IN = {
     "plugins/providers": "unit/plugins/test_loading.py",
     "probefile/schema": "unit/probefile/test_codec.py",
     "provider": "unit/plugins/test_validation.py",
+    "report/findings/evidence": "unit/report/findings/test_judging.py",
+    "report/findings/own_rules": "unit/report/findings/test_judging.py",
     "report/heat": "unit/report/test_page.py",
     "report/page/contents": "unit/report/test_page.py",
     "report/page/drawing": "unit/report/test_page.py",

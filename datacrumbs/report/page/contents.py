@@ -21,6 +21,7 @@ from datacrumbs.report.windows import Window, windows
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
+    from datacrumbs.report.findings.judging import Findings
     from datacrumbs.report.summary import CallSelection
     from datacrumbs.trace.reader import TraceFile, Traces
 
@@ -49,6 +50,7 @@ class Contents:
         functions: Rows of the table of functions, by layer.
         layers: Rows of the table of layers.
         spread: Durations and sizes of each function.
+        findings: What rules found, if they were asked.
         tables: Of files, channels, failures and processes.
     """
 
@@ -62,10 +64,17 @@ class Contents:
     busy: Busy
     heat: Heat
     windows: list[Window]
+    findings: Findings | None = None
     tables: dict[str, Rows] = field(default_factory=dict)
 
 
-def gather(traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, selection: CallSelection) -> Contents:
+def gather(
+    traces: Traces,
+    calls: pl.LazyFrame,
+    profiles: pl.DataFrame,
+    selection: CallSelection,
+    findings: Findings | None = None,
+) -> Contents:
     """Everything that a page needs, of the calls that a selection leaves."""
     estimated = is_needed(traces)
     layered = outermost(traces, calls, "layer")
@@ -88,6 +97,7 @@ def gather(traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, selectio
         busy(layered),
         found,
         windows(calls, working),
+        findings,
     )
     for view, limit in {"file": FILES, "channel": CHANNELS, "failure": FAILURES, "process": PROCESSES}.items():
         marked = by_process if view == "process" else None
