@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.output import inform, printable, warn
 from datacrumbs.report import FILES_SHOWN
 from datacrumbs.report.apart import check_apart
+from datacrumbs.report.explaining import explain
+from datacrumbs.report.explanation_table import print_explanation
 from datacrumbs.report.findings.judging import Findings, find
 from datacrumbs.report.findings.printing import print_findings, summary
 from datacrumbs.report.findings.provider_rules import provider_rules
@@ -61,18 +64,40 @@ def report(options: argparse.Namespace) -> ExitCode:
         None if options.until is None else parse_moment(options.until),
     )
     check_order(selection.since, selection.until)
+    _check_explaining(options)
     if options.html:
         _refuse_trace(Path(options.html))
     view = options.by or ("function" if options.csv else None)
     judged = bool(not view or options.html or options.fail_on)
     traces = read_traces(find_traces(options.traces or [_last()]), details=judged)
     check_apart(traces)
+    if options.explain:
+        _explain(options, traces, selection)
+        return ExitCode.DONE
     findings = _judged(traces, selection) if judged else None
     if options.html:
         _write_page(traces, selection, findings, Path(options.html))
     else:
         _print_tables(options, traces, selection, findings, view)
     return _status(findings, options.fail_on)
+
+
+def _check_explaining(options: argparse.Namespace) -> None:
+    others = {"--by": options.by, "--csv": options.csv, "--html": options.html, "--fail-on": options.fail_on}
+    beside = [option for option, given in others.items() if given]
+    if options.explain and beside:
+        raise usage_error(f"--explain and {beside[0]} exclude each other")
+    if options.slow_vs_fast and not options.explain:
+        raise usage_error("--slow-vs-fast needs --explain FUNCTION")
+
+
+def _explain(options: argparse.Namespace, traces: Traces, selection: CallSelection) -> None:
+    calls = select(traces, selection)
+    found = explain(traces, calls, selection, options.explain, slow_vs_fast=options.slow_vs_fast)
+    if options.json:
+        print(json.dumps({"traces": _described(traces), "explanation": asdict(found)}, indent=2))
+        return
+    print_explanation(table_console(), found, terminal_width())
 
 
 def _judged(traces: Traces, selection: CallSelection) -> Findings:

@@ -27,6 +27,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=VIEWS,
         help="one table, a row per function, file, channel (pipe, socket, terminal), process, layer or error",
     )
+    add(
+        "--explain",
+        metavar="FUNCTION",
+        help="the tree of what the calls of FUNCTION spent in each call that was made inside them",
+    )
+    add("--slow-vs-fast", action="store_true", help="with --explain: what its slow calls do that its fast ones do not")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the data as JSON")
     form.add_argument("--csv", action="store_true", help="print one table as CSV: that of --by, else the functions")
@@ -69,6 +75,7 @@ COMMAND = Command(
     examples=(
         "datacrumbs_report run.pfw.gz --by file --path '/data/*' --limit 20",
         "datacrumbs_report run.pfw.gz --html run.html",
+        "datacrumbs_report run.pfw.gz --explain H5Dwrite --slow-vs-fast",
     ),
     arguments=arguments,
     load=_load,

@@ -91,3 +91,12 @@ def _late(trace: TraceFile, functions: Collection[str]) -> str:
     providers = {str(row.get("provider", "")) for row in trace.counts if row["name"] in functions}
     files = [note for note in late_files(trace) if note.get("provider") in providers and "reason" not in note]
     return f"{files[0].get('file', 'a library')} was probed after it was mapped" if files else ""
+
+
+def of_calls(traces: Traces, selection: CallSelection) -> str:
+    """Why it is not known what was inside of calls; empty when it is."""
+    gaps = Gaps(traces)
+    reasons = [of_selection(selection)]
+    for position, trace in enumerate(traces.files):
+        reasons += [gaps.of_file(position), gaps.of_functions(position, {row["name"] for row in trace.counts})]
+    return next((reason for reason in reasons if reason), "")
