@@ -39,13 +39,19 @@ def installed(kind: str, place: Path) -> Path:
         if scheme not in sysconfig.get_scheme_names() or (scheme == "posix_user" and not site.ENABLE_USER_SITE):
             continue
         candidate = Path(sysconfig.get_path(kind, scheme)) / place
-        if candidate.is_file():
-            return candidate.resolve()
+        for found in (candidate, *_renamed(candidate)):
+            if found.is_file():
+                return found.resolve()
         looked.append(str(candidate))
     raise DatacrumbsError(
         f"{place.name} is not installed; looked for {', '.join(dict.fromkeys(looked))}",
         hint="install the datacrumbs package again: its build compiles it",
     )
+
+
+# Distributions rename what they take for modules of Python (dh_python3): `x.so` becomes `x.cpython-311-....so`.
+def _renamed(library: Path) -> list[Path]:
+    return sorted(library.parent.glob(f"{library.stem}.*{library.suffix}")) if library.suffix == ".so" else []
 
 
 def changeable_code() -> Path | None:

@@ -12,6 +12,7 @@ COMMANDS = (
     "daemon",
     "doctor",
     "list",
+    "mark",
     "probe_configurator",
     "record",
     "report",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from datacrumbs.commands._command import DAEMON
@@ -24,7 +23,7 @@ datacrumbs help record        show the options of one command"""
 _VERBS = {"probes": "probe_configurator", "sign": "sign_probes"}
 """Verbs that are called otherwise than their command."""
 _RUN = "run"
-_PROBES = {"make": (), "show": ("--show",), "list": ("--list",)}
+_PROBES = {"make": (), "show": ("--show",), "list": ("--list",), "check": ("--check",)}
 """What follows ``probes``, for options of its command."""
 
 
@@ -50,7 +49,9 @@ def run(words: Sequence[str], begun: Callable[[], None]) -> int:
     if first == "help":
         return guarded(lambda: _help(rest[0], begun))
     if first == _RUN:
-        return guarded(lambda: _wrap(rest))
+        from datacrumbs.commands._launcher import wrap
+
+        return guarded(lambda: wrap(rest))
     if first not in verbs():
         is_mistake = _is_word(first)
         return guarded(lambda: _unknown(first)) if is_mistake else main(command_named(DAEMON), words, begun)
@@ -65,7 +66,9 @@ def _printed(text: Callable[[], str]) -> int:
 
 def _help(verb: str, begun: Callable[[], None]) -> int:
     if verb == _RUN:
-        _wrap(["--help"])
+        from datacrumbs.commands._launcher import wrap
+
+        wrap(["--help"])
     if verb not in verbs():
         _unknown(verb)
     return main(command_named(verbs()[verb]), ["--help"], begun)
@@ -79,14 +82,6 @@ def _is_word(text: str) -> bool:
 def _unknown(verb: str) -> NoReturn:
     known = did_you_mean(verb, (*verbs(), _RUN))
     raise usage_error(f"{verb!r} is neither a command nor a probe file{known}", "datacrumbs help lists the commands")
-
-
-# The launcher stays the program in C that it is.
-def _wrap(words: list[str]) -> None:
-    from datacrumbs.client import launcher
-
-    sys.stdout.flush()
-    os.execv(launcher(), [launcher().name, *words])  # noqa: S606 - no shell is meant
 
 
 def _overview() -> str:

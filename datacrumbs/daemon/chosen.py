@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, refusal, usage_error
 from datacrumbs.model.contract import Take
-from datacrumbs.output import counted, inform
+from datacrumbs.output import counted, inform, warn
 from datacrumbs.secure.file_systems import file_system_kind
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ PROCESSES_MOST = 512
 _FIRST_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO in linux/proc_ns.h
 _GROUP_MAGIC = 0x63677270  # CGROUP2_SUPER_MAGIC in linux/magic.h
 _GROUP_MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+_SHARE = 20  # looks take at most one part in so many of the time
 _STARTED = 19  # of the fields behind the name in /proc/PID/stat
 _REFUSED = {
     Take.FOREIGN: "is not a process of {}, by each of its user ids",
@@ -84,6 +87,39 @@ def take(engine: Engine, chosen: Chosen, user: Owner) -> None:
             raise DatacrumbsError(f"process {process} has ended")
     running = sum(outcome in {Take.TAKEN, Take.TRACED} for outcome in outcomes.values())
     inform(f"traced from now on: {counted(running, 'running process', 'running processes')}")
+
+
+class Asked:
+    """Running processes that programs of the run's user ask for while the run goes on (``datacrumbs_mark``).
+
+    Args:
+        engine: The run's; nothing more may be attached.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._heard = 0
+        self._next = 0.0
+
+    def look(self) -> None:
+        """Take what was asked for and may be taken. Looks cost a look at every task, so they are seldom."""
+        begin = time.monotonic()
+        if begin < self._next:
+            return
+        asks = self._engine.asks
+        if asks == self._heard:
+            return
+        self._heard = asks
+        try:
+            outcomes = self._engine.take({})
+        except (DatacrumbsError, OSError) as error:  # who asks gets no answer, and the run goes on
+            self._next = math.inf
+            warn(f"running processes cannot be traced: {error}")
+            return
+        self._next = time.monotonic() + _SHARE * (time.monotonic() - begin)
+        taken = [process for process, outcome in outcomes.items() if outcome is Take.TAKEN]
+        if taken:
+            inform(f"traced from now on, since their user asked: {', '.join(map(str, taken))}")
 
 
 # Of each process by its number alone another could get it before the kernel side looks.

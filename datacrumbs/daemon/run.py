@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from datacrumbs import client
 from datacrumbs.daemon import confinement
 from datacrumbs.daemon.attach_results import AttachResults
-from datacrumbs.daemon.chosen import take
+from datacrumbs.daemon.chosen import Asked, take
 from datacrumbs.daemon.ending import Ending
 from datacrumbs.daemon.finder_process import FinderProcess
 from datacrumbs.daemon.handover import profiles_file
@@ -209,6 +209,7 @@ class _Run:
         self._late = late
         self._sealer = sealer
         self._signals = SignalWait(STOP_SIGNALS | {signal.SIGCHLD})
+        self._asked = Asked(engine)
         self._losses = LossWatch(engine.lost, engine.losses, request.configuration.flush_seconds)
         self._profiles_due = time.monotonic() + request.configuration.profile_seconds
         self._profiles_told = False
@@ -291,6 +292,7 @@ class _Run:
             full = () if self._writer.is_ready() else (self._writer.fileno(),)
             if self._signals.wait(min(_TICK, end - now), wakers, full) in STOP_SIGNALS:
                 return "signal"
+            self._asked.look()
             if self._late:
                 self._tell_notes(self._late.notes())
             if self._hear_writer():

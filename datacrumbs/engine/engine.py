@@ -175,7 +175,7 @@ class Engine:
         Args:
             targets: The plan's; they may be closed afterwards.
             skip: Identities of functions that are known not to attach.
-            clients: Files with ``datacrumbs_mark`` and ``datacrumbs_stop``: the client library
+            clients: Files with the functions of `kernel_programs.CLIENT_PROGRAMS`: the client library
                 and the launcher.
 
         """
@@ -203,7 +203,8 @@ class Engine:
     def take(self, processes: Mapping[int, int]) -> dict[int, Take]:
         """Trace processes that run already, and from now on those of the control group; call after `attach`.
 
-        Children that they fork from now on are traced as well.
+        Children that they fork from now on are traced as well. So are processes that programs have asked for (`asks`),
+        which get the answer.
 
         Args:
             processes: Process id -> when it began, in ticks since the machine's start, as /proc has it.
@@ -219,6 +220,11 @@ class Engine:
         for process in processes:
             self._loaded.maps["dc_wanted"].remove(process.to_bytes(4, "little"))
         return {int(row["process"]): Take(int(row["outcome"])) for row in taken}
+
+    @property
+    def asks(self) -> int:
+        """How often programs of the run's user have asked that a running process be traced; then `take` decides."""
+        return int(self._loaded.maps["dc_asks"].read(1).view(np.uint64)[0, 0])
 
     def attach_late(self, target: Target, path: str, skip: Collection[int] = ()) -> EngineReport:
         """Attach what the plan has for a target to another file, which has been verified to hold the same.
@@ -331,7 +337,7 @@ class Engine:
 
     def _attach_client(self, client: Path) -> None:
         offsets = {function.name: function.offset for function in elf_functions(client)}
-        for symbol, name in (("datacrumbs_stop", "dc_client_stop"), ("datacrumbs_mark", kernel_programs.CLIENT_MARK)):
+        for symbol, name in kernel_programs.CLIENT_PROGRAMS.items():
             if symbol not in offsets:
                 continue
             site = links.sites([offsets[symbol]], [0])

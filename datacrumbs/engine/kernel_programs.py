@@ -18,7 +18,12 @@ RAW_TRACEPOINT = ProgramKind(17)
 UPROBE_MULTI = ProgramKind(PROBE.kind, links.UPROBE_MULTI)
 UPROBE_SESSION = ProgramKind(PROBE.kind, links.UPROBE_SESSION)
 
-CLIENT_MARK = "dc_client_mark"
+CLIENT_PROGRAMS = {
+    "datacrumbs_stop": "dc_client_stop",
+    "datacrumbs_ask": "dc_client_ask",
+    "datacrumbs_mark": "dc_client_mark",
+}
+"""Function of the client library and the launcher -> its program, in the order of attaching."""
 GROUP_ATTACH = "dc_group_attach"
 SESSION = "dc_library_session"
 _INTERRUPTS = ("irq_handler", "local_timer", "call_function", "call_function_single", "irq_work", "ipi")
@@ -49,8 +54,8 @@ _OF_PLANS = {
 }
 RUN_SNIPPETS = _OF_PLANS[Attach.UPROBE]
 """Programs in which providers' snippets run."""
-_OF_EVERY_RUN = ("dc_process_fork", "dc_process_exec", "dc_process_exit", CLIENT_MARK, "dc_client_stop")
-_BY_MULTI_LINK = frozenset((*_OF_PLANS[Attach.UPROBE], CLIENT_MARK, "dc_client_stop"))
+_OF_EVERY_RUN = ("dc_process_fork", "dc_process_exec", "dc_process_exit", *CLIENT_PROGRAMS.values())
+_BY_MULTI_LINK = frozenset((*_OF_PLANS[Attach.UPROBE], *CLIENT_PROGRAMS.values()))
 
 
 def kinds(plan: Plan, method: AttachMethod, *, late: bool, members: bool = False) -> dict[str, ProgramKind]:

@@ -247,7 +247,12 @@ enum dc_take {
 	DC_TAKE_PRIVILEGED, /* it has capabilities or group ids that its user has not */
 	DC_TAKE_CLOSED,	    /* its memory is not open to its user */
 	DC_TAKE_ENDED,
+	DC_TAKE_ASKED, /* the run has been asked for it, and has not looked yet */
 };
+
+/* A run answers a process that asks (datacrumbs_ask) by a signal: this one, or one of those behind it, each an
+ * enum dc_take. */
+enum { DC_ANSWER_SIGNAL = 40, DC_ANSWERS = DC_TAKE_ASKED + 1 };
 
 struct dc_taken {
 	uint32_t process;

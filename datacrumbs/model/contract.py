@@ -164,6 +164,11 @@ class Take(IntEnum):
     PRIVILEGED = 4
     CLOSED = 5
     ENDED = 6
+    ASKED = 7
+
+
+ANSWER_SIGNAL = 40
+ANSWERS = 8
 
 
 class Total(IntEnum):

@@ -7,7 +7,7 @@
 #include "roots.h"
 
 #define DC_CLIENT_VARIABLE "LD_PRELOAD="
-#define DC_CLIENT_FILE "libdatacrumbs_client.so"
+#define DC_CLIENT_FILE "libdatacrumbs_client."
 
 /* Only glibc has it, and only glibc hands arguments and environment to constructors. */
 extern const char *gnu_get_libc_version(void) __attribute__((weak));
@@ -29,7 +29,9 @@ static bool dc_client_is_own(const char *entry, const char *end)
 	while (name > entry && name[-1] != '/')
 		name--;
 	behind = dc_client_behind(name, DC_CLIENT_FILE);
-	return behind == end;
+	/* Distributions put something of their own before the end. */
+	return behind != NULL && end - behind >= 2 && end[-2] == 's' && end[-1] == 'o' &&
+	       (end - behind == 2 || end[-3] == '.');
 }
 
 /* Takes this library out of a list, where it is. */

@@ -1,6 +1,7 @@
 /* datacrumbs_wrap CMD ARGS...: run a command with its process marked for tracing. */
 /* SPDX-License-Identifier: MIT */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,9 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "asking.h"
 #include "datacrumbs.h"
+#include "exit_status.h"
 #include "marks.h"
 #include "roots.h"
 
@@ -21,14 +24,14 @@
 #error "define DATACRUMBS_VERSION"
 #endif
 
-/* As env(1) and nohup(1) have it; usage as every DataCrumbs command has it. */
-enum { EXIT_USAGE = 2, EXIT_CANNOT_EXECUTE = 126, EXIT_NOT_FOUND = 127 };
-
 #define DC_CLIENT_LIBRARY "libdatacrumbs_client.so"
+#define DC_CLIENT_LIBRARY_STEM "libdatacrumbs_client."
+#define DC_CLIENT_LIBRARY_END ".so"
 #define DC_CLIENT_PRELOAD "LD_PRELOAD"
 
 static const char dc_client_usage[] =
-	"usage: datacrumbs_wrap [-h] [--help] [--version] [--no-preload] [--run-id ID] [--] CMD [ARG...]\n";
+	"usage: datacrumbs_wrap [-h] [--help] [--version] [--no-preload] [--require] [--run-id ID] [--] CMD [ARG...]\n"
+	"       datacrumbs_wrap [--run-id ID] --pid PID\n";
 
 static const char dc_client_help[] =
 	"\n"
@@ -42,9 +45,16 @@ static const char dc_client_help[] =
 	"                job, else every run of this user that accepts marks without a name\n"
 	"  --no-preload  leave LD_PRELOAD alone: CMD and its descendants are traced, but not what a\n"
 	"                service (slurmd, sshd) starts for them\n"
+	"  --require     run CMD only if a run records it: the one that --run-id names, else any;\n"
+	"                else end with 125\n"
+	"  --pid PID     run nothing: have this running process of yours traced, and from then on its\n"
+	"                children (datacrumbs_mark does the same)\n"
 	"\n"
 	"exit status:\n"
-	"  2    no CMD or an unknown option\n"
+	"  1    --pid: the process has ended\n"
+	"  2    no CMD or an unknown option; --pid: no such process\n"
+	"  3    --pid: you may not trace the process\n"
+	"  125  --require: no run would record CMD, and it was not run; --pid: no run takes the process\n"
 	"  126  CMD was found but cannot be executed\n"
 	"  127  CMD was not found\n"
 	"  else the exit status of CMD\n"
@@ -87,26 +97,51 @@ static bool dc_client_own_directory(char *directory)
 	return true;
 }
 
+/* What the library may be called in a directory where it has not its own name: distributions rename what they take for
+ * modules of Python. */
+static bool dc_client_other_name(const char *directory, char *name, size_t size)
+{
+	DIR *listed = opendir(directory);
+	const struct dirent *entry;
+	bool found = false;
+
+	while (listed != NULL && !found && (entry = readdir(listed)) != NULL) {
+		size_t length = strlen(entry->d_name);
+		size_t end = sizeof(DC_CLIENT_LIBRARY_END) - 1;
+
+		found = dc_client_behind(entry->d_name, DC_CLIENT_LIBRARY_STEM) != NULL && length > end &&
+			length < size && strcmp(entry->d_name + length - end, DC_CLIENT_LIBRARY_END) == 0;
+		if (found)
+			(void)strcpy(name, entry->d_name); /* NOLINT(clang-analyzer-security.insecureAPI.strcpy) */
+	}
+	if (listed != NULL)
+		(void)closedir(listed);
+	return found;
+}
+
 /* Writes the library's path, links resolved, to library[PATH_MAX]. */
 static bool dc_client_find_library(char *library)
 {
 	char directory[PATH_MAX];
-	char candidate[2 * PATH_MAX];
-	size_t place;
+	char place[2 * PATH_MAX];
+	char candidate[2 * PATH_MAX + NAME_MAX + 2];
+	char name[NAME_MAX + 1];
+	size_t index;
+	bool is_renamed;
 
 	if (!dc_client_own_directory(directory))
 		return false;
-	for (place = 0; place < sizeof(dc_client_places) / sizeof(dc_client_places[0]); place++) {
-		const char *where = dc_client_places[place];
-		int length;
+	for (index = 0; index < sizeof(dc_client_places) / sizeof(dc_client_places[0]); index++) {
+		const char *where = dc_client_places[index];
 
 		if (where[0] == '/')
-			length = snprintf(candidate, sizeof(candidate), "%s/%s", where, DC_CLIENT_LIBRARY);
+			(void)snprintf(place, sizeof(place), "%s", where);
 		else
-			length =
-				snprintf(candidate, sizeof(candidate), "%s/%s/%s", directory, where, DC_CLIENT_LIBRARY);
-		if (length < 0 || (size_t)length >= sizeof(candidate))
-			continue;
+			(void)snprintf(place, sizeof(place), "%s/%s", directory, where);
+		(void)snprintf(candidate, sizeof(candidate), "%s/%s", place, DC_CLIENT_LIBRARY);
+		is_renamed = access(candidate, F_OK) != 0 && dc_client_other_name(place, name, sizeof(name));
+		if (is_renamed)
+			(void)snprintf(candidate, sizeof(candidate), "%s/%s", place, name);
 		if (realpath(candidate, library) != NULL && access(library, R_OK) == 0)
 			return true;
 	}
@@ -187,14 +222,17 @@ static bool dc_client_preload(const char *library)
 /*
  * A failure here is no failure of the run: this process is marked, and what it starts is followed by the
  * daemon without the library as well. So nothing is said where the library is not (in a container, for instance)
- * or where the loader of what is executed would not find it or not take it, and would say so itself.
+ * or where the loader of what is executed would not find it or not take it, and would say so itself. False when the
+ * library is not where an installation has it.
  */
-static void dc_client_prepare_environment(const char *command)
+static bool dc_client_prepare_environment(const char *command)
 {
 	char library[PATH_MAX];
 
-	if (dc_client_changes_root(command) || dc_client_is_foreign(command) || !dc_client_find_library(library))
-		return;
+	if (dc_client_changes_root(command) || dc_client_is_foreign(command))
+		return true;
+	if (!dc_client_find_library(library))
+		return false;
 	if (strpbrk(library, " :") != NULL)
 		(void)fprintf(stderr,
 			      "datacrumbs_wrap: LD_PRELOAD cannot hold a path with a blank or a "
@@ -202,6 +240,7 @@ static void dc_client_prepare_environment(const char *command)
 			      library);
 	else if (!dc_client_preload(library))
 		(void)fprintf(stderr, "datacrumbs_wrap: LD_PRELOAD: %s; continuing without it\n", strerror(errno));
+	return true;
 }
 
 /* Bytes of the character at the beginning of UTF-8 text that can be shown; 0 where none is, or it steers a terminal. */
@@ -261,8 +300,10 @@ static int dc_client_cannot_execute(const char *command, int error)
 
 struct dc_client_options {
 	bool preload;
-	const char *run_id; /* NULL: as the environment says */
-	int command;	    /* where CMD is */
+	bool require;
+	const char *run_id;  /* NULL: as the environment says */
+	const char *process; /* NULL: CMD is run */
+	int command;	     /* where CMD is */
 };
 
 static bool dc_client_is(const char *argument, const char *option)
@@ -280,40 +321,85 @@ static bool dc_client_is_run_id(const char *text)
 	       text[0] != '-';
 }
 
+/* The value of an option, `--option VALUE` or `--option=VALUE`; NULL where it is another or has none. */
+static const char *dc_client_value(int count, char **arguments, int *next, const char *option)
+{
+	const char *behind = dc_client_behind(arguments[*next], option);
+
+	if (behind == NULL || (*behind != '\0' && *behind != '='))
+		return NULL;
+	if (*behind == '=')
+		return behind + 1;
+	return *next + 1 < count ? arguments[++*next] : NULL;
+}
+
+static bool dc_client_complain_of(const char *what, const char *word, const char *expected)
+{
+	(void)fprintf(stderr, "datacrumbs_wrap: %s: ", what);
+	dc_client_print_name(word);
+	(void)fprintf(stderr, "%s\n%s", expected, dc_client_usage);
+	return false;
+}
+
 /* Reads the options before CMD; false after a complaint. */
 static bool dc_client_read_options(int count, char **arguments, struct dc_client_options *options)
 {
+	const char *value;
 	int next;
 
 	for (next = 1; next < count && arguments[next][0] == '-'; next++) {
-		const char *inline_id = dc_client_behind(arguments[next], "--run-id=");
+		const char *word = arguments[next];
 
-		if (dc_client_is(arguments[next], "--")) {
+		if (dc_client_is(word, "--")) {
 			next++;
 			break;
 		}
-		if (dc_client_is(arguments[next], "--no-preload")) {
+		if (dc_client_is(word, "--no-preload"))
 			options->preload = false;
-		} else if (inline_id != NULL || (dc_client_is(arguments[next], "--run-id") && next + 1 < count)) {
-			options->run_id = inline_id != NULL ? inline_id : arguments[++next];
-			if (!dc_client_is_run_id(options->run_id)) {
-				(void)fputs("datacrumbs_wrap: --run-id: ", stderr);
-				dc_client_print_name(options->run_id);
-				(void)fprintf(stderr, ": expected 1 to 64 letters, digits, `.`, `-` and `_`\n%s",
-					      dc_client_usage);
-				return false;
-			}
-		} else {
-			(void)fputs("datacrumbs_wrap: unknown option: ", stderr);
-			dc_client_print_name(arguments[next]);
-			(void)fprintf(stderr, "\n%s", dc_client_usage);
-			return false;
-		}
+		else if (dc_client_is(word, "--require"))
+			options->require = true;
+		else if ((value = dc_client_value(count, arguments, &next, "--run-id")) != NULL)
+			options->run_id = value;
+		else if ((value = dc_client_value(count, arguments, &next, "--pid")) != NULL)
+			options->process = value;
+		else
+			return dc_client_complain_of("unknown option", word, "");
 	}
 	options->command = next;
-	if (next >= count)
+	if (options->run_id != NULL && !dc_client_is_run_id(options->run_id))
+		return dc_client_complain_of("--run-id", options->run_id,
+					     ": expected 1 to 64 letters, digits, `.`, `-` and `_`");
+	if (options->process != NULL && next < count)
+		return dc_client_complain_of("either --pid or a command", arguments[next], "");
+	if (options->process == NULL && next >= count)
 		(void)fprintf(stderr, "datacrumbs_wrap: no command\n%s", dc_client_usage);
-	return next < count;
+	return options->process != NULL || next < count;
+}
+
+/* Marks this process; gives whether the command is to be run. */
+static bool dc_client_prepare(const struct dc_client_options *options, const char *command)
+{
+	if (options->preload && !dc_client_prepare_environment(command) && options->require) {
+		(void)fputs("datacrumbs_wrap: " DC_CLIENT_LIBRARY " is not where this program looks for it; "
+			    "nothing was run\n",
+			    stderr);
+		return false;
+	}
+	/* For the processes that load the library: they mean this run, too. */
+	if (options->run_id != NULL && setenv(DC_CLIENT_RUN_VARIABLE, options->run_id, 1) != 0)
+		(void)fprintf(stderr, "datacrumbs_wrap: " DC_CLIENT_RUN_VARIABLE ": %s; continuing without it\n",
+			      strerror(errno));
+	datacrumbs_start();
+	if (!options->require || dc_client_is_recorded(options->run_id != NULL))
+		return true;
+	(void)fputs("datacrumbs_wrap: no run would record the command; it was not run\n", stderr);
+	return false;
+}
+
+/* By which name messages begin: datacrumbs_mark is this program. */
+static const char *dc_client_program(const char *executed)
+{
+	return executed != NULL && dc_client_is(executed, "datacrumbs_mark") ? executed : "datacrumbs_wrap";
 }
 
 int main(int count, char **arguments)
@@ -327,17 +413,14 @@ int main(int count, char **arguments)
 	if (!dc_client_read_options(count, arguments, &options))
 		return EXIT_USAGE;
 
-	if (options.preload)
-		dc_client_prepare_environment(arguments[options.command]);
-	/* For the processes that load the library: they mean this run, too. */
-	if (options.run_id != NULL && setenv(DC_CLIENT_RUN_VARIABLE, options.run_id, 1) != 0)
-		(void)fprintf(stderr, "datacrumbs_wrap: " DC_CLIENT_RUN_VARIABLE ": %s; continuing without it\n",
-			      strerror(errno));
 	if (options.run_id != NULL)
 		dc_client_name_run(options.run_id);
 	else
 		dc_client_name_run_from(environ);
-	datacrumbs_start();
+	if (options.process != NULL)
+		return dc_client_take(dc_client_program(arguments[0]), options.process);
+	if (!dc_client_prepare(&options, arguments[options.command]))
+		return EXIT_NOT_RUN;
 	(void)execvp(arguments[options.command], &arguments[options.command]);
 	return dc_client_cannot_execute(arguments[options.command], errno);
 }

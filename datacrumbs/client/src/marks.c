@@ -4,8 +4,6 @@
 
 #include "datacrumbs.h"
 
-#define DC_CLIENT_EXPORT __attribute__((visibility("default"), noinline, used))
-
 /* Touched before each mark, so that the kernel side can read it without a page fault. */
 static volatile char dc_client_run[DC_RUN_NAME_SIZE];
 
@@ -41,10 +39,15 @@ void dc_client_name_run_from(char **environment)
 	}
 }
 
+const volatile char *dc_client_named_run(void)
+{
+	dc_client_run[sizeof(dc_client_run) - 1] = '\0';
+	return dc_client_run[0] != '\0' ? dc_client_run : NULL;
+}
+
 /*
- * The daemon puts a uprobe on the first instruction of each. Compiled with a frame pointer that is
- * `push` on x86-64, which the kernel emulates without a single step. The stores differ, so that
- * a linker that folds identical code keeps two addresses, and are volatile, so that they stay.
+ * The daemon puts a uprobe on the first instruction of each. The stores differ, so that a linker that folds identical
+ * code keeps two addresses, and are volatile, so that they stay.
  */
 DC_CLIENT_EXPORT void datacrumbs_mark(const volatile char *run)
 {
@@ -65,8 +68,7 @@ DC_CLIENT_EXPORT void datacrumbs_stop(void)
 
 DC_CLIENT_EXPORT void datacrumbs_start(void)
 {
-	dc_client_run[sizeof(dc_client_run) - 1] = '\0';
-	datacrumbs_mark(dc_client_run[0] != '\0' ? dc_client_run : NULL);
+	datacrumbs_mark(dc_client_named_run());
 	/* Not a jump to it: the call comes back here. */
 	__asm__ volatile("" ::: "memory");
 }

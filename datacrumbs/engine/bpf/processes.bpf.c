@@ -99,6 +99,42 @@ int dc_client_mark(struct pt_regs *context)
 	return 0;
 }
 
+/* A probe gives nothing back to the function that it is on, but it can send its process a signal. Who asks has blocked
+ * these. */
+static __always_inline void dc_answer(u32 outcome)
+{
+	bpf_send_signal(DC_ANSWER_SIGNAL + outcome);
+}
+
+/* uprobe: datacrumbs_ask(run, process, began) of the launcher: whether the caller is traced, where no process is named,
+ * or that a running process be. The way from a number to a process is the iterator's (taking.bpf.c), which the daemon
+ * runs when it finds that the run was asked; the caller asks until there is an answer. */
+int dc_client_ask(struct pt_regs *context)
+{
+	u64 named = PT_REGS_PARM1(context), began = PT_REGS_PARM3(context);
+	u32 process = PT_REGS_PARM2(context), zero = 0;
+	if (!process) {
+		if (dc_is_traced(bpf_get_current_pid_tgid() >> 32) && (!named || dc_is_for_this_run(named)))
+			dc_answer(DC_TAKE_TRACED);
+		return 0;
+	}
+	if (!dc_is_owner() || !dc_is_open_to_user() || !dc_is_for_this_run(named))
+		return 0;
+	struct dc_asked *known = dc_asked.lookup(&process);
+	if (known && known->began == began && known->outcome != DC_TAKE_ASKED) {
+		dc_answer(known->outcome);
+		dc_asked.delete(&process);
+		return 0;
+	}
+	struct dc_asked asked = {.began = began, .outcome = DC_TAKE_ASKED};
+	u64 *asks = dc_asks.lookup(&zero);
+	if (!asks || ((!known || known->began != began) && dc_asked.update(&process, &asked)))
+		return 0;
+	__sync_fetch_and_add(asks, 1);
+	dc_answer(DC_TAKE_ASKED);
+	return 0;
+}
+
 /* A process that lives on is not traced any more. */
 static __always_inline void dc_stop(u32 process)
 {

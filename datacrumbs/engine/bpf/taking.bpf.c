@@ -2,8 +2,29 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "taking.h"
 
-/* iterator over tasks, as in in_flight.bpf.c: take the processes that are wanted, and those of the run's control group;
- * gives a struct dc_taken for each */
+/* When the process began that is meant by a number, in ticks and one more; 0 for none. Numbers, since the verifier
+ * loses sight of addresses that are compared together. */
+static __always_inline u64 dc_wanted_beginning(u32 process)
+{
+	u64 *began = dc_wanted.lookup(&process);
+	return began ? *began + 1 : 0;
+}
+
+static __always_inline u64 dc_asked_beginning(u32 process)
+{
+	struct dc_asked *asked = dc_asked.lookup(&process);
+	return asked && asked->outcome == DC_TAKE_ASKED ? asked->began + 1 : 0;
+}
+
+static __always_inline void dc_set_outcome(u32 process, u32 outcome)
+{
+	struct dc_asked *asked = dc_asked.lookup(&process);
+	if (asked)
+		asked->outcome = outcome;
+}
+
+/* iterator over tasks, as in in_flight.bpf.c: take the processes that are wanted or asked for, and those of the run's
+ * control group; gives a struct dc_taken for each */
 int dc_take_running(struct dc_iteration *context)
 {
 	struct seq_file *file = context->meta->file;
@@ -13,12 +34,15 @@ int dc_take_running(struct dc_iteration *context)
 	u32 process = dc_kernel_u32(task + DC_TASK_TGID);
 	if (dc_kernel_u32(task + DC_TASK_PID) != process)
 		return 0;
-	u64 *began = dc_wanted.lookup(&process);
-	if (!began && !dc_is_member(task))
+	u64 wanted = dc_wanted_beginning(process), asked = dc_asked_beginning(process);
+	if (!wanted && !asked && !dc_is_member(task))
 		return 0;
+	u64 began = dc_kernel_u64(task + DC_TASK_START_BOOTTIME) / DC_TICK + 1;
 	struct dc_taken taken = {.process = process, .outcome = DC_TAKE_ANOTHER};
-	if (!began || *began == dc_kernel_u64(task + DC_TASK_START_BOOTTIME) / DC_TICK)
+	if ((!wanted && !asked) || wanted == began || asked == began)
 		taken.outcome = dc_take(task, process);
+	if (asked)
+		dc_set_outcome(process, taken.outcome);
 	bpf_seq_write(file, &taken, sizeof(taken));
 	return 0;
 }

@@ -165,6 +165,38 @@ def test_library_is_found_beside_the_launcher(installation, environment, tmp_pat
     assert preload_of("env", f"PATH={path}", "datacrumbs_wrap", env=environment) == [str(library)]
 
 
+def test_a_library_that_a_distribution_has_renamed_is_found(installation, environment, tmp_path):
+    launcher, library = installation("usr")
+    renamed = library.rename(library.with_name("libdatacrumbs_client.cpython-311-x86_64-linux-gnu.so"))
+    library.with_name("libdatacrumbs_client.so.1").touch()
+    library.with_name("other.so").touch()
+    assert preload_of(launcher, env=environment) == [str(renamed)]
+    program = Path(shutil.copy(shutil.which("env"), tmp_path / "chroot"))
+    done = run(program, env=environment | {"LD_PRELOAD": f"{renamed}:libm.so.6"})
+    assert ("LD_PRELOAD=libm.so.6\n" in done.stdout, done.stderr) == (True, "")
+
+
+def test_a_command_that_must_be_recorded_is_not_run_without_the_library_or_a_run(installation, environment, tmp_path):
+    launcher, library = installation("usr")
+    made = tmp_path / "made"
+    named = ("--run-id", f"none-{os.getpid()}", "--require")  # others may trace here what names no run
+    done = run(launcher, *named, "touch", made, env=environment)
+    assert (done.returncode, done.stdout) == (125, "")
+    assert done.stderr == "datacrumbs_wrap: no run would record the command; it was not run\n"
+    library.unlink()
+    done = run(launcher, *named, "touch", made, env=environment)
+    assert done.returncode == 125
+    assert "libdatacrumbs_client.so is not where this program looks for it" in done.stderr
+    assert not made.exists()
+
+
+def test_either_a_process_or_a_command(wrap):
+    done = run(wrap, "--pid", "1", "true")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "either --pid or a command: true" in done.stderr
+    assert run(wrap, "--pid").returncode == 2
+
+
 @pytest.mark.parametrize("prefix", ["with blank", "with:colon"])
 def test_a_path_that_cannot_be_preloaded_is_told_and_the_command_runs(installation, environment, prefix):
     launcher, _ = installation(prefix)

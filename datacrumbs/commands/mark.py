@@ -1,0 +1,47 @@
+"""``datacrumbs_mark``: have a running process traced."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._command import Command
+
+if TYPE_CHECKING:
+    from datacrumbs.commands._command import Run
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own options."""
+    parser.add_argument("process", type=_process, metavar="PID", help="a running process of yours")
+    parser.add_argument(
+        "--run-id",
+        metavar="ID",
+        help="the run that is to trace it (default: DATACRUMBS_RUN_ID, else the scheduler's job, else every run of "
+        "yours that accepts marks without a name)",
+    )
+
+
+def _process(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a process")
+    return int(text)
+
+
+def _load() -> Run:
+    from datacrumbs.commands._launcher import mark_process
+
+    return mark_process
+
+
+COMMAND = Command(
+    name="mark",
+    summary="Have a running process of yours traced by a run of yours, with its threads and from now on its children.",
+    description=(
+        "It needs no root, and the run must be going on. What a debugger of yours may not look into is not traced "
+        "(ptrace(2)). When it ends with 0, the process is traced from then on."
+    ),
+    examples=("datacrumbs_mark --run-id myrun 4711",),
+    arguments=arguments,
+    load=_load,
+)
