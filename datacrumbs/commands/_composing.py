@@ -51,7 +51,7 @@ class Composed:
     is_remembered: bool
 
 
-def configure(options: argparse.Namespace) -> None:
+def configure(options: argparse.Namespace) -> int | None:
     """Do what the options ask for.
 
     Raises:
@@ -59,6 +59,10 @@ def configure(options: argparse.Namespace) -> None:
     """
     paths = SystemPaths(options.prefix)
     kept.keep_in(kept.own_directory(paths, os.environ))
+    if options.check:
+        from datacrumbs.commands._probe_check import check_file
+
+        return check_file(Path(options.check), paths, as_json=options.json)
     if options.show:
         from datacrumbs.commands._probe_listing import show
 
@@ -72,6 +76,7 @@ def configure(options: argparse.Namespace) -> None:
         raise usage_error("SITE.yaml and OUT.json.gz are needed", "see datacrumbs_probe_configurator --help")
     else:
         _configure(options, paths)
+    return None
 
 
 def _selected(options: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...], str, bool]:

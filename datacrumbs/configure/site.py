@@ -6,6 +6,7 @@ has the key ``probe``, and ours, which names a provider. The reference is ``docs
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +19,7 @@ from datacrumbs.errors import usage_error
 from datacrumbs.model.plan import SAMPLE_LIMIT, Filters, Mode
 from datacrumbs.quantities import duration
 from datacrumbs.secure.document import Value, read_document
+from datacrumbs.secure.files import first_unprotected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -178,10 +180,12 @@ def default_site_file() -> Path:
 
 
 def find_site_file(name: str, paths: SystemPaths) -> Path:
-    """The file that ``name`` means: a path, or a file of the directory of site files.
+    """The file that ``name`` means: a path, or the name of a file in one of three places.
+
+    They are the working directory, the user's directory of configuration, and the installation's of site files.
 
     Raises:
-        DatacrumbsError: (exit 2) when neither is there.
+        DatacrumbsError: (exit 2) when it is in none of them.
     """
     file = Path(name)
     looked_at(file)
@@ -189,13 +193,28 @@ def find_site_file(name: str, paths: SystemPaths) -> Path:
         if not file.is_file():
             raise usage_error(f"{file}: no such site file", "give the path of a YAML file")
         return file
-    installed = paths.site_files / name
-    if not installed.is_file():
-        raise usage_error(
-            f"{name}: no such site file here or in {paths.site_files}",
-            "give the path of a YAML file; datacrumbs_setup installs default.yaml",
-        )
-    return installed
+    directories = [*_own_site_files(os.environ), paths.site_files]
+    found = [directory / name for directory in directories]
+    looked_at(*found)
+    for candidate in found:
+        if candidate.is_file():
+            return candidate
+    raise usage_error(
+        f"{name}: no such site file here or in {', '.join(map(str, directories))}",
+        "give the path of a YAML file; datacrumbs_setup installs default.yaml",
+    )
+
+
+# Root takes none that another user could have put there, wherever HOME points under sudo.
+def _own_site_files(environment: Mapping[str, str]) -> list[Path]:
+    base = environment.get("XDG_CONFIG_HOME", "")
+    if not base.startswith("/"):  # as the specification of these directories has it
+        home = environment.get("HOME", "")
+        base = f"{home}/.config" if home.startswith("/") else ""
+    place = Path(base, "datacrumbs")
+    if not base or (os.geteuid() == 0 and place.is_dir() and first_unprotected(place.resolve(), sticky=True)):
+        return []
+    return [place]
 
 
 def read_site_file(file: Path, *, protected: bool = False) -> SiteConfiguration:

@@ -27,28 +27,36 @@ def check_targets(plan: Plan, caller: Caller, rule: PolicyRule) -> None:
         DenialError: For the first target with a problem.
     """
     release = os.uname().release
-    wanted: dict[Target, WantedPlaces] = {}
     for group in plan.groups:
-        if not group.target.is_kernel:
-            entry = wanted.setdefault(group.target, _wanted(group.target))
-            for function in group.functions:
-                places = [(place.offset, place.semaphore) for place in (*function.usdt_places, *function.return_places)]
-                if group.attach is Attach.USDT:
-                    entry["usdt"] += places
-                else:
-                    entry["functions"] += [offset for offset, _ in places]
-                if group.attach is Attach.UPROBE and function.return_probe:
-                    entry["returns"].append(function.offset)
-                entry["moved"] += [(function.offset, function.skip, sorted(function.captured))] if function.skip else []
-        elif group.target.build_id != release:
+        if group.target.is_kernel and group.target.build_id != release:
             raise DenialError(
                 "target.changed",
                 f"kernel: the plan was made for release {group.target.build_id}, this host runs {release}",
                 f"{RECREATE} on this host",
             )
     _check_kernel(plan)
-    for target, entry in wanted.items():  # the first fault ends it, so that the rest is not looked at for nothing
+    # The first fault ends it, so that the rest is not looked at for nothing.
+    for target, entry in wanted_places(plan).items():
         _check_finding(target, _finding(entry, caller), caller, rule)
+
+
+def wanted_places(plan: Plan) -> dict[Target, WantedPlaces]:
+    """The target files of a plan, with what is to be probed in each."""
+    wanted: dict[Target, WantedPlaces] = {}
+    for group in plan.groups:
+        if group.target.is_kernel:
+            continue
+        entry = wanted.setdefault(group.target, _wanted(group.target))
+        for function in group.functions:
+            places = [(place.offset, place.semaphore) for place in (*function.usdt_places, *function.return_places)]
+            if group.attach is Attach.USDT:
+                entry["usdt"] += places
+            else:
+                entry["functions"] += [offset for offset, _ in places]
+            if group.attach is Attach.UPROBE and function.return_probe:
+                entry["returns"].append(function.offset)
+            entry["moved"] += [(function.offset, function.skip, sorted(function.captured))] if function.skip else []
+    return wanted
 
 
 # The release is this host's by now, so what the plan asks of the kernel can be compared with what the kernel says here.

@@ -36,6 +36,7 @@ TESTED_IN = {
     "client/executable": "unit/client/test_tracking.py",
     "client/replacing": "unit/client/test_tracking.py",
     "commands/composing": "unit/commands/test_probe_configurator.py",
+    "commands/probe_check": "unit/commands/test_probe_configurator.py",
     "commands/record_session": "kernel/test_record.py",
     "commands/reporting": "unit/commands/test_report.py",
     "commands/trust_actions": "unit/commands/test_trust.py",

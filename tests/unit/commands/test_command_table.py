@@ -29,6 +29,7 @@ NO_ARGUMENT = {
     "datacrumbs": None,  # says how to begin
     "datacrumbs_doctor": None,  # 0 or 1: what this host lacks
     "datacrumbs_list": None,  # shows what there is
+    "datacrumbs_mark": USAGE,
     "datacrumbs_probe_configurator": USAGE,
     "datacrumbs_record": USAGE,
     "datacrumbs_report": None,  # of the last trace
@@ -48,8 +49,10 @@ MISSING = "{tmp}/{file}"
 # What is not there, and the exit status: an input that is missing is wrong use, whichever command it was for.
 ABSENT = [
     ("datacrumbs", [MISSING, "run"], USAGE),
+    ("datacrumbs_mark", [MISSING], USAGE),
     ("datacrumbs_probe_configurator", [MISSING, "{tmp}/out"], USAGE),
     ("datacrumbs_probe_configurator", ["--show", MISSING], USAGE),
+    ("datacrumbs_probe_configurator", ["--check", MISSING], USAGE),
     ("datacrumbs_probe_configurator", ["--list", "--program", MISSING], USAGE),
     ("datacrumbs_record", ["-n", MISSING], NOT_FOUND),
     ("datacrumbs_report", [MISSING], USAGE),

@@ -102,6 +102,40 @@ def test_showing_a_file_that_is_not_trusted_here_warns(installation, tmp_path):
 
 
 @NEEDS_SYS
+def test_checking_a_file_as_the_daemon_would(installation, tmp_path):
+    site, output = tmp_path / "site.yaml", tmp_path / "probes.json.gz"
+    library = tmp_path / "libstore.so"
+    source = tmp_path / "store.c"
+    source.write_text("int store(int value) { return value; }\n")
+    build = ["cc", "-O1", "-shared", "-fPIC", "-Wl,--build-id", "-o", library, source]
+    subprocess.run(build, check=True)
+    entry = f"  - {{name: store, probe: uprobe, type: binary, file: {library}}}\n"
+    site.write_text(SITE + entry)
+    prefix = ("--prefix", str(installation.prefix))
+    assert configurator(str(site), str(output), *prefix).returncode == 0
+
+    def checked(*options: str) -> tuple[int, list[tuple[str, str]]]:
+        done = configurator("--check", str(output), "--json", *(options or prefix))
+        found = json.loads(done.stdout)
+        assert found["usable"] == (done.returncode == 0)
+        assert all(bool(each["fix"]) <= (each["state"] == "missing") for each in found["checks"])
+        return done.returncode, [(each["name"], each["state"]) for each in found["checks"]]
+
+    fine = [("signature", "ok"), ("kernel", "ok"), ("target", "ok")]
+    assert checked() == (0, fine)
+    plain = configurator("--check", str(output), *prefix).stdout
+    assert f"ok       target     {library}, 1 place\n" in plain
+    subprocess.run([*build, "-DCHANGED", "-g"], check=True)
+    assert checked() == (ExitCode.REFUSED, [*fine[:2], ("target", "missing")])
+    shown = configurator("--check", str(output), *prefix)
+    assert (shown.returncode, "the build-id changed" in shown.stdout) == (ExitCode.REFUSED, True)
+    # Nothing of what is not signed by a key that is trusted here is looked at.
+    assert checked("--prefix", str(tmp_path)) == (ExitCode.REFUSED, [("signature", "missing")])
+    missing = configurator("--check", str(tmp_path / "none"), *prefix)
+    assert (missing.returncode, missing.stdout) == (ExitCode.USAGE, "")
+
+
+@NEEDS_SYS
 def test_a_failure_is_an_exit_code_and_no_file(installation, tmp_path):
     """The reference exits with 0 and writes nothing when signing fails or no probe is found."""
     site, output = tmp_path / "site.yaml", tmp_path / "out" / "probes.json.gz"

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -226,6 +228,36 @@ def test_a_bare_name_is_looked_for_among_the_installed_files(tmp_path, monkeypat
     assert find_site_file("lead.yaml", paths) == installed
     (tmp_path / "lead.yaml").touch()
     assert find_site_file("lead.yaml", paths).resolve() == tmp_path / "lead.yaml"
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CONFIG_HOME"])
+def test_a_bare_name_is_looked_for_in_the_users_directory_before(tmp_path, monkeypatch, variable):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "own"))
+    paths = SystemPaths(tmp_path / "root")
+    own = tmp_path / "own" / (".config/datacrumbs" if variable == "HOME" else "datacrumbs")
+    for directory in (own, paths.site_files):
+        directory.mkdir(parents=True)
+        (directory / "lead.yaml").touch()
+    monkeypatch.setattr("datacrumbs.configure.site.first_unprotected", lambda *_, **__: None)
+    assert find_site_file("lead.yaml", paths) == own / "lead.yaml"
+    with pytest.raises(DatacrumbsError, match=f"no such site file here or in {own}, {paths.site_files}"):
+        find_site_file("none.yaml", paths)
+    (tmp_path / "lead.yaml").touch()
+    assert find_site_file("lead.yaml", paths) == Path("lead.yaml")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="is root")
+def test_root_takes_no_file_that_another_user_could_have_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "own"))
+    paths = SystemPaths(tmp_path / "root")
+    for directory in (tmp_path / "own/datacrumbs", paths.site_files):
+        directory.mkdir(parents=True)
+        (directory / "lead.yaml").touch()
+    os.chown(tmp_path / "own", 65534, 65534)
+    assert find_site_file("lead.yaml", paths) == paths.site_files / "lead.yaml"
 
 
 def test_the_shipped_file_is_valid():
