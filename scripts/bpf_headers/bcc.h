@@ -72,6 +72,7 @@ int bpf_probe_read_user(void *target, u32 size, const void *from);
 int bpf_probe_read_user_str(void *target, u32 size, const void *from);
 u64 bpf_ringbuf_query(void *ring, u64 flags);
 int bpf_seq_write(struct seq_file *file, const void *data, u32 size);
+long bpf_send_signal(u32 number);
 long bpf_task_pt_regs(struct task_struct *task);
 
 /* ---- offsets in the kernel's structures, which kernel/structures.py has of the running kernel ---- */
