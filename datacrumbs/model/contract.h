@@ -431,6 +431,35 @@ struct dc_missing {
 	uint64_t identity;
 };
 
+/* ---- reading ---- */
+
+enum {
+	DC_DETAILS = 9, /* arguments that are columns where they are wanted */
+};
+
+/* What a part of a trace has. */
+struct dc_columns {
+	uint64_t room;	      /* for calls, in each column */
+	uint64_t rows;	      /* calls that were read */
+	uint64_t doubtful;    /* whether a line is there that only a reader of all of JSON can judge */
+	uint64_t others_room; /* bytes */
+	uint64_t other_size;  /* bytes of lines that are no calls */
+	uint8_t *others;      /* these lines, one after the other */
+	int64_t *begin;
+	int64_t *duration;
+	int64_t *result; /* INT64_MIN for none, as in the next one */
+	int64_t *bytes;
+	int32_t *process;
+	int32_t *thread;
+	int32_t *errno_; /* -1 for none, as in the next one */
+	int32_t *depth;
+	uint32_t *
+		function; /* number of a text: category, name and, where there is one, symbol, with tabs between them */
+	uint32_t *file;	  /* number of a text, from 1; 0 for none, as in the next one */
+	uint32_t *second_file;
+	int64_t *details[DC_DETAILS]; /* INT64_MIN for none, and no columns where they are not wanted */
+};
+
 enum dc_missing_kind {
 	DC_MISSING_PAIR = 0,	  /* the identity is the process << 32 | the thread */
 	DC_MISSING_FUNCTION = 16, /* the identity is its number */

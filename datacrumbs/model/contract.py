@@ -252,6 +252,9 @@ class PieceKind(IntEnum):
     NOTHING = 13
 
 
+DETAILS = 9
+
+
 class MissingKind(IntEnum):
     """`enum dc_missing_kind`."""
 

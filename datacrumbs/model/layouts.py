@@ -228,3 +228,27 @@ MISSING = _layout(
     ("identity", "<u8", 8),
 )
 """`struct dc_missing`."""
+
+
+COLUMNS = _layout(
+    208,
+    ("room", "<u8", 0),
+    ("rows", "<u8", 8),
+    ("doubtful", "<u8", 16),
+    ("others_room", "<u8", 24),
+    ("other_size", "<u8", 32),
+    ("others", "<u8", 40),  # of "<u1"
+    ("begin", "<u8", 48),  # of "<i8"
+    ("duration", "<u8", 56),  # of "<i8"
+    ("result", "<u8", 64),  # of "<i8"
+    ("bytes", "<u8", 72),  # of "<i8"
+    ("process", "<u8", 80),  # of "<i4"
+    ("thread", "<u8", 88),  # of "<i4"
+    ("errno", "<u8", 96),  # of "<i4"
+    ("depth", "<u8", 104),  # of "<i4"
+    ("function", "<u8", 112),  # of "<u4"
+    ("file", "<u8", 120),  # of "<u4"
+    ("second_file", "<u8", 128),  # of "<u4"
+    ("details", ("<u8", (9,)), 136),
+)
+"""`struct dc_columns`."""

@@ -13,15 +13,22 @@ what begins or ends in the same microsecond is decided by what else is known:
 
 from __future__ import annotations
 
+import ctypes
+from ctypes import c_int, c_uint32, c_uint64, c_void_p
+from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datacrumbs.trace.columns import WORD
 from datacrumbs.trace.dataframes import pl
+from datacrumbs.trace.lines import load_library
 from datacrumbs.trace.reader import run_key
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from datacrumbs.trace.reader import Traces
@@ -50,17 +57,17 @@ CARRIER = ["run", "pid", "fhash", "category"]
 SCOPES: dict[str, str | None] = {"layer": "category", "file": "fhash", "process": None}
 """What is added up -> the column that its calls have in common, besides their thread."""
 NO_WORD = (1 << 32) - 1
-NO_RANK = 1 << 20
-NO_ORDER = (1 << 63) - 1
-WINDOW_ROWS = 4_000_000
+SECOND_FILE = 1 << 48
+"""Above the number of any line: added to it where the line is taken for its second file."""
+WINDOW_ROWS = 2_000_000
 BINS = 10_000
 
 
 def outermost(traces: Traces, calls: pl.LazyFrame, scope: str) -> pl.LazyFrame:
     """Calls, and how each counts in the sums of a scope.
 
-    They are taken a stretch of time at once, together with the earlier calls that reach into it, so that the memory
-    that this takes does not grow with the trace where calls are kept in files.
+    They are taken a stretch of time at once, together with the earlier calls that reach into it, and what is kept of
+    each is a byte, so that the memory that this takes grows little with the trace.
 
     Args:
         traces: Where they come from.
@@ -68,30 +75,16 @@ def outermost(traces: Traces, calls: pl.LazyFrame, scope: str) -> pl.LazyFrame:
         scope: What is added up, of `SCOPES`: the calls of a layer, on a file, or of a process.
 
     Returns:
-        The calls in another order, with the columns ``run`` (the position of the run's first file), ``within`` (it is
-        inside another call of the scope and its thread), and ``own_bytes`` (its bytes, or null where those of another
-        call include them).
+        The calls with the columns ``run`` (the position of the run's first file), ``within`` (it is inside another call
+        of the scope and its thread), and ``own_bytes`` (its bytes, or null where those of another call include them).
     """
     run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64)
-    end = (pl.col("ts") + pl.max_horizontal("dur", 0)).alias("end")
-    kernel = pl.col("category").cast(pl.String).is_in(INSIDE_KERNEL)
-    calls = calls.with_columns(run.alias("run"), end, kernel.alias("kernel"))
-    if scope == "layer" or calls.select(kernel.all()).collect(engine="streaming").item():
-        calls = calls.with_columns(kernel=False)
-    moving = calls.filter(pl.col("bytes") > 0).select(CARRIER).unique().collect(engine="streaming")
-    frames = []
-    bounds = _bounds(calls)
-    for number, (first, last) in enumerate(pairwise(bounds)):
-        reaching = (pl.col("ts") < last) & (pl.col("end") >= first)
-        part = calls.filter(reaching) if len(bounds) > 2 else calls
-        frame = _marked(part.collect(engine="streaming"), moving, scope).filter(pl.col("ts") >= first)
-        if traces.spill is None:
-            frames.append(frame.lazy())
-        else:
-            file = traces.spill / f"{scope}-{number:06}.parquet.nested"
-            frame.write_parquet(file, compression="lz4")
-            frames.append(pl.scan_parquet(file))
-    return pl.concat(frames)
+    calls = calls.with_columns(run.alias("run"))
+    marking = _Marking(calls, scope)
+    for first, last in pairwise(_bounds(calls)):
+        marking.look(first, last)
+    within, own = marking.within.expression(), marking.own.expression()
+    return calls.with_columns(within.alias("within"), pl.when(own).then("bytes").alias("own_bytes"))
 
 
 def rank() -> pl.Expr:
@@ -124,92 +117,117 @@ def _bounds(calls: pl.LazyFrame) -> list[int]:
     return [*bounds, (1 << 63) - 1]
 
 
-def _marked(calls: pl.DataFrame, moving: pl.DataFrame, scope: str) -> pl.DataFrame:
-    shared = SCOPES[scope]
-    group = pl.col(shared).to_physical().fill_null(NO_WORD) if shared else pl.lit(0, pl.UInt32)
-    calls = calls.with_columns(rank(), group.alias("group"))
-    order = [*THREAD, "group", "ts", "end", "rank", "order"]
-    calls = calls.sort(order, descending=[key == "end" for key in order])
-    calls = calls.with_columns((pl.Series(_inside(calls)) | pl.col("kernel")).alias("within"))
-    if scope == "layer":
-        own = calls.with_columns(pl.when(~pl.col("within")).then("bytes").alias("own_bytes"))
-    else:
-        # What reaches a file while a layer flushes or closes it is what that layer's own calls moved before.
-        carriers = calls.join(moving, on=CARRIER, how="semi", nulls_equal=True, maintain_order="left")
-        covered = pl.Series(_inside(carriers)) | pl.col("kernel")
-        bytes_of = carriers.select("order", pl.when(~covered).then("bytes").alias("own_bytes"))
-        own = calls.join(bytes_of, on="order", how="left")
-    return own.drop("end", "rank", "kernel", "group")
+class _Marks:
+    # A bit for each line, and for each that is taken for its second file.
+    def __init__(self, lines: int, copies: int) -> None:
+        self._bits = [np.zeros(count, np.bool_) for count in (lines, copies)]
+
+    def put(self, order: NDArray[np.int64], marks: NDArray[np.bool_]) -> None:
+        is_copy = order >= SECOND_FILE
+        self._bits[0][order[~is_copy]] = marks[~is_copy]
+        self._bits[1][order[is_copy] - SECOND_FILE] = marks[is_copy]
+
+    def expression(self) -> pl.Expr:
+        return pl.col("order").map_batches(self._of, return_dtype=pl.Boolean, is_elementwise=True)
+
+    def _of(self, orders: pl.Series) -> pl.Series:
+        order = orders.to_numpy()
+        if not len(self._bits[1]):
+            return pl.Series(orders.name, self._bits[0][order])
+        is_copy = order >= SECOND_FILE
+        marks = np.empty(len(order), np.bool_)
+        marks[~is_copy] = self._bits[0][order[~is_copy]]
+        marks[is_copy] = self._bits[1][order[is_copy] - SECOND_FILE]
+        return pl.Series(orders.name, marks)
 
 
-class Intervals(NamedTuple):
-    """Calls in the order of their groups, their beginnings, the longer first, the higher layer first, and of the file.
+class _Marking:
+    # Finds which calls are inside others, a window at a time.
+    def __init__(self, calls: pl.LazyFrame, scope: str) -> None:
+        self._shared = SCOPES[scope]
+        self._by_layer = scope == "layer"
+        is_copy, order = pl.col("order") >= SECOND_FILE, pl.col("order")
+        most = calls.select(order.filter(~is_copy).max().alias("lines"), order.filter(is_copy).max().alias("copies"))
+        lines, copies = most.collect(engine="streaming").row(0)
+        sizes = (0 if lines is None else lines + 1, 0 if copies is None else copies - SECOND_FILE + 1)
+        self.within, self.own = _Marks(*sizes), _Marks(*sizes)
+        category = pl.col("category").cast(WORD)
+        codes, names = _categories(calls.select(category))
+        order_of = {name: position for position, name in enumerate(LAYERS, start=1)}
+        self._ranks = np.zeros(max(codes, default=0) + 1, np.uint8)
+        self._ranks[codes] = [order_of.get(name, 0) for name in names]
+        inside_kernel = np.isin(names, INSIDE_KERNEL)
+        self._kernel = np.zeros(len(self._ranks), np.bool_)
+        if not self._by_layer and not inside_kernel.all():
+            self._kernel[codes] = inside_kernel
+        physical = [pl.col(key).cast(pl.Int64).to_physical() for key in THREAD]
+        words = [pl.col(key).cast(WORD).to_physical().fill_null(NO_WORD).cast(pl.Int64) for key in CARRIER[2:]]
+        moved = (pl.col("bytes") > 0).fill_null(value=False).alias("moved")
+        self._calls = calls.select(*physical, *words, "ts", "end", "order", moved)
+        self._moving = self._calls.clear().collect()
+        if not self._by_layer:
+            self._moving = self._calls.filter("moved").select(CARRIER).unique().collect(engine="streaming")
 
-    Moments are small numbers, so that ``base``, which is the group's, makes those of all groups one order.
-    """
+    def look(self, first: int, last: int) -> None:
+        reaching = self._calls.filter(pl.col("ts") < last, pl.col("end") >= first)
+        calls = reaching.collect(engine="streaming")
+        category = calls["category"].to_numpy()
+        kernel = self._kernel[category]
+        wanted = None if self._by_layer else self._carries(calls)
+        inside, covered = _inside(calls, self._shared, self._ranks[category], wanted)
+        within = inside | kernel
+        own = ~within if wanted is None else wanted & ~(covered | kernel)
+        here = calls["ts"].to_numpy() >= first
+        order = calls["order"].to_numpy()[here]
+        self.within.put(order, within[here])
+        self.own.put(order, own[here])
 
-    base: NDArray[np.int64]
-    begin: NDArray[np.int64]
-    end: NDArray[np.int64]
-    rank: NDArray[np.int64]
-    order: NDArray[np.int64]
-
-
-# Whether each call is inside another of its thread and group.
-def _inside(calls: pl.DataFrame) -> NDArray[np.bool_]:
-    if calls.is_empty():
-        return np.zeros(0, np.bool_)
-    begin, end, rank, order = (calls[key].to_numpy() for key in ("ts", "end", "rank", "order"))
-    keys = [calls[key].to_numpy() for key in (*THREAD, "group")]
-    new = np.ones(len(calls), np.bool_)
-    new[1:] = np.logical_or.reduce([key[1:] != key[:-1] for key in keys])
-    moments = np.unique(np.concatenate([begin, end]))
-    begin, end = np.searchsorted(moments, begin), np.searchsorted(moments, end)
-    base = (np.cumsum(new) - 1) * (len(moments) + 1)
-    furthest = np.full(len(calls), -1, np.int64)  # end of the calls before
-    furthest[1:] = np.maximum.accumulate(base + end)[:-1]
-    furthest -= base
-    inside: NDArray[np.bool_] = furthest >= end
-    instant = begin == end
-    if instant.any():
-        found = instants_inside(Intervals(base, begin, end, rank, order), furthest)
-        inside[instant] = found[instant]
-    return inside
-
-
-def instants_inside(calls: Intervals, furthest: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Whether each call of no whole microsecond is inside another one of its group.
-
-    Args:
-        calls: Also those that take time, for which the answer means nothing.
-        furthest: The end of the calls before each.
-    """
-    base, begin, end, rank, order = calls
-    starts, ends = base + begin, base + end
-    place, tie = _groups(starts)
-    inside: NDArray[np.bool_] = furthest[place][tie] > begin
-    long = end > begin
-    beside = np.minimum.reduceat(np.where(long, rank, NO_RANK), place)[tie]
-    inside |= beside < rank
-    # A call of a higher layer that ends in this microsecond.
-    by_end = np.argsort(ends, kind="stable")
-    last, where = np.unique(ends[by_end], return_index=True)
-    ending = np.minimum.reduceat(rank[by_end], where)
-    found = np.minimum(np.searchsorted(last, starts), len(last) - 1)
-    inside |= (last[found] == starts) & (ending[found] < rank)
-    # A call of the same layer that begins in this microsecond, and stands before.
-    tied = np.flatnonzero(beside < NO_RANK)
-    if len(tied):
-        position = np.where(long, order, NO_ORDER)[tied]
-        by_rank = np.lexsort((position, rank[tied], tie[tied]))
-        first, group = _groups(tie[tied][by_rank] * (2 * NO_RANK) + rank[tied][by_rank])
-        rows = tied[by_rank]
-        inside[rows] |= position[by_rank][first][group] < order[rows]
-    return inside
+    # What reaches a file while a layer flushes or closes it is what that layer's own calls moved before.
+    def _carries(self, calls: pl.DataFrame) -> NDArray[np.bool_]:
+        both = pl.concat([self._moving, calls.select(CARRIER)])
+        numbers, _ = _numbered([both[key].to_numpy() for key in CARRIER])
+        carries: NDArray[np.bool_] = numbers[len(self._moving) :] < len(self._moving)
+        return carries
 
 
-# Where each run of equal numbers begins, and of each number the run.
-def _groups(numbers: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    new = np.ones(len(numbers), np.bool_)
-    new[1:] = numbers[1:] != numbers[:-1]
-    return np.flatnonzero(new), np.cumsum(new) - 1
+# The categories that there are: their codes and names.
+def _categories(calls: pl.LazyFrame) -> tuple[list[int], list[str]]:
+    found = calls.unique().collect(engine="streaming").to_series()
+    return found.to_physical().to_list(), found.cast(pl.String).to_list()
+
+
+# Rows that are alike have the same number, counted from 0 in the order of their first; and how many numbers there are.
+def _numbered(columns: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.uint32], int]:
+    columns = [np.ascontiguousarray(column, np.int64) for column in columns]
+    rows = len(columns[0])
+    numbers, firsts = np.empty(rows, np.uint32), np.empty(rows, np.uint32)
+    table = np.zeros(1 << (2 * rows).bit_length(), np.uint32)
+    places = (c_void_p * len(columns))(*(column.ctypes.data for column in columns))
+    outputs = (numbers.ctypes.data, firsts.ctypes.data, table.ctypes.data)
+    return numbers, int(_library().dc_number_rows(rows, places, len(columns), *outputs, len(table) - 1))
+
+
+# Whether each call is inside another of its thread with the same value of ``shared``; and whether each of those that
+# are wanted is inside another wanted one.
+def _inside(
+    calls: pl.DataFrame, shared: str | None, rank: NDArray[np.uint8], wanted: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    keys = [*THREAD, *([shared] if shared else [])]
+    group, groups = _numbered([calls[key].to_numpy() for key in keys])
+    numbers = [np.ascontiguousarray(calls[key].to_numpy(), np.int64) for key in ("ts", "end", "order")]
+    inside = np.zeros(len(calls), np.uint8)
+    places = [*(array.ctypes.data for array in numbers), rank.ctypes.data]
+    places += [0 if wanted is None else wanted.ctypes.data, inside.ctypes.data]
+    if _library().dc_nest(len(calls), group.ctypes.data, groups, *places):
+        raise MemoryError("no memory for the order of calls")
+    return (inside & 1).astype(np.bool_), (inside & 2).astype(np.bool_)
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    library = load_library()
+    library.dc_number_rows.restype = c_uint32
+    library.dc_number_rows.argtypes = [c_uint64, c_void_p, c_uint32, c_void_p, c_void_p, c_void_p, c_uint64]
+    library.dc_nest.restype = c_int
+    library.dc_nest.argtypes = [c_uint64, c_void_p, c_uint32, *[c_void_p] * 6]
+    return library

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.errors import usage_error
 from datacrumbs.quantities import SECOND, duration
-from datacrumbs.report.estimates import estimated_rows, is_needed, quantiles, timed
-from datacrumbs.report.nesting import LAYERS, outermost
+from datacrumbs.report.estimates import estimated_rows, is_needed
+from datacrumbs.report.exact import exact_rows
+from datacrumbs.report.nesting import LAYERS, SECOND_FILE, outermost
 from datacrumbs.report.nodes import by_node
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.notes import DEGRADED, LATE, NOT_PROBED
@@ -36,7 +37,6 @@ CHANNEL = r"^(?:[a-z_]+:\[|anon_inode:|socket:|pipe:|/dev/(?:pts/|tty|pty|ptmx|c
 """Names of pipes, sockets, terminals and other things that programs wait on and that are no files."""
 STRETCH_GAP_US = 200_000  # longer than the interval in which the guard decides
 EPOCH_LIMIT = 10**14  # a number above it is epoch microseconds: as seconds of a run it would be three million years
-SECOND_FILE = 1 << 48  # above the number of any line
 PARTS = ("entered", "recorded", "filtered", "counted", "unmatched", "in_flight")
 
 
@@ -164,12 +164,8 @@ def table(
         calls = marked if marked is not None else outermost(traces, calls, SCOPES[view])
     else:
         calls = calls.with_columns(pl.lit(value=False).alias("within"), pl.col("bytes").alias("own_bytes"))
-    words = [pl.col(key).cast(pl.String) for key in keys if key in {"category", "name"}]
-    grouped = calls.with_columns(words).group_by(keys).agg(_measures(view))
-    sorted_rows = grouped.sort(["time_us", *keys], descending=[True, *[False] * len(keys)], nulls_last=True)
-    if limit is not None:
-        sorted_rows = sorted_rows.head(limit)
-    return [_readable(traces, row) for row in sorted_rows.collect(engine="streaming").to_dicts()]
+    rows = exact_rows(traces, calls, keys, SCOPES.get(view), limit, channels=view == "channel")
+    return [_readable(traces, row) for row in rows]
 
 
 def number_of_rows(
@@ -191,13 +187,13 @@ def _of_view(
         return calls.filter(pl.col("errno").is_not_null()), profiles.clear().with_columns(errno=pl.lit(None, pl.Int64))
     if "path" not in KEYS[view]:
         return calls, profiles
-    calls = _of_each_file(calls)
-    if paths:
-        calls = calls.filter(pl.col("path").is_in(_matching(calls, "path", paths)))
-    named = pl.col("path").str.contains(CHANNEL) == pl.lit(view == "channel")
     is_channel = view == "channel"
-    calls = by_node(traces, calls.filter(named), channels=is_channel)
-    return calls, by_node(traces, profiles.filter(named), channels=is_channel)
+    named = pl.col("path").str.contains(CHANNEL) == pl.lit(is_channel)
+    names = traces.paths.filter(named)
+    if paths:
+        names = names.filter(pl.col("path").is_in(_matching(names.lazy(), "path", paths)))
+    calls = _of_each_file(traces, calls).filter(pl.col("fhash").is_in(names["fhash"].implode()))
+    return by_node(traces, calls, channels=is_channel), by_node(traces, profiles.filter(named), channels=is_channel)
 
 
 def by_layer(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -277,28 +273,10 @@ def _balanced(counts: dict[str, Any]) -> bool:
     return bool(counts["entered"] == sum(counts.get(part, 0) for part in PARTS[1:]) + _lost(counts))
 
 
-def _measures(view: str) -> list[pl.Expr]:
-    counted = ~pl.col("within")
-    known = timed(KEYS[view]) & counted
-    duration = pl.col("dur").filter(known)
-    measures = [
-        counted.sum().alias("count"),
-        (pl.col("errno").is_not_null() & counted).sum().alias("errors"),
-        pl.when(pl.col("bytes").is_not_null().any()).then(pl.col("own_bytes").sum()).alias("bytes"),
-        pl.when(known.any()).then(duration.sum()).alias("time_us"),
-        *quantiles(duration),
-        known.sum().alias("timed"),
-    ]
-    if SCOPES.get(view) == "layer":
-        measures.insert(1, pl.col("within").sum().alias("nested"))
-    elif view in SCOPES:
-        of_row = counted | pl.col("own_bytes").is_not_null()
-        measures.insert(0, pl.col("category").filter(of_row).cast(pl.String).unique().alias("layers"))
-    return measures
-
-
 # A call that reads one file and writes another is one of either.
-def _of_each_file(calls: pl.LazyFrame) -> pl.LazyFrame:
+def _of_each_file(traces: Traces, calls: pl.LazyFrame) -> pl.LazyFrame:
+    if not traces.copies:
+        return calls
     copies = calls.filter(pl.col("target").is_not_null())
     place = (pl.col("order") + SECOND_FILE).alias("order")  # one that no other row has
     return pl.concat([calls, copies.with_columns(place, path=pl.col("target"), fhash=pl.col("to_hash"))])

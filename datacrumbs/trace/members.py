@@ -5,19 +5,31 @@ from __future__ import annotations
 import os
 import stat
 import zlib
-from typing import TYPE_CHECKING, Protocol
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from datacrumbs.errors import DatacrumbsError, usage_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
     from typing import BinaryIO
+
+Made = TypeVar("Made")
 
 READ_SIZE = 1 << 20
 CHUNK_SIZE = 16 << 20
 LONGEST_LINE = 64 << 20
 GZIP_MAGIC = b"\x1f\x8b"
+MEMBER_START = b"\x1f\x8b\x08" + bytes(5)
+"""How a gzip member of a writer of streams begins: it knows neither a file's name nor its time."""
+PIECE_SIZE = 1 << 20
+"""Bytes of whole members that one thread decompresses; their text is about fifteen times as long."""
+LONGEST_PIECE, PIECE_TEXT = 8 << 20, 96 << 20
+MOST_THREADS = 8
+"""Each has a piece and its text in memory."""
 
 
 class _Inflater(Protocol):
@@ -55,9 +67,74 @@ class TraceText:
         Raises:
             DatacrumbsError: (exit 2) when there is no such file, or it is empty, no regular file or no gzip file.
         """
+        with _open_trace(self.path) as stream:
+            yield from self._chunks(stream)
+
+    def worked(self, work: Callable[[Sequence[bytes]], Made]) -> Iterator[Made]:
+        """What ``work`` makes of each piece of whole lines, in their order; some of it is done ahead, by threads.
+
+        Several pieces of whole gzip members are decompressed at once, where members begin as our writer's do.
+
+        Args:
+            work: Takes texts that follow each other, each as `chunks` gives them, of up to PIECE_TEXT bytes together;
+                in several threads at once.
+
+        Raises:
+            DatacrumbsError: As `chunks`.
+        """
+        threads = min(len(os.sched_getaffinity(0)), MOST_THREADS)
+        with _open_trace(self.path) as stream, ThreadPoolExecutor(threads) as pool:
+            try:
+                place = yield from self._by_members(stream, pool, threads, work)
+                if place is not None:
+                    stream.seek(place)
+                    yield from self._in_order(stream, pool, threads, work)
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    # Until the end, or to the first piece that is not of whole members: its place is returned.
+    def _by_members(
+        self, stream: BinaryIO, pool: ThreadPoolExecutor, threads: int, work: Callable[[Sequence[bytes]], Made]
+    ) -> Generator[Made, None, int | None]:
+        waiting: deque[tuple[int, Future[tuple[bytes, Made] | None]]] = deque()
+        place = 0
+        try:
+            pieces = _pieces(self.path, stream)
+            more = True
+            while more or waiting:
+                while more and len(waiting) <= threads:
+                    piece = next(pieces, None)
+                    more = piece is not None
+                    if piece is not None:
+                        waiting.append((place, pool.submit(_work_on_piece, piece, work)))
+                        place += len(piece)
+                if waiting:
+                    begin, future = waiting.popleft()
+                    done = future.result()
+                    if done is None:
+                        return begin
+                    self.start = self.start or done[0]
+                    yield done[1]
+        finally:
+            for _, future in waiting:
+                future.cancel()
+        return None
+
+    def _in_order(
+        self, stream: BinaryIO, pool: ThreadPoolExecutor, threads: int, work: Callable[[Sequence[bytes]], Made]
+    ) -> Iterator[Made]:
+        waiting: deque[Future[Made]] = deque()
+        for chunk in self._chunks(stream):
+            waiting.append(pool.submit(work, [chunk]))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _chunks(self, stream: BinaryIO) -> Iterator[bytes]:
         gathered: list[bytes] = []
         size = 0
-        for text in self._texts():
+        for text in self._texts(stream):
             self.start = self.start or text[:1]
             gathered.append(text)
             size += len(text)
@@ -76,39 +153,37 @@ class TraceText:
         if newline:
             yield lines + newline
 
-    def _texts(self) -> Iterator[bytes]:
-        with _open_regular(self.path) as stream:
-            try:
-                data = stream.read(READ_SIZE)
-                _check_start(self.path, data)
-                while data:
-                    inflater = _new_inflater()
-                    self.behind = True  # until it gives text
-                    while not inflater.eof:
-                        text = inflater.decompress(data, CHUNK_SIZE)
-                        self.behind = self.behind and not text
-                        yield text
-                        data = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-                        if not (data or inflater.eof):
-                            data = stream.read(READ_SIZE)
-                            if not (data or text):
-                                break
-                    if not inflater.eof:
-                        self.damage = "cut inside a gzip member"
-                    elif not data:
-                        self.behind = False
-                    data = data if len(data) > 1 else data + stream.read(READ_SIZE)
-                    if data and not data.startswith(GZIP_MAGIC):
-                        self.behind = True
-                        return
-            except _ERRORS as error:
-                self.damage = f"damaged: {error}"
-            except OSError as error:
-                raise DatacrumbsError(f"{self.path}: cannot be read: {error.strerror or error}") from None
+    def _texts(self, stream: BinaryIO) -> Iterator[bytes]:
+        try:
+            data = stream.read(READ_SIZE)
+            while data:
+                inflater = _new_inflater()
+                self.behind = True  # until it gives text
+                while not inflater.eof:
+                    text = inflater.decompress(data, CHUNK_SIZE)
+                    self.behind = self.behind and not text
+                    yield text
+                    data = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+                    if not (data or inflater.eof):
+                        data = stream.read(READ_SIZE)
+                        if not (data or text):
+                            break
+                if not inflater.eof:
+                    self.damage = "cut inside a gzip member"
+                elif not data:
+                    self.behind = False
+                data = data if len(data) > 1 else data + stream.read(READ_SIZE)
+                if data and not data.startswith(GZIP_MAGIC):
+                    self.behind = True
+                    return
+        except _ERRORS as error:
+            self.damage = f"damaged: {error}"
+        except OSError as error:
+            raise _unreadable(self.path, error) from None
 
 
 # Without O_NONBLOCK, opening a FIFO waits for somebody who writes into it.
-def _open_regular(path: Path) -> BinaryIO:
+def _open_trace(path: Path) -> BinaryIO:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
@@ -117,7 +192,58 @@ def _open_regular(path: Path) -> BinaryIO:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         stream.close()
         raise usage_error(f"{path}: not a regular file; expected a trace (.pfw.gz)")
+    try:
+        _check_start(path, stream.read(len(GZIP_MAGIC)))
+        stream.seek(0)
+    except OSError as error:
+        stream.close()
+        raise _unreadable(path, error) from None
+    except DatacrumbsError:
+        stream.close()
+        raise
     return stream
+
+
+def _unreadable(path: Path, error: OSError) -> DatacrumbsError:
+    return DatacrumbsError(f"{path}: cannot be read: {error.strerror or error}")
+
+
+# Pieces of a file, from one place where a member may begin to another.
+def _pieces(path: Path, stream: BinaryIO) -> Iterator[bytes]:
+    held = b""
+    try:
+        while len(held) < LONGEST_PIECE and (data := stream.read(PIECE_SIZE)):
+            held += data
+            end = held.find(MEMBER_START, PIECE_SIZE)
+            if end > 0:
+                yield held[:end]
+                held = held[end:]
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if held:
+        yield held
+
+
+# What `work` makes of a piece, and its first byte of text; None where it is not of whole members and lines.
+def _work_on_piece(piece: bytes, work: Callable[[Sequence[bytes]], Made]) -> tuple[bytes, Made] | None:
+    texts: list[bytes] = []
+    room = PIECE_TEXT
+    while piece:
+        inflater = _new_inflater()
+        try:
+            texts.append(inflater.decompress(piece, room))
+        except _ERRORS:
+            return None
+        room -= len(texts[-1])
+        if not inflater.eof or room <= 0:
+            return None
+        piece = inflater.unused_data
+    texts = [text for text in texts if text]
+    if not (texts and texts[-1].endswith(b"\n")):
+        return None
+    if not all(text.endswith(b"\n") for text in texts):
+        texts = [b"".join(texts)]
+    return texts[0][:1], work(texts)
 
 
 def _check_start(path: Path, data: bytes) -> None:

@@ -3,48 +3,45 @@
 from __future__ import annotations
 
 import fcntl
-import io
 import json
 import os
 import re
 import shutil
-import tempfile
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from datacrumbs.errors import usage_error
 from datacrumbs.output import counted
+from datacrumbs.trace.columns import DETAILS, WORD, Readers
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
 from datacrumbs.trace.forms import check_form
+from datacrumbs.trace.json_lines import DETAILED, SCHEMA, call_columns, parse_lines, settled
 from datacrumbs.trace.members import TraceText
 from datacrumbs.trace.mounts import MOUNT, read_mount
 from datacrumbs.trace.notes import NOTE
 from datacrumbs.trace.processes import PROCESS_EVENT
 from datacrumbs.trace.profiles import PROFILE, SAMPLED, read_profile, read_sampled
+from datacrumbs.trace.store import SPILL_ROWS, CallStore
 from datacrumbs.trace.text import restore
 from datacrumbs.trace.writer import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-SUFFIX = ".pfw.gz"
-SPILL_ROWS = 8_000_000
-"""Calls kept in memory, about 60 bytes each; more go to temporary Parquet files."""
+    from datacrumbs.trace.columns import CallPart
 
+SUFFIX = ".pfw.gz"
+OTHERS_SIZE = 1 << 20
+"""Bytes of lines that are no calls, which are looked at together."""
+NO_CODE = (1 << 32) - 1
 NUMBER, TEXT = pl.Int64, pl.String
-ARGUMENTS = {"hhash": TEXT, "fhash": TEXT, "to_hash": TEXT, "ret": NUMBER, "errno": NUMBER, "bytes": NUMBER}
-ARGUMENTS |= {"symbol": TEXT, "name": TEXT, "value": TEXT, "raw": TEXT}
-DETAILS: dict[str, Any] = {"fd": pl.Int32, "offset": NUMBER, "count": NUMBER, "whence": pl.Int8, "flags": NUMBER}
-DETAILS |= {"dev": NUMBER, "sector": NUMBER, "nr_sector": NUMBER, "rwbs": NUMBER}
-"""Arguments that `read_traces` gives as columns where they are asked for, and what of them is kept."""
-SCHEMA: dict[str, Any] = {"name": TEXT, "cat": TEXT, "ph": TEXT, "pid": NUMBER, "tid": NUMBER}
-SCHEMA |= {"ts": NUMBER, "dur": NUMBER, "args": pl.Struct(ARGUMENTS)}
-DETAILED: dict[str, Any] = {**SCHEMA, "args": pl.Struct(ARGUMENTS | dict.fromkeys(DETAILS, NUMBER))}
-WORD = pl.Categorical()
+__all__ = ["DETAILS", "SUFFIX", "TraceFile", "Traces", "find_traces", "iterate_lines", "read_traces", "run_key"]
 PROFILES: dict[str, Any] = {"trace": pl.UInt32, "pid": NUMBER, "category": TEXT, "name": TEXT, "symbol": TEXT}
 PROFILES |= {
     "provider": TEXT,
@@ -58,21 +55,6 @@ PROFILES |= {
 PROFILES |= {"bytes": NUMBER, "time_ns": NUMBER, "shortest_ns": NUMBER, "longest_ns": NUMBER, "times": TEXT}
 PROFILES |= {"sizes": TEXT}
 OUR_LINE = re.compile(rb'^\{"name":"datacrumbs_[^\n]*', re.MULTILINE)
-
-MOVING: tuple[str, ...] = (
-    "read",
-    "write",
-    "pread",
-    "pwrite",
-    "pread64",
-    "pwrite64",
-    "readv",
-    "writev",
-    "preadv",
-    "pwritev",
-)
-MOVING += ("preadv2", "pwritev2", "fread", "fwrite", "send", "recv", "sendto", "recvfrom", "sendmsg", "recvmsg")
-"""Calls whose ``ret`` is the bytes moved, for traces that do not say ``bytes``."""
 
 
 @dataclass(slots=True)
@@ -171,8 +153,12 @@ class Traces:
         files: One per trace.
         calls: Lazy columns: trace (u32, position in ``files``), order (i64, the position among all lines), category,
             name, symbol (null where it is the name), pid, tid, ts (epoch us), dur (us), ret, errno (null unless
-            failed), bytes (null when unknown), path (null when none); those of `DETAILS` where they were asked for.
+            failed), bytes (null when unknown), fhash, to_hash, depth (in how many calls of its thread it was made; null
+            where the line does not say), end (epoch us), path (null when none), target;
+            those of `DETAILS` where they were asked for.
         profiles: Calls that were added up, columns of PROFILES, and path (null when none).
+        paths: The name of each file, columns fhash and path.
+        copies: Calls that name a second file.
         processes: (trace, pid) -> last known process name.
         raw_paths: hash -> text with surrogateescape, for names that are not valid UTF-8.
         spill: Directory of temporary files, removed with this object.
@@ -183,6 +169,8 @@ class Traces:
     processes: dict[tuple[int, int], str]
     raw_paths: dict[str, str]
     profiles: pl.DataFrame
+    paths: pl.DataFrame
+    copies: int = 0
     spill: Path | None = None
 
     def __post_init__(self) -> None:
@@ -232,30 +220,26 @@ def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS, *, details:
     Raises:
         DatacrumbsError: (exit 2) when a file is missing, empty, not gzip or something else than a trace.
     """
-    gathering = _Gathering(spill_rows, DETAILED if details else SCHEMA)
+    gathering = _Gathering(spill_rows, details=details)
     try:
         files = [gathering.read(position, path) for position, path in enumerate(paths)]
     except BaseException:
-        if gathering.spill:
-            shutil.rmtree(gathering.spill, ignore_errors=True)
+        gathering.store.remove()
         raise
     _look_for_parts(files)
-    calls, profiles = gathering.calls(), gathering.profiles()
-    return Traces(files, calls, gathering.processes, gathering.raw_paths, profiles, gathering.spill)
+    names, store = gathering.paths(), gathering.store
+    calls, profiles = store.calls(_Paths(names)), gathering.profiles(names)
+    return Traces(files, calls, gathering.processes, gathering.raw_paths, profiles, names, store.copies, store.spill)
 
 
 class _Gathering:
-    def __init__(self, spill_rows: int, schema: dict[str, Any]) -> None:
-        self._spill_rows = spill_rows
-        self._schema = schema
-        self._frames: list[pl.DataFrame] = []
-        self._rows = 0
-        self._order = 0
-        self._copies = 0  # calls that name a second file
-        self._parts = 0
+    def __init__(self, spill_rows: int, *, details: bool) -> None:
+        self.store = CallStore(spill_rows, details=details)
+        self._readers = Readers(details=details)
+        self._schema = DETAILED if details else SCHEMA
+        self._waiting: list[bytes] = []  # lines that are no calls, to be looked at together
         self._paths: list[pl.DataFrame] = []
         self._profiles: list[dict[str, Any]] = []
-        self.spill: Path | None = None
         self.processes: dict[tuple[int, int], str] = {}
         self.raw_paths: dict[str, str] = {}
 
@@ -263,9 +247,10 @@ class _Gathering:
         trace = TraceFile(path)
         text = TraceText(path)
         last = b""
-        for chunk in text.chunks():
-            last = chunk[-16:]
-            self._chunk(position, trace, chunk)
+        for part in text.worked(self._readers.part):
+            last = part.end
+            self._part(position, trace, part)
+        self._others(position, trace)
         if text.start not in {b"", b"["} and not (trace.lines or trace.run or trace.host):
             raise usage_error(f"{path}: contains no trace line; expected a trace ({SUFFIX})")
         trace.closed = last.rstrip(b"\n").rpartition(b"\n")[2] == b"]"
@@ -274,28 +259,28 @@ class _Gathering:
         trace.live = not trace.closed and _is_written(path)
         return trace
 
-    def calls(self) -> pl.LazyFrame:
-        parts = [frame.lazy() for frame in self._frames] or [
-            _columns(_frame(b"", self._schema), 0, 0, ours=True).lazy()
-        ]
-        if self.spill:
-            parts.insert(0, pl.scan_parquet(self.spill / "*.parquet"))
-        paths = self._all_paths().lazy()
-        calls = pl.concat(parts).join(paths, on="fhash", how="left", maintain_order="left")
-        if not self._copies:
-            return calls.with_columns(pl.lit(None, TEXT).alias("target"))
-        targets = paths.rename({"fhash": "to_hash", "path": "target"})
-        return calls.join(targets, on="to_hash", how="left", maintain_order="left")
+    def paths(self) -> pl.DataFrame:
+        empty = pl.DataFrame(schema={"fhash": WORD, "path": TEXT})
+        return pl.concat([empty, *self._paths]).drop_nulls().unique("fhash", keep="first")
 
-    def profiles(self) -> pl.DataFrame:
-        paths = self._all_paths().with_columns(pl.col("fhash").cast(TEXT))
+    def profiles(self, paths: pl.DataFrame) -> pl.DataFrame:
+        paths = paths.with_columns(pl.col("fhash").cast(TEXT))
         return pl.DataFrame(self._profiles, PROFILES).join(paths, on="fhash", how="left")
 
-    def _all_paths(self) -> pl.DataFrame:
-        empty = pl.DataFrame(schema={"fhash": WORD, "path": TEXT})
-        return pl.concat([empty, *self._paths]).unique("fhash", keep="first")
+    def _part(self, position: int, trace: TraceFile, part: CallPart) -> None:
+        calls = part.calls
+        if part.text:
+            self._waiting.append(part.text)
+        if calls is None or not trace.run or sum(map(len, self._waiting)) > OTHERS_SIZE:
+            found = self._others(position, trace)
+            calls = found if calls is None else calls
+        trace.lines += len(calls)
+        self.store.add(position, settled(calls, ours=bool(trace.run)))
 
-    def _chunk(self, position: int, trace: TraceFile, chunk: bytes) -> None:
+    # Looks at the lines that wait; what of them is calls is returned.
+    def _others(self, position: int, trace: TraceFile) -> pl.DataFrame:
+        chunk = b"".join(self._waiting)
+        self._waiting.clear()
         for line in OUR_LINE.findall(chunk):
             document = _our_line(trace, line)
             _take_our_line(trace, document)
@@ -303,20 +288,13 @@ class _Gathering:
             if profile is not None:
                 trace.profiles += 1
                 self._profiles.append({**{key: profile.get(key) for key in PROFILES}, "trace": position})
-        frame, skipped = _parse(chunk, self._schema)
+        frame, skipped = parse_lines(chunk, self._schema)
         trace.skipped += skipped
         self._metadata(position, trace, frame.filter(pl.col("ph") == "M"))
         events = frame.filter(pl.col("ph") == "X")
         named = events.drop_nulls("name").with_columns(pl.col("cat").fill_null(""))
         trace.skipped += len(events) - len(named)
-        calls = _columns(named, position, self._order, ours=bool(trace.run))
-        self._order += len(calls)
-        trace.lines += len(calls)
-        self._copies += calls["to_hash"].count()
-        self._frames.append(calls)
-        self._rows += len(calls)
-        if self._rows >= self._spill_rows:
-            self._write_out()
+        return call_columns(named)
 
     def _metadata(self, position: int, trace: TraceFile, frame: pl.DataFrame) -> None:
         rows = frame.select("name", "pid", pl.col("args").struct.field("name").alias("text"), "args").drop_nulls("text")
@@ -333,13 +311,22 @@ class _Gathering:
         for pid, text in rows.filter(pl.col("name") == "process_name").select("pid", "text").iter_rows():
             self.processes[position, pid] = text
 
-    def _write_out(self) -> None:
-        if self.spill is None:
-            self.spill = Path(tempfile.mkdtemp(prefix="datacrumbs-report-"))
-        pl.concat(self._frames).write_parquet(self.spill / f"{self._parts:06}.parquet", compression="lz4")
-        self._parts += 1
-        self._frames.clear()
-        self._rows = 0
+
+class _Paths:
+    # The names of files by their hashes, which are categories and so are numbers.
+    def __init__(self, paths: pl.DataFrame) -> None:
+        self._hashes = paths["fhash"]  # as long as these are there, their numbers stay the same
+        codes = self._hashes.to_physical().to_numpy()
+        self._places = np.full(int(codes.max()) + 1 if len(codes) else 0, len(codes), np.uint32)
+        self._places[codes] = np.arange(len(codes), dtype=np.uint32)
+        self._texts = paths["path"].append(pl.Series([None], dtype=TEXT))
+
+    def __call__(self, hashes: pl.Series) -> pl.Series:
+        codes = hashes.to_physical().fill_null(NO_CODE).to_numpy()
+        known = codes < len(self._places)
+        places = np.full(len(codes), len(self._texts) - 1, np.uint32)
+        places[known] = self._places[codes[known]]
+        return self._texts.gather(places)
 
 
 # A lease for reading is given only where no process has the file open for writing. It is not given to those who do not
@@ -373,10 +360,6 @@ def _look_for_parts(files: list[TraceFile]) -> None:
 def run_key(file: TraceFile) -> tuple[str, str, str]:
     """What the files of one run have in common; the run's id, its last part, is empty where the trace does not say."""
     return file.host, str(file.run.get("user", "")), str(file.run.get("run_id", ""))
-
-
-_UNREADABLE = (pl.exceptions.PolarsError, OSError)
-"""What polars raises for lines that are no JSON; OSError for what begins as a compressed stream does."""
 
 
 def _our_line(trace: TraceFile, line: bytes) -> dict[str, Any]:
@@ -417,80 +400,6 @@ def _take_our_line(trace: TraceFile, document: dict[str, Any]) -> None:
             trace.mounts |= read_mount(arguments)
         case name if name == PROCESS_EVENT:
             trace.events.append({"pid": document["pid"], "tid": document["tid"], **arguments})
-
-
-def _parse(chunk: bytes, schema: dict[str, Any]) -> tuple[pl.DataFrame, int]:
-    # Lines to a frame, and how many are no JSON.
-    chunk = chunk.removeprefix(b"[\n")
-    if chunk.endswith((b"\n]\n", b"\n]")) or chunk in {b"]\n", b"]"}:
-        chunk = chunk.rstrip(b"]\n")
-        chunk += b"\n" if chunk else b""
-    try:
-        return _frame(chunk, schema), 0
-    except _UNREADABLE:
-        lines = [line for line in chunk.splitlines() if line not in {b"[", b"]", b""}]
-        good = [line for line in lines if _is_object(line)]
-        frames = list(_readable(good, schema))
-        read = sum(count for _, count in frames)
-        return pl.concat([_frame(b"", schema), *(frame for frame, _ in frames)]), len(lines) - read
-
-
-# Frames of what can be read, with their numbers of lines. A damaged file is a rare thing, and so are its damaged
-# lines: halving finds them.
-def _readable(lines: list[bytes], schema: dict[str, Any]) -> Iterator[tuple[pl.DataFrame, int]]:
-    if not lines:
-        return
-    try:
-        yield _frame(b"\n".join(lines), schema), len(lines)
-    except _UNREADABLE:
-        if len(lines) > 1:
-            yield from _readable(lines[: len(lines) // 2], schema)
-            yield from _readable(lines[len(lines) // 2 :], schema)
-
-
-def _frame(chunk: bytes, schema: dict[str, Any]) -> pl.DataFrame:
-    if not chunk.strip():
-        return pl.DataFrame(schema=schema)
-    return pl.read_ndjson(io.BytesIO(chunk), schema=schema, ignore_errors=True)
-
-
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
-
-
-def _columns(frame: pl.DataFrame, position: int, order: int, *, ours: bool) -> pl.DataFrame:
-    arguments = pl.col("args").struct
-    ret, errno, moved = (arguments.field(name) for name in ("ret", "errno", "bytes"))
-    if not ours:
-        # DFTracer writes neither errno nor bytes; there -1 is a failure and ret of a data call its bytes.
-        errno = pl.when(ret == -1).then(pl.coalesce(errno, 0)).otherwise(errno)
-        moved = pl.coalesce(moved, pl.when(pl.col("name").is_in(MOVING) & (ret >= 0)).then(ret))
-    return frame.select(
-        pl.lit(position, pl.UInt32).alias("trace"),
-        pl.int_range(order, order + pl.len(), dtype=NUMBER).alias("order"),
-        pl.col("cat").cast(WORD).alias("category"),
-        pl.col("name").cast(WORD),
-        arguments.field("symbol").cast(WORD).alias("symbol"),
-        "pid",
-        "tid",
-        "ts",
-        pl.col("dur").fill_null(0),
-        ret.alias("ret"),
-        errno.alias("errno"),
-        pl.when(moved >= 0).then(moved).alias("bytes"),  # a layer says -1 where it cannot know
-        arguments.field("fhash").cast(WORD).alias("fhash"),
-        arguments.field("to_hash").cast(WORD).alias("to_hash"),
-        *_details(frame),
-    )
-
-
-# A number that does not fit is none: a file system has no such offset.
-def _details(frame: pl.DataFrame) -> Iterator[pl.Expr]:
-    for name in DETAILS if frame.schema["args"] == DETAILED["args"] else ():
-        yield pl.col("args").struct.field(name).cast(DETAILS[name], strict=False).alias(name)
 
 
 def iterate_lines(path: Path) -> Iterator[dict[str, Any]]:

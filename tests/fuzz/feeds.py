@@ -46,12 +46,17 @@ from datacrumbs.signer.snippets import read_trusted
 from datacrumbs.signer.target_check import _problem
 from datacrumbs.signer.target_rule import _wanted
 from datacrumbs.system import SystemPaths, read_system_configuration
+from datacrumbs.trace.columns import Readers
+from datacrumbs.trace.dataframes import pl
+from datacrumbs.trace.json_lines import call_columns, parse_lines
 from datacrumbs.trace.members import TraceText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
+
+_READERS = Readers()
 
 TESTS = Path(__file__).resolve().parents[1]
 _DIRECTORY = Path(tempfile.mkdtemp(prefix="datacrumbs-fuzz-"))
@@ -242,6 +247,20 @@ def _trace(data: bytes) -> None:
     _report(_write(_DIRECTORY / "t.pfw.gz", gzip.compress(data, 1, mtime=0)))
 
 
+# What the library takes of a text is what the reader of all of JSON takes.
+def _calls(data: bytes) -> None:
+    text = data.rstrip(b"\n") + b"\n"
+    part = _READERS.part([text])
+    if part.calls is None:
+        return
+    frame, skipped = parse_lines(text)
+    calls = call_columns(frame.filter(pl.col("ph") == "X"))
+    assert part.calls.cast(calls.schema).equals(calls)
+    others, left = parse_lines(part.text)
+    assert others.equals(frame.filter(pl.col("ph") == "M"))
+    assert left == skipped
+
+
 def _trace_lines() -> list[bytes]:
     path = TESTS / "readers/synthetic.py"
     specification = importlib.util.spec_from_file_location("datacrumbs_fuzz_synthetic", path)
@@ -278,6 +297,7 @@ DOORS = {
     "environment": Door(lambda: [b"PROBE_FILE=/a b\nUSER=root\nRUN_ID=1\nMODE=profile\n# x\n"], _environment, 512),
     "elf": Door(_elf_seeds, _elf, 32768),
     "discovery": Door(_elf_seeds, _discovery, 32768),
+    "calls": Door(_trace_seeds, _calls, 2048),
     "trace-file": Door(_trace_file_seeds, _trace_file, 4096),
     "trace": Door(_trace_seeds, _trace, 16384, together=64),
 }

@@ -76,6 +76,7 @@ TESTED_IN = {
     "plugins/providers": "unit/plugins/test_loading.py",
     "probefile/schema": "unit/probefile/test_codec.py",
     "provider": "unit/plugins/test_validation.py",
+    "report/exact": "unit/report/test_nesting.py",
     "report/explanation_table": "unit/report/test_explaining.py",
     "report/findings/evidence": "unit/report/findings/test_judging.py",
     "report/findings/gaps": "unit/report/findings/test_judging.py",
@@ -106,11 +107,13 @@ TESTED_IN = {
     "signer/authority": "unit/signer/test_policy.py",
     "system": "unit/install/test_steps.py",
     "testing/installation": "conftest.py",
+    "trace/json_lines": "unit/trace/test_columns.py",
     "trace/members": "unit/trace/test_lines.py",
     "trace/names": "unit/trace/test_writer.py",
     "trace/processes": "unit/trace/test_writer.py",
     "trace/profiles": "unit/report/test_estimates.py",
     "trace/shape": "unit/trace/test_lines.py",
+    "trace/store": "unit/trace/test_reader.py",
     "trace/templates": "unit/trace/test_lines.py",
 }
 """Modules without a test module of their own, and where what they do is seen."""

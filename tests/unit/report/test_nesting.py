@@ -208,6 +208,55 @@ def test_random_stacks_are_taken_apart_as_they_were_made(made, tmp_path: Path, m
     assert outermost(traces, traces.calls, "process").sort("order").collect().equals(whole)
 
 
+def is_inside(call: dict, other: dict) -> bool:
+    """Whether a call is inside another one of its thread, by the rules."""
+    begin, end, rank, order = (call[key] for key in ("begin", "end", "rank", "order"))
+    if end > begin:
+        place, others = (begin, -end, rank, order), (other["begin"], -other["end"], other["rank"], other["order"])
+        return others < place and other["end"] >= end
+    is_long, higher = other["end"] > other["begin"], other["rank"] < rank
+    if other["begin"] < begin < other["end"]:
+        return True
+    if other["end"] == begin and higher:
+        return True
+    before = higher or (other["rank"] == rank and other["order"] < order)
+    return is_long and other["begin"] == begin and before
+
+
+@pytest.mark.parametrize("spread", [3, 40, 10**9])
+def test_random_calls_are_nested_by_the_rules(spread: int) -> None:
+    chooser = random.Random(spread)
+    for _ in range(41):
+        count = chooser.randrange(1, 61)
+        calls = [
+            {"begin": begin, "end": begin + chooser.choice([0, 0, 1, 2, 3, spread]), "rank": chooser.randrange(3)}
+            | {"order": order, "tid": chooser.randrange(2), "wanted": chooser.random() < 0.6}
+            for order, begin in enumerate(chooser.randrange(spread) - spread // 2 for _ in range(count))
+        ]
+        chooser.shuffle(calls)
+        frame = pl.DataFrame(calls).rename({"begin": "ts"}).with_columns(run=0, pid=7)
+        rank, wanted = frame["rank"].cast(pl.UInt8).to_numpy(), frame["wanted"].to_numpy()
+        inside, covered = nesting._inside(frame, None, rank, wanted)
+        for row, call in enumerate(calls):
+            others = [other for other in calls if other is not call and other["tid"] == call["tid"]]
+            assert inside[row] == any(is_inside(call, other) for other in others)
+            if call["wanted"]:
+                assert covered[row] == any(is_inside(call, other) for other in others if other["wanted"])
+
+
+def test_many_calls_in_one_microsecond_take_no_longer() -> None:
+    count = 200_003
+    frame = pl.DataFrame({"ts": [5] * count, "order": range(count)}).with_columns(
+        end=pl.col("ts") + pl.col("order") % 3
+    )
+    frame = frame.with_columns(run=0, pid=7, tid=7)
+    inside, _ = nesting._inside(frame, None, np.zeros(count, np.uint8), None)
+    ends = frame["end"].to_numpy() - 5
+    order = np.arange(count)
+    # All but the first of the longest, and those of no duration that come before every longer one.
+    assert np.array_equal(inside, np.where(ends > 0, order != 2, order > 1))
+
+
 @pytest.mark.parametrize("view", ["function", "file", "process", "layer"])
 def test_calls_that_are_kept_in_files(made, tmp_path: Path, view: str, monkeypatch) -> None:
     path = made.write(tmp_path / "run.pfw.gz", [line for turn in range(101) for line in stack(made, 100 * turn)], FILES)

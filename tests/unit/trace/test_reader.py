@@ -70,6 +70,8 @@ def test_columns(synthetic, trace: Path) -> None:
         "bytes",
         "fhash",
         "to_hash",
+        "depth",
+        "end",
         "path",
         "target",
     ]

@@ -1,0 +1,125 @@
+"""Rows of tables over calls that all have lines: what they say is exact.
+
+Sums are made first, by what lines have as numbers, and only then is it seen which rows are shown; the spread of
+durations is looked at for these alone. So memory holds rows and durations that differ, and not calls.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from datacrumbs.report.estimates import QUANTILES, TIMED
+from datacrumbs.report.nodes import by_node
+from datacrumbs.trace.dataframes import pl
+
+if TYPE_CHECKING:
+    from datacrumbs.trace.reader import Traces
+
+FILE = ["trace", "fhash"]
+"""What a file is by its number, before its name is looked up."""
+
+
+def exact_rows(
+    traces: Traces, calls: pl.LazyFrame, keys: list[str], scope: str | None, limit: int | None, *, channels: bool
+) -> list[dict[str, Any]]:
+    """Rows of a table, the most time first.
+
+    Args:
+        traces: Where the calls come from.
+        calls: The lines to be in it, with the columns of `outermost`.
+        keys: Columns that rows are told apart by.
+        scope: What is added up, see `outermost`; None where nothing is.
+        limit: How many rows at most.
+        channels: Whether paths are names of channels.
+
+    Returns:
+        Dicts of the keys and what `summary.table` says of rows where every call has a line.
+    """
+    numbers = [number for key in keys for number in (FILE if key == "path" else [key])]
+    layers = ["category"] if scope in {"file", "process"} else []
+    by = list(dict.fromkeys([*numbers, *layers]))
+    columns = {"within": pl.col("within"), "known": TIMED}
+    sums = calls.with_columns(known=columns["known"].fill_null(value=False)).group_by(*by, *columns).agg(_sums())
+    parts = _named(traces, sums.collect(engine="streaming"), keys, channels=channels)
+    rows = parts.group_by(keys).agg(_measures(keys, scope))
+    order = ["time_us", *keys]
+    rows = rows.sort(order, descending=[True, *[False] * len(keys)], nulls_last=True)
+    if limit is not None:
+        rows = rows.head(limit)
+    shown = parts.join(rows.filter(pl.col("timed") > 0).select(keys), on=keys, how="semi", nulls_equal=True)
+    spread = _spread(traces, calls, shown, keys, numbers, channels=channels)
+    rows = rows.join(spread, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    return [_in_order(row, keys, scope) for row in rows.to_dicts()]
+
+
+def _sums() -> list[pl.Expr]:
+    return [
+        pl.len().cast(pl.Int64).alias("calls"),
+        pl.col("errno").is_not_null().sum().cast(pl.Int64).alias("failed"),
+        pl.col("bytes").is_not_null().any().alias("sized"),
+        pl.col("own_bytes").sum().alias("moved"),
+        pl.col("own_bytes").is_not_null().any().alias("moves"),
+        pl.col("dur").sum().alias("took"),
+        pl.col("dur").max().alias("longest"),
+    ]
+
+
+# With texts for what is a number, and names for files.
+def _named(traces: Traces, parts: pl.DataFrame, keys: list[str], *, channels: bool) -> pl.DataFrame:
+    if "path" in keys:
+        parts = parts.join(traces.paths, on="fhash", how="left")
+        parts = by_node(traces, parts, channels=channels)
+    return parts.with_columns(pl.col(key).cast(pl.String) for key in ("category", "name") if key in parts.columns)
+
+
+def _measures(keys: list[str], scope: str | None) -> list[pl.Expr]:
+    counted = ~pl.col("within")
+    known = _known(keys)
+    measures = [
+        pl.col("calls").filter(counted).sum().alias("count"),
+        pl.col("failed").filter(counted).sum().alias("errors"),
+        pl.when(pl.col("sized").any()).then(pl.col("moved").sum()).alias("bytes"),
+        pl.when(known.any()).then(pl.col("took").filter(known).sum()).alias("time_us"),
+        pl.col("longest").filter(known).max().alias("max_us"),
+        pl.col("calls").filter(known).sum().alias("timed"),
+    ]
+    if scope == "layer":
+        measures.append(pl.col("calls").filter("within").sum().alias("nested"))
+    elif scope:
+        measures.append(pl.col("category").filter(counted | pl.col("moves")).unique().alias("layers"))
+    return measures
+
+
+# Which parts have a known duration: a function without a result has one, too.
+def _known(keys: list[str]) -> pl.Expr:
+    return (pl.col("known").any() if "name" in keys else pl.col("known")) & ~pl.col("within")
+
+
+# Of the rows of some parts, the quantiles of their durations.
+def _spread(
+    traces: Traces, calls: pl.LazyFrame, parts: pl.DataFrame, keys: list[str], numbers: list[str], *, channels: bool
+) -> pl.DataFrame:
+    calls = calls.filter(~pl.col("within"))
+    if "name" not in keys:
+        calls = calls.filter(TIMED)
+    if "fhash" in numbers:
+        calls = calls.filter(pl.col("fhash").is_in(parts["fhash"].unique().implode()))
+    found = calls.group_by(*numbers, "dur").agg(pl.len().cast(pl.Int64).alias("calls")).collect(engine="streaming")
+    found = _named(traces, found, keys, channels=channels).group_by(*keys, "dur").agg(pl.col("calls").sum())
+    found = found.sort(*keys, "dur")
+    # The quantile is the duration in its place, counted from 0 and rounded, among all of the row.
+    last, place = pl.col("calls").sum() - 1, pl.col("calls").cum_sum()
+    quantiles = [
+        pl.col("dur").filter(place > (last * share).round(mode="half_away_from_zero")).first().alias(name)
+        for name, share in QUANTILES.items()
+    ]
+    return found.group_by(keys, maintain_order=True).agg(quantiles)
+
+
+def _in_order(row: dict[str, Any], keys: list[str], scope: str | None) -> dict[str, Any]:
+    if not row["timed"]:
+        row |= dict.fromkeys(QUANTILES)
+    of_layer = ["nested"] if scope == "layer" else []
+    layers = ["layers"] if scope in {"file", "process"} else []
+    names = [*keys, *layers, "count", *of_layer, "errors", "bytes", "time_us", *QUANTILES, "max_us", "timed"]
+    return {name: row[name] for name in names}

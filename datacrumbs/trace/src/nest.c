@@ -1,0 +1,266 @@
+/*
+ * Which calls are inside others of their thread, from whole microseconds: the rules are those of report/nesting.py.
+ */
+/* SPDX-License-Identifier: MIT */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXPORT __attribute__((visibility("default")))
+
+enum { RANKS = 64, DIGIT = 11, SMALL = 24 };
+
+/* A call in the order in which calls are looked at. */
+struct place {
+	uint64_t begin; /* after the first call */
+	uint32_t group;
+	uint32_t row;
+};
+
+struct calls {
+	const int64_t *begin;
+	const int64_t *end;
+	const int64_t *order;
+	const uint8_t *rank; /* from 0, the highest layer, to RANKS - 1 */
+};
+
+/* What is known of the calls of a group before the one that is looked at. */
+struct covered {
+	int64_t furthest; /* end */
+	uint8_t rank;	  /* the highest layer of those that end there */
+};
+
+/* What is known of the long calls that begin in one microsecond. */
+struct beside {
+	int64_t first[RANKS]; /* the least order, by layer */
+	uint64_t known;	      /* bits of the layers */
+};
+
+static uint64_t mix(uint64_t value)
+{
+	value *= UINT64_C(0xff51afd7ed558ccd);
+	return value ^ value >> 32;
+}
+
+/*
+ * Numbers rows that are alike in all columns alike, from 0 in the order of their first; `table` has a zero for each of
+ * `mask` + 1 slots, which are more than rows that differ. The count of numbers.
+ */
+EXPORT uint32_t dc_number_rows(uint64_t rows, const uint64_t *const *columns, uint32_t count, uint32_t *numbers,
+			       uint32_t *firsts, uint32_t *table, uint64_t mask)
+{
+	uint32_t next = 0;
+
+	for (uint64_t row = 0; row < rows; row++) {
+		uint64_t at = 0;
+
+		for (uint32_t column = 0; column < count; column++)
+			at = mix(at ^ (columns[column][row] + UINT64_C(0x9e3779b97f4a7c15) * (column + 1)));
+		for (;; at++) {
+			uint32_t known = table[at & mask], column = 0;
+
+			if (!known) {
+				firsts[next] = (uint32_t)row;
+				table[at & mask] = ++next;
+				numbers[row] = next - 1;
+				break;
+			}
+			while (column < count && columns[column][row] == columns[column][firsts[known - 1]])
+				column++;
+			if (column == count) {
+				numbers[row] = known - 1;
+				break;
+			}
+		}
+	}
+	return next;
+}
+
+static void sort_step(const struct place *from, struct place *target, uint64_t rows, unsigned int shift, int by_group)
+{
+	uint64_t places[1 << DIGIT] = {0}, sum = 0;
+
+	for (uint64_t at = 0; at < rows; at++)
+		places[((by_group ? from[at].group : from[at].begin) >> shift) & ((1 << DIGIT) - 1)]++;
+	for (unsigned int digit = 0; digit < 1 << DIGIT; digit++) {
+		uint64_t here = places[digit];
+
+		places[digit] = sum;
+		sum += here;
+	}
+	for (uint64_t at = 0; at < rows; at++)
+		target[places[((by_group ? from[at].group : from[at].begin) >> shift) & ((1 << DIGIT) - 1)]++] =
+			from[at];
+}
+
+/* Sorts by group, then by beginning; where the result is. */
+static struct place *sort(struct place *places, struct place *other, uint64_t rows, uint64_t longest, uint32_t groups)
+{
+	for (int by_group = 0; by_group < 2; by_group++) {
+		uint64_t largest = by_group ? groups : longest;
+
+		for (unsigned int shift = 0; shift < 64 && largest >> shift; shift += DIGIT) {
+			struct place *sorted = other;
+
+			sort_step(places, sorted, rows, shift, by_group);
+			other = places;
+			places = sorted;
+		}
+	}
+	return places;
+}
+
+/* Whether the first of two calls that begin at once comes before the other: the longer, the higher layer, the first. */
+static int is_before(const struct calls *calls, uint32_t first, uint32_t second)
+{
+	if (calls->end[first] != calls->end[second])
+		return calls->end[first] > calls->end[second];
+	if (calls->rank[first] != calls->rank[second])
+		return calls->rank[first] < calls->rank[second];
+	return calls->order[first] < calls->order[second];
+}
+
+static void sort_few(const struct calls *calls, struct place *ties, uint64_t count)
+{
+	for (uint64_t at = 1; at < count; at++) {
+		struct place moved = ties[at];
+		uint64_t target = at;
+
+		for (; target && is_before(calls, moved.row, ties[target - 1].row); target--)
+			ties[target] = ties[target - 1];
+		ties[target] = moved;
+	}
+}
+
+/* Sorts calls that begin at once; `other` has room for as many. */
+static void sort_ties(const struct calls *calls, struct place *ties, struct place *other, uint64_t count)
+{
+	uint64_t half = count / 2, left = 0, right = half;
+
+	if (count <= SMALL) {
+		sort_few(calls, ties, count);
+		return;
+	}
+	sort_ties(calls, ties, other, half);
+	sort_ties(calls, ties + half, other, count - half);
+	memcpy(other, ties, count * sizeof(*ties));
+	for (uint64_t at = 0; at < count; at++) {
+		if (right == count || (left < half && !is_before(calls, other[right].row, other[left].row)))
+			ties[at] = other[left++];
+		else
+			ties[at] = other[right++];
+	}
+}
+
+static void cover(struct covered *covered, int64_t end, uint8_t rank)
+{
+	if (end > covered->furthest)
+		*covered = (struct covered){end, rank};
+	else if (end == covered->furthest && rank < covered->rank)
+		covered->rank = rank;
+}
+
+static int has_higher(uint64_t layers, uint8_t rank)
+{
+	return (layers & ((UINT64_C(1) << rank) - 1)) != 0;
+}
+
+/* Looks at calls that begin at once, of which `wanted` says which count; sets a bit of those that are inside others. */
+static void look_at_ties(const struct calls *calls, const struct place *ties, uint64_t count, const uint8_t *wanted,
+			 struct covered *covered, uint8_t *inside, uint8_t bit)
+{
+	const struct covered before = *covered;
+	struct beside beside;
+	uint64_t instants = 0;
+
+	beside.known = 0;
+	for (uint64_t at = 0; at < count; at++) {
+		uint32_t row = ties[at].row;
+		uint8_t rank = calls->rank[row];
+
+		if (wanted && !wanted[row])
+			continue;
+		if (calls->end[row] == calls->begin[row]) {
+			instants |= UINT64_C(1) << rank;
+			continue;
+		}
+		if (covered->furthest >= calls->end[row])
+			inside[row] |= bit;
+		if (!(beside.known >> rank & 1) || calls->order[row] < beside.first[rank])
+			beside.first[rank] = calls->order[row];
+		beside.known |= UINT64_C(1) << rank;
+		cover(covered, calls->end[row], rank);
+	}
+	for (uint64_t at = 0; instants && at < count; at++) {
+		uint32_t row = ties[at].row;
+		uint8_t rank = calls->rank[row];
+		int64_t begin = calls->begin[row];
+
+		if ((wanted && !wanted[row]) || calls->end[row] != begin)
+			continue;
+		if (before.furthest > begin || (before.furthest == begin && before.rank < rank) ||
+		    has_higher(beside.known | instants, rank) ||
+		    (beside.known >> rank & 1 && beside.first[rank] < calls->order[row]))
+			inside[row] |= bit;
+		cover(covered, begin, rank);
+	}
+}
+
+static void look(const struct calls *calls, const struct place *places, uint64_t rows, const uint8_t *wanted,
+		 uint8_t *inside, uint8_t bit)
+{
+	struct covered covered = {INT64_MIN, RANKS - 1};
+	uint64_t next;
+
+	for (uint64_t at = 0; at < rows; at = next) {
+		for (next = at + 1;
+		     next < rows && places[next].begin == places[at].begin && places[next].group == places[at].group;)
+			next++;
+		if (!at || places[at].group != places[at - 1].group)
+			covered = (struct covered){INT64_MIN, RANKS - 1};
+		look_at_ties(calls, places + at, next - at, wanted, &covered, inside, bit);
+	}
+}
+
+/*
+ * Sets bit 1 of each call that is inside another one of its group, and, of the calls that are wanted, bit 2 of each
+ * that is inside another wanted one. Groups are less than `groups`. -1 without memory.
+ */
+EXPORT int dc_nest(uint64_t rows, const uint32_t *group, uint32_t groups, const int64_t *begin, const int64_t *end,
+		   const int64_t *order, const uint8_t *rank, const uint8_t *wanted, uint8_t *inside)
+{
+	struct calls calls = {begin, end, order, rank};
+	struct place *places, *other, *sorted;
+	int64_t first = rows ? begin[0] : 0;
+	uint64_t longest = 0, next;
+
+	places = malloc((rows + 1) * sizeof(*places));
+	other = malloc((rows + 1) * sizeof(*other));
+	if (!places || !other) {
+		free(places);
+		free(other);
+		return -1;
+	}
+	for (uint64_t row = 0; row < rows; row++)
+		if (begin[row] < first)
+			first = begin[row];
+	for (uint64_t row = 0; row < rows; row++) {
+		places[row] = (struct place){(uint64_t)begin[row] - (uint64_t)first, group[row], (uint32_t)row};
+		if (places[row].begin > longest)
+			longest = places[row].begin;
+	}
+	sorted = sort(places, other, rows, longest, groups);
+	for (uint64_t at = 0; at < rows; at = next) {
+		for (next = at + 1;
+		     next < rows && sorted[next].begin == sorted[at].begin && sorted[next].group == sorted[at].group;)
+			next++;
+		if (next - at > 1)
+			sort_ties(&calls, sorted + at, (sorted == places ? other : places) + at, next - at);
+	}
+	look(&calls, sorted, rows, NULL, inside, 1);
+	if (wanted)
+		look(&calls, sorted, rows, wanted, inside, 2);
+	free(places);
+	free(other);
+	return 0;
+}
