@@ -21,6 +21,7 @@ from datacrumbs.report.explanation_table import print_explanation
 from datacrumbs.report.findings.judging import Findings, find
 from datacrumbs.report.findings.printing import print_findings, summary
 from datacrumbs.report.findings.provider_rules import provider_rules
+from datacrumbs.report.job_ranks import jobs, node_rows
 from datacrumbs.report.summary import (
     CallSelection,
     by_layer,
@@ -33,7 +34,7 @@ from datacrumbs.report.summary import (
     select_profiles,
     table,
 )
-from datacrumbs.report.tables import print_table, print_trace, write_csv
+from datacrumbs.report.tables import print_jobs, print_ranks, print_table, print_trace, write_csv
 from datacrumbs.secure.files import write_atomically
 from datacrumbs.system import SystemPaths
 from datacrumbs.trace.reader import find_traces, read_traces
@@ -60,6 +61,7 @@ def report(options: argparse.Namespace) -> ExitCode:
         tuple(options.name),
         tuple(options.path),
         tuple(options.pid),
+        tuple(options.rank),
         None if options.since is None else parse_moment(options.since),
         None if options.until is None else parse_moment(options.until),
     )
@@ -121,7 +123,8 @@ def _print_tables(
     tables, cut = _tables(traces, selection, view, options.limit)
     if options.json:
         faults = findings.as_json() if findings else {}
-        print(json.dumps({"traces": _described(traces), **faults, **tables}, indent=2))
+        about = {"traces": _described(traces), "jobs": [job.document() for job in jobs(traces)]}
+        print(json.dumps({**about, **faults, **tables}, indent=2))
     elif options.csv:
         write_csv(sys.stdout, next(iter(tables.values())))
         for trace in traces.files:
@@ -181,9 +184,12 @@ def _print(traces: Traces, tables: dict[str, list[dict[str, Any]]], cut: set[str
                 console.print("nested: made inside another call of the same layer, whose bytes and time include theirs")
             if name in cut:
                 console.print(f"... only the first {len(rows)}; --limit N shows more")
+            elif name == "ranks":
+                print_ranks(console, rows)
         else:
             console.print(f"{_TITLES[name]}: none")
         console.print()
+    print_jobs(console, jobs(traces))
     for trace in traces.files:
         print_trace(console, trace)
 
@@ -193,6 +199,8 @@ _TITLES = {
     "files": "Most expensive files",
     "channels": "Pipes, sockets and terminals",
     "processes": "Calls by process",
+    "ranks": "Calls by rank",
+    "nodes": "Calls by node",
     "layers": "Calls by layer",
     "errors": "Failed calls",
 }
@@ -209,6 +217,8 @@ def _tables(
         name = {"process": "processes"}.get(each, f"{each}s")
         # One row more than asked for shows whether there are more.
         rows = table(traces, calls, profiles, each, most and most + 1, paths=selection.paths)
+        if each == "node":
+            rows = node_rows(traces, calls, rows)
         if most and len(rows) > most:
             cut.add(name)
         tables[name] = by_layer(rows[:most]) if each == "function" else rows[:most]

@@ -25,7 +25,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--by",
         choices=VIEWS,
-        help="one table, a row per function, file, channel (pipe, socket, terminal), process, layer or error",
+        help="one table, a row per function, file, channel (pipe, socket, terminal), process, rank, node, layer or "
+        "error",
     )
     add(
         "--explain",
@@ -40,6 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--name", action="append", default=[], metavar="GLOB", help="only functions whose name matches")
     add("--path", action="append", default=[], metavar="GLOB", help="only calls on files whose path matches")
     add("--pid", action="append", default=[], type=int, metavar="N", help="only this process")
+    add("--rank", action="append", default=[], type=_rank, metavar="N", help="only processes of this rank")
     moment = "after the first call, in seconds or with a unit, such as 1500us or 5m; or epoch microseconds"
     add("--since", metavar="TIME", help=f"only calls that end at or after TIME ({moment})")
     add("--until", metavar="TIME", help="only calls that begin at or before TIME")
@@ -55,6 +57,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"at most N rows of each table (default: {FILES_SHOWN} files when functions are listed too, else all)",
     )
+
+
+def _rank(text: str) -> int:
+    if not (text.isdecimal() and text.isascii() and len(text) <= 10):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
 
 
 def _positive(text: str) -> int:

@@ -15,7 +15,7 @@ from datacrumbs.engine.bpf_objects import TASK_STORAGE, Instructions, Map, Progr
 from datacrumbs.engine.type_information import INTEGER, PROGRAM, TypeInformation
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.contract import KernelFunction, OwnFunction
-from datacrumbs.model.layouts import HANDLE_REQUEST, OPENED, REQUEST, VECTOR
+from datacrumbs.model.layouts import ENVIRONMENT, HANDLE_REQUEST, OPENED, REQUEST, VECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,6 +34,8 @@ _ARGUMENTS = {
     OwnFunction.BIND_OPENED: OPENED,
     OwnFunction.CHANGE_HANDLE: HANDLE_REQUEST,
     OwnFunction.INHERIT_HANDLE: HANDLE_REQUEST,
+    OwnFunction.READ_ENVIRONMENT: REQUEST,
+    OwnFunction.READ_VARIABLE: ENVIRONMENT,
 }
 FUNCTIONS = {
     f"dc_{function.name.lower()}": (function.value, argument.itemsize) for function, argument in _ARGUMENTS.items()

@@ -36,6 +36,7 @@ _AFTER_SNIPPETS = (
     "calls.h",
     "restarts.h",
     "taking.h",
+    "environment.h",
     "interrupts.bpf.c",
     "processes.bpf.c",
     "system_calls.bpf.c",

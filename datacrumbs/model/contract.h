@@ -58,9 +58,9 @@ enum dc_call_flag {
 /* Values of `function` that are no function. */
 enum dc_record_kind {
 	DC_RECORD_FORK = 0xFFFFFF01,  /* process = parent, values[0] = child, start = time */
-	DC_RECORD_EXEC = 0xFFFFFF02,  /* file = name of the executable */
+	DC_RECORD_EXEC = 0xFFFFFF02,  /* file = name of the executable, values[0] = its DC_NAME_ENVIRONMENT, or 0 */
 	DC_RECORD_EXIT = 0xFFFFFF03,  /* result = exit status as wait(2) has it */
-	DC_RECORD_START = 0xFFFFFF04, /* tracing of this process began (datacrumbs_start) */
+	DC_RECORD_START = 0xFFFFFF04, /* tracing of this process began (datacrumbs_start); values[0] as of EXEC */
 	DC_RECORD_STOP = 0xFFFFFF05,  /* tracing of this process ended (datacrumbs_stop) */
 };
 
@@ -89,6 +89,8 @@ enum dc_name_kind {
 	DC_NAME_COMMAND = 4,  /* a process's comm */
 	DC_NAME_PLACE =
 		5, /* where a file was, as a location, that was opened by the path `base`, which is another name */
+	DC_NAME_ENVIRONMENT =
+		6, /* variables that say which rank of which job a process is, each with a zero behind it */
 };
 
 /* Of a name that was found by walking up the tree. */
@@ -336,6 +338,8 @@ enum dc_own_function {
 	DC_OWN_BIND_OPENED = 0x70000013,
 	DC_OWN_CHANGE_HANDLE = 0x70000014,
 	DC_OWN_INHERIT_HANDLE = 0x70000015,
+	DC_OWN_READ_ENVIRONMENT = 0x70000016,
+	DC_OWN_READ_VARIABLE = 0x70000017,
 };
 
 struct dc_request {
@@ -357,6 +361,16 @@ struct dc_opened {
 	int32_t base;	   /* descriptor that the path starts from */
 	int32_t descriptor;
 	uint32_t kind; /* enum dc_request_kind */
+	uint32_t unused;
+};
+
+/* An environment while it is read, entry by entry. */
+struct dc_environment {
+	uint64_t next; /* addresses in the program */
+	uint64_t end;
+	uint32_t scratch; /* number of the scratch with what is kept */
+	uint32_t used;	  /* bytes of it */
+	uint32_t inside;  /* whether `next` is in the middle of an entry */
 	uint32_t unused;
 };
 

@@ -41,6 +41,7 @@ class NameKind(IntEnum):
     STRING = 3
     COMMAND = 4
     PLACE = 5
+    ENVIRONMENT = 6
 
 
 class LocationFlag(IntFlag):
@@ -212,6 +213,8 @@ class OwnFunction(IntEnum):
     BIND_OPENED = 0x70000013
     CHANGE_HANDLE = 0x70000014
     INHERIT_HANDLE = 0x70000015
+    READ_ENVIRONMENT = 0x70000016
+    READ_VARIABLE = 0x70000017
 
 
 CHUNK = 16384

@@ -187,6 +187,18 @@ OPENED = _layout(
 """`struct dc_opened`."""
 
 
+ENVIRONMENT = _layout(
+    32,
+    ("next", "<u8", 0),
+    ("end", "<u8", 8),
+    ("scratch", "<u4", 16),
+    ("used", "<u4", 20),
+    ("inside", "<u4", 24),
+    ("unused", "<u4", 28),
+)
+"""`struct dc_environment`."""
+
+
 HANDLE_REQUEST = _layout(
     24,
     ("handle", "<u8", 0),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VIEWS = ("function", "file", "channel", "process", "layer", "error")
+VIEWS = ("function", "file", "channel", "process", "rank", "node", "layer", "error")
 """What a row of a table can be."""
 FILES_SHOWN = 10
 """Rows of the table of files beside that of functions, unless asked otherwise."""

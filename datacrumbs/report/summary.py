@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.errors import usage_error
 from datacrumbs.quantities import SECOND, duration
+from datacrumbs.report import job_ranks
 from datacrumbs.report.estimates import estimated_rows, is_needed
 from datacrumbs.report.exact import exact_rows
 from datacrumbs.report.nesting import LAYERS, SECOND_FILE, outermost
 from datacrumbs.report.nodes import by_node
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.notes import DEGRADED, LATE, NOT_PROBED
+from datacrumbs.trace.ranks import Rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,11 +29,14 @@ KEYS = {
     "file": ["path"],
     "channel": ["path"],
     "process": ["trace", "pid"],
+    "rank": [job_ranks.JOB, job_ranks.STEP, job_ranks.NUMBER],
+    "node": [job_ranks.HOST],
     "layer": ["category"],
     "error": ["errno", "category", "name"],
     "failure": ["path", "errno", "category", "name"],
 }
-SCOPES = {"function": "layer", "layer": "layer", "file": "file", "channel": "file", "process": "process"}
+SCOPES = {"function": "layer", "layer": "layer", "file": "file", "channel": "file"}
+SCOPES |= dict.fromkeys(("process", "rank", "node"), "process")
 """View -> what its sums must not count twice, see `outermost`."""
 CHANNEL = r"^(?:[a-z_]+:\[|anon_inode:|socket:|pipe:|/dev/(?:pts/|tty|pty|ptmx|console|hvc))"
 """Names of pipes, sockets, terminals and other things that programs wait on and that are no files."""
@@ -48,6 +53,7 @@ class CallSelection:
         names: Globs of function names; any must match; empty for all.
         paths: Globs of file paths; empty for all.
         pids: Process ids; empty for all.
+        ranks: Numbers of ranks; empty for all.
         since: First moment, us after the first call, or epoch us; calls that reach into it count.
         until: Last moment, likewise.
     """
@@ -55,6 +61,7 @@ class CallSelection:
     names: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     pids: tuple[int, ...] = ()
+    ranks: tuple[int, ...] = ()
     since: int | None = None
     until: int | None = None
 
@@ -96,6 +103,8 @@ def select(traces: Traces, selection: CallSelection) -> pl.LazyFrame:
         calls = calls.filter(pl.any_horizontal(either))
     if selection.pids:
         calls = calls.filter(pl.col("pid").is_in(selection.pids))
+    if selection.ranks:
+        calls = job_ranks.of_ranks(traces, calls, selection.ranks)
     if selection.since is None and selection.until is None:
         return calls
     first = _first(traces)
@@ -116,6 +125,8 @@ def select_profiles(traces: Traces, selection: CallSelection) -> pl.DataFrame:
             profiles = profiles.filter(pl.col(column).is_in(_matching(profiles.lazy(), column, globs)))
     if selection.pids:
         profiles = profiles.filter(pl.col("pid").is_in(selection.pids))
+    if selection.ranks:
+        profiles = job_ranks.of_ranks(traces, profiles, selection.ranks)
     first = _first(traces)
     if selection.since is not None:
         profiles = profiles.filter(pl.col("end") >= _absolute(selection.since, first))
@@ -134,7 +145,7 @@ def table(
     paths: tuple[str, ...] = (),
     marked: pl.LazyFrame | None = None,
 ) -> list[dict[str, Any]]:
-    """One row per function, file, channel, process, layer or kind of error, the most time first.
+    """One row per function, file, channel, process, rank, node, layer or kind of error, the most time first.
 
     What is inside another call that the row or its layer counts is not counted again, see `outermost`; a row of a
     function or a layer has the number of such calls as ``nested``.
@@ -185,6 +196,10 @@ def _of_view(
     if view in {"error", "failure"}:
         # Profiles do not tell kinds of errors.
         return calls.filter(pl.col("errno").is_not_null()), profiles.clear().with_columns(errno=pl.lit(None, pl.Int64))
+    if view == "rank":
+        return job_ranks.with_ranks(traces, calls), job_ranks.with_ranks(traces, profiles)
+    if view == "node":
+        return job_ranks.with_hosts(traces, calls), job_ranks.with_hosts(traces, profiles)
     if "path" not in KEYS[view]:
         return calls, profiles
     is_channel = view == "channel"
@@ -313,6 +328,10 @@ def _readable(traces: Traces, row: dict[str, Any]) -> dict[str, Any]:
         elif key == "trace":
             result["host"] = traces.files[value].host
             result["process"] = traces.processes.get((value, row["pid"]), "")
+            if traces.ranks:
+                result["rank"] = traces.ranks.get((value, row["pid"]), Rank()).rank
+        elif key == job_ranks.NUMBER:
+            result["rank"] = value
         else:
             result[key] = value
     return result

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from datacrumbs.output import counted, printable
+from datacrumbs.report.job_ranks import ranges
 from datacrumbs.report.layout import Column, lay_out
 from datacrumbs.report.summary import conservation, degraded, late_files
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from datacrumbs.report.job_ranks import Job
     from datacrumbs.trace.reader import TraceFile
 
 HEADINGS = {
@@ -26,6 +28,9 @@ HEADINGS = {
     "host": "host",
     "process": "process",
     "pid": "pid",
+    "job_id": "job",
+    "step": "step",
+    "rank": "rank",
     "error": "error",
     "meaning": "meaning",
     "layers": "layer",
@@ -38,9 +43,13 @@ HEADINGS = {
     "p90_us": "p90",
     "p99_us": "p99",
     "max_us": "max",
+    "ranks": "ranks",
+    "begin_us": "first call",
+    "end_us": "last call",
+    "state": "trace",
 }
-TEXTS = frozenset({"layer", "layers", "name", "path", "host", "process", "error", "meaning"})
-FOLDED = frozenset({"path", "meaning", "process", "name", "layers", "host"})
+TEXTS = frozenset({"layer", "layers", "name", "path", "host", "process", "error", "meaning", "job_id", "state"})
+FOLDED = frozenset({"path", "meaning", "process", "name", "layers", "host", "state"})
 NOT_SHOWN = frozenset({"timed", "approximate", "margin", "p90_us", "max_us"})
 LOSERS_SHOWN = 5
 
@@ -143,6 +152,28 @@ def _print_late_files(console: Console, notes: list[dict[str, Any]]) -> None:
         say(console, f"  and {counted(len(notes) - LOSERS_SHOWN, 'more late file')} (--json has all)")
 
 
+def print_jobs(console: Console, found: Sequence[Job]) -> None:
+    """Which ranks of each job are in the traces, and which are missing."""
+    for job in found:
+        say(console, job.described(), "", f"; missing: {ranges(job.missing)}" if job.missing else "", "yellow")
+
+
+def print_ranks(console: Console, rows: Sequence[dict[str, Any]]) -> None:
+    """What all ranks of a table did together, and how far the slowest is from the middle one."""
+    timed = sorted((row for row in rows if row["rank"] is not None), key=lambda row: row["time_us"] or 0)
+    if not timed:
+        return
+    calls, moved, time = (sum(row[key] or 0 for row in timed) for key in ("count", "bytes", "time_us"))
+    say(console, f"all ranks: {counted(calls, 'call')}, {size(moved)}, {duration(time)}")
+    slowest, middle = timed[-1], timed[len(timed) // 2]
+    if len(timed) > 1:
+        say(
+            console,
+            f"slowest: rank {slowest['rank']} with {duration(slowest['time_us'] or 0)}, "
+            f"median: {duration(middle['time_us'] or 0)}",
+        )
+
+
 def shown(key: str, row: dict[str, Any]) -> str:
     """A row's value as people read it, with its margin where it is an estimate."""
     return _estimate(key, row) if key in row.get("approximate", ()) else _cell(key, row)
@@ -187,4 +218,4 @@ def _cell(key: str, row: dict[str, Any]) -> str:
         return duration(value) if value or key != "time_us" else f"<{duration(max(row['timed'], 1))}"
     if key == "bytes":
         return size(value)
-    return f"{value}" if key == "pid" else f"{value:,}"
+    return f"{value}" if key in {"pid", "step", "rank"} else f"{value:,}"

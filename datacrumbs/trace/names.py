@@ -22,6 +22,7 @@ RECENT_LIMIT = 65536
 DEPTH_LIMIT = 64  # bases of bases; the kernel's own path limit allows fewer useful ones
 PLACE_LIMIT = 16  # of one name, such as that of a link which is set again and again
 FILE_KINDS = (NameKind.PATH, NameKind.LOCATION)
+_WITHOUT_LINE = (NameKind.COMMAND, NameKind.ENVIRONMENT)
 BEYOND, STRING_BEYOND = "[name beyond names_mib]", "[string beyond names_mib]"
 _COST = 60  # bytes of a name beside its text
 _INCLUDED, _FILE, _WRITTEN, _COMMAND = 1, 2, 4, 8
@@ -178,7 +179,7 @@ class NameTable:
         self._append(kind, text)
         if len(self._recent) >= RECENT_LIMIT:
             self._merge()
-        return "" if kind is NameKind.COMMAND else self._line(position)
+        return "" if kind in _WITHOUT_LINE else self._line(position)
 
     def _append(self, kind: NameKind, text: str) -> None:
         position = len(self._hashes)

@@ -8,6 +8,7 @@ import numpy as np
 
 from datacrumbs.model.record import RecordKind
 from datacrumbs.trace.names import metadata_line
+from datacrumbs.trace.ranks import PROCESS, Rank, rank_of, starts_ranks, without_rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,13 +25,16 @@ class ProcessTable:
 
     Args:
         names: Where the executables' names are found.
+        host_hash: 16 hex digits, for the lines of ranks.
         epoch_offset_ns: What to add to CLOCK_MONOTONIC to get epoch time, in ns.
     """
 
-    def __init__(self, names: NameTable, epoch_offset_ns: int) -> None:
+    def __init__(self, names: NameTable, host_hash: str, epoch_offset_ns: int) -> None:
         self._names = names
+        self._host_hash = host_hash
         self._offset = epoch_offset_ns
         self._labels: dict[int, str] = {}
+        self._ranks: dict[int, Rank] = {}
         self._threads: dict[int, set[int]] = {}
 
     def introduce(self, pairs: Iterable[int]) -> list[str]:
@@ -69,15 +73,18 @@ class ProcessTable:
             details.append(("child", child))
             self._threads.pop(child, None)  # a reused pid is another process
             self._labels[child] = self._labels.get(process, "")
+            self._inherit(process, child)
         elif kind in (RecordKind.EXEC, RecordKind.START) and int(record["file"]):
             path = self._names.text(int(record["file"]))
             details.append(("path", path))
             self._labels[process] = path.rsplit("/", 1)[-1]
+            self._find_rank(process, int(record["values"][0]))
             lines += self._process_name(process)
         elif kind == RecordKind.EXIT:
             details.append(("status", int(record["result"])))
             self._threads.pop(process, None)
             self._labels.pop(process, None)
+            self._ranks.pop(process, None)
         name = RecordKind(kind).name.lower() if kind in set(RecordKind) else f"kind_{kind:x}"
         microseconds = (int(record["start"]) + self._offset) // 1000
         what: list[tuple[str, str | int]] = [("event", name), ("time", microseconds), *details]
@@ -96,7 +103,26 @@ class ProcessTable:
         return lines
 
     def _process_name(self, process: int) -> list[str]:
-        return [metadata_line("process_name", process, process, [("name", self._label(process))])]
+        rank = self._ranks.get(process, Rank())
+        number = "" if rank.rank is None else f" (rank {rank.rank})"
+        about = [
+            metadata_line(PROCESS, process, process, [("hhash", self._host_hash), ("name", name), ("value", value)])
+            for name, value in rank.described()
+        ]
+        return [metadata_line("process_name", process, process, [("name", self._label(process) + number)]), *about]
+
+    # A program that a rank executes without the variables is still one of that rank.
+    def _find_rank(self, process: int, environment: int) -> None:
+        found = rank_of(self._names.text(environment)) if environment else Rank()
+        if starts_ranks(found, self._labels[process]):
+            self._ranks[process] = without_rank(found)
+        elif found.rank is not None or process not in self._ranks:
+            self._ranks[process] = found
+
+    def _inherit(self, process: int, child: int) -> None:
+        self._ranks.pop(child, None)
+        if process in self._ranks:
+            self._ranks[child] = self._ranks[process]
 
     def _label(self, process: int) -> str:
         return self._labels.get(process) or f"process {process}"

@@ -27,6 +27,7 @@ from datacrumbs.trace.mounts import MOUNT, read_mount
 from datacrumbs.trace.notes import NOTE
 from datacrumbs.trace.processes import PROCESS_EVENT
 from datacrumbs.trace.profiles import PROFILE, SAMPLED, read_profile, read_sampled
+from datacrumbs.trace.ranks import PROCESS, Rank, read_rank
 from datacrumbs.trace.store import SPILL_ROWS, CallStore
 from datacrumbs.trace.text import restore
 from datacrumbs.trace.writer import RUN
@@ -160,6 +161,7 @@ class Traces:
         paths: The name of each file, columns fhash and path.
         copies: Calls that name a second file.
         processes: (trace, pid) -> last known process name.
+        ranks: (trace, pid) -> which rank of which job the process is, where that is known.
         raw_paths: hash -> text with surrogateescape, for names that are not valid UTF-8.
         spill: Directory of temporary files, removed with this object.
     """
@@ -172,6 +174,7 @@ class Traces:
     paths: pl.DataFrame
     copies: int = 0
     spill: Path | None = None
+    ranks: dict[tuple[int, int], Rank] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.spill:
@@ -229,7 +232,8 @@ def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS, *, details:
     _look_for_parts(files)
     names, store = gathering.paths(), gathering.store
     calls, profiles = store.calls(_Paths(names)), gathering.profiles(names)
-    return Traces(files, calls, gathering.processes, gathering.raw_paths, profiles, names, store.copies, store.spill)
+    processes, raw_paths, ranks = gathering.processes, gathering.raw_paths, gathering.ranks()
+    return Traces(files, calls, processes, raw_paths, profiles, names, store.copies, store.spill, ranks)
 
 
 class _Gathering:
@@ -242,6 +246,7 @@ class _Gathering:
         self._profiles: list[dict[str, Any]] = []
         self.processes: dict[tuple[int, int], str] = {}
         self.raw_paths: dict[str, str] = {}
+        self._about: dict[tuple[int, int], dict[str, str]] = {}
 
     def read(self, position: int, path: Path) -> TraceFile:
         trace = TraceFile(path)
@@ -266,6 +271,10 @@ class _Gathering:
     def profiles(self, paths: pl.DataFrame) -> pl.DataFrame:
         paths = paths.with_columns(pl.col("fhash").cast(TEXT))
         return pl.DataFrame(self._profiles, PROFILES).join(paths, on="fhash", how="left")
+
+    def ranks(self) -> dict[tuple[int, int], Rank]:
+        ranks = {process: read_rank(about) for process, about in self._about.items()}
+        return {process: rank for process, rank in ranks.items() if rank != Rank()}
 
     def _part(self, position: int, trace: TraceFile, part: CallPart) -> None:
         calls = part.calls
@@ -310,6 +319,9 @@ class _Gathering:
                 self.raw_paths[value] = restore(raw)
         for pid, text in rows.filter(pl.col("name") == "process_name").select("pid", "text").iter_rows():
             self.processes[position, pid] = text
+        about = rows.filter(pl.col("name") == PROCESS).drop_nulls(["pid", "value"])
+        for pid, name, value in about.select("pid", "text", "value").iter_rows():
+            self._about.setdefault((position, pid), {})[name] = value
 
 
 class _Paths:

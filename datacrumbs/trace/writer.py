@@ -80,7 +80,7 @@ class TraceWriter:
         self._names = NameTable(host_hash, plan.filters.inclusion_path, redact_paths, names_mib << 20)
         self._epoch_offset_ns = epoch_offset_ns
         self._lines = Lines(len(self._shapes), epoch_offset_ns, filtering=bool(plan.filters.inclusion_path))
-        self._processes = ProcessTable(self._names, epoch_offset_ns)
+        self._processes = ProcessTable(self._names, host_hash, epoch_offset_ns)
         self.profiles = ProfileWriter(self._names, plan, epoch_offset_ns)
         self._part = -1
         self._flushed = time.monotonic()

@@ -168,16 +168,24 @@ static __always_inline void dc_unmark(u32 process)
 		__sync_fetch_and_and(marks, ~(1ULL << (process & 63)));
 }
 
-static __always_inline struct dc_scratch *dc_take_scratch(void)
+static __always_inline struct dc_scratch *dc_take_numbered_scratch(u32 *number)
 {
 	for (u32 i = 0; i < DC_SCRATCHES; i++) {
 		u32 which = i;
 		struct dc_scratch *scratch = dc_scratches.lookup(&which);
-		if (scratch && !__sync_val_compare_and_swap(&scratch->in_use, 0, 1))
+		if (scratch && !__sync_val_compare_and_swap(&scratch->in_use, 0, 1)) {
+			*number = i;
 			return scratch;
+		}
 	}
 	dc_total(DC_TOTAL_NAMES_BUSY);
 	return NULL;
+}
+
+static __always_inline struct dc_scratch *dc_take_scratch(void)
+{
+	u32 number;
+	return dc_take_numbered_scratch(&number);
 }
 
 static __always_inline void dc_give_scratch(struct dc_scratch *scratch)

@@ -1,5 +1,6 @@
 /* Which processes are traced: from the client's call, by fork from one that is, or taken (taking.h), until exit. */
 /* SPDX-License-Identifier: GPL-2.0-only */
+#include "environment.h"
 #include "mappings.h"
 #include "restarts.h"
 #include "taking.h"
@@ -94,7 +95,7 @@ int dc_client_mark(struct pt_regs *context)
 	if (thread)
 		thread->marked = now;
 	dc_mark(process);
-	dc_event(DC_RECORD_START, 0, 0, dc_command_name());
+	dc_event(DC_RECORD_START, dc_rank_variables(), 0, dc_command_name());
 	dc_mapped_before(process);
 	return 0;
 }
@@ -187,7 +188,7 @@ int dc_process_exec(struct bpf_raw_tracepoint_args *context)
 					dc_take(context->args[0], process) == DC_TAKE_TAKEN))
 		return 0;
 	dc_drop_handles();
-	dc_event(DC_RECORD_EXEC, 0, 0, dc_executable(context->args[2]));
+	dc_event(DC_RECORD_EXEC, dc_rank_variables(), 0, dc_executable(context->args[2]));
 	if (!dc_may_execute(context->args[2])) {
 		dc_stop(process);
 		return 0;

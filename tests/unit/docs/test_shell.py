@@ -76,10 +76,10 @@ def directory(tmp_path):
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("datacrumbs_report --by ", ["channel", "error", "file", "function", "layer", "process"]),
+        ("datacrumbs_report --by ", ["channel", "error", "file", "function", "layer", "node", "process", "rank"]),
         ("datacrumbs_report --by f", ["file", "function"]),
         ("datacrumbs_report --by = f", ["file", "function"]),
-        ("datacrumbs_report --by =", ["channel", "error", "file", "function", "layer", "process"]),
+        ("datacrumbs_report --by =", ["channel", "error", "file", "function", "layer", "node", "process", "rank"]),
         ("datacrumbs_report --pid ", []),
         ("datacrumbs_report --js", ["--json"]),
         ("datacrumbs_report tr", ["trace.pfw.gz", "traces"]),
