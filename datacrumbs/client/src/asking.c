@@ -9,15 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "exit_status.h"
 #include "marks.h"
 
-#define DC_CLIENT_FIRST_NAMESPACE 0xEFFFFFFCU /* PROC_PID_INIT_INO in linux/proc_ns.h */
-#define DC_CLIENT_STARTED 20		      /* of the words behind the name in /proc/PID/stat, from 1 */
+#define DC_CLIENT_FIRST_NAMESPACE "pid:[4026531836]" /* PROC_PID_INIT_INO in linux/proc_ns.h */
+#define DC_CLIENT_STARTED 20			     /* of the words behind the name in /proc/PID/stat, from 1 */
 
 enum {
 	DC_CLIENT_NO_ANSWER = -1,
@@ -140,9 +139,11 @@ static uint32_t dc_client_leader(uint32_t thread)
 /* Whether process ids here are those that the kernel side counts in. */
 static bool dc_client_is_on_host(void)
 {
-	struct stat space;
+	char name[64];
+	ssize_t length = readlink("/proc/self/ns/pid", name, sizeof(name) - 1);
 
-	return stat("/proc/self/ns/pid", &space) == 0 && space.st_ino == DC_CLIENT_FIRST_NAMESPACE;
+	name[length > 0 ? length : 0] = '\0';
+	return strcmp(name, DC_CLIENT_FIRST_NAMESPACE) == 0;
 }
 
 static int dc_client_complain(const char *program, uint32_t process, const char *what, int status)
