@@ -1,7 +1,9 @@
-"""The RPM packages, built by Debian's rpmbuild; no distribution with RPM is at hand to install them in."""
+"""The RPM packages: built by Debian's rpmbuild, and installed by its rpm; no distribution with RPM is at hand."""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 
@@ -13,6 +15,7 @@ from .conftest import REPOSITORY, run
 
 pytestmark = pytest.mark.slow
 PROVIDERS = ("hdf5", "mpi", "posix", "sys")
+DD = ("dd", "if=/dev/zero", "of=/root/out", "bs=1", "status=none")
 UNITS = ("datacrumbs@.service", "datacrumbs_sign_probes.service", "datacrumbs_sign_probes.socket")
 
 
@@ -87,3 +90,21 @@ def test_nothing_names_the_place_where_it_was_built(rpms, tmp_path):
     unit = (tmp_path / "usr/lib/systemd/system/datacrumbs@.service").read_text()
     assert "ExecStart=/opt/datacrumbs/bin/python3 -I /opt/datacrumbs/bin/datacrumbs " in unit
     assert subprocess.run(["grep", "-rIl", "BUILDROOT", tmp_path], check=False, capture_output=True).stdout == b""
+
+
+@pytest.mark.service
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts and changes the root directory")
+def test_install_use_and_remove(rpms, root):
+    """In a root of Debian, whose Python the environment was made with: the scripts and the files are what is tried."""
+    before = root.files()
+    rpm = ("rpm", "--root", root.directory, "--dbpath", "/var/lib/dpkg/rpm")
+    run(*rpm, "--install", "--nodeps", *rpms.values())
+    assert "(of the package)" in root.run("datacrumbs_setup").stdout
+    trace = "/var/log/datacrumbs/29.pfw.gz"
+    root.run("datacrumbs_record", "--no-report", "-o", trace, "--providers", "sys", "--", *DD, "count=29")
+    shown = json.loads(root.run("datacrumbs_report", "--json", "--name", "write", trace).stdout)
+    assert sum(row["count"] for row in shown["functions"]) == 29
+    run(*rpm, "--erase", "--nodeps", *rpms)
+    left = {path for path in root.files() - before if not path.startswith("/root/")}
+    assert left == set()
+    assert (root.directory / trace.removeprefix("/")).exists()

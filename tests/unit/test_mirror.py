@@ -24,6 +24,7 @@ OF_NO_MODULE = {
     "client/test_wrap.py": "C: the launcher",
     "docs/test_current.py": "documents",
     "docs/test_shell.py": "manual pages and completions",
+    "packaging/test_recipes.py": "recipes of packages",
     "packaging/test_skips.py": "the rule for tests that are skipped",
     "packaging/test_wheels.py": "what is distributed",
     "plugins/test_third_party_provider.py": "the example in examples/",

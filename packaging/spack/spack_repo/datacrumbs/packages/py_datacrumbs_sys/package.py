@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+"""A provider, which is a package of its own."""
+
+from spack_repo.builtin.build_systems.python import PythonPackage
+
+from spack.package import *
+
+
+class PyDatacrumbsSys(PythonPackage):
+    """DataCrumbs provider for the kernel: system calls, functions and trace events."""
+
+    # There is no archive to fetch: spack develop --no-clone --path CHECKOUT py-datacrumbs-sys@0.1.0
+    manual_download = True
+    build_directory = "providers/sys"
+
+    license("MIT")
+
+    version("0.1.0")
+
+    depends_on("python@3.11:", type=("build", "run"))
+    depends_on("py-setuptools@77:", type="build")
+    depends_on("py-datacrumbs@0.1", type=("build", "run"))
