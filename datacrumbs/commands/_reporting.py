@@ -14,11 +14,12 @@ from datacrumbs.commands._command import PREFIX_VARIABLE
 from datacrumbs.commands._console import table_console, terminal_width
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.output import inform, printable, warn
-from datacrumbs.report import FILES_SHOWN
+from datacrumbs.report import FILES_SHOWN, PATTERN
 from datacrumbs.report.apart import check_apart
 from datacrumbs.report.explaining import explain
 from datacrumbs.report.explanation_table import print_explanation
 from datacrumbs.report.findings.judging import Findings, find
+from datacrumbs.report.findings.patterns import access_patterns
 from datacrumbs.report.findings.printing import print_findings, summary
 from datacrumbs.report.findings.provider_rules import provider_rules
 from datacrumbs.report.job_ranks import jobs, node_rows
@@ -71,7 +72,8 @@ def report(options: argparse.Namespace) -> ExitCode:
         _refuse_trace(Path(options.html))
     view = options.by or ("function" if options.csv else None)
     judged = bool(not view or options.html or options.fail_on)
-    traces = read_traces(find_traces(options.traces or [_last()]), details=judged)
+    details = judged or view == PATTERN
+    traces = read_traces(find_traces(options.traces or [_last()]), details=details)
     check_apart(traces)
     if options.explain:
         _explain(options, traces, selection)
@@ -94,8 +96,7 @@ def _check_explaining(options: argparse.Namespace) -> None:
 
 
 def _explain(options: argparse.Namespace, traces: Traces, selection: CallSelection) -> None:
-    calls = select(traces, selection)
-    found = explain(traces, calls, selection, options.explain, slow_vs_fast=options.slow_vs_fast)
+    found = explain(traces, selection, options.explain, slow_vs_fast=options.slow_vs_fast)
     if options.json:
         print(json.dumps({"traces": _described(traces), "explanation": asdict(found)}, indent=2))
         return
@@ -203,6 +204,7 @@ _TITLES = {
     "nodes": "Calls by node",
     "layers": "Calls by layer",
     "errors": "Failed calls",
+    "patterns": "Access patterns",
 }
 
 
@@ -216,7 +218,11 @@ def _tables(
     for each, most in limits.items():
         name = {"process": "processes"}.get(each, f"{each}s")
         # One row more than asked for shows whether there are more.
-        rows = table(traces, calls, profiles, each, most and most + 1, paths=selection.paths)
+        rows = (
+            access_patterns(traces, calls)
+            if each == PATTERN
+            else table(traces, calls, profiles, each, most and most + 1, paths=selection.paths)
+        )
         if each == "node":
             rows = node_rows(traces, calls, rows)
         if most and len(rows) > most:

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from datacrumbs.commands._command import Command
-from datacrumbs.report import FILES_SHOWN, VIEWS
+from datacrumbs.report import FILES_SHOWN, PATTERN, VIEWS
 from datacrumbs.report.findings import SEVERITIES
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--by",
-        choices=VIEWS,
+        choices=(*VIEWS, PATTERN),
         help="one table, a row per function, file, channel (pipe, socket, terminal), process, rank, node, layer or "
-        "error",
+        "error, or the order of the requests on each file (pattern)",
     )
     add(
         "--explain",

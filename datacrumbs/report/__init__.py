@@ -4,5 +4,7 @@ from __future__ import annotations
 
 VIEWS = ("function", "file", "channel", "process", "rank", "node", "layer", "error")
 """What a row of a table can be."""
+PATTERN = "pattern"
+"""A row per file and direction, with the order of its requests."""
 FILES_SHOWN = 10
 """Rows of the table of files beside that of functions, unless asked otherwise."""

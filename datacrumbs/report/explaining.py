@@ -14,8 +14,9 @@ import numpy as np
 from datacrumbs.errors import did_you_mean, usage_error
 from datacrumbs.report.block_requests import with_directions
 from datacrumbs.report.findings.gaps import of_calls
-from datacrumbs.report.nesting import LAYERS, runs
+from datacrumbs.report.nesting import LAYERS, with_runs
 from datacrumbs.report.parents import with_parents
+from datacrumbs.report.summary import select
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -90,31 +91,33 @@ class Explanation:
     fast_units: int = 0
 
 
-def explain(
-    traces: Traces, calls: pl.LazyFrame, selection: CallSelection, function: str, *, slow_vs_fast: bool = False
-) -> Explanation:
+def explain(traces: Traces, selection: CallSelection, function: str, *, slow_vs_fast: bool = False) -> Explanation:
     """Add up what happened inside the calls of a function.
 
     Args:
         traces: Read with their details.
-        calls: Those of the selection.
-        selection: What it leaves out is not known to be inside.
+        selection: Which calls of the function; whatever was inside them counts.
         function: Its name.
         slow_vs_fast: Whether to compare the slow tenth of its calls with the fast half.
 
     Raises:
-        DatacrumbsError: (exit 2) No call of it is there.
+        DatacrumbsError: (exit 2) No such call of it is there.
     """
-    frame = _threads_with(traces, calls, function)
+    chosen = _chosen(traces, selection, function)
+    frame = _threads_with(traces, chosen)
     nested = with_parents(with_directions(frame), THREAD)
     parent = nested["parent"].to_numpy()
     unit = _units(parent, (nested["name"].cast(pl.String) == function).to_numpy())
+    wanted = nested["order"].is_in(chosen["order"].implode()).to_numpy()
+    unit[(unit >= 0) & ~wanted[unit]] = -1
+    if not (unit >= 0).any():
+        raise usage_error(f"--explain {function}: what the selection leaves is inside other calls of it")
     tree = _Tree(nested, parent, unit)
     duration = nested["dur"].to_numpy()[tree.roots]
     p50, p90 = (int(np.quantile(duration, part, method="inverted_cdf")) for part in (FAST, SLOW))
     if slow_vs_fast:
         tree.compare(duration >= p90, duration <= p50)
-    incomplete = of_calls(traces, selection) or _unseen(nested, tree.roots)
+    incomplete = of_calls(traces) or _unseen(nested, tree.roots)
     return Explanation(
         function,
         len(tree.roots),
@@ -129,18 +132,23 @@ def explain(
     )
 
 
-def _threads_with(traces: Traces, calls: pl.LazyFrame, function: str) -> pl.DataFrame:
-    run = (
-        pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64).alias("run")
-    )
-    calls = calls.with_columns(run)
-    named = calls.filter(pl.col("name").cast(pl.String) == function)
-    threads = named.select(THREAD).unique().collect(engine="streaming")
-    if threads.is_empty():
+def _chosen(traces: Traces, selection: CallSelection, function: str) -> pl.DataFrame:
+    calls = with_runs(traces, select(traces, selection))
+    found = calls.filter(pl.col("name").cast(pl.String) == function)
+    chosen = found.select(*THREAD, "order").collect(engine="streaming")
+    if chosen.is_empty():
         known = calls.select(pl.col("name").cast(pl.String).unique()).collect(engine="streaming").to_series().to_list()
-        raise usage_error(f"--explain {function}: no call of it is in the trace{did_you_mean(function, known)}")
+        where = "in the trace" if selection == type(selection)() else "in what the selection leaves"
+        raise usage_error(f"--explain {function}: no call of it is {where}{did_you_mean(function, known)}")
+    return chosen
+
+
+def _threads_with(traces: Traces, chosen: pl.DataFrame) -> pl.DataFrame:
+    threads = chosen.lazy().select(THREAD).unique()
     columns = ["category", "name", "ts", "dur", "ret", "bytes", "order", "dev", "sector", "rwbs"]
-    return calls.join(threads.lazy(), on=THREAD).select(*THREAD, *columns).collect(engine="streaming")
+    columns += [each for each in ("depth",) if each in traces.calls.collect_schema()]
+    calls = with_runs(traces, traces.calls).join(threads, on=THREAD)
+    return calls.select(*THREAD, *columns).collect(engine="streaming")
 
 
 # Of each call the unit that it is in or is; -1 for none.

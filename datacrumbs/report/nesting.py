@@ -78,8 +78,7 @@ def outermost(traces: Traces, calls: pl.LazyFrame, scope: str) -> pl.LazyFrame:
         The calls with the columns ``run`` (the position of the run's first file), ``within`` (it is inside another call
         of the scope and its thread), and ``own_bytes`` (its bytes, or null where those of another call include them).
     """
-    run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64)
-    calls = calls.with_columns(run.alias("run"))
+    calls = with_runs(traces, calls)
     marking = _Marking(calls, scope)
     for first, last in pairwise(_bounds(calls)):
         marking.look(first, last)
@@ -98,6 +97,12 @@ def runs(traces: Traces) -> list[int]:
     first: dict[object, int] = {}
     keys = [run_key(trace) if trace.run.get("run_id") else position for position, trace in enumerate(traces.files)]
     return [first.setdefault(key, position) for position, key in enumerate(keys)]
+
+
+def with_runs(traces: Traces, calls: pl.LazyFrame) -> pl.LazyFrame:
+    """Calls with the column ``run``: the position of the first file of each call's run."""
+    run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64)
+    return calls.with_columns(run.alias("run"))
 
 
 # Moments between which there are about WINDOW_ROWS beginnings; calls that begin in one microsecond stay together.

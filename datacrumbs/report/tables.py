@@ -47,8 +47,12 @@ HEADINGS = {
     "begin_us": "first call",
     "end_us": "last call",
     "state": "trace",
+    "median_bytes": "median",
+    "largest_bytes": "largest",
 }
-TEXTS = frozenset({"layer", "layers", "name", "path", "host", "process", "error", "meaning", "job_id", "state"})
+TEXTS = frozenset(
+    {"access", "layer", "layers", "name", "path", "host", "process", "error", "meaning", "job_id", "state"}
+)
 FOLDED = frozenset({"path", "meaning", "process", "name", "layers", "host", "state"})
 NOT_SHOWN = frozenset({"timed", "approximate", "margin", "p90_us", "max_us"})
 LOSERS_SHOWN = 5
@@ -216,6 +220,6 @@ def _cell(key: str, row: dict[str, Any]) -> str:
     if key.endswith("_us"):
         # The time of so many calls, none of which took a whole microsecond.
         return duration(value) if value or key != "time_us" else f"<{duration(max(row['timed'], 1))}"
-    if key == "bytes":
+    if key.endswith("bytes"):
         return size(value)
     return f"{value}" if key in {"pid", "step", "rank"} else f"{value:,}"

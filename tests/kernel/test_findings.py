@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import COMMANDS
+from .conftest import COMMANDS, NOBODY, PROGRAMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,3 +67,55 @@ def test_a_fault_is_found_in_its_program(report: dict[str, Any], fault: str) -> 
 def test_no_twin_has_a_finding(report: dict[str, Any]) -> None:
     places = [(each["rule"], place["process"]) for each in report["findings"] for place in each["places"]]
     assert [each for each in places if each[1].startswith("ok-")] == []
+
+
+# ---- the rules of providers ----
+
+LAYERS = """
+capture_probes:
+  - provider: hdf5
+    preset: io
+  - provider: mpi
+    preset: io
+  - provider: sys
+"""
+SERIAL_HDF5 = ("-I/usr/include/hdf5/serial", "-lhdf5_serial")
+RANKS = ("mpirun.openmpi", "-n", "2", "--allow-run-as-root", "--oversubscribe")
+
+
+@pytest.fixture(scope="module")
+def of_providers(
+    installation: Installation,
+    build: Callable[..., Path],
+    shared_directory: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Any]:
+    """The report that a user makes, since root asks no rule of a provider."""
+    place = tmp_path_factory.mktemp("layers")
+    hdf5, mpi = build("faults_hdf5.c", *SERIAL_HDF5), place / "faults_mpi"
+    subprocess.run(["mpicc.openmpi", "-O1", "-o", mpi, PROGRAMS / "faults_mpi.c"], check=True)
+    with installation.daemon(installation.probes(LAYERS)) as daemon:
+        for words in ((), ("clean",)):
+            assert daemon.wrap(hdf5, place / f"hdf5{len(words)}", *words).returncode == 0
+            assert daemon.wrap(*RANKS, mpi, place / f"mpi{len(words)}", *words).returncode == 0
+    trace = shared_directory / "layers.pfw.gz"
+    shutil.copy(daemon.trace, trace)
+    trace.chmod(0o644)
+    command = [COMMANDS / "datacrumbs_report", trace, "--json"]
+    done = subprocess.run(command, capture_output=True, check=True, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("rule", "file"), [("hdf5-chunk-cache", "hdf5"), ("mpi-no-collectives", "mpi"), ("mpi-small-shared", "mpi")]
+)
+def test_rules_of_providers(of_providers: dict[str, Any], rule: str, file: str) -> None:
+    assert rule in of_providers["judged"]
+    (finding,) = (each for each in of_providers["findings"] if each["rule"] == rule)
+    assert {place["path"].rpartition("/")[2] for place in finding["places"]} == {f"{file}0"}
+    assert finding["processes"] == (2 if file == "mpi" else 1)
+
+
+def test_root_asks_no_rule_of_a_provider(report: dict[str, Any]) -> None:
+    assert "providers' code is not run as root to make a report" in [each["reason"] for each in report["not_judged"]]

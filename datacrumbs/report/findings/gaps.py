@@ -93,10 +93,10 @@ def _late(trace: TraceFile, functions: Collection[str]) -> str:
     return f"{files[0].get('file', 'a library')} was probed after it was mapped" if files else ""
 
 
-def of_calls(traces: Traces, selection: CallSelection) -> str:
+def of_calls(traces: Traces) -> str:
     """Why it is not known what was inside of calls; empty when it is."""
     gaps = Gaps(traces)
-    reasons = [of_selection(selection)]
+    reasons = []
     for position, trace in enumerate(traces.files):
         reasons += [gaps.of_file(position), gaps.of_functions(position, {row["name"] for row in trace.counts})]
     return next((reason for reason in reasons if reason), "")

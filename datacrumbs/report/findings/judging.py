@@ -11,7 +11,7 @@ from datacrumbs.report.findings.evidence import RunCalls
 from datacrumbs.report.findings.gaps import Gaps, of_selection
 from datacrumbs.report.findings.own_rules import own_rules
 from datacrumbs.report.findings.thresholds import gates
-from datacrumbs.report.nesting import LAYERS, runs
+from datacrumbs.report.nesting import LAYERS, with_runs
 from datacrumbs.report.tables import size
 from datacrumbs.trace.dataframes import pl
 
@@ -226,8 +226,6 @@ class _Judging:
 
 def gathered(traces: Traces, calls: pl.LazyFrame, files: frozenset[int]) -> RunCalls:
     """The calls of some files, each process with a number."""
-    first = runs(traces)
-    run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(first)), return_dtype=pl.Int64).alias("run")
     columns = [
         "tid",
         "category",
@@ -243,7 +241,7 @@ def gathered(traces: Traces, calls: pl.LazyFrame, files: frozenset[int]) -> RunC
         "whence",
         "flags",
     ]
-    part = calls.filter(pl.col("trace").is_in(list(files))).with_columns(run)
+    part = with_runs(traces, calls.filter(pl.col("trace").is_in(list(files))))
     path = pl.col("path").cast(pl.Categorical)
     frame = part.select("run", "pid", *columns, path, "order").collect(engine="streaming")
     processes = frame.select("run", "pid").unique().sort("run", "pid").with_row_index("process")

@@ -73,13 +73,16 @@ def directory(tmp_path):
     return tmp_path
 
 
+VIEWS = ["channel", "error", "file", "function", "layer", "node", "pattern", "process", "rank"]
+
+
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("datacrumbs_report --by ", ["channel", "error", "file", "function", "layer", "node", "process", "rank"]),
+        ("datacrumbs_report --by ", VIEWS),
         ("datacrumbs_report --by f", ["file", "function"]),
         ("datacrumbs_report --by = f", ["file", "function"]),
-        ("datacrumbs_report --by =", ["channel", "error", "file", "function", "layer", "node", "process", "rank"]),
+        ("datacrumbs_report --by =", VIEWS),
         ("datacrumbs_report --pid ", []),
         ("datacrumbs_report --js", ["--json"]),
         ("datacrumbs_report tr", ["trace.pfw.gz", "traces"]),

@@ -11,7 +11,7 @@ from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.report.block_requests import direction
 from datacrumbs.report.explaining import Explanation, Node, explain
-from datacrumbs.report.summary import CallSelection, select
+from datacrumbs.report.summary import CallSelection
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ def trace(made, tmp_path: Path) -> Path:
 
 
 def explained(path: Path, function: str, selection: CallSelection | None = None, **options: Any) -> Explanation:
-    traces, selection = read_traces([path], details=True), selection or CallSelection()
-    return explain(traces, select(traces, selection), selection, function, **options)
+    return explain(read_traces([path], details=True), selection or CallSelection(), function, **options)
 
 
 def flat(node: Node) -> tuple[Any, ...]:
@@ -74,6 +73,19 @@ def test_a_call_inside_another_of_its_name_is_no_unit(made, tmp_path: Path) -> N
         lines += [made.call("walk", "POSIX", 100 * turn + 2, 3), made.call("walk", "POSIX", 100 * turn, 10)]
     found = explained(made.write(tmp_path / "run.pfw.gz", lines), "walk")
     assert flat(found.root) == ("walk", 13, 130, 91, None, [("walk", 13, 39, 39, None, [])])
+
+
+def test_a_selection_chooses_calls_of_the_function_with_all_that_is_inside(made, tmp_path: Path) -> None:
+    lines = []
+    for turn in range(13):
+        lines.append(made.call("read", "SYS", 100 * turn + 1, 5, ret=7, bytes=7, fhash="f2"))
+        lines.append(made.call("fread", "STDIO", 100 * turn, 10, fhash="f1" if turn < 7 else "f2"))
+    path = made.write(tmp_path / "run.pfw.gz", lines, {"f1": "/data/one", "f2": "/data/two"})
+    found = explained(path, "fread", CallSelection(paths=("/data/one",)))
+    assert flat(found.root) == ("fread", 7, 70, 35, None, [("read", 7, 35, 35, 49, [])])
+    assert found.incomplete == ""
+    with pytest.raises(DatacrumbsError, match="no call of it is in what the selection leaves"):
+        explained(path, "fread", CallSelection(paths=("/data/three",)))
 
 
 def test_other_threads_are_not_inside(made, tmp_path: Path) -> None:
@@ -113,16 +125,15 @@ def test_directions(text: str, meaning: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("run", "selection", "reason"),
+    ("run", "reason"),
     [
-        ({"part": 1}, {}, "part of a run: part 0 is not here"),
-        ({"inclusion_path": "/data"}, {}, "only calls on files below /data were recorded"),
-        ({}, {"names": ("H5Dwrite",)}, "only a selection of the calls is looked at (--name)"),
+        ({"part": 1}, "part of a run: part 0 is not here"),
+        ({"inclusion_path": "/data"}, "only calls on files below /data were recorded"),
     ],
 )
-def test_incomplete(made, tmp_path: Path, run: dict, selection: dict, reason: str) -> None:
+def test_incomplete(made, tmp_path: Path, run: dict, reason: str) -> None:
     path = made.write(tmp_path / "run.pfw.gz", [made.call("H5Dwrite", "HDF5", 0, 50)], **run)
-    assert explained(path, "H5Dwrite", CallSelection(**selection)).incomplete == reason
+    assert explained(path, "H5Dwrite").incomplete == reason
 
 
 def test_what_is_incomplete_has_no_shares(made, tmp_path: Path, capsys) -> None:

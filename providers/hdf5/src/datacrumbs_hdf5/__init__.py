@@ -11,6 +11,7 @@ from datacrumbs.provider import (
     Check,
     CheckState,
     Cost,
+    FindingRule,
     Layer,
     Option,
     Preset,
@@ -19,6 +20,7 @@ from datacrumbs.provider import (
     Snippet,
     hookimpl,
 )
+from datacrumbs_hdf5.faults import RULES
 from datacrumbs_hdf5.functions import library_functions
 from datacrumbs_hdf5.libraries import NAMES, describe, hdf5_libraries
 from datacrumbs_hdf5.signatures import DATA, FILES, METADATA
@@ -87,3 +89,9 @@ def datacrumbs_checks(host: Host) -> Iterator[Check]:
         yield Check("HDF5 library", CheckState.WARNING, "none found", fix)
     for path in paths:
         yield Check(describe(path).label, CheckState.OK, str(path))
+
+
+@hookimpl
+def datacrumbs_findings() -> tuple[FindingRule, ...]:
+    """Say what is a fault in the use of HDF5."""
+    return RULES

@@ -14,6 +14,7 @@ from datacrumbs.provider import (
     Check,
     CheckState,
     Cost,
+    FindingRule,
     Layer,
     Option,
     Preset,
@@ -23,6 +24,7 @@ from datacrumbs.provider import (
     Snippet,
     hookimpl,
 )
+from datacrumbs_mpi.faults import RULES
 from datacrumbs_mpi.functions import fortran_functions, library_functions
 from datacrumbs_mpi.implementation import identify
 from datacrumbs_mpi.libraries import NAMES, mpi_libraries
@@ -108,3 +110,9 @@ def datacrumbs_checks(host: Host) -> Iterator[Check]:
             detail = f"{path}: {implementation.problem}"
             check = replace(check, state=CheckState.WARNING, detail=detail, fix="trace its transfers without bytes")
         yield check
+
+
+@hookimpl
+def datacrumbs_findings() -> tuple[FindingRule, ...]:
+    """Say what is a fault in the use of MPI-IO."""
+    return RULES
