@@ -6,16 +6,17 @@ import json
 import os
 import sys
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.commands._command import PREFIX_VARIABLE
 from datacrumbs.commands._console import table_console, terminal_width
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
-from datacrumbs.output import inform, printable, warn
+from datacrumbs.output import counted, inform, printable, warn
 from datacrumbs.report import FILES_SHOWN, PATTERN
 from datacrumbs.report.apart import check_apart
+from datacrumbs.report.collectives import align
 from datacrumbs.report.explaining import explain
 from datacrumbs.report.explanation_table import print_explanation
 from datacrumbs.report.findings.judging import Findings, find
@@ -23,6 +24,7 @@ from datacrumbs.report.findings.patterns import access_patterns
 from datacrumbs.report.findings.printing import print_findings, summary
 from datacrumbs.report.findings.provider_rules import provider_rules
 from datacrumbs.report.job_ranks import jobs, node_rows
+from datacrumbs.report.node_clocks import Clocks, clocks_of
 from datacrumbs.report.summary import (
     CallSelection,
     by_layer,
@@ -35,7 +37,7 @@ from datacrumbs.report.summary import (
     select_profiles,
     table,
 )
-from datacrumbs.report.tables import print_jobs, print_ranks, print_table, print_trace, write_csv
+from datacrumbs.report.tables import print_jobs, print_order, print_ranks, print_table, print_trace, write_csv
 from datacrumbs.secure.files import write_atomically
 from datacrumbs.system import SystemPaths
 from datacrumbs.trace.reader import find_traces, read_traces
@@ -70,11 +72,11 @@ def report(options: argparse.Namespace) -> ExitCode:
     _check_explaining(options)
     if options.html:
         _refuse_trace(Path(options.html))
-    view = options.by or ("function" if options.csv else None)
-    judged = bool(not view or options.html or options.fail_on)
-    details = judged or view == PATTERN
+    judged = bool(not _view(options) or options.html or options.fail_on)
+    details = judged or _view(options) == PATTERN
     traces = read_traces(find_traces(options.traces or [_last()]), details=details)
     check_apart(traces)
+    clocks = _clocks(traces, options.align)
     if options.explain:
         _explain(options, traces, selection)
         return ExitCode.DONE
@@ -82,8 +84,13 @@ def report(options: argparse.Namespace) -> ExitCode:
     if options.html:
         _write_page(traces, selection, findings, Path(options.html))
     else:
-        _print_tables(options, traces, selection, findings, view)
+        _print_tables(options, traces, clocks, selection, findings)
     return _status(findings, options.fail_on)
+
+
+# The one table that is asked for, if one is.
+def _view(options: argparse.Namespace) -> str | None:
+    return options.by or ("function" if options.csv else None)
 
 
 def _check_explaining(options: argparse.Namespace) -> None:
@@ -118,21 +125,35 @@ def _status(findings: Findings | None, severity: str | None) -> ExitCode:
     return ExitCode.FOUND if findings.reach(severity) else ExitCode.DONE
 
 
+def _clocks(traces: Traces, alignment: str | None) -> Clocks:
+    clocks = clocks_of(traces.files)
+    if alignment is None or len(clocks.nodes) < 2:
+        return clocks
+    found = align(traces, clocks)
+    if found is None:
+        return clocks
+    return replace(clocks, bound_us=found.bound_us, by=counted(found.calls, "collective call") + " of MPI")
+
+
 def _print_tables(
-    options: argparse.Namespace, traces: Traces, selection: CallSelection, findings: Findings | None, view: str | None
+    options: argparse.Namespace,
+    traces: Traces,
+    clocks: Clocks,
+    selection: CallSelection,
+    findings: Findings | None,
 ) -> None:
-    tables, cut = _tables(traces, selection, view, options.limit)
+    tables, cut = _tables(traces, selection, _view(options), options.limit)
     if options.json:
         faults = findings.as_json() if findings else {}
         about = {"traces": _described(traces), "jobs": [job.document() for job in jobs(traces)]}
-        print(json.dumps({**about, **faults, **tables}, indent=2))
+        print(json.dumps({**about, "clocks": clocks.document(), **faults, **tables}, indent=2))
     elif options.csv:
         write_csv(sys.stdout, next(iter(tables.values())))
         for trace in traces.files:
             if not trace.complete:
                 warn(f"{printable(str(trace.path))}: {printable(trace.shortcoming)}")
     else:
-        _print(traces, tables, cut, findings)
+        _print(traces, clocks, tables, cut, findings)
 
 
 def _write_page(traces: Traces, selection: CallSelection, findings: Findings | None, place: Path) -> None:
@@ -172,7 +193,13 @@ def _last() -> Path:
     return path
 
 
-def _print(traces: Traces, tables: dict[str, list[dict[str, Any]]], cut: set[str], findings: Findings | None) -> None:
+def _print(
+    traces: Traces,
+    clocks: Clocks,
+    tables: dict[str, list[dict[str, Any]]],
+    cut: set[str],
+    findings: Findings | None,
+) -> None:
     console = table_console()
     if findings:
         print_findings(console, findings)
@@ -187,10 +214,12 @@ def _print(traces: Traces, tables: dict[str, list[dict[str, Any]]], cut: set[str
                 console.print(f"... only the first {len(rows)}; --limit N shows more")
             elif name == "ranks":
                 print_ranks(console, rows)
+            elif name == "nodes":
+                print_order(console, rows, clocks)
         else:
             console.print(f"{_TITLES[name]}: none")
         console.print()
-    print_jobs(console, jobs(traces))
+    print_jobs(console, jobs(traces), clocks)
     for trace in traces.files:
         print_trace(console, trace)
 

@@ -42,6 +42,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--path", action="append", default=[], metavar="GLOB", help="only calls on files whose path matches")
     add("--pid", action="append", default=[], type=int, metavar="N", help="only this process")
     add("--rank", action="append", default=[], type=_rank, metavar="N", help="only processes of this rank")
+    add(
+        "--align",
+        choices=("mpi",),
+        help="shift the clocks of several nodes so that collective calls of MPI are in order: none is left before all "
+        "have entered",
+    )
     moment = "after the first call, in seconds or with a unit, such as 1500us or 5m; or epoch microseconds"
     add("--since", metavar="TIME", help=f"only calls that end at or after TIME ({moment})")
     add("--until", metavar="TIME", help="only calls that begin at or before TIME")

@@ -22,14 +22,16 @@ _IOCTLS = (0x5401, 0x5421, 0x5450, 0x5451)  # TCGETS, FIONBIO, FIONCLEX, FIOCLEX
 _WRITING = os.O_ACCMODE | os.O_CREAT | os.O_TRUNC
 _UNIX = 1
 
-# Of the processes beside: memory, what is open, messages, files to read, time, the end.
+# Of the processes beside: memory, what is open, messages, files to read, time (which without privileges is only asked
+# for), the end.
 _BESIDE = """
     brk madvise membarrier mmap mprotect mremap munmap
     close close_range dup fadvise64 fcntl fcntl64 fdatasync fstat fstatfs fsync ftruncate ftruncate64 lseek _llseek
     pread64 preadv pwrite64 pwritev read readv write writev
     epoll_create1 epoll_ctl epoll_pwait epoll_wait poll ppoll pselect6 recvfrom recvmsg select sendmsg sendto shutdown
     access faccessat faccessat2 fstatat64 getcwd getdents64 lstat newfstatat readlink readlinkat stat statfs statx
-    clock_getres clock_gettime clock_nanosleep getcpu getrandom gettimeofday nanosleep sysinfo time times uname
+    adjtimex clock_adjtime clock_getres clock_gettime clock_nanosleep getcpu getrandom gettimeofday nanosleep sysinfo
+    time times uname
     getegid geteuid getgid getgroups getpgrp getpid getppid getresgid getresuid getrusage getsid gettid getuid
     exit exit_group futex get_robust_list restart_syscall rseq rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn
     rt_sigtimedwait sched_getaffinity sched_yield set_robust_list sigaltstack

@@ -52,15 +52,3 @@ def known_of_run(request: RunRequest) -> dict[str, str | int]:
         "mode": request.mode.value if request.mode else "",
         "begin": time.time_ns(),
     }
-
-
-def epoch_offset_ns() -> int:
-    """CLOCK_REALTIME minus CLOCK_MONOTONIC; of several tries, the one with the shortest gap between reads."""
-    best_gap, best_offset = 1 << 62, 0
-    for _ in range(16):
-        before = time.monotonic_ns()
-        wall = time.time_ns()
-        after = time.monotonic_ns()
-        if after - before < best_gap:
-            best_gap, best_offset = after - before, wall - (before + after) // 2
-    return best_offset

@@ -26,7 +26,7 @@ from datacrumbs.daemon.late import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
 from datacrumbs.daemon.messages import AddNotes, AddProfiles, Begin, Continue, Finish, Full, Profiled
 from datacrumbs.daemon.parts import Parts
-from datacrumbs.daemon.provenance import epoch_offset_ns, known_of_run, provenance
+from datacrumbs.daemon.provenance import known_of_run, provenance
 from datacrumbs.daemon.run_files import RunFiles
 from datacrumbs.daemon.run_request import RunResult
 from datacrumbs.daemon.sealer_process import SealerProcess
@@ -40,6 +40,7 @@ from datacrumbs.output import counted, inform, warn
 from datacrumbs.probefile.show import entries_only
 from datacrumbs.secure import privilege
 from datacrumbs.secure.systemd import notify
+from datacrumbs.trace.clocks import epoch_offset_ns
 from datacrumbs.trace.footer import summed
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from datacrumbs.report.job_ranks import Job
+    from datacrumbs.report.node_clocks import Clocks
     from datacrumbs.trace.reader import TraceFile
 
 HEADINGS = {
@@ -156,10 +157,18 @@ def _print_late_files(console: Console, notes: list[dict[str, Any]]) -> None:
         say(console, f"  and {counted(len(notes) - LOSERS_SHOWN, 'more late file')} (--json has all)")
 
 
-def print_jobs(console: Console, found: Sequence[Job]) -> None:
-    """Which ranks of each job are in the traces, and which are missing."""
+def print_jobs(console: Console, found: Sequence[Job], clocks: Clocks) -> None:
+    """Which ranks of each job are in the traces, and which are missing; and what is known of the nodes' clocks."""
     for job in found:
         say(console, job.described(), "", f"; missing: {ranges(job.missing)}" if job.missing else "", "yellow")
+    for line in clocks.described():
+        say(console, line)
+
+
+def print_order(console: Console, rows: Sequence[dict[str, Any]], clocks: Clocks) -> None:
+    """Warn where the clocks of a table's nodes may be further apart than their first calls."""
+    if not clocks.orders([row["begin_us"] for row in rows if row["begin_us"] is not None]):
+        say(console, "the order of the nodes' first calls is not known: their clocks may be further apart", "yellow")
 
 
 def print_ranks(console: Console, rows: Sequence[dict[str, Any]]) -> None:

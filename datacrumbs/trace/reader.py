@@ -17,7 +17,9 @@ import numpy as np
 
 from datacrumbs.errors import usage_error
 from datacrumbs.output import counted
+from datacrumbs.trace.clocks import CLOCK, read_clock_line
 from datacrumbs.trace.columns import DETAILS, WORD, Readers
+from datacrumbs.trace.corrections import ClockReading, Correction, corrected_calls, corrected_profiles, correction
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
 from datacrumbs.trace.forms import check_form
@@ -77,6 +79,8 @@ class TraceFile:
         notes: What happened in intervals, such as losses.
         sampled: (category, name, symbol) -> one of how many calls stands in the trace, where not all do.
         mounts: Mount point -> whether what lies below it is of this node alone, see `node_mounts`.
+        clocks: Readings of the node's clocks.
+        correction: What was added to the times of its calls and profiles, by those readings.
         profiles: Lines read that have calls added up.
         absent: Which other files of the same run are missing, or empty.
         behind: Whether bytes that are no part of the trace follow its last line.
@@ -97,6 +101,8 @@ class TraceFile:
     notes: list[dict[str, Any]] = field(default_factory=list)
     sampled: dict[tuple[str, str, str], int] = field(default_factory=dict)
     mounts: dict[str, bool] = field(default_factory=dict)
+    clocks: list[ClockReading] = field(default_factory=list)
+    correction: Correction = field(default_factory=Correction)
     profiles: int = 0
     absent: str = ""
     behind: bool = False
@@ -230,8 +236,11 @@ def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS, *, details:
         gathering.store.remove()
         raise
     _look_for_parts(files)
+    _correct(files)
     names, store = gathering.paths(), gathering.store
     calls, profiles = store.calls(_Paths(names)), gathering.profiles(names)
+    corrections = {position: file.correction for position, file in enumerate(files)}
+    calls, profiles = corrected_calls(calls, corrections), corrected_profiles(profiles, corrections)
     processes, raw_paths, ranks = gathering.processes, gathering.raw_paths, gathering.ranks()
     return Traces(files, calls, processes, raw_paths, profiles, names, store.copies, store.spill, ranks)
 
@@ -369,6 +378,16 @@ def _look_for_parts(files: list[TraceFile]) -> None:
             file.absent = f"part of a run: part {', '.join(absent)} is not here"
 
 
+# By the readings of all files of a run.
+def _correct(files: list[TraceFile]) -> None:
+    readings: dict[object, list[ClockReading]] = {}
+    keys = [run_key(file) if file.run.get("run_id") else file.path for file in files]
+    for key, file in zip(keys, files, strict=True):
+        readings.setdefault(key, []).extend(file.clocks)
+    for key, file in zip(keys, files, strict=True):
+        file.correction = correction(readings[key])
+
+
 def run_key(file: TraceFile) -> tuple[str, str, str]:
     """What the files of one run have in common; the run's id, its last part, is empty where the trace does not say."""
     return file.host, str(file.run.get("user", "")), str(file.run.get("run_id", ""))
@@ -404,6 +423,9 @@ def _take_our_line(trace: TraceFile, document: dict[str, Any]) -> None:
             trace.provenance = arguments
         case name if name == FOOTER:
             trace.footer = arguments
+        case name if name == CLOCK:
+            reading = read_clock_line(arguments)
+            trace.clocks += [ClockReading(*reading)] if reading else []
         case name if name == NOTE:
             trace.notes.append(arguments)
         case name if name == SAMPLED:

@@ -11,6 +11,7 @@ import numpy as np
 from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.contract import CHUNK, FIRST_KIND, MEMBER_TARGET, TEXT_LIMIT, MissingKind, NameKind
+from datacrumbs.trace.clocks import Clock, clock_line
 from datacrumbs.trace.footer import LOSSES, Footer, footer_lines, part_lines
 from datacrumbs.trace.lines import Lines
 from datacrumbs.trace.mounts import MOUNT
@@ -23,7 +24,7 @@ from datacrumbs.trace.templates import templates
 from datacrumbs.trace.text import hash_number, hash_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -54,6 +55,7 @@ class TraceWriter:
             What is rendered already is still written: at most two members, then the footer.
         names_mib: How much memory names may take, or 0 for no limit; what comes beyond is `names_dropped`.
         mounts: Mount point -> whether everything below it belongs to this node alone.
+        clock: Reads the node's clocks; None where they are not to be in the trace.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class TraceWriter:
         max_megabytes: float = 0,
         names_mib: int = 0,
         mounts: Mapping[str, bool] | None = None,
+        clock: Callable[[], Clock] | None = None,
     ) -> None:
         self._plan = plan
         self._functions = plan.functions
@@ -102,6 +105,8 @@ class TraceWriter:
         ]
         self._about += [("run_id", run_id), ("redacted", "yes" if redact_paths else "")]
         self._mounts = dict(mounts or {})
+        self._clock = clock
+        self._last_clock: Clock | None = None
         self._host_line = name_line("HH", host_hash, host, number)
         self._begin(stream)
         self._raise_once()
@@ -196,6 +201,7 @@ class TraceWriter:
             return stream
         finished = self._stream
         lines, profiles = self._lines.count - self._first_id, self.profiles.written
+        self._read_clock("end")
         self._take_text(part_lines(provenance, self._part, lines, profiles))
         self._take_text(["]\n"])
         self._flush()
@@ -224,6 +230,9 @@ class TraceWriter:
 
     def tick(self) -> None:
         """Close the member if the last one is older than ``flush_seconds``."""
+        last = self._last_clock
+        if last and time.monotonic_ns() - last.monotonic_ns >= self._flush_seconds * 1e9:
+            self._read_clock()
         if time.monotonic() - self._flushed >= self._flush_seconds:
             self.flush()
 
@@ -245,6 +254,7 @@ class TraceWriter:
                 return
             lines, profiles = lines - int(self.lost["unwritten"].sum()), self._profiles_written
             self._state = _OPEN
+        self._read_clock("end")
         other = {**footer.other, "names_unresolved": self._names.unresolved, "lines": lines}
         other["names_dropped"] = self._names.dropped
         other["part"] = self._part
@@ -268,7 +278,19 @@ class TraceWriter:
             for point, local in self._mounts.items()
         )
         self._take_text(sampled_lines(self._plan))
+        self._read_clock("begin")
         self._flush()
+
+    # When the wall clock is set, its readings before and after say when that was, and by how much.
+    def _read_clock(self, at: str = "") -> None:
+        if not self._clock:
+            return
+        before, now = self._last_clock, self._clock()
+        self._last_clock = now
+        readings = [(now, at)] if at else []
+        if before and now.is_set_since(before):
+            readings = [(before, "before"), (now, at or "after")]
+        self._take_text(clock_line(reading, at, self._epoch_offset_ns) for reading, at in readings)
 
     def _write_calls(self, calls: NDArray[np.void]) -> None:
         for start in range(0, len(calls), CHUNK):

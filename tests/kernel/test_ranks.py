@@ -147,3 +147,18 @@ def test_without_variables_nothing_is_said(
         trace = daemon.lines()
     assert writes(trace) == {("none", "none"): WRITES[0]}
     assert ranks(trace) == {}
+
+
+def test_a_trace_has_its_nodes_clocks(
+    installation: Installation, data_probes: Path, static: Path, tmp_path: Path
+) -> None:
+    """Read by the process that writes, which has no privileges and may call little."""
+    with installation.daemon(data_probes) as daemon:
+        by_hand(daemon, [static, "PMI_RANK", made(tmp_path)])
+        trace = daemon.lines()
+    clocks = [line["args"] for line in trace.metadata if line["name"] == "datacrumbs_clock"]
+    assert [clock["at"] for clock in clocks] == ["begin", "end"]
+    offsets = [clock["realtime_ns"] - clock["monotonic_ns"] - clock["epoch_offset_ns"] for clock in clocks]
+    assert all(abs(offset) < 1_000_000 for offset in offsets)
+    assert {clock["state"] for clock in clocks} <= {"synchronised", "unsynchronised"}
+    assert all(clock["max_error_us"] >= 0 for clock in clocks)

@@ -1,0 +1,104 @@
+"""How far the clocks of a job's nodes may be apart, as the nodes' kernels say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from datacrumbs.trace.clocks import SYNCHRONISED, UNKNOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from datacrumbs.trace.reader import TraceFile
+
+
+@dataclass(frozen=True, slots=True)
+class NodeClock:
+    """A node's clock over its traces.
+
+    Args:
+        state: As in `trace.clocks.Clock`: the worst of all readings.
+        max_error_us: The most that it is wrong, of all readings; None unless it is synchronised.
+        source: The hardware that is read, or empty.
+        step_us: By how much it was set during a run, 0 where it was not.
+    """
+
+    state: str
+    max_error_us: int | None
+    source: str
+    step_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The clocks of nodes.
+
+    Args:
+        nodes: Host -> its clock.
+        bound_us: Two of them are no further apart than this; None where that is not known.
+        by: What says so.
+    """
+
+    nodes: Mapping[str, NodeClock]
+    bound_us: int | None
+    by: str = "the nodes' kernels"
+
+    def described(self) -> list[str]:
+        """Lines for people; none for a single node whose clock was not set."""
+        lines = [
+            f"node {host}: its clock was set by {node.step_us / 1e6:+,.3f} s during the run; all times are those of "
+            "the clock after that"
+            for host, node in self.nodes.items()
+            if node.step_us
+        ]
+        if len(self.nodes) < 2:
+            return lines
+        if self.bound_us is not None:
+            return [
+                f"clocks of {len(self.nodes)} nodes: within {self.bound_us:,} us of each other, by {self.by}",
+                *lines,
+            ]
+        states = {host: node.state for host, node in self.nodes.items() if node.state != SYNCHRONISED}
+        some = ", ".join(f"{host} {state}" for host, state in sorted(states.items())[:_SHOWN])
+        more = f" and {len(states) - _SHOWN} more" if len(states) > _SHOWN else ""
+        return [f"clocks of {len(self.nodes)} nodes: it is not known how far they are apart ({some}{more})", *lines]
+
+    def document(self) -> dict[str, Any]:
+        """The same for programs."""
+        nodes = {
+            host: {"state": node.state, "max_error_us": node.max_error_us, "source": node.source}
+            | {"step_us": node.step_us}
+            for host, node in self.nodes.items()
+        }
+        return {"nodes": nodes, "bound_us": self.bound_us, "by": self.by if self.bound_us is not None else ""}
+
+    def orders(self, moments: Sequence[int]) -> bool:
+        """Whether the clocks are close enough to say in which order moments of different nodes were."""
+        ordered = sorted(moments)
+        gaps = [later - earlier for earlier, later in pairwise(ordered)]
+        return not gaps or (self.bound_us is not None and min(gaps) > self.bound_us)
+
+
+_SHOWN = 3
+
+
+def clocks_of(files: Sequence[TraceFile]) -> Clocks:
+    """What the readings in traces say of their nodes' clocks."""
+    nodes = {host: _node([file for file in files if file.host == host]) for host in sorted({f.host for f in files})}
+    errors = sorted((node.max_error_us for node in nodes.values() if node.max_error_us is not None), reverse=True)
+    known = len(errors) == len(nodes)
+    return Clocks(nodes, sum(errors[:2]) if known else None)
+
+
+def _node(files: Sequence[TraceFile]) -> NodeClock:
+    readings = [reading.clock for file in files for reading in file.clocks]
+    states = {clock.state for clock in readings} or {UNKNOWN}
+    state = SYNCHRONISED if states == {SYNCHRONISED} else max(states - {SYNCHRONISED})
+    errors = [clock.max_error_us for clock in readings]
+    known = state == SYNCHRONISED and None not in errors
+    steps = [file.correction.step_us for file in files if file.correction.step_us]
+    sources = dict.fromkeys(clock.source for clock in readings if clock.source)
+    worst = max((error for error in errors if error is not None), default=0) if known else None
+    return NodeClock(state, worst, ", ".join(sources), steps[0] if steps else 0)

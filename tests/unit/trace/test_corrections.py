@@ -1,0 +1,84 @@
+"""Times of a node whose wall clock was set, or drifted from the other, during a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from datacrumbs.trace.clocks import STEP_NS, Clock
+from datacrumbs.trace.corrections import ClockReading, Correction, correction
+from datacrumbs.trace.reader import read_traces
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import ModuleType
+
+EPOCH = 1_790_000_000_000_000_000
+SECOND = 1_000_000_000
+
+
+def reading(at_ns: int, wrong_ns: int = 0) -> ClockReading:
+    """A reading at a monotonic time, of which the offset is not that of the file's times."""
+    return ClockReading(EPOCH, Clock(EPOCH + at_ns + wrong_ns, at_ns, at_ns, 100))
+
+
+def line(made: ModuleType, each: ClockReading) -> dict[str, Any]:
+    clock = each.clock
+    numbers = {"realtime_ns": clock.realtime_ns, "monotonic_ns": clock.monotonic_ns, "boottime_ns": clock.boottime_ns}
+    return dict(made.metadata("datacrumbs_clock", {"epoch_offset_ns": EPOCH, **numbers, "within_ns": 100}))
+
+
+def read(
+    made: ModuleType, path: Path, readings: list[ClockReading], calls: list[dict[str, Any]]
+) -> list[tuple[int, int]]:
+    traces = read_traces([made.write(path, calls, before=[line(made, each) for each in readings])])
+    return list(traces.calls.sort("order").select("ts", "dur").collect().iter_rows())
+
+
+@pytest.mark.parametrize("readings", [[], [reading(0)], [reading(0, STEP_NS), reading(SECOND, -STEP_NS)]])
+def test_what_reading_takes_changes_nothing(readings: list[ClockReading]) -> None:
+    assert correction(readings) == Correction()
+
+
+def test_drift_is_spread_evenly(made: ModuleType, tmp_path: Path) -> None:
+    """Half a millisecond in ten seconds."""
+    readings = [reading(SECOND), reading(11 * SECOND, 500_000)]
+    moments = [1_000_000, 3_000_000, 6_000_000, 11_000_000]
+    calls = [made.call("write", "POSIX", EPOCH // 1000 + moment, 0, bytes=1) for moment in moments]
+    found = read(made, tmp_path / "t.pfw.gz", readings, calls)
+    assert [begin - EPOCH // 1000 - moment for (begin, _), moment in zip(found, moments, strict=True)] == [
+        0,
+        100,
+        250,
+        500,
+    ]
+
+
+def test_what_was_inside_stays_inside(made: ModuleType, tmp_path: Path) -> None:
+    readings = [reading(0), reading(10 * SECOND, 7_919_000)]
+    begin = EPOCH // 1000
+    calls = [made.call("fwrite", "STDIO", begin + 17, 9_000_000, bytes=1)]
+    calls += [made.call("write", "POSIX", begin + 17 + 1_013 * n, 1_013, bytes=1) for n in range(8_884)]
+    (first, lasted), *inner = read(made, tmp_path / "t.pfw.gz", readings, calls)
+    ends = [moment + length for moment, length in inner]
+    assert first <= inner[0][0]
+    assert max(ends) <= first + lasted
+    assert all(end <= following for end, (following, _) in zip(ends, inner[1:], strict=False))
+
+
+@pytest.mark.parametrize("step_us", [-1_234_567, 7_654_321])
+def test_a_clock_that_was_set_holds_for_the_whole_run(made: ModuleType, tmp_path: Path, step_us: int) -> None:
+    readings = [reading(0), reading(10 * SECOND, step_us * 1000)]
+    calls = [made.call("write", "POSIX", EPOCH // 1000 + moment, 7, bytes=1) for moment in (0, 9_999_999)]
+    found = read(made, tmp_path / "t.pfw.gz", readings, calls)
+    assert found == [(EPOCH // 1000 + moment + step_us, 7) for moment in (0, 9_999_999)]
+    assert correction(readings).step_us == step_us
+
+
+def test_profiles_are_corrected(made: ModuleType, tmp_path: Path) -> None:
+    readings = [reading(0), reading(10 * SECOND, 3_000_000_000)]
+    profile = made.profile("write", "POSIX", EPOCH // 1000, 23)
+    path = made.write(tmp_path / "t.pfw.gz", [], before=[*(line(made, each) for each in readings), profile])
+    (row,) = read_traces([path]).profiles.to_dicts()
+    assert (row["begin"], row["end"]) == (EPOCH // 1000 + 3_000_000, EPOCH // 1000 + 3_000_023)
