@@ -467,11 +467,10 @@ struct dc_columns {
 	int32_t *thread;
 	int32_t *errno_; /* -1 for none, as in the next one */
 	int32_t *depth;
-	uint32_t *
-		function; /* number of a text: category, name and, where there is one, symbol, with tabs between them */
+	uint32_t *function; /* number of a text: category, name and any symbol, with tabs between them */
 	uint32_t *file;	  /* number of a text, from 1; 0 for none, as in the next one */
 	uint32_t *second_file;
-	int64_t *details[DC_DETAILS]; /* INT64_MIN for none, and no columns where they are not wanted */
+	int64_t *details; /* DC_DETAILS columns, one behind the other, of which INT64_MIN is none, or NULL */
 };
 
 enum dc_missing_kind {

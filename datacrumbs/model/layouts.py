@@ -243,7 +243,7 @@ MISSING = _layout(
 
 
 COLUMNS = _layout(
-    208,
+    144,
     ("room", "<u8", 0),
     ("rows", "<u8", 8),
     ("doubtful", "<u8", 16),
@@ -261,6 +261,6 @@ COLUMNS = _layout(
     ("function", "<u8", 112),  # of "<u4"
     ("file", "<u8", 120),  # of "<u4"
     ("second_file", "<u8", 128),  # of "<u4"
-    ("details", ("<u8", (9,)), 136),
+    ("details", "<u8", 136),  # of "<i8"
 )
 """`struct dc_columns`."""

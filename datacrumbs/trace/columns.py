@@ -102,8 +102,9 @@ class _ColumnReader:
         arrays |= {name: np.empty(room, np.int32) for name in INTEGERS}
         arrays |= {name: np.empty(room, np.uint32) for name in WORDS}
         columns = np.zeros(1, COLUMNS)
-        details = {name: np.empty(room, np.int64) for name in self._details}
-        columns["details"][0, : len(details)] = [numbers.ctypes.data for numbers in details.values()]
+        details = np.empty((len(self._details), room), np.int64)
+        if self._details:
+            columns["details"] = details.ctypes.data
         columns["room"], columns["others_room"] = room, size
         for name, array in (arrays | {"others": others}).items():
             columns[name] = array.ctypes.data
@@ -115,7 +116,8 @@ class _ColumnReader:
                 return CallPart(None, b"".join(texts), texts[-1][-16:])
         rows = int(columns["rows"][0])
         calls = self._frame({name: array[:rows] for name, array in arrays.items()})
-        calls = calls.with_columns(_detail(name, array[:rows]) for name, array in details.items())
+        more = zip(self._details, details, strict=True)
+        calls = calls.with_columns(_detail(name, numbers[:rows]) for name, numbers in more)
         return CallPart(calls, others[: int(columns["other_size"][0])].tobytes(), texts[-1][-16:])
 
     def _frame(self, arrays: dict[str, NDArray[np.generic]]) -> pl.DataFrame:

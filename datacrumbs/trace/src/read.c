@@ -331,7 +331,8 @@ static int take_call(struct dc_reader *reader, struct dc_columns *columns, const
 	columns->file[row] = file;
 	columns->second_file[row] = second;
 	for (int detail = 0; line->detailed && detail < DC_DETAILS; detail++)
-		columns->details[detail][row] = number_or(line, (enum key)(KEY_DETAIL + detail), NO_NUMBER);
+		columns->details[(uint64_t)detail * columns->room + row] =
+			number_or(line, (enum key)(KEY_DETAIL + detail), NO_NUMBER);
 	columns->rows++;
 	return 0;
 }
@@ -433,7 +434,7 @@ EXPORT int dc_reader_read(struct dc_reader *reader, const uint8_t *text, uint64_
 		int taken;
 
 		line.seen = 0;
-		line.detailed = columns->details[0] != NULL;
+		line.detailed = columns->details != NULL;
 		behind = *at == '{' ? read_object(at + 1, 1, &line) : NULL;
 		taken = behind && *behind == '\n' ? take_call(reader, columns, &line) : -1;
 

@@ -75,8 +75,7 @@ static void read_texts(void)
 		struct dc_columns columns = {.room = room, .others_room = size};
 		const uint8_t *texts = NULL;
 
-		for (int detail = 0; turn & 1 && detail < DC_DETAILS; detail++)
-			columns.details[detail] = malloc(room * sizeof(int64_t));
+		columns.details = turn & 1 ? malloc(DC_DETAILS * room * sizeof(int64_t)) : NULL;
 		memcpy(text, made, size);
 		columns.others = malloc(size);
 		columns.begin = malloc(room * sizeof(int64_t));
@@ -113,8 +112,7 @@ static void read_texts(void)
 		free(columns.function);
 		free(columns.file);
 		free(columns.second_file);
-		for (int detail = 0; detail < DC_DETAILS; detail++)
-			free(columns.details[detail]);
+		free(columns.details);
 	}
 	dc_reader_free(reader);
 }
