@@ -20,6 +20,8 @@ EPOCH_NS = 1_790_000_000_123_456_789
 FILES = 19_303
 PROCESSES, THREADS = 8, 2
 BATCH = 16_381
+RUN = 37
+"""Operations of a thread on one file, one after the other."""
 FD = Argument(0, "fd", "int", Role.FD, 4)
 COUNT = Argument(2, "count", "size_t", Role.COUNT, 8, signed=False)
 OFFSET = Argument(3, "offset", "loff_t")
@@ -54,7 +56,7 @@ def write_trace(path: Path, calls: int) -> None:
         counts = np.zeros(len(plan.functions), np.int64)
         made = 0
         while made < calls:
-            batch = _batch(random, now, numbers)[: calls - made]
+            batch = _batch(random, now, numbers, made)[: calls - made]
             writer.write(Batch(batch, names))
             counts += np.bincount(batch["function"], minlength=len(counts))
             names, made = (), made + len(batch)
@@ -94,7 +96,7 @@ def _plan() -> tuple[Plan, dict[str, int]]:
 
 
 # Calls in the order of their ends; the moments of threads go on.
-def _batch(random: np.random.Generator, now: NDArray[np.int64], numbers: dict[str, int]) -> NDArray[np.void]:
+def _batch(random: np.random.Generator, now: NDArray[np.int64], numbers: dict[str, int], made: int) -> NDArray[np.void]:
     count = BATCH // 2
     kind = random.choice(len(OPERATIONS), count, p=[share for _, share in OPERATIONS])
     lane = np.arange(count) % len(now)
@@ -105,7 +107,7 @@ def _batch(random: np.random.Generator, now: NDArray[np.int64], numbers: dict[st
         ends = now[thread] + np.cumsum(took[here] + 700)
         turn[here] = ends - took[here]
         now[thread] = ends[-1]
-    file = random.integers(1, FILES + 1, count)
+    file = (made + np.arange(count) // len(now) // RUN * len(now) + lane) * 7919 % FILES + 1
     size = random.choice([512, 4096, 65536, 1 << 20], count)
     parts = []
     for depth in range(3):

@@ -448,7 +448,7 @@ struct dc_missing {
 /* ---- reading ---- */
 
 enum {
-	DC_DETAILS = 9, /* arguments that are columns where they are wanted */
+	DC_MOST_DETAILS = 9, /* arguments that are columns where they are wanted */
 };
 
 /* What a part of a trace has. */
@@ -468,9 +468,9 @@ struct dc_columns {
 	int32_t *errno_; /* -1 for none, as in the next one */
 	int32_t *depth;
 	uint32_t *function; /* number of a text: category, name and any symbol, with tabs between them */
-	uint32_t *file;	  /* number of a text, from 1; 0 for none, as in the next one */
+	uint32_t *file;	    /* number of a text, from 1; 0 for none, as in the next one */
 	uint32_t *second_file;
-	int64_t *details; /* DC_DETAILS columns, one behind the other, of which INT64_MIN is none, or NULL */
+	int64_t *details; /* DC_MOST_DETAILS columns, one behind the other, of which INT64_MIN is none, or NULL */
 };
 
 enum dc_missing_kind {

@@ -255,7 +255,7 @@ class PieceKind(IntEnum):
     NOTHING = 13
 
 
-DETAILS = 9
+MOST_DETAILS = 9
 
 
 class MissingKind(IntEnum):

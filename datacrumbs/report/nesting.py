@@ -14,6 +14,8 @@ what begins or ends in the same microsecond is decided by what else is known:
 from __future__ import annotations
 
 import ctypes
+import os
+from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_int, c_uint32, c_uint64, c_void_p
 from functools import cache
 from itertools import pairwise
@@ -59,7 +61,8 @@ SCOPES: dict[str, str | None] = {"layer": "category", "file": "fhash", "process"
 NO_WORD = (1 << 32) - 1
 SECOND_FILE = 1 << 48
 """Above the number of any line: added to it where the line is taken for its second file."""
-WINDOW_ROWS = 2_000_000
+WINDOW_ROWS = 1_000_000
+MOST_THREADS = 4
 BINS = 10_000
 
 
@@ -80,8 +83,8 @@ def outermost(traces: Traces, calls: pl.LazyFrame, scope: str) -> pl.LazyFrame:
     """
     calls = with_runs(traces, calls)
     marking = _Marking(calls, scope)
-    for first, last in pairwise(_bounds(calls)):
-        marking.look(first, last)
+    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS)) as pool:
+        list(pool.map(marking.look, *zip(*pairwise(_bounds(calls)), strict=True)))
     within, own = marking.within.expression(), marking.own.expression()
     return calls.with_columns(within.alias("within"), pl.when(own).then("bytes").alias("own_bytes"))
 
@@ -169,16 +172,19 @@ class _Marking:
         words = [pl.col(key).cast(WORD).to_physical().fill_null(NO_WORD).cast(pl.Int64) for key in CARRIER[2:]]
         moved = (pl.col("bytes") > 0).fill_null(value=False).alias("moved")
         self._calls = calls.select(*physical, *words, "ts", "end", "order", moved)
-        self._moving = self._calls.clear().collect()
+        self._moving: _Rows | None = None
         if not self._by_layer:
-            self._moving = self._calls.filter("moved").select(CARRIER).unique().collect(engine="streaming")
+            moving = self._calls.filter("moved").select(CARRIER).unique().collect(engine="streaming")
+            self._moving = _Rows([moving[key].to_numpy() for key in CARRIER])
 
     def look(self, first: int, last: int) -> None:
         reaching = self._calls.filter(pl.col("ts") < last, pl.col("end") >= first)
         calls = reaching.collect(engine="streaming")
         category = calls["category"].to_numpy()
         kernel = self._kernel[category]
-        wanted = None if self._by_layer else self._carries(calls)
+        # What reaches a file while a layer flushes or closes it is what that layer's own calls moved before.
+        moving = self._moving
+        wanted = None if moving is None else moving.has([calls[key].to_numpy() for key in CARRIER])
         inside, covered = _inside(calls, self._shared, self._ranks[category], wanted)
         within = inside | kernel
         own = ~within if wanted is None else wanted & ~(covered | kernel)
@@ -187,13 +193,6 @@ class _Marking:
         self.within.put(order, within[here])
         self.own.put(order, own[here])
 
-    # What reaches a file while a layer flushes or closes it is what that layer's own calls moved before.
-    def _carries(self, calls: pl.DataFrame) -> NDArray[np.bool_]:
-        both = pl.concat([self._moving, calls.select(CARRIER)])
-        numbers, _ = _numbered([both[key].to_numpy() for key in CARRIER])
-        carries: NDArray[np.bool_] = numbers[len(self._moving) :] < len(self._moving)
-        return carries
-
 
 # The categories that there are: their codes and names.
 def _categories(calls: pl.LazyFrame) -> tuple[list[int], list[str]]:
@@ -201,15 +200,28 @@ def _categories(calls: pl.LazyFrame) -> tuple[list[int], list[str]]:
     return found.to_physical().to_list(), found.cast(pl.String).to_list()
 
 
-# Rows that are alike have the same number, counted from 0 in the order of their first; and how many numbers there are.
-def _numbered(columns: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.uint32], int]:
-    columns = [np.ascontiguousarray(column, np.int64) for column in columns]
-    rows = len(columns[0])
-    numbers, firsts = np.empty(rows, np.uint32), np.empty(rows, np.uint32)
-    table = np.zeros(1 << (2 * rows).bit_length(), np.uint32)
-    places = (c_void_p * len(columns))(*(column.ctypes.data for column in columns))
-    outputs = (numbers.ctypes.data, firsts.ctypes.data, table.ctypes.data)
-    return numbers, int(_library().dc_number_rows(rows, places, len(columns), *outputs, len(table) - 1))
+class _Rows:
+    # Rows of numbers; those that are alike have the same number, counted from 0 in the order of their first.
+    def __init__(self, columns: Sequence[NDArray[np.int64]]) -> None:
+        self._columns = [np.ascontiguousarray(column, np.int64) for column in columns]
+        rows = len(columns[0])
+        self.numbers, firsts = np.empty(rows, np.uint32), np.empty(rows, np.uint32)
+        self._table = np.zeros(1 << (2 * rows).bit_length(), np.uint32)
+        outputs = (self.numbers.ctypes.data, firsts.ctypes.data, self._table.ctypes.data, len(self._table) - 1)
+        self.count = int(_library().dc_number_rows(rows, _places(self._columns), len(columns), *outputs))
+
+    # Which rows are among these, which must differ.
+    def has(self, columns: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
+        columns = [np.ascontiguousarray(column, np.int64) for column in columns]
+        found = np.empty(len(columns[0]), np.bool_)
+        table = (self._table.ctypes.data, len(self._table) - 1)
+        arguments = (_places(columns), len(columns), _places(self._columns), *table, found.ctypes.data)
+        _library().dc_find_rows(len(found), *arguments)
+        return found
+
+
+def _places(columns: Sequence[NDArray[np.int64]]) -> ctypes.Array[c_void_p]:
+    return (c_void_p * len(columns))(*(column.ctypes.data for column in columns))
 
 
 # Whether each call is inside another of its thread with the same value of ``shared``; and whether each of those that
@@ -218,12 +230,12 @@ def _inside(
     calls: pl.DataFrame, shared: str | None, rank: NDArray[np.uint8], wanted: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     keys = [*THREAD, *([shared] if shared else [])]
-    group, groups = _numbered([calls[key].to_numpy() for key in keys])
+    group = _Rows([calls[key].to_numpy() for key in keys])
     numbers = [np.ascontiguousarray(calls[key].to_numpy(), np.int64) for key in ("ts", "end", "order")]
     inside = np.zeros(len(calls), np.uint8)
     places = [*(array.ctypes.data for array in numbers), rank.ctypes.data]
     places += [0 if wanted is None else wanted.ctypes.data, inside.ctypes.data]
-    if _library().dc_nest(len(calls), group.ctypes.data, groups, *places):
+    if _library().dc_nest(len(calls), group.numbers.ctypes.data, group.count, *places):
         raise MemoryError("no memory for the order of calls")
     return (inside & 1).astype(np.bool_), (inside & 2).astype(np.bool_)
 
@@ -233,6 +245,8 @@ def _library() -> ctypes.CDLL:
     library = load_library()
     library.dc_number_rows.restype = c_uint32
     library.dc_number_rows.argtypes = [c_uint64, c_void_p, c_uint32, c_void_p, c_void_p, c_void_p, c_uint64]
+    library.dc_find_rows.restype = None
+    library.dc_find_rows.argtypes = [c_uint64, c_void_p, c_uint32, c_void_p, c_void_p, c_uint64, c_void_p]
     library.dc_nest.restype = c_int
     library.dc_nest.argtypes = [c_uint64, c_void_p, c_uint32, *[c_void_p] * 6]
     return library

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from datacrumbs.model.contract import MOST_DETAILS
 from datacrumbs.model.layouts import COLUMNS
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.lines import load_library
@@ -86,6 +87,7 @@ class _ColumnReader:
         self._reader = self._library.dc_reader_new()
         if not self._reader:
             raise MemoryError("no memory for reading a trace")
+        self._room = 0
         nothing = pl.Series([None], dtype=pl.String).cast(WORD)
         self._functions = pl.DataFrame(dict.fromkeys(("category", "name", "symbol"), nothing))
         self._files = nothing
@@ -95,19 +97,7 @@ class _ColumnReader:
             self._library.dc_reader_free(self._reader)
 
     def part(self, texts: Sequence[bytes]) -> CallPart:
-        size = sum(map(len, texts))
-        room = size // SHORTEST_CALL + 1
-        others = np.empty(size, np.uint8)
-        arrays: dict[str, NDArray[np.generic]] = {name: np.empty(room, np.int64) for name in LONGS}
-        arrays |= {name: np.empty(room, np.int32) for name in INTEGERS}
-        arrays |= {name: np.empty(room, np.uint32) for name in WORDS}
-        columns = np.zeros(1, COLUMNS)
-        details = np.empty((len(self._details), room), np.int64)
-        if self._details:
-            columns["details"] = details.ctypes.data
-        columns["room"], columns["others_room"] = room, size
-        for name, array in (arrays | {"others": others}).items():
-            columns[name] = array.ctypes.data
+        columns = self._columns(sum(map(len, texts)))
         for text in texts:
             result = self._library.dc_reader_read(self._reader, text, len(text), columns.ctypes.data)
             if result == -2:
@@ -115,10 +105,28 @@ class _ColumnReader:
             if result or columns["doubtful"][0]:
                 return CallPart(None, b"".join(texts), texts[-1][-16:])
         rows = int(columns["rows"][0])
-        calls = self._frame({name: array[:rows] for name, array in arrays.items()})
-        more = zip(self._details, details, strict=True)
+        calls = self._frame({name: array[:rows] for name, array in self._arrays.items()})
+        more = zip(self._details, self._more, strict=True)
         calls = calls.with_columns(_detail(name, numbers[:rows]) for name, numbers in more)
-        return CallPart(calls, others[: int(columns["other_size"][0])].tobytes(), texts[-1][-16:])
+        return CallPart(calls, self._others[: int(columns["other_size"][0])].tobytes(), texts[-1][-16:])
+
+    # Room for all that a text of a size can have; it is used for one part after the other.
+    def _columns(self, size: int) -> NDArray[np.void]:
+        room = size // SHORTEST_CALL + 1
+        if room > self._room:
+            self._room = room = room * 5 // 4
+            self._others = np.empty(room * SHORTEST_CALL, np.uint8)
+            self._arrays: dict[str, NDArray[np.generic]] = {name: np.empty(room, np.int64) for name in LONGS}
+            self._arrays |= {name: np.empty(room, np.int32) for name in INTEGERS}
+            self._arrays |= {name: np.empty(room, np.uint32) for name in WORDS}
+            self._more = np.empty((MOST_DETAILS if self._details else 0, room), np.int64)
+        columns = np.zeros(1, COLUMNS)
+        columns["room"], columns["others_room"] = self._room, len(self._others)
+        for name, array in (self._arrays | {"others": self._others}).items():
+            columns[name] = array.ctypes.data
+        if self._details:
+            columns["details"] = self._more.ctypes.data
+        return columns
 
     def _frame(self, arrays: dict[str, NDArray[np.generic]]) -> pl.DataFrame:
         self._learn()
@@ -126,9 +134,9 @@ class _ColumnReader:
         return pl.DataFrame(
             [
                 *(column.gather(function) for column in self._functions.get_columns()),
-                pl.Series("pid", arrays["process"]),
-                pl.Series("tid", arrays["thread"]),
-                pl.Series("ts", arrays["begin"]),
+                pl.Series("pid", arrays["process"].copy()),
+                pl.Series("tid", arrays["thread"].copy()),
+                pl.Series("ts", arrays["begin"].copy()),
                 _narrow("dur", arrays["duration"]),
                 _narrow("ret", arrays["result"], NO_NUMBER),
                 _narrow("errno", arrays["errno"], -1),
@@ -165,7 +173,7 @@ def _narrow(name: str, numbers: NDArray[np.generic], nothing: int | None = None)
     if not len(known) and there is not None:
         return pl.Series(name, [None], pl.Int32).new_from_index(0, len(numbers))
     is_wide = len(known) and (known.min() < -(1 << 31) or known.max() >= 1 << 31)
-    column = pl.Series(name, numbers.astype(np.int64 if is_wide else np.int32, copy=False))
+    column = pl.Series(name, numbers.astype(np.int64 if is_wide else np.int32))
     if there is None or len(known) == len(numbers):
         return column
     nulls = pl.Series([None], dtype=column.dtype).new_from_index(0, len(numbers))

@@ -42,6 +42,24 @@ static uint64_t mix(uint64_t value)
 	return value ^ value >> 32;
 }
 
+static uint64_t hash_of(const uint64_t *const *columns, uint32_t count, uint64_t row)
+{
+	uint64_t hash = 0;
+
+	for (uint32_t column = 0; column < count; column++)
+		hash = mix(hash ^ (columns[column][row] + UINT64_C(0x9e3779b97f4a7c15) * (column + 1)));
+	return hash;
+}
+
+static int is_alike(const uint64_t *const *columns, uint64_t row, const uint64_t *const *others, uint64_t other,
+		    uint32_t count)
+{
+	for (uint32_t column = 0; column < count; column++)
+		if (columns[column][row] != others[column][other])
+			return 0;
+	return 1;
+}
+
 /*
  * Numbers rows that are alike in all columns alike, from 0 in the order of their first; `table` has a zero for each of
  * `mask` + 1 slots, which are more than rows that differ. The count of numbers.
@@ -52,12 +70,14 @@ EXPORT uint32_t dc_number_rows(uint64_t rows, const uint64_t *const *columns, ui
 	uint32_t next = 0;
 
 	for (uint64_t row = 0; row < rows; row++) {
-		uint64_t at = 0;
+		uint64_t at;
 
-		for (uint32_t column = 0; column < count; column++)
-			at = mix(at ^ (columns[column][row] + UINT64_C(0x9e3779b97f4a7c15) * (column + 1)));
-		for (;; at++) {
-			uint32_t known = table[at & mask], column = 0;
+		if (row && is_alike(columns, row, columns, row - 1, count)) {
+			numbers[row] = numbers[row - 1];
+			continue;
+		}
+		for (at = hash_of(columns, count, row);; at++) {
+			uint32_t known = table[at & mask];
 
 			if (!known) {
 				firsts[next] = (uint32_t)row;
@@ -65,15 +85,26 @@ EXPORT uint32_t dc_number_rows(uint64_t rows, const uint64_t *const *columns, ui
 				numbers[row] = next - 1;
 				break;
 			}
-			while (column < count && columns[column][row] == columns[column][firsts[known - 1]])
-				column++;
-			if (column == count) {
+			if (is_alike(columns, row, columns, firsts[known - 1], count)) {
 				numbers[row] = known - 1;
 				break;
 			}
 		}
 	}
 	return next;
+}
+
+/* Says of each row whether it is among others, which were numbered and all differ. */
+EXPORT void dc_find_rows(uint64_t rows, const uint64_t *const *columns, uint32_t count, const uint64_t *const *others,
+			 const uint32_t *table, uint64_t mask, uint8_t *found)
+{
+	for (uint64_t row = 0; row < rows; row++) {
+		uint64_t at = hash_of(columns, count, row);
+
+		while (table[at & mask] && !is_alike(columns, row, others, table[at & mask] - 1, count))
+			at++;
+		found[row] = table[at & mask] != 0;
+	}
 }
 
 static void sort_step(const struct place *from, struct place *target, uint64_t rows, unsigned int shift, int by_group)

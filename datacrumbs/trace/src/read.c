@@ -39,7 +39,7 @@ struct line {
 	int detailed; /* whether details are wanted */
 	struct text texts[6];
 	struct text phase;
-	int64_t numbers[8 + DC_DETAILS];
+	int64_t numbers[8 + DC_MOST_DETAILS];
 };
 
 enum key {
@@ -72,7 +72,7 @@ enum key {
 	KEY_OTHER,
 };
 
-_Static_assert(KEY_ARGUMENTS == KEY_DETAIL + DC_DETAILS, "each detail has a key");
+_Static_assert(KEY_ARGUMENTS == KEY_DETAIL + DC_MOST_DETAILS, "each detail has a key");
 
 #define BIT(key) (UINT32_C(1) << (key))
 #define CALL_KEYS \
@@ -330,7 +330,7 @@ static int take_call(struct dc_reader *reader, struct dc_columns *columns, const
 	columns->depth[row] = (int32_t)depth;
 	columns->file[row] = file;
 	columns->second_file[row] = second;
-	for (int detail = 0; line->detailed && detail < DC_DETAILS; detail++)
+	for (int detail = 0; line->detailed && detail < DC_MOST_DETAILS; detail++)
 		columns->details[(uint64_t)detail * columns->room + row] =
 			number_or(line, (enum key)(KEY_DETAIL + detail), NO_NUMBER);
 	columns->rows++;

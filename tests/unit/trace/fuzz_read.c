@@ -75,7 +75,7 @@ static void read_texts(void)
 		struct dc_columns columns = {.room = room, .others_room = size};
 		const uint8_t *texts = NULL;
 
-		columns.details = turn & 1 ? malloc(DC_DETAILS * room * sizeof(int64_t)) : NULL;
+		columns.details = turn & 1 ? malloc(DC_MOST_DETAILS * room * sizeof(int64_t)) : NULL;
 		memcpy(text, made, size);
 		columns.others = malloc(size);
 		columns.begin = malloc(room * sizeof(int64_t));
