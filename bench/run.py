@@ -30,6 +30,7 @@ MEASUREMENTS = (
     "size",
     "idle",
     "programs",
+    "reading",
 )
 NOT_QUICK = {"growth", "size"}  # of one short round they say little
 RECORDS = "lines"  # of the trace's lines alone: it has a form of its own

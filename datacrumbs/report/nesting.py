@@ -172,10 +172,10 @@ class _Marking:
         words = [pl.col(key).cast(WORD).to_physical().fill_null(NO_WORD).cast(pl.Int64) for key in CARRIER[2:]]
         moved = (pl.col("bytes") > 0).fill_null(value=False).alias("moved")
         self._calls = calls.select(*physical, *words, "ts", "end", "order", moved)
-        self._moving: _Rows | None = None
+        self._moving: _AlikeRows | None = None
         if not self._by_layer:
             moving = self._calls.filter("moved").select(CARRIER).unique().collect(engine="streaming")
-            self._moving = _Rows([moving[key].to_numpy() for key in CARRIER])
+            self._moving = _AlikeRows([moving[key].to_numpy() for key in CARRIER])
 
     def look(self, first: int, last: int) -> None:
         reaching = self._calls.filter(pl.col("ts") < last, pl.col("end") >= first)
@@ -200,7 +200,7 @@ def _categories(calls: pl.LazyFrame) -> tuple[list[int], list[str]]:
     return found.to_physical().to_list(), found.cast(pl.String).to_list()
 
 
-class _Rows:
+class _AlikeRows:
     # Rows of numbers; those that are alike have the same number, counted from 0 in the order of their first.
     def __init__(self, columns: Sequence[NDArray[np.int64]]) -> None:
         self._columns = [np.ascontiguousarray(column, np.int64) for column in columns]
@@ -230,7 +230,7 @@ def _inside(
     calls: pl.DataFrame, shared: str | None, rank: NDArray[np.uint8], wanted: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     keys = [*THREAD, *([shared] if shared else [])]
-    group = _Rows([calls[key].to_numpy() for key in keys])
+    group = _AlikeRows([calls[key].to_numpy() for key in keys])
     numbers = [np.ascontiguousarray(calls[key].to_numpy(), np.int64) for key in ("ts", "end", "order")]
     inside = np.zeros(len(calls), np.uint8)
     places = [*(array.ctypes.data for array in numbers), rank.ctypes.data]
