@@ -33,6 +33,7 @@ class ChildProcess:
         prepare: Runs in the new process first: imports, and gives privileges up. Gives what runs then.
         answer_limit: The longest message taken from it, in bytes.
         takes_descriptors: Whether descriptors are taken from it.
+        more_calls: System calls that it may use beside those of all processes of this kind.
     """
 
     def __init__(
@@ -43,30 +44,33 @@ class ChildProcess:
         answer_limit: int,
         *,
         takes_descriptors: bool = False,
+        more_calls: Sequence[str] = (),
     ) -> None:
         ours, theirs = socket.socketpair()
         self._has_ended = False
         self._pid = os.fork()
         if not self._pid:
-            _be_the_child(theirs, sends, prepare)
+            _be_the_child(theirs, sends, prepare, more_calls)
         theirs.close()
         self.channel = Channel(ours, answers, answer_limit, takes_descriptors=takes_descriptors)
 
-    def close(self) -> bool:
-        """Have it end, and wait for that; gives whether it has. Idempotent."""
+    def close(self, seconds: float = _PATIENCE_SECONDS) -> bool:
+        """Have it end, and wait so long for that before it is killed; gives whether it has ended. Idempotent."""
         if not self._pid:
             return self._has_ended
         self.channel.close()
-        self._has_ended = _ended(self._pid)
+        self._has_ended = _ended(self._pid, seconds)
         if not self._has_ended:
             os.kill(self._pid, signal.SIGKILL)
-            self._has_ended = _ended(self._pid)  # one that hangs in its file system ends when that goes on
+            self._has_ended = _ended(
+                self._pid, _PATIENCE_SECONDS
+            )  # one that hangs in its file system ends when that goes on
         self._pid = 0
         return self._has_ended
 
 
-def _ended(process: int) -> bool:
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+def _ended(process: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
     while os.waitpid(process, os.WNOHANG)[0] == 0:
         if time.monotonic() > deadline:
             return False
@@ -75,7 +79,10 @@ def _ended(process: int) -> bool:
 
 
 def _be_the_child(
-    end: socket.socket, accepted: Sequence[type[Any]], prepare: Callable[[], Callable[[Channel], None]]
+    end: socket.socket,
+    accepted: Sequence[type[Any]],
+    prepare: Callable[[], Callable[[Channel], None]],
+    more_calls: Sequence[str],
 ) -> None:
     status = 1
     try:
@@ -84,7 +91,7 @@ def _be_the_child(
         os.closerange(end.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         confinement.leave_terminal()
         work = prepare()
-        confinement.confine_beside()
+        confinement.confine_beside(more_calls)
         gc.freeze()
         gc.enable()
         work(Channel(end, accepted, _REQUEST_LIMIT, takes_descriptors=True))

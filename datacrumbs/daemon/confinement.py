@@ -46,6 +46,13 @@ _TRACING = """
     setdomainname sethostname settimeofday syslog vhangup
 """
 
+# Commands of bpf(2) that make programs and tables, or find those of others (linux/bpf.h): with CAP_BPF, a process that
+# may load programs can read all memory. Everything that a run needs is loaded before.
+_MAP_CREATE, _PROG_LOAD, _OBJ_PIN, _OBJ_GET, _BTF_LOAD, _TOKEN_CREATE = 0, 5, 6, 7, 18, 36
+_BY_ID = (11, 12, 13, 14, 19, 23, 30, 31)
+_LOADING = (_MAP_CREATE, _PROG_LOAD, _OBJ_PIN, _OBJ_GET, _BTF_LOAD, _TOKEN_CREATE, *_BY_ID)
+_WHOLE = 0xFFFFFFFF  # of a register the kernel takes as many bits as the argument has
+
 # linux/landlock.h, of its first version: all rights but those to read files and directories.
 _LANDLOCK_CREATE, _LANDLOCK_RESTRICT, _LANDLOCK_VERSION = 444, 446, 1
 _CHANGES = 0x1FFF & ~0b1100
@@ -109,14 +116,24 @@ def read_nothing() -> None:
     os.close(null)
 
 
-def confine_beside() -> None:
-    """From now on only use what is open, and read files: begin no program, open no socket, write no other file."""
-    _filter(_ERRNO | _ERROR, _ALLOW, [*map(_PathRule, _BESIDE.split()), *_READING])
+def confine_beside(more_calls: Iterable[str] = ()) -> None:
+    """From now on only use what is open, and read files: begin no program, open no socket, write no other file.
+
+    Args:
+        more_calls: System calls that are allowed beside.
+    """
+    _filter(_ERRNO | _ERROR, _ALLOW, [*map(_PathRule, (*_BESIDE.split(), *more_calls)), *_READING])
 
 
-def confine_tracing() -> None:
-    """From now on begin no program, and do nothing that a run needs only at its beginning, or never."""
-    _filter(_ALLOW, _ERRNO | _ERROR, [*map(_PathRule, _TRACING.split()), *_SOCKETS])
+def confine_tracing(*, perf_events: bool = False) -> None:
+    """From now on begin no program, and do nothing that a run needs only at its beginning, or never.
+
+    Args:
+        perf_events: Whether further ones may be made.
+    """
+    calls = [*_TRACING.split(), *([] if perf_events else ["perf_event_open"])]
+    loading = (_PathRule("bpf", (0, _MASKED_EQUAL, _WHOLE, command)) for command in _LOADING)
+    _filter(_ALLOW, _ERRNO | _ERROR, [*map(_PathRule, calls), *_SOCKETS, *loading])
 
 
 def change_no_files() -> bool:

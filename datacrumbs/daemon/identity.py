@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import usage_error
 from datacrumbs.model.contract import RUN_ID_LONGEST
+from datacrumbs.serving.caller import SubordinateIds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 
 JOB_VARIABLES = ("SLURM_JOB_ID", "FLUX_JOB_ID", "PBS_JOBID", "LSB_JOBID")
 _FLUX_JOB_ID = "FLUX_JOB_ID"
+TRACING_ID = 65521
+"""The user and group id of processes that trace: one that systemd and distributions leave unused (UIDS-GIDS of
+systemd), so that no other process has it, and none can send signals to them but root's."""
 _SAFE = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{RUN_ID_LONGEST - 1}}}")
 _F58_LETTER = "\N{LATIN SMALL LETTER F WITH HOOK}"
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -143,6 +149,17 @@ def owner(uid: int) -> Owner:
     except KeyError:
         return Owner(uid, uid, str(uid))
     return Owner(uid, entry.pw_gid, entry.pw_name)
+
+
+def tracing_id() -> int:
+    """The id of the process that traces once it gives up root's: `TRACING_ID`, unless somebody has it; 0 then."""
+    with suppress(KeyError):
+        pwd.getpwuid(TRACING_ID)
+        return 0
+    with suppress(KeyError):
+        grp.getgrgid(TRACING_ID)
+        return 0
+    return 0 if SubordinateIds().owner(TRACING_ID) else TRACING_ID
 
 
 def trace_name(

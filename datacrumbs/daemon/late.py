@@ -13,8 +13,6 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from datacrumbs.daemon.messages import Again, Found, Mapped, Missed, Unseen
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.layouts import MAPPED_KEY
@@ -266,6 +264,7 @@ class LateWatch:
         return notes
 
 
+_COMPARED = 4
 _LOW = 0xFFFFFFFF  # an overlay may put its number of the layer above (xino)
 
 
@@ -275,20 +274,23 @@ def _state(descriptor: int) -> _Probed:
     return _Probed(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, overlaid)
 
 
-# Whether the kernel puts a breakpoint there when the file is mapped. Read through /proc, since a file that became
-# shorter would otherwise end this process.
+# Whether the kernel puts a breakpoint there when the file is mapped. Read by way of a pipe: a file that became shorter
+# would otherwise end this process, and its own /proc/self/mem is root's.
 def _has_probe(descriptor: int, place: int) -> bool:
     start = place // mmap.PAGESIZE * mmap.PAGESIZE
-    with (
-        mmap.mmap(descriptor, mmap.PAGESIZE, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC, offset=start) as page,
-        open("/proc/self/mem", "rb", buffering=0) as memory,
-    ):
-        mapped = os.pread(memory.fileno(), 4, _address(page) + place - start)
+    with mmap.mmap(descriptor, mmap.PAGESIZE, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC, offset=start) as page:
+        mapped = _through_a_pipe(page, place - start)
     return mapped != os.pread(descriptor, len(mapped), place)
 
 
-def _address(page: mmap.mmap) -> int:
-    return int(np.frombuffer(page, np.uint8).ctypes.data)
+def _through_a_pipe(page: mmap.mmap, place: int) -> bytes:
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    try:
+        with memoryview(page) as memory, memory[place : place + _COMPARED] as part:
+            return os.read(reading, os.write(writing, part))
+    finally:
+        os.close(reading)
+        os.close(writing)
 
 
 def _path(mapped: Mapped) -> str:

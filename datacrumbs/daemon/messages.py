@@ -209,9 +209,21 @@ class Sealed:
     unread: int
 
 
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """To the process that keeps, with two descriptors: the run directory, and the run's lock.
+
+    Args:
+        names: The files in that directory which are removed when the run is over.
+    """
+
+    names: Sequence[str]
+
+
 TO_WRITER = (Begin, AddNotes, AddProfiles, Continue, Finish)
 FROM_WRITER = (Begun, Full, Profiled, Failed, Written)
 TO_SEALER = (SealRun, SealPart, SealEnd)
 FROM_SEALER = (Begun, Sealed, Failed)
+TO_KEEPER = (Keep,)
 TO_FINDER = (Look, LookToTheEnd)
 FROM_FINDER = (Found, Missed, Unseen, Again, Looked)

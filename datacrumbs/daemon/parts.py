@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from datacrumbs.daemon.run_files import create_trace, part_name, remove_trace
@@ -64,12 +65,20 @@ class Parts:
     @property
     def full(self) -> bool:
         """Whether it is time for another file."""
-        return self._rotate > 0 and os.fstat(self.stream.fileno()).st_size >= self._rotate
+        state = self._state() if self._rotate > 0 else None
+        return state is not None and state.st_size >= self._rotate
 
     @property
     def removed(self) -> bool:
         """Whether the file that is written has no name any more."""
-        return os.fstat(self.stream.fileno()).st_nlink == 0
+        state = self._state()
+        return state is not None and state.st_nlink == 0
+
+    # A file system of the network may know the file's user alone, and not who this process is: Kerberos, AFS.
+    def _state(self) -> os.stat_result | None:
+        with suppress(OSError):
+            return os.fstat(self.stream.fileno())
+        return None
 
     def advance(self) -> None:
         """Go on to the next file.

@@ -21,7 +21,7 @@ from datacrumbs.daemon.chosen import Asked, take
 from datacrumbs.daemon.ending import Ending
 from datacrumbs.daemon.finder_process import FinderProcess
 from datacrumbs.daemon.handover import profiles_file
-from datacrumbs.daemon.identity import owner, trace_name
+from datacrumbs.daemon.identity import owner, trace_name, tracing_id
 from datacrumbs.daemon.late import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
 from datacrumbs.daemon.messages import AddNotes, AddProfiles, Begin, Continue, Finish, Full, Profiled
@@ -80,6 +80,8 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
         files = RunFiles(request.paths.run, request.run_id)
         stack.callback(files.close)
         writer, finder, sealer = _processes_beside(request, user, plan, stack)
+        files.leave_to_a_process()
+        own_id = _own_id(request, user)
         inform(f"attaching {counted(len(plan.functions), 'function')} for {user.name}")
         if only := entries_only(plan):
             inform(only)
@@ -104,7 +106,7 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
         stack.callback(parts.close)
         tracing = _Run(request, engine, writer, parts, report, late, sealer)
         tracing.begin(files, user)
-        _give_up_rights(request, engine)
+        _give_up_rights(request, engine, own_id)
         notify("READY=1")
         announce()
         inform(
@@ -135,12 +137,19 @@ def _components(request: RunRequest, user: Owner) -> tuple[str, ...]:
     )
 
 
-def _give_up_rights(request: RunRequest, engine: Engine) -> None:
+# With rotation it makes files in directories of others, for which it keeps capabilities that are as good as root's id;
+# and a file system of the network knows ids alone.
+def _own_id(request: RunRequest, user: Owner) -> int:
+    identity = 0 if request.configuration.rotate_megabytes else tracing_id()
+    return 0 if user.uid == identity else identity
+
+
+def _give_up_rights(request: RunRequest, engine: Engine, own_id: int) -> None:
     more_files = privilege.FOR_MORE_FILES if request.configuration.rotate_megabytes else ()
     by_perf = privilege.BY_PERF_EVENT if engine.attaches_late_by_perf else ()
-    privilege.keep((*privilege.WHILE_TRACING, *more_files, *by_perf))
     confinement.read_nothing()
-    confinement.confine_tracing()
+    privilege.become(own_id, own_id, kept=(*privilege.WHILE_TRACING, *more_files, *by_perf))
+    confinement.confine_tracing(perf_events=engine.attaches_late_by_perf)
 
 
 # They begin before anything is loaded.
@@ -283,12 +292,12 @@ class _Run:
 
     def _trace(self) -> str:
         """Watch until the end; gives its reason."""
-        begin = time.monotonic()
-        end = begin + (self._configuration.duration_seconds or float("inf"))
+        seconds, reason = self._request.end(time.time())
+        end = time.monotonic() + seconds
         while True:
             now = time.monotonic()
             if now >= end:
-                return "duration"
+                return reason
             wakers = self._late.wakers if self._late else []
             full = () if self._writer.is_ready() else (self._writer.fileno(),)
             if self._signals.wait(min(_TICK, end - now), wakers, full) in STOP_SIGNALS:

@@ -11,6 +11,7 @@ import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
+from datacrumbs.daemon.keeper_process import KeeperProcess
 from datacrumbs.errors import DatacrumbsError, refusal
 from datacrumbs.secure.file_systems import is_served_by_user
 from datacrumbs.system import SEARCHED
@@ -181,6 +182,7 @@ class RunFiles:
     def __init__(self, directory: Path, run: str) -> None:
         self._ready = directory / f"datacrumbs-{run}.ready"
         self._lock_path = directory / f"datacrumbs-{run}.lock"
+        self._keeper: KeeperProcess | None = None
         try:
             directory.mkdir(mode=SEARCHED, parents=True, exist_ok=True)
             self._lock = _locked(self._lock_path)
@@ -223,13 +225,31 @@ class RunFiles:
                 f"{self._ready}: cannot be written: {error.strerror}", hint=f"free space in {self._ready.parent}"
             ) from None
 
+    def leave_to_a_process(self) -> None:
+        """Have a process remove both, as root, when the run is over: this one will not be root then.
+
+        Raises:
+            DatacrumbsError: There is no such process.
+        """
+        directory = os.open(self._ready.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._keeper = KeeperProcess((self._ready.name, self._lock_path.name), directory, self._lock)
+        finally:
+            os.close(directory)
+
     def close(self) -> None:
         """Remove both; idempotent."""
-        for path in (self._ready, self._lock_path):
-            with suppress(FileNotFoundError):
-                path.unlink()
+        if self._lock < 0:
+            return
+        if self._keeper is not None:
+            self._keeper.close()
         with suppress(OSError):
-            os.close(self._lock)
+            # If it is removed, both are, and the names may be another run's by now.
+            if os.path.samestat(os.fstat(self._lock), self._lock_path.lstat()):
+                self._ready.unlink(missing_ok=True)
+                self._lock_path.unlink()
+        os.close(self._lock)
+        self._lock = -1
 
 
 # A daemon that ends removes its lock file. Whoever had opened that one before holds a lock that

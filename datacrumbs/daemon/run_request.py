@@ -35,6 +35,16 @@ class RunRequest:
     attach_method: AttachMethod = AttachMethod.AUTO
     output: OpenOutput | None = None
 
+    def end(self, now: float) -> tuple[float, str]:
+        """After how many seconds the run ends by itself, and why: by its ``duration``, or with its ``grant``.
+
+        Args:
+            now: Seconds since the epoch.
+        """
+        duration = self.configuration.duration_seconds or float("inf")
+        granted = self.signed.grant.expires - now
+        return (duration, "duration") if duration <= granted else (granted, "grant")
+
 
 @dataclass(frozen=True, slots=True)
 class OpenOutput:

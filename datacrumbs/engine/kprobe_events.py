@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from datacrumbs.engine import links
@@ -77,8 +78,10 @@ def _definitions() -> Path:
 # Appended, since any other way would first remove the definitions of everyone; not by Python's
 # files, which look for the end first, where tracefs has none.
 def _write(line: str) -> None:
-    descriptor = os.open(_definitions(), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, line.encode("ascii") + b"\n")
-    finally:
-        os.close(descriptor)
+    os.write(_appending(), line.encode("ascii") + b"\n")
+
+
+# It stays open: when definitions are removed, this process may have no right to the file any more.
+@cache
+def _appending() -> int:
+    return os.open(_definitions(), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)

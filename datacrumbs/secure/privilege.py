@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 NOBODY = 65534
 """Writes for root: what a trace is made of is never worth root's privileges."""
 
+_SET_PARENT_DEATH_SIGNAL, _GET_PARENT_DEATH_SIGNAL = 1, 2
 _SET_DUMPABLE, _SET_KEEP_CAPABILITIES, _DROP_FROM_BOUNDING_SET, _SET_NO_NEW_PRIVILEGES = 4, 8, 24, 38
 _CAPABILITY_VERSION = 0x20080522
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -47,7 +48,11 @@ TO_FIND_FILES_OF_ROOT = (*TO_FIND_FILES, Capability.SYS_PTRACE)
 
 
 def become(uid: int, gid: int, groups: Sequence[int] = (), kept: Iterable[Capability] = ()) -> None:
-    """Go on as this user, with these groups and capabilities alone, without a way back or others looking in."""
+    """Go on as this user, with these groups and capabilities alone, without a way back or others looking in.
+
+    The signal for the death of the parent stays, which the kernel forgets when ids change.
+    """
+    parent, of_parents_death = os.getppid(), _parent_death_signal()
     _empty_bounding_set()
     os.setgroups(groups)
     os.setresgid(gid, gid, gid)
@@ -55,6 +60,10 @@ def become(uid: int, gid: int, groups: Sequence[int] = (), kept: Iterable[Capabi
     os.setresuid(uid, uid, uid)
     keep(kept)
     _prctl(_SET_DUMPABLE, 0)
+    if of_parents_death:
+        _prctl(_SET_PARENT_DEATH_SIGNAL, of_parents_death)
+        if os.getppid() != parent:  # meanwhile
+            os.kill(os.getpid(), of_parents_death)
 
 
 def keep(capabilities: Iterable[Capability]) -> None:
@@ -85,6 +94,12 @@ def _permitted() -> int:
     return int(low | high << 32)
 
 
+def _parent_death_signal() -> int:
+    number = ctypes.c_int()
+    _prctl(_GET_PARENT_DEATH_SIGNAL, ctypes.addressof(number))
+    return number.value
+
+
 def _prctl(option: int, value: int) -> None:
-    if _LIBC.prctl(option, value, 0, 0, 0):
+    if _LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

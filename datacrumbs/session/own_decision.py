@@ -20,15 +20,15 @@ from datacrumbs.signer.policy import PolicyRule, read_policy
 from datacrumbs.signer.private_key import new_private_key
 from datacrumbs.signer.provider_snippets import installed_snippets, provider_distributions
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted
+from datacrumbs.system import SystemPaths
 
 if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan
     from datacrumbs.probefile.envelope import SignedPlan
     from datacrumbs.session.invoker import Invoker
-    from datacrumbs.system import SystemPaths
 
 NAME = "the plan of this run"
-GRANT_SECONDS = 86400
+GRANT_SECONDS = 10 * 365 * 86400  # for as long as the command runs: the key is gone with this process
 
 
 def begin_decision(plan_bytes: bytes, user: Invoker, paths: SystemPaths) -> Child:
@@ -68,10 +68,18 @@ def _judged(plan_bytes: bytes, user: Invoker, paths: SystemPaths) -> bytes:
         caller = with_account(Caller(user.uid, user.gid, os.getpid(), user.name, frozenset(), user.groups))
         plan, canonical, _ = check_schema(parse(plan_bytes, "plan"))
         # Not whether its snippets compile: the engine compiles them next, and says what is wrong in the same words.
-        decide(plan, digest(canonical), caller, _standards(plan, paths))
+        for installation in _installations(user, paths):
+            decide(plan, digest(canonical), caller, _standards(plan, installation))
     except DatacrumbsError as error:
         return json.dumps([error.message, error.hint, int(error.exit_code)]).encode()
     return b"[]"
+
+
+# For another user also the host's own, whatever --prefix says.
+def _installations(user: Invoker, paths: SystemPaths) -> tuple[SystemPaths, ...]:
+    of_host = SystemPaths()
+    both = user.is_other and paths.prefix != of_host.prefix and os.path.lexists(of_host.policy)
+    return (paths, of_host) if both else (paths,)
 
 
 # What the host's administrator has set up holds here, too. Where nothing is set up, root has decided by installing

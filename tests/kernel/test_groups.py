@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from datacrumbs.system import SystemConfiguration
+    from datacrumbs.testing import Installation
 
 pytestmark = pytest.mark.kernel
 
@@ -141,6 +143,26 @@ def test_processes_that_are_there(following, group: Path, build: Callable[..., P
                 serve(process, 3)
                 wait_until_in_read(process.pid)
             assert by_process(tracer) == {inside.pid: 3 * 13 * len(LENGTHS)}
+
+
+def test_a_group_that_is_killed_leaves_a_whole_trace(
+    installation: Installation, probes: Path, group: Path, tmp_path: Path
+) -> None:
+    """As a scheduler ends a job: what writes the trace is in another group, so nothing is missing from it."""
+    if not (group / "cgroup.kill").exists():
+        pytest.skip("the kernel has no cgroup.kill")
+    script = f"echo $$ >{group}/cgroup.procs; dd if=/dev/zero of={tmp_path}/out bs=1 count=1009 status=none; echo; cat"
+    with installation.daemon(probes, arguments=["--cgroup", group]) as daemon:
+        with subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as program:
+            assert program.stdout.read(1) == b"\n"
+            (group / "cgroup.kill").write_text("1")
+            assert program.wait(60) == -signal.SIGKILL
+        trace = daemon.lines()
+    assert len([call for call in trace.named("write") if call["args"]["ret"] == 1]) >= 1009
+    assert trace.footer["entered"] == sum(
+        trace.footer[part] for part in ("recorded", "unmatched", "in_flight", "filtered", "counted")
+    )
+    assert trace.provenance["ended_by"] == "signal"
 
 
 def test_a_fork_storm_in_the_group(following, group: Path, build: Callable[..., Path]) -> None:

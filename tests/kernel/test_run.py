@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import datacrumbs
+from datacrumbs.daemon.identity import tracing_id
 from datacrumbs.testing import Installation, RunningDaemon, read_lines
 
 from .conftest import COMMANDS, NOBODY
@@ -124,6 +125,7 @@ def test_losses_say_when(place: Installation, probes: Path) -> None:
 
 def test_writer_has_no_privileges_and_few_descriptors(installation: Installation, probes: Path) -> None:
     with installation.daemon(probes) as daemon:
+        until(lambda: status(daemon.process.pid)["Seccomp"] == ["2"])  # what it gives up last
         writer, tracer = status(writer_of(daemon)), status(daemon.process.pid)
         links = [str(entry.readlink()) for entry in Path(f"/proc/{writer_of(daemon)}/fd").iterdir()]
         number, session = writer_of(daemon), os.getsid(writer_of(daemon))
@@ -131,6 +133,8 @@ def test_writer_has_no_privileges_and_few_descriptors(installation: Installation
     assert set(writer["Uid"] + writer["Gid"]) == {str(NOBODY)}
     assert writer["Groups"] == []
     assert {writer[key][0] for key in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {"0" * 16}
+    assert set(tracer["Uid"] + tracer["Gid"]) == {str(tracing_id())}
+    assert tracer["Groups"] == writer["Groups"]
     assert writer["NoNewPrivs"] == tracer["NoNewPrivs"] == ["1"]
     assert writer["CapBnd"] == tracer["CapBnd"] == ["0" * 16]
     assert writer["Seccomp"] == tracer["Seccomp"] == ["2"]
@@ -141,6 +145,44 @@ def test_writer_has_no_privileges_and_few_descriptors(installation: Installation
     assert [link for link in links if link.startswith("/") and link.endswith(".pfw.gz")] == [os.fspath(daemon.trace)]
     # BPF, PERFMON and KILL alone.
     assert int(tracer["CapEff"][0], 16) == 1 << 39 | 1 << 38 | 1 << 5
+
+
+TRIED = """
+import os, resource, signal, sys
+process = int(sys.argv[1])
+kinds = {
+    "memory": lambda: open(f"/proc/{process}/mem", "rb"),
+    "maps": lambda: open(f"/proc/{process}/maps", "rb"),
+    "descriptors": lambda: os.listdir(f"/proc/{process}/fd"),
+    "limits": lambda: resource.prlimit(process, resource.RLIMIT_CPU, (1, 1)),
+    "signal": lambda: os.kill(process, signal.SIGSTOP),
+    "descriptor": lambda: signal.pidfd_send_signal(os.pidfd_open(process), signal.SIGKILL),
+    "priority": lambda: os.setpriority(os.PRIO_PROCESS, process, 19),
+}
+for name in sys.argv[2:]:
+    try:
+        kinds[name]()
+        print(name, "done")
+    except PermissionError:
+        print(name, "refused")
+"""
+LOOKING = ("memory", "maps", "descriptors")
+HARMING = ("limits", "signal", "descriptor", "priority")
+
+
+def test_nobody_does_anything_to_the_process_that_traces(installation: Installation, probes: Path) -> None:
+    """The run's user can neither look into it nor end it; one of its own id, if there were any, could not look."""
+    with installation.daemon(probes) as daemon:
+        process = str(daemon.process.pid)
+        until(lambda: status(daemon.process.pid)["Seccomp"] == ["2"])
+        for identity, kinds in ((NOBODY, (*LOOKING, *HARMING)), (tracing_id(), LOOKING)):
+            done = subprocess.run(
+                ["setpriv", f"--reuid={identity}", f"--regid={identity}", "--clear-groups",
+                 sys.executable, "-I", "-c", TRIED, process, *kinds],
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            assert done.stdout.split() == [word for kind in kinds for word in (kind, "refused")]
+        assert daemon.stop() == 0
 
 
 def test_writer_is_gone(installation: Installation, probes: Path) -> None:
@@ -171,7 +213,7 @@ def test_tracing_process_is_gone(installation: Installation, probes: Path) -> No
         until(lambda: not stat.exists() or " Z " in stat.read_text())
     lines = gzip.decompress(daemon.trace.read_bytes()).decode().splitlines()
     assert sum('"name":"write"' in line for line in lines) == 10007
-    daemon.ready.unlink()
+    until(lambda: not daemon.ready.exists())
 
 
 def test_stop_again_does_not_wait_for_a_writer_that_hangs(installation: Installation, probes: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_node_without_its_key_begins_no_run(sealing: Installation, probes: Pat
 def test_the_process_that_seals_has_no_privileges(sealing: Installation, probes: Path) -> None:
     with sealing.daemon(probes) as daemon:
         children = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
-        lines = Path(f"/proc/{children[-1]}/status").read_text().splitlines()
+        lines = Path(f"/proc/{children[-2]}/status").read_text().splitlines()
     state = {line.split(":")[0]: line.split()[1:] for line in lines}
     assert set(state["Uid"] + state["Gid"]) == {str(NOBODY)}
     assert {state[key][0] for key in ("CapPrm", "CapEff", "CapInh", "CapAmb")} == {"0" * 16}

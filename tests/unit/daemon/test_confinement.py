@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -41,9 +42,9 @@ _FORBIDDEN = {
 }
 
 
-def run(code: str, path: Path) -> str:
+def run(code: str, path: Path, *more: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", _START + code, path], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", _START + code, path, *more], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -78,6 +79,26 @@ print(len(zlib.decompress(packed)), len(rows), int(total), len(received), len(op
 @pytest.mark.parametrize("what", ["a program", "a socket"])
 def test_the_process_that_traces_may_not(tmp_path: Path, what: str) -> None:
     assert run(f"confinement.confine_tracing()\nprint(errors(lambda: {_FORBIDDEN[what]}))", tmp_path / "file") == "38"
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of system calls")
+def test_the_process_that_traces_loads_nothing_into_the_kernel(tmp_path: Path) -> None:
+    """Neither with bits in the register that the kernel does not look at; what is loaded is used further."""
+    code = """
+libc = ctypes.CDLL(None, use_errno=True)
+def bpf(command):
+    ctypes.set_errno(0)
+    libc.syscall(321, ctypes.c_long(command), ctypes.create_string_buffer(128), 128)
+    return ctypes.get_errno()
+confinement.confine_tracing(perf_events=bool(int(sys.argv[2])))
+loading = {bpf(command | high) for command in (0, 5, 6, 7, 13, 14, 18, 19, 30) for high in (0, 1 << 32)}
+using = {bpf(command) == 38 for command in (1, 2, 3, 28, 33)}
+ctypes.set_errno(0)
+libc.syscall(298, None, 0, -1, -1, 0)
+print(loading, using, ctypes.get_errno() == 38)
+"""
+    for allowed in ("0", "1"):
+        assert run(code, tmp_path / "file", allowed) == f"{{38}} {{False}} {allowed == '0'}"
 
 
 def test_the_process_that_traces_may_work(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import stat
 import struct
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -15,8 +15,7 @@ from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.run_files import RunFiles, create_trace
 from datacrumbs.errors import DatacrumbsError, ExitCode
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from ..probefile.served import served_file  # noqa: TID252 - a file system of the tests
 
 _ME = Owner(os.getuid(), os.getgid(), "me")
 
@@ -53,6 +52,21 @@ def test_link_for_the_trace(tmp_path: Path) -> None:
     (tmp_path / "a.pfw.gz").symlink_to("/etc/passwd")
     with pytest.raises(DatacrumbsError):
         create_trace(tmp_path, ("a.pfw.gz",), _ME)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="mounts")
+@pytest.mark.parametrize("part", ["me", "me/day"])
+def test_a_file_system_of_the_users_on_the_way(tmp_path: Path, part: str) -> None:
+    """Its program could let root wait for ever, with probes on; it is not asked anything."""
+    asked: list[int] = []
+    place = tmp_path / part
+    place.mkdir(parents=True)
+    with served_file(place, b"", 1000, asked=asked):
+        asked.clear()
+        with pytest.raises(DatacrumbsError, match="FUSE file system of a user") as caught:
+            create_trace(tmp_path, ("me", "day", "a.pfw.gz"), Owner(1000, 1000, "me"))
+        assert caught.value.exit_code is ExitCode.REFUSED
+        assert asked == []
 
 
 def test_missing_trace_directory(tmp_path: Path) -> None:
