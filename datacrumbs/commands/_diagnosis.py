@@ -19,10 +19,11 @@ from datacrumbs.commands._main import for_prefix
 from datacrumbs.configure.host import current_host
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.installed import changeable_code
-from datacrumbs.output import printable, printable_lines
+from datacrumbs.output import counted, printable, printable_lines
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.keys import trusted_key_ids
 from datacrumbs.provider import Check, CheckState
+from datacrumbs.runs.asking import RunError, allowed_runs
 from datacrumbs.secure.files import first_unprotected
 from datacrumbs.signer.provider_snippets import package_directories, provider_distributions
 from datacrumbs.signer.signing_client import service_key_id
@@ -86,6 +87,7 @@ def installation_checks(paths: SystemPaths) -> Iterator[Check]:
     yield _looked("trusted keys", lambda: _trusted_keys(paths, copied), fix=copied)
     yield _private_key(paths)
     yield _looked("signing service", lambda: _service(paths), CheckState.WARNING)
+    yield _looked("service of runs", lambda: _runs(paths), CheckState.WARNING)
 
 
 # The boundary of a check: what fails while looking is what was found.
@@ -177,6 +179,18 @@ def _service(paths: SystemPaths) -> Check:
         detail = f"signs with key {key[:16]}, which this host does not trust"
         return Check(name, CheckState.WARNING, detail, f"copy its public key to {paths.trusted_keys}")
     return Check(name, CheckState.OK, f"{paths.signing_socket}, key {key[:16]}")
+
+
+# Whether it answers, and what it lets this user do.
+def _runs(paths: SystemPaths) -> Check:
+    name = "service of runs"
+    try:
+        may = allowed_runs(paths)
+    except RunError as error:
+        return Check(name, CheckState.WARNING, f"{paths.runs_socket}: {error.message}", error.hint)
+    sizes = f"traces of {may['size']:g} MB and {may['total']:g} MB in all"
+    most = f"{counted(may['at_once'], 'run')} at once, of {may['duration']:g} s, {sizes}"
+    return Check(name, CheckState.OK, f"{paths.runs_socket}: {' or '.join(may['modes'])}; {most}")
 
 
 def _setup(paths: SystemPaths, where: str = "") -> str:

@@ -22,7 +22,7 @@ from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.model.plan import Mode
 from datacrumbs.output import counted, inform, printable, warn
 from datacrumbs.session.foreground import ENDING, SIGNALS, Foreground, end_as, stop_as
-from datacrumbs.session.invoker import given_environment, invoker
+from datacrumbs.session.invoker import given_environment, installation_of, invoker
 from datacrumbs.session.own_run import OwnRecording, RunOptions
 from datacrumbs.session.programs import CommandError, looked_up
 from datacrumbs.session.trace_file import NewTrace
@@ -82,7 +82,6 @@ class _Session:
         self._command = command
         self._mask = mask
         self._signals = signals
-        self._paths = SystemPaths(options.prefix.absolute())
         self._run_id = f"record-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}"
         self._report_wanted = not options.no_report
         self._ended_early = False
@@ -91,6 +90,7 @@ class _Session:
         """Gives a wait status."""
         try:
             self._user = invoker(given_environment())
+            self._paths = SystemPaths(installation_of(self._options.prefix, self._user))
             # Only towards less: which calls may be recorded one by one, the signer has decided.
             given = self._options.probe_file is not None and self._options.mode == Mode.TRACE
             if given and (self._user.is_other or os.geteuid() != 0):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import canonical, parse
-from datacrumbs.runs.run_order import CLAIM, LIST, STATUS, STOP, OrderOptions, start_request
+from datacrumbs.runs.run_order import ALLOWED, CLAIM, LIST, STATUS, STOP, OrderOptions, start_request
 from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION
 
 if TYPE_CHECKING:
@@ -70,6 +70,16 @@ def is_served(paths: SystemPaths) -> bool:
         return _asked(paths, {"request": STATUS}).get("status") == "ready"
     except DatacrumbsError:
         return False
+
+
+def allowed_runs(paths: SystemPaths) -> dict[str, Any]:
+    """What runs the caller may have, by the policy: ``modes``, ``at_once``, ``duration``, ``size`` and ``total``.
+
+    Raises:
+        RunError: (exit 3) when the caller may have none.
+        DatacrumbsError: (exit 1) when no service answers.
+    """
+    return _asked(paths, {"request": ALLOWED})
 
 
 def shown_runs(paths: SystemPaths) -> tuple[ShownRun, ...]:

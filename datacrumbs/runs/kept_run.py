@@ -7,14 +7,15 @@ which the service has made.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.run_files import let_read
 from datacrumbs.daemon.unit import environment_file, log_file
-from datacrumbs.runs.run_order import RUN_ID
+from datacrumbs.runs.run_order import RUN_ID, RUNS
 from datacrumbs.secure.files import check_protected, write_atomically
 from datacrumbs.system import SEARCHED
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _SUFFIX = ".run"
 _PROBES, _PROBES_SUFFIX = "probes.", ".json.gz"
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOGGER = logging.getLogger(f"datacrumbs.{RUNS.logger}")
 LOG_TAIL = 16 << 10
 FILE_LIMIT = 4096
 
@@ -43,6 +45,7 @@ class KeptRun:
         started: When, in seconds since the epoch.
         label: What its user called it.
         as_unit: Whether systemd runs it.
+        bytes: How large its trace may become.
         pid: Its process, if it has one yet.
         born: When that process began, as the kernel counts it: ids of processes are used again.
     """
@@ -53,6 +56,7 @@ class KeptRun:
     started: int
     label: str
     as_unit: bool
+    bytes: int = 0
     pid: int = 0
     born: int = 0
 
@@ -128,13 +132,22 @@ class KeptRuns:
                 path.unlink(missing_ok=True)
 
     def all(self) -> Iterator[KeptRun]:
-        """What is kept of all runs; of one whose file was written in part only, nothing stays."""
+        """What is kept of all runs.
+
+        Of one whose file was written in part only, or by a version that kept other things, nothing stays: where that
+        run goes on, it ends at its time limit.
+        """
         for path in sorted(self._paths.runs.iterdir()):
             run = path.name.removesuffix(_SUFFIX).removeprefix(_PROBES).removesuffix(_PROBES_SUFFIX)
             if not RUN_ID.fullmatch(run):
                 continue
             if path.suffix == _SUFFIX:
-                yield KeptRun(**json.loads(path.read_bytes()[:FILE_LIMIT]))
+                kept = _kept_run(path)
+                if kept is not None and kept.run == run:
+                    yield kept
+                    continue
+                _LOGGER.warning("%s: not of this version; the run is given up", path)
+                self.remove(run)
             elif not self._kept(run).exists():
                 self.remove(run)
 
@@ -157,6 +170,18 @@ class KeptRuns:
 
     def _kept(self, run: str) -> Path:
         return self._paths.runs / f"{run}{_SUFFIX}"
+
+
+# Fields that a later version has beside are left out.
+def _kept_run(path: Path) -> KeptRun | None:
+    try:
+        document = json.loads(path.read_bytes()[:FILE_LIMIT])
+        values = {field.name: document[field.name] for field in fields(KeptRun) if field.name in document}
+        if any(type(values[field.name]).__name__ != field.type for field in fields(KeptRun) if field.name in values):
+            return None
+        return KeptRun(**values)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
 
 
 def born(pid: int) -> int:

@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from datacrumbs.system import SystemPaths
 
 BOOTED = Path("/run/systemd/system")  # sd_booted(3)
+AGAIN_SECONDS = 1.0
+"""After which systemd is asked again, where it does not answer."""
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 _GO = b"."
+_DONE, _NOT_LOADED = 0, 5  # exit statuses of systemctl
+_OVER = {"inactive", "failed"}
 
 
 class Launcher(Protocol):
@@ -121,14 +125,17 @@ class UnitLauncher:
         return started
 
     async def found(self, run: KeptRun) -> KeptRun:
-        """The run, with the main process of its unit."""
-        shown = await output(("systemctl", "show", "--value", "--property=MainPID", _unit(run)))
-        text = shown.decode("ascii", "replace").strip()
-        return replace(run, pid=int(text) if text.isdecimal() else 0)
+        """The run, with the main process of its unit; systemd is asked until it says what became of it."""
+        process = None
+        while process is None:
+            process = _main_process(await output(_shown(run)))
+            if process is None:
+                await asyncio.sleep(AGAIN_SECONDS)
+        return replace(run, pid=process)
 
     async def interrupt(self, run: KeptRun) -> None:
         """Have a run come to its end."""
-        await program(("systemctl", "stop", "--no-block", _unit(run)))
+        await _insist(("systemctl", "stop", "--no-block", _unit(run)))
 
     async def kill(self, run: KeptRun) -> None:
         """End a run; systemd has its own time limit for that."""
@@ -136,11 +143,44 @@ class UnitLauncher:
 
     async def clean_up(self, run: KeptRun, *, ended_well: bool) -> None:  # noqa: ARG002 - systemd knows
         """Wait until the unit has cleaned up."""
-        await program(("systemctl", "stop", _unit(run)))
+        await _insist(("systemctl", "stop", _unit(run)))
+
+
+def _shown(run: KeptRun) -> tuple[str, ...]:
+    return ("systemctl", "show", "--property=MainPID", "--property=ActiveState", _unit(run))
+
+
+# None where that is not known: systemd did not answer, or the unit is between two states. A run that were taken for
+# over meanwhile would trace on, and neither be counted nor shown.
+def _main_process(shown: bytes) -> int | None:
+    words = dict(line.split("=", 1) for line in shown.decode("ascii", "replace").splitlines() if "=" in line)
+    process, state = words.get("MainPID", ""), words.get("ActiveState", "")
+    if not process.isdecimal() or (int(process) == 0 and state not in _OVER):
+        return None
+    return int(process)
+
+
+async def _insist(words: Sequence[str]) -> None:
+    done = False
+    while not done:
+        done = await program(words) in {_DONE, _NOT_LOADED}
+        if not done:
+            await asyncio.sleep(AGAIN_SECONDS)
 
 
 def _unit(run: KeptRun) -> str:
     return f"datacrumbs@{run.run}.service"
+
+
+async def until_over(pid: int) -> None:
+    """Wait for a process to end, however often there is no descriptor to wait with."""
+    while True:
+        try:
+            await process_end(pid)
+        except OSError:
+            await asyncio.sleep(AGAIN_SECONDS)
+        else:
+            return
 
 
 async def program(words: Sequence[str], more: dict[str, str] | None = None) -> int:
@@ -148,7 +188,7 @@ async def program(words: Sequence[str], more: dict[str, str] | None = None) -> i
     process = _begun(words, {**ENVIRONMENT, **(more or {})}, subprocess.DEVNULL)
     if process is None:
         return 127
-    await process_end(process.pid)
+    await until_over(process.pid)
     return process.wait()
 
 
@@ -158,7 +198,7 @@ async def output(words: Sequence[str]) -> bytes:
     if process is None or process.stdout is None:
         return b""
     with process.stdout:
-        await process_end(process.pid)
+        await until_over(process.pid)
         process.wait()
         return process.stdout.read()
 

@@ -12,7 +12,7 @@ import json
 import re
 import time
 import traceback
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.model.contract import RUN_ID_LONGEST
@@ -20,7 +20,8 @@ from datacrumbs.model.plan import Mode
 from datacrumbs.probefile.codec import parse
 from datacrumbs.probefile.envelope import COMPRESSED_LIMIT
 from datacrumbs.probefile.storage import verified
-from datacrumbs.runs.run_policy import bounded, read_run_policy, rule_for
+from datacrumbs.runs.room import free_bytes, taken_by
+from datacrumbs.runs.run_policy import bounded, check_total, read_run_policy, rule_for, shown_rule
 from datacrumbs.serving.caller import with_account
 from datacrumbs.serving.denial import DenialError, denying
 from datacrumbs.serving.protocol import LENGTH, VERSION
@@ -34,16 +35,18 @@ from datacrumbs.serving.replies import (
     reported,
     too_much,
 )
+from datacrumbs.system import read_system_configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from datacrumbs.runs.run_policy import RunPolicy, RunRule
     from datacrumbs.serving.caller import Caller
     from datacrumbs.system import SystemPaths
 
 RUNS = ServiceName("service of runs", "datacrumbs_runs", "runs")
 REQUEST_LIMIT = 23 << 20  # a probe file in base64, and little more
-START, STOP, CLAIM, LIST, STATUS = "start", "stop", "claim", "list", "status"
+START, STOP, CLAIM, LIST, STATUS, ALLOWED = "start", "stop", "claim", "list", "status", "allowed"
 RUN_ID = re.compile(r"run-[0-9]{8}T[0-9]{6}-[0-9a-f]{16}")
 """Ids that the service gives; no other one is looked up, let alone becomes part of a path."""
 LABEL_LIMIT = 256
@@ -77,11 +80,13 @@ class Order:
     """What a caller may have done.
 
     Args:
-        kind: ``start``, ``stop``, ``claim``, ``list`` or ``status``.
+        kind: ``start``, ``stop``, ``claim``, ``list``, ``status`` or ``allowed``.
         run: The run to stop or to claim.
         options: Of the run to start, within the policy.
         at_once: Most runs of this user at once.
         in_all: Most runs of all users at once.
+        free: Bytes that are free where traces are kept.
+        rule: The caller's rule of the policy, for ``allowed``.
         signed: The probe file of the run to start, verified.
     """
 
@@ -90,6 +95,8 @@ class Order:
     options: OrderOptions = OrderOptions()
     at_once: int = 0
     in_all: int = 0
+    free: int = 0
+    rule: Mapping[str, object] = field(default_factory=dict)
     signed: bytes = b""
 
 
@@ -101,6 +108,9 @@ def order_bytes(paths: SystemPaths, peer: Caller, body: bytearray) -> bytes:
         order = _parsed(bytes(body))
         if order.kind == START:
             order, digest = _judged(paths, caller, order)
+        elif order.kind == ALLOWED:
+            _, rule = _rule(paths, caller)
+            order = replace(order, at_once=rule.at_once, rule=shown_rule(rule))
     except (DenialError, MemoryError) as caught:
         error = caught if isinstance(caught, DenialError) else too_much()
         return reported(
@@ -124,23 +134,37 @@ def read_order(data: bytes) -> Order:
     return Order(**{**document, "options": options, "signed": data[LENGTH.size + size :]})
 
 
-def _judged(paths: SystemPaths, caller: Caller, order: Order) -> tuple[Order, str]:
+def _rule(paths: SystemPaths, caller: Caller) -> tuple[RunPolicy, RunRule]:
     with denying("service.configuration"):
         policy = read_run_policy(paths.policy)
-    rule = rule_for(policy, caller)
+    return policy, rule_for(policy, caller)
+
+
+def _judged(paths: SystemPaths, caller: Caller, order: Order) -> tuple[Order, str]:
+    policy, rule = _rule(paths, caller)
     with denying("grant.refused"):
         signed = verified(order.signed, "the probe file", paths.trusted_keys, now=time.time(), uid=caller.uid)
     options = bounded(rule, signed, order.options, caller)
-    return replace(order, options=options, at_once=rule.at_once, in_all=policy.at_once), signed.digest
+    with denying("service.configuration"):
+        configuration = read_system_configuration(paths)
+    try:
+        free = free_bytes(configuration)
+    except OSError as error:
+        raise DenialError(
+            "service.configuration", f"{configuration.trace_log_dir}: {error.strerror}", "run datacrumbs_setup"
+        ) from None
+    check_total(rule, options, taken_by(configuration, caller), caller)
+    return replace(order, options=options, at_once=rule.at_once, in_all=policy.at_once, free=free), signed.digest
 
 
 def _parsed(body: bytes) -> Order:
     with denying("request.form"):
-        document = parse(body, "request")
-    if isinstance(document, dict) and document.get("version") == VERSION:
-        kind = document.get("request")
+        parsed = parse(body, "request")
+    document = parsed if isinstance(parsed, dict) else {}
+    kind = document.get("request")
+    if isinstance(kind, str) and document.get("version") == VERSION:
         given = {key: value for key, value in document.items() if key not in {"version", "request"}}
-        if kind in {LIST, STATUS} and not given:
+        if kind in {LIST, STATUS, ALLOWED} and not given:
             return Order(str(kind))
         if kind in {STOP, CLAIM} and given.keys() == {"run"}:
             run = given["run"]

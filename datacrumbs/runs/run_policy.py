@@ -34,6 +34,7 @@ class RunRule:
         at_once: Most runs of one user at once.
         duration: Longest run, in seconds.
         size: Largest trace, in megabytes.
+        total: Most that all files of one user may take where the host keeps traces, the next run's included.
     """
 
     users: tuple[str, ...] = ()
@@ -42,6 +43,7 @@ class RunRule:
     at_once: int = 1
     duration: float = 3600.0
     size: float = 1000.0
+    total: float = 10_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,17 @@ def rule_for(policy: RunPolicy, caller: Caller) -> RunRule:
     raise DenialError("runs.user", f"policy: no rule of `runs` is for user {caller.user}", ASK)
 
 
+def shown_rule(rule: RunRule) -> dict[str, object]:
+    """What a user may be told of the rule: not for whom else it is."""
+    return {
+        "modes": list(rule.modes),
+        "at_once": rule.at_once,
+        "duration": rule.duration,
+        "size": rule.size,
+        "total": rule.total,
+    }
+
+
 def bounded(rule: RunRule, signed: SignedPlan, wanted: OrderOptions, caller: Caller) -> OrderOptions:
     """The options of a run, with the rule's limits where they say nothing.
 
@@ -99,6 +112,21 @@ def bounded(rule: RunRule, signed: SignedPlan, wanted: OrderOptions, caller: Cal
             "ask for a smaller one",
         )
     return wanted.within(longest, largest)
+
+
+def check_total(rule: RunRule, wanted: OrderOptions, taken: int, caller: Caller) -> None:
+    """Refuse a run with whose trace a user's files would take more than the rule allows.
+
+    Raises:
+        DenialError: They would.
+    """
+    if taken + wanted.bytes > rule.total * MEGABYTE:
+        raise DenialError(
+            "runs.total",
+            f"policy: your files where traces are kept take {taken / MEGABYTE:g} MB, and this run may add "
+            f"{wanted.bytes / MEGABYTE:g} MB; at most {rule.total:g} MB in all for user {caller.user}",
+            "move or remove some, or ask for a smaller trace (--max-size)",
+        )
 
 
 def _rule(entry: Value) -> RunRule:
@@ -128,4 +156,5 @@ def _quantity(value: Value, parse: Callable[[str], float], expected: str) -> flo
 _QUANTITIES: dict[str, tuple[Callable[[str], float], str]] = {
     "duration": (seconds, DURATIONS),
     "size": (megabytes, SIZES),
+    "total": (megabytes, SIZES),
 }

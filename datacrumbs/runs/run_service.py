@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.runs.kept_run import KeptRun, KeptRuns
-from datacrumbs.runs.launching import first_of
+from datacrumbs.runs.launching import first_of, until_over
 from datacrumbs.runs.run_order import (
+    ALLOWED,
     CLAIM,
     LIST,
     REQUEST_LIMIT,
@@ -30,9 +31,10 @@ from datacrumbs.runs.run_order import (
     order_bytes,
     read_order,
 )
+from datacrumbs.runs.run_policy import MEGABYTE
 from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.protocol import frame
-from datacrumbs.serving.server import Server, process_end
+from datacrumbs.serving.server import Server
 from datacrumbs.serving.shares import Limits
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ class RunService(Server):
     async def begin(self) -> None:
         """Take the runs of an earlier service."""
         for kept in self._places.all():
-            live = _Live(await self._launcher.found(kept))
+            live = _Live(kept)
             self._look(live)
             self._attend(live, begin=False)
             self.loop.call_later(self._claim_seconds, self._end_unless_held, live)
@@ -118,8 +120,9 @@ class RunService(Server):
             live = self._begun(visit, order, report) if order.kind == START else None
             del reply
             self.hold(visit, 0)
-        if order.kind in {STATUS, LIST}:
-            await self.send(visit, frame(self._shown(peer.uid, order.kind)))
+        if order.kind in {STATUS, LIST, ALLOWED}:
+            shown = {"status": "allowed", **order.rule} if order.kind == ALLOWED else self._shown(peer.uid, order.kind)
+            await self.send(visit, frame(shown))
             return
         live = live or self._named(peer.uid, order.run)
         if order.kind == STOP:
@@ -163,9 +166,12 @@ class RunService(Server):
                 "wait until one has ended, or end one: datacrumbs_stop RUN",
                 exit_code=ExitCode.FAILED,
             )
+        self._check_room(order)
         run = f"run-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(8)}"
         label, now = order.options.label, int(time.time())
-        live = _Live(KeptRun(run, visit.peer.uid, visit.share.key, now, label, self._launcher.as_unit))
+        live = _Live(
+            KeptRun(run, visit.peer.uid, visit.share.key, now, label, self._launcher.as_unit, order.options.bytes)
+        )
         try:
             self._places.make(live.kept, order.signed, order.options)
         except (OSError, DatacrumbsError) as error:
@@ -177,6 +183,18 @@ class RunService(Server):
         self._attend(live, begin=True)
         self.note(visit.share.key, visit.peer, visit.started, replace(report, decision="started", reason=run))
         return live
+
+    # All of them can become as large as they may: as much again is left to others who write there.
+    def _check_room(self, order: Order) -> None:
+        needed = order.options.bytes + sum(live.kept.bytes for live in self._live.values())
+        if 2 * needed > order.free:
+            raise DenialError(
+                "runs.room",
+                f"{order.free / MEGABYTE:,.0f} MB are free where traces are kept, of which runs may take half; "
+                f"with this one they could take {needed / MEGABYTE:,.0f} MB",
+                "ask for a smaller trace (--max-size), or for an administrator to make room",
+                exit_code=ExitCode.FAILED,
+            )
 
     def _attend(self, live: _Live, *, begin: bool) -> None:
         self._live[live.kept.run] = live
@@ -206,13 +224,15 @@ class RunService(Server):
                     await self._launcher.interrupt(live.kept)
             except (OSError, DatacrumbsError) as error:  # no process, or no room to write down which
                 live.log = str(error)
+        else:
+            live.kept = await self._launcher.found(live.kept)
         if live.kept.pid:
             await self._until_gone(live)
         await self._launcher.clean_up(live.kept, ended_well=_status(live.kept.pid) in {0, None})
         live.gone.set()
 
     async def _until_gone(self, live: _Live) -> None:
-        end = self.loop.create_task(process_end(live.kept.pid))
+        end = self.loop.create_task(until_over(live.kept.pid))
         deadline = self.loop.time() + READY_SECONDS
         while not end.done():
             self._look(live)

@@ -18,8 +18,10 @@ _FIRST_USER = 1000  # UID_MIN of login.defs: lower ones are accounts of the syst
 _FUSE, OVERLAY = 0x65735546, 0x794C7630
 _SERVED = "it is on a file system that a user's program serves (FUSE)"
 _CONNECTIONS = Path("/sys/fs/fuse/connections")  # fusectl
-# Flags, size and place of the device in statx(2).
-_EMPTY_PATH, _DO_NOT_SYNCHRONIZE, _STATX_BYTES, _STATX_DEVICE = 0x1000, 0x4000, 256, 136
+# Flags of statx(2), what is asked for, and the size of its answer.
+_EMPTY_PATH, _DO_NOT_SYNCHRONIZE, _BASIC, _STATX_BYTES = 0x1000, 0x4000, 0x7FF, 256
+_STATX_UID, _STATX_MODE, _STATX_BLOCKS, _STATX_DEVICE = 20, 28, 48, 136
+_BLOCK = 512
 _OPTIONAL_FIELDS = 6  # of a line of mountinfo: from there on, up to a "-"
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -37,6 +39,21 @@ class _Mount:
         return self.kind.startswith(b"fuse") and user is not None and int(user[1]) >= _FIRST_USER
 
 
+@dataclass(frozen=True, slots=True)
+class KernelState:
+    """What the kernel knows of an open file by itself.
+
+    Args:
+        mode: Kind and rights.
+        uid: Its owner.
+        taken: Bytes that it takes.
+    """
+
+    mode: int
+    uid: int
+    taken: int
+
+
 def is_served_by_user(descriptor: int) -> bool:
     """Whether a file that was opened by its path here is on a file system that a user's program serves."""
     found = _by_identity(descriptor, _mounts())
@@ -52,7 +69,7 @@ def problem_of_mapped(descriptor: int) -> str:
     mounts = _mounts()
     found = _by_identity(descriptor, mounts)
     if found is None:
-        major, minor = _device(descriptor)
+        major, minor = device_of(descriptor)
         found = next((mount for mount in mounts if mount.device == b"%d:%d" % (major, minor)), None)
         if found is None:
             return _problem_of_unseen(descriptor, minor)
@@ -69,13 +86,33 @@ def _problem_of_unseen(descriptor: int, minor: int) -> str:
     return _SERVED if kind == _FUSE else ""
 
 
-# By what the kernel has: a file system that a program serves would ask that one for fstat(2).
-def _device(descriptor: int) -> tuple[int, int]:
+def device_of(descriptor: int) -> tuple[int, int]:
+    """Major and minor number of a file's system, which is not asked: by fstat(2), a program that serves it would be.
+
+    Raises:
+        OSError: The file is gone.
+    """
+    return struct.unpack_from("II", _statx(descriptor, 0), _STATX_DEVICE)
+
+
+def kernel_state(descriptor: int) -> KernelState:
+    """What the kernel has of a file; its system is not asked either.
+
+    Raises:
+        OSError: The file is gone, or its system is another user's alone (FUSE).
+    """
+    buffer = _statx(descriptor, _BASIC)
+    (uid,) = struct.unpack_from("I", buffer, _STATX_UID)
+    (mode,) = struct.unpack_from("H", buffer, _STATX_MODE)
+    (blocks,) = struct.unpack_from("Q", buffer, _STATX_BLOCKS)
+    return KernelState(mode, uid, blocks * _BLOCK)
+
+
+def _statx(descriptor: int, wanted: int) -> ctypes.Array[ctypes.c_char]:
     buffer = ctypes.create_string_buffer(_STATX_BYTES)
-    if _LIBC.statx(descriptor, b"", _EMPTY_PATH | _DO_NOT_SYNCHRONIZE, 0, buffer):
+    if _LIBC.statx(descriptor, b"", _EMPTY_PATH | _DO_NOT_SYNCHRONIZE, wanted, buffer):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    major, minor = struct.unpack_from("II", buffer, _STATX_DEVICE)
-    return major, minor
+    return buffer
 
 
 def file_system_kind(descriptor: int) -> int:

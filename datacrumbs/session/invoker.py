@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import DatacrumbsError
+from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.secure.files import first_unprotected
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,6 +74,29 @@ def invoker(environment: Mapping[str, str]) -> Invoker:
     kept = {key: value for key, value in environment.items() if key not in _SUDO}
     given = {key: value for key, value in own.items() if value}
     return Invoker(uid, gid, tuple(os.getgrouplist(entry.pw_name, gid)), entry.pw_name, kept | given)
+
+
+def installation_of(prefix: Path, user: Invoker) -> Path:
+    """The prefix by which root acts: for another user, by a path that root alone can change.
+
+    What a rule of sudo lets somebody do is done by the host's policy, and files are made where root wants them.
+
+    Raises:
+        DatacrumbsError: (exit 3) when others can change it.
+    """
+    if not user.is_other:
+        return prefix.absolute()
+    place = prefix.resolve()
+    try:
+        changeable = first_unprotected(place, sticky=True)
+    except OSError as error:
+        raise refusal(f"--prefix {prefix}: {error.strerror}", "leave it out") from None
+    if changeable is not None:
+        raise refusal(
+            f"--prefix {prefix}: users other than root can change {changeable}",
+            "leave it out; for a tree of your own, unset SUDO_UID to run the command as root",
+        )
+    return place
 
 
 def given_environment() -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.run_files import SUFFIX, create_trace
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.secure.file_systems import is_served_by_user
 from datacrumbs.secure.user_rights import rights_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class NewTrace:
         self._user = user
         with rights_of(user.uid, user.gid, user.groups):
             directory = _directory(path)
+            of_root = os.getuid() == 0
+            if of_root:
+                _refuse_served(directory)
             for turn in range(_TRIES):
                 name = f"{path.name.removesuffix(SUFFIX)}-{turn + 1}{SUFFIX}" if turn else path.name
                 self.path = directory / name
@@ -46,6 +50,9 @@ class NewTrace:
                     if may_vary and os.path.lexists(self.path):
                         continue  # another one was faster
                     raise DatacrumbsError(error.message, hint="give another file with -o FILE") from None
+                if of_root and is_served_by_user(self.stream.fileno()):  # mounted meanwhile
+                    self.remove()
+                    raise _served(directory)
                 break
 
     def remove(self) -> None:
@@ -53,6 +60,23 @@ class NewTrace:
         with suppress(OSError), rights_of(self._user.uid, self._user.gid, self._user.groups):
             if os.path.samestat(self.path.lstat(), os.fstat(self.stream.fileno())):
                 self.path.unlink()
+
+
+# A process of root's holds the trace until its end: what serves the file system could hold that process for ever.
+def _refuse_served(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if is_served_by_user(descriptor):
+            raise _served(directory)
+    finally:
+        os.close(descriptor)
+
+
+def _served(directory: Path) -> DatacrumbsError:
+    return DatacrumbsError(
+        f"{directory}: on a file system that a user's program serves (FUSE)",
+        hint="give a file on another one with -o FILE, and copy it there afterwards",
+    )
 
 
 def _directory(path: Path) -> Path:

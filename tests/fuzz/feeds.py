@@ -14,17 +14,21 @@ import io
 import json
 import os
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from datacrumbs.commands.report import COMMAND
 from datacrumbs.configure.site import default_site_file, read_site_file
+from datacrumbs.daemon.channel import Channel, Gone
+from datacrumbs.daemon.messages import FROM_FINDER, FROM_WRITER, Again, Failed, Found, Full, Unseen, Written
 from datacrumbs.daemon.unit import environment_file, read_instance
 from datacrumbs.elf.build_id import stream_build_id
 from datacrumbs.elf.dwarf import function_arguments
@@ -35,6 +39,8 @@ from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Prove
 from datacrumbs.probefile.codec import decode, encode, parse, plan_from_document
 from datacrumbs.probefile.envelope import Grant, open_envelope, read_payload, seal
 from datacrumbs.probefile.revocation import FILE_NAME, read_revocations
+from datacrumbs.runs.run_order import RUN_ID, _parsed
+from datacrumbs.runs.run_policy import read_run_policy
 from datacrumbs.serving.decisions import Decision, line
 from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.protocol import frame
@@ -49,6 +55,7 @@ from datacrumbs.system import SystemPaths, read_system_configuration
 from datacrumbs.trace.columns import Readers
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.json_lines import call_columns, parse_lines
+from datacrumbs.trace.last_line import footer_of
 from datacrumbs.trace.members import TraceText
 
 if TYPE_CHECKING:
@@ -155,11 +162,71 @@ def _one_of(readers: Sequence[T], data: bytes) -> T:
     return readers[zlib.crc32(data) % len(readers)]
 
 
+# A request to the service of runs, as its child takes it apart.
+def _run_request(data: bytes) -> None:
+    with contextlib.suppress(DenialError):
+        order = _parsed(data)
+        assert order.run == "" or RUN_ID.fullmatch(order.run)
+        assert order.options.label.isprintable()
+
+
+def _run_request_seeds() -> list[bytes]:
+    options = b'{"mode":"profile","milliseconds":9,"bytes":7,"label":"dd"}'
+    run = b"run-20260101T000000-0123456789abcdef"
+    return [
+        b'{"version":1,"request":"start","probe_file":"AAAA","options":%b}' % options,
+        b'{"version":1,"request":"stop","run":"%b"}' % run,
+        b'{"version":1,"request":"claim","run":"%b"}' % run,
+        b'{"version":1,"request":"allowed"}',
+    ]
+
+
+# What a process of the user's says to the one that traces.
+def _message(data: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    channel = Channel(ours, (*FROM_WRITER, *FROM_FINDER), 1 << 16, takes_descriptors=True)
+    try:
+        theirs.sendall(data)
+        theirs.close()
+        while channel.receive() is not None:
+            pass
+    except Gone:
+        pass
+    finally:
+        channel.close()
+        theirs.close()
+
+
+def _message_seeds() -> list[bytes]:
+    messages = [
+        Failed("m", "h"), Full(), Written(1, 1, 0, balanced=True), Again("00" * 24), Unseen(1, "r"),
+        Found(1, 2, "00", "a" * 40),
+    ]  # fmt: skip
+    frames = []
+    for each in messages:
+        text = json.dumps([type(each).__name__, asdict(each)]).encode()
+        frames.append(struct.pack("<II", len(text), 0) + text)
+    return [*frames, b"".join(frames)]
+
+
+# The end of a user's trace, which root's list of runs looks at.
+def _last_line(data: bytes) -> None:
+    for content in (data, gzip.compress(data, 1, mtime=0)):
+        footer = footer_of(_write(_DIRECTORY / "last.pfw.gz", content))
+        assert footer is None or all(isinstance(value, int) for value in footer.values())
+
+
+def _last_line_seeds() -> list[bytes]:
+    footer = b'{"name":"datacrumbs_footer","cat":"dftracer","ph":"M","args":{"entered":7,"host":"x"}}\n]\n'
+    return [footer, gzip.compress(b"[\n") + gzip.compress(footer)]
+
+
 def _yaml(data: bytes) -> None:
     paths = SystemPaths(_DIRECTORY)
     readers: list[tuple[Path, Callable[[], object]]] = [
         (_DIRECTORY / "site.yaml", lambda: read_site_file(_DIRECTORY / "site.yaml")),
         (paths.policy, lambda: read_policy(paths.policy)),
+        (paths.policy, lambda: read_run_policy(paths.policy)),
         (paths.trusted_snippets, lambda: read_trusted(paths.trusted_snippets)),
         (paths.trusted_keys / FILE_NAME, lambda: read_revocations(paths.trusted_keys)),
         (paths.system_file, lambda: read_system_configuration(paths)),
@@ -174,6 +241,7 @@ def _yaml_seeds() -> list[bytes]:
         default_site_file().read_bytes(),
         b"capture_probes:\n  - name: a\n    probe: uprobe\n    type: binary\n    file: /bin/ls\n    regex: '^f.*'\n",
         b"rules:\n  - users: ['*']\n    providers: [sys]\n    max_functions: 5\n    grant_days: 1\n",
+        b"runs_at_once: 2\nruns:\n  - {groups: [a], modes: [profile], at_once: 1, duration: 1h, size: 1G, total: 9G}\n",
         b"keys: [" + b"a" * 64 + b"]\ngrants: {1000: 5}\n",
         b"snippets:\n  - {provider: a, distribution: b, version: '1', file: c, sha256: d}\n",
         b"trace_log_dir: /x\ncall_ring_mib: 64\nflush_seconds: 0.5\n",
@@ -293,6 +361,9 @@ DOORS = {
     "probe-file": Door(lambda: [_sealed(), gzip.decompress(_sealed())], _probe_file),
     "plan": Door(lambda: [encode(small_plan())], _plan, 4096),
     "request": Door(_request_seeds, _request, 4096),
+    "run-request": Door(_run_request_seeds, _run_request, 2048),
+    "message": Door(_message_seeds, _message, 2048),
+    "last-line": Door(_last_line_seeds, _last_line, 4096),
     "yaml": Door(_yaml_seeds, _yaml, 1024),
     "environment": Door(lambda: [b"PROBE_FILE=/a b\nUSER=root\nRUN_ID=1\nMODE=profile\n# x\n"], _environment, 512),
     "elf": Door(_elf_seeds, _elf, 32768),

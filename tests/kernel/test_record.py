@@ -347,6 +347,37 @@ def test_a_command_that_is_stopped_and_continued(terminal: Terminal, prefix: Pat
     assert calls_on(read_lines(only_trace(tmp_path)), "write", tmp_path / "out") == 37
 
 
+SLOW_REPORT = """
+import sys
+from datacrumbs.commands import report
+load = report.COMMAND.load
+def slow(options):
+    print("repor" "ting", file=sys.stderr, flush=True)
+    sys.stdin.readline()
+    return load()(options)
+object.__setattr__(report.COMMAND, "load", lambda: slow)
+del sys.argv[0]
+exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))
+"""
+
+
+def test_the_report_is_stopped_and_continued(terminal: Terminal, prefix: Path, tmp_path: Path) -> None:
+    """By the keyboard, together with the recorder: the shell sees one job, and the report is made after ``fg``."""
+    (tmp_path / "slow").write_text(SLOW_REPORT)
+    words = [sys.executable, "slow", *RECORD, "--prefix", prefix, *dd(tmp_path / "out", 47)]
+    terminal.type(" ".join(map(str, words)) + "\n")
+    terminal.expect("reporting")
+    terminal.type("\x1a")
+    terminal.expect("Stopped")
+    terminal.expect("$ ")
+    terminal.type("fg\n")
+    terminal.expect("slow")  # the shell repeats the job
+    terminal.type("\n")
+    terminal.expect("Calls by layer and function")
+    terminal.expect("$ ")
+    assert calls_on(read_lines(only_trace(tmp_path)), "write", tmp_path / "out") == 47
+
+
 def test_the_keyboard_interrupts_the_command(terminal: Terminal, prefix: Path, tmp_path: Path) -> None:
     script = tmp_path / "work"
     script.write_text("trap 'echo caught; exit 6' INT; echo be''gun; while :; do read word; done\n")

@@ -23,7 +23,7 @@ from datacrumbs.signer.private_key import load_private_key
 from datacrumbs.system import SystemPaths
 
 SERVICE = """
-import sys
+import asyncio, sys
 from pathlib import Path
 from datacrumbs.commands import _services
 from datacrumbs.commands._main import guarded
@@ -33,11 +33,23 @@ from datacrumbs.runs.run_service import LIMITS, RunService
 from datacrumbs.system import SystemPaths
 from dataclasses import replace
 paths = SystemPaths(Path({prefix!r}))
+class SlowStart(ChildLauncher):
+    # What is to be stopped is there only after the first order to stop it, which does nothing.
+    ordered = asyncio.Event()
+
+    async def start(self, run, keep):
+        await self.ordered.wait()
+        return await super().start(run, keep)
+
+    async def interrupt(self, run):
+        self.ordered.set()
+        await super().interrupt(run)
+
 def serve():
     _services.begin_log()
     _services.check_run_directory(paths)
     KeptRuns(paths).prepare()
-    launcher = ChildLauncher((sys.executable, "-I", {daemon!r}, {prefix!r}))
+    launcher = {kind}((sys.executable, "-I", {daemon!r}, {prefix!r}))
     service = RunService(paths, launcher, replace(LIMITS, {limits}), claim_seconds={claim_seconds})
     _services.serve(service, paths.runs_socket, lambda: "")
 sys.exit(guarded(serve))
@@ -107,16 +119,26 @@ class Served:
         return seal(encode(self.plan(mode)), grant, load_private_key(self.paths.private_key))
 
     @contextmanager
-    def service(self, limits: str = "", claim_seconds: float = BOUND, stop: int = signal.SIGTERM):
+    def service(
+        self, limits: str = "", claim_seconds: float = BOUND, stop: int = signal.SIGTERM, kind: str = "ChildLauncher"
+    ):
         code = SERVICE.format(
-            prefix=str(self.paths.prefix), daemon=str(self.daemon), limits=limits, claim_seconds=claim_seconds
+            prefix=str(self.paths.prefix),
+            daemon=str(self.daemon),
+            limits=limits,
+            claim_seconds=claim_seconds,
+            kind=kind,
         )
         with (
             self.log.open("ab") as log,
             subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process,
         ):
-            first = process.stderr.readline()
-            assert "ready on" in first, first + process.stderr.read()
+            lines = [process.stderr.readline()]
+            while "ready on" not in lines[-1]:
+                assert lines[-1], "".join(lines)
+                lines.append(process.stderr.readline())
+            log.write("".join(lines[:-1]).encode())
+            log.flush()
             copier = subprocess.Popen(["cat"], stdin=process.stderr, stdout=log)
             try:
                 yield process

@@ -10,15 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from datacrumbs.commands._diagnosis import installation_checks
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Mode
-from datacrumbs.runs.asking import RunError, is_served, shown_runs, start_run, stop_run
+from datacrumbs.provider import CheckState
+from datacrumbs.runs.asking import RunError, allowed_runs, is_served, shown_runs, start_run, stop_run
 from datacrumbs.runs.run_order import OrderOptions, start_request
 from datacrumbs.serving.protocol import LENGTH
 
-from .conftest import BOUND
+from .conftest import BOUND, POLICY
 
 NOBODY = 65534
+WARNING = CheckState.WARNING
 
 
 @contextmanager
@@ -149,12 +152,65 @@ def test_the_policy_says_how_many_at_once(served):
         assert refused(served, served.signed(NOBODY, Mode.PROFILE), NOBODY) == "runs.at_once"
 
 
+def test_a_run_without_room_for_its_trace_is_refused(served):
+    """Half of what is free is left to others; runs that go on may still become as large as they may."""
+    state = os.statvfs(served.paths.traces)
+    half = state.f_bavail * state.f_frsize // 2
+    served.paths.policy.write_text(POLICY.replace("size: 1G", f"size: {half * 2}B\n    total: {half * 4}B"))
+    with served.service(), ExitStack() as stack:
+        stack.enter_context(closing(begun(served, bytes=half // 5 * 3)))
+        assert refused(served, served.signed(), bytes=half // 5 * 3) == "runs.room"
+        stack.enter_context(closing(begun(served, bytes=half // 5)))
+        assert len(shown_runs(served.paths)) == 2
+
+
+def test_the_policy_says_how_much_a_users_traces_take(served):
+    kept = served.paths.traces / "nobody" / "2026-01-01"
+    kept.mkdir(parents=True)
+    (kept / "before.pfw.gz").write_bytes(os.urandom(3 << 20))
+    os.chown(kept / "before.pfw.gz", NOBODY, NOBODY)
+    served.paths.policy.write_text(POLICY + "    total: 12M\n")
+    signed = served.signed(NOBODY, Mode.PROFILE)
+    with served.service():
+        assert refused(served, signed, NOBODY) == "runs.total"
+        run = begun(served, NOBODY, bytes=8_000_000)
+        run.close()
+        (kept / "before.pfw.gz").unlink()
+        begun(served, NOBODY).close()
+
+
 @contextmanager
 def closing(run):
     try:
         yield run
     finally:
         run.close()
+
+
+def test_a_user_is_told_what_runs_the_policy_allows(served):
+    checks = {check.name: check for check in installation_checks(served.paths)}
+    assert (checks["service of runs"].state, "is not running" in checks["service of runs"].detail) == (WARNING, True)
+    assert "datacrumbs_runs.socket" in checks["service of runs"].fix
+    with served.service():
+        with as_user(NOBODY):
+            allowed = allowed_runs(served.paths)
+        checks = {check.name: check for check in installation_checks(served.paths)}
+        assert "trace or profile; 2 runs at once, of 3600 s" in checks["service of runs"].detail
+        with as_user(1), pytest.raises(RunError, match="no rule of `runs`"):
+            allowed_runs(served.paths)
+        served.paths.policy.write_text("rules: []\n")
+        checks = {check.name: check for check in installation_checks(served.paths)}
+        assert (checks["service of runs"].state, "no rule of `runs`" in checks["service of runs"].detail) == (
+            WARNING,
+            True,
+        )
+        assert checks["service of runs"].fix
+    assert {key: allowed[key] for key in ("modes", "at_once", "duration")} == {
+        "modes": ["profile"],
+        "at_once": 2,
+        "duration": 90,
+    }
+    assert "users" not in allowed
 
 
 def test_a_damaged_policy_starts_nothing(served):
@@ -226,6 +282,54 @@ def test_a_run_that_ends_while_no_service_runs_is_cleared(served):
     run.close()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda kept: {**kept, "share": "x"},
+        lambda kept: {key: value for key, value in kept.items() if key != "uid"},
+        lambda kept: [kept],
+        lambda kept: {**kept, "run": "run-20260101T000000-0123456789abcdef"},
+        None,
+    ],
+    ids=["type", "lacks", "list", "other", "damaged"],
+)
+def test_what_another_version_kept_does_not_stop_the_service(served, change):
+    with served.service():
+        run = begun(served)
+    (file,) = served.paths.runs.glob("*.run")
+    kept = json.loads(file.read_text())
+    file.write_text("{" if change is None else json.dumps(change(kept)))
+    with served.service():
+        assert shown_runs(served.paths) == ()
+        assert served.left() == [f"datacrumbs-{run.run_id}.ready"]  # the daemon's own
+    assert "not of this version" in served.decisions()
+    os.kill(kept["pid"], signal.SIGTERM)
+    awaited((served.paths.prefix / f"ended-{run.run_id}").exists)
+    run.close()
+
+
+def test_what_a_later_version_keeps_beside_is_left_out(served):
+    with served.service():
+        run = begun(served)
+    (file,) = served.paths.runs.glob("*.run")
+    file.write_text(json.dumps({**json.loads(file.read_text()), "later": [1]}))
+    with served.service():
+        run.listen()
+        assert [(shown.run, shown.state) for shown in shown_runs(served.paths)] == [(run.run_id, "running")]
+        run.stop()
+        run.await_end()
+    run.close()
+
+
+def test_a_stop_before_the_start_still_stops(served):
+    """Where what was started gets a process after the order to end it was given, which then did nothing."""
+    with served.service(kind="SlowStart"):
+        run = start_run(served.paths, served.signed(), OrderOptions())
+        run.close()
+        awaited(lambda: shown_runs(served.paths) == ())
+        assert served.left() == []  # whether or not it came so far as to take the signal
+
+
 def test_a_process_that_has_the_number_of_an_ended_run_is_left_alone(served):
     with served.service():
         run = begun(served)
@@ -263,6 +367,8 @@ def test_a_run_that_cannot_begin_says_why(served):
         ({}, "request.form"),
         ({"version": 2, "request": "list"}, "request.form"),
         ({"version": 1, "request": "list", "uid": 0}, "request.form"),
+        ({"version": 1, "request": ["list"]}, "request.form"),
+        ({"version": [1], "request": "list"}, "request.form"),
         ({"version": 1, "request": "stop", "run": "../../x"}, "runs.unknown"),
         ({"version": 1, "request": "claim", "run": ["x"]}, "runs.unknown"),
         ({"version": 1, "request": "start", "probe_file": "", "options": {}}, "request.form"),

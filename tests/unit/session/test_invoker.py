@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
+from pathlib import Path
 
 import pytest
 
-from datacrumbs.errors import DatacrumbsError
-from datacrumbs.session.invoker import given_environment, invoker
+from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.session.invoker import given_environment, installation_of, invoker
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -61,3 +62,24 @@ def test_the_environment_is_that_of_the_beginning(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("DATACRUMBS_ADDED_LATER", "1")
     assert "DATACRUMBS_ADDED_LATER" not in given_environment()
     assert given_environment()["PATH"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes other users")
+def test_the_installation_of_another_user_is_one_that_root_alone_can_change(tmp_path: Path) -> None:
+    """A rule of sudo for this command would otherwise be one for everything, with a policy of the user's own."""
+    other = invoker({"SUDO_UID": str(NOBODY.pw_uid)})
+    closed, own = tmp_path / "closed", tmp_path / "own"
+    for place in (closed, own):
+        place.mkdir()
+    os.chown(own, NOBODY.pw_uid, NOBODY.pw_gid)
+    (own / "below").mkdir()
+    (own / "link").symlink_to(closed)
+    assert installation_of(Path("/"), other) == Path("/")
+    assert installation_of(closed, other) == closed.resolve()
+    assert installation_of(own / "link", other) == closed.resolve()  # and no way through what can be exchanged
+    for place in (own, own / "below", closed / "missing"):
+        with pytest.raises(DatacrumbsError, match="--prefix") as caught:
+            installation_of(place, other)
+        assert caught.value.exit_code is ExitCode.REFUSED
+    root = invoker({})
+    assert installation_of(own / "below", root) == own / "below"

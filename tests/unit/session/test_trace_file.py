@@ -1,0 +1,46 @@
+"""Where the trace of a recorded command may be made."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.session import trace_file
+from datacrumbs.session.invoker import Invoker
+from datacrumbs.session.trace_file import NewTrace
+
+from ..probefile.served import served_file  # noqa: TID252 - a file system of the tests
+
+ME = Invoker(os.getuid(), os.getgid(), tuple(os.getgroups()), "me", {})
+
+
+def test_the_next_free_name_where_it_may_vary(tmp_path):
+    traces = [NewTrace(tmp_path / "x.pfw.gz", ME, may_vary=True) for _ in range(3)]
+    assert [trace.path.name for trace in traces] == ["x.pfw.gz", "x-1.pfw.gz", "x-2.pfw.gz"]
+    with pytest.raises(DatacrumbsError, match="never overwritten"):
+        NewTrace(tmp_path / "x.pfw.gz", ME, may_vary=False)
+    for trace in traces:
+        trace.stream.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="mounts")
+def test_root_makes_none_where_a_program_of_a_user_could_hold_it(tmp_path):
+    asked = []
+    with served_file(tmp_path, b"", 1000, asked=asked):
+        asked.clear()
+        with pytest.raises(DatacrumbsError, match="FUSE") as caught:
+            NewTrace(tmp_path / "x.pfw.gz", ME, may_vary=True)
+        assert caught.value.hint
+        assert asked == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="of root's")
+def test_nor_where_one_was_mounted_meanwhile(tmp_path, monkeypatch):
+    answers = iter([False, True])
+    monkeypatch.setattr(trace_file, "is_served_by_user", lambda _: next(answers))
+    with pytest.raises(DatacrumbsError, match="FUSE"):
+        NewTrace(tmp_path / "x.pfw.gz", ME, may_vary=True)
+    assert not list(tmp_path.iterdir())
