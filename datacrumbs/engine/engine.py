@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -166,7 +166,7 @@ class Engine:
         image = _compiled(plan, flags, state / "programs", tell)
         loaded = LoadedImage(image, source.map_entries(plan, configuration))
         kinds = kernel_programs.kinds(plan, method, late=late, members=bool(marks.group))
-        loaded.begin(kinds.items())
+        loaded.begin([*kinds.items(), (_TAKE_RUNNING, loaded.iterator_kind())])
         return cls(_Program(plan, method, late, flags, kinds, loaded), configuration, marks)
 
     def attach(self, targets: OpenTargets, clients: Sequence[Path], skip: Collection[int] = ()) -> EngineReport:
@@ -198,6 +198,9 @@ class Engine:
             seconds = time.perf_counter() - begin
             for client in clients:
                 self._attach_client(client)
+        # Later nothing can be loaded any more. A kernel that refuses it says so when somebody asks.
+        with suppress(VerifierError):
+            self._loaded.program(_TAKE_RUNNING, self._loaded.iterator_kind())
         return EngineReport(TITLES[self._method], self._attached.functions, tuple(self._attached.failures), seconds)
 
     def take(self, processes: Mapping[int, int]) -> dict[int, Take]:

@@ -32,7 +32,7 @@ NAMES = ("probe-file", "plan", "request", "run-request", "message", "yaml", "env
 NAMES += ("calls", "last-line", "trace-file", "trace")
 MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of one's own is made there
 INPUT_SECONDS = 10
-MEMORY_MIB = 2048
+MEMORY_MIB = 768  # that a door may take, with the libraries that it loads
 ADDRESSES_MIB = 8192  # a process of polars reserves far more than it uses
 GUIDED, SAID = re.compile(r"Done (\d+) runs in (\d+) second"), re.compile(r"fed (\d+), slowest ([\d.]+) s, (\d+) MiB")
 SLOWEST = re.compile(r"stat::slowest_unit_time_sec:\s+(\d+)")
@@ -94,7 +94,9 @@ def _run(name: str, arguments: argparse.Namespace) -> bool:
     what = ", ".join(map(str, found)) or ("none" if done and said else f"ended badly: {kept}/log")
     figures = f"{numbers[0]:>9} {sum(numbers):>9} {took:>8.0f} {peak:>8} {slowest:>9.1f}"
     print(f"{name:<12} {figures}  {what}", flush=True)
-    return bool(done and said) and not found
+    if peak > MEMORY_MIB:
+        print(f"{name}: took more than {MEMORY_MIB} MiB", flush=True)
+    return bool(done and said) and not found and peak <= MEMORY_MIB
 
 
 # Inputs of the readers of files go through files: into memory with them. libFuzzer leaves without cleaning up.

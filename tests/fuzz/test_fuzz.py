@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from contextlib import suppress
 
@@ -14,6 +15,8 @@ from datacrumbs.errors import DatacrumbsError
 from .feeds import DOORS
 
 SLOWEST_SECONDS = 5.0
+MOST_MIB = 512
+"""What the process may have grown by, with the libraries that a door loads."""
 FRAGMENTS = [b"", b"0", b"-1", b"null", b"[]", b"{}", b'""', b"1e999", b"9" * 20, b"\xff", b"\n", b",", b"[" * 200]
 SEEDS = {name: door.seeds() for name, door in DOORS.items()}
 
@@ -32,10 +35,15 @@ def test_any_bytes_end_in_an_answer(name, data):
     for place, cut, put in data.draw(EDITS):
         begin = place % (len(content) + 1)
         content = content[:begin] + put + content[begin + cut :]
-    started = time.monotonic()
+    before, started = peak_mib(), time.monotonic()
     with suppress(DatacrumbsError):
         DOORS[name].feed(content)
     assert time.monotonic() - started < SLOWEST_SECONDS
+    assert peak_mib() - before < MOST_MIB
+
+
+def peak_mib() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
 
 
 @pytest.mark.parametrize("name", DOORS)
