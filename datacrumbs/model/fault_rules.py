@@ -32,6 +32,10 @@ class Evidence(Protocol):
         """
 
     @property
+    def ranks(self) -> Mapping[int, int]:
+        """Process -> its rank in its job, where that is known."""
+
+    @property
     def nested(self) -> pl.DataFrame:
         """All calls, those of a thread in the order of the nesting.
 

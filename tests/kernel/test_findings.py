@@ -84,27 +84,34 @@ RANKS = ("mpirun.openmpi", "-n", "2", "--allow-run-as-root", "--oversubscribe")
 
 
 @pytest.fixture(scope="module")
-def of_providers(
-    installation: Installation,
-    build: Callable[..., Path],
-    shared_directory: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, Any]:
-    """The report that a user makes, since root asks no rule of a provider."""
-    place = tmp_path_factory.mktemp("layers")
-    hdf5, mpi = build("faults_hdf5.c", *SERIAL_HDF5), place / "faults_mpi"
-    subprocess.run(["mpicc.openmpi", "-O1", "-o", mpi, PROGRAMS / "faults_mpi.c"], check=True)
-    with installation.daemon(installation.probes(LAYERS)) as daemon:
-        for words in ((), ("clean",)):
-            assert daemon.wrap(hdf5, place / f"hdf5{len(words)}", *words).returncode == 0
-            assert daemon.wrap(*RANKS, mpi, place / f"mpi{len(words)}", *words).returncode == 0
-    trace = shared_directory / "layers.pfw.gz"
-    shutil.copy(daemon.trace, trace)
-    trace.chmod(0o644)
-    command = [COMMANDS / "datacrumbs_report", trace, "--json"]
+def ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program for mpirun."""
+    program = tmp_path_factory.mktemp("mpi") / "faults_mpi"
+    subprocess.run(["mpicc.openmpi", "-O1", "-o", program, PROGRAMS / "faults_mpi.c"], check=True)
+    return program
+
+
+# Root asks no rule of a provider, so the report is made by a user.
+def report_of(trace: Path, place: Path) -> dict[str, Any]:
+    shutil.copy(trace, place)
+    place.chmod(0o644)
+    command = [COMMANDS / "datacrumbs_report", place, "--json"]
     done = subprocess.run(command, capture_output=True, check=True, user=NOBODY, group=NOBODY, extra_groups=[], cwd="/")
     document: dict[str, Any] = json.loads(done.stdout)
     return document
+
+
+@pytest.fixture(scope="module")
+def of_providers(
+    installation: Installation, build: Callable[..., Path], shared_directory: Path, ranks: Path
+) -> dict[str, Any]:
+    """The report of a run of the programs of HDF5 and MPI."""
+    hdf5, place = build("faults_hdf5.c", *SERIAL_HDF5), ranks.parent
+    with installation.daemon(installation.probes(LAYERS)) as daemon:
+        for words in ((), ("clean",)):
+            assert daemon.wrap(hdf5, place / f"hdf5{len(words)}", *words).returncode == 0
+            assert daemon.wrap(*RANKS, ranks, place / f"mpi{len(words)}", *words).returncode == 0
+    return report_of(daemon.trace, shared_directory / "layers.pfw.gz")
 
 
 @pytest.mark.parametrize(
@@ -115,6 +122,20 @@ def test_rules_of_providers(of_providers: dict[str, Any], rule: str, file: str) 
     (finding,) = (each for each in of_providers["findings"] if each["rule"] == rule)
     assert {place["path"].rpartition("/")[2] for place in finding["places"]} == {f"{file}0"}
     assert finding["processes"] == (2 if file == "mpi" else 1)
+
+
+def test_ranks_that_move_as_much_are_no_finding(of_providers: dict[str, Any]) -> None:
+    assert "rank-imbalance" in of_providers["judged"]
+    assert "rank-imbalance" not in {each["rule"] for each in of_providers["findings"]}
+
+
+def test_one_rank_moves_more(installation: Installation, shared_directory: Path, ranks: Path) -> None:
+    with installation.daemon(installation.probes(LAYERS)) as daemon:
+        assert daemon.wrap(*RANKS, ranks, ranks.parent / "uneven", "uneven").returncode == 0
+    findings = report_of(daemon.trace, shared_directory / "uneven.pfw.gz")["findings"]
+    (place,) = next(each["places"] for each in findings if each["rule"] == "rank-imbalance")
+    assert (place["rank"], place["path"]) == (0, f"{ranks.parent}/uneven")
+    assert "rank 0 moved 97.0 MiB" in place["evidence"]
 
 
 def test_root_asks_no_rule_of_a_provider(report: dict[str, Any]) -> None:

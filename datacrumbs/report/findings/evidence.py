@@ -59,11 +59,13 @@ class RunCalls:
     Attributes:
         calls: See `datacrumbs.provider.Evidence`.
         places: Of each process (position of its trace, pid).
+        ranks: Process -> its rank, where that is known.
     """
 
-    def __init__(self, calls: pl.DataFrame, places: list[tuple[int, int]]) -> None:
+    def __init__(self, calls: pl.DataFrame, places: list[tuple[int, int]], ranks: Mapping[int, int]) -> None:
         self.calls = calls
         self.places = places
+        self.ranks = ranks
 
     @cached_property
     def border(self) -> str:

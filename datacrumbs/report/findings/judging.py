@@ -35,6 +35,7 @@ class Place:
         host: Of the process.
         process: Its name.
         pid: Its number.
+        rank: Its rank in its job, or None.
         layer: Whose calls these are.
         path: The file with the most of the time, or empty.
         share: Part of the process's I/O time.
@@ -45,6 +46,7 @@ class Place:
     host: str
     process: str
     pid: int
+    rank: int | None
     layer: str
     path: str
     share: float
@@ -207,7 +209,8 @@ class _Judging:
             layer = LAYERS.get(each.category, each.category)
             name = self._traces.processes.get((trace, pid), "")
             host = self._traces.files[trace].host
-            places.append(Place(host, name, pid, layer, each.path, share, each.time_us, each.evidence))
+            rank = evidence.ranks.get(each.process)
+            places.append(Place(host, name, pid, rank, layer, each.path, share, each.time_us, each.evidence))
         if not places:
             return []
         places.sort(key=lambda place: (-place.share, -place.time_us, place.pid))
@@ -246,4 +249,7 @@ def gathered(traces: Traces, calls: pl.LazyFrame, files: frozenset[int]) -> RunC
     frame = part.select("run", "pid", *columns, path, "order").collect(engine="streaming")
     processes = frame.select("run", "pid").unique().sort("run", "pid").with_row_index("process")
     frame = frame.join(processes, on=["run", "pid"], how="left").drop("run", "pid")
-    return RunCalls(frame, list(processes.select("run", "pid").iter_rows()))
+    places = [(int(trace), int(pid)) for trace, pid in processes.select("run", "pid").iter_rows()]
+    known = {number: traces.ranks.get(place) for number, place in enumerate(places)}
+    ranks = {number: rank.rank for number, rank in known.items() if rank and rank.rank is not None}
+    return RunCalls(frame, places, ranks)

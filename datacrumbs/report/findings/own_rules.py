@@ -262,6 +262,36 @@ def _streams(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
     return _suspicions(passed, top.filter(small), sentence)
 
 
+# Where MPI-IO moves bytes, its calls say which rank has how many: a few ranks do the requests for all.
+def _imbalance(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
+    transfers = evidence.calls.filter(pl.col("category").cast(pl.String) == "MPIIO", pl.col("bytes") > 0)
+    requests = evidence.requests.filter(pl.col("kind").is_in(["read", "write"]), pl.col("bytes") > 0)
+    moved = requests if transfers.is_empty() else transfers
+    found = dict.fromkeys(evidence.ranks.values(), (0, 0))
+    dearest: dict[int, tuple[int, int]] = {}
+    sums = moved.group_by("process").agg(pl.col("bytes").sum(), TIME).sort("process")
+    for process, number, time in sums.iter_rows():
+        rank = evidence.ranks.get(process)
+        if rank is not None:  # and of several processes of a rank, the one with the most
+            found[rank] = (found[rank][0] + number, found[rank][1] + time)
+            dearest[rank] = max(dearest.get(rank, (-1, -1)), (number, process))
+    if len(found) < 2 or not dearest:
+        return
+    most, least = (choose(found, key=lambda rank: (found[rank], rank)) for choose in (max, min))
+    (large, long), (small, short) = found[most], found[least]
+    total = sum(time for _, time in found.values())
+    if large - small > limits["bytes"] * large and long - short > limits["time"] * total:
+        process = dearest[most][1]
+        files = moved.filter(pl.col("process") == process).group_by("path").agg(TIME)
+        path = files.sort("time", "path", descending=[True, False])["path"][0]
+        text = (
+            f"rank {most} moved {size(large)} in {duration(long)}, "
+            f"rank {least} {size(small)} in {duration(short)}, of {len(found):,} ranks"
+        )
+        excess = long - (total - long) // (len(found) - 1)
+        yield Suspicion(process, max(excess, 0), text, str(moved["category"][0]), str(path or ""))
+
+
 _JUDGES: dict[str, tuple[Any, set[str]]] = {
     "small-reads": (_small("read"), {"read"}),
     "small-writes": (_small("write"), {"write"}),
@@ -274,4 +304,5 @@ _JUDGES: dict[str, tuple[Any, set[str]]] = {
     "wasted-seeks": (_seeks, {"read", "write", "seek"}),
     "repeated-failures": (_failures, {"open", "read", "write", "metadata"}),
     "stdio-buffer": (_streams, {"read", "write"}),
+    "rank-imbalance": (_imbalance, {"read", "write"}),
 }

@@ -13,6 +13,7 @@ from datacrumbs.output import counted, printable
 from datacrumbs.report.busy import Busy, busy
 from datacrumbs.report.distributions import Distribution, Function, distributions
 from datacrumbs.report.estimates import is_needed
+from datacrumbs.report.findings.patterns import access_patterns
 from datacrumbs.report.heat import Heat, heat
 from datacrumbs.report.nesting import outermost
 from datacrumbs.report.summary import CHANNEL, by_layer, conservation, number_of_rows, table
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 FILES, CHANNELS, FAILURES, PROCESSES = 5000, 500, 500, 2000
 """Rows of the tables."""
+PATTERNS_SHOWN = 500
 TRACES = 50
 """Traces that are described one by one."""
 
@@ -51,6 +53,7 @@ class Contents:
         layers: Rows of the table of layers.
         spread: Durations and sizes of each function.
         findings: What rules found, if they were asked.
+        patterns: In which order files were read and written, if that is known.
         tables: Of files, channels, failures and processes.
     """
 
@@ -65,6 +68,7 @@ class Contents:
     heat: Heat
     windows: list[Window]
     findings: Findings | None = None
+    patterns: Rows | None = None
     tables: dict[str, Rows] = field(default_factory=dict)
 
 
@@ -99,6 +103,9 @@ def gather(
         windows(calls, working),
         findings,
     )
+    if findings is not None:
+        rows = access_patterns(traces, calls)
+        contents.patterns = Rows(rows[:PATTERNS_SHOWN], len(rows))
     for view, limit in {"file": FILES, "channel": CHANNELS, "failure": FAILURES, "process": PROCESSES}.items():
         marked = by_process if view == "process" else None
         rows = table(traces, calls, profiles, view, limit + 1, paths=selection.paths, marked=marked)

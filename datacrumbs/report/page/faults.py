@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from datacrumbs.report.findings.judging import FaultFound
     from datacrumbs.report.page.contents import Contents
 
-HEADINGS = (("process", True), ("pid", False), ("share", False), ("time", False), ("file", True), ("evidence", True))
+HEADINGS = (
+    ("rank", False),
+    ("process", True),
+    ("pid", False),
+    ("share", False),
+    ("time", False),
+    ("file", True),
+    ("evidence", True),
+)
 
 
 def drawn_findings(contents: Contents) -> dict[str, Any] | None:
@@ -42,6 +50,7 @@ def _drawn(finding: FaultFound) -> dict[str, Any]:
 def _places(finding: FaultFound) -> Sheet:
     rows = tuple(
         (
+            Cell("" if place.rank is None else f"{place.rank}"),
             Cell(shortened(place.process), is_text=True),
             Cell(f"{place.pid}"),
             Cell(f"{place.share:.0%}", f"{place.share:.4f}"),

@@ -34,6 +34,7 @@ SIZE_CLASSES = (
 SHADES = 5
 FILE_BUDGET, OTHER_BUDGET = 1_000_000, 200_000
 """Characters of a table."""
+PATTERN_KEYS = ("consecutive", "sequential", "random", "unknown")
 PHASES = 24
 MEASURES = ("count", "errors", "bytes", "time_us")
 SPREAD = ("p50_us", "p90_us", "p99_us", "max_us")
@@ -162,6 +163,20 @@ def size_sheet(contents: Contents) -> Sheet | None:
 def _mean(row: dict[str, Any], calls: float) -> Cell:
     mean = (row["bytes"] or 0) / calls
     return Cell(size(round(mean)), f"{mean:.0f}")
+
+
+def pattern_sheet(contents: Contents) -> Sheet | None:
+    """In which order files were read and written."""
+    found = contents.patterns
+    if found is None or not found.rows:
+        return None
+    keys = ("path", "access", "count", *PATTERN_KEYS, "bytes", "median_bytes", "largest_bytes", "time_us")
+    caption = (
+        "Requests at the border to the kernel that moved bytes, by where they begin: where the last one on their "
+        "descriptor ended (consecutive), further on (sequential) or before that (random). Unknown: another descriptor, "
+        "thread or process may have moved the position."
+    )
+    return sheet("patterns", caption, keys, found.rows, total=found.total, budget=OTHER_BUDGET)
 
 
 def file_sheet(contents: Contents) -> Sheet:

@@ -170,6 +170,31 @@ def test_streams(made, judged) -> None:
     assert found(judged(program)) == {"stdio-buffer": "critical", "small-writes": "warning"}
 
 
+def ranked(made: Any, sizes: list[int], category: str = "POSIX") -> tuple[Program, list[dict[str, Any]]]:
+    program = Program(made)
+    names = [made.metadata("PR", {"name": "rank", "value": str(rank)}, 100 + rank) for rank in range(len(sizes))]
+    for rank, number in enumerate(sizes):
+        each = Program(made, 100 + rank)
+        for _ in range(number):
+            each.move("write" if category == "POSIX" else "MPI_File_write_at", 1 << 20, category=category)
+        program.lines += each.lines
+    return program, names
+
+
+@pytest.mark.parametrize(("sizes", "expected"), [([97, 11, 13], True), ([97, 89, 83], False), ([97], False)])
+@pytest.mark.parametrize("category", ["POSIX", "MPIIO"])
+def test_ranks(made, judged, sizes: list[int], expected: bool, category: str) -> None:
+    program, names = ranked(made, sizes, category)
+    if category == "MPIIO":  # one rank writes for all
+        program.lines += Program(made, 100).move("write", 1 << 20).lines
+    findings = judged(program, before=names)
+    assert set(found(findings)) == ({"rank-imbalance"} if expected else set())
+    if expected:
+        (place,) = findings.found[0].places
+        assert (place.rank, place.pid) == (0, 100)
+        assert place.evidence == "rank 0 moved 97.0 MiB in 970 us, rank 1 11.0 MiB in 110 us, of 3 ranks"
+
+
 def test_requests_of_system_calls_count_once_beside_those_of_libc(made, judged) -> None:
     program = Program(made)
     for _ in range(503):
