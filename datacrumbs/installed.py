@@ -24,12 +24,13 @@ SHIPPED = Path("share/datacrumbs")
 _SCHEMES = (sysconfig.get_default_scheme(), "posix_prefix", "posix_local", "posix_user")
 
 
-def installed(kind: str, place: Path) -> Path:
+def installed(kind: str, place: Path, *others: Path) -> Path:
     """A file that the build put into the wheel, links resolved.
 
     Args:
         kind: As sysconfig calls it: ``data``, ``scripts``.
         place: Below that.
+        others: Where packages of distributions have it instead.
 
     Raises:
         DatacrumbsError: (exit 1) when the installation lacks it.
@@ -38,11 +39,11 @@ def installed(kind: str, place: Path) -> Path:
     for scheme in dict.fromkeys(_SCHEMES):
         if scheme not in sysconfig.get_scheme_names() or (scheme == "posix_user" and not site.ENABLE_USER_SITE):
             continue
-        candidate = Path(sysconfig.get_path(kind, scheme)) / place
-        for found in (candidate, *_renamed(candidate)):
+        top = Path(sysconfig.get_path(kind, scheme))
+        for found in (top / place, *_renamed(top / place), *(top / other for other in others)):
             if found.is_file():
                 return found.resolve()
-        looked.append(str(candidate))
+        looked.append(str(top / place))
     raise DatacrumbsError(
         f"{place.name} is not installed; looked for {', '.join(dict.fromkeys(looked))}",
         hint="install the datacrumbs package again: its build compiles it",

@@ -22,6 +22,7 @@ from completion import bash_completion, zsh_completion
 from man_pages import man_page
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
+from verb_completion import MAIN, bash_verbs, zsh_verbs
 
 from datacrumbs import provider
 from datacrumbs.configure import site
@@ -192,7 +193,10 @@ def shipped_files() -> dict[Path, str]:
     lines = command_lines()
     written = {MANUAL / f"man{line.section}/{line.name}.{line.section}": man_page(line, lines) for line in lines}
     written |= {BASH / line.name: bash_completion(line) for line in lines}
-    return written | {ZSH / f"_{line.name}": zsh_completion(line) for line in lines}
+    written |= {ZSH / f"_{line.name}": zsh_completion(line) for line in lines}
+    written[BASH / MAIN] = bash_verbs(written[BASH / MAIN])
+    written[ZSH / f"_{MAIN}"] = zsh_verbs(written[ZSH / f"_{MAIN}"], {line.name: line for line in lines})
+    return written
 
 
 # ---- hooks ----

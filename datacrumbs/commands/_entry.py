@@ -57,6 +57,7 @@ class _Interrupts:
 
 
 datacrumbs = partial(start, "daemon")
+completion = partial(start, "completion")
 doctor = partial(start, "doctor")
 probe_configurator = partial(start, "probe_configurator")
 record = partial(start, "record")

@@ -23,7 +23,7 @@ datacrumbs help record        show the options of one command"""
 _VERBS = {"probes": "probe_configurator", "sign": "sign_probes"}
 """Verbs that are called otherwise than their command."""
 _RUN = "run"
-_PROBES = {"make": (), "show": ("--show",), "list": ("--list",), "check": ("--check",)}
+ACTIONS_OF_PROBES = {"make": (), "show": ("--show",), "list": ("--list",), "check": ("--check",)}
 """What follows ``probes``, for options of its command."""
 
 
@@ -55,8 +55,8 @@ def run(words: Sequence[str], begun: Callable[[], None]) -> int:
     if first not in verbs():
         is_mistake = _is_word(first)
         return guarded(lambda: _unknown(first)) if is_mistake else main(command_named(DAEMON), words, begun)
-    if first == "probes" and rest and rest[0] in _PROBES:
-        rest = [*_PROBES[rest[0]], *rest[1:]]
+    if first == "probes" and rest and rest[0] in ACTIONS_OF_PROBES:
+        rest = [*ACTIONS_OF_PROBES[rest[0]], *rest[1:]]
     return main(command_named(verbs()[first]), rest, begun)
 
 

@@ -27,6 +27,7 @@ STEERING = "\x1b\x9b\u202e\r\x07"
 
 NO_ARGUMENT = {
     "datacrumbs": None,  # says how to begin
+    "datacrumbs_completion": USAGE,
     "datacrumbs_doctor": None,  # 0 or 1: what this host lacks
     "datacrumbs_list": None,  # shows what there is
     "datacrumbs_mark": USAGE,

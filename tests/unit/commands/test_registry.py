@@ -12,6 +12,7 @@ VERSION = distribution("datacrumbs").version
 # What a command asks for before it complains about anything else.
 REQUIRED = {
     "datacrumbs": ["probes.json.gz"],
+    "datacrumbs_completion": ["bash"],
     "datacrumbs_mark": ["1"],
     "datacrumbs_report": ["trace.pfw.gz"],
     "datacrumbs_stop": ["run"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,17 @@ VIEWS = ["channel", "error", "file", "function", "layer", "node", "pattern", "pr
         ("datacrumbs_trust verify --pl", []),
         ("datacrumbs_trust add --key tr", ["trace.pfw.gz", "traces"]),
         ("datacrumbs_trust verify-seal t", ["trace.pfw.gz", "traces"]),
-        ("datacrumbs t", ["trace.pfw.gz", "traces"]),
+        ("datacrumbs rec", ["record"]),
+        ("datacrumbs tr", ["trace.pfw.gz", "traces", "track", "trust"]),
+        ("datacrumbs ./t", ["./trace.pfw.gz", "./traces"]),
+        ("datacrumbs help rec", ["record"]),
+        ("datacrumbs report --by f", ["file", "function"]),
+        ("datacrumbs report tr", ["trace.pfw.gz", "traces"]),
+        ("datacrumbs trust re", ["remove", "restore", "revoke"]),
+        ("datacrumbs probes ch", ["check"]),
+        ("datacrumbs probes --ch", ["--check"]),
+        ("datacrumbs run --no", ["--no-preload"]),
+        ("datacrumbs record --mode profile -- dd t", ["trace.pfw.gz", "traces"]),
         ("datacrumbs_wrap --no", ["--no-preload"]),
         ("datacrumbs_wrap --run-id 7 dd i", []),
         ("datacrumbs_wrap dd t", ["trace.pfw.gz", "traces"]),
@@ -153,9 +164,25 @@ until_seen "$4"
         ("datacrumbs_report --by ", "channel"),
         ("datacrumbs_report --lim", "--limit"),
         ("datacrumbs_trust ver", "verify"),
+        ("datacrumbs re", "Show what traces contain"),
+        ("datacrumbs report --lim", "--limit"),
         ("datacrumbs_trust revoke --pl", "--plan"),
         ("datacrumbs_setup --stage co", "compute"),
     ],
 )
 def test_zsh_offers(directory, line, seen):
     output("zsh", "-f", "-c", ZSH, "zsh", directory, SHARED / "zsh/site-functions", line, seen)
+
+
+@pytest.mark.parametrize(
+    ("shell", "program"),
+    [
+        ("bash", 'source "$0"; complete -p | grep -o "datacrumbs[a-z_]*$" | sort'),
+        ("zsh", 'autoload -Uz compinit; compinit -u -D; source "$0"; print -l ${(ok)_comps[(I)datacrumbs*]}'),
+    ],
+)
+def test_all_of_them_as_one_script(shell, program, tmp_path):
+    script = tmp_path / "script"
+    script.write_text(output(Path(sysconfig.get_path("scripts"), "datacrumbs"), "completion", shell))
+    quiet = "--norc" if shell == "bash" else "-f"
+    assert output(shell, quiet, "-c", program, script).split() == sorted(NAMES)

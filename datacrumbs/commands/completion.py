@@ -1,0 +1,33 @@
+"""``datacrumbs_completion``: what a shell needs to complete the commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._command import Command
+
+if TYPE_CHECKING:
+    import argparse
+
+    from datacrumbs.commands._command import Run
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own options."""
+    parser.add_argument("shell", choices=["bash", "zsh"], help="for which shell")
+
+
+def _load() -> Run:
+    from datacrumbs.commands._completions import print_completion
+
+    return print_completion
+
+
+COMMAND = Command(
+    name="completion",
+    summary="Print the completion of all commands for a shell.",
+    description="Packages install it where shells look for it; elsewhere, source what this prints.",
+    examples=("source <(datacrumbs_completion bash)",),
+    arguments=arguments,
+    load=_load,
+)
