@@ -19,6 +19,7 @@ from datacrumbs.report.apart import check_apart
 from datacrumbs.report.collectives import align
 from datacrumbs.report.explaining import explain
 from datacrumbs.report.explanation_table import print_explanation
+from datacrumbs.report.exports.forms import ending, export
 from datacrumbs.report.findings.judging import Findings, find
 from datacrumbs.report.findings.patterns import access_patterns
 from datacrumbs.report.findings.printing import print_findings, summary
@@ -37,7 +38,7 @@ from datacrumbs.report.summary import (
     select_profiles,
     table,
 )
-from datacrumbs.report.tables import print_jobs, print_order, print_ranks, print_table, print_trace, write_csv
+from datacrumbs.report.tables import print_jobs, print_order, print_ranks, print_table, print_trace, size, write_csv
 from datacrumbs.secure.files import write_atomically
 from datacrumbs.system import SystemPaths
 from datacrumbs.trace.reader import find_traces, read_traces
@@ -70,9 +71,12 @@ def report(options: argparse.Namespace) -> ExitCode:
     )
     check_order(selection.since, selection.until)
     _check_explaining(options)
-    if options.html:
-        _refuse_trace(Path(options.html))
-    judged = bool(not _view(options) or options.html or options.fail_on)
+    for option, place in (("--html", options.html), ("--export", options.export)):
+        if place:
+            _refuse_trace(option, Path(place))
+    if options.export:
+        ending(Path(options.export))
+    judged = bool(not (_view(options) or options.export) or options.html or options.fail_on)
     details = judged or _view(options) == PATTERN
     traces = read_traces(find_traces(options.traces or [_last()]), details=details)
     check_apart(traces)
@@ -81,7 +85,9 @@ def report(options: argparse.Namespace) -> ExitCode:
         _explain(options, traces, selection)
         return ExitCode.DONE
     findings = _judged(traces, selection) if judged else None
-    if options.html:
+    if options.export:
+        _export(traces, selection, Path(options.export))
+    elif options.html:
         _write_page(traces, selection, findings, Path(options.html))
     else:
         _print_tables(options, traces, clocks, selection, findings)
@@ -94,7 +100,13 @@ def _view(options: argparse.Namespace) -> str | None:
 
 
 def _check_explaining(options: argparse.Namespace) -> None:
-    others = {"--by": options.by, "--csv": options.csv, "--html": options.html, "--fail-on": options.fail_on}
+    others = {
+        "--by": options.by,
+        "--csv": options.csv,
+        "--html": options.html,
+        "--export": options.export,
+        "--fail-on": options.fail_on,
+    }
     beside = [option for option, given in others.items() if given]
     if options.explain and beside:
         raise usage_error(f"--explain and {beside[0]} exclude each other")
@@ -174,15 +186,24 @@ def _write_page(traces: Traces, selection: CallSelection, findings: Findings | N
     inform(f"{printable(str(place))}: {len(text.encode()) / 1e6:.1f} MB")
 
 
+def _export(traces: Traces, selection: CallSelection, place: Path) -> None:
+    if len(traces.profiles) or any(trace.sampled for trace in traces.files):
+        warn("calls that were only counted or added up have no lines, so they are not in what is exported")
+    export(traces, select(traces, selection), place)
+    inform(f"{printable(str(place))}: {size(place.stat().st_size)}")
+
+
 # `report --html TRACE` lacks the page, and would put one over the trace.
-def _refuse_trace(place: Path) -> None:
+def _refuse_trace(option: str, place: Path) -> None:
     is_trace = place.name.endswith((".pfw", ".pfw.gz"))
     with suppress(OSError):
         if place.is_file():
             with place.open("rb") as stream:
                 is_trace = is_trace or stream.read(2) == _GZIP
     if is_trace:
-        raise usage_error(f"--html {printable(str(place))}: this is a trace", "give the page first: --html OUT TRACE")
+        raise usage_error(
+            f"{option} {printable(str(place))}: this is a trace", f"give what to write first: {option} OUT TRACE"
+        )
 
 
 def _last() -> Path:

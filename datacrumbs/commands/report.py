@@ -38,6 +38,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="print the data as JSON")
     form.add_argument("--csv", action="store_true", help="print one table as CSV: that of --by, else the functions")
     form.add_argument("--html", metavar="OUT", help="write one page with tables and pictures to the file OUT")
+    form.add_argument(
+        "--export",
+        metavar="OUT",
+        help="write the calls to OUT in the form that its name ends in: .parquet, .csv, .pftrace, .pftrace.gz "
+        "(Perfetto), .speedscope.json, .collapsed (flame graphs)",
+    )
     add("--name", action="append", default=[], metavar="GLOB", help="only functions whose name matches")
     add("--path", action="append", default=[], metavar="GLOB", help="only calls on files whose path matches")
     add("--pid", action="append", default=[], type=int, metavar="N", help="only this process")
@@ -89,6 +95,7 @@ COMMAND = Command(
     examples=(
         "datacrumbs_report run.pfw.gz --by file --path '/data/*' --limit 20",
         "datacrumbs_report run.pfw.gz --html run.html",
+        "datacrumbs_report run.pfw.gz --export run.pftrace",
         "datacrumbs_report run.pfw.gz --explain H5Dwrite --slow-vs-fast",
     ),
     arguments=arguments,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from datacrumbs.report.exports.forms import export
+from datacrumbs.report.exports.trees import processes
 from datacrumbs.trace.reader import MOVING, find_traces, read_traces
 
 if TYPE_CHECKING:
@@ -65,3 +68,24 @@ def check_perfetto(perfetto: Any, trace: Path) -> None:
     )
     assert errors == []
     assert dict(slices) == our_counts(trace)
+
+
+def check_export(perfetto: Any, trace: Path, timeline: Path) -> None:
+    """Perfetto shows every call of an exported timeline inside the one that it was made in."""
+    traces = read_traces([trace])
+    export(traces, traces.calls, timeline)
+    slices, pairs, errors = perfetto.query(
+        timeline,
+        "select name, count(*) from slice where category is not null group by name order by name",
+        "select p.name, c.name, count(*) from slice c join slice p on c.parent_id = p.id group by 1, 2",
+        "select name, value from stats where severity in ('error', 'data_loss') and value > 0",
+    )
+    assert errors == []
+    assert dict(slices) == our_counts(trace)
+    expected: Counter[tuple[str, str]] = Counter()
+    for nested in processes(traces, traces.calls):
+        names, parent = nested["name"].cast(pl.String).to_list(), nested["parent"].to_list()
+        instants = nested["ret"].is_null() & (nested["dur"] <= 0)
+        expected.update((names[above], name) for above, name in zip(parent, names, strict=True) if above >= 0)
+        assert not any(instants.gather([above for above in parent if above >= 0]))
+    assert {(above, name): count for above, name, count in pairs} == dict(expected)

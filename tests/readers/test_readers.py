@@ -46,6 +46,11 @@ def test_perfetto(checks: ModuleType, perfetto, trace_directory: Path) -> None:
         checks.check_perfetto(perfetto, trace)
 
 
+def test_perfetto_opens_what_is_exported(checks: ModuleType, perfetto, trace_directory: Path, tmp_path: Path) -> None:
+    for trace in traces(trace_directory):
+        checks.check_export(perfetto, trace, tmp_path / f"{trace.name}.pftrace")
+
+
 def test_perfetto_names_processes_and_threads(perfetto, trace_directory: Path) -> None:
     (rows,) = perfetto.query(traces(trace_directory)[0], "select pid, name from process where pid > 0 order by pid")
     assert all(name for _, name in rows)

@@ -79,6 +79,8 @@ TESTED_IN = {
     "probefile/schema": "unit/probefile/test_codec.py",
     "provider": "unit/plugins/test_validation.py",
     "report/exact": "unit/report/test_nesting.py",
+    "report/exports/perfetto": "readers/test_readers.py",
+    "report/exports/stacks": "unit/report/exports/test_forms.py",
     "report/explanation_table": "unit/report/test_explaining.py",
     "report/findings/evidence": "unit/report/findings/test_judging.py",
     "report/findings/gaps": "unit/report/findings/test_judging.py",

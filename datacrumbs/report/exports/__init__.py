@@ -1,0 +1,1 @@
+"""Calls in the forms of other tools: tables of calls, timelines, stacks."""
