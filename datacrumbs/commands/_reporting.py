@@ -19,7 +19,7 @@ from datacrumbs.report.apart import check_apart
 from datacrumbs.report.collectives import align
 from datacrumbs.report.explaining import explain
 from datacrumbs.report.explanation_table import print_explanation
-from datacrumbs.report.exports.forms import ending, export
+from datacrumbs.report.exports.endings import ending, export
 from datacrumbs.report.findings.judging import Findings, find
 from datacrumbs.report.findings.patterns import access_patterns
 from datacrumbs.report.findings.printing import print_findings, summary

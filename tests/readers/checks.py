@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from datacrumbs.report.exports.forms import export
+from datacrumbs.report.exports.endings import export
 from datacrumbs.report.exports.trees import processes
-from datacrumbs.trace.reader import MOVING, find_traces, read_traces
+from datacrumbs.trace.json_lines import MOVING
+from datacrumbs.trace.reader import find_traces, read_traces
 
 if TYPE_CHECKING:
     from pathlib import Path

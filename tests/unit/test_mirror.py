@@ -80,7 +80,7 @@ TESTED_IN = {
     "provider": "unit/plugins/test_validation.py",
     "report/exact": "unit/report/test_nesting.py",
     "report/exports/perfetto": "readers/test_readers.py",
-    "report/exports/stacks": "unit/report/exports/test_forms.py",
+    "report/exports/stacks": "unit/report/exports/test_endings.py",
     "report/explanation_table": "unit/report/test_explaining.py",
     "report/findings/evidence": "unit/report/findings/test_judging.py",
     "report/findings/gaps": "unit/report/findings/test_judging.py",

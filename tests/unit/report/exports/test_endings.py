@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.report.exports.forms import FORMS, ending, export
+from datacrumbs.report.exports.endings import FORMS, ending, export
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
