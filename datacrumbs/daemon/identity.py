@@ -162,6 +162,11 @@ def tracing_id() -> int:
     return 0 if SubordinateIds().owner(TRACING_ID) else TRACING_ID
 
 
+def path_word(text: str) -> str:
+    """A text as it is in the path of a trace."""
+    return _UNSAFE_CHARACTER.sub("_", text).lstrip(".") or "_"
+
+
 def trace_name(
     configuration: SystemConfiguration, *, user: str, run: str, host: str, probes: PurePath, now: float
 ) -> tuple[str, ...]:
@@ -182,7 +187,7 @@ def trace_name(
         "day": time.strftime("%d", moment),
         "time": time.strftime("%H%M%S", moment),
     }
-    safe = {key: _UNSAFE_CHARACTER.sub("_", value).lstrip(".") or "_" for key, value in fields.items()}
+    safe = {key: path_word(value) for key, value in fields.items()}
     for name in _FIELD.findall(configuration.trace_pattern):
         if name not in safe:
             raise usage_error(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.daemon.identity import path_word
 from datacrumbs.daemon.run_files import SUFFIX, is_locked
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.runs.asking import shown_runs
@@ -116,7 +117,7 @@ def _trace_files(configuration: SystemConfiguration) -> Iterator[Path]:
     top = configuration.trace_log_dir
     if os.geteuid() != 0 and configuration.trace_pattern.startswith("{user}/"):
         with suppress(KeyError):  # a user without an account
-            top /= pwd.getpwuid(os.geteuid()).pw_name
+            top /= path_word(pwd.getpwuid(os.geteuid()).pw_name)
     seen = set()
     for directory, below in ((top, True), (Path.cwd(), False)):
         for place, directories, names in os.walk(directory):

@@ -10,6 +10,7 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from datacrumbs.daemon.identity import path_word
 from datacrumbs.secure.file_systems import device_of, kernel_state
 from datacrumbs.serving.denial import DenialError
 
@@ -44,7 +45,7 @@ def taken_by(configuration: SystemConfiguration, caller: Caller) -> int:
     """
     top = configuration.trace_log_dir
     if configuration.trace_pattern.startswith(_OWN):
-        top /= caller.user
+        top /= path_word(caller.user)
     try:
         descriptor = os.open(top, _PLACE)
     except OSError:

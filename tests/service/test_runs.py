@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from datacrumbs.daemon.identity import TRACING_ID
+from datacrumbs.secure.privilege import WHILE_TRACING
 from datacrumbs.testing import read_lines
 
 DD = ("dd", "if=/dev/zero", "of=/dev/null", "bs=1k", "status=none")
@@ -48,7 +50,7 @@ def test_start_returns_when_ready_and_stop_when_the_trace_is_complete(machine, a
     assert lines.footer
     assert lines.tally()["write"] == 23
     assert "every call accounted for" in machine.journal("datacrumbs@r1")
-    assert machine.run_files() == set()
+    assert not any("confined" in name for name in machine.run_files())
     assert unloaded(machine, "r1")
     assert machine.systemctl("is-enabled", "datacrumbs@r1").stdout.strip() in {"static", "not-found"}
     assert list(machine.path("/etc/systemd/system").glob("*.wants/datacrumbs@*")) == []
@@ -207,6 +209,8 @@ def test_the_daemon_is_confined(machine, alices):
     pid = machine.show("datacrumbs@confined", "MainPID")
     status = dict(line.split(":\t", 1) for line in machine.path(f"/proc/{pid}/status").read_text().splitlines())
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert set(status["Uid"].split() + status["Gid"].split()) == {str(TRACING_ID)}
+    assert int(status["CapEff"], 16) == sum(1 << each for each in WHILE_TRACING)
     granted = machine.run("capsh", f"--decode={status['CapBnd']}").stdout.strip().partition("=")[2].split(",")
     assert "cap_net_admin" not in granted
     assert "cap_sys_module" not in granted
@@ -221,6 +225,7 @@ def test_the_daemon_is_confined(machine, alices):
     assert attempt("/var/lib/datacrumbs/x") == ""
     machine.done("rm", "/var/log/datacrumbs/x", "/var/lib/datacrumbs/x")
     machine.done("systemctl", "stop", "datacrumbs@confined")
+    assert machine.run_files() == set()
 
 
 def test_another_trace_directory_reaches_the_sandbox_by_setup(machine, alices):

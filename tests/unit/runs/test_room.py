@@ -47,6 +47,11 @@ def test_where_directories_are_not_by_user_only_the_users_files_count(configurat
     assert taken_by(everywhere, replace(ALICE, uid=12345)) == 0
 
 
+def test_the_directory_has_the_users_name_as_paths_have_it(configuration, tmp_path):
+    (tmp_path / "alice").rename(tmp_path / "REALM_alice_x")
+    assert taken_by(configuration, replace(ALICE, user="REALM\\alice@x")) == taken(tmp_path) > 0
+
+
 def test_a_link_leads_nowhere(configuration, tmp_path):
     before = taken_by(configuration, ALICE)
     (tmp_path / "alice" / "link").symlink_to("/usr")
