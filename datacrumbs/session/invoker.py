@@ -86,16 +86,20 @@ def installation_of(prefix: Path, user: Invoker) -> Path:
     """
     if not user.is_other:
         return prefix.absolute()
-    place = prefix.resolve()
-    try:
-        changeable = first_unprotected(place, sticky=True)
-    except OSError as error:
-        raise refusal(f"--prefix {prefix}: {error.strerror}", "leave it out") from None
-    if changeable is not None:
-        raise refusal(
-            f"--prefix {prefix}: users other than root can change {changeable}",
-            "leave it out; for a tree of your own, unset SUDO_UID to run the command as root",
-        )
+    place = Path("/")
+    for part in prefix.absolute().parts[1:]:
+        place /= part
+        try:
+            # Only a link of root's is followed: one of a user's could lead to where the user may not look.
+            changeable = place if place.lstat().st_uid else first_unprotected(place.resolve(), sticky=True)
+        except OSError as error:
+            raise refusal(f"--prefix {prefix}: {place}: {error.strerror}", "leave it out") from None
+        if changeable is not None:
+            raise refusal(
+                f"--prefix {prefix}: users other than root can change {changeable}",
+                "leave it out; for a tree of your own, unset SUDO_UID to run the command as root",
+            )
+        place = place.resolve()
     return place
 
 

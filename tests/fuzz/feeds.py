@@ -35,6 +35,7 @@ from datacrumbs.elf.dwarf import function_arguments
 from datacrumbs.elf.functions import elf_functions
 from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.jobs.metadata import comment_with, probe_file_of_comment
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
 from datacrumbs.probefile.codec import decode, encode, parse, plan_from_document
 from datacrumbs.probefile.envelope import Grant, open_envelope, read_payload, seal
@@ -178,6 +179,23 @@ def _run_request_seeds() -> list[bytes]:
         b'{"version":1,"request":"stop","run":"%b"}' % run,
         b'{"version":1,"request":"claim","run":"%b"}' % run,
         b'{"version":1,"request":"allowed"}',
+    ]
+
+
+# The comment of a job, which what starts daemons on compute nodes reads as root.
+def _comment(data: bytes) -> None:
+    text = os.fsdecode(data)
+    path = probe_file_of_comment(text)
+    assert not path or (path.startswith("/") and "\n" not in path)
+    assert probe_file_of_comment(comment_with("/a b", text)) == "/a b"
+
+
+def _comment_seeds() -> list[bytes]:
+    return [
+        b'{"datacrumbs":{"enable":"yes","probe_file":"/path/to/probes.json.gz"}}',
+        b'{"comment":"mine","datacrumbs":{"enable":"no"}}',
+        b'{"datacrumbs":{"composite":"x"}}',
+        b"my own words",
     ]
 
 
@@ -362,6 +380,7 @@ DOORS = {
     "plan": Door(lambda: [encode(small_plan())], _plan, 4096),
     "request": Door(_request_seeds, _request, 4096),
     "run-request": Door(_run_request_seeds, _run_request, 2048),
+    "comment": Door(_comment_seeds, _comment, 1024),
     "message": Door(_message_seeds, _message, 2048),
     "last-line": Door(_last_line_seeds, _last_line, 4096),
     "yaml": Door(_yaml_seeds, _yaml, 1024),

@@ -28,7 +28,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HERE = Path(__file__).resolve().parent
-NAMES = ("probe-file", "plan", "request", "run-request", "message", "yaml", "environment", "elf", "discovery")
+NAMES = (
+    "probe-file",
+    "plan",
+    "request",
+    "run-request",
+    "comment",
+    "message",
+    "yaml",
+    "environment",
+    "elf",
+    "discovery",
+)
 NAMES += ("calls", "last-line", "trace-file", "trace")
 MEMORY = Path("/dev/shm")  # noqa: S108 - a directory of one's own is made there
 INPUT_SECONDS = 10

@@ -74,10 +74,18 @@ def test_the_installation_of_another_user_is_one_that_root_alone_can_change(tmp_
     os.chown(own, NOBODY.pw_uid, NOBODY.pw_gid)
     (own / "below").mkdir()
     (own / "link").symlink_to(closed)
+    (tmp_path / "roots").symlink_to(closed)
+    (tmp_path / "users").symlink_to(closed)
+    os.lchown(tmp_path / "users", NOBODY.pw_uid, NOBODY.pw_gid)
     assert installation_of(Path("/"), other) == Path("/")
     assert installation_of(closed, other) == closed.resolve()
-    assert installation_of(own / "link", other) == closed.resolve()  # and no way through what can be exchanged
-    for place in (own, own / "below", closed / "missing"):
+    assert installation_of(tmp_path / "roots", other) == closed.resolve()
+    # The words are the same whatever is behind the first part that is not root's.
+    for place in (own / "link", own / "below", own / "missing"):
+        with pytest.raises(DatacrumbsError) as caught:
+            installation_of(place, other)
+        assert caught.value.message.endswith(f"can change {own}")
+    for place in (own, tmp_path / "users", closed / "missing"):
         with pytest.raises(DatacrumbsError, match="--prefix") as caught:
             installation_of(place, other)
         assert caught.value.exit_code is ExitCode.REFUSED
