@@ -97,6 +97,16 @@ class SystemPaths:
         return self.run / "runs.sock"
 
     @property
+    def jobs(self) -> Path:
+        """What prologs leave for epilogs, and for the jobs' users."""
+        return self.run / "jobs"
+
+    @property
+    def hooks(self) -> Path:
+        """The scripts that a scheduler is to call."""
+        return self.configuration / "slurm"
+
+    @property
     def state(self) -> Path:
         """What is kept between runs."""
         return self.prefix / "var/lib/datacrumbs"
@@ -151,6 +161,8 @@ class SystemConfiguration:
             below it, no name gets into a trace.
         seal_traces: Whether root seals each run: signs its counts and the digests of its trace, with a key that
             `datacrumbs_setup` makes.
+        prolog_seconds: How long a job waits in its prolog until its run is ready; seconds, or with a unit.
+        epilog_seconds: How long its epilog waits until the trace is complete, likewise; it is completed in any case.
     """
 
     trace_log_dir: Path
@@ -172,6 +184,8 @@ class SystemConfiguration:
     max_megabytes: float = 100_000
     redact_paths: tuple[str, ...] = ()
     seal_traces: bool = False
+    prolog_seconds: float = 3.0
+    epilog_seconds: float = 1.0
 
 
 def read_system_configuration(paths: SystemPaths) -> SystemConfiguration:

@@ -85,9 +85,9 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
             paths,
             configuration,
             mode=instance.mode,
-            names=names_of(identity, os.environ),
+            names=(*names_of(identity, os.environ), *([instance.job] if instance.job else [])),
             unnamed=instance.unnamed,
-            chosen=choose(instance.processes, instance.group),
+            chosen=choose(instance.processes, instance.group, instance.awaited),
             attach_method=method,
         )
     )

@@ -15,7 +15,7 @@ from datacrumbs.output import counted, inform, warn
 from datacrumbs.secure.file_systems import file_system_kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from datacrumbs.daemon.identity import Owner
     from datacrumbs.engine.engine import Engine
@@ -40,21 +40,24 @@ class Chosen:
     Args:
         processes: Process id -> when it began, in ticks since the machine's start.
         group: Inode number of a control group; 0 for none.
+        awaited: Names of a control group that may not exist yet, each with its parent's before it.
     """
 
     processes: Mapping[int, int] = field(default_factory=dict)
     group: int = 0
+    awaited: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.processes or self.group)
 
 
-def choose(processes: Iterable[int], group: Path | None) -> Chosen:
+def choose(processes: Iterable[int], group: Path | None, awaited: tuple[str, ...] = ()) -> Chosen:
     """Find the processes and the group.
 
     Args:
         processes: Process ids.
         group: Directory of a control group, or its name as ``/proc/PID/cgroup`` has it.
+        awaited: As `Chosen` has it.
 
     Raises:
         DatacrumbsError: (exit 2) when one is not there.
@@ -64,7 +67,7 @@ def choose(processes: Iterable[int], group: Path | None) -> Chosen:
         raise usage_error(f"--pid: {len(wanted)} processes; expected at most {PROCESSES_MOST}")
     if wanted and Path("/proc/self/ns/pid").stat().st_ino != _FIRST_NAMESPACE:
         raise usage_error("--pid: process ids of this container are not the kernel's", "run the daemon on the host")
-    return Chosen({process: _began(process) for process in wanted}, _group(group) if group else 0)
+    return Chosen({process: _began(process) for process in wanted}, _group(group) if group else 0, awaited)
 
 
 def take(engine: Engine, chosen: Chosen, user: Owner) -> None:
@@ -73,9 +76,11 @@ def take(engine: Engine, chosen: Chosen, user: Owner) -> None:
     Raises:
         DatacrumbsError: (exit 1) when a process has ended; (exit 3) when the user may not trace it.
     """
-    if not chosen:
+    # Whatever root makes from now on is seen as it is made.
+    found = group_there(chosen.awaited)
+    if not chosen and not found:
         return
-    outcomes = engine.take(chosen.processes)
+    outcomes = engine.take(chosen.processes, found)
     for process in chosen.processes:
         outcome = outcomes.get(process, Take.ENDED)
         if outcome in _REFUSED:
@@ -120,6 +125,33 @@ class Asked:
         taken = [process for process, outcome in outcomes.items() if outcome is Take.TAKEN]
         if taken:
             inform(f"traced from now on, since their user asked: {', '.join(map(str, taken))}")
+
+
+def group_there(awaited: Collection[str]) -> int:
+    """Inode number of the first control group of root's with one of these names; 0 where there is none."""
+    wanted = [name.rpartition("/") for name in awaited]
+    for mount in _GROUP_MOUNTS if wanted else ():
+        for place, directories, _ in os.walk(mount):
+            here = Path(place).name
+            for parent, _, name in wanted:
+                if here == parent and name in directories:
+                    found = Path(place, name)
+                    if _is_group(found) and found.lstat().st_uid == 0:
+                        return found.lstat().st_ino
+            if any(here == parent for parent, _, _ in wanted):
+                directories.clear()
+    return 0
+
+
+def _is_group(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return file_system_kind(descriptor) == _GROUP_MAGIC
+    finally:
+        os.close(descriptor)
 
 
 # Of each process by its number alone another could get it before the kernel side looks.

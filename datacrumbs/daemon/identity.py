@@ -61,6 +61,8 @@ class Instance:
         unnamed: Whether marks of processes are taken that name no run.
         processes: Running processes that are traced without marks.
         group: The control group whose processes are traced without marks.
+        awaited: Names of that group if it may not exist yet, each with its parent's before it: ``scope/job_28``.
+        job: The scheduler's job, by whose id marks may mean the run as well; empty for none.
     """
 
     probes: Path
@@ -70,6 +72,8 @@ class Instance:
     unnamed: bool = True
     processes: tuple[int, ...] = ()
     group: Path | None = None
+    awaited: tuple[str, ...] = ()
+    job: str = ""
 
 
 def run_id(argument: str | None, environment: Mapping[str, str], now: float) -> str:

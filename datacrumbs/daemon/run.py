@@ -88,7 +88,13 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
         engine = Engine.load(
             plan,
             request.configuration,
-            Marks(user.uid, request.names or (request.run_id,), request.unnamed, request.chosen.group),
+            Marks(
+                user.uid,
+                request.names or (request.run_id,),
+                request.unnamed,
+                request.chosen.group,
+                request.chosen.awaited,
+            ),
             request.paths.state,
             attach_method=request.attach_method,
             tell=inform,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import sys
 import time
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from datacrumbs.daemon.identity import Instance
 from datacrumbs.daemon.run_files import RunFiles, remove_forgotten
 from datacrumbs.engine.kprobe_events import remove_left_definitions
 from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.model.contract import GROUP_NAME_SIZE
 from datacrumbs.model.plan import Mode
 from datacrumbs.quantities import megabytes, seconds
 from datacrumbs.secure.files import read_bounded
@@ -33,7 +35,9 @@ LIMITS = {
     "MAX_SIZE": ("max_megabytes", megabytes),
 }
 """Keys of the environment file for keys of the system configuration, and how their values are read."""
-KEYS = ("PROBE_FILE", "USER", "RUN_ID", "MODE", "MARKS", "CGROUP", *LIMITS)
+KEYS = ("PROBE_FILE", "USER", "RUN_ID", "MODE", "MARKS", "CGROUP", "AWAIT_CGROUP", "JOB", *LIMITS)
+_AWAITED_MOST = 8
+_AWAITED = re.compile(rf"[!-.0-~]{{1,{GROUP_NAME_SIZE - 1}}}/[!-.0-~]{{1,{GROUP_NAME_SIZE - 1}}}")
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -69,13 +73,16 @@ def read_instance(directory: Path, run: str) -> Instance:
         raise usage_error(f"{path}: MODE: {values['MODE'][:80]!r}; expected {Mode.PROFILE}, or no such key")
     if values.get("MARKS", "any") not in {"any", "named"}:
         raise usage_error(f"{path}: MARKS: {values['MARKS'][:80]!r}; expected any or named, or no such key")
+    grouped = not {"CGROUP", "AWAIT_CGROUP"}.isdisjoint(values)
     return Instance(
         Path(probes),
         _uid(path, values["USER"]) if "USER" in values else None,
         Mode.PROFILE if "MODE" in values else None,
         {LIMITS[key][0]: _limit(path, key, values[key]) for key in LIMITS if key in values},
-        unnamed=values.get("MARKS", "named" if "CGROUP" in values else "any") != "named",
+        unnamed=values.get("MARKS", "named" if grouped else "any") != "named",
         group=_group(path, values["CGROUP"]) if "CGROUP" in values else None,
+        awaited=_awaited(path, values.get("AWAIT_CGROUP", "")),
+        job=values.get("JOB", ""),
     )
 
 
@@ -168,6 +175,16 @@ def _group(path: Path, text: str) -> Path:
     if not text.startswith("/"):
         raise usage_error(f"{path}: CGROUP: {text[:80]!a}; expected the absolute path of a control group")
     return Path(text)
+
+
+def _awaited(path: Path, text: str) -> tuple[str, ...]:
+    names = tuple(text.split(" ")) if text else ()
+    if len(names) > _AWAITED_MOST or not all(_AWAITED.fullmatch(name) for name in names):
+        raise usage_error(
+            f"{path}: AWAIT_CGROUP: {text[:80]!a}; expected at most {_AWAITED_MOST} names of a control group, "
+            "each with the name of the one above it, as in slurmstepd.scope/job_28"
+        )
+    return names
 
 
 def _uid(path: Path, name: str) -> int:

@@ -28,7 +28,7 @@ from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedIm
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.engine.ring import RingMaps
 from datacrumbs.kernel.declared import check_declared
-from datacrumbs.model.contract import Setting, Take
+from datacrumbs.model.contract import GROUP_NAME_SIZE, Setting, Take
 from datacrumbs.model.layouts import COUNT, TAKEN
 from datacrumbs.model.plan import Attach
 
@@ -67,12 +67,15 @@ class Marks:
         names: By which a mark may name this run.
         unnamed: Whether marks are taken that name no run.
         group: Inode number of the control group whose processes are traced without marks; 0 for none.
+        awaited: Names of that group where it does not exist yet, each with its parent's before it, ``scope/job``; once
+            it is there, marks are taken from within only.
     """
 
     owner: int
     names: tuple[str, ...] = ()
     unnamed: bool = True
     group: int = 0
+    awaited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,9 @@ class Engine:
         flags = source.compiler_flags(plan, method, late=late)
         image = _compiled(plan, flags, state / "programs", tell)
         loaded = LoadedImage(image, source.map_entries(plan, configuration))
-        kinds = kernel_programs.kinds(plan, method, late=late, members=bool(marks.group))
+        kinds = kernel_programs.kinds(
+            plan, method, late=late, members=bool(marks.group or marks.awaited), awaited=bool(marks.awaited)
+        )
         loaded.begin([*kinds.items(), (_TAKE_RUNNING, loaded.iterator_kind())])
         return cls(_Program(plan, method, late, flags, kinds, loaded), configuration, marks)
 
@@ -203,7 +208,7 @@ class Engine:
             self._loaded.program(_TAKE_RUNNING, self._loaded.iterator_kind())
         return EngineReport(TITLES[self._method], self._attached.functions, tuple(self._attached.failures), seconds)
 
-    def take(self, processes: Mapping[int, int]) -> dict[int, Take]:
+    def take(self, processes: Mapping[int, int], group: int = 0) -> dict[int, Take]:
         """Trace processes that run already, and from now on those of the control group; call after `attach`.
 
         Children that they fork from now on are traced as well. So are processes that programs have asked for (`asks`),
@@ -211,13 +216,15 @@ class Engine:
 
         Args:
             processes: Process id -> when it began, in ticks since the machine's start, as /proc has it.
+            group: Inode number of the control group, where that was awaited and is there.
 
         Returns:
             What became of each process that was found.
         """
         for process, began in processes.items():
             self._loaded.maps["dc_wanted"].put(process.to_bytes(4, "little"), began.to_bytes(8, "little"))
-        self._set(Setting.GROUP, self._group)  # before the look at those that run, so that none is between
+        if group or self._group:
+            self._set(Setting.GROUP, group or self._group)  # before the look at those that run, so that none is between
         program = self._loaded.program(_TAKE_RUNNING, self._loaded.iterator_kind())
         taken = np.frombuffer(links.read_iterator(program), TAKEN)
         for process in processes:
@@ -324,6 +331,10 @@ class Engine:
         self._set(Setting.UNNAMED, int(marks.unnamed))
         for name in marks.names:
             self._loaded.maps["dc_run_names"].put(os.fsencode(name), b"\1")
+        for name in marks.awaited:
+            parent, _, own = os.fsencode(name).rpartition(b"/")
+            self._loaded.maps["dc_group_names"].put(parent.ljust(GROUP_NAME_SIZE, b"\0") + own, b"\1")
+        self._set(Setting.WITHIN, int(bool(marks.awaited)))
         self._set(Setting.MINIMUM_DURATION, self._plan.filters.minimum_duration_ns)
 
     def _set(self, setting: Setting, value: int) -> None:

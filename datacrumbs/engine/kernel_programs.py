@@ -25,6 +25,7 @@ CLIENT_PROGRAMS = {
 }
 """Function of the client library and the launcher -> its program, in the order of attaching."""
 GROUP_ATTACH = "dc_group_attach"
+GROUP_MADE = "dc_group_made"
 SESSION = "dc_library_session"
 _INTERRUPTS = ("irq_handler", "local_timer", "call_function", "call_function_single", "irq_work", "ipi")
 RAW_TRACEPOINTS = {
@@ -39,6 +40,7 @@ RAW_TRACEPOINTS = {
     "dc_interrupt_enter": tuple(f"{name}_entry" for name in _INTERRUPTS),
     "dc_soft_interrupt_leave": ("softirq_exit",),
     "dc_soft_interrupt_enter": ("softirq_entry",),
+    GROUP_MADE: ("cgroup_mkdir",),  # when all that sees what a group holds is attached
 }
 """Program -> its raw tracepoints, in the order of attaching: ends before beginnings. Each kernel has the first of them;
 which others there are depends on the machine."""
@@ -58,7 +60,9 @@ _OF_EVERY_RUN = ("dc_process_fork", "dc_process_exec", "dc_process_exit", *CLIEN
 _BY_MULTI_LINK = frozenset((*_OF_PLANS[Attach.UPROBE], *CLIENT_PROGRAMS.values()))
 
 
-def kinds(plan: Plan, method: AttachMethod, *, late: bool, members: bool = False) -> dict[str, ProgramKind]:
+def kinds(
+    plan: Plan, method: AttachMethod, *, late: bool, members: bool = False, awaited: bool = False
+) -> dict[str, ProgramKind]:
     """The programs of a plan, and as what each is loaded.
 
     Args:
@@ -66,8 +70,9 @@ def kinds(plan: Plan, method: AttachMethod, *, late: bool, members: bool = False
         method: How library functions are attached.
         late: Whether files that traced processes map are reported.
         members: Whether the processes of a control group are traced.
+        awaited: Whether that group is not there yet.
     """
-    names = [*_OF_EVERY_RUN, *([GROUP_ATTACH] if members else [])]
+    names = [*_OF_EVERY_RUN, *([GROUP_ATTACH] if members else []), *([GROUP_MADE] if awaited else [])]
     for group in plan.groups:
         names += [SESSION] if by_session(group, method) else _OF_PLANS[group.attach]
     if late or function_table.needs_errno(plan):

@@ -22,6 +22,7 @@ from datacrumbs.install.units import (
     SIGNING_SOCKET,
     SIGNING_UNIT,
     drop_in_directory,
+    hooks,
     shipped,
     temporary_files,
     unit,
@@ -86,6 +87,7 @@ def _install(paths: SystemPaths, stage: str, trust_key: Path | None) -> Iterator
         yield from _seal_key_pair(paths)
         for name in (RUN_UNIT, RUNS_SOCKET, RUNS_UNIT):
             yield from unit(paths, name)
+        yield from hooks(paths)
         if stage == "compute" and trust_key is None and not trusted_key_ids(paths.trusted_keys):
             yield Step(
                 "missing",
@@ -136,7 +138,13 @@ def _uninstall_defaults(paths: SystemPaths) -> Iterator[Step]:
 def _directories(paths: SystemPaths, stage: str) -> list[tuple[Path, int]]:
     common = [(paths.configuration, 0o755), (paths.trusted_keys, 0o755), (paths.run, SEARCHED)]
     login = [(paths.private_key.parent, 0o700), (paths.site_files, 0o755)]
-    compute = [(paths.runs, SEARCHED), (paths.state, 0o700), (paths.traces, SEARCHED)]
+    compute = [
+        (paths.hooks, 0o755),
+        (paths.runs, SEARCHED),
+        (paths.jobs, SEARCHED),
+        (paths.state, 0o700),
+        (paths.traces, SEARCHED),
+    ]
     return common + (login if stage != "compute" else []) + (compute if stage != "login" else [])
 
 

@@ -6,6 +6,7 @@ those, also after an update, so set-up makes one only where no package has.
 
 from __future__ import annotations
 
+import math
 import sys
 import sysconfig
 from dataclasses import replace
@@ -28,8 +29,12 @@ SIGNING_SOCKET = "datacrumbs_sign_probes.socket"
 RUN_UNIT = "datacrumbs@.service"
 RUNS_UNIT = "datacrumbs_runs.service"
 RUNS_SOCKET = "datacrumbs_runs.socket"
+HOOKS = {"slurm_prolog": "prolog", "slurm_epilog": "epilog", "slurm_task_prolog": "task_prolog"}
+"""Scripts that SLURM calls, and what they are called in the installation."""
 PACKAGED = ("usr/lib", "lib")
 """Where a package's files for systemd are, below the root; the second one where /lib is no link."""
+_BEYOND_SECONDS = 2
+"""After how much more time a script ends an interpreter that does not keep its own time limit."""
 _UNITS = "etc/systemd/system"
 _TEMPORARY_FILES = "etc/tmpfiles.d/datacrumbs.conf"
 
@@ -54,10 +59,16 @@ def temporary_files(paths: SystemPaths) -> Iterator[Step]:
     return _packaged_or_made(paths, "tmpfiles.conf", _TEMPORARY_FILES)
 
 
+def hooks(paths: SystemPaths) -> Iterator[Step]:
+    """Make the scripts that SLURM calls before, in and after a job."""
+    for template, name in HOOKS.items():
+        yield _filled(paths.hooks / name, unit_text(template, paths).encode(), 0o755)
+
+
 def written(paths: SystemPaths) -> list[Path]:
     """All that the others here may have written."""
     units = [paths.prefix / _UNITS / name for name in (SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT, RUNS_UNIT, RUNS_SOCKET)]
-    return [*units, _drop_in(paths), paths.prefix / _TEMPORARY_FILES]
+    return [*units, *(paths.hooks / name for name in HOOKS.values()), _drop_in(paths), paths.prefix / _TEMPORARY_FILES]
 
 
 def drop_in_directory(paths: SystemPaths) -> Path:
@@ -98,34 +109,37 @@ def _own_traces(paths: SystemPaths) -> Iterator[Step]:
 
 
 # What is derived from the installation is written again; an administrator changes units by drop-ins.
-def _filled(path: Path, content: bytes) -> Step:
+def _filled(path: Path, content: bytes, mode: int = 0o644) -> Step:
     if path.is_file() and path.read_bytes() == content:
         return Step("kept", str(path))
     state = "updated" if path.exists() else "made"
-    return Step(state, str(path), act=lambda: _write_below(path, content))
+    return Step(state, str(path), act=lambda: _write_below(path, content, mode))
 
 
-def _write_below(path: Path, content: bytes) -> None:
+def _write_below(path: Path, content: bytes, mode: int) -> None:
     with by_root(path.parent, "made"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, content)
+    write_atomically(path, content, mode)
 
 
 def unit_text(name: str, paths: SystemPaths) -> str:
-    """A unit file for an installation.
+    """A unit file, or a script, for an installation.
 
     Args:
-        name: Name of the unit.
+        name: Its name as it is shipped.
         paths: The installation; the directory of traces in its system configuration may be written by a run.
 
     Raises:
         DatacrumbsError: (exit 2) for a path that a unit file cannot hold.
     """
+    configuration = read_system_configuration(paths)
     filled = {
         "@PYTHON@": sys.executable,
         "@SCRIPTS@": sysconfig.get_path("scripts"),
         "@PREFIX@": str(paths.prefix).rstrip("/") + "/",
-        "@TRACES@": str(read_system_configuration(paths).trace_log_dir),
+        "@TRACES@": str(configuration.trace_log_dir),
+        "@PROLOG_SECONDS@": str(math.ceil(configuration.prolog_seconds) + _BEYOND_SECONDS),
+        "@EPILOG_SECONDS@": str(math.ceil(configuration.epilog_seconds) + _BEYOND_SECONDS),
     }
     text = shipped(name).decode()
     for mark, path in filled.items():

@@ -28,6 +28,16 @@ struct dc_run_name {
 	char bytes[DC_RUN_NAME_SIZE];
 };
 
+enum {
+	DC_GROUP_NAME_SIZE = 96, /* with the zero */
+};
+
+/* A control group that does not exist yet: its parent's name and its own, filled up with zeros. */
+struct dc_group_name {
+	char parent[DC_GROUP_NAME_SIZE];
+	char name[DC_GROUP_NAME_SIZE];
+};
+
 /* ---- records ---- */
 
 enum {
@@ -227,6 +237,7 @@ enum dc_setting {
 	DC_SETTING_MINIMUM_DURATION,
 	DC_SETTING_EPOCH,	    /* of the profiles that calls are added to */
 	DC_SETTING_UNNAMED,	    /* whether marks that name no run are taken */
+	DC_SETTING_WITHIN,	    /* whether marks are taken in the group only, once it is there */
 	DC_SETTING_WAKE,	    /* bytes in the ring from which on its reader is woken */
 	DC_SETTING_GUARD_SHARE,	    /* calls that a processor may record before it asks again */
 	DC_SETTING_GUARD_FUNCTION,  /* calls of a function in an interval */

@@ -20,6 +20,14 @@ RUN_NAME = _layout(
 """`struct dc_run_name`."""
 
 
+GROUP_NAME = _layout(
+    192,
+    ("parent", ("S1", (96,)), 0),
+    ("name", ("S1", (96,)), 96),
+)
+"""`struct dc_group_name`."""
+
+
 RECORD = _layout(
     96,
     ("start", "<u8", 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -18,7 +19,7 @@ from datacrumbs.engine.engine import Marks
 from datacrumbs.model.contract import Take
 from datacrumbs.model.plan import Plan
 
-from .conftest import NOBODY, Tracer, system_call_group
+from .conftest import COMMANDS, NOBODY, Tracer, system_call_group
 from .server import LENGTHS, serve, serving, wait_until_in_read
 from .storm import children, since, storming
 
@@ -163,6 +164,58 @@ def test_a_group_that_is_killed_leaves_a_whole_trace(
         trace.footer[part] for part in ("recorded", "unmatched", "in_flight", "filtered", "counted")
     )
     assert trace.provenance["ended_by"] == "signal"
+
+
+@pytest.fixture
+def awaiting(group: Path, engine_state: Path, configuration: SystemConfiguration) -> Iterator[Tracer]:
+    """A tracer for a group below `group` that is not there yet."""
+    names = (f"{group.name}/job_4711", f"n1_{group.name}/job_4711")
+    marks = Marks(NOBODY, ("4711",), unnamed=False, awaited=names)
+    tracer = Tracer(Plan((), (system_call_group(),)), engine_state, configuration, marks=marks)
+    yield tracer
+    tracer.engine.close()
+
+
+def test_a_group_that_is_made_later_and_again(awaiting: Tracer, group: Path, static: Path) -> None:
+    run_in(group, *AS_NOBODY, static, "forks")
+    for name in ("job_4712", "job_4711", "job_4711"):
+        job = group / name
+        (job / "step_0" / "user").mkdir(parents=True)
+        run_in(job / "step_0" / "user", *AS_NOBODY, static, "forks")
+        run_in(job, static, "forks")
+        for directory in (job / "step_0" / "user", job / "step_0", job):
+            directory.rmdir()
+    assert by_process(awaiting).total() == 2 * FORKS
+
+
+def test_what_is_called_like_it_but_is_not_roots_or_of_version_2(
+    awaiting: Tracer, group: Path, static: Path, shared_directory: Path
+) -> None:
+    os.chown(group, NOBODY, NOBODY)
+    others = [group / "job_4711"]
+    subprocess.run([*AS_NOBODY, "mkdir", others[0]], check=True)
+    if Path("/sys/fs/cgroup/pids/cgroup.procs").exists():
+        others += [Path("/sys/fs/cgroup/pids") / group.name / "job_4711", Path("/sys/fs/cgroup/pids") / group.name]
+        others[1].mkdir(parents=True)
+    run_in(others[0], *AS_NOBODY, static, "forks")
+    for directory in others:
+        directory.rmdir()
+    assert by_process(awaiting).total() == 0
+
+
+def test_marks_from_outside_once_the_group_is_there(
+    awaiting: Tracer, group: Path, static: Path, shared_directory: Path
+) -> None:
+    program = shutil.copy(static, shared_directory)  # where its user finds it
+    marked = (*AS_NOBODY, COMMANDS / "datacrumbs_wrap", "--run-id=4711", program, "forks")
+    subprocess.run(marked, check=True)
+    assert by_process(awaiting).total() == FORKS
+    job = group / "job_4711"
+    job.mkdir()
+    subprocess.run(marked, check=True)
+    run_in(job, *AS_NOBODY, static, "forks")
+    job.rmdir()
+    assert by_process(awaiting).total() == FORKS
 
 
 def test_a_fork_storm_in_the_group(following, group: Path, build: Callable[..., Path]) -> None:

@@ -23,8 +23,11 @@ mkdir "$DIRECTORY/upper" "$DIRECTORY/work" "$DIRECTORY/root"
 mount -t overlay overlay -o "lowerdir=/,upperdir=$DIRECTORY/upper,workdir=$DIRECTORY/work" "$DIRECTORY/root"
 ROOT=$DIRECTORY/root
 
-# Nothing of the host's own services, and none of its installation.
-rm -rf "$ROOT"/etc/systemd/system/*.wants "$ROOT"/etc/systemd/system/datacrumbs* "$ROOT/.dockerenv" \
+# Nothing of the host's own services, and none of its installation, in which others may be at work: then again.
+remove() {
+	rm -rf "$@" || rm -rf "$@"
+}
+remove "$ROOT"/etc/systemd/system/*.wants "$ROOT"/etc/systemd/system/datacrumbs* "$ROOT/.dockerenv" \
 	"$ROOT/etc/datacrumbs" "$ROOT/var/lib/datacrumbs" "$ROOT/var/log/datacrumbs" "$ROOT/var/log/journal"
 
 binds=

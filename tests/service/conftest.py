@@ -28,11 +28,15 @@ class Machine(Box):
 
     def set_up(self) -> None:
         """Install, make the users, and start the signing socket."""
-        for user in USERS:
-            self.done("useradd", "--create-home", user)
+        self.make_users()
         self.done_product("datacrumbs_setup")
         self.done("systemctl", "daemon-reload")
         self.done("systemctl", "start", "datacrumbs_sign_probes.socket")
+
+    def make_users(self) -> None:
+        """Make the same users with the same numbers in each machine."""
+        for user in USERS:
+            self.done("useradd", "--create-home", user)
 
     def done(self, *command: str | Path) -> str:
         """Run a command that must succeed; gives its output."""

@@ -52,6 +52,8 @@ SAME_STEM = {
     "daemon": "commands are called as users call them",
     "report": "commands are called as users call them",
     "record": "commands are called as users call them",
+    "epilog": "commands are called as users call them",
+    "prolog": "commands are called as users call them",
     "tracking": "what two commands share is theirs alone",
 }
 """Stems that more than one module or package has, and why."""

@@ -69,6 +69,7 @@ TESTED_IN = {
     "engine/engine": "kernel/test_run.py",
     "engine/links": "kernel/test_attach_paths.py",
     "engine/source": "unit/test_headers.py",
+    "jobs/prolog": "service/test_slurm.py",
     "kernel/system_call_numbers": "unit/kernel/test_syscalls.py",
     "model/layouts": "unit/model/test_contract.py",
     "model/plan": "unit/probefile/test_codec.py",

@@ -13,12 +13,13 @@ BPF_PERCPU_ARRAY(dc_counts, struct dc_count, DC_SIZED);
 BPF_ARRAY(dc_totals, u64, DC_TOTALS);
 BPF_ARRAY(dc_system_calls, u32, 2 * DC_COMPAT_CALLS); /* number -> function + 1; from the middle on of 32-bit calls */
 BPF_ARRAY(dc_settings, u64, DC_SETTINGS);
-BPF_HASH(dc_run_names, struct dc_run_name, u8, 8);  /* by which marks may name this run */
-BPF_HASH(dc_wanted, u32, u64, 1024);		    /* processes to take, and when they began, in ticks */
-BPF_ARRAY(dc_asks, u64, 1);			    /* how often the run was asked for a process */
-BPF_ARRAY(dc_traced, u64, DC_PROCESS_IDS / 64);	    /* one bit for each process id */
-BPF_ARRAY(dc_stops, u64, 1);			    /* how often a process that lives on was unmarked */
-BPF_TABLE("lru_hash", u32, u64, dc_started, 32768); /* when a process was marked last, in ns */
+BPF_HASH(dc_run_names, struct dc_run_name, u8, 8);     /* by which marks may name this run */
+BPF_HASH(dc_group_names, struct dc_group_name, u8, 8); /* groups that are waited for */
+BPF_HASH(dc_wanted, u32, u64, 1024);		       /* processes to take, and when they began, in ticks */
+BPF_ARRAY(dc_asks, u64, 1);			       /* how often the run was asked for a process */
+BPF_ARRAY(dc_traced, u64, DC_PROCESS_IDS / 64);	       /* one bit for each process id */
+BPF_ARRAY(dc_stops, u64, 1);			       /* how often a process that lives on was unmarked */
+BPF_TABLE("lru_hash", u32, u64, dc_started, 32768);    /* when a process was marked last, in ns */
 BPF_TASK_STORAGE(dc_threads, struct dc_thread);
 BPF_F_TABLE("hash", struct dc_profile_key, struct dc_profile_sums, dc_profiles, DC_SIZED, BPF_F_NO_PREALLOC);
 BPF_ARRAY(dc_empty_profile, struct dc_profile_sums, 1);

@@ -81,13 +81,25 @@ static __always_inline int dc_is_for_this_run(u64 named)
 	return dc_run_names.lookup(&name) != NULL;
 }
 
+/* Whether a mark comes from outside of the control group that the run is limited to. */
+static __always_inline int dc_is_outside(void)
+{
+	u32 which = DC_SETTING_WITHIN;
+	u64 *within = dc_settings.lookup(&which);
+	if (!within || !*within)
+		return 0;
+	which = DC_SETTING_GROUP;
+	u64 *group = dc_settings.lookup(&which);
+	return group && *group && !dc_is_member(bpf_get_current_task());
+}
+
 /* uprobe: datacrumbs_mark(run) of the client library or the launcher. */
 int dc_client_mark(struct pt_regs *context)
 {
 	u32 process = bpf_get_current_pid_tgid() >> 32;
 	if (dc_is_traced(process) || !dc_is_owner() || !dc_is_open_to_user())
 		return 0;
-	if (!dc_is_for_this_run(PT_REGS_PARM1(context)))
+	if (!dc_is_for_this_run(PT_REGS_PARM1(context)) || dc_is_outside())
 		return 0;
 	u64 now = bpf_ktime_get_ns();
 	dc_started.update(&process, &now);

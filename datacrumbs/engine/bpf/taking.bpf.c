@@ -1,4 +1,4 @@
-/* The two ways to processes that run already: one look at all of them, and those that move into a control group. */
+/* Ways to processes without a mark: one look at all that run, those that move into a control group, and that group. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 #include "taking.h"
 
@@ -55,5 +55,32 @@ int dc_group_attach(struct bpf_raw_tracepoint_args *context)
 	u32 process = dc_kernel_u32(task + DC_TASK_TGID);
 	if (dc_kernel_u32(task + DC_TASK_PID) == process)
 		dc_take_member(task, process);
+	return 0;
+}
+
+/* raw tracepoint cgroup_mkdir(struct cgroup *group, const char *path): the run's group may be made after the run has
+ * begun, and again when it was empty in between. Users can make groups of any name, in what is delegated to them, so
+ * only root's count; a path is no help, since containers have others. */
+int dc_group_made(struct bpf_raw_tracepoint_args *context)
+{
+#if DC_TASK_CGROUPS >= 0
+	u64 group = context->args[0];
+	u64 parent = dc_kernel_u64(group + DC_CGROUP_SELF + DC_CGROUP_SUBSYS_STATE_PARENT);
+	/* Hierarchy 0 is version 2; numbers of groups are each hierarchy's own. */
+	if (!parent || (u32)bpf_get_current_uid_gid() ||
+	    dc_kernel_u32(dc_kernel_u64(group + DC_CGROUP_ROOT) + DC_CGROUP_ROOT_HIERARCHY_ID))
+		return 0;
+	u64 node = dc_kernel_u64(group + DC_CGROUP_KN);
+	u64 above = dc_kernel_u64(parent - DC_CGROUP_SELF + DC_CGROUP_KN);
+	struct dc_group_name name = {};
+	u64 names[] = {dc_kernel_u64(above + DC_KERNFS_NODE_NAME), dc_kernel_u64(node + DC_KERNFS_NODE_NAME)};
+	if (bpf_probe_read_kernel_str(name.parent, sizeof(name.parent), (void *)names[0]) < 0 ||
+	    bpf_probe_read_kernel_str(name.name, sizeof(name.name), (void *)names[1]) < 0)
+		return 0;
+	u32 which = DC_SETTING_GROUP;
+	u64 *wanted = dc_group_names.lookup(&name) ? dc_settings.lookup(&which) : NULL;
+	if (wanted)
+		*wanted = dc_kernel_u64(node + DC_KERNFS_NODE_ID);
+#endif
 	return 0;
 }

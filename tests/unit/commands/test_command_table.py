@@ -29,9 +29,11 @@ NO_ARGUMENT = {
     "datacrumbs": None,  # says how to begin
     "datacrumbs_completion": USAGE,
     "datacrumbs_doctor": None,  # 0 or 1: what this host lacks
+    "datacrumbs_epilog": USAGE,
     "datacrumbs_list": None,  # shows what there is
     "datacrumbs_mark": USAGE,
     "datacrumbs_probe_configurator": USAGE,
+    "datacrumbs_prolog": USAGE,
     "datacrumbs_record": USAGE,
     "datacrumbs_report": None,  # of the last trace
     "datacrumbs_runs": None,  # serves until it is stopped
@@ -359,7 +361,8 @@ def test_advice_is_for_the_installation_that_was_asked_about(tmp_path: Path) -> 
 
 # ---- options that commands share ----
 
-WITH_PREFIX = ["datacrumbs", "datacrumbs_doctor", "datacrumbs_list", "datacrumbs_probe_configurator",
+WITH_PREFIX = ["datacrumbs", "datacrumbs_doctor", "datacrumbs_epilog", "datacrumbs_list",
+               "datacrumbs_probe_configurator", "datacrumbs_prolog",
                "datacrumbs_record", "datacrumbs_runs", "datacrumbs_setup", "datacrumbs_sign_probes",
                "datacrumbs_stop", "datacrumbs_trust"]  # fmt: skip
 DRY_RUN = [

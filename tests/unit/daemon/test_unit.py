@@ -60,6 +60,17 @@ def test_files_of_runs_that_failed_go_after_a_week_and_those_of_others_stay(tmp_
     running.close()
 
 
+def test_a_control_group_that_is_awaited(read):
+    assert (read().awaited, read().job) == ((), "")
+    instance = read("AWAIT_CGROUP=n1_slurmstepd.scope/job_28 slurmstepd.scope/job_28", "JOB=28")
+    assert instance.awaited == ("n1_slurmstepd.scope/job_28", "slurmstepd.scope/job_28")
+    assert (instance.job, instance.unnamed) == ("28", False)
+    for wrong in ("job", "/job", "a/", "a/b/c", "a/b  c/d", "a/" + "b" * 96, " ".join(["a/b"] * 9)):
+        with pytest.raises(DatacrumbsError, match="AWAIT_CGROUP: ") as caught:
+            read(f"AWAIT_CGROUP={wrong}")
+        assert caught.value.exit_code == ExitCode.USAGE
+
+
 def test_a_control_group(read):
     assert read().group is None
     instance = read("CGROUP=/sys/fs/cgroup/job_4711")

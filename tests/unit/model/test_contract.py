@@ -28,7 +28,8 @@ COMPILERS = tuple(name for name in ("cc", "gcc", "clang") if shutil.which(name))
 UNUSED = {
     "ANSWERS": "only how many signals the launcher waits for",
     "ANSWER_SIGNAL": "between the launcher and the kernel side",
-    "RUN_NAME": "only the key of a map, which is filled up with zeros",
+    "GROUP_NAME": "only the key of a map, which is filled up with zeros",
+    "RUN_NAME": "likewise",
     "RUN_NAME_SIZE": "likewise",
     "SETTINGS": "only the size of a map",
     "STATES": "only the size of a table of the library for lines",

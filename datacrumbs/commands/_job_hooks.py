@@ -1,0 +1,51 @@
+"""What ``datacrumbs_prolog`` and ``datacrumbs_epilog`` do. Neither ever fails for a reason of tracing."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.jobs.slurm_job import job_id, slurm_job
+from datacrumbs.output import warn
+from datacrumbs.system import SystemPaths
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+
+def begin_job(options: argparse.Namespace) -> None:
+    """Start the run of the job whose prolog this is."""
+    job = slurm_job(os.environ)
+
+    def begin() -> str:
+        from datacrumbs.jobs.prolog import start_run  # a wrong call needs none of it
+
+        return start_run(job, SystemPaths(options.prefix.absolute()))
+
+    _guarded(begin)
+
+
+def end_job(options: argparse.Namespace) -> None:
+    """End the run of the job whose epilog this is."""
+    job = job_id(os.environ)
+
+    def end() -> str:
+        from datacrumbs.jobs.epilog import end_run  # likewise
+
+        complete = end_run(job, SystemPaths(options.prefix.absolute()))
+        return "" if complete else f"the trace of job {job} is still being completed"
+
+    _guarded(end)
+
+
+def _guarded(work: Callable[[], str]) -> None:
+    if os.geteuid() != 0:
+        raise refusal("prolog and epilog run as root", "SLURM calls them; see datacrumbs_setup")
+    try:
+        problem = work()
+    except (DatacrumbsError, OSError, ValueError, TypeError) as error:  # a note that was cut short, a full disk
+        problem = str(error)
+    if problem:
+        warn(problem)

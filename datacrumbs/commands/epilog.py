@@ -1,0 +1,31 @@
+"""``datacrumbs_epilog``: what a scheduler's epilog calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._command import Command, add_prefix
+
+if TYPE_CHECKING:
+    from datacrumbs.commands._command import Run
+
+
+def _load() -> Run:
+    from datacrumbs.commands._job_hooks import end_job
+
+    return end_job
+
+
+COMMAND = Command(
+    name="epilog",
+    summary="End the run of a job, as its epilog.",
+    description=(
+        "The job is that of the environment (SLURM_JOB_ID and others). Let SLURM call the script "
+        "/etc/datacrumbs/slurm/epilog, which calls this for jobs that need it. "
+        "The exit status is 0 whatever becomes of tracing."
+    ),
+    examples=("SLURM_JOB_ID=28 SLURM_JOB_UID=1000 datacrumbs_epilog",),
+    arguments=add_prefix,
+    load=_load,
+    section=8,
+)

@@ -1,0 +1,31 @@
+"""``datacrumbs_prolog``: what a scheduler's prolog calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._command import Command, add_prefix
+
+if TYPE_CHECKING:
+    from datacrumbs.commands._command import Run
+
+
+def _load() -> Run:
+    from datacrumbs.commands._job_hooks import begin_job
+
+    return begin_job
+
+
+COMMAND = Command(
+    name="prolog",
+    summary="Start the run of a job that asks for tracing, as its prolog.",
+    description=(
+        "The job is that of the environment (SLURM_JOB_ID and others). Let SLURM call the script "
+        "/etc/datacrumbs/slurm/prolog, which calls this for jobs that need it. "
+        "The exit status is 0 whatever becomes of tracing."
+    ),
+    examples=("SLURM_JOB_ID=28 SLURM_JOB_UID=1000 datacrumbs_prolog",),
+    arguments=add_prefix,
+    load=_load,
+    section=8,
+)

@@ -1,0 +1,50 @@
+"""What a job's epilog does: end the run that the prolog has left a note of.
+
+The probe file, the user and the node's clock are not asked: all may be gone or wrong by now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from datacrumbs.jobs.job_notes import JobNotes
+from datacrumbs.jobs.prolog import launcher_of
+from datacrumbs.system import read_system_configuration
+
+if TYPE_CHECKING:
+    from datacrumbs.system import SystemPaths
+
+_LOOK_SECONDS = 0.01
+
+
+def end_run(job: str, paths: SystemPaths) -> bool:
+    """End a job's run, and wait until its trace is complete, not longer than the configuration says.
+
+    Args:
+        job: The job's number.
+        paths: The installation.
+
+    Returns:
+        Whether it is; else it will be without anybody waiting for it.
+    """
+    notes = JobNotes(paths, job)
+    run = notes.run
+    complete = True
+    if run is not None:
+        asyncio.run(launcher_of(run, paths).interrupt(run))
+        complete = _is_over(run.run, paths)
+    notes.remove()
+    return complete
+
+
+# The daemon removes its lock when all is written.
+def _is_over(run: str, paths: SystemPaths) -> bool:
+    deadline = time.monotonic() + read_system_configuration(paths).epilog_seconds
+    lock = paths.run / f"datacrumbs-{run}.lock"
+    while lock.exists():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_LOOK_SECONDS)
+    return True

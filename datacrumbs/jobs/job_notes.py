@@ -1,0 +1,85 @@
+"""What a prolog leaves on its node: for its epilog which run it started, for the job's user what there is to know.
+
+All of it is root's. The epilog does not compute the run's name again: what it sees of a job differs from what the
+prolog saw.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.daemon.run_files import let_read
+from datacrumbs.output import printable
+from datacrumbs.runs.kept_run import FILE_LIMIT, KeptRun
+from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
+from datacrumbs.system import SEARCHED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datacrumbs.system import SystemPaths
+
+SAY, PRELOAD = "say", "preload"
+"""What lines for the task prolog begin with: words for the job's output, and a library."""
+
+
+class JobNotes:
+    """The notes of one job.
+
+    Args:
+        paths: The installation.
+        job: The job's number.
+    """
+
+    def __init__(self, paths: SystemPaths, job: str) -> None:
+        self._note = paths.jobs / f"slurm-{job}"
+        self._task = paths.jobs / f"slurm-{job}.task"
+
+    def prepare(self) -> None:
+        """Make the directory, which a reboot removes.
+
+        Raises:
+            DatacrumbsError: (exit 3) when others than root may change it.
+        """
+        directory = self._note.parent
+        with suppress(FileExistsError):
+            directory.mkdir(parents=True)
+            directory.chmod(SEARCHED)
+        check_protected(directory)
+
+    @property
+    def run(self) -> KeptRun | None:
+        """The run that is to be ended; None when there is none.
+
+        Raises:
+            DatacrumbsError: (exit 3) when others than root may change the note.
+        """
+        if not self._note.exists():
+            return None
+        document = json.loads(read_bounded(self._note, FILE_LIMIT, protected=True))
+        return KeptRun(**document) if document else None
+
+    def keep(self, run: KeptRun | None) -> None:
+        """Write down which run is to be ended; None for none, which the epilog has to look at as well."""
+        write_atomically(self._note, json.dumps(asdict(run) if run else {}).encode(), 0o600)
+
+    def tell(self, uid: int, lines: Sequence[tuple[str, str]]) -> None:
+        """Write what the task prolog is to say and to do, for the job's user alone to read."""
+        text = "".join(f"{kind} {printable(words)}\n" for kind, words in lines)
+        descriptor, name = tempfile.mkstemp(dir=self._task.parent)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:
+            stream.write(text)
+            let_read(descriptor, uid)
+        Path(name).rename(self._task)
+
+    def remove(self) -> None:
+        """Remove both."""
+        for path in (self._note, self._task):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)

@@ -1,0 +1,161 @@
+"""What a job's prolog does: start the run that the job asks for, and leave notes. Whatever happens, the job goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datacrumbs.client import client_library
+from datacrumbs.daemon.run_files import let_read
+from datacrumbs.daemon.unit import environment_file, log_file, run_log
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.jobs.job_notes import PRELOAD, SAY, JobNotes
+from datacrumbs.jobs.metadata import probe_file_of_comment
+from datacrumbs.jobs.supervising import supervise
+from datacrumbs.runs.kept_run import LOG_TAIL, KeptRun
+from datacrumbs.runs.launching import ChildLauncher, UnitLauncher, launcher
+from datacrumbs.secure.files import write_atomically
+from datacrumbs.system import read_system_configuration
+
+if TYPE_CHECKING:
+    from datacrumbs.jobs.slurm_job import SlurmJob
+    from datacrumbs.runs.launching import Launcher
+    from datacrumbs.system import SystemPaths
+
+_LOOK_SECONDS = 0.01
+_OWN = "datacrumbs: "
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A run that is being started."""
+
+    job: SlurmJob
+    paths: SystemPaths
+    notes: JobNotes
+    deadline: float
+
+    def is_ready(self) -> bool:
+        return (self.paths.run / f"datacrumbs-{self.job.run}.ready").exists()
+
+    @property
+    def left(self) -> float:
+        return max(self.deadline - time.monotonic(), 0)
+
+
+def start_run(job: SlurmJob, paths: SystemPaths) -> str:
+    """Start a job's run, and wait until its programs are traced, not longer than the configuration says.
+
+    Args:
+        job: The job.
+        paths: The installation.
+
+    Returns:
+        Why the job is not traced, or not from its beginning; empty when it is, or does not ask for it.
+    """
+    notes = JobNotes(paths, job.id)
+    notes.prepare()
+    deadline = time.monotonic() + read_system_configuration(paths).prolog_seconds
+    how = launcher(paths)
+    _end_former(notes, paths)
+    try:
+        probe_file = probe_file_of_comment(job.comment)
+    except DatacrumbsError as error:
+        return _refused(_Start(job, paths, notes, deadline), error)
+    if not probe_file:
+        return ""
+    _write_environment(job, paths, probe_file)
+    problem = _started(_Start(job, paths, notes, deadline), how)
+    lines = [(SAY, f"DataCrumbs on {os.uname().nodename}: {problem}")] if problem else []
+    notes.tell(job.uid, [*lines, (PRELOAD, str(client_library()))])
+    return problem
+
+
+# Its epilog never came: the node was restarted in the middle of the job.
+def _end_former(notes: JobNotes, paths: SystemPaths) -> None:
+    former = notes.run
+    if former is not None:
+        asyncio.run(launcher_of(former, paths).interrupt(former))
+    notes.remove()
+
+
+def launcher_of(run: KeptRun, paths: SystemPaths) -> Launcher:
+    """How a run was started."""
+    how = launcher(paths)
+    return how if how.as_unit == run.as_unit else UnitLauncher() if run.as_unit else ChildLauncher(())
+
+
+def _refused(start: _Start, error: DatacrumbsError) -> str:
+    try:
+        with run_log(start.paths.run, start.job.run) as log:
+            let_read(log, start.job.uid)
+            raise error
+    except DatacrumbsError:
+        problem = _not_traced(start, ": ".join(filter(None, (error.message, error.hint))))
+    start.notes.keep(None)
+    start.notes.tell(start.job.uid, [(SAY, f"DataCrumbs on {os.uname().nodename}: {problem}")])
+    return problem
+
+
+# Whether the job gets a control group is not known yet: until one is there, programs that name the job are traced.
+def _write_environment(job: SlurmJob, paths: SystemPaths, probe_file: str) -> None:
+    values = {
+        "PROBE_FILE": probe_file,
+        "USER": job.uid,
+        "RUN_ID": job.run,
+        "MARKS": "named",
+        "JOB": job.id,
+        "AWAIT_CGROUP": " ".join(job.groups),
+    }
+    text = "".join(f"{key}={value}\n" for key, value in values.items())
+    write_atomically(environment_file(paths.run, job.run), os.fsencode(text), 0o600)
+
+
+def _started(start: _Start, how: Launcher) -> str:
+    run = KeptRun(start.job.run, start.job.uid, start.job.uid, int(time.time()), "", how.as_unit)
+    start.notes.keep(run)  # before there is something to be ended
+    if isinstance(how, ChildLauncher):
+        supervise(how, run, start.notes.keep)
+    else:
+        try:
+            run = asyncio.run(asyncio.wait_for(how.start(run, start.notes.keep), start.left))
+        except TimeoutError:
+            return _late(start)
+        if not run.pid:
+            return _failed(start)
+    while not start.is_ready():
+        kept = start.notes.run
+        if kept is not None and kept.pid and not kept.is_alive and not kept.as_unit:
+            return _failed(start)
+        if not start.left:
+            return _late(start)
+        time.sleep(_LOOK_SECONDS)
+    return ""
+
+
+def _late(start: _Start) -> str:
+    return f"the run of job {start.job.id} is not ready yet; what the job does until then is not traced"
+
+
+def _failed(start: _Start) -> str:
+    start.notes.keep(None)
+    return _not_traced(start, _reason(start))
+
+
+def _not_traced(start: _Start, reason: str) -> str:
+    return f"job {start.job.id} is not traced: {reason} ({log_file(start.paths.run, start.job.run)})"
+
+
+# The last message in the run's log, with its hint.
+def _reason(start: _Start) -> str:
+    try:
+        with log_file(start.paths.run, start.job.run).open("rb") as stream:
+            lines = stream.read(LOG_TAIL).decode("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    found = [place for place, line in enumerate(lines) if line.startswith(_OWN)]
+    words = [line.strip() for line in lines[found[-1] :]] if found else ["its run did not begin"]
+    return " ".join(words).removeprefix(_OWN)

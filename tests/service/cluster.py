@@ -1,0 +1,216 @@
+"""Booted machines with SLURM: a real slurmctld, and on each slurmd, munged and an installation of its own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from .conftest import Machine
+
+HERE = Path(__file__).parent
+BOUND = 180.0
+PRIVATE = "/opt/private"
+"""Where the installation is on a node on which runs are no units."""
+CONFIGURATION = """
+ClusterName=tests
+SlurmctldHost={controller}(127.0.0.1)
+SlurmctldPort={port}
+DebugFlags=NO_CONF_HASH
+SlurmUser=root
+AuthType=auth/munge
+CryptoType=crypto/munge
+MpiDefault=none
+ProctrackType={proctrack}
+TaskPlugin={task}
+JobAcctGatherType=jobacct_gather/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
+ReturnToService=2
+StateSaveLocation=/var/lib/slurm-tests
+SlurmdSpoolDir=/var/spool/slurm-tests
+SlurmctldPidFile=/run/slurmctld.pid
+SlurmdPidFile=/run/slurmd.pid
+SlurmctldLogFile=/var/log/slurmctld.log
+SlurmdLogFile=/var/log/slurmd.log
+SlurmdDebug=debug
+SlurmdParameters=config_overrides
+KillWait=2
+InactiveLimit=0
+SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0,bf_interval=1
+PrologFlags=Alloc
+PrologEpilogTimeout=120
+Prolog={prefix}/etc/datacrumbs/slurm/prolog
+Epilog={prefix}/etc/datacrumbs/slurm/epilog
+TaskProlog={prefix}/etc/datacrumbs/slurm/task_prolog
+{nodes}
+PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=YES
+"""
+SYSTEM = "prolog_seconds: 100\nepilog_seconds: 100\nflush_seconds: 0.2\n"
+
+
+_OVER = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT"}
+
+
+class Cluster:
+    """A controller on the first of its nodes, from `start` to `stop`.
+
+    Args:
+        names: Of its nodes.
+        plain: Of those on which SLURM makes no control groups, and runs are no units.
+    """
+
+    def __init__(self, names: tuple[str, ...], plain: str = "") -> None:
+        self.nodes = {name: Machine(name) for name in names}
+        self.plain = plain
+        self.port = 20000 + os.getpid() % 10000 * 4
+        self.key = secrets.token_bytes(128)
+
+    @property
+    def first(self) -> Machine:
+        """Where jobs are submitted, and probe files signed."""
+        return next(iter(self.nodes.values()))
+
+    def start(self) -> None:
+        """Boot, install, and wait until all nodes are idle."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._boot, self.nodes))
+            key = next(self.first.path("/etc/datacrumbs/trust").glob("*.pem")).read_bytes()
+            list(pool.map(lambda name: self._install(name, key), list(self.nodes)[1:]))
+            list(pool.map(self._serve, self.nodes))
+        wanted = f"idle {len(self.nodes)}"
+        self.awaited(lambda: self.first.run("timeout", "5", "sinfo", "-h", "-o", "%T %D").stdout.strip() == wanted)
+
+    def stop(self) -> None:
+        """Power all off, without waiting for jobs."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._off, self.nodes.values()))
+
+    def everywhere(self, path: str) -> None:
+        """Copy a user's file of the first node to the same place on the others, as a shared home would have it."""
+        source = self.first.path(path)
+        for node in list(self.nodes.values())[1:]:
+            shutil.copyfile(source, node.path(path))
+
+    def prefix(self, name: str) -> str:
+        """Where the installation of a node is."""
+        return PRIVATE if name == self.plain else ""
+
+    def compiled(self) -> None:
+        """Give every node the programs that the first one has compiled."""
+        place = "var/lib/datacrumbs/programs"
+        for name, node in list(self.nodes.items())[1:]:
+            shutil.copytree(self.first.path(f"/{place}"), node.path(f"{self.prefix(name)}/{place}"), dirs_exist_ok=True)
+
+    def submitted(self, user: str, script: str, *words: str, by: str = "datacrumbs_sbatch", **environment: str) -> str:
+        """Submit a batch script in a user's home; gives the job's number."""
+        given = [f"{key}={value}" for key, value in environment.items()]
+        text = f'cd; exec env {" ".join(given)} {by} --parsable --output=%j.out "$@"'
+        self.first.path(f"/home/{user}/job.sh").write_text(f"#!/bin/bash\n{script}\n")
+        line = ["runuser", "-u", user, "--", "sh", "-c", text, "sh", *words, "job.sh"]
+        return self.first.done(*line).strip().splitlines()[-1]
+
+    def ended(self, job: str) -> None:
+        """Wait for a job's end, epilogs included."""
+        self.awaited(lambda: (states := self.states(job)) and states <= _OVER)
+
+    def states(self, job: str) -> set[str]:
+        """The state of a job, of an array those of its tasks; nothing when the controller does not answer."""
+        return set(
+            self.first.run("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T").stdout.split()
+        )
+
+    def awaited(self, reached, problem: str = "") -> None:
+        end = time.monotonic() + BOUND
+        while not reached():
+            assert time.monotonic() < end, problem or self.logs()
+            time.sleep(0.1)
+
+    def output(self, user: str, job: str) -> str:
+        """What a job has printed, on the node where its script ran."""
+        found = [node.path(f"/home/{user}/{job}.out") for node in self.nodes.values()]
+        return next((path.read_text() for path in found if path.exists()), "")
+
+    def traces(self, user: str, run: str) -> dict[str, list[Path]]:
+        """Node -> traces of a run."""
+        return {
+            name: sorted(
+                path
+                for path in node.path(f"{self.prefix(name)}/var/log/datacrumbs").glob(f"{user}/*/*-{run}-{name}.pfw.gz")
+                if path.name.count("-") == run.count("-") + 2  # not of a run whose name begins otherwise
+            )
+            for name, node in self.nodes.items()
+        }
+
+    def logs(self) -> str:
+        """The ends of SLURM's logs."""
+        text = []
+        for name, node in self.nodes.items():
+            for log in ("/var/log/slurmctld.log", "/var/log/slurmd.log"):
+                path = node.path(log)
+                if path.exists():
+                    text.append(f"---- {name} {log}\n{path.read_text(errors='replace')[-3000:]}")
+        return "\n".join(text)
+
+    def _off(self, node: Machine) -> None:
+        with suppress(subprocess.TimeoutExpired):
+            if node.init and node.process is not None and node.process.poll() is None:
+                node.run("systemctl", "poweroff", "--force", "--force")
+                node.process.wait(20)
+        node.stop()
+
+    def _boot(self, name: str) -> None:
+        node = self.nodes[name]
+        node.start()
+        node.done("hostname", name)
+        configuration = node.path(f"{self.prefix(name)}/etc/datacrumbs")
+        configuration.mkdir(parents=True)
+        (configuration / "datacrumbs.yaml").write_text(SYSTEM)
+        if node is self.first:
+            node.set_up()
+
+    def _install(self, name: str, key: bytes) -> None:
+        node = self.nodes[name]
+        node.make_users()
+        node.path("/etc/site.pem").write_bytes(key)
+        prefix = ["--prefix", PRIVATE] if name == self.plain else []
+        node.done_product("datacrumbs_setup", "--stage", "compute", "--trust-key", "/etc/site.pem", *prefix)
+        node.done("systemctl", "daemon-reload")
+
+    def _serve(self, name: str) -> None:
+        node = self.nodes[name]
+        for directory in ("/etc/slurm", "/var/lib/slurm-tests", "/var/spool/slurm-tests"):
+            node.path(directory).mkdir(exist_ok=True)
+        nodes = "\n".join(
+            f"NodeName={each} NodeHostname={each} NodeAddr=127.0.0.1 Port={self.port + place} CPUs=8"
+            for place, each in enumerate(self.nodes, 1)
+        )
+        text = CONFIGURATION.format(
+            controller=next(iter(self.nodes)), port=self.port, nodes=nodes,
+            prefix=self.prefix(name), proctrack="proctrack/linuxproc" if name == self.plain else "proctrack/cgroup",
+            task="task/none" if name == self.plain else "task/cgroup",
+        )  # fmt: skip
+        node.path("/etc/slurm/slurm.conf").write_text(text)
+        kind = "CgroupPlugin=cgroup/v2\nCgroupMountpoint=/sys/fs/cgroup/unified\n"
+        node.path("/etc/slurm/cgroup.conf").write_text(f"CgroupAutomount=no\n{kind}")
+        key = node.path("/etc/munge/munge.key")
+        key.unlink(missing_ok=True)
+        key.write_bytes(self.key)
+        node.done("sh", "-c", "chown munge:munge /etc/munge/munge.key && chmod 400 /etc/munge/munge.key")
+        node.done("install", "-d", "-o", "munge", "-g", "munge", "-m", "755", "/run/munge")
+        munged = ("munged", "-F", "--log-file=/run/munge/log", "--seed-file=/run/munge/seed")
+        node.done("systemd-run", "--quiet", "--unit=tests-munged", "--uid=munge", *munged)
+        self.awaited(node.path("/run/munge/munge.socket.2").exists, "no munged")
+        if node is self.first:
+            node.done("systemd-run", "--quiet", "--unit=tests-ctld", "slurmctld", "-D")
+        library = "/usr/local/lib/only_v2.so"
+        subprocess.run(["gcc", "-shared", "-fPIC", "-o", node.path(library), HERE / "only_v2.c", "-ldl"], check=True)
+        node.done(
+            "systemd-run", "--quiet", "--unit=tests-slurmd", "--property=Delegate=yes", "--property=KillMode=process",
+            f"--setenv=LD_PRELOAD={library}", "slurmd", "-D", "-N", name,
+        )  # fmt: skip
