@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.commands._command import PREFIX_VARIABLE
 from datacrumbs.commands._console import table_console, terminal_width
+from datacrumbs.commands._reading_progress import ReadingProgress
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.output import counted, inform, printable, warn
 from datacrumbs.report import FILES_SHOWN, PATTERN
@@ -78,7 +79,9 @@ def report(options: argparse.Namespace) -> ExitCode:
         ending(Path(options.export))
     judged = bool(not (_view(options) or options.export) or options.html or options.fail_on)
     details = judged or _view(options) == PATTERN
-    traces = read_traces(find_traces(options.traces or [_last()]), details=details)
+    paths = find_traces(options.traces or [_last()])
+    with ReadingProgress(paths) as progress:
+        traces = read_traces(paths, details=details, passed=progress.passed)
     check_apart(traces)
     clocks = _clocks(traces, options.align)
     if options.explain:

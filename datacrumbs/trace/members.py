@@ -48,6 +48,7 @@ class TraceText:
 
     Args:
         path: The trace.
+        passed: Is told by `worked` how many more bytes of the file it has read.
 
     Attributes:
         damage: After reading: what is wrong with the compressed file, or empty.
@@ -55,8 +56,9 @@ class TraceText:
         start: After reading: the first byte of the text, or empty.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, passed: Callable[[int], object] = lambda _: None) -> None:
         self.path = path
+        self._passed = passed
         self.damage = ""
         self.behind = False
         self.start = b""
@@ -96,7 +98,7 @@ class TraceText:
     def _by_members(
         self, stream: BinaryIO, pool: ThreadPoolExecutor, threads: int, work: Callable[[Sequence[bytes]], Made]
     ) -> Generator[Made, None, int | None]:
-        waiting: deque[tuple[int, Future[tuple[bytes, Made] | None]]] = deque()
+        waiting: deque[tuple[int, int, Future[tuple[bytes, Made] | None]]] = deque()
         place = 0
         try:
             pieces = _pieces(self.path, stream)
@@ -106,17 +108,18 @@ class TraceText:
                     piece = next(pieces, None)
                     more = piece is not None
                     if piece is not None:
-                        waiting.append((place, pool.submit(_work_on_piece, piece, work)))
+                        waiting.append((place, len(piece), pool.submit(_work_on_piece, piece, work)))
                         place += len(piece)
                 if waiting:
-                    begin, future = waiting.popleft()
+                    begin, size, future = waiting.popleft()
                     done = future.result()
                     if done is None:
                         return begin
                     self.start = self.start or done[0]
+                    self._passed(size)
                     yield done[1]
         finally:
-            for _, future in waiting:
+            for _, _, future in waiting:
                 future.cancel()
         return None
 
@@ -124,7 +127,10 @@ class TraceText:
         self, stream: BinaryIO, pool: ThreadPoolExecutor, threads: int, work: Callable[[Sequence[bytes]], Made]
     ) -> Iterator[Made]:
         waiting: deque[Future[Made]] = deque()
+        place = stream.tell()
         for chunk in self._chunks(stream):
+            self._passed(stream.tell() - place)
+            place = stream.tell()
             waiting.append(pool.submit(work, [chunk]))
             if len(waiting) > threads:
                 yield waiting.popleft().result()

@@ -35,7 +35,7 @@ from datacrumbs.trace.text import restore
 from datacrumbs.trace.writer import RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from datacrumbs.trace.columns import CallPart
 
@@ -218,18 +218,25 @@ def _below(directory: Path) -> list[Path]:
     return sorted(file for file in files if file.name.endswith(SUFFIX) and file.is_file() and file.stat().st_size)
 
 
-def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS, *, details: bool = False) -> Traces:
+def read_traces(
+    paths: Sequence[Path],
+    spill_rows: int = SPILL_ROWS,
+    *,
+    details: bool = False,
+    passed: Callable[[int], object] = lambda _: None,
+) -> Traces:
     """Read whole traces.
 
     Args:
         paths: Trace files.
         spill_rows: How many calls may stay in memory.
         details: Whether the calls have the columns of `DETAILS`, too (null where a call has no such argument).
+        passed: Is told how many more bytes of the files have been read.
 
     Raises:
         DatacrumbsError: (exit 2) when a file is missing, empty, not gzip or something else than a trace.
     """
-    gathering = _Gathering(spill_rows, details=details)
+    gathering = _Gathering(spill_rows, details=details, passed=passed)
     try:
         files = [gathering.read(position, path) for position, path in enumerate(paths)]
     except BaseException:
@@ -246,7 +253,8 @@ def read_traces(paths: Sequence[Path], spill_rows: int = SPILL_ROWS, *, details:
 
 
 class _Gathering:
-    def __init__(self, spill_rows: int, *, details: bool) -> None:
+    def __init__(self, spill_rows: int, *, details: bool, passed: Callable[[int], object]) -> None:
+        self._passed = passed
         self.store = CallStore(spill_rows, details=details)
         self._readers = Readers(details=details)
         self._schema = DETAILED if details else SCHEMA
@@ -259,7 +267,7 @@ class _Gathering:
 
     def read(self, position: int, path: Path) -> TraceFile:
         trace = TraceFile(path)
-        text = TraceText(path)
+        text = TraceText(path, self._passed)
         last = b""
         for part in text.worked(self._readers.part):
             last = part.end

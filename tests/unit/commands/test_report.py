@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import pty
 import subprocess
 import sys
 import sysconfig
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from datacrumbs.commands import _reading_progress
 from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.output import printable
@@ -58,6 +61,23 @@ def test_the_default_view(trace: Path, synthetic, capsys) -> None:
     assert f"trace {trace}: complete" in text
     assert "/data/ünïcode-漢字-🦀.h5" in text
     assert "\x01" not in text
+
+
+@pytest.mark.parametrize("on_a_terminal", [True, False])
+def test_a_bar_shows_how_far_reading_is(trace: Path, tmp_path: Path, monkeypatch, on_a_terminal: bool) -> None:
+    monkeypatch.setattr(_reading_progress, "SHOWN_AFTER_SECONDS", -1.0)
+    monkeypatch.setenv("TERM", "xterm")
+    screen, here = pty.openpty()
+    with open(here if on_a_terminal else tmp_path / "errors", "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert COMMAND.run([str(trace), "--csv"]) == 0
+        stream.flush()
+        shown = os.read(screen, 1 << 16) if on_a_terminal else (tmp_path / "errors").read_bytes()
+    os.close(screen)
+    assert (b"reading" in shown) is on_a_terminal
+    assert (b"100%" in shown) is on_a_terminal
+    if not on_a_terminal:
+        os.close(here)
 
 
 def test_functions(trace: Path, synthetic, capsys) -> None:
