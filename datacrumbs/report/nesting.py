@@ -172,10 +172,10 @@ class _Marking:
         words = [pl.col(key).cast(WORD).to_physical().fill_null(NO_WORD).cast(pl.Int64) for key in CARRIER[2:]]
         moved = (pl.col("bytes") > 0).fill_null(value=False).alias("moved")
         self._calls = calls.select(*physical, *words, "ts", "end", "order", moved)
-        self._moving: _AlikeRows | None = None
+        self._moving: AlikeRows | None = None
         if not self._by_layer:
             moving = self._calls.filter("moved").select(CARRIER).unique().collect(engine="streaming")
-            self._moving = _AlikeRows([moving[key].to_numpy() for key in CARRIER])
+            self._moving = AlikeRows([moving[key].to_numpy() for key in CARRIER])
 
     def look(self, first: int, last: int) -> None:
         reaching = self._calls.filter(pl.col("ts") < last, pl.col("end") >= first)
@@ -200,23 +200,39 @@ def _categories(calls: pl.LazyFrame) -> tuple[list[int], list[str]]:
     return found.to_physical().to_list(), found.cast(pl.String).to_list()
 
 
-class _AlikeRows:
-    # Rows of numbers; those that are alike have the same number, counted from 0 in the order of their first.
+class AlikeRows:
+    """Rows of numbers, of which those that are alike have the same number.
+
+    Args:
+        columns: Of whole numbers, all of one length.
+
+    Attributes:
+        numbers: Of each row, from 0 in the order of the first of each number.
+        count: How many numbers there are.
+    """
+
     def __init__(self, columns: Sequence[NDArray[np.int64]]) -> None:
         self._columns = [np.ascontiguousarray(column, np.int64) for column in columns]
         rows = len(columns[0])
-        self.numbers, firsts = np.empty(rows, np.uint32), np.empty(rows, np.uint32)
+        self.numbers, self._firsts = np.empty(rows, np.uint32), np.empty(rows, np.uint32)
         self._table = np.zeros(1 << (2 * rows).bit_length(), np.uint32)
-        outputs = (self.numbers.ctypes.data, firsts.ctypes.data, self._table.ctypes.data, len(self._table) - 1)
-        self.count = int(_library().dc_number_rows(rows, _places(self._columns), len(columns), *outputs))
+        outputs = (self.numbers.ctypes.data, self._firsts.ctypes.data, self._table.ctypes.data, len(self._table) - 1)
+        self.count = int(library().dc_number_rows(rows, _places(self._columns), len(columns), *outputs))
 
-    # Which rows are among these, which must differ.
+    def in_order(self) -> NDArray[np.uint32]:
+        """Of each number the place of its rows in the order of the first column, then the second one, and so on."""
+        distinct = [column[self._firsts[: self.count]] for column in reversed(self._columns)]
+        places = np.empty(self.count, np.uint32)
+        places[np.lexsort(distinct)] = np.arange(self.count, dtype=np.uint32)
+        return places
+
     def has(self, columns: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
+        """Which of other rows are among these, which must differ from each other."""
         columns = [np.ascontiguousarray(column, np.int64) for column in columns]
         found = np.empty(len(columns[0]), np.bool_)
         table = (self._table.ctypes.data, len(self._table) - 1)
         arguments = (_places(columns), len(columns), _places(self._columns), *table, found.ctypes.data)
-        _library().dc_find_rows(len(found), *arguments)
+        library().dc_find_rows(len(found), *arguments)
         return found
 
 
@@ -230,23 +246,25 @@ def _inside(
     calls: pl.DataFrame, shared: str | None, rank: NDArray[np.uint8], wanted: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     keys = [*THREAD, *([shared] if shared else [])]
-    group = _AlikeRows([calls[key].to_numpy() for key in keys])
+    group = AlikeRows([calls[key].to_numpy() for key in keys])
     numbers = [np.ascontiguousarray(calls[key].to_numpy(), np.int64) for key in ("ts", "end", "order")]
     inside = np.zeros(len(calls), np.uint8)
     places = [*(array.ctypes.data for array in numbers), rank.ctypes.data]
     places += [0 if wanted is None else wanted.ctypes.data, inside.ctypes.data]
-    if _library().dc_nest(len(calls), group.numbers.ctypes.data, group.count, *places):
+    if library().dc_nest(len(calls), group.numbers.ctypes.data, group.count, *places):
         raise MemoryError("no memory for the order of calls")
     return (inside & 1).astype(np.bool_), (inside & 2).astype(np.bool_)
 
 
 @cache
-def _library() -> ctypes.CDLL:
-    library = load_library()
-    library.dc_number_rows.restype = c_uint32
-    library.dc_number_rows.argtypes = [c_uint64, c_void_p, c_uint32, c_void_p, c_void_p, c_void_p, c_uint64]
-    library.dc_find_rows.restype = None
-    library.dc_find_rows.argtypes = [c_uint64, c_void_p, c_uint32, c_void_p, c_void_p, c_uint64, c_void_p]
-    library.dc_nest.restype = c_int
-    library.dc_nest.argtypes = [c_uint64, c_void_p, c_uint32, *[c_void_p] * 6]
-    return library
+def library() -> ctypes.CDLL:
+    """The library's part that nests calls."""
+    found = load_library()
+    found.dc_number_rows.restype = c_uint32
+    found.dc_number_rows.argtypes = [c_uint64, c_void_p, c_uint32, c_void_p, c_void_p, c_void_p, c_uint64]
+    found.dc_find_rows.restype = None
+    found.dc_find_rows.argtypes = [c_uint64, c_void_p, c_uint32, c_void_p, c_void_p, c_uint64, c_void_p]
+    found.dc_nest.restype = found.dc_parents.restype = c_int
+    found.dc_nest.argtypes = [c_uint64, c_void_p, c_uint32, *[c_void_p] * 6]
+    found.dc_parents.argtypes = [c_uint64, c_void_p, c_uint32, *[c_void_p] * 7]
+    return found

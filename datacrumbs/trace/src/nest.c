@@ -253,6 +253,55 @@ static void look(const struct calls *calls, const struct place *places, uint64_t
 	}
 }
 
+/* Calls in the order in which they are looked at, and room for as many. */
+struct arranged {
+	struct place *places;
+	struct place *other;
+};
+
+static void release(struct arranged *arranged)
+{
+	free(arranged->places);
+	free(arranged->other);
+}
+
+/* Puts calls in order: by group, less than `groups`, by beginning, the longer first; -1 without memory. */
+static int arrange(const struct calls *calls, uint64_t rows, const uint32_t *group, uint32_t groups,
+		   struct arranged *arranged)
+{
+	int64_t first = rows ? calls->begin[0] : 0;
+	uint64_t longest = 0, next;
+	struct place *sorted;
+
+	arranged->places = malloc((rows + 1) * sizeof(struct place));
+	arranged->other = malloc((rows + 1) * sizeof(struct place));
+	if (!arranged->places || !arranged->other) {
+		release(arranged);
+		return -1;
+	}
+	for (uint64_t row = 0; row < rows; row++)
+		if (calls->begin[row] < first)
+			first = calls->begin[row];
+	for (uint64_t row = 0; row < rows; row++) {
+		uint64_t begin = (uint64_t)calls->begin[row] - (uint64_t)first;
+
+		arranged->places[row] = (struct place){begin, group[row], (uint32_t)row};
+		if (begin > longest)
+			longest = begin;
+	}
+	sorted = sort(arranged->places, arranged->other, rows, longest, groups);
+	if (sorted != arranged->places)
+		*arranged = (struct arranged){sorted, arranged->places};
+	for (uint64_t at = 0; at < rows; at = next) {
+		for (next = at + 1;
+		     next < rows && sorted[next].begin == sorted[at].begin && sorted[next].group == sorted[at].group;)
+			next++;
+		if (next - at > 1)
+			sort_ties(calls, sorted + at, arranged->other + at, next - at);
+	}
+	return 0;
+}
+
 /*
  * Sets bit 1 of each call that is inside another one of its group, and, of the calls that are wanted, bit 2 of each
  * that is inside another wanted one. Groups are less than `groups`. -1 without memory.
@@ -260,38 +309,76 @@ static void look(const struct calls *calls, const struct place *places, uint64_t
 EXPORT int dc_nest(uint64_t rows, const uint32_t *group, uint32_t groups, const int64_t *begin, const int64_t *end,
 		   const int64_t *order, const uint8_t *rank, const uint8_t *wanted, uint8_t *inside)
 {
-	struct calls calls = {begin, end, order, rank};
-	struct place *places, *other, *sorted;
-	int64_t first = rows ? begin[0] : 0;
-	uint64_t longest = 0, next;
+	const struct calls calls = {begin, end, order, rank};
+	struct arranged arranged;
 
-	places = malloc((rows + 1) * sizeof(*places));
-	other = malloc((rows + 1) * sizeof(*other));
-	if (!places || !other) {
-		free(places);
-		free(other);
+	if (arrange(&calls, rows, group, groups, &arranged))
 		return -1;
-	}
-	for (uint64_t row = 0; row < rows; row++)
-		if (begin[row] < first)
-			first = begin[row];
-	for (uint64_t row = 0; row < rows; row++) {
-		places[row] = (struct place){(uint64_t)begin[row] - (uint64_t)first, group[row], (uint32_t)row};
-		if (places[row].begin > longest)
-			longest = places[row].begin;
-	}
-	sorted = sort(places, other, rows, longest, groups);
-	for (uint64_t at = 0; at < rows; at = next) {
-		for (next = at + 1;
-		     next < rows && sorted[next].begin == sorted[at].begin && sorted[next].group == sorted[at].group;)
-			next++;
-		if (next - at > 1)
-			sort_ties(&calls, sorted + at, (sorted == places ? other : places) + at, next - at);
-	}
-	look(&calls, sorted, rows, NULL, inside, 1);
+	look(&calls, arranged.places, rows, NULL, inside, 1);
 	if (wanted)
-		look(&calls, sorted, rows, wanted, inside, 2);
-	free(places);
-	free(other);
+		look(&calls, arranged.places, rows, wanted, inside, 2);
+	release(&arranged);
+	return 0;
+}
+
+/*
+ * Of calls in order, those that are inside others of their group, put into `target` with what they are inside of as
+ * their group: the place among the outermost calls. How many.
+ */
+static uint64_t go_inside(const struct calls *calls, const struct place *places, uint64_t rows, const uint8_t *inside,
+			  struct place *target, uint32_t *parent)
+{
+	uint64_t last = 0, longest = rows, count = 0;
+
+	for (uint64_t at = 0; at < rows; at++) {
+		uint32_t row = places[at].row;
+		uint64_t owner;
+
+		if (!inside[row]) {
+			last = at;
+			longest = calls->end[row] > calls->begin[row] ? at : longest;
+			continue;
+		}
+		owner = longest < rows && places[longest].group == places[at].group &&
+					calls->end[places[longest].row] >= calls->end[row]
+				? longest
+				: last;
+		parent[row] = places[owner].row;
+		target[count] = places[at];
+		target[count++].group = (uint32_t)owner;
+	}
+	return count;
+}
+
+/*
+ * Gives the order of calls by group, beginning and length, and of each call the row of the one that it is directly
+ * inside of, or its own row; `inside` has room for a byte of each. -1 without memory.
+ */
+EXPORT int dc_parents(uint64_t rows, const uint32_t *group, uint32_t groups, const int64_t *begin, const int64_t *end,
+		      const int64_t *order, const uint8_t *rank, uint8_t *inside, uint32_t *sequence, uint32_t *parent)
+{
+	const struct calls calls = {begin, end, order, rank};
+	struct arranged arranged;
+
+	if (arrange(&calls, rows, group, groups, &arranged))
+		return -1;
+	for (uint64_t at = 0; at < rows; at++) {
+		sequence[at] = arranged.places[at].row;
+		parent[at] = (uint32_t)at;
+	}
+	/* The calls that are inside no other, then those that are inside these alone, and so on. */
+	while (rows) {
+		uint64_t before = rows;
+		struct place *sorted;
+
+		for (uint64_t at = 0; at < rows; at++)
+			inside[arranged.places[at].row] = 0;
+		look(&calls, arranged.places, rows, NULL, inside, 1);
+		rows = go_inside(&calls, arranged.places, rows, inside, arranged.other, parent);
+		sorted = sort(arranged.other, arranged.places, rows, 0, (uint32_t)before);
+		if (sorted == arranged.other)
+			arranged = (struct arranged){sorted, arranged.places};
+	}
+	release(&arranged);
 	return 0;
 }

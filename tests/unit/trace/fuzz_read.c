@@ -15,6 +15,8 @@ uint32_t dc_number_rows(uint64_t rows, const uint64_t *const *columns, uint32_t 
 			uint32_t *firsts, uint32_t *table, uint64_t mask);
 int dc_nest(uint64_t rows, const uint32_t *group, uint32_t groups, const int64_t *begin, const int64_t *end,
 	    const int64_t *order, const uint8_t *rank, const uint8_t *wanted, uint8_t *inside);
+int dc_parents(uint64_t rows, const uint32_t *group, uint32_t groups, const int64_t *begin, const int64_t *end,
+	       const int64_t *order, const uint8_t *rank, uint8_t *inside, uint32_t *sequence, uint32_t *parent);
 
 enum { TEXTS = 4000, LINES = 7, LONGEST = 4096, NESTS = 200, CALLS = 211 };
 
@@ -121,7 +123,7 @@ static void nest(void)
 {
 	uint64_t rows = number() % (CALLS + 1), keys[2][CALLS];
 	const uint64_t *columns[] = {keys[0], keys[1]};
-	uint32_t groups[CALLS], firsts[CALLS], table[1024] = {0}, count;
+	uint32_t groups[CALLS], firsts[CALLS], sequence[CALLS], parent[CALLS], table[1024] = {0}, count;
 	int64_t begin[CALLS], end[CALLS], order[CALLS];
 	uint8_t rank[CALLS], wanted[CALLS], inside[CALLS] = {0};
 	uint64_t spread = UINT64_C(1) << number() % 59;
@@ -136,8 +138,12 @@ static void nest(void)
 		wanted[row] = (uint8_t)(number() & 1);
 	}
 	count = dc_number_rows(rows, columns, 2, groups, firsts, table, 1023);
-	if (dc_nest(rows, groups, count, begin, end, order, rank, wanted, inside))
+	if (dc_nest(rows, groups, count, begin, end, order, rank, wanted, inside) ||
+	    dc_parents(rows, groups, count, begin, end, order, rank, inside, sequence, parent))
 		abort();
+	for (uint64_t row = 0; row < rows; row++)
+		if (sequence[row] >= rows || parent[row] >= rows || groups[parent[row]] != groups[row])
+			abort();
 }
 
 int main(int count, char **words)
