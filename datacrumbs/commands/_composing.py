@@ -59,14 +59,14 @@ def configure(options: argparse.Namespace) -> int | None:
     """
     paths = SystemPaths(options.prefix)
     kept.keep_in(kept.own_directory(paths, os.environ))
-    if options.check:
+    if options.check is not None:
         from datacrumbs.commands._probe_check import check_file
 
-        return check_file(Path(options.check), paths, as_json=options.json)
-    if options.show:
+        return check_file(_probe_file(options.check, options), paths, as_json=options.json)
+    if options.show is not None:
         from datacrumbs.commands._probe_listing import show
 
-        show(Path(options.show), paths, as_json=options.json)
+        show(_probe_file(options.show, options), paths, as_json=options.json)
     elif options.list:
         from datacrumbs.commands._probe_listing import list_host
         from datacrumbs.configure import Selection
@@ -77,6 +77,13 @@ def configure(options: argparse.Namespace) -> int | None:
     else:
         _configure(options, paths)
     return None
+
+
+# Other options may come in between: datacrumbs probes show --json FILE.
+def _probe_file(given: str, options: argparse.Namespace) -> Path:
+    if not (given or options.site):
+        raise usage_error("a probe file is needed", "see datacrumbs_probe_configurator --help")
+    return Path(given or options.site)
 
 
 def _selected(options: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...], str, bool]:

@@ -22,8 +22,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--program", metavar="EXE", default="", help="probe only the libraries that EXE loads")
     add("--no-move", action="store_true", help="leave each library probe on its function's first instruction")
     add("--fresh", action="store_true", help="compose and sign again, though nothing has changed since the last time")
-    add("--show", metavar="FILE", help="print a probe file and exit")
-    add("--check", metavar="FILE", help="check a probe file on this host as the daemon would, and exit; start nothing")
+    add("--show", nargs="?", const="", metavar="FILE", help="print a probe file and exit")
+    add(
+        "--check", nargs="?", const="", metavar="FILE",
+        help="check a probe file on this host as the daemon would, and exit; start nothing",
+    )  # fmt: skip
     add("--list", action="store_true", help="print what can be probed on this host and exit")
     add_json(parser)
     add_prefix(parser)

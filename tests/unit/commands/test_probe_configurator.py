@@ -131,6 +131,11 @@ def test_checking_a_file_as_the_daemon_would(installation, tmp_path):
     assert (shown.returncode, "the build-id changed" in shown.stdout) == (ExitCode.REFUSED, True)
     # Nothing of what is not signed by a key that is trusted here is looked at.
     assert checked("--prefix", str(tmp_path)) == (ExitCode.REFUSED, [("signature", "missing")])
+    # The file may be anywhere.
+    for option in ("--check", "--show"):
+        behind = configurator(option, *prefix, str(output))
+        assert behind.stdout == configurator(option, str(output), *prefix).stdout != ""
+        assert configurator(option, *prefix).returncode == ExitCode.USAGE
     missing = configurator("--check", str(tmp_path / "none"), *prefix)
     assert (missing.returncode, missing.stdout) == (ExitCode.USAGE, "")
 
