@@ -15,9 +15,11 @@ from datacrumbs.commands._console import table_console, terminal_width
 from datacrumbs.commands._reading_progress import ReadingProgress
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.output import counted, inform, printable, warn
-from datacrumbs.report import FILES_SHOWN, PATTERN
+from datacrumbs.report import FILES_SHOWN, PATTERN, REGRESSION
 from datacrumbs.report.apart import check_apart
 from datacrumbs.report.collectives import align
+from datacrumbs.report.comparing import compare
+from datacrumbs.report.comparison_table import print_comparison
 from datacrumbs.report.explaining import explain
 from datacrumbs.report.explanation_table import print_explanation
 from datacrumbs.report.exports.endings import ending, export
@@ -72,6 +74,8 @@ def report(options: argparse.Namespace) -> ExitCode:
     )
     check_order(selection.since, selection.until)
     _check_explaining(options)
+    if options.compare or options.fail_on == REGRESSION:
+        return _compare(options, selection)
     for option, place in (("--html", options.html), ("--export", options.export)):
         if place:
             _refuse_trace(option, Path(place))
@@ -95,6 +99,37 @@ def report(options: argparse.Namespace) -> ExitCode:
     else:
         _print_tables(options, traces, clocks, selection, findings)
     return _status(findings, options.fail_on)
+
+
+def _compare(options: argparse.Namespace, selection: CallSelection) -> ExitCode:
+    if not (options.compare and options.traces):
+        raise usage_error("a comparison needs both sides: TRACE ... --compare LATER ...")
+    others = {
+        "--explain": options.explain,
+        "--by": options.by,
+        "--csv": options.csv,
+        "--html": options.html,
+        "--export": options.export,
+    }
+    beside = [option for option, given in others.items() if given]
+    if beside or options.fail_on not in {None, REGRESSION}:
+        raise usage_error(f"--compare and {beside[0] if beside else f'--fail-on {options.fail_on}'} exclude each other")
+    sides = [read_traces(find_traces(paths)) for paths in (options.traces, options.compare)]
+    for traces in sides:
+        check_apart(traces)
+        for trace in traces.files:
+            if trace.sampled or trace.profiles or not trace.complete:
+                reason = trace.shortcoming or "not every call has a line; only those with one are compared"
+                warn(f"{printable(str(trace.path))}: {printable(reason)}")
+    before, after = sides
+    changes = compare(before, select(before, selection), after, select(after, selection))
+    if options.json:
+        rows = [asdict(change) | {"is_regression": change.is_regression} for change in changes]
+        print(json.dumps({"before": _described(before), "after": _described(after), "changes": rows}, indent=2))
+    else:
+        print_comparison(table_console(), changes, terminal_width(), options.limit)
+    is_worse = any(change.is_regression for change in changes)
+    return ExitCode.FOUND if options.fail_on and is_worse else ExitCode.DONE
 
 
 # The one table that is asked for, if one is.

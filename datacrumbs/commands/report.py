@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from datacrumbs.commands._command import Command
-from datacrumbs.report import FILES_SHOWN, PATTERN, VIEWS
+from datacrumbs.report import FILES_SHOWN, PATTERN, REGRESSION, VIEWS
 from datacrumbs.report.findings import SEVERITIES
 
 if TYPE_CHECKING:
@@ -34,6 +34,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="the tree of what the calls of FUNCTION spent in each call that was made inside them",
     )
     add("--slow-vs-fast", action="store_true", help="with --explain: what its slow calls do that its fast ones do not")
+    add(
+        "--compare",
+        nargs="+",
+        metavar="LATER",
+        help="compare the runs TRACE with the runs LATER, function by function",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the data as JSON")
     form.add_argument("--csv", action="store_true", help="print one table as CSV: that of --by, else the functions")
@@ -59,9 +65,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--until", metavar="TIME", help="only calls that begin at or before TIME")
     add(
         "--fail-on",
-        choices=SEVERITIES,
-        help="end with status 4 where there is a finding of this severity or above; says so on stderr if rules were "
-        "not judged",
+        choices=(*SEVERITIES, REGRESSION),
+        help="end with status 4 where there is a finding of this severity or above (says so on stderr if rules were "
+        "not judged); with --compare, where there is a regression: a function that takes more time than before",
     )
     add(
         "--limit",
@@ -96,6 +102,7 @@ COMMAND = Command(
         "datacrumbs_report run.pfw.gz --by file --path '/data/*' --limit 20",
         "datacrumbs_report run.pfw.gz --html run.html",
         "datacrumbs_report run.pfw.gz --export run.pftrace",
+        "datacrumbs_report before.pfw.gz --compare after.pfw.gz --fail-on regression",
         "datacrumbs_report run.pfw.gz --explain H5Dwrite --slow-vs-fast",
     ),
     arguments=arguments,

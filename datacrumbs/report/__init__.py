@@ -8,3 +8,5 @@ PATTERN = "pattern"
 """A row per file and direction, with the order of its requests."""
 FILES_SHOWN = 10
 """Rows of the table of files beside that of functions, unless asked otherwise."""
+REGRESSION = "regression"
+"""What ``--fail-on`` calls a function that takes more time than before."""
