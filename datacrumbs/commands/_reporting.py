@@ -45,6 +45,7 @@ from datacrumbs.report.tables import print_jobs, print_order, print_ranks, print
 from datacrumbs.secure.files import write_atomically
 from datacrumbs.system import SystemPaths
 from datacrumbs.trace.reader import find_traces, read_traces
+from datacrumbs.trace.store import SPILL_ROWS
 
 if TYPE_CHECKING:
     import argparse
@@ -83,9 +84,10 @@ def report(options: argparse.Namespace) -> ExitCode:
         ending(Path(options.export))
     judged = bool(not (_view(options) or options.export) or options.html or options.fail_on)
     details = judged or _view(options) == PATTERN
+    rows = SPILL_ROWS // 2 if details else SPILL_ROWS  # they take twice the memory
     paths = find_traces(options.traces or [_last()])
     with ReadingProgress(paths) as progress:
-        traces = read_traces(paths, details=details, passed=progress.passed)
+        traces = read_traces(paths, rows, details=details, passed=progress.passed)
     check_apart(traces)
     clocks = _clocks(traces, options.align)
     if options.explain:
@@ -306,11 +308,12 @@ def _tables(
     for each, most in limits.items():
         name = {"process": "processes"}.get(each, f"{each}s")
         # One row more than asked for shows whether there are more.
-        rows = (
-            access_patterns(traces, calls)
-            if each == PATTERN
-            else table(traces, calls, profiles, each, most and most + 1, paths=selection.paths)
-        )
+        if each == PATTERN:
+            rows, left = access_patterns(traces, calls)
+            for reason in left:
+                warn(printable(reason))
+        else:
+            rows = table(traces, calls, profiles, each, most and most + 1, paths=selection.paths)
         if each == "node":
             rows = node_rows(traces, calls, rows)
         if most and len(rows) > most:

@@ -48,7 +48,7 @@ HEADINGS = {
     "begin_us": "first call",
     "end_us": "last call",
     "state": "trace",
-    "median_bytes": "median",
+    "mean_bytes": "mean",
     "largest_bytes": "largest",
 }
 TEXTS = frozenset(

@@ -10,8 +10,9 @@ from datacrumbs.report.findings import SEVERITIES
 from datacrumbs.report.findings.evidence import RunCalls
 from datacrumbs.report.findings.gaps import Gaps, of_selection
 from datacrumbs.report.findings.own_rules import own_rules
+from datacrumbs.report.findings.portions import of_portion, portions
 from datacrumbs.report.findings.thresholds import gates
-from datacrumbs.report.nesting import LAYERS, with_runs
+from datacrumbs.report.nesting import LAYERS
 from datacrumbs.report.tables import size
 from datacrumbs.trace.dataframes import pl
 
@@ -133,11 +134,10 @@ class _Judging:
         self._calls = calls
         self._rules = rules
         self._gaps = Gaps(traces)
-        self._evidence: dict[frozenset[int], RunCalls] = {}
+        self._found: dict[str, list[tuple[int, Place]]] = defaultdict(list)
         self._reasons: dict[str, list[str]] = defaultdict(list)
 
     def findings(self, unjudged: str) -> Findings:
-        result = Findings()
         whole = []
         for position in range(len(self._traces.files)):
             reason = unjudged or self._gaps.of_file(position)
@@ -145,22 +145,24 @@ class _Judging:
                 self._refuse(reason, [rule.name for rule in self._rules])
             else:
                 whole.append(position)
+        by_files: dict[frozenset[int], list[FindingRule]] = defaultdict(list)
         for rule in self._rules:
-            found = self._ask(rule, whole)
-            if found is not None:
-                result.judged.append(rule.name)
-                result.found += found
-        result.found.sort(key=lambda each: (-SEVERITIES.index(each.severity), -each.places[0].share, each.rule))
-        by_rules = [NotJudged(tuple(dict.fromkeys(rules)), reason) for reason, rules in self._reasons.items()]
-        result.not_judged = by_rules
-        return result
+            by_files[self._files_of(rule, whole)].append(rule)
+        for files, rules in by_files.items():
+            if files:
+                self._judge(files, rules)
+        asked = {rule.name for files, rules in by_files.items() if files for rule in rules}
+        found = [self._summed(rule) for rule in self._rules if self._found[rule.name]]
+        found.sort(key=lambda each: (-SEVERITIES.index(each.severity), -each.places[0].share, each.rule))
+        refused = [NotJudged(tuple(dict.fromkeys(rules)), reason) for reason, rules in self._reasons.items()]
+        return Findings(found, refused, [rule.name for rule in self._rules if rule.name in asked])
 
     def _refuse(self, reason: str, rules: Iterable[str]) -> None:
         self._reasons[reason] += rules
 
-    # None where the traces have nothing that the rule is about, or not all of it.
-    def _ask(self, rule: FindingRule, whole: list[int]) -> list[FaultFound] | None:
-        good = []
+    # Those that have anything that the rule is about, and all of it.
+    def _files_of(self, rule: FindingRule, whole: list[int]) -> frozenset[int]:
+        good = set()
         for position in whole:
             if not self._gaps.has_any(position, rule.functions):
                 continue
@@ -168,22 +170,31 @@ class _Judging:
             if reason:
                 self._refuse(reason, [rule.name])
             else:
-                good.append(position)
-        if not good:
-            return None
-        evidence = self._of(frozenset(good))
+                good.add(position)
+        return frozenset(good)
+
+    def _judge(self, files: frozenset[int], rules: list[FindingRule]) -> None:
+        calls = self._calls.filter(pl.col("trace").is_in(list(files)))
+        parts, left = portions(self._traces, calls)
+        for reason in left:
+            self._refuse(reason, [rule.name for rule in rules])
+        for part in parts:
+            evidence = gathered(self._traces, of_portion(self._traces, calls, part))
+            for rule in rules:
+                self._ask(rule, evidence)
+
+    def _ask(self, rule: FindingRule, evidence: RunCalls) -> None:
         try:
             suspicions = list(rule.judge(evidence, rule.limits))
         except Exception as error:  # noqa: BLE001 - a provider's code may raise anything
             self._refuse(f"the rule failed: {type(error).__name__}: {error}", [rule.name])
-            return None
-        return self._weighed(rule, evidence, [each for each in suspicions if self._is_placed(rule, evidence, each)])
-
-    def _of(self, good: frozenset[int]) -> RunCalls:
-        # Files of one run have the same processes.
-        if good not in self._evidence:
-            self._evidence[good] = gathered(self._traces, self._calls, good)
-        return self._evidence[good]
+            return
+        for each in suspicions:
+            share = each.time_us / max(evidence.io_us.get(each.process, 0), each.time_us, 1)
+            severity = sum(share >= gates()[name] for name in SEVERITIES)
+            if severity and self._is_placed(rule, evidence, each):
+                place = self._place(evidence, each, share)
+                self._found[rule.name].append((severity if each.grave else min(severity, 2), place))
 
     def _is_placed(self, rule: FindingRule, evidence: RunCalls, suspicion: Suspicion) -> bool:
         kind = _POSITIONED.get(rule.name)
@@ -197,56 +208,33 @@ class _Judging:
         self._refuse(f"the places of {unknown:,} of {len(patterns):,} {kind}s are not known", [rule.name])
         return False
 
-    def _weighed(self, rule: FindingRule, evidence: RunCalls, suspicions: list[Suspicion]) -> list[FaultFound]:
-        places, worst = [], 0
-        for each in suspicions:
-            share = each.time_us / max(evidence.io_us.get(each.process, 0), each.time_us, 1)
-            severity = sum(share >= gates()[name] for name in SEVERITIES)
-            if not severity:
-                continue
-            worst = max(worst, severity if each.grave else min(severity, 2))
-            trace, pid = evidence.places[each.process]
-            layer = LAYERS.get(each.category, each.category)
-            name = self._traces.processes.get((trace, pid), "")
-            host = self._traces.files[trace].host
-            rank = evidence.ranks.get(each.process)
-            places.append(Place(host, name, pid, rank, layer, each.path, share, each.time_us, each.evidence))
-        if not places:
-            return []
-        places.sort(key=lambda place: (-place.share, -place.time_us, place.pid))
-        limits = {
-            **rule.limits,
-            **{
-                key.removesuffix("_bytes"): size(int(value))
-                for key, value in rule.limits.items()
-                if key.endswith("_bytes")
-            },
-        }
-        threshold = rule.threshold.format(**limits)
-        kept = tuple(places[:PLACES_KEPT])
-        return [FaultFound(rule.name, SEVERITIES[worst - 1], rule.title, threshold, rule.advice, len(places), kept)]
+    def _place(self, evidence: RunCalls, each: Suspicion, share: float) -> Place:
+        trace, pid = evidence.places[each.process]
+        layer = LAYERS.get(each.category, each.category)
+        name = self._traces.processes.get((trace, pid), "")
+        host = self._traces.files[trace].host
+        rank = evidence.ranks.get(each.process)
+        return Place(host, name, pid, rank, layer, each.path, share, each.time_us, each.evidence)
+
+    def _summed(self, rule: FindingRule) -> FaultFound:
+        severity = SEVERITIES[max(number for number, _ in self._found[rule.name]) - 1]
+        places = sorted(
+            (place for _, place in self._found[rule.name]), key=lambda each: (-each.share, -each.time_us, each.pid)
+        )
+        sizes = {key: value for key, value in rule.limits.items() if key.endswith("_bytes")}
+        words = {key.removesuffix("_bytes"): size(int(value)) for key, value in sizes.items()}
+        threshold = rule.threshold.format(**rule.limits, **words)
+        return FaultFound(
+            rule.name, severity, rule.title, threshold, rule.advice, len(places), tuple(places[:PLACES_KEPT])
+        )
 
 
-def gathered(traces: Traces, calls: pl.LazyFrame, files: frozenset[int]) -> RunCalls:
-    """The calls of some files, each process with a number."""
-    columns = [
-        "tid",
-        "category",
-        "name",
-        "ts",
-        "dur",
-        "ret",
-        "errno",
-        "bytes",
-        "fd",
-        "offset",
-        "count",
-        "whence",
-        "flags",
-    ]
-    part = with_runs(traces, calls.filter(pl.col("trace").is_in(list(files))))
+def gathered(traces: Traces, calls: pl.LazyFrame) -> RunCalls:
+    """The calls of a portion, each process with a number."""
+    arguments = ("fd", "offset", "count", "whence", "flags")
+    columns = ("tid", "category", "name", "ts", "dur", "ret", "errno", "bytes", *arguments, "order")
     path = pl.col("path").cast(pl.Categorical)
-    frame = part.select("run", "pid", *columns, path, "order").collect(engine="streaming")
+    frame = calls.select("run", "pid", *columns, path).collect(engine="streaming")
     processes = frame.select("run", "pid").unique().sort("run", "pid").with_row_index("process")
     frame = frame.join(processes, on=["run", "pid"], how="left").drop("run", "pid")
     places = [(int(trace), int(pid)) for trace, pid in processes.select("run", "pid").iter_rows()]

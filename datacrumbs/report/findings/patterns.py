@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.report.findings.judging import gathered
+from datacrumbs.report.findings.portions import of_portion, portions
 from datacrumbs.report.findings.positions import PATTERNS
 from datacrumbs.trace.dataframes import pl
 
@@ -12,32 +13,45 @@ if TYPE_CHECKING:
     from datacrumbs.trace.reader import Traces
 
 FIRST = PATTERNS[0]
+KEYS = ("path", "access")
+SUMS = ("count", *PATTERNS[1:], "unknown", "bytes", "time_us", "timed")
 
 
-def access_patterns(traces: Traces, calls: pl.LazyFrame) -> list[dict[str, Any]]:
+def access_patterns(
+    traces: Traces, calls: pl.LazyFrame, most: int | None = None
+) -> tuple[list[dict[str, Any]], list[str]]:
     """One row per file and direction, the most time first.
 
     Args:
         traces: Read with their details.
         calls: Those of a selection.
+        most: How many portions of calls to look at; None for all.
 
     Returns:
         Dicts with path, access (read or write), count (requests at the border to the kernel that moved bytes),
         consecutive (they began where the last one on their descriptor ended), sequential (further on), random (before
-        its end), unknown (their place is not known), bytes, median_bytes, largest_bytes, time_us. The first request on
-        a descriptor is consecutive.
+        its end), unknown (their place is not known), bytes, mean_bytes, largest_bytes, time_us. The first request on
+        a descriptor is consecutive. And, in words, the calls that are not in them.
     """
-    requests = gathered(traces, calls, frozenset(range(len(traces.files)))).requests
+    parts, left = portions(traces, calls, most)
+    rows = pl.concat([_rows(traces, of_portion(traces, calls, part)) for part in parts])
+    sums = rows.group_by(KEYS).agg(pl.col(SUMS).sum(), pl.col("largest_bytes").max())
+    mean = (pl.col("bytes") / pl.col("count")).round().cast(pl.Int64).alias("mean_bytes")
+    ordered = sums.sort("time_us", *KEYS, descending=[True, False, False])
+    columns = (*KEYS, *SUMS[:6], mean, "largest_bytes", "time_us", "timed")
+    return ordered.select(columns).to_dicts(), left
+
+
+def _rows(traces: Traces, calls: pl.LazyFrame) -> pl.DataFrame:
+    requests = gathered(traces, calls).requests
     moved = requests.filter(pl.col("kind").is_in(["read", "write"]), pl.col("bytes") > 0)
     pattern = pl.col("pattern").replace({FIRST: PATTERNS[1]})
-    rows = moved.group_by(pl.col("path").cast(pl.String), pl.col("kind").cast(pl.String).alias("access")).agg(
+    return moved.group_by(pl.col("path").cast(pl.String), pl.col("kind").cast(pl.String).alias("access")).agg(
         pl.len().alias("count"),
         *((pattern == name).sum().alias(name) for name in PATTERNS[1:]),
         pattern.is_null().sum().alias("unknown"),
         pl.col("bytes").sum(),
-        pl.col("bytes").quantile(0.5, "lower").cast(pl.Int64).alias("median_bytes"),
         pl.col("bytes").max().alias("largest_bytes"),
         pl.col("dur").sum().alias("time_us"),
         pl.len().alias("timed"),
     )
-    return rows.sort("time_us", "path", "access", descending=[True, False, False]).to_dicts()

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 FILES, CHANNELS, FAILURES, PROCESSES = 5000, 500, 500, 2000
 """Rows of the tables."""
-PATTERNS_SHOWN = 500
+PATTERNS_SHOWN, PORTIONS_SHOWN = 500, 8
+"""Rows, and how many portions of calls are looked at for them: with more there is no such table."""
 TRACES = 50
 """Traces that are described one by one."""
 
@@ -104,8 +105,8 @@ def gather(
         findings,
     )
     if findings is not None:
-        rows = access_patterns(traces, calls)
-        contents.patterns = Rows(rows[:PATTERNS_SHOWN], len(rows))
+        rows, left = access_patterns(traces, calls, PORTIONS_SHOWN)
+        contents.patterns = Rows([] if left else rows[:PATTERNS_SHOWN], len(rows))
     for view, limit in {"file": FILES, "channel": CHANNELS, "failure": FAILURES, "process": PROCESSES}.items():
         marked = by_process if view == "process" else None
         rows = table(traces, calls, profiles, view, limit + 1, paths=selection.paths, marked=marked)

@@ -170,7 +170,7 @@ def pattern_sheet(contents: Contents) -> Sheet | None:
     found = contents.patterns
     if found is None or not found.rows:
         return None
-    keys = ("path", "access", "count", *PATTERN_KEYS, "bytes", "median_bytes", "largest_bytes", "time_us")
+    keys = ("path", "access", "count", *PATTERN_KEYS, "bytes", "mean_bytes", "largest_bytes", "time_us")
     caption = (
         "Requests at the border to the kernel that moved bytes, by where they begin: where the last one on their "
         "descriptor ended (consecutive), further on (sequential) or before that (random). Unknown: another descriptor, "

@@ -23,11 +23,11 @@ def test_a_file_that_is_read_in_several_ways(made, tmp_path: Path, capsys) -> No
     read, write = json.loads(capsys.readouterr().out)["patterns"]
     sums = {"count": 26, "consecutive": 1, "sequential": 0, "random": 12, "unknown": 13, "bytes": 13 * 107}
     assert {key: read[key] for key in sums} == sums  # places of read are not known beside another descriptor
-    assert (write["access"], write["unknown"], write["median_bytes"], write["time_us"]) == ("write", 11, 5, 11)
+    assert (write["access"], write["unknown"], write["mean_bytes"], write["time_us"]) == ("write", 11, 5, 11)
     path = made.write(tmp_path / "run.pfw.gz", lines[:-11], {"f1": "/data/one"})
     assert COMMAND.run([str(path), "--by", "pattern", "--json"]) == 0
     (read,) = json.loads(capsys.readouterr().out)["patterns"]
     assert [read[key] for key in ("consecutive", "sequential", "random", "unknown")] == [1, 13, 12, 0]
-    assert (read["median_bytes"], read["largest_bytes"]) == (7, 100)
+    assert (read["mean_bytes"], read["largest_bytes"]) == (54, 100)
     assert COMMAND.run([str(path), "--by", "pattern"]) == 0
     assert "Access patterns" in capsys.readouterr().out

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from datacrumbs.report.findings.judging import gathered
+from datacrumbs.report.nesting import with_runs
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def placed(made, tmp_path: Path):
 
     def place(lines: list[dict[str, Any]]) -> list[tuple[int | None, str | None]]:
         traces = read_traces([made.write(tmp_path / "run.pfw.gz", lines, FILES)], details=True)
-        requests = gathered(traces, traces.calls, frozenset({0})).requests.sort("order")
+        requests = gathered(traces, with_runs(traces, traces.calls)).requests.sort("order")
         rows = requests.filter(requests["kind"].is_in(["read", "write"]))
         return list(rows.select("position", "pattern").iter_rows())
 

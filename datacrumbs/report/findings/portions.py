@@ -1,0 +1,92 @@
+"""Calls in portions of whole processes that fit into memory, however long a trace is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from datacrumbs.output import counted
+from datacrumbs.report.nesting import with_runs
+from datacrumbs.trace.dataframes import pl
+
+if TYPE_CHECKING:
+    from datacrumbs.trace.reader import Traces
+
+LIMIT = 500_000
+"""Calls that are looked at together; of a process with more, the first ones are looked at."""
+MOST = 4
+"""Portions that are looked at, those of the processes with the most calls."""
+BINS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Calls to look at together.
+
+    Args:
+        processes: Run (position of its first file) and pid of each; empty for all.
+        before: Only calls that begin before this moment; None for all.
+    """
+
+    processes: tuple[tuple[int, int], ...] = ()
+    before: int | None = None
+
+
+def portions(traces: Traces, calls: pl.LazyFrame, most: int | None = MOST) -> tuple[list[Portion], list[str]]:
+    """Divide calls.
+
+    Args:
+        traces: Where they come from.
+        calls: Of any number of processes.
+        most: How many portions at most; None for all.
+
+    Returns:
+        The portions, and what is in none of them, in words.
+    """
+    calls = with_runs(traces, calls)
+    sizes = calls.group_by("run", "pid").len().collect(engine="streaming")
+    if int(sizes["len"].sum()) <= LIMIT:
+        return [Portion()], []
+    ordered = sizes.sort("len", "run", "pid", descending=[True, False, False])
+    found, left, together, number = list[Portion](), list[str](), list[tuple[int, int]](), 0
+    for place, (run, pid, size) in enumerate(ordered.iter_rows()):
+        if together and number + size > LIMIT:
+            found.append(Portion(tuple(together)))
+            together, number = [], 0
+        if len(found) == most:
+            rest = ordered["len"][place:]
+            some = counted(len(rest), "process", "processes")
+            left.append(f"{some} with {rest.sum():,} calls: only the {place:,} with the most calls were looked at")
+            break
+        if size > LIMIT:
+            before, taken = _first(calls.filter(pl.col("run") == run, pl.col("pid") == pid))
+            found.append(Portion(((run, pid),), before))
+            name = traces.processes.get((run, pid), "") or "a process"
+            left.append(f"only the first {taken:,} of {size:,} calls of {name} (pid {pid}) were looked at")
+        else:
+            together.append((run, pid))
+            number += size
+    return ([*found, Portion(tuple(together))] if together else found), left
+
+
+def of_portion(traces: Traces, calls: pl.LazyFrame, portion: Portion) -> pl.LazyFrame:
+    """The calls of a portion, with the column ``run``."""
+    if portion.processes:
+        wanted = pl.DataFrame(list(portion.processes), {"run": pl.Int64, "pid": pl.Int64}, orient="row")
+        # The first filter is one that is applied while calls are read.
+        calls = calls.filter(pl.col("pid").is_in(wanted["pid"].unique().to_list()))
+        pids = wanted.with_columns(pl.col("pid").cast(calls.collect_schema()["pid"]))
+        calls = with_runs(traces, calls).join(pids.lazy(), on=["run", "pid"], how="semi")
+    else:
+        calls = with_runs(traces, calls)
+    return calls if portion.before is None else calls.filter(pl.col("ts") < portion.before)
+
+
+# The moment before which at most LIMIT calls begin, and how many do.
+def _first(calls: pl.LazyFrame) -> tuple[int, int]:
+    begin = pl.col("ts")
+    first, last = calls.select(begin.min(), begin.max().alias("last")).collect(engine="streaming").row(0)
+    width = max((last - first) // BINS, 1)
+    bins = calls.group_by(((begin - first) // width).alias("bin")).len().sort("bin").collect(engine="streaming")
+    fits = bins.filter(pl.col("len").cum_sum() <= LIMIT)
+    return first + (int(fits["bin"][-1]) + 1 if len(fits) else 1) * width, int(fits["len"].sum())
