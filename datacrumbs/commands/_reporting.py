@@ -50,6 +50,7 @@ from datacrumbs.trace.store import SPILL_ROWS
 if TYPE_CHECKING:
     import argparse
 
+    from datacrumbs.report.explaining import Explanation
     from datacrumbs.trace.reader import Traces
 
 
@@ -90,14 +91,15 @@ def report(options: argparse.Namespace) -> ExitCode:
         traces = read_traces(paths, rows, details=details, passed=progress.passed)
     check_apart(traces)
     clocks = _clocks(traces, options.align)
-    if options.explain:
+    if options.explain and not options.html:
         _explain(options, traces, selection)
         return ExitCode.DONE
     findings = _judged(traces, selection) if judged else None
     if options.export:
         _export(traces, selection, Path(options.export))
     elif options.html:
-        _write_page(traces, selection, findings, Path(options.html))
+        explanation = _explained(options, traces, selection) if options.explain else None
+        _write_page(traces, selection, findings, explanation, Path(options.html))
     else:
         _print_tables(options, traces, clocks, selection, findings)
     return _status(findings, options.fail_on)
@@ -143,9 +145,8 @@ def _check_explaining(options: argparse.Namespace) -> None:
     others = {
         "--by": options.by,
         "--csv": options.csv,
-        "--html": options.html,
         "--export": options.export,
-        "--fail-on": options.fail_on,
+        "--fail-on": None if options.html else options.fail_on,
     }
     beside = [option for option, given in others.items() if given]
     if options.explain and beside:
@@ -155,11 +156,15 @@ def _check_explaining(options: argparse.Namespace) -> None:
 
 
 def _explain(options: argparse.Namespace, traces: Traces, selection: CallSelection) -> None:
-    found = explain(traces, selection, options.explain, slow_vs_fast=options.slow_vs_fast)
+    found = _explained(options, traces, selection)
     if options.json:
         print(json.dumps({"traces": _described(traces), "explanation": asdict(found)}, indent=2))
         return
     print_explanation(table_console(), found, terminal_width())
+
+
+def _explained(options: argparse.Namespace, traces: Traces, selection: CallSelection) -> Explanation:
+    return explain(traces, selection, options.explain, slow_vs_fast=options.slow_vs_fast)
 
 
 def _judged(traces: Traces, selection: CallSelection) -> Findings:
@@ -208,7 +213,13 @@ def _print_tables(
         _print(traces, clocks, tables, cut, findings)
 
 
-def _write_page(traces: Traces, selection: CallSelection, findings: Findings | None, place: Path) -> None:
+def _write_page(
+    traces: Traces,
+    selection: CallSelection,
+    findings: Findings | None,
+    explanation: Explanation | None,
+    place: Path,
+) -> None:
     try:
         from datacrumbs.report.page.rendering import render
     except ModuleNotFoundError as error:
@@ -218,7 +229,9 @@ def _write_page(traces: Traces, selection: CallSelection, findings: Findings | N
     from datacrumbs.report.page.contents import gather
 
     calls, profiles = select(traces, selection), select_profiles(traces, selection)
-    text = render(gather(traces, calls, profiles, selection, findings))
+    contents = gather(traces, calls, profiles, selection, findings)
+    contents.explanation = explanation
+    text = render(contents)
     if place.exists() and not place.is_file():  # a terminal, a pipe
         place.write_text(text, encoding="utf-8")
     else:

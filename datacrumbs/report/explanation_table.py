@@ -26,9 +26,9 @@ def print_explanation(console: Console, found: Explanation, width: int | None) -
     say(console, printable(found.function), "bold", f": {counted(found.units, 'call')}, {times}")
     if found.incomplete:
         say(console, "incomplete", "yellow", f", so times inside and shares are not known: {found.incomplete}")
-    rows = list(_walk(found.root, 0))
+    rows = list(walk(found.root))
     kept, more = rows[:MOST], rows[MOST:]
-    for line in lay_out(_columns(found, kept), width):
+    for line in lay_out(tree_columns(found, kept), width):
         say(console, line)
     if more:
         console.print(f"... {len(more)} more paths; --json has all")
@@ -39,13 +39,15 @@ def print_explanation(console: Console, found: Explanation, width: int | None) -
         _print_difference(console, found, width)
 
 
-def _walk(node: Node, depth: int) -> Iterator[tuple[int, Node]]:
+def walk(node: Node, depth: int = 0) -> Iterator[tuple[int, Node]]:
+    """Each node of a tree with how deep it is, as it is printed."""
     yield depth, node
     for child in node.children:
-        yield from _walk(child, depth + 1)
+        yield from walk(child, depth + 1)
 
 
-def _columns(found: Explanation, rows: Sequence[tuple[int, Node]]) -> list[Column]:
+def tree_columns(found: Explanation, rows: Sequence[tuple[int, Node]]) -> list[Column]:
+    """The tree as a table."""
     nodes = [node for _, node in rows]
     names = [f"{'  ' * depth}{printable(node.name)}" for depth, node in rows]
     columns = [
@@ -69,12 +71,23 @@ def _columns(found: Explanation, rows: Sequence[tuple[int, Node]]) -> list[Colum
 
 def _print_difference(console: Console, found: Explanation, width: int | None) -> None:
     console.print()
-    slow = f"{found.slow_units:,} of at least {duration(found.p90_us)}"
-    fast = f"{found.fast_units:,} of at most {duration(found.p50_us)}"
-    say(console, "Slow against fast", "bold", f": means of {slow}, and of {fast}")
+    say(console, "Slow against fast", "bold", f": {difference_title(found)}")
     if found.incomplete:
         say(console, "incomplete: what is inside of them is not known")
         return
+    for line in lay_out(difference_columns(found), width):
+        say(console, line)
+
+
+def difference_title(found: Explanation) -> str:
+    """What is compared, in words."""
+    slow = f"{found.slow_units:,} of at least {duration(found.p90_us)}"
+    fast = f"{found.fast_units:,} of at most {duration(found.p50_us)}"
+    return f"means of {slow}, and of {fast}"
+
+
+def difference_columns(found: Explanation) -> list[Column]:
+    """What slow calls do that fast ones do not, the largest difference first."""
     paths = [(path, node, node.slow or NOTHING, node.fast or NOTHING) for path, node in _paths(found.root, "")]
     total = sum(slow[1] - fast[1] for _, _, slow, fast in paths)
     paths.sort(key=lambda each: -abs(each[2][1] - each[3][1]))
@@ -92,12 +105,10 @@ def _print_difference(console: Console, found: Explanation, width: int | None) -
         for path, node, late, quick in paths[:MOST]
     ]
     headings = ("path", "calls fast", "slow", "self fast", "slow", "of the difference", "bytes fast", "slow")
-    columns = [
+    return [
         Column(heading, tuple(row[place] for row in cells), right=place > 0, folds=place == 0)
         for place, heading in enumerate(headings)
     ]
-    for line in lay_out(columns, width):
-        say(console, line)
 
 
 def _paths(node: Node, above: str) -> Iterator[tuple[str, Node]]:

@@ -89,6 +89,7 @@ TESTED_IN = {
     "report/heat": "unit/report/test_page.py",
     "report/page/contents": "unit/report/test_page.py",
     "report/page/drawing": "unit/report/test_page.py",
+    "report/page/explained": "unit/report/test_explaining.py",
     "report/page/rendering": "unit/report/test_page.py",
     "report/page/sections": "unit/report/test_page.py",
     "report/page/sheets": "unit/report/test_page.py",

@@ -22,6 +22,7 @@ from datacrumbs.report.windows import Window, windows
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
+    from datacrumbs.report.explaining import Explanation
     from datacrumbs.report.findings.judging import Findings
     from datacrumbs.report.summary import CallSelection
     from datacrumbs.trace.reader import TraceFile, Traces
@@ -55,6 +56,7 @@ class Contents:
         spread: Durations and sizes of each function.
         findings: What rules found, if they were asked.
         patterns: In which order files were read and written, if that is known.
+        explanation: Of a function, if it was asked for.
         tables: Of files, channels, failures and processes.
     """
 
@@ -70,6 +72,7 @@ class Contents:
     windows: list[Window]
     findings: Findings | None = None
     patterns: Rows | None = None
+    explanation: Explanation | None = None
     tables: dict[str, Rows] = field(default_factory=dict)
 
 

@@ -17,6 +17,7 @@ from datacrumbs.output import counted, printable
 from datacrumbs.report.nesting import LAYERS
 from datacrumbs.report.page import drawing
 from datacrumbs.report.page.contents import TRACES, Contents, account, merged, verdict
+from datacrumbs.report.page.explained import drawn_explanation
 from datacrumbs.report.page.faults import drawn_findings
 from datacrumbs.report.page.sections import (
     LAYER_NAMES,
@@ -66,6 +67,7 @@ def render(contents: Contents) -> str:
         whole=all(file.complete for file in contents.traces.files) and not contents.unlined,
         tiles=tiles(contents),
         findings=drawn_findings(contents),
+        explained=drawn_explanation(contents),
         heat=heat,
         layers=layer_sheet(contents),
         stack=drawing.stack(layer_parts(contents)),

@@ -149,6 +149,20 @@ def test_a_function_whose_return_is_not_observed(made, tmp_path: Path) -> None:
     assert explained(path, "H5Dwrite").incomplete == "its return is not observed"
 
 
+def test_in_the_page(trace: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    assert COMMAND.run([str(trace), "--explain", "H5Dwrite", "--slow-vs-fast", "--html", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    section = text[text.index('<section id="explained"') : text.index('<section id="time"')]
+    assert "Inside H5Dwrite" in section
+    assert section.count("<rect ") == 3
+    assert "pread (POSIX): 6.6 ms, itself 6.6 ms" in section
+    assert "\u2003pread" in section
+    assert "H5Dwrite &gt; pread" in section
+    assert COMMAND.run([str(trace), "--html", str(page)]) == 0
+    assert 'id="explained"' not in page.read_text(encoding="utf-8")
+
+
 def test_in_words_and_as_json(trace: Path, capsys) -> None:
     assert COMMAND.run([str(trace), "--explain", "H5Dwrite", "--slow-vs-fast"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
