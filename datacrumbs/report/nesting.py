@@ -61,6 +61,8 @@ SCOPES: dict[str, str | None] = {"layer": "category", "file": "fhash", "process"
 NO_WORD = (1 << 32) - 1
 SECOND_FILE = 1 << 48
 """Above the number of any line: added to it where the line is taken for its second file."""
+WITHIN, OWN = np.uint8(1), np.uint8(2)
+"""What a call is marked with: it is inside another one, and its bytes count."""
 WINDOW_ROWS = 1_000_000
 MOST_THREADS = 4
 BINS = 10_000
@@ -85,7 +87,7 @@ def outermost(traces: Traces, calls: pl.LazyFrame, scope: str) -> pl.LazyFrame:
     marking = _Marking(calls, scope)
     with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS)) as pool:
         list(pool.map(marking.look, *zip(*pairwise(_bounds(calls)), strict=True)))
-    within, own = marking.within.expression(), marking.own.expression()
+    within, own = marking.marks.expression(WITHIN), marking.marks.expression(OWN)
     return calls.with_columns(within.alias("within"), pl.when(own).then("bytes").alias("own_bytes"))
 
 
@@ -126,27 +128,29 @@ def _bounds(calls: pl.LazyFrame) -> list[int]:
 
 
 class _Marks:
-    # A bit for each line, and for each that is taken for its second file.
+    # A byte for each line, and for each that is taken for its second file, with a bit for each thing that is said.
     def __init__(self, lines: int, copies: int) -> None:
-        self._bits = [np.zeros(count, np.bool_) for count in (lines, copies)]
+        self._bytes = [np.zeros(count, np.uint8) for count in (lines, copies)]
 
-    def put(self, order: NDArray[np.int64], marks: NDArray[np.bool_]) -> None:
+    def put(self, order: NDArray[np.int64], marks: NDArray[np.uint8]) -> None:
         is_copy = order >= SECOND_FILE
-        self._bits[0][order[~is_copy]] = marks[~is_copy]
-        self._bits[1][order[is_copy] - SECOND_FILE] = marks[is_copy]
+        self._bytes[0][order[~is_copy]] = marks[~is_copy]
+        self._bytes[1][order[is_copy] - SECOND_FILE] = marks[is_copy]
 
-    def expression(self) -> pl.Expr:
-        return pl.col("order").map_batches(self._of, return_dtype=pl.Boolean, is_elementwise=True)
+    def expression(self, bit: np.uint8) -> pl.Expr:
+        def of(orders: pl.Series) -> pl.Series:
+            return pl.Series(orders.name, (self._of(orders.to_numpy()) & bit) != 0)
 
-    def _of(self, orders: pl.Series) -> pl.Series:
-        order = orders.to_numpy()
-        if not len(self._bits[1]):
-            return pl.Series(orders.name, self._bits[0][order])
+        return pl.col("order").map_batches(of, return_dtype=pl.Boolean, is_elementwise=True)
+
+    def _of(self, order: NDArray[np.int64]) -> NDArray[np.uint8]:
+        if not len(self._bytes[1]):
+            return self._bytes[0][order]
         is_copy = order >= SECOND_FILE
-        marks = np.empty(len(order), np.bool_)
-        marks[~is_copy] = self._bits[0][order[~is_copy]]
-        marks[is_copy] = self._bits[1][order[is_copy] - SECOND_FILE]
-        return pl.Series(orders.name, marks)
+        marks = np.empty(len(order), np.uint8)
+        marks[~is_copy] = self._bytes[0][order[~is_copy]]
+        marks[is_copy] = self._bytes[1][order[is_copy] - SECOND_FILE]
+        return marks
 
 
 class _Marking:
@@ -158,7 +162,7 @@ class _Marking:
         most = calls.select(order.filter(~is_copy).max().alias("lines"), order.filter(is_copy).max().alias("copies"))
         lines, copies = most.collect(engine="streaming").row(0)
         sizes = (0 if lines is None else lines + 1, 0 if copies is None else copies - SECOND_FILE + 1)
-        self.within, self.own = _Marks(*sizes), _Marks(*sizes)
+        self.marks = _Marks(*sizes)
         category = pl.col("category").cast(WORD)
         codes, names = _categories(calls.select(category))
         order_of = {name: position for position, name in enumerate(LAYERS, start=1)}
@@ -190,8 +194,7 @@ class _Marking:
         own = ~within if wanted is None else wanted & ~(covered | kernel)
         here = calls["ts"].to_numpy() >= first
         order = calls["order"].to_numpy()[here]
-        self.within.put(order, within[here])
-        self.own.put(order, own[here])
+        self.marks.put(order, (within * WITHIN | own * OWN).astype(np.uint8)[here])
 
 
 # The categories that there are: their codes and names.
