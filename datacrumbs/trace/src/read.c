@@ -14,6 +14,7 @@
 
 enum {
 	DEEPEST = 64,
+	VALUES = 32, /* of a line whose form is remembered */
 	SHORTEST_CALL = sizeof("{'name':'','cat':'','ph':'X','pid':0,'tid':0,'ts':0}\n") - 1,
 };
 
@@ -33,6 +34,12 @@ struct text {
 	size_t size;
 };
 
+/* What stands before a value of a line, and whose value it is. */
+struct segment {
+	struct text text;
+	uint32_t key; /* enum key */
+};
+
 /* What a line says: `seen` has a bit for each key whose value is there. */
 struct line {
 	uint32_t seen;
@@ -40,6 +47,10 @@ struct line {
 	struct text texts[6];
 	struct text phase;
 	int64_t numbers[8 + DC_MOST_DETAILS];
+	uint32_t function;     /* number of its text, once it is known */
+	uint32_t values;       /* that differ between lines of its form; VALUES + 1 when they are too many */
+	const uint8_t *behind; /* the last of them */
+	struct segment segments[VALUES + 1]; /* before each of them, and behind the last one */
 };
 
 enum key {
@@ -197,6 +208,15 @@ static const uint8_t *read_detail(const uint8_t *at, int64_t *number)
 	return pass_value(at);
 }
 
+/* Notes that a value begins which may differ in the next line of the same form. */
+static void note_value(struct line *line, enum key key, const uint8_t *at)
+{
+	if (line->values < VALUES)
+		line->segments[line->values] = (struct segment){{line->behind, (size_t)(at - line->behind)}, key};
+	if (line->values <= VALUES)
+		line->values++;
+}
+
 /* Reads the value of a key, or passes by it. A key that counts must not come twice. */
 static const uint8_t *read_value(const uint8_t *at, enum key key, struct line *line)
 {
@@ -234,7 +254,13 @@ static const uint8_t *read_object(const uint8_t *at, int is_outer, struct line *
 		key = (is_outer ? outer_key : argument_key)(at + 1, (size_t)(end - at - 1));
 		at = end + 2;
 		if (key != KEY_ARGUMENTS) {
+			int differs = key >= KEY_PROCESS || key == KEY_FILE || key == KEY_SECOND_FILE;
+
+			if (differs)
+				note_value(line, key, at);
 			at = read_value(at, key, line);
+			if (differs)
+				line->behind = at;
 		} else {
 			if (*at != '{' || line->seen & BIT(key))
 				return NULL;
@@ -248,6 +274,50 @@ static const uint8_t *read_object(const uint8_t *at, int is_outer, struct line *
 		if (*at++ != ',')
 			return NULL;
 	}
+}
+
+/* Reads a line that has all but its values from the one before; the place behind its newline, or NULL. */
+static const uint8_t *read_alike(const uint8_t *at, const uint8_t *end, struct line *line)
+{
+	for (uint32_t value = 0;; value++) {
+		const struct segment *segment = &line->segments[value];
+		enum key key = (enum key)segment->key;
+		const uint8_t *begin;
+
+		if ((size_t)(end - at) < segment->text.size || memcmp(at, segment->text.at, segment->text.size) != 0)
+			return NULL;
+		at += segment->text.size;
+		if (value == line->values)
+			return at;
+		begin = at;
+		if (key == KEY_OTHER || (key >= KEY_DETAIL && !line->detailed)) {
+			at = pass_value(at);
+		} else if (key > KEY_PHASE) {
+			at = (key >= KEY_DETAIL ? read_detail : read_number)(at, &line->numbers[key - KEY_PROCESS]);
+		} else {
+			at = *at == '"' ? end_of_text(at + 1) : NULL;
+			if (!at || at - begin - 1 > DC_LONGEST_WORD)
+				return NULL;
+			line->texts[key] = (struct text){begin + 1, (size_t)(at - begin - 1)};
+			at++;
+		}
+		if (!at)
+			return NULL;
+	}
+}
+
+/* Reads a line, and remembers its form; the place behind its newline, or NULL. */
+static const uint8_t *read_line(const uint8_t *at, struct line *line)
+{
+	line->seen = line->function = line->values = 0;
+	line->behind = at;
+	at = *at == '{' ? read_object(at + 1, 1, line) : NULL;
+	if (!at || *at != '\n')
+		return NULL;
+	at++;
+	if (line->values <= VALUES)
+		line->segments[line->values].text = (struct text){line->behind, (size_t)(at - line->behind)};
+	return at;
 }
 
 /* The number of a text, often that of the line before; 0 without memory. */
@@ -297,20 +367,21 @@ static int is_beyond(int64_t number, int64_t least)
 }
 
 /* Takes a call into the next row; -1 when it is none that columns have room for, -2 without memory. */
-static int take_call(struct dc_reader *reader, struct dc_columns *columns, const struct line *line)
+static int take_call(struct dc_reader *reader, struct dc_columns *columns, struct line *line)
 {
 	int64_t process = number_or(line, KEY_PROCESS, 0), thread = number_or(line, KEY_THREAD, 0),
 		error = number_or(line, KEY_ERROR, -1), depth = number_or(line, KEY_DEPTH, -1);
 	uint64_t row = columns->rows;
-	uint32_t file = 0, second = 0, function;
+	uint32_t file = 0, second = 0;
 
 	if ((line->seen & CALL_KEYS) != CALL_KEYS || line->phase.size != 1 || *line->phase.at != 'X')
 		return -1;
 	if (is_beyond(process, 0) || is_beyond(thread, 0) || is_beyond(error, line->seen & BIT(KEY_ERROR) ? 0 : -1) ||
 	    is_beyond(depth, line->seen & BIT(KEY_DEPTH) ? 0 : -1))
 		return -1;
-	function = function_number(reader, line);
-	if (!function || (line->seen & BIT(KEY_FILE) && !(file = file_number(reader, &line->texts[KEY_FILE]))))
+	if (!line->function)
+		line->function = function_number(reader, line);
+	if (!line->function || (line->seen & BIT(KEY_FILE) && !(file = file_number(reader, &line->texts[KEY_FILE]))))
 		return -2;
 	if (line->seen & BIT(KEY_SECOND_FILE)) {
 		const struct text *text = &line->texts[KEY_SECOND_FILE];
@@ -319,7 +390,7 @@ static int take_call(struct dc_reader *reader, struct dc_columns *columns, const
 		if (!second)
 			return -2;
 	}
-	columns->function[row] = function;
+	columns->function[row] = line->function;
 	columns->process[row] = (int32_t)process;
 	columns->thread[row] = (int32_t)thread;
 	columns->begin[row] = number_or(line, KEY_BEGIN, 0);
@@ -424,26 +495,27 @@ EXPORT void dc_reader_free(struct dc_reader *reader)
 EXPORT int dc_reader_read(struct dc_reader *reader, const uint8_t *text, uint64_t size, struct dc_columns *columns)
 {
 	const uint8_t *at = text, *end = text + size;
+	struct line line;
 
 	if ((size && end[-1] != '\n') || columns->room - columns->rows < size / SHORTEST_CALL ||
 	    columns->others_room - columns->other_size < size)
 		return -1;
+	line.values = VALUES + 1;
+	line.detailed = columns->details != NULL;
 	while (at < end) {
-		struct line line;
-		const uint8_t *behind;
+		const uint8_t *behind = line.values <= VALUES ? read_alike(at, end, &line) : NULL;
 		int taken;
 
-		line.seen = 0;
-		line.detailed = columns->details != NULL;
-		behind = *at == '{' ? read_object(at + 1, 1, &line) : NULL;
-		taken = behind && *behind == '\n' ? take_call(reader, columns, &line) : -1;
-
+		if (!behind)
+			behind = read_line(at, &line);
+		taken = behind ? take_call(reader, columns, &line) : -1;
 		if (taken == -2)
 			return -2;
 		if (!taken) {
-			at = behind + 1;
+			at = behind;
 			continue;
 		}
+		line.values = VALUES + 1;
 		behind = (const uint8_t *)memchr(at, '\n', (size_t)(end - at)) + 1;
 		if (is_metadata(at)) {
 			memcpy(columns->others + columns->other_size, at, (size_t)(behind - at));

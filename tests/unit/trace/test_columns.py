@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import re
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -102,6 +103,24 @@ def test_our_own_lines_are_taken(synthetic) -> None:
     assert check(text)
     assert b'"ph":"X"' not in part.text
     assert part.end == text[-16:]
+
+
+def test_lines_of_one_form_with_other_values(synthetic) -> None:
+    lines = [line for line in gzip.decompress(synthetic.trace_bytes(3)).splitlines() if b'"ph":"X"' in line]
+    chooser, taken = random.Random(7), 0
+    values = [b"0", b"-1", b"5", b"4711", b"2147483647", b"18446744073709551615", b'"f1"', b'"0123456789abcdef"', b"-9"]
+    for _ in range(101):
+        line, made = chooser.choice(lines), []
+        for _ in range(chooser.randrange(2, 7)):
+            rare = chooser.choice([*values, b"2147483648", b"01", b"1.5", b'"', b'"a\\"', b"null", b"{}"])
+            other = re.sub(
+                rb'(?<=:)(-?\d+|"[0-9a-f]{16}")(?=[,}])',
+                lambda found, rare=rare: chooser.choice([found[0]] * 9 + [rare]),
+                line,
+            )
+            made.append(other)
+        taken += check(b"".join(each + b"\n" for each in made))
+    assert taken > 11
 
 
 def test_texts_are_known_again_in_every_part() -> None:
