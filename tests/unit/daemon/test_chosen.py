@@ -72,12 +72,61 @@ def test_what_is_no_control_group(tmp_path):
     ],
 )
 def test_a_process_that_is_not_taken(outcome, code, words):
-    engine = SimpleNamespace(take=lambda _: {} if outcome is None else {7: outcome})
+    engine = SimpleNamespace(take=lambda *_: {} if outcome is None else {7: outcome})
     with pytest.raises(DatacrumbsError, match=words) as caught:
         take(engine, Chosen({7: 1}), USER)
     assert caught.value.exit_code == code
 
 
 def test_others_in_a_group_are_passed_over(capsys):
-    take(SimpleNamespace(take=lambda _: {7: Take.FOREIGN, 8: Take.TAKEN, 9: Take.TRACED}), Chosen(group=5), USER)
+    take(SimpleNamespace(take=lambda *_: {7: Take.FOREIGN, 8: Take.TAKEN, 9: Take.TRACED}), Chosen(group=5), USER)
     assert "traced from now on: 2 running processes" in capsys.readouterr().err
+
+
+class Asking:
+    """An engine that programs ask for processes, and a clock that its looks move on."""
+
+    def __init__(self, seconds=0.0, error=None):
+        self.asks, self.now, self.looks = 0, 0.0, []
+        self._seconds, self._error = seconds, error
+
+    def take(self, _processes):
+        self.looks.append(self.now)
+        self.now += self._seconds
+        if self._error is not None:
+            raise self._error
+        return {}
+
+
+def look_often(engine, monkeypatch, times):
+    monkeypatch.setattr(chosen.time, "monotonic", lambda: engine.now)
+    asked = chosen.Asked(engine)
+    for _ in range(times):
+        engine.asks += 1
+        asked.look()
+        engine.now += 0.25
+
+
+def test_nothing_is_looked_for_unless_a_program_asked(monkeypatch):
+    engine = Asking()
+    monkeypatch.setattr(chosen.time, "monotonic", lambda: engine.now)
+    asked = chosen.Asked(engine)
+    asked.look()
+    engine.asks = 1
+    asked.look()
+    asked.look()
+    assert engine.looks == [0.0]
+
+
+def test_looks_take_a_small_part_of_the_time_however_often_programs_ask(monkeypatch):
+    engine = Asking(seconds=1.0)
+    look_often(engine, monkeypatch, 200)
+    assert engine.looks == [0.0, 21.0, 42.0]
+
+
+@pytest.mark.parametrize("error", [DatacrumbsError("refused"), OSError(1, "no")])
+def test_what_the_kernel_refuses_is_said_once_and_the_run_goes_on(monkeypatch, capsys, error):
+    engine = Asking(error=error)
+    look_often(engine, monkeypatch, 20)
+    assert engine.looks == [0.0]
+    assert capsys.readouterr().err.count("running processes cannot be traced") == 1
