@@ -78,6 +78,8 @@ def report(options: argparse.Namespace) -> ExitCode:
     _check_explaining(options)
     if options.compare or options.fail_on == REGRESSION:
         return _compare(options, selection)
+    if options.html and (options.by or options.limit):
+        raise usage_error("--by and --limit: the page has all tables", "leave them out with --html")
     for option, place in (("--html", options.html), ("--export", options.export)):
         if place:
             _refuse_trace(option, Path(place))
@@ -236,7 +238,7 @@ def _write_page(
         place.write_text(text, encoding="utf-8")
     else:
         write_atomically(place.resolve(), text.encode())
-    inform(f"{printable(str(place))}: {len(text.encode()) / 1e6:.1f} MB")
+    inform(f"{printable(str(place))}: {size(len(text.encode()))}")
 
 
 def _export(traces: Traces, selection: CallSelection, place: Path) -> None:
@@ -285,7 +287,7 @@ def _print(
             if any(row.get("nested") for row in rows):
                 console.print("nested: made inside another call of the same layer, whose bytes and time include theirs")
             if name in cut:
-                console.print(f"... only the first {len(rows)}; --limit N shows more")
+                console.print(f"... only the first {len(rows)}; datacrumbs report TRACE --limit N shows more")
             elif name == "ranks":
                 print_ranks(console, rows)
             elif name == "nodes":
@@ -326,7 +328,8 @@ def _tables(
             for reason in left:
                 warn(printable(reason))
         else:
-            rows = table(traces, calls, profiles, each, most and most + 1, paths=selection.paths)
+            names = selection.whole_functions
+            rows = table(traces, calls, profiles, each, most and most + 1, paths=selection.paths, names=names)
         if each == "node":
             rows = node_rows(traces, calls, rows)
         if most and len(rows) > most:

@@ -19,6 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "traces",
         nargs="*",
+        type=_named,
         metavar="TRACE",
         help="a trace (.pfw.gz), or a directory of them (default: your last one)",
     )
@@ -81,6 +82,13 @@ def _rank(text: str) -> int:
     if not (text.isdecimal() and text.isascii() and len(text) <= 10):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
+
+
+# An empty one would be the working directory.
+def _named(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name")
+    return text
 
 
 def _positive(text: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from math import inf, sqrt
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.profiles import histogram
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from datacrumbs.trace.reader import Traces
 
 STRATUM = ("run", "category", "name", "symbol")
@@ -52,6 +55,7 @@ class _Row:
     variances: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SUMS, 0.0))
     nested: float = 0.0
     timed: float = 0.0
+    seen: bool = False
     layers: set[str] = field(default_factory=set)
     knows_bytes: bool = False
     factors: set[float] = field(default_factory=set)
@@ -65,7 +69,16 @@ class _Row:
 
 def is_needed(traces: Traces) -> bool:
     """Whether any trace has calls without lines of their own."""
-    return len(traces.profiles) > 0 or any(trace.sampled for trace in traces.files)
+    return bool(_partial(traces))
+
+
+# The files of runs of which not every call has a line, by their positions.
+def _partial(traces: Traces) -> list[int]:
+    without = {position for position, trace in enumerate(traces.files) if trace.sampled}
+    without |= set(traces.profiles["trace"].unique().to_list())
+    of_run = runs(traces)
+    in_run = {of_run[position] for position in without}
+    return [position for position, run in enumerate(of_run) if run in in_run]
 
 
 def scales(traces: Traces) -> dict[tuple[int, str, str, str], Scale]:
@@ -101,6 +114,7 @@ def estimated_rows(
     scope: str | None,
     *,
     marked: pl.LazyFrame | None = None,
+    names: tuple[str, ...] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of a table over lines and profiles.
 
@@ -111,25 +125,22 @@ def estimated_rows(
         keys: Columns that tell rows apart.
         scope: What is added up, see `outermost`; None where nothing is.
         marked: What `outermost` gives of the calls for the scope ``layer``, where that is known already.
+        names: Globs of functions; of those none of whose calls was chosen, the number of calls is added. None to add
+            none, where calls are selected otherwise.
 
     Returns:
-        Dicts of the keys, count, errors, bytes (None when unknown), time_us, p50_us, p90_us, p99_us, max_us, timed, for
-        the scope ``layer`` nested, for the others layers, then ``approximate``, the columns that are estimates, and
-        ``margin``, of each of those whose 95 % confidence interval is known, half its width.
+        Dicts of the keys, count, errors (None when no call has a line), bytes (None when unknown), time_us, p50_us,
+        p90_us, p99_us, max_us, timed, for the scope ``layer`` nested, for the others layers, then ``approximate``, the
+        columns that are estimates, and ``margin``, of each of those whose 95 % confidence interval is known, half its
+        width.
     """
     known = scales(traces)
     rows: dict[tuple[Any, ...], _Row] = defaultdict(_Row)
     if scope == "layer":
         # Before its columns change.
         calls = marked if marked is not None else outermost(traces, calls, scope)
-    calls, profiles = _with_strata(traces, calls, profiles)
+    calls, profiles = _once(traces, calls, profiles, scope)
     calls = _with_timed(calls, keys)
-    if scope in {"file", "process"}:
-        calls, profiles = _covered(calls, profiles)
-    else:
-        outside = pl.lit(value=False).alias("within")
-        calls = calls if scope == "layer" else calls.with_columns(outside)
-        profiles = profiles.with_columns(outside)
     grouping = list(dict.fromkeys((*keys, *STRATUM, "within")))
     for part in calls.group_by(grouping).agg(_sums()).collect(engine="streaming").to_dicts():
         scale = known.get(tuple(part[key] for key in STRATUM))
@@ -150,7 +161,40 @@ def estimated_rows(
         row = rows[tuple(part[key] for key in keys)]
         row.times[part["bits"]] += part["count"] * (scale.factor if scale else 1.0)
         row.longest.append(part["dur"] * 1000 + 999)
+    for key, number in _unseen(known, keys, names):
+        rows[key].sums["count"] += number
     return [dict(zip(keys, key, strict=True)) | _finished(row, scope) for key, row in rows.items()]
+
+
+# The rows of functions none of whose calls sampling chose, and how many calls each adds.
+def _unseen(
+    known: dict[tuple[int, str, str, str], Scale], keys: list[str], names: tuple[str, ...] | None
+) -> Iterator[tuple[tuple[str, ...], int]]:
+    if names is None or not set(keys) <= {"category", "name"}:
+        return
+    for (_, category, name, _), scale in known.items():
+        wanted = not names or any(fnmatchcase(name, glob) for glob in names)
+        if wanted and not scale.chosen and scale.population:
+            yield tuple({"category": category, "name": name}[key] for key in keys), scale.population
+
+
+# The calls as each counts in the sums of a scope. Where every call of a run has a line, what is inside which is known.
+def _once(
+    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, scope: str | None
+) -> tuple[pl.LazyFrame, pl.DataFrame]:
+    if scope not in {"file", "process"}:
+        calls, profiles = _with_strata(traces, calls, profiles)
+        if scope is None:
+            calls = calls.with_columns(pl.lit(value=False).alias("within"), pl.col("bytes").alias("own_bytes"))
+        return calls, profiles.with_columns(pl.lit(value=False).alias("within"))
+    partial = _partial(traces)
+    in_part = pl.col("trace").cast(pl.Int64).is_in(partial)
+    part, profiles = _with_strata(traces, calls.filter(in_part), profiles)
+    part, profiles = _covered(part, profiles)
+    if len(partial) == len(traces.files):
+        return part, profiles
+    whole, _ = _with_strata(traces, outermost(traces, calls.filter(~in_part), scope), profiles)
+    return pl.concat([part, whole], how="diagonal_relaxed"), profiles
 
 
 def weighted(
@@ -216,19 +260,21 @@ def _covered(calls: pl.LazyFrame, profiles: pl.DataFrame) -> tuple[pl.LazyFrame,
     layers = found.collect(engine="streaming")
     within = (pl.col("rank") != pl.col("counted")).alias("within")
     joined = calls.join(layers.lazy(), on=place, how="left", nulls_equal=True).with_columns(within)
+    joined = joined.with_columns(pl.when(~pl.col("within")).then("bytes").alias("own_bytes"))
     return joined, profiles.join(layers, on=place, how="left", nulls_equal=True).with_columns(within)
 
 
 def _sums() -> list[pl.Expr]:
     columns = {
         "errors": pl.col("errno").is_not_null().cast(pl.Float64),
-        "bytes": pl.col("bytes").cast(pl.Float64),
+        "bytes": pl.col("own_bytes").cast(pl.Float64),
         "time_us": pl.col("dur").cast(pl.Float64),
     }
     sums = [column.sum().alias(name) for name, column in columns.items()]
     squares = [(column * column).sum().alias(f"{name}_squares") for name, column in columns.items()]
     known = pl.col("bytes").is_not_null().any().alias("knows_bytes")
-    return [pl.len().alias("count"), pl.col("timed").sum(), known, *sums, *squares]
+    owns = pl.col("own_bytes").is_not_null().any().alias("owns_bytes")
+    return [pl.len().alias("count"), pl.col("timed").sum(), known, owns, *sums, *squares]
 
 
 def _quantiles() -> list[pl.Expr]:
@@ -243,7 +289,11 @@ def _add_lines(row: _Row, part: dict[str, Any], scale: Scale | None) -> None:
     if part["within"]:
         row.nested += part["count"] * factor
         row.knows_bytes |= part["knows_bytes"]
+        if part["owns_bytes"]:  # inside another call, whose bytes they are not
+            row.sums["bytes"] += part["bytes"] * factor
+            row.layers.add(part["category"])
         return
+    row.seen = True
     row.layers.add(part["category"])
     row.timed += part["timed"] * factor
     row.factors.add(factor)
@@ -254,6 +304,8 @@ def _add_lines(row: _Row, part: dict[str, Any], scale: Scale | None) -> None:
         if scale and factor > 1:
             spread = part[f"{name}_squares"] - part[name] ** 2 / max(scale.chosen, 1)
             enough = scale.chosen > 1
+            if name == "count" and part["count"] == scale.chosen:
+                continue  # all that were chosen: how many there are was counted
             row.variances[name] += factor * (factor - 1) * spread * scale.chosen / (scale.chosen - 1) if enough else inf
 
 
@@ -263,7 +315,7 @@ def _add_profile(row: _Row, part: dict[str, Any], factor: float) -> None:
         row.knows_bytes |= part["bytes"] is not None
         return
     row.layers.add(part["category"])
-    row.profiled = True
+    row.seen = row.profiled = True
     row.factors.add(factor)
     row.knows_bytes |= part["bytes"] is not None
     for name in ("count", "errors", "bytes"):
@@ -288,6 +340,8 @@ def _finished(row: _Row, scope: str | None) -> dict[str, Any]:
         result["bytes"] = None
     if not row.timed:
         result["time_us"] = None
+    if not row.seen and not row.nested:
+        result["errors"] = None
     by_histogram = row.profiled or len(row.factors) > 1
     spread = {
         name: _quantile(row, share) if by_histogram else row.quantiles.get(name) for name, share in QUANTILES.items()

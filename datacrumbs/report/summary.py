@@ -65,6 +65,12 @@ class CallSelection:
     since: int | None = None
     until: int | None = None
 
+    @property
+    def whole_functions(self) -> tuple[str, ...] | None:
+        """The globs of names where nothing else selects, so that a function has all of its calls or none."""
+        other = self.paths or self.pids or self.ranks or self.since is not None or self.until is not None
+        return None if other else self.names
+
 
 def parse_moment(text: str) -> int:
     """A moment from the command line, in us: ``1.5`` or ``1.5s`` (seconds), ``1500us``, ``5m``, epoch us.
@@ -144,6 +150,7 @@ def table(
     *,
     paths: tuple[str, ...] = (),
     marked: pl.LazyFrame | None = None,
+    names: tuple[str, ...] | None = None,
 ) -> list[dict[str, Any]]:
     """One row per function, file, channel, process, rank, node, layer or kind of error, the most time first.
 
@@ -158,6 +165,7 @@ def table(
         limit: How many rows at most.
         paths: Those of the selection: a call of two files may have been selected for one of them.
         marked: What `outermost` gives of the calls for the view's scope, where that is known already.
+        names: `CallSelection.whole_functions`, for the calls of functions of which sampling chose none.
 
     Returns:
         Dicts with the view's own keys, ``layers`` (whose calls are added up) where the view has none, then count,
@@ -168,7 +176,7 @@ def table(
     keys = KEYS[view]
     calls, profiles = _of_view(traces, calls, profiles, view, paths)
     if is_needed(traces):
-        rows = estimated_rows(traces, calls, profiles, keys, SCOPES.get(view), marked=marked)
+        rows = estimated_rows(traces, calls, profiles, keys, SCOPES.get(view), marked=marked, names=names)
         rows.sort(key=lambda row: (-(row["time_us"] or 0), *(str(row[key]) for key in keys)))
         return [_readable(traces, row) for row in rows[:limit]]
     if view in SCOPES:

@@ -144,7 +144,10 @@ def _print_notes(console: Console, trace: TraceFile) -> None:
     if trace.sampled:
         some = [f"{name} 1 of {one_of:,}" for (_, name, _), one_of in sorted(trace.sampled.items())]
         more = f" and {len(some) - LOSERS_SHOWN} more" if len(some) > LOSERS_SHOWN else ""
-        say(console, f"  sampled: {', '.join(some[:LOSERS_SHOWN])}{more}")
+        what = f"{', '.join(some[:LOSERS_SHOWN])}{more}"
+        if more and len(shares := set(trace.sampled.values())) == 1:
+            what = f"{counted(len(some), 'function')}, 1 of {shares.pop():,} calls each"
+        say(console, f"  sampled: {what}")
 
 
 def _print_late_files(console: Console, notes: list[dict[str, Any]]) -> None:
@@ -197,7 +200,10 @@ def _estimate(key: str, row: dict[str, Any]) -> str:
         return ""
     margin = row["margin"].get(key)
     percent = 100 * margin / row[key] if margin and row[key] else 0.0
-    return f"~{_cell(key, row)}" + (f" ±{percent:.{0 if percent >= 10 else 1}f}%" if percent else "")
+    text = _cell(key, row)
+    if text.startswith("<"):  # says itself that it is not exact
+        return text
+    return f"~{text}" + (f" ±{percent:.{0 if percent >= 10 else 1}f}%" if percent else "")
 
 
 def duration(microseconds: float) -> str:

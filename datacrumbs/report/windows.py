@@ -68,14 +68,19 @@ class Window:
     slices: list[Slice] = field(default_factory=list)
 
 
-def windows(calls: pl.LazyFrame, heat: Heat, limits: tuple[int, int] = (WINDOWS, SLICES)) -> list[Window]:
+def windows(
+    calls: pl.LazyFrame, heat: Heat, works: pl.Expr, limits: tuple[int, int] = (WINDOWS, SLICES)
+) -> list[Window]:
     """Those stretches in which processes spent the most time in calls, the dearest first.
 
     Args:
-        calls: Lines.
+        calls: Lines, with what `outermost` gives for the scope ``process`` where every call has one.
         heat: Of the calls that matter: says which stretches these are.
+        works: Which calls matter: they decide which threads and slices are shown, and the others fill up.
         limits: How many windows, and how many slices in each.
     """
+    inside = pl.col("within") if "within" in calls.collect_schema() else pl.lit(value=False)
+    calls = calls.with_columns(works.alias("works"), (works & ~inside).alias("counts"))
     sums = heat.time_us.sum(axis=0)
     dearest = sorted(range(heat.stretches), key=lambda at: (-sums[at], at))[: limits[0]]
     found = (_window(calls, heat, at, round(float(sums[at])), limits[1]) for at in dearest if sums[at] > 0)
@@ -87,11 +92,15 @@ def _window(calls: pl.LazyFrame, heat: Heat, at: int, time_us: int, most: int) -
     end = pl.col("ts") + pl.max_horizontal("dur", 0)
     inside = calls.filter(pl.col("ts") < begin + heat.width_us, end >= begin).with_columns(end.alias("end"), rank())
     seconds = pl.min_horizontal("end", begin + heat.width_us) - pl.max_horizontal("ts", begin)
-    lanes = inside.group_by(THREAD).agg(pl.len(), seconds.sum().alias("time")).collect(engine="streaming")
-    shown = lanes.sort("time", *THREAD, descending=[True, False, False, False]).head(LANES).with_row_index("lane")
-    columns = ["lane", "category", "name", "path", "ts", "dur", "end", "rank", "order", "bytes", "errno"]
+    times = [seconds.filter("counts").sum().alias("working"), seconds.sum().alias("time")]
+    lanes = inside.group_by(THREAD).agg(pl.len(), *times).collect(engine="streaming")
+    busiest = lanes.sort("working", "time", *THREAD, descending=[True, True, False, False, False])
+    shown = busiest.head(LANES).with_row_index("lane")
+    columns = ["works", "lane", "category", "name", "path", "ts", "dur", "end", "rank", "order", "bytes", "errno"]
     of_lanes = inside.join(shown.lazy().select("lane", *THREAD), on=THREAD).select(columns)
-    longest = of_lanes.sort("dur", "order", descending=[True, False]).head(most).collect(engine="streaming")
+    longest = (
+        of_lanes.sort("works", "dur", "order", descending=[True, True, False]).head(most).collect(engine="streaming")
+    )
     ordered = longest.sort("lane", "ts", "end", "rank", "order", descending=[False, False, True, False, False])
     slices = list(_nested(ordered.iter_rows(named=True), begin))
     threads = list(shown.select(THREAD).iter_rows())

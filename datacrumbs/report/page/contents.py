@@ -86,8 +86,9 @@ def gather(
     """Everything that a page needs, of the calls that a selection leaves."""
     estimated = is_needed(traces)
     layered = outermost(traces, calls, "layer")
-    functions = table(traces, calls, profiles, "function", marked=layered)
-    layers = table(traces, calls, profiles, "layer", marked=layered)
+    names = selection.whole_functions
+    functions = table(traces, calls, profiles, "function", marked=layered, names=names)
+    layers = table(traces, calls, profiles, "layer", marked=layered, names=names)
     by_process = None if estimated else outermost(traces, calls, "process")
     found = heat(traces, calls, profiles, by_process)
     # What programs wait for shows in the heat map; where they work is what a window is for.
@@ -104,7 +105,7 @@ def gather(
         distributions(traces, layered, profiles),
         busy(layered),
         found,
-        windows(calls, working),
+        windows(calls if by_process is None else by_process, working, works),
         findings,
     )
     if findings is not None:

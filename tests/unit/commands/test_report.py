@@ -124,7 +124,9 @@ def test_views(trace: Path, capsys, view: str, plural: str, key: str) -> None:
     assert all(key in row for row in rows)
     assert len(data_of(capsys, trace, "--by", view, "--limit", "2")[plural]) == 2
     assert "only the first" not in text_of(capsys, trace, "--by", view, "--limit", str(len(rows)))
-    assert "... only the first 1; --limit N shows more" in text_of(capsys, trace, "--by", view, "--limit", "1")
+    assert "... only the first 1; datacrumbs report TRACE --limit N shows more" in text_of(
+        capsys, trace, "--by", view, "--limit", "1"
+    )
 
 
 def test_errors_by_name(trace: Path, capsys) -> None:
@@ -231,3 +233,15 @@ def _copy(number: int, size: int, files: list[str]) -> dict[str, object]:
     }
     hashes = dict(zip(("fhash", "to_hash"), files, strict=False))
     return head | {"args": {"hhash": "00", **hashes, "ret": size, "bytes": size}}
+
+
+def test_what_does_not_go_with_a_page_or_names_nothing_is_refused(trace: Path, tmp_path: Path, capsys) -> None:
+    place = tmp_path / "out.html"
+    for words in (["--by", "file"], ["--limit", "3"]):
+        with pytest.raises(DatacrumbsError) as caught:
+            COMMAND.run([str(trace), "--html", str(place), *words])
+        assert caught.value.exit_code == 2
+    assert not place.exists()
+    with pytest.raises(SystemExit) as ended:
+        COMMAND.run([""])
+    assert (ended.value.code, "an empty name" in capsys.readouterr().err) == (2, True)

@@ -280,3 +280,60 @@ def test_a_sample_in_two_files_is_one_sample(tmp_path: Path, capsys) -> None:
     functions = {row["name"]: row for row in data_of(capsys, tmp_path)["functions"]}
     assert functions["write"]["count"] == writes + out
     assert "count" not in functions["write"]["approximate"]
+
+
+def test_functions_of_which_no_call_was_chosen(tmp_path: Path, capsys) -> None:
+    rows = calls()
+    syncs = int((rows["function"] == 1).sum())
+    lines = rows[rows["function"] == 0][::ONE_OF]
+    out = int((rows["function"] == 0).sum()) - len(lines)
+    counts = [FunctionCounts(len(lines) + out, len(lines), out, causes={"filtered_sampled": out})]
+    counts.append(FunctionCounts(syncs, 0, syncs, causes={"filtered_sampled": syncs}))
+    plan = Plan((), (replace(GROUP, sample=ONE_OF), replace(REST, sample=ONE_OF)))
+    path = trace(tmp_path / "a.pfw.gz", plan, lines, np.zeros(0, PROFILE), counts)
+    found = {row["name"]: row for row in data_of(capsys, path)["functions"]}
+    sync = found["fsync"]
+    assert (sync["count"], sync["errors"], sync["bytes"], sync["time_us"], sync["max_us"]) == (syncs, *[None] * 4)
+    assert not {"count", "errors"} & set(sync["approximate"])
+    # Of how many calls the lines are a sample was counted, too.
+    assert found["write"]["count"] == len(lines) + out
+    assert "count" not in found["write"]["approximate"]
+    (layer,) = data_of(capsys, path, "--by", "layer")["layers"]
+    assert layer["count"] == len(rows)
+    assert [row["name"] for row in data_of(capsys, path, "--name", "fs*")["functions"]] == ["fsync"]
+    assert [row["name"] for row in data_of(capsys, path, "--pid", "4711")["functions"]] == ["write"]
+    assert COMMAND.run([str(path)]) == 0
+    assert re.search(rf"fsync +{syncs}\s*$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_sample_of_one_call_is_no_estimate_of_their_number(tmp_path: Path, capsys) -> None:
+    rows = calls()[:1]
+    rows["function"] = 0
+    plan = Plan((), (replace(GROUP, sample=ONE_OF),))
+    counts = [FunctionCounts(7, 1, 6, causes={"filtered_sampled": 6})]
+    path = trace(tmp_path / "a.pfw.gz", plan, rows, np.zeros(0, PROFILE), counts)
+    (row,) = data_of(capsys, path)["functions"]
+    assert row["count"] == 7
+    assert "count" not in row["approximate"]
+    assert {"errors", "time_us"} <= set(row["approximate"])
+
+
+@pytest.mark.parametrize("view", ["file", "process"])
+def test_other_traces_change_nothing_of_one_in_which_each_call_has_a_line(
+    tmp_path: Path, made, capsys, view: str
+) -> None:
+    table, key = {"file": ("files", "path"), "process": ("processes", "pid")}[view]
+    stack = []
+    for turn in range(13):
+        stack += [
+            made.call("fwrite", "STDIO", 1000 * turn, 90, bytes=11, fhash="f1"),
+            made.call("write", "POSIX", 1000 * turn + 10, 31, bytes=11, fhash="f1", errno=28),
+            made.call("fsync", "POSIX", 1000 * turn + 500, 7, fhash="f1"),
+        ]
+    path = made.write(tmp_path / "lines.pfw.gz", stack, {"f1": "/data/exact"})
+    (expected,) = data_of(capsys, path, "--by", view)[table]
+    summed_up = made.write(tmp_path / "sums.pfw.gz", [made.profile("read", "POSIX", 50_000, 17, process=8)], run_id="b")
+    for others in ([summed_up], [sampled(tmp_path / "s.pfw.gz", calls(), 3)], [summed_up, tmp_path / "s.pfw.gz"]):
+        rows = {row[key]: row for row in data_of(capsys, path, *others, "--by", view)[table]}
+        assert {name: rows[expected[key]][name] for name in expected} == expected
+        assert not rows[expected[key]]["approximate"]

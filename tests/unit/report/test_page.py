@@ -187,6 +187,22 @@ def test_windows_have_nested_slices(made, tmp_path: Path) -> None:
     assert not any(each.name == "read" for window in contents.windows for each in window.slices)
 
 
+def test_windows_show_what_they_were_chosen_for(made, tmp_path: Path) -> None:
+    waits = [made.call("read", "POSIX", 0, 100_000, fhash="ff", thread=100 + number) for number in range(31)]
+    stack = [
+        made.call("fwrite", "STDIO", 41_300, 300, thread=9),
+        made.call("write", "POSIX", 41_310, 280, bytes=5, fhash="aa", thread=9),
+        made.call("write", "POSIX", 41_290, 400, bytes=5, fhash="aa", thread=8),
+    ]
+    contents = contents_of(made.write(tmp_path / "a.pfw.gz", waits + stack, {"aa": "/a", "ff": "pipe:[1]"}))
+    first = contents.windows[0]
+    assert first.begin_us <= 41_290
+    assert first.begin_us + first.width_us >= 41_690
+    assert [thread for _, _, thread in first.lanes[:2]] == [8, 9]  # a nested call adds nothing
+    assert len(first.lanes) == 24
+    assert {each.name for each in first.slices} == {"fwrite", "write", "read"}
+
+
 HOSTILE = (
     "</script><script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
