@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "asking.h"
@@ -148,33 +149,33 @@ static bool dc_client_find_library(char *library)
 	return false;
 }
 
-/* Opens what execvp(3) would execute; -1 when there is none. */
-static int dc_client_open_command(const char *command)
+/* What execvp(3) would most likely execute; `command` itself where that is a path, or where none is found. */
+static const char *dc_client_file(const char *command, char candidate[2 * PATH_MAX])
 {
 	const char *path = getenv("PATH");
-	char candidate[2 * PATH_MAX];
-	int file = -1;
+	struct stat status;
 
-	if (strchr(command, '/') != NULL)
-		return open(command, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	while (path != NULL && *path != '\0' && file < 0) {
+	if (strchr(command, '/') != NULL || *command == '\0')
+		return command;
+	while (path != NULL && *path != '\0') {
 		size_t size = strcspn(path, ":");
-		int length =
-			snprintf(candidate, sizeof(candidate), "%.*s/%s", (int)size, size != 0 ? path : ".", command);
+		int length = snprintf(candidate, 2 * PATH_MAX, "%.*s/%s", size != 0 ? (int)size : 1,
+				      size != 0 ? path : ".", command);
 
-		if (length > 0 && (size_t)length < sizeof(candidate) && access(candidate, X_OK) == 0)
-			file = open(candidate, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		if (length > 0 && length < 2 * PATH_MAX && stat(candidate, &status) == 0 && S_ISREG(status.st_mode) &&
+		    access(candidate, X_OK) == 0)
+			return candidate;
 		path += size;
 		path += *path == ':';
 	}
-	return file;
+	return command;
 }
 
-/* Whether `command` is a program of another kind of machine, whose loader would complain about the library. */
-static bool dc_client_is_foreign(const char *command)
+/* Whether `file` is a program of another kind of machine, whose loader would complain about the library. */
+static bool dc_client_is_foreign(const char *file)
 {
 	Elf64_Ehdr own, its;
-	int files[] = {open("/proc/self/exe", O_RDONLY | O_CLOEXEC), dc_client_open_command(command)};
+	int files[] = {open("/proc/self/exe", O_RDONLY | O_CLOEXEC), open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
 	bool known = files[0] >= 0 && files[1] >= 0 && read(files[0], &own, sizeof(own)) == sizeof(own) &&
 		     read(files[1], &its, sizeof(its)) == sizeof(its) && memcmp(its.e_ident, ELFMAG, SELFMAG) == 0;
 
@@ -225,11 +226,11 @@ static bool dc_client_preload(const char *library)
  * or where the loader of what is executed would not find it or not take it, and would say so itself. False when the
  * library is not where an installation has it.
  */
-static bool dc_client_prepare_environment(const char *command)
+static bool dc_client_prepare_environment(const char *command, const char *file)
 {
 	char library[PATH_MAX];
 
-	if (dc_client_changes_root(command) || dc_client_is_foreign(command))
+	if (dc_client_changes_root(command) || dc_client_is_foreign(file))
 		return true;
 	if (!dc_client_find_library(library))
 		return false;
@@ -377,9 +378,9 @@ static bool dc_client_read_options(int count, char **arguments, struct dc_client
 }
 
 /* Marks this process; gives whether the command is to be run. */
-static bool dc_client_prepare(const struct dc_client_options *options, const char *command)
+static bool dc_client_prepare(const struct dc_client_options *options, const char *command, const char *file)
 {
-	if (options->preload && !dc_client_prepare_environment(command) && options->require) {
+	if (options->preload && !dc_client_prepare_environment(command, file) && options->require) {
 		(void)fputs("datacrumbs_wrap: " DC_CLIENT_LIBRARY " is not where this program looks for it; "
 			    "nothing was run\n",
 			    stderr);
@@ -405,6 +406,8 @@ static const char *dc_client_program(const char *executed)
 int main(int count, char **arguments)
 {
 	struct dc_client_options options = {.preload = true};
+	char candidate[2 * PATH_MAX];
+	const char *file;
 
 	if (count > 1 && (dc_client_is(arguments[1], "--help") || dc_client_is(arguments[1], "-h")))
 		return fputs(dc_client_usage, stdout) < 0 || fputs(dc_client_help, stdout) < 0 || fflush(stdout) != 0;
@@ -419,8 +422,12 @@ int main(int count, char **arguments)
 		dc_client_name_run_from(environ);
 	if (options.process != NULL)
 		return dc_client_take(dc_client_program(arguments[0]), options.process);
-	if (!dc_client_prepare(&options, arguments[options.command]))
+	/* Before the mark: the search is no part of CMD. */
+	file = dc_client_file(arguments[options.command], candidate);
+	if (!dc_client_prepare(&options, arguments[options.command], file))
 		return EXIT_NOT_RUN;
+	if (file != arguments[options.command])
+		(void)execvp(file, &arguments[options.command]);
 	(void)execvp(arguments[options.command], &arguments[options.command]);
 	return dc_client_cannot_execute(arguments[options.command], errno);
 }
