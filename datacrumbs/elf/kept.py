@@ -89,7 +89,7 @@ def kept(kind: str, key: Sequence[object] | None, find: Callable[[], Any]) -> An
     """
     if not _place or key is None:
         return find()
-    whole = [*key, _rules()]
+    whole = [*key, rules()]
     found = taken(kind, whole)
     if found is None:
         found = find()
@@ -104,25 +104,33 @@ def place() -> Path | None:
 
 def taken(kind: str, key: Sequence[object]) -> Any:
     """What was `put` under the same key; None for nothing, and for what is damaged or somebody else's."""
-    if not _place:
-        return None
-    digest = _digest(kind, key)
-    return _load(_file(kind, digest), digest)
+    return taken_from(_place[0], kind, key) if _place else None
 
 
 def put(kind: str, key: Sequence[object], value: Any) -> None:
     """Keep a value that JSON carries unchanged; where that is not possible, it is not kept."""
     if _place:
-        digest = _digest(kind, key)
-        _save(_file(kind, digest), digest, value)
+        put_into(_place[0], kind, key, value)
+
+
+def taken_from(directory: Path, kind: str, key: Sequence[object]) -> Any:
+    """`taken` in another directory than that of what composes."""
+    digest = _digest(kind, key)
+    return _load(_file(directory, kind, digest), digest)
+
+
+def put_into(directory: Path, kind: str, key: Sequence[object], value: Any) -> None:
+    """`put` in another directory than that of what composes."""
+    digest = _digest(kind, key)
+    _save(_file(directory, kind, digest), digest, value)
 
 
 def _digest(kind: str, key: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps([FORMAT, kind, key]).encode()).hexdigest()
 
 
-def _file(kind: str, digest: str) -> Path:
-    return _place[0] / f"{kind}-{digest[:32]}{_SUFFIX}"
+def _file(directory: Path, kind: str, digest: str) -> Path:
+    return directory / f"{kind}-{digest[:32]}{_SUFFIX}"
 
 
 def rows_of(arguments: Iterable[Argument]) -> list[list[object]]:
@@ -170,9 +178,12 @@ def _remove_oldest(directory: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-# Of every rule by which files and the kernel are read, and of the disassembler: what other rules found is not taken.
 @cache
-def _rules() -> str:
+def rules() -> str:
+    """Digest of every rule by which files and the kernel are read, and of the disassembler's version.
+
+    What other rules found is not taken.
+    """
     package = Path(__file__).parent.parent
     sources = [path for stage in ("model", "elf", "kernel") for path in sorted((package / stage).glob("*.py"))]
     import importlib.metadata  # noqa: PLC0415 - takes longer than what a whole composition that is remembered takes

@@ -45,6 +45,8 @@ class Bounds:
     clock_seconds: float
 
 
+CHECK = Bounds(memory=416 << 20, processor_seconds=30, clock_seconds=90)
+"""What checks a plan."""
 _own: Bounds | None = None  # of this process, where it is such a child
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from datacrumbs.serving.limited import Bounds
+from datacrumbs.serving.limited import CHECK, Bounds
 from datacrumbs.serving.protocol import REQUEST_LIMIT
 
 ROOT = 0
 MIB = 1 << 20
-CHECK = Bounds(memory=416 * MIB, processor_seconds=30, clock_seconds=90)
 
 
 @dataclass(frozen=True, slots=True)

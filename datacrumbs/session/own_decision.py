@@ -13,8 +13,8 @@ from datacrumbs.probefile.codec import digest, parse
 from datacrumbs.probefile.envelope import PAYLOAD_TYPE, Grant, enveloped, open_form, payload_of, read_payload, verify
 from datacrumbs.probefile.revocation import read_revocations
 from datacrumbs.serving.caller import Caller, with_account
-from datacrumbs.serving.limited import Child, start
-from datacrumbs.serving.shares import CHECK
+from datacrumbs.serving.limited import CHECK, Child, start
+from datacrumbs.session.own_looks import kept_looks
 from datacrumbs.signer.authority import Standards, check_schema, decide
 from datacrumbs.signer.policy import PolicyRule, read_policy
 from datacrumbs.signer.private_key import new_private_key
@@ -69,7 +69,7 @@ def _judged(plan_bytes: bytes, user: Invoker, paths: SystemPaths) -> bytes:
         plan, canonical, _ = check_schema(parse(plan_bytes, "plan"))
         # Not whether its snippets compile: the engine compiles them next, and says what is wrong in the same words.
         for installation in _installations(user, paths):
-            decide(plan, digest(canonical), caller, _standards(plan, installation))
+            decide(plan, digest(canonical), caller, _standards(plan, installation), kept_looks(paths.kept))
     except DatacrumbsError as error:
         return json.dumps([error.message, error.hint, int(error.exit_code)]).encode()
     return b"[]"

@@ -18,6 +18,7 @@ from datacrumbs.signer.compilation import Compilation
 from datacrumbs.signer.policy import check_policy, read_policy
 from datacrumbs.signer.private_key import load_private_key
 from datacrumbs.signer.snippets import check_trusted, read_trusted
+from datacrumbs.signer.target_check import look_now
 from datacrumbs.signer.target_rule import check_targets
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from datacrumbs.serving.caller import Caller
     from datacrumbs.signer.policy import PolicyRule
     from datacrumbs.signer.snippets import TrustedSnippet
+    from datacrumbs.signer.target_check import Ask
     from datacrumbs.system import SystemPaths
 
 SECONDS_A_DAY = 86400
@@ -91,8 +93,15 @@ class Standards:
     revoked: Revocations
 
 
-def decide(plan: Plan, plan_digest: str, caller: Caller, standards: Standards) -> PolicyRule:
+def decide(plan: Plan, plan_digest: str, caller: Caller, standards: Standards, ask: Ask = look_now) -> PolicyRule:
     """Check all of a plan but its schema and whether its snippets compile, and give the rule that allows it.
+
+    Args:
+        plan: The plan.
+        plan_digest: Of its canonical bytes.
+        caller: Who asks.
+        standards: By what it is judged.
+        ask: As for `check_target`; the signing service looks each time.
 
     Raises:
         DenialError: With a code for the check that failed.
@@ -101,7 +110,7 @@ def decide(plan: Plan, plan_digest: str, caller: Caller, standards: Standards) -
     check_trusted(plan, standards.trusted)
     with denying("plan.revoked"):
         standards.revoked.check_plan(plan, plan_digest, "policy")
-    check_targets(plan, caller, rule)
+    check_targets(plan, caller, rule, ask)
     return rule
 
 

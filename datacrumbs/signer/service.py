@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.serving.server import Server
 from datacrumbs.serving.shares import Limits
+from datacrumbs.signer import looking  # noqa: F401 - once, not in each child
 from datacrumbs.signer.request import SIGNING, answer_request
 
 if TYPE_CHECKING:

@@ -11,20 +11,20 @@ from __future__ import annotations
 import json
 import os
 import resource
+from functools import partial
 from typing import TYPE_CHECKING, TypedDict
 
-from datacrumbs.elf.calling import unsafe_returns
-from datacrumbs.elf.placement import probe_skips, refused_places
 from datacrumbs.errors import RECREATE, DatacrumbsError
 from datacrumbs.model.plan import Target
 from datacrumbs.probefile.targets import check_build_id, open_target_file
 from datacrumbs.secure.user_rights import give_up_root, rights_of
 from datacrumbs.serving.limited import Bounds, answer, remaining
-from datacrumbs.signer.places import probe_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from io import BufferedReader
+
+    Ask = Callable[[BufferedReader, "WantedPlaces", Callable[[], "Verdict"]], "Verdict"]
 
 LOOK = Bounds(memory=768 << 20, processor_seconds=30, clock_seconds=90)
 ANSWER_LIMIT = 64 << 10
@@ -55,8 +55,24 @@ class Finding(TypedDict):
     mode: int
 
 
-def check_target(wanted: WantedPlaces, uid: int, gid: int, groups: list[int]) -> Finding:
+Verdict = tuple[str, str, str]
+"""What a look finds: a code, empty where nothing is wrong, a message and a hint."""
+
+
+def look_now(_stream: BufferedReader, _wanted: WantedPlaces, look: Callable[[], Verdict]) -> Verdict:
+    """Look, whatever was found before."""
+    return look()
+
+
+def check_target(wanted: WantedPlaces, uid: int, gid: int, groups: list[int], ask: Ask = look_now) -> Finding:
     """Open one target as the caller and look at it.
+
+    Args:
+        wanted: What is to be probed in it.
+        uid: The caller's user id.
+        gid: The caller's group id.
+        groups: All groups of the caller.
+        ask: Gives what a look at the open file finds, or what it found before.
 
     Raises:
         LimitError: When the limits ended the look.
@@ -69,14 +85,14 @@ def check_target(wanted: WantedPlaces, uid: int, gid: int, groups: list[int]) ->
         return Finding(code="target.changed", message=error.message, hint=error.hint, owner=-1, mode=0)
     with stream:
         status = os.fstat(stream.fileno())
-        code, message, hint = _in_child(lambda: _judged(stream, target, wanted), keep=(stream.fileno(),))
+        look = partial(_in_child, lambda: _judged(stream, target, wanted), keep=(stream.fileno(),))
+        code, message, hint = ask(stream, wanted, look)
     if code == "target.changed":
         return Finding(code=code, message=message, hint=hint, owner=-1, mode=0)
     return Finding(code=code, message=message, hint=hint, owner=status.st_uid, mode=status.st_mode)
 
 
-def _judged(stream: BufferedReader, target: Target, wanted: WantedPlaces) -> tuple[str, str, str]:
-    # Code (empty: nothing is wrong), message and hint.
+def _judged(stream: BufferedReader, target: Target, wanted: WantedPlaces) -> Verdict:
     try:
         check_build_id(stream, target)
     except DatacrumbsError as error:
@@ -87,6 +103,8 @@ def _judged(stream: BufferedReader, target: Target, wanted: WantedPlaces) -> tup
 
 def _problem(stream: BufferedReader, wanted: WantedPlaces) -> tuple[str, str] | None:
     # What is wrong with the places, and the hint.
+    from datacrumbs.signer.looking import probe_places, probe_skips, refused_places, unsafe_returns  # noqa: PLC0415
+
     places = probe_places(stream)
     usdt = {place for place, _ in wanted["usdt"]}
     stray = set(wanted["functions"]) - places.functions | usdt - {place for place, _ in places.usdt}
@@ -125,12 +143,15 @@ def _problem(stream: BufferedReader, wanted: WantedPlaces) -> tuple[str, str] | 
 
 
 # The answer of a function that runs in a child without any rights, within what is left of this process's limits.
-def _in_child(work: Callable[[], tuple[str, str, str]], keep: tuple[int, ...] = ()) -> tuple[str, str, str]:
+def _in_child(work: Callable[[], Verdict], keep: tuple[int, ...] = ()) -> Verdict:
     def without_rights() -> bytes:
         memory, _ = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         give_up_root()
         return json.dumps(work()).encode()
+
+    # Here, since the child may have no rights to read it; and not before a look, since it takes as long as a small one.
+    from datacrumbs.signer import looking  # noqa: F401, PLC0415
 
     code, message, hint = json.loads(answer(without_rights, remaining(LOOK), ANSWER_LIMIT, keep))
     return str(code), str(message), str(hint)

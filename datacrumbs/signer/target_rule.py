@@ -11,17 +11,23 @@ from datacrumbs.kernel.declared import check_declared
 from datacrumbs.model.plan import Attach
 from datacrumbs.serving.denial import DenialError, denying
 from datacrumbs.serving.limited import LimitError
-from datacrumbs.signer.target_check import check_target
+from datacrumbs.signer.target_check import check_target, look_now
 
 if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan, Target
     from datacrumbs.serving.caller import Caller
     from datacrumbs.signer.policy import PolicyRule
-    from datacrumbs.signer.target_check import Finding, WantedPlaces
+    from datacrumbs.signer.target_check import Ask, Finding, WantedPlaces
 
 
-def check_targets(plan: Plan, caller: Caller, rule: PolicyRule) -> None:
+def check_targets(plan: Plan, caller: Caller, rule: PolicyRule, ask: Ask = look_now) -> None:
     """Check that each target is the file meant, may be probed there, and belongs to who it may.
+
+    Args:
+        plan: Whose targets.
+        caller: With whose rights they are opened.
+        rule: By which their owners are allowed.
+        ask: As for `check_target`.
 
     Raises:
         DenialError: For the first target with a problem.
@@ -37,7 +43,7 @@ def check_targets(plan: Plan, caller: Caller, rule: PolicyRule) -> None:
     _check_kernel(plan)
     # The first fault ends it, so that the rest is not looked at for nothing.
     for target, entry in wanted_places(plan).items():
-        _check_finding(target, _finding(entry, caller), caller, rule)
+        _check_finding(target, _finding(entry, caller, ask), caller, rule)
 
 
 def wanted_places(plan: Plan) -> dict[Target, WantedPlaces]:
@@ -89,9 +95,9 @@ def _wanted(target: Target) -> WantedPlaces:
     }
 
 
-def _finding(wanted: WantedPlaces, caller: Caller) -> Finding:
+def _finding(wanted: WantedPlaces, caller: Caller, ask: Ask) -> Finding:
     try:
-        return check_target(wanted, caller.uid, caller.gid, list(caller.group_ids))
+        return check_target(wanted, caller.uid, caller.gid, list(caller.group_ids), ask)
     except (LimitError, OSError, ValueError):
         raise DenialError(
             "target.unreadable", "the target files could not be examined within the limits", "select fewer targets"

@@ -1,0 +1,58 @@
+"""What looks at target files found in earlier recordings of root's own, kept where root alone writes.
+
+The looks take most of the time of a decision. What was found of a file holds for the state in which it was: device,
+inode, size and times of the open file, of which a user cannot set back the last. It holds for the places that were
+asked for, and for the rules by which this package reads files. The signing service keeps nothing of this kind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.elf import kept
+from datacrumbs.elf.witnesses import SETTLED_SECONDS
+from datacrumbs.signer import target_check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from io import BufferedReader
+
+    from datacrumbs.signer.target_check import Ask, Verdict, WantedPlaces
+
+_KIND = "look"
+
+
+def kept_looks(directory: Path) -> Ask:
+    """Gives what was found before, from a directory of root's; else looks, and keeps that nothing is wrong."""
+
+    def ask(stream: BufferedReader, wanted: WantedPlaces, look: Callable[[], Verdict]) -> Verdict:
+        status = os.fstat(stream.fileno())
+        if abs(time.time() - status.st_ctime) < SETTLED_SECONDS:
+            return look()  # it may change again within the same tick
+        state = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+        key = [
+            state,
+            hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest(),
+            kept.rules(),
+            _own_rules(),
+        ]
+        if kept.taken_from(directory, _KIND, key) is not None:
+            return "", "", ""
+        found = look()
+        if found == ("", "", ""):  # what is wrong is looked at again
+            kept.put_into(directory, _KIND, key, [])
+        return found
+
+    return ask
+
+
+# Of what asks `elf` in a look.
+def _own_rules() -> str:
+    directory = Path(target_check.__file__).parent
+    sources = [(directory / name).read_bytes() for name in ("target_check.py", "looking.py", "places.py")]
+    return hashlib.sha256(b"\0".join(sources)).hexdigest()
