@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -128,21 +130,33 @@ class RunningRun:
         self.ready = False
         self.ended = False
         self._stopping = False
+        self._claim: _Claim | None = None
 
     def fileno(self) -> int:
         """Readable when there is something to `listen` to."""
-        return self._connection.fileno()
+        return self._claim.fileno() if self._claim is not None else self._connection.fileno()
 
     def listen(self) -> None:
         """Take what the service says, and wait for it; when it has gone, claim the run from its successor.
 
+        The claim is made beside this: what `fileno` gives is another descriptor then.
+
         Raises:
+            RunError: (exit 3) when the successor has no such run.
             DatacrumbsError: (exit 1) when there is no successor: then the run ends by itself at its time limit.
         """
-        try:
-            reply = _received(self._connection)
-        except _LostError:
-            reply = self._reclaimed()
+        if self._claim is not None:
+            claim, self._claim = self._claim, None
+            self._connection, reply = claim.result()
+            if self._stopping:
+                self.stop()
+        else:
+            try:
+                reply = _received(self._connection)
+            except _LostError:
+                self._connection.close()
+                self._claim = _Claim(self._paths, self.run_id)
+                return
         if reply.get("status") == "refused":
             raise RunError(reply)
         self.ready = self.ready or reply["status"] == "ready" or bool(reply.get("ready"))
@@ -174,24 +188,74 @@ class RunningRun:
 
     def close(self) -> None:
         """Let go of it: a run that has not ended does so; idempotent."""
+        if self._claim is not None:
+            self._claim.give_up()
         self._connection.close()
 
-    def _reclaimed(self) -> dict[str, Any]:
-        self._connection.close()
+
+class _Claim:
+    """The claim of a run whose service has gone, in a thread: its user is not kept waiting meanwhile."""
+
+    def __init__(self, paths: SystemPaths, run: str) -> None:
+        self._request: dict[str, object] = {"request": CLAIM, "run": run}
+        self._paths, self._run = paths, run
+        self._given_up = threading.Event()
+        self._opened: _Opened | DatacrumbsError | None = None
+        self._read_end, self._write_end = os.pipe2(os.O_CLOEXEC)
+        self._thread = threading.Thread(target=self._be_made, daemon=True)
+        self._thread.start()
+
+    def fileno(self) -> int:
+        """Readable when the claim is decided."""
+        return self._read_end
+
+    def result(self) -> _Opened:
+        """What came of it; waits for that. Once only.
+
+        Raises:
+            DatacrumbsError: Nothing.
+        """
+        self._thread.join()
+        os.close(self._read_end)
+        if isinstance(self._opened, tuple):
+            return self._opened
+        raise self._opened or DatacrumbsError("the claim of the run was given up")
+
+    def give_up(self) -> None:
+        """Let go of the run."""
+        self._given_up.set()
+
+    def _be_made(self) -> None:
+        try:
+            self._opened = self._patiently()
+        except DatacrumbsError as error:
+            self._opened = error
+        except Exception as error:  # noqa: BLE001 - said where it is waited for
+            self._opened = DatacrumbsError(f"{type(error).__name__}: {error}")
+        finally:
+            os.close(self._write_end)
+
+    def _patiently(self) -> _Opened:
         end = time.monotonic() + RECLAIM_SECONDS
         while True:
             try:
-                self._connection, reply = _opened(self._paths, {"request": CLAIM, "run": self.run_id})
+                opened = _opened(self._paths, self._request)
+            except RunError as error:
+                if error.code != BUSY:
+                    raise
             except (DatacrumbsError, _LostError):
-                if time.monotonic() > end:
-                    raise DatacrumbsError(
-                        f"the service of runs has gone; run {self.run_id} ends at its time limit", hint=HINT
-                    ) from None
-                time.sleep(random.uniform(0.05, 0.2))  # noqa: S311 - so that clients do not ask in step
-                continue
-            if self._stopping:
-                self.stop()
-            return reply
+                pass
+            else:
+                if self._given_up.is_set():
+                    opened[0].close()
+                return opened
+            if time.monotonic() > end:
+                raise DatacrumbsError(
+                    f"the service of runs has gone; run {self._run} ends at its time limit", hint=HINT
+                )
+            # So that clients do not ask in step.
+            if self._given_up.wait(random.uniform(0.05, 0.2)):  # noqa: S311
+                raise DatacrumbsError("the claim of the run was given up")
 
 
 def _asked(paths: SystemPaths, request: dict[str, object]) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import time
@@ -262,12 +263,53 @@ def test_a_service_that_is_restarted_loses_no_run(served, how):
     assert not (served.paths.prefix / f"ended-{run.run_id}").exists()
     with served.service():
         run.listen()  # the connection is lost: it claims its run
+        run.listen()
         assert [(shown.run, shown.state) for shown in shown_runs(served.paths)] == [(run.run_id, "running")]
         run.stop()
         run.await_end()
         assert (served.paths.prefix / f"ended-{run.run_id}").exists()
         assert served.left() == []
         run.close()
+
+
+def test_a_claim_keeps_its_user_from_nothing(served):
+    with served.service():
+        run = begun(served)
+    run.listen()  # the connection is lost, and no service is there
+    assert not select.select([run.fileno()], [], [], 0.3)[0]
+    with served.service():
+        assert select.select([run.fileno()], [], [], BOUND)[0]
+        run.listen()
+        assert not run.ended
+        run.stop()
+        run.await_end()
+        run.close()
+
+
+def test_a_claim_that_is_refused_is_not_repeated(served):
+    with served.service():
+        run = begun(served)
+    (served.paths.runs / f"{run.run_id}.run").unlink()
+    with served.service():
+        run.listen()
+        with pytest.raises(RunError) as caught:
+            run.listen()
+        assert caught.value.code == "runs.unknown"
+        run.close()
+    ready = served.paths.run / f"datacrumbs-{run.run_id}.ready"
+    os.kill(json.loads(ready.read_text())["pid"], signal.SIGTERM)
+    awaited((served.paths.prefix / f"ended-{run.run_id}").exists)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"run": 1}', '{"run": "x", "other": 1}'])
+def test_what_is_kept_of_a_run_and_cannot_be_read_is_removed(served, text):
+    with served.service():
+        pass
+    file = served.paths.runs / f"run-20250101T000000-{'0' * 16}.run"
+    file.write_text(text)
+    with served.service():
+        assert shown_runs(served.paths) == ()
+        assert not file.exists()
 
 
 def test_a_run_that_ends_while_no_service_runs_is_cleared(served):
