@@ -6,6 +6,7 @@ sudo python bench/record.py [--quick] [--json FILE]
 
 from __future__ import annotations
 
+import resource
 import shutil
 import subprocess
 import sysconfig
@@ -29,7 +30,8 @@ WARM_UPS = 2  # the second one remembers: what the first one made has settled by
 SETTLED_SECONDS = 2.5
 TEXT = f"""\
 `{" ".join(COMMAND)}` recorded as root without a set-up, the report printed; warm: the plan is remembered, the probe
-program is kept. All in turn. The command says when it began. bpftrace attaches nothing but its own BEGIN."""
+program is kept. All in turn. The command says when it began. Processor seconds are those
+of all processes. bpftrace attaches nothing but its own BEGIN."""
 
 
 def take(quick: bool) -> Result:
@@ -39,20 +41,22 @@ def take(quick: bool) -> Result:
         for _ in range(WARM_UPS):
             once(tracers[OURS], directory)
             time.sleep(SETTLED_SECONDS)
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in tracers}
+        found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in tracers}
         for number in range(2 if quick else 11):
             tell(f"record: round {number + 1}")
             for name, words in tracers.items():
                 found[name].append(once(words, directory))
-    waited = {name: [each[0] for each in values] for name, values in found.items()}
-    total = {name: [each[1] for each in values] for name, values in found.items()}
-    rows = [[name, spread(waited[name], 2), spread(total[name], 2)] for name in tracers]
+    waited, total, worked = (
+        {name: [each[place] for each in values] for name, values in found.items()} for place in range(3)
+    )
+    rows = [[name, *(spread(each[name], 2) for each in (waited, total, worked))] for name in tracers]
     goals = [
         Goal("recording a command, over bare", ADDED_SECONDS, added(total[OURS], total[BARE]), "s"),
         Goal("until the command begins", WAIT_SECONDS, median(waited[OURS]), "s"),
     ]
-    table = Table("", ["", "seconds until it begins", "seconds in all"], rows)
-    return Result("record", "Recording one command", TEXT, [table], goals, {"waited": waited, "total": total})
+    table = Table("", ["", "seconds until it begins", "seconds in all", "processor seconds"], rows)
+    raw = {"waited": waited, "total": total, "worked": worked}
+    return Result("record", "Recording one command", TEXT, [table], goals, raw)
 
 
 def commands(directory: Path, prefix: str) -> dict[str, list[str | Path]]:
@@ -70,13 +74,19 @@ def commands(directory: Path, prefix: str) -> dict[str, list[str | Path]]:
     return {name: words for name, words in every.items() if shutil.which(words[0])}
 
 
-def once(words: Sequence[str | Path], directory: Path) -> tuple[float, float]:
-    """Seconds until the command began, and until all was over."""
-    begin, clock = time.perf_counter(), time.time()
+def once(words: Sequence[str | Path], directory: Path) -> tuple[float, float, float]:
+    """Seconds until the command began, and until all was over; seconds of processors, of all processes."""
+    begin, clock, before = time.perf_counter(), time.time(), processor_seconds()
     (directory / "record.pfw.gz").unlink(missing_ok=True)
     done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=directory)
     seconds = time.perf_counter() - begin
-    return float(done.stdout.split()[0]) - clock, seconds
+    return float(done.stdout.split()[0]) - clock, seconds, processor_seconds() - before
+
+
+def processor_seconds() -> float:
+    """Of all children that were waited for, and theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 if __name__ == "__main__":

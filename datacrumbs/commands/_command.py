@@ -55,13 +55,18 @@ class Command:
         """Name of the console script, which begins its messages."""
         return "datacrumbs" if self.name == DAEMON else f"datacrumbs_{self.name}"
 
-    def parser(self) -> argparse.ArgumentParser:
-        """The parser of its command line."""
+    def parser(self, called: str = "") -> argparse.ArgumentParser:
+        """The parser of its command line.
+
+        Args:
+            called: By which other name it was called, for ``--help``.
+        """
+        examples = [each.replace(self.program, called or self.program) for each in self.examples]
         parser = _Parser(
-            prog=self.program,
+            prog=called or self.program,
             description="\n".join(filter(None, (self.summary, self.description))),
-            epilog="\n  ".join(("example:" if len(self.examples) == 1 else "examples:", *self.examples)),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            epilog="\n  ".join(("example:" if len(examples) == 1 else "examples:", *examples)),
+            formatter_class=_Formatter,
         )
         parser.add_argument("-V", "--version", action="version", version=f"{self.program} {__version__}")
         self.arguments(parser)
@@ -71,18 +76,26 @@ class Command:
             parser.set_defaults(verbosity=Verbosity.NORMAL)
         return parser
 
-    def parse(self, words: Sequence[str]) -> argparse.Namespace:
-        """Parse a command line.
+    def parse(self, words: Sequence[str], called: str = "") -> argparse.Namespace:
+        """Parse a command line; ``called`` is another name of the command.
 
         Raises:
             SystemExit: After ``--help``, ``--version`` or a message about what is wrong.
         """
-        return self.parser().parse_args(self.reordered(words))
+        return self.parser(called).parse_args(self.reordered(words))
 
     def run(self, words: Sequence[str]) -> int:
         """Parse a command line and do the work, without the boundary that `main` puts around it."""
         arguments = self.parse(words)
         return int(self.load()(arguments) or 0)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    # What takes the rest of the line is "..." otherwise, whatever it is called.
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        if action.nargs == argparse.REMAINDER:
+            return str(action.metavar)
+        return super()._format_args(action, default_metavar)
 
 
 class _Parser(argparse.ArgumentParser):

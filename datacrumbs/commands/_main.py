@@ -27,20 +27,21 @@ _COMMANDS = re.compile(
 """Commands in advice that may be given for another installation than that of the host."""
 
 
-def main(command: Command, words: Sequence[str], begun: Callable[[], None] = lambda: None) -> int:
+def main(command: Command, words: Sequence[str], begun: Callable[[], None] = lambda: None, called: str = "") -> int:
     """Run a command.
 
     Args:
         command: What to run.
         words: Its command line, without the program's name.
         begun: Called when all is imported and the work begins.
+        called: By which other name the command was called.
 
     Returns:
         The exit status, of `ExitCode`.
     """
     begin_messages(command.program)
     try:
-        arguments = command.parse(words)
+        arguments = command.parse(words, called)
     except SystemExit as end:  # after --help, --version or a message about the command line
         return int(end.code or ExitCode.DONE) or guarded(sys.stdout.flush)
     begin_messages(command.program, arguments.verbosity)

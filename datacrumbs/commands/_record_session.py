@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import base64
+import gc
 import os
 import re
 import secrets
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from collections import Counter
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from datacrumbs.client import launcher
+from datacrumbs.commands._record_report import RecordReport
 from datacrumbs.commands._selection import names
+from datacrumbs.daemon.chosen import Chosen
 from datacrumbs.daemon.run_files import SUFFIX
 from datacrumbs.daemon.waiting import SignalWait
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.model.plan import Mode
-from datacrumbs.output import counted, inform, printable, warn
+from datacrumbs.output import counted, detail, inform, printable, warn
 from datacrumbs.session.foreground import ENDING, SIGNALS, Foreground, end_as, stop_as
 from datacrumbs.session.invoker import given_environment, installation_of, invoker
-from datacrumbs.session.own_run import OwnRecording, RunOptions
+from datacrumbs.session.own_run import Outcome, OwnRecording, RunOptions
 from datacrumbs.session.programs import CommandError, looked_up
 from datacrumbs.session.trace_file import NewTrace
 from datacrumbs.session.worker import Worker
@@ -31,7 +35,7 @@ from datacrumbs.system import SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from datacrumbs.model.plan import Plan
@@ -41,7 +45,6 @@ if TYPE_CHECKING:
     from datacrumbs.session.own_plan import Wanted
     from datacrumbs.session.own_run import Recording
 
-_STOPPING = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
 _STOP_SECONDS = 150.0  # more than a run has to end
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _LONGEST_NAME = 64
@@ -63,20 +66,41 @@ def record(options: argparse.Namespace) -> int:
         DatacrumbsError: (exit 125) The command was not run, since it could not be traced.
     """
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    if not command:
-        raise usage_error("no command", "datacrumbs_record CMD ARG...")
+    if bool(command) == (options.pid is not None):
+        problem = "-p PID and a command: one of them can be recorded" if command else "no command"
+        raise usage_error(problem, "datacrumbs_record CMD ARG..., or datacrumbs_record -p PID")
     if options.sample and options.mode == Mode.PROFILE:
         raise usage_error("--sample: a profile counts every call", "leave out one of --sample and --mode profile")
+    gc.disable()  # what is made on the way to the command stays
     mask = {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)}
     signals = SignalWait(SIGNALS)
     try:
-        status = _Session(options, command, mask, signals).run()
+        status = _session(options, command, mask, signals).run()
     finally:
         signals.close()
     return end_as(status)
 
 
-class _Session:
+def _session(options: argparse.Namespace, command: list[str], mask: set[int], signals: SignalWait) -> Session:
+    if options.pid is None:
+        return Session(options, command, mask, signals)
+    from datacrumbs.commands._record_process import ProcessSession  # which is one of these
+
+    return ProcessSession(options, mask, signals)
+
+
+class Session:
+    """A command with its own run.
+
+    Args:
+        options: The command line.
+        command: Of it, what is to be run.
+        mask: The signals that were blocked.
+        signals: Those that are taken one by one.
+    """
+
+    STOPPING = frozenset({signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU})
+
     def __init__(self, options: argparse.Namespace, command: list[str], mask: set[int], signals: SignalWait) -> None:
         self._options = options
         self._command = command
@@ -85,16 +109,21 @@ class _Session:
         self._run_id = f"record-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}"
         self._report_wanted = not options.no_report
         self._ended_early = False
+        self._notes: tuple[str, ...] = ()
+        self._chosen = Chosen()
 
     def run(self) -> int:
         """Gives a wait status."""
         try:
             self._user = invoker(given_environment())
             self._paths = SystemPaths(installation_of(self._options.prefix, self._user))
-            # Only towards less: which calls may be recorded one by one, the signer has decided.
-            given = self._options.probe_file is not None and self._options.mode == Mode.TRACE
-            if given and (self._user.is_other or os.geteuid() != 0):
-                raise usage_error("--mode trace: the probe file decides", "leave out one of --mode and --probe-file")
+        except DatacrumbsError as error:
+            raise _not_run(error) from None
+        # Only towards less: which calls may be recorded one by one, the signer has decided.
+        given = self._options.probe_file is not None and self._options.mode == Mode.TRACE
+        if given and (self._user.is_other or os.geteuid() != 0):
+            raise usage_error("--mode trace: the probe file decides", "leave out one of --mode and --probe-file")
+        try:
             try:
                 return self._recorded()
             except DatacrumbsError as error:
@@ -107,7 +136,7 @@ class _Session:
             warn(f"{printable(self._command[0])}: {error.message}")
             return error.status << 8
         except DatacrumbsError as error:
-            raise DatacrumbsError(error.message, hint=error.hint, exit_code=ExitCode.NOT_RUN) from None
+            raise _not_run(error) from None
 
     def _recorded(self) -> int:
         if os.geteuid() != 0:
@@ -124,11 +153,14 @@ class _Session:
         from datacrumbs.runs.asking import is_served
         from datacrumbs.session.served_run import ServedRecording, as_probe_file
 
-        if not self._options.dry_run and not is_served(self._paths):
-            raise DatacrumbsError(
-                "tracing needs root, and no service of runs answers here",
-                hint="sudo datacrumbs record CMD; or an administrator starts datacrumbs_runs.socket",
-            )
+        if not self._options.dry_run:
+            with _interruptible():
+                served = is_served(self._paths)
+            if not served:
+                raise DatacrumbsError(
+                    "tracing needs root, and no service of runs answers here",
+                    hint="sudo datacrumbs record CMD; or an administrator starts datacrumbs_runs.socket",
+                )
         if self._options.probe_file is not None:
             signed = as_probe_file(self._options.probe_file)
             if self._options.dry_run:
@@ -141,7 +173,12 @@ class _Session:
                 return 0
             signed = base64.b64decode(composed)
         options, command, paths = self._options, self._command, self._paths
-        return self._traced(lambda trace: ServedRecording(paths, signed, options, command, trace.stream))
+
+        def begun(trace: NewTrace) -> Recording:
+            with _interruptible():
+                return ServedRecording(paths, signed, options, command, trace.stream)
+
+        return self._traced(begun)
 
     def _composed_and_signed(self) -> str:
         from datacrumbs.session.own_plan import OwnPlan, compose_plan
@@ -161,6 +198,7 @@ class _Session:
         finally:
             worker.close()
         self._composed = OwnPlan(**composed)
+        self._notes = tuple(self._composed.notes)
         if self._composed.status:
             raise CommandError(self._composed.problem, self._composed.status)
         return str(signed)
@@ -176,9 +214,12 @@ class _Session:
                 recording.listen()
                 if recording.ended:
                     recording.outcome()
-            wrapped = ["datacrumbs_wrap", "--run-id", recording.run_id, "--", *self._command]
-            command = Foreground(launcher(), wrapped, self._user, self._mask)
-            failing.pop_all()  # the command runs: now the trace stays, and the command's end is this one's
+            return self._followed(recording, trace, failing)
+
+    def _followed(self, recording: Recording, trace: NewTrace, failing: ExitStack) -> int:
+        wrapped = ["datacrumbs_wrap", "--run-id", recording.run_id, "--", *self._command]
+        command = Foreground(launcher(), wrapped, self._user, self._mask)
+        failing.pop_all()  # the command runs: now the trace stays, and the command's end is this one's
         status = command.wait(self._signals, recording)
         self._ended_early = recording.ended
         self._finish(recording, trace)
@@ -188,30 +229,41 @@ class _Session:
     def _signed_plan(self) -> SignedPlan:
         if self._options.probe_file is not None:
             return self._given_plan()
-        from datacrumbs.session.own_plan import OwnPlan, compose_plan
+        from datacrumbs.session.own_plan import OwnPlan
 
-        wanted = self._wanted()
-        worker = Worker(self._user, lambda: compose_plan(self._command, wanted, self._paths))
+        wanted, subject = self._wanted(), self._subject()
+        worker = Worker(subject, lambda: self._composing(wanted))
         try:
-            # Meanwhile, since the other processor is idle.
-            from datacrumbs.daemon import run  # noqa: F401
-            from datacrumbs.session.own_decision import begin_decision, signed
+            from datacrumbs.session.own_decision import begin_decision, signed  # meanwhile, as below
 
             self._await_end(worker)
             self._composed = OwnPlan(**worker.result())
+            self._notes = tuple(self._composed.notes)
         finally:
             worker.close()
         if self._composed.status:
             raise CommandError(self._composed.problem, self._composed.status)
         plan_bytes = self._composed.document.encode()
-        child = begin_decision(plan_bytes, self._user, self._paths)
-        return signed(self._answer_of(child), plan_bytes, self._user)
+        child = begin_decision(plan_bytes, subject, self._paths)
+        # What is imported while other processes work costs no time where another processor is idle.
+        from datacrumbs.daemon import run  # noqa: F401
+
+        return signed(self._answer_of(child), plan_bytes, subject)
+
+    # Whose processes are traced, and whose rights find out what.
+    def _subject(self) -> Invoker:
+        return self._user
+
+    def _composing(self, wanted: Wanted) -> dict[str, Any]:
+        from datacrumbs.session.own_plan import compose_plan
+
+        return compose_plan(self._command, wanted, self._paths)
 
     def _given_plan(self) -> SignedPlan:
         from datacrumbs.probefile.storage import read_probe_file
 
         self._file()
-        uid = self._user.uid
+        uid = self._subject().uid
         return read_probe_file(
             self._options.probe_file, self._paths.trusted_keys, now=time.time(), uid=uid, as_user=uid
         )
@@ -236,7 +288,7 @@ class _Session:
         configuration = replace(read_system_configuration(self._paths), rotate_megabytes=0, **given)
         mode = Mode(options.mode) if options.mode else None
         name = options.probe_file or Path(options.site or "default.yaml")
-        how = RunOptions(name, self._run_id, trace.path, trace.stream, configuration, mode)
+        how = RunOptions(name, self._run_id, trace.path, trace.stream, configuration, mode, self._chosen)
         return OwnRecording(self._paths, plan, how)
 
     def _output(self) -> Path:
@@ -250,7 +302,7 @@ class _Session:
         while (taken := self._signals.take(float("inf"), [descriptor.fileno()])) is not None:
             if taken.si_signo in ENDING:
                 raise _Interrupted(taken.si_signo)
-            if taken.si_signo in _STOPPING:
+            if taken.si_signo in self.STOPPING:
                 stop_as(taken.si_signo)
 
     def _await_end(self, worker: Worker) -> None:
@@ -275,6 +327,7 @@ class _Session:
     def _finish(self, recording: Recording, trace: NewTrace) -> None:
         deadline = time.monotonic() + _STOP_SECONDS
         recording.stop()
+        report = RecordReport(self._user, as_json=self._options.json) if self._report_wanted else None
         while not recording.ended and time.monotonic() < deadline:
             taken = self._signals.take(deadline - time.monotonic(), [recording.fileno()])
             if taken is None:
@@ -282,42 +335,29 @@ class _Session:
             elif taken.si_signo in ENDING:
                 self._report_wanted = False
         said = recording.messages()
-        failure = None
-        try:
-            outcome = recording.outcome()
-        except DatacrumbsError as error:
-            failure = error
+        outcome = _outcome(recording)
         recording.discard()
         trace.stream.close()
+        for note in self._notes:
+            detail(note)
         sys.stderr.write(said)
-        if failure is None and self._ended_early:
-            warn("tracing ended before the command did, by --duration, --max-size or what this host allows")
-        if failure is not None:
-            warn(f"the trace is not complete: {failure.message}" + (f"\nhint: {failure.hint}" if failure.hint else ""))
-        if self._report_wanted:
-            self._report(trace.path)
+        self._tell(outcome)
+        if report is not None and self._report_wanted:
+            report.print(trace.path, self._signals)
             return
-        if failure is None:
+        if report is not None:
+            report.close()
+        if isinstance(outcome, Outcome):
             verdict = "every call accounted for" if outcome.balanced else "the counts do not balance; see the footer"
             inform(f"{counted(outcome.recorded, 'call')} recorded, {outcome.lost:,} lost; {verdict}")
         inform(f"trace {printable(str(trace.path))}")
 
-    # By the user's own rights: what is read was written as that user.
-    def _report(self, trace: Path) -> None:
-        pid = os.fork()
-        if not pid:
-            _be_the_report(self._user, [str(trace), *(["--json"] if self._options.json else [])])
-        while True:
-            ended, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
-            if ended and not os.WIFSTOPPED(status):
-                return
-            if ended:
-                stop_as(os.WSTOPSIG(status))
-                os.kill(pid, signal.SIGCONT)
-                continue
-            taken = self._signals.take(float("inf"))
-            if taken is not None and taken.si_signo in ENDING:
-                os.kill(pid, signal.SIGKILL)
+    def _tell(self, outcome: Outcome | DatacrumbsError) -> None:
+        if isinstance(outcome, DatacrumbsError):
+            advice = f"\nhint: {outcome.hint}" if outcome.hint else ""
+            warn(f"the trace is not complete: {outcome.message}{advice}")
+        elif self._ended_early:
+            warn("tracing ended before the command did, by --duration, --max-size or what this host allows")
 
     # What the command is, with the rights of the user alone.
     def _file(self) -> Path:
@@ -337,19 +377,46 @@ class _Session:
         return status
 
     def _print_plan(self, plan: Plan) -> None:
+        numbers: Counter[tuple[str, str]] = Counter()
+        followed: Counter[tuple[str, str]] = Counter()
         for group in plan.groups:
-            print(f"{group.provider}: {group.target.path or 'kernel'}: {counted(len(group.functions), 'function')}")
+            place = (group.provider, group.target.path or "kernel")
+            (followed if group.helper else numbers)[place] += len(group.functions)
+        for place in dict.fromkeys((*numbers, *followed)):
+            more = f", {followed[place]} more are followed only" if followed[place] else ""
+            print(f"{place[0]}: {printable(place[1])}: {counted(numbers[place], 'function')}{more}")
+        for note in self._notes:
+            inform(note)
 
 
-def _be_the_report(user: Invoker, words: list[str]) -> NoReturn:
+# What became of the run, or why that is not known.
+def _outcome(recording: Recording) -> Outcome | DatacrumbsError:
+    if not recording.ended:
+        return DatacrumbsError(f"the run did not end within {_STOP_SECONDS:.0f} s")
     try:
-        os.dup2(2, 1)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        user.become()
-        from datacrumbs.commands._main import main
-        from datacrumbs.commands.report import COMMAND
+        return recording.outcome()
+    except DatacrumbsError as error:
+        return error
 
-        main(COMMAND, words)
+
+def _not_run(error: DatacrumbsError) -> DatacrumbsError:
+    return DatacrumbsError(error.message, hint=error.hint, exit_code=ExitCode.NOT_RUN)
+
+
+# While a service is asked, which may take its time: what is sent to this process ends or stops it at once.
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    def interrupt(number: int, _frame: object) -> None:
+        raise _Interrupted(number)
+
+    before = {number: signal.getsignal(number) for number in ENDING}
+    heard = [number for number, handler in before.items() if handler != signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, interrupt)
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*heard, *Session.STOPPING})
+        yield
     finally:
-        os._exit(0)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        for number in heard:
+            signal.signal(number, before[number])

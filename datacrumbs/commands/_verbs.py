@@ -23,6 +23,7 @@ datacrumbs help record        show the options of one command"""
 _VERBS = {"probes": "probe_configurator", "sign": "sign_probes"}
 """Verbs that are called otherwise than their command."""
 _RUN = "run"
+_JOINING = dict.fromkeys(map(ord, "-_"))
 ACTIONS_OF_PROBES = {"make": (), "show": ("--show",), "list": ("--list",), "check": ("--check",)}
 """What follows ``probes``, for options of its command."""
 
@@ -57,7 +58,7 @@ def run(words: Sequence[str], begun: Callable[[], None]) -> int:
         return guarded(lambda: _unknown(first)) if is_mistake else main(command_named(DAEMON), words, begun)
     if first == "probes" and rest and rest[0] in ACTIONS_OF_PROBES:
         rest = [*ACTIONS_OF_PROBES[rest[0]], *rest[1:]]
-    return main(command_named(verbs()[first]), rest, begun)
+    return main(command_named(verbs()[first]), rest, begun, _called(first))
 
 
 def _printed(text: Callable[[], str]) -> int:
@@ -71,12 +72,16 @@ def _help(verb: str, begun: Callable[[], None]) -> int:
         wrap(["--help"])
     if verb not in verbs():
         _unknown(verb)
-    return main(command_named(verbs()[verb]), ["--help"], begun)
+    return main(command_named(verbs()[verb]), ["--help"], begun, _called(verb))
+
+
+def _called(verb: str) -> str:
+    return "" if verb == DAEMON else f"datacrumbs {verb}"
 
 
 # No path and no option, but what might be a command with a mistake in it.
 def _is_word(text: str) -> bool:
-    return text.isalpha() and not os.path.lexists(text)
+    return text.translate(_JOINING).isalnum() and text[0].isalpha() and not os.path.lexists(text)
 
 
 def _unknown(verb: str) -> NoReturn:

@@ -27,7 +27,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="the command; put -- before it if it looks like an option",
     )
     add(
-        "-o", "--output", type=Path, metavar="FILE",
+        "-p", "--pid", type=_positive, metavar="PID",
+        help="record this running process, and from now on its children, in place of a command, until Ctrl-C",
+    )  # fmt: skip
+    add(
+        "-o", "--output", type=_file, metavar="FILE",
         help="the trace to write (default: datacrumbs-CMD-TIME.pfw.gz in this directory)",
     )  # fmt: skip
     add("--site", metavar="SITE.yaml", default="", help="what to probe (default: the host's default.yaml)")
@@ -53,9 +57,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--no-report", action="store_true", help="write the trace and print no report")
     add("--best-effort", action="store_true", help="if CMD cannot be traced, run it untraced")
-    add("-n", "--dry-run", action="store_true", help="print what would be done; run nothing")
+    add("-n", "--dry-run", action="store_true", help="print what would be probed; run nothing")
     add_json(parser)
     add_prefix(parser)
+
+
+def _file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name")
+    return Path(text)
 
 
 # The words of the parser's message are those of the quantity.
@@ -89,7 +99,10 @@ COMMAND = Command(
         "as the user who called. The exit status is CMD's; 125 if it was not run "
         "because it could not be traced, 126 if it cannot be executed, 127 if it was not found."
     ),
-    examples=("sudo datacrumbs_record dd if=/dev/zero of=/tmp/out.bin bs=1M count=1",),
+    examples=(
+        "sudo datacrumbs_record dd if=/dev/zero of=/tmp/out.bin bs=1M count=1",
+        "sudo datacrumbs_record -p 4711 --duration 30s",
+    ),
     arguments=arguments,
     load=_load,
 )

@@ -103,6 +103,21 @@ def installation_of(prefix: Path, user: Invoker) -> Path:
     return place
 
 
+def owner_of(process: int) -> Invoker:
+    """The user of a process, by its real ids.
+
+    Raises:
+        DatacrumbsError: It has ended.
+    """
+    try:
+        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        raise DatacrumbsError(f"process {process} has ended") from None
+    uid, gid = (int(line.split()[1]) for name in ("Uid:", "Gid:") for line in lines if line.startswith(name))
+    groups = tuple(os.getgrouplist(_name(uid), gid)) if _is_account(uid) else (gid,)
+    return Invoker(uid, gid, groups, _name(uid), {"PATH": os.defpath})
+
+
 def given_environment() -> dict[str, str]:
     """This process's environment as it began: Python and libraries add to it, ``LC_CTYPE`` for one."""
     try:
@@ -119,6 +134,10 @@ def _number(environment: Mapping[str, str], name: str) -> int | None:
     if not (text.isascii() and text.isdecimal() and int(text) < _NO_ID):
         raise DatacrumbsError(f"{name}={text!r} is not an id", hint=f"unset {name} to run the command as root")
     return int(text)
+
+
+def _is_account(uid: int) -> bool:
+    return not _name(uid).isdecimal()
 
 
 def _name(uid: int) -> str:

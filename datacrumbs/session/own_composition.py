@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.configure import Selection, compose, default_site_file, find_site_file, load_selected, read_site_file
+from datacrumbs.configure.compose import Report
 from datacrumbs.configure.host import current_host
 from datacrumbs.configure.site import Detail
 from datacrumbs.model.plan import Mode, with_mode
@@ -30,10 +31,11 @@ def composed(program: Path | None, wanted: Wanted, paths: SystemPaths) -> dict[s
     site = _site(wanted, paths)
     selection = Selection(wanted.only, wanted.without, wanted.preset)
     host = replace(current_host(), program=program, others=True)
-    plan = compose(site, load_selected(site, selection), host, selection)
+    notes = list(site.notes)
+    plan = compose(site, load_selected(site, selection), host, selection, Report(notes.append))
     if wanted.mode:
         plan = with_mode(plan, Mode(wanted.mode))
-    return asdict(OwnPlan(encode(plan).decode()))
+    return asdict(OwnPlan(encode(plan).decode(), notes=tuple(notes)))
 
 
 def _site(wanted: Wanted, paths: SystemPaths) -> SiteConfiguration:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs import remembered
 from datacrumbs.elf import kept
 from datacrumbs.elf.witnesses import watched
+from datacrumbs.errors import DatacrumbsError
 from datacrumbs.session.programs import CommandError, executable, program_of
 
 if TYPE_CHECKING:
@@ -48,11 +50,13 @@ class OwnPlan:
         document: Canonical text of the plan; empty where the command cannot be run.
         status: The exit status where the command cannot be run, else 0.
         problem: Why not.
+        notes: What the user should know of the composition.
     """
 
     document: str = ""
     status: int = 0
     problem: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def compose_plan(command: Sequence[str], wanted: Wanted, paths: SystemPaths) -> dict[str, Any]:
@@ -66,6 +70,30 @@ def compose_plan(command: Sequence[str], wanted: Wanted, paths: SystemPaths) -> 
         program = program_of(command, os.environ)
     except CommandError as error:
         return asdict(OwnPlan(status=error.status, problem=error.message))
+    return _plan_for(program, wanted, paths)
+
+
+def compose_plan_of_process(process: int, wanted: Wanted, paths: SystemPaths) -> dict[str, Any]:
+    """An `OwnPlan` as JSON carries it, for a process of this process's user, in that one's environment.
+
+    Raises:
+        DatacrumbsError: As `compose` does; and the process is not open to this one.
+    """
+    try:
+        file = str(Path(f"/proc/{process}/exe").readlink())
+        given = os.fsdecode(Path(f"/proc/{process}/environ").read_bytes()).split("\0")
+    except OSError as error:
+        raise DatacrumbsError(f"process {process} cannot be looked at: {error.strerror}") from None
+    os.environ.clear()
+    os.environ.update({name: value for name, is_given, value in (entry.partition("=") for entry in given) if is_given})
+    try:
+        program = program_of([file], os.environ)
+    except CommandError:  # its file is gone, or somewhere else in this one's mount namespace
+        program = None
+    return _plan_for(program, wanted, paths)
+
+
+def _plan_for(program: Path | None, wanted: Wanted, paths: SystemPaths) -> dict[str, Any]:
     kept.keep_in(kept.own_directory(paths, os.environ))
     asked = [str(paths.prefix.absolute()), os.getcwd(), str(program or ""), asdict(wanted)]  # noqa: PTH109
     found: dict[str, Any] | None = remembered.recall(_KIND, asked, os.environ)

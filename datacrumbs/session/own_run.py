@@ -11,9 +11,10 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
+from datacrumbs.daemon.chosen import Chosen
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.output import Verbosity, begin_messages, printable, verbosity
 
@@ -41,6 +42,7 @@ class RunOptions:
         stream: The trace, open and empty.
         configuration: Sizes and limits.
         mode: How calls are recorded; None for what the plan says of each.
+        chosen: Processes that are traced without marks.
     """
 
     name: Path
@@ -49,6 +51,7 @@ class RunOptions:
     stream: BinaryIO
     configuration: SystemConfiguration
     mode: Mode | None = None
+    chosen: Chosen = field(default_factory=Chosen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,7 @@ def _trace(paths: SystemPaths, signed: SignedPlan, options: RunOptions, ready: C
         mode=options.mode,
         names=(options.run_id,),
         unnamed=False,
+        chosen=options.chosen,
         output=OpenOutput(options.path, options.stream),
     )
     result = run(request, ready)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,8 +54,8 @@ class ServedRecording:
         label = " ".join(command)[:LABEL_LIMIT]
         asked = OrderOptions(
             options.mode if options.mode == "profile" else "",
-            round((options.duration or 0) * 1000),
-            round((options.max_size or 0) * _MEGABYTE),
+            ceil((options.duration or 0) * 1000),
+            ceil((options.max_size or 0) * _MEGABYTE),
             "".join(character if character.isprintable() else "?" for character in label),
         )
         self._run: RunningRun = start_run(paths, signed, asked)

@@ -35,6 +35,8 @@ class NewTrace:
     def __init__(self, path: Path, user: Invoker, *, may_vary: bool) -> None:
         self._user = user
         with rights_of(user.uid, user.gid, user.groups):
+            if os.path.isdir(path):  # noqa: PTH112 - one that may not be looked at is no reason to fail here
+                raise DatacrumbsError(f"{path}: is a directory", hint="give a file with -o FILE")
             directory = _directory(path)
             of_root = os.getuid() == 0
             if of_root:

@@ -8,9 +8,11 @@ import pty
 import select
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from datacrumbs.system import SystemPaths
 from datacrumbs.testing import read_lines
 
 from .conftest import COMMANDS, NOBODY
@@ -201,9 +204,34 @@ def test_it_goes_on_untraced_where_that_is_enough(prefix: Path, tmp_path: Path) 
 
 
 def test_a_dry_run_runs_nothing(prefix: Path, tmp_path: Path) -> None:
-    done = record(prefix, "-n", "touch", "made", cwd=tmp_path)
+    site = tmp_path / "site.yaml"
+    site.write_text("data_dir: /data\ncapture_probes:\n  - {provider: sys, preset: data}\n")
+    for _ in range(2):  # composed, and perhaps remembered
+        done = record(prefix, "-n", "--site", site, "touch", "made", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        (line,) = done.stdout.splitlines()  # one for each provider and target
+        assert line.startswith("sys: kernel: ")
+        assert "data_dir: ignored: nothing is kept between configurations" in done.stderr
+    assert list(tmp_path.iterdir()) == [site]
+    done = record(prefix, "--verbose", "--no-report", "--site", site, "true", cwd=tmp_path)
+    assert "data_dir: ignored" in done.stderr
+
+
+def test_only_what_the_command_executes_is_recorded(prefix: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site.yaml"
+    site.write_text("capture_probes:\n  - {provider: sys, functions: execve}\n")
+    done = record(prefix, "--site", site, "--no-report", "sh", "-c", "exec /bin/dd count=0 status=none", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "sys: kernel: " in done.stdout
+    calls = read_lines(only_trace(tmp_path)).named("execve")
+    # The launcher's search of PATH is over before it marks itself.
+    assert [call["args"].get("errno") for call in calls] == [None, None]
+
+
+def test_what_is_no_place_for_a_trace(prefix: Path, tmp_path: Path) -> None:
+    done = record(prefix, "-o", tmp_path, "true")
+    assert (done.returncode, f"{tmp_path}: is a directory" in done.stderr) == (125, True)
+    done = record(prefix, "-o", "", "true")
+    assert (done.returncode, "an empty name" in done.stderr) == (2, True)
     assert not list(tmp_path.iterdir())
 
 
@@ -259,6 +287,33 @@ def test_an_ordinary_user_is_told_what_to_do(prefix: Path) -> None:
     done = record(prefix, "true", user=NOBODY, group=NOBODY, extra_groups=[])
     assert (done.returncode, done.stdout) == (125, "")
     assert "sudo datacrumbs record CMD" in done.stderr
+
+
+def test_a_wrong_command_line_runs_nothing(prefix: Path, work: Path) -> None:
+    words = ["--best-effort", "--mode", "trace", "--probe-file", "/dev/null", "touch", "made"]
+    done = record(prefix, *words, cwd=work, env=as_sudo())
+    assert done.returncode == 2, done.stderr
+    assert not list(work.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_while_a_service_does_not_answer(shared_directory: Path, work: Path, number: signal.Signals) -> None:
+    site = Path(tempfile.mkdtemp(dir=shared_directory))
+    site.chmod(0o755)
+    place = SystemPaths(site).runs_socket
+    place.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place))
+        place.chmod(0o666)
+        listener.listen()
+        listener.settimeout(SECONDS)
+        process = begun(site, "true", cwd=work, user=NOBODY, group=NOBODY, extra_groups=[])
+        connection, _ = listener.accept()
+        with connection:
+            process.send_signal(number)
+            said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (-number, ("", ""))
+    assert not list(work.iterdir())
 
 
 # ---- a terminal ----

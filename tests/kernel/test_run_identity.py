@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs import client
+from datacrumbs.testing import read_lines
 
 from .conftest import COMMANDS
 from .workloads import writes
@@ -73,6 +74,19 @@ def test_a_process_in_two_runs_is_in_both_and_so_are_its_children(installation: 
         wrap("--run-id", job.run_id, "sh", "-c", script)
     assert sizes(job.lines()) == [29, 103, 211]
     assert sizes(inner.lines()) == [103, 211]
+
+
+def test_a_command_that_is_recorded_inside_a_job_is_in_both(
+    installation: Installation, probes: Path, tmp_path: Path
+) -> None:
+    trace = tmp_path / "own.pfw.gz"
+    record = f"{COMMANDS}/datacrumbs_record --prefix {installation.prefix} --providers sys --no-report -o {trace}"
+    inside = f"{' '.join(writes(107, 7))}; {' '.join(writes(223, 7))}"
+    with installation.daemon(probes, f"outer-{os.getpid()}", ["--marks", "named"]) as job:
+        script = f"{' '.join(writes(31, 7))}; {record} -- sh -c '{inside}'; {' '.join(writes(37, 7))}"
+        wrap("--run-id", job.run_id, "sh", "-c", script)
+    assert sizes(job.lines()) == [31, 37, 107, 223]
+    assert sizes(read_lines(trace)) == [107, 223]
 
 
 @pytest.mark.parametrize(

@@ -457,7 +457,24 @@ def test_help_of_an_action(action: str) -> None:
     assert done.stdout.startswith(f"usage: datacrumbs_trust {action} ")
 
 
-@pytest.mark.parametrize(("word", "known"), [("reprot", "; did you mean 'report'?"), ("frobnicate", "")])
+def test_help_names_what_was_typed() -> None:
+    for words in (("datacrumbs", "record", "-h"), ("datacrumbs", "help", "record")):
+        help_ = run(*words).stdout
+        assert help_.startswith("usage: datacrumbs record ")
+        assert "sudo datacrumbs record dd if=" in help_
+        assert "CMD ARG...\n" in help_.partition("\n\n")[0] + "\n"
+    assert run("datacrumbs_record", "-h").stdout.startswith("usage: datacrumbs_record ")
+
+
+@pytest.mark.parametrize(
+    ("word", "known"),
+    [
+        ("reprot", "; did you mean 'report'?"),
+        ("re-port", "; did you mean 'report'?"),
+        ("recrod2", "; did you mean 'record'?"),
+        ("frobnicate", ""),
+    ],
+)
 def test_a_mistyped_command_is_not_taken_for_a_probe_file(tmp_path: Path, word: str, known: str) -> None:
     done = run("datacrumbs", word, "x.pfw.gz", cwd=tmp_path)
     assert done.returncode == 2
