@@ -12,6 +12,7 @@ from datacrumbs.kernel.compat_calls import compat_numbers
 from datacrumbs.kernel.tracepoints import TEXT
 from datacrumbs.model.contract import (
     COMPAT_CALLS,
+    LAYERS,
     NONE,
     REGISTERS,
     SIGNED_VALUE,
@@ -74,6 +75,7 @@ def describe(plan: Plan) -> NDArray[np.void]:
     rows = [np.zeros(0, FUNCTION)]
     places: list[int] = []
     further = operand_rows(plan)
+    layers = _layers(plan)
     functions = plan.functions if further else ()
     for group in plan.groups:
         known: dict[tuple[object, ...], int] = {}
@@ -83,10 +85,19 @@ def describe(plan: Plan) -> NDArray[np.void]:
                 key = (group.provider, function.snippet)
                 number = numbers[*key, function.snippet_arguments] if function.snippet else 0
                 known[alike] = len(rows) - 1
-                rows.append(_row(group, function, number, snippets.get(key)))
+                row = _row(group, function, number, snippets.get(key))
+                if row["counts"]:
+                    row["layer"] = layers.get(function.category, 0)
+                rows.append(row)
             places.append(known[alike])
     table = np.concatenate(rows)[places]
     return np.concatenate([table, *(_operand_row(functions[at], arguments) for at, arguments in further)])
+
+
+# Numbers of the categories, from 1 on; those beyond what a bit mask holds have none.
+def _layers(plan: Plan) -> dict[str, int]:
+    categories = dict.fromkeys(function.category for group in plan.groups for function in group.functions)
+    return {category: number for number, category in enumerate(categories, 1) if number <= LAYERS}
 
 
 def operand_rows(plan: Plan) -> dict[tuple[int, str], int]:
@@ -143,6 +154,7 @@ def _row(group: Group, function: Function, number: int, snippet: Snippet | None)
     _describe_bytes(row, function, snippet.fields if snippet is not None else (), group.attach)
     if group.attach in {Attach.SYSCALL, Attach.UPROBE, Attach.KPROBE} and _is_plain(row):
         row["flags"] |= FunctionFlag.PLAIN
+    row["counts"] = not group.helper and group.mode is not Mode.PROFILE
     if group.helper:
         row["flags"] |= FunctionFlag.HELPER
     elif group.mode is Mode.PROFILE:

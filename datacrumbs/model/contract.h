@@ -43,6 +43,7 @@ struct dc_group_name {
 enum {
 	DC_SLOTS = 6, /* values in a record, which are also the recorded arguments of a function */
 	DC_BUCKETS = 64,
+	DC_LAYERS = 55, /* layers that are told apart in the kernel */
 };
 
 /* A call, or an event in the life of a process; one record of the ring of calls. */
@@ -52,7 +53,8 @@ struct dc_record {
 	uint32_t process;  /* thread-group id, as the initial pid namespace numbers it */
 	uint32_t thread;
 	uint32_t function; /* position in Plan.functions, or enum dc_record_kind */
-	uint16_t flags;	   /* enum dc_call_flag */
+	uint8_t flags;	   /* enum dc_call_flag */
+	uint8_t depth;	   /* calls of the thread that are open around it and get records of their own */
 	uint16_t errno_;   /* 0 when unknown or none */
 	int64_t result;
 	uint64_t file;		   /* identity of a name, or 0 */
@@ -63,6 +65,7 @@ enum dc_call_flag {
 	DC_RETURNED = 1, /* result and duration are known */
 	DC_FAILED = 2,	 /* the result means failure, by Function.result */
 	DC_POINT = 4,	 /* an instant, not an interval */
+	DC_NESTED = 8,	 /* one of the calls around it is of its layer */
 };
 
 /* Values of `function` that are no function. */
@@ -171,13 +174,14 @@ struct dc_function {
 					  * constant */
 	uint16_t index_offset[DC_SLOTS]; /* usdt: offset of the index register in pt_regs, or bits 48 to 63 of a
 					  * constant */
-	uint8_t unused[2];
-	int32_t displacement[DC_SLOTS]; /* usdt: added before the read, or the low half of a constant */
-	uint32_t sample;		/* how many of 2^32 calls get a record, where DC_SAMPLED */
-	uint8_t moved;			/* enum dc_moved */
-	uint8_t moved_at;		/* which of dc_call.arguments it is about */
-	uint8_t closes;			/* enum dc_closes: what becomes of `handle` */
-	uint8_t record_bytes;		/* tracepoint: up to the end of its last field in a slot */
+	uint8_t counts;			 /* 1 where calls get records of their own, and calls inside them are deeper */
+	uint8_t layer;			 /* number of the category, from 1 on; 0 for none, and where `counts` is 0 */
+	int32_t displacement[DC_SLOTS];	 /* usdt: added before the read, or the low half of a constant */
+	uint32_t sample;		 /* how many of 2^32 calls get a record, where DC_SAMPLED */
+	uint8_t moved;			 /* enum dc_moved */
+	uint8_t moved_at;		 /* which of dc_call.arguments it is about */
+	uint8_t closes;			 /* enum dc_closes: what becomes of `handle` */
+	uint8_t record_bytes;		 /* tracepoint: up to the end of its last field in a slot */
 };
 
 enum dc_function_flag {
@@ -426,6 +430,7 @@ enum dc_piece_kind {
 	DC_PIECE_SYSTEM_ERROR, /* a system call's result where the record has no error number */
 	DC_PIECE_VALUE,	       /* scaled by `items` */
 	DC_PIECE_AMOUNT,       /* the key and the value; nothing where it is negative, and so unknown */
+	DC_PIECE_DEPTH,	       /* the key, the call's depth and a comma; nothing where it is 0 */
 	DC_PIECE_NOTHING,
 };
 

@@ -13,6 +13,7 @@ GROUP_NAME_SIZE = 96
 
 SLOTS = 6
 BUCKETS = 64
+LAYERS = 55
 
 
 class CallFlag(IntFlag):
@@ -21,6 +22,7 @@ class CallFlag(IntFlag):
     RETURNED = 1
     FAILED = 2
     POINT = 4
+    NESTED = 8
 
 
 class RecordKind(IntEnum):
@@ -256,7 +258,8 @@ class PieceKind(IntEnum):
     SYSTEM_ERROR = 10
     VALUE = 11
     AMOUNT = 12
-    NOTHING = 13
+    DEPTH = 13
+    NOTHING = 14
 
 
 MOST_DETAILS = 9

@@ -145,8 +145,7 @@ def _chosen(traces: Traces, selection: CallSelection, function: str) -> pl.DataF
 
 def _threads_with(traces: Traces, chosen: pl.DataFrame) -> pl.DataFrame:
     threads = chosen.lazy().select(THREAD).unique()
-    columns = ["category", "name", "ts", "dur", "ret", "bytes", "order", "dev", "sector", "rwbs"]
-    columns += [each for each in ("depth",) if each in traces.calls.collect_schema()]
+    columns = ["category", "name", "ts", "dur", "ret", "bytes", "order", "depth", "dev", "sector", "rwbs"]
     calls = with_runs(traces, traces.calls).join(threads, on=THREAD)
     return calls.select(*THREAD, *columns).collect(engine="streaming")
 

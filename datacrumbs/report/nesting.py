@@ -1,7 +1,8 @@
 """Which calls are inside others, so that sums over several functions count each byte and microsecond once.
 
-A call is inside another one of its thread when it lies within that one's interval. Lines have whole microseconds, so
-what begins or ends in the same microsecond is decided by what else is known:
+Lines of our own say how deep a call was, which `depths` turns into the calls around it. In other traces a call is
+inside another one of its thread when it lies within that one's interval. Lines have whole microseconds, so what begins
+or ends in the same microsecond is decided by what else is known:
 
 * A call that takes time is inside whatever covers it. Of two calls with the same interval, the one of the higher layer
   is outside, else the one that stands first in the file.
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datacrumbs.report.depths import enclosing, within
 from datacrumbs.trace.columns import WORD
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.lines import load_library
@@ -175,7 +177,7 @@ class _Marking:
         physical = [pl.col(key).cast(pl.Int64).to_physical() for key in THREAD]
         words = [pl.col(key).cast(WORD).to_physical().fill_null(NO_WORD).cast(pl.Int64) for key in CARRIER[2:]]
         moved = (pl.col("bytes") > 0).fill_null(value=False).alias("moved")
-        self._calls = calls.select(*physical, *words, "ts", "end", "order", moved)
+        self._calls = calls.select(*physical, *words, "ts", "end", "order", "depth", moved)
         self._moving: AlikeRows | None = None
         if not self._by_layer:
             moving = self._calls.filter("moved").select(CARRIER).unique().collect(engine="streaming")
@@ -246,6 +248,42 @@ def _places(columns: Sequence[NDArray[np.int64]]) -> ctypes.Array[c_void_p]:
 # Whether each call is inside another of its thread with the same value of ``shared``; and whether each of those that
 # are wanted is inside another wanted one.
 def _inside(
+    calls: pl.DataFrame, shared: str | None, rank: NDArray[np.uint8], wanted: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    deep = calls["depth"].is_not_null().to_numpy()
+    inside, covered = np.zeros(len(calls), np.bool_), np.zeros(len(calls), np.bool_)
+    for rows, find in ((deep, _inside_by_depth), (~deep, _inside_by_time)):
+        if rows.all():
+            return find(calls, shared, rank, wanted)
+        if rows.any():
+            part = None if wanted is None else wanted[rows]
+            inside[rows], covered[rows] = find(calls.filter(pl.Series(rows)), shared, rank[rows], part)
+    return inside, covered
+
+
+def _inside_by_depth(
+    calls: pl.DataFrame, shared: str | None, _: NDArray[np.uint8], wanted: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    thread = AlikeRows([calls[key].to_numpy() for key in THREAD])
+    parents = _beside_originals(calls, enclosing(calls, thread.numbers))
+    group = calls[shared].to_numpy() if shared else np.zeros(len(calls), np.int64)
+    inside = within(parents, group, np.ones(len(calls), np.bool_))
+    return inside, inside if wanted is None else wanted & within(parents, group, wanted)
+
+
+# A line that is taken for its second file, too, is in the place of one call: what is inside either is inside both.
+def _beside_originals(calls: pl.DataFrame, parents: NDArray[np.int64]) -> NDArray[np.int64]:
+    order = calls["order"].to_numpy().astype(np.int64)
+    copies = np.flatnonzero(order >= SECOND_FILE)
+    if len(copies):
+        by_order = np.argsort(order, kind="stable")
+        found = by_order[np.searchsorted(order[by_order], order[copies] - SECOND_FILE)]
+        there = order[found] == order[copies] - SECOND_FILE
+        parents[copies[there]] = found[there]
+    return parents
+
+
+def _inside_by_time(
     calls: pl.DataFrame, shared: str | None, rank: NDArray[np.uint8], wanted: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     keys = [*THREAD, *([shared] if shared else [])]

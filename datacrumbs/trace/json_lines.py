@@ -103,14 +103,17 @@ def _details(frame: pl.DataFrame) -> Iterator[pl.Expr]:
         yield pl.col("args").struct.field(name).cast(DETAILS[name], strict=False).alias(name)
 
 
-def settled(calls: pl.DataFrame, *, ours: bool) -> pl.DataFrame:
+def settled(calls: pl.DataFrame, *, ours: bool, deep: bool = False) -> pl.DataFrame:
     """The calls with what lines leave unsaid.
 
     Args:
         calls: Columns of a `CallPart`'s calls.
         ours: Whether our writer made them. DFTracer writes neither errno nor bytes; there -1 is a failure and ret of a
             data call its bytes.
+        deep: Whether a line that does not say its depth has none.
     """
+    depth = pl.col("depth").fill_null(0) if deep else pl.lit(None, calls.schema["depth"]).alias("depth")
+    calls = calls.with_columns(depth)
     ret, errno, moved = (pl.col(name) for name in ("ret", "errno", "bytes"))
     if not ours:
         errno = pl.when(ret == -1).then(pl.coalesce(errno, 0)).otherwise(errno).alias("errno")

@@ -161,7 +161,7 @@ class Traces:
         calls: Lazy columns: trace (u32, position in ``files``), order (i64, the position among all lines), category,
             name, symbol (null where it is the name), pid, tid, ts (epoch us), dur (us), ret, errno (null unless
             failed), bytes (null when unknown), fhash, to_hash, depth (in how many calls of its thread it was made; null
-            where the line does not say), end (epoch us), path (null when none), target;
+            where the trace does not say), end (epoch us), path (null when none), target;
             those of `DETAILS` where they were asked for.
         profiles: Calls that were added up, columns of PROFILES, and path (null when none).
         paths: The name of each file, columns fhash and path.
@@ -301,7 +301,7 @@ class _Gathering:
             found = self._others(position, trace)
             calls = found if calls is None else calls
         trace.lines += len(calls)
-        self.store.add(position, settled(calls, ours=bool(trace.run)))
+        self.store.add(position, settled(calls, ours=bool(trace.run), deep=trace.run.get("depth") == 1))
 
     # Looks at the lines that wait; what of them is calls is returned.
     def _others(self, position: int, trace: TraceFile) -> pl.DataFrame:

@@ -15,7 +15,22 @@ if TYPE_CHECKING:
     from datacrumbs.model.plan import Function, Group, Plan
 
 RESERVED = frozenset(
-    {"hhash", "fhash", "ret", "errno", "symbol", "name", "value", "raw", "level", "type", "cwd", "exec_hash", "step"}
+    {
+        "hhash",
+        "fhash",
+        "depth",
+        "ret",
+        "errno",
+        "symbol",
+        "name",
+        "value",
+        "raw",
+        "level",
+        "type",
+        "cwd",
+        "exec_hash",
+        "step",
+    }
 )
 """Labels that mean something else to readers; an argument of that name is written as ``arg_<name>``."""
 

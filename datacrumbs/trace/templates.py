@@ -86,7 +86,8 @@ def _pieces(shape: Shape, state: State, host_hash: str) -> Iterator[Piece]:
     yield Piece(b',"tid":', PieceKind.THREAD)
     yield Piece(b',"ts":', PieceKind.BEGIN, signed=True)
     yield Piece(b',"dur":', PieceKind.DURATION, signed=True)
-    yield Piece(f',"ph":"X","args":{{"hhash":"{host_hash}"'.encode(), PieceKind.FILE, b',"fhash":"')
+    yield Piece(b',"ph":"X","args":{', PieceKind.DEPTH, b'"depth":')
+    yield Piece(f'"hhash":"{host_hash}"'.encode(), PieceKind.FILE, b',"fhash":"')
     yield from _result(shape, state)
     items = shape.items_slot if shape.items_slot >= 0 else _NO_ITEMS
     for field in shape.fields:

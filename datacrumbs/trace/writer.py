@@ -103,7 +103,7 @@ class TraceWriter:
             ("version", __version__),
             ("inclusion_path", plan.filters.inclusion_path),
         ]
-        self._about += [("run_id", run_id), ("redacted", "yes" if redact_paths else "")]
+        self._about += [("run_id", run_id), ("redacted", "yes" if redact_paths else ""), ("depth", 1)]
         self._mounts = dict(mounts or {})
         self._clock = clock
         self._last_clock: Clock | None = None

@@ -12,6 +12,7 @@ import pytest
 from datacrumbs.configure.site import ProviderEntry
 
 from .conftest import Trace, Tracer, composed
+from .test_depths import innermost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,3 +110,12 @@ def test_a_call_whose_handler_jumps_away_never_returns(trace: Trace, tracer: Tra
     assert all(count.balanced for count in counts.values())
     assert counts["read"].unmatched == ROUNDS
     assert counts["read"].entered == counts["read"].recorded + ROUNDS
+
+
+def test_calls_of_handlers_are_inside_the_call_that_goes_on(trace: Trace) -> None:
+    (process,) = (result for name, result, _ in _told(trace) if name == "process")
+    own = trace.calls[trace.calls["process"] == process]
+    parents = innermost(own)
+    inside = [row for row, parent in enumerate(parents) if parent >= 0]
+    assert inside
+    assert all(own["depth"][row] == own["depth"][parents[row]] + 1 for row in inside)

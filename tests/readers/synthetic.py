@@ -165,19 +165,21 @@ class Recorder:
         self.now = start + duration + int(self.random.integers(1, 3000))
         padded = (*values, *[0] * (6 - len(values)))
         who = (self.process, self.thread)
-        return [(start, duration, *who, function, flags, more.get("errno", 0), result, file, padded)]
+        depth = more.get("depth", 0)
+        return [(start, duration, *who, function, flags, depth, more.get("errno", 0), result, file, padded)]
 
-    def nested(self, depth: int) -> list:
+    def nested(self, depth: int, around: int = 0) -> list:
         """fread around fread around ... around read: all begin within a microsecond, the inner ones end first."""
         start = self.now
         size = 1 + depth % 7
         if depth == 0:
-            return self.call(READ, (3, 4096), file=FIRST_FILE, result=4096)
+            return self.call(READ, (3, 4096), file=FIRST_FILE, result=4096, depth=around)
         self.now = start + int(self.random.integers(0, 200))
-        inside = self.nested(depth - 1)
+        inside = self.nested(depth - 1, around + 1)
         duration = self.now - start + 50
         self.now = start
-        return [*inside, *self.call(FREAD, (size, 10, 0x5555_0000), file=FIRST_FILE, result=7, duration=duration)]
+        outer = {"file": FIRST_FILE, "result": 7, "duration": duration, "depth": around}
+        return [*inside, *self.call(FREAD, (size, 10, 0x5555_0000), **outer)]
 
 
 def records(rounds: int, seed: int = 7) -> np.ndarray:

@@ -48,6 +48,41 @@ static __always_inline struct dc_thread *dc_make_thread(void)
 	return dc_threads.task_storage_get((void *)bpf_get_current_task_btf(), NULL, BPF_LOCAL_STORAGE_GET_F_CREATE);
 }
 
+/* What a call is inside of: in the highest byte, how many calls that get records of their own; below, a bit for each of
+ * their layers; the lowest bit: the innermost one is inside another of its layer. Of two that are open in one thread
+ * the greater is the inner one's. */
+#define DC_DEPTH_SHIFT 56
+#define DC_NESTED_BIT 1ULL
+
+/* What a call is inside of that begins now. Only what the kernel does itself is inside a system call, but for what a
+ * signal's handler does while a call waits to go on. */
+static __always_inline u64 dc_around(const struct dc_thread *thread, int in_kernel)
+{
+	u64 around = 0;
+	u32 top = thread->depth - 1;
+	if (top < DC_FRAMES) {
+		DC_OPAQUE(top);
+		around = thread->frames[top & (DC_FRAMES - 1)].inside;
+	}
+	if (in_kernel && thread->system_call.active & DC_ENTERED && thread->system_call.inside > around)
+		around = thread->system_call.inside;
+	top = thread->waiting - 1;
+	if (top < DC_WAITING) {
+		DC_OPAQUE(top);
+		const struct dc_call *waits = &thread->interrupted[top & (DC_WAITING - 1)].call;
+		if (waits->active & DC_ENTERED && waits->inside > around)
+			around = waits->inside;
+	}
+	return around;
+}
+
+static __always_inline u64 dc_inside(const struct dc_function *function, u64 around)
+{
+	u64 layer = (1ULL << (function->layer & 63)) & ~DC_NESTED_BIT;
+	around &= ~DC_NESTED_BIT;
+	return (around + ((u64)function->counts << DC_DEPTH_SHIFT)) | layer | !!(around & layer);
+}
+
 /* What a snippet asked for comes behind the requests of the function. */
 #define DC_WANTED_DESCRIPTOR DC_REQUESTS
 #define DC_WANTED_STRING (DC_REQUESTS + 1)
@@ -190,7 +225,8 @@ static __always_inline void dc_emit(struct dc_call *call, const struct dc_functi
 	record->process = DC_LOAD_U32(task, DC_TASK_TGID);
 	record->thread = DC_LOAD_U32(task, DC_TASK_PID);
 	record->function = call->function;
-	record->flags = flags;
+	record->flags = flags | (call->inside & DC_NESTED_BIT ? DC_NESTED : 0);
+	record->depth = (call->inside >> DC_DEPTH_SHIFT) - 1;
 	record->errno_ = error;
 	record->result = call->result;
 	record->file = call->file;

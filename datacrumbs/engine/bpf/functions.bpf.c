@@ -65,9 +65,11 @@ static __always_inline int dc_function_enter(struct pt_regs *context, int by_ses
 			return DC_NOT_FOLLOWED;
 		}
 	}
+	u64 around = dc_around(thread, in_kernel);
 	struct dc_call *call = dc_push(thread, count);
 	if (!call)
 		return function->flags & DC_HAS_RETURN ? DC_TOO_DEEP : DC_NOT_FOLLOWED;
+	call->inside = dc_inside(function, around);
 	call->arguments[0] = PT_REGS_PARM1(context);
 	call->arguments[1] = PT_REGS_PARM2(context);
 	call->arguments[2] = PT_REGS_PARM3(context);

@@ -29,6 +29,7 @@ struct dc_call {
 	u64 start;
 	u64 stack;
 	u64 file;
+	u64 inside; /* what calls inside of it are inside of; calls.h */
 	s64 result;
 	u32 function;
 	u16 number; /* of a system call, as the kernel has it while the call goes on */

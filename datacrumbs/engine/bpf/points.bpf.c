@@ -102,6 +102,8 @@ int dc_kernel_point(void *context)
 	if (!function || !count)
 		return 0;
 	struct dc_call call = {.function = id, .start = bpf_ktime_get_ns()};
+	struct dc_thread *thread = dc_find_thread();
+	call.inside = dc_inside(function, thread ? dc_around(thread, 1) : 0);
 	DC_COUNT(count, entered);
 	if (dc_read_tracepoint(context, function, call.arguments))
 		dc_emit(&call, function, count, 0, DC_POINT, 0);
@@ -135,6 +137,7 @@ int dc_usdt_enter(struct pt_regs *context)
 	}
 	u64 stack = PT_REGS_SP(context);
 	dc_drop_dead_frames(thread, id, stack);
+	u64 around = dc_around(thread, 0);
 	struct dc_call *call = dc_push(thread, count);
 	if (!call) {
 		if (function->flags & DC_HAS_RETURN)
@@ -144,6 +147,7 @@ int dc_usdt_enter(struct pt_regs *context)
 #pragma unroll
 	for (int i = 0; i < DC_SLOTS; i++)
 		call->arguments[i] = arguments[i];
+	call->inside = dc_inside(function, around);
 	dc_enter(thread, call, function, id, stack);
 	if (!(function->flags & DC_HAS_RETURN)) {
 		thread->depth--;

@@ -55,6 +55,7 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 	if (call->active && dc_begins_again(thread, number))
 		return 0;
 	call->number = context->args[1];
+	call->inside = dc_inside(function, dc_around(thread, 0));
 	dc_read_arguments(call, DC_SAVED_REGISTERS(context, task), compat);
 	if (function->flags & DC_PLAIN) {
 		if (dc_passed_over(function, count)) {
@@ -138,6 +139,7 @@ static __always_inline void dc_refused(void *task, struct dc_thread *thread, voi
 	call->arguments[0] = DC_FIRST_ARGUMENT_OF_ENDED(call, registers);
 	call->function = id;
 	call->number = plain;
+	call->inside = dc_inside(function, dc_around(thread, 0));
 	call->stack = 0;
 	call->file = 0;
 	call->names[0] = call->names[1] = call->names[2] = 0;

@@ -232,7 +232,7 @@ class _Judging:
 def gathered(traces: Traces, calls: pl.LazyFrame) -> RunCalls:
     """The calls of a portion, each process with a number."""
     arguments = ("fd", "offset", "count", "whence", "flags")
-    columns = ("tid", "category", "name", "ts", "dur", "ret", "errno", "bytes", *arguments, "order")
+    columns = ("tid", "category", "name", "ts", "dur", "ret", "errno", "bytes", "depth", *arguments, "order")
     path = pl.col("path").cast(pl.Categorical)
     frame = calls.select("run", "pid", *columns, path).collect(engine="streaming")
     processes = frame.select("run", "pid").unique().sort("run", "pid").with_row_index("process")

@@ -51,6 +51,19 @@ static uint32_t write_amount(uint8_t *target, const uint8_t *key, uint32_t key_s
 	return key_size + write_number(target + key_size, amount, 0);
 }
 
+/* With the comma behind it: what follows is constant text, so that repetitions may begin there. */
+static uint32_t write_depth(uint8_t *target, const uint8_t *key, uint32_t key_size, uint64_t depth)
+{
+	uint32_t size;
+
+	if (!depth)
+		return 0;
+	memcpy(target, key, key_size);
+	size = key_size + write_number(target + key_size, depth, 0);
+	target[size] = ',';
+	return size + 1;
+}
+
 static inline uint64_t sized(const struct dc_op *entry, uint64_t value)
 {
 	unsigned int unused = 64 - 8 * (unsigned int)entry->size;
@@ -92,6 +105,8 @@ static inline uint64_t value_of(const struct dc_lines *lines, const struct dc_op
 		return call->errno_ || call->result >= 0 ? call->errno_ : 0 - (uint64_t)call->result;
 	case DC_PIECE_AMOUNT:
 		return sized(entry, call->values[entry->slot]);
+	case DC_PIECE_DEPTH:
+		return call->depth;
 	case DC_PIECE_VALUE:
 		return sized(entry, call->values[entry->slot]) * items;
 	case DC_PIECE_NOTHING:
@@ -136,6 +151,10 @@ void dc_write_line(struct dc_lines *lines, const struct dc_record *call, const s
 			const uint8_t *key = texts + entry->text + entry->text_size;
 
 			piece->size = (uint16_t)write_amount(lines->text + place, key, entry->key_size, value);
+		} else if (entry->kind == DC_PIECE_DEPTH) {
+			const uint8_t *key = texts + entry->text + entry->text_size;
+
+			piece->size = (uint16_t)write_depth(lines->text + place, key, entry->key_size, value);
 		} else if (entry->kind != DC_PIECE_NOTHING) {
 			piece->size = (uint16_t)write_number(lines->text + place, value, entry->signed_);
 		}

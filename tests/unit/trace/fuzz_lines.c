@@ -46,10 +46,10 @@ static void tell_function(struct dc_lines *l, uint64_t function)
 			*op = (struct dc_op){.text = (uint32_t)(number() % size),
 					     .kind = (uint8_t)(number() % (DC_PIECE_NOTHING + 1))};
 			op->text_size = (uint16_t)(number() % (size - op->text + 1));
-			op->key_size =
-				op->kind == DC_PIECE_FILE || op->kind == DC_PIECE_NAME || op->kind == DC_PIECE_AMOUNT
-					? (uint16_t)(number() % 60)
-					: 0;
+			op->key_size = op->kind == DC_PIECE_FILE || op->kind == DC_PIECE_NAME ||
+						       op->kind == DC_PIECE_AMOUNT || op->kind == DC_PIECE_DEPTH
+					       ? (uint16_t)(number() % 60)
+					       : 0;
 			op->slot = (uint8_t)(number() % DC_SLOTS);
 			op->size = op->kind == DC_PIECE_NAME ? DC_NAME_STRING : (uint8_t)(1 << number() % 4);
 			op->signed_ = (uint8_t)(number() & 1);

@@ -39,9 +39,9 @@ def plain_line(shape: Shape, call: np.void, number: int, epoch: int) -> str:
     end = signed(begin + int(call["duration"]))
     items = signed(values[shape.items_slot]) if shape.items_slot >= 0 else 1
     text = f'{{"id":{number}{shape.head.decode()}{call["process"]},"tid":{call["thread"]},"ts":{begin // 1000}'
-    text += f',"dur":{signed(end // 1000 - begin // 1000)},"ph":"X","args":{{"hhash":"{HOST}"'
-    if call["file"]:
-        text += f',"fhash":"{hashed(int(call["file"]))}"'
+    text += f',"dur":{signed(end // 1000 - begin // 1000)},"ph":"X","args":{{'
+    text += (f'"depth":{call["depth"]},' if call["depth"] else "") + f'"hhash":"{HOST}"'
+    text += f',"fhash":"{hashed(int(call["file"]))}"' if call["file"] else ""
     if flags & CallFlag.RETURNED and not flags & CallFlag.POINT and shape.result.value != "void":
         if flags & CallFlag.FAILED:
             if shape.system_call and not error and result < 0:
@@ -134,6 +134,7 @@ def random_calls(rng: np.random.Generator, functions: int, rows: int, steps: int
     calls["process"], calls["thread"] = rng.integers(1, 3, rows), rng.integers(1, 4, rows)
     calls["function"] = rng.integers(0, functions, rows)
     calls["flags"] = rng.integers(0, 8, rows)
+    calls["depth"] = rng.integers(0, 2, rows) * rng.integers(0, 256, rows)
     calls["errno"] = rng.integers(0, 3, rows)
     calls["result"] = rng.integers(-3, 5000, rows)
     calls["file"] = rng.integers(0, 9, rows)
