@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.jobs.slurm_job import job_id, slurm_job
+from datacrumbs.jobs.metadata import probe_file_of_comment
+from datacrumbs.jobs.slurm_job import job_id, note_of, slurm_job
 from datacrumbs.output import warn
 from datacrumbs.system import SystemPaths
 
@@ -20,9 +22,13 @@ def begin_job(options: argparse.Namespace) -> None:
     job = slurm_job(os.environ)
 
     def begin() -> str:
-        from datacrumbs.jobs.prolog import start_run  # a wrong call needs none of it
+        paths = SystemPaths(options.prefix.absolute())
+        with suppress(DatacrumbsError):  # it is said below
+            if not probe_file_of_comment(job.comment) and not note_of(paths, job.id).exists():
+                return ""
+        from datacrumbs.jobs.prolog import start_run  # most of the time goes into this
 
-        return start_run(job, SystemPaths(options.prefix.absolute()))
+        return start_run(job, paths)
 
     _guarded(begin)
 

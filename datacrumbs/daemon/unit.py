@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, TextIO
 
 from datacrumbs.daemon.identity import Instance
 from datacrumbs.daemon.run_files import RunFiles, remove_forgotten
-from datacrumbs.engine.kprobe_events import remove_left_definitions
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.model.contract import GROUP_NAME_SIZE
 from datacrumbs.model.plan import Mode
@@ -125,6 +124,8 @@ def clean_up(directory: Path, run: str, environment: Mapping[str, str]) -> None:
         run: The run id.
         environment: Of a unit's ``ExecStopPost``: log and environment file stay when the unit did not end well.
     """
+    from datacrumbs.engine.kprobe_events import remove_left_definitions  # noqa: PLC0415 - prologs are quicker without
+
     remove_left_definitions()
     remove_forgotten(directory, time.time())
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.run_files import let_read
+from datacrumbs.jobs.slurm_job import note_of
 from datacrumbs.output import printable
 from datacrumbs.runs.kept_run import FILE_LIMIT, KeptRun
 from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
@@ -38,8 +39,8 @@ class JobNotes:
     """
 
     def __init__(self, paths: SystemPaths, job: str) -> None:
-        self._note = paths.jobs / f"slurm-{job}"
-        self._task = paths.jobs / f"slurm-{job}.task"
+        self._note = note_of(paths, job)
+        self._task = self._note.with_name(f"{self._note.name}.task")
 
     def prepare(self) -> None:
         """Make the directory, which a reboot removes.

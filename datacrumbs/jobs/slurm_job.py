@@ -9,6 +9,9 @@ from datacrumbs.errors import usage_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+    from datacrumbs.system import SystemPaths
 
 _SCOPE = "slurmstepd.scope"
 _ID_DIGITS = 20
@@ -49,6 +52,11 @@ class SlurmJob:
         """What its control group may be called, with that one before it."""
         names = [f"job_{self.id}", *([self.lasting_id, f"job_{self.lasting_id}"] if self.lasting_id else [])]
         return tuple(f"{scope}/{name}" for scope in self.scopes for name in names)
+
+
+def note_of(paths: SystemPaths, job: str) -> Path:
+    """Where the prolog of a job leaves the note for its epilog."""
+    return paths.jobs / f"slurm-{job}"
 
 
 def job_id(environment: Mapping[str, str]) -> str:

@@ -42,7 +42,7 @@ SlurmdDebug=debug
 SlurmdParameters=config_overrides
 KillWait=2
 InactiveLimit=0
-SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0,bf_interval=1
+SchedulerParameters=sched_min_interval=100000,batch_sched_delay=0,bf_interval=1,sched_interval=1
 PrologFlags=Alloc
 PrologEpilogTimeout=120
 Prolog={prefix}/etc/datacrumbs/slurm/prolog
