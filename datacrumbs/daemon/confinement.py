@@ -132,8 +132,12 @@ def confine_tracing(*, perf_events: bool = False) -> None:
         perf_events: Whether further ones may be made.
     """
     calls = [*_TRACING.split(), *([] if perf_events else ["perf_event_open"])]
-    loading = (_PathRule("bpf", (0, _MASKED_EQUAL, _WHOLE, command)) for command in _LOADING)
-    _filter(_ALLOW, _ERRNO | _ERROR, [*map(_PathRule, calls), *_SOCKETS, *loading])
+    _filter(_ALLOW, _ERRNO | _ERROR, [*map(_PathRule, calls), *_SOCKETS])
+
+
+def load_nothing() -> None:
+    """From now on put no program and no table into the kernel, and find none of others."""
+    _filter(_ALLOW, _ERRNO | _ERROR, [_PathRule("bpf", (0, _MASKED_EQUAL, _WHOLE, command)) for command in _LOADING])
 
 
 def change_no_files() -> bool:

@@ -226,6 +226,7 @@ class _Run:
         self._sealer = sealer
         self._signals = SignalWait(STOP_SIGNALS | {signal.SIGCHLD})
         self._asked = Asked(engine)
+        self._may_load = True
         self._losses = LossWatch(engine.lost, engine.losses, request.configuration.flush_seconds)
         self._profiles_due = time.monotonic() + request.configuration.profile_seconds
         self._profiles_told = False
@@ -308,6 +309,7 @@ class _Run:
             full = () if self._writer.is_ready() else (self._writer.fileno(),)
             if self._signals.wait(min(_TICK, end - now), wakers, full) in STOP_SIGNALS:
                 return "signal"
+            self._load_the_rest()
             self._asked.look()
             if self._late:
                 self._tell_notes(self._late.notes())
@@ -321,6 +323,12 @@ class _Run:
             # What a slow writer does not get now, it gets later: counters and profiles go on.
             if self._writer.is_ready():
                 self._tell_writer()
+
+    # With CAP_BPF, a process that may load programs can read all memory.
+    def _load_the_rest(self) -> None:
+        if self._may_load and self._engine.load_the_rest():
+            confinement.load_nothing()
+            self._may_load = False
 
     # Whether it says that the files are full. What it says is not trusted, and may be much.
     def _hear_writer(self) -> bool:

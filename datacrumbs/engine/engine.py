@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -171,7 +171,7 @@ class Engine:
         kinds = kernel_programs.kinds(
             plan, method, late=late, members=bool(marks.group or marks.awaited), awaited=bool(marks.awaited)
         )
-        loaded.begin([*kinds.items(), (_TAKE_RUNNING, loaded.iterator_kind())])
+        loaded.begin(kinds.items())
         return cls(_Program(plan, method, late, flags, kinds, loaded), configuration, marks)
 
     def attach(self, targets: OpenTargets, clients: Sequence[Path], skip: Collection[int] = ()) -> EngineReport:
@@ -203,9 +203,6 @@ class Engine:
             seconds = time.perf_counter() - begin
             for client in clients:
                 self._attach_client(client)
-        # Later nothing can be loaded any more. A kernel that refuses it says so when somebody asks.
-        with suppress(VerifierError):
-            self._loaded.program(_TAKE_RUNNING, self._loaded.iterator_kind())
         return EngineReport(TITLES[self._method], self._attached.functions, tuple(self._attached.failures), seconds)
 
     def take(self, processes: Mapping[int, int], group: int = 0) -> dict[int, Take]:
@@ -230,6 +227,15 @@ class Engine:
         for process in processes:
             self._loaded.maps["dc_wanted"].remove(process.to_bytes(4, "little"))
         return {int(row["process"]): Take(int(row["outcome"])) for row in taken}
+
+    def load_the_rest(self) -> bool:
+        """Load what is needed only if somebody asks, in the background; gives whether that is done.
+
+        Verifying it takes tens of milliseconds, for which no start waits. If the kernel refuses it, `take` says so.
+        """
+        kind = self._loaded.iterator_kind()
+        self._loaded.begin([(_TAKE_RUNNING, kind)])
+        return self._loaded.has_loaded(_TAKE_RUNNING, kind)
 
     @property
     def asks(self) -> int:

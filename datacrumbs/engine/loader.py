@@ -128,6 +128,10 @@ class LoadedImage:
         except OSError as error:
             raise VerifierError(name, error, verifier_log(name, self._relocated(name), kind).strip()) from None
 
+    def has_loaded(self, name: str, kind: ProgramKind) -> bool:
+        """Whether the loading of a program, which was begun, has come to its end, well or not."""
+        return self._loads[name, kind].has_ended
+
     def loaded(self) -> dict[str, int]:
         """Name -> descriptor of the programs that are loaded."""
         return {name: load.result() for (name, _), load in self._loads.items()}
@@ -186,6 +190,10 @@ class _Load:
             self._descriptor = load_program(name, instructions, kind)
         except OSError as error:
             self._error = error.errno or errno.EINVAL
+
+    @property
+    def has_ended(self) -> bool:
+        return not self._thread.is_alive()
 
     def result(self) -> int:
         self._thread.join()

@@ -125,7 +125,7 @@ def test_losses_say_when(place: Installation, probes: Path) -> None:
 
 def test_writer_has_no_privileges_and_few_descriptors(installation: Installation, probes: Path) -> None:
     with installation.daemon(probes) as daemon:
-        until(lambda: status(daemon.process.pid)["Seccomp"] == ["2"])  # what it gives up last
+        until(lambda: status(daemon.process.pid)["Seccomp_filters"] == ["2"])  # with what it gives up last: to load
         writer, tracer = status(writer_of(daemon)), status(daemon.process.pid)
         links = [str(entry.readlink()) for entry in Path(f"/proc/{writer_of(daemon)}/fd").iterdir()]
         number, session = writer_of(daemon), os.getsid(writer_of(daemon))

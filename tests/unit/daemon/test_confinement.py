@@ -91,14 +91,16 @@ def bpf(command):
     libc.syscall(321, ctypes.c_long(command), ctypes.create_string_buffer(128), 128)
     return ctypes.get_errno()
 confinement.confine_tracing(perf_events=bool(int(sys.argv[2])))
+before = bpf(5)
+confinement.load_nothing()
 loading = {bpf(command | high) for command in (0, 5, 6, 7, 13, 14, 18, 19, 30) for high in (0, 1 << 32)}
 using = {bpf(command) == 38 for command in (1, 2, 3, 28, 33)}
 ctypes.set_errno(0)
 libc.syscall(298, None, 0, -1, -1, 0)
-print(loading, using, ctypes.get_errno() == 38)
+print(before != 38, loading, using, ctypes.get_errno() == 38)
 """
     for allowed in ("0", "1"):
-        assert run(code, tmp_path / "file", allowed) == f"{{38}} {{False}} {allowed == '0'}"
+        assert run(code, tmp_path / "file", allowed) == f"True {{38}} {{False}} {allowed == '0'}"
 
 
 def test_the_process_that_traces_may_work(tmp_path: Path) -> None:
