@@ -84,8 +84,9 @@ class TestUnits:
     def test_systemd_accepts_the_units(self, paths, name, tmp_path):
         assert verified(_unit(paths, name, tmp_path)) == (0, "")
 
-    # systemd-analyze takes tenths as whole numbers, and lets what is equal pass.
-    @pytest.mark.parametrize(("name", "exposure"), [(SIGNING_UNIT, 17), (RUN_UNIT, 24), (RUNS_UNIT, 17)])
+    # systemd-analyze takes tenths as whole numbers, and lets what is equal pass. Of a run's unit, 3 are for two system
+    # calls that are asked how wrong the clock may be; CAP_SYS_TIME, with which they set it, is not in its bounding set.
+    @pytest.mark.parametrize(("name", "exposure"), [(SIGNING_UNIT, 17), (RUN_UNIT, 24 + 3), (RUNS_UNIT, 17)])
     def test_units_are_confined(self, paths, name, exposure, tmp_path):
         unit = _unit(paths, name, tmp_path)
         security = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
@@ -93,7 +94,7 @@ class TestUnits:
             [*security, f"--threshold={exposure}", unit], capture_output=True, text=True, check=False
         )
         assert found.returncode == 0, found.stdout
-        assert exposure < 25
+        assert exposure < 28
 
     def test_a_run_may_write_where_traces_go(self, paths):
         paths.configuration.mkdir(parents=True)
