@@ -5,12 +5,11 @@ The probe file, the user and the node's clock are not asked: all may be gone or 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
 from datacrumbs.jobs.job_notes import JobNotes
-from datacrumbs.jobs.prolog import launcher_of
+from datacrumbs.jobs.prolog import interrupt
 from datacrumbs.system import read_system_configuration
 
 if TYPE_CHECKING:
@@ -33,15 +32,15 @@ def end_run(job: str, paths: SystemPaths) -> bool:
     run = notes.run
     complete = True
     if run is not None:
-        asyncio.run(launcher_of(run, paths).interrupt(run))
-        complete = _is_over(run.run, paths)
+        deadline = time.monotonic() + read_system_configuration(paths).epilog_seconds
+        interrupt(run, paths, deadline)
+        complete = _is_over(run.run, paths, deadline)
     notes.remove()
     return complete
 
 
 # The daemon removes its lock when all is written.
-def _is_over(run: str, paths: SystemPaths) -> bool:
-    deadline = time.monotonic() + read_system_configuration(paths).epilog_seconds
+def _is_over(run: str, paths: SystemPaths, deadline: float) -> bool:
     lock = paths.run / f"datacrumbs-{run}.lock"
     while lock.exists():
         if time.monotonic() >= deadline:

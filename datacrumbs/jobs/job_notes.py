@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.daemon.run_files import let_read
 from datacrumbs.jobs.slurm_job import note_of
 from datacrumbs.output import printable
-from datacrumbs.runs.kept_run import FILE_LIMIT, KeptRun
+from datacrumbs.runs.kept_run import FILE_LIMIT, KeptRun, kept_run
 from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
 from datacrumbs.system import SEARCHED
 
@@ -63,8 +63,7 @@ class JobNotes:
         """
         if not self._note.exists():
             return None
-        document = json.loads(read_bounded(self._note, FILE_LIMIT, protected=True))
-        return KeptRun(**document) if document else None
+        return kept_run(read_bounded(self._note, FILE_LIMIT, protected=True))
 
     def keep(self, run: KeptRun | None) -> None:
         """Write down which run is to be ended; None for none, which the epilog has to look at as well."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ def start_run(job: SlurmJob, paths: SystemPaths) -> str:
     notes.prepare()
     deadline = time.monotonic() + read_system_configuration(paths).prolog_seconds
     how = launcher(paths)
-    _end_former(notes, paths)
+    _end_former(notes, paths, deadline)
     try:
         probe_file = probe_file_of_comment(job.comment)
     except DatacrumbsError as error:
@@ -75,17 +76,26 @@ def start_run(job: SlurmJob, paths: SystemPaths) -> str:
 
 
 # Its epilog never came: the node was restarted in the middle of the job.
-def _end_former(notes: JobNotes, paths: SystemPaths) -> None:
+def _end_former(notes: JobNotes, paths: SystemPaths, deadline: float) -> None:
     former = notes.run
     if former is not None:
-        asyncio.run(launcher_of(former, paths).interrupt(former))
+        interrupt(former, paths, deadline)
     notes.remove()
 
 
-def launcher_of(run: KeptRun, paths: SystemPaths) -> Launcher:
-    """How a run was started."""
+def interrupt(run: KeptRun, paths: SystemPaths, deadline: float) -> None:
+    """Have a run come to its end, by what it was started with; where systemd does not answer until then, it goes on.
+
+    Args:
+        run: The run.
+        paths: The installation.
+        deadline: On the clock of `time.monotonic`: a node on which a prolog or an epilog hangs gets no jobs.
+    """
     how = launcher(paths)
-    return how if how.as_unit == run.as_unit else UnitLauncher() if run.as_unit else ChildLauncher(())
+    if how.as_unit != run.as_unit:
+        how = UnitLauncher() if run.as_unit else ChildLauncher(())
+    with suppress(TimeoutError):
+        asyncio.run(asyncio.wait_for(how.interrupt(run), max(deadline - time.monotonic(), 0)))
 
 
 def _refused(start: _Start, error: DatacrumbsError) -> str:

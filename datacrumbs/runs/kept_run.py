@@ -142,7 +142,7 @@ class KeptRuns:
             if not RUN_ID.fullmatch(run):
                 continue
             if path.suffix == _SUFFIX:
-                kept = _kept_run(path)
+                kept = kept_run(path.read_bytes()[:FILE_LIMIT])
                 if kept is not None and kept.run == run:
                     yield kept
                     continue
@@ -172,15 +172,15 @@ class KeptRuns:
         return self._paths.runs / f"{run}{_SUFFIX}"
 
 
-# Fields that a later version has beside are left out.
-def _kept_run(path: Path) -> KeptRun | None:
+def kept_run(data: bytes) -> KeptRun | None:
+    """What is kept of a run, without fields that a later version has beside; None for what this version cannot read."""
     try:
-        document = json.loads(path.read_bytes()[:FILE_LIMIT])
+        document = json.loads(data)
         values = {field.name: document[field.name] for field in fields(KeptRun) if field.name in document}
         if any(type(values[field.name]).__name__ != field.type for field in fields(KeptRun) if field.name in values):
             return None
         return KeptRun(**values)
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         return None
 
 

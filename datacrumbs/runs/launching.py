@@ -188,7 +188,7 @@ async def program(words: Sequence[str], more: dict[str, str] | None = None) -> i
     process = _begun(words, {**ENVIRONMENT, **(more or {})}, subprocess.DEVNULL)
     if process is None:
         return 127
-    await until_over(process.pid)
+    await _over(process)
     return process.wait()
 
 
@@ -198,9 +198,19 @@ async def output(words: Sequence[str]) -> bytes:
     if process is None or process.stdout is None:
         return b""
     with process.stdout:
-        await until_over(process.pid)
+        await _over(process)
         process.wait()
         return process.stdout.read()
+
+
+# Of one that is not waited for any more, nothing stays.
+async def _over(process: subprocess.Popen[bytes]) -> None:
+    try:
+        await until_over(process.pid)
+    except asyncio.CancelledError:
+        process.kill()
+        process.wait()
+        raise
 
 
 def _begun(words: Sequence[str], environment: dict[str, str], stdout: int) -> subprocess.Popen[bytes] | None:
