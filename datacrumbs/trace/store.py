@@ -94,6 +94,8 @@ class CallStore:
             frame = pl.concat(together, how="vertical_relaxed").collect()
             frame.write_parquet(self._files[-1], compression="lz4", row_group_size=GROUP_ROWS)
         self._rows = 0
+        # More are to be expected, and what tables take will be needed, too.
+        self._spill_rows = min(self._spill_rows, FILE_ROWS)
 
 
 # With the columns that need no room in memory.
