@@ -35,8 +35,6 @@ class NewTrace:
     def __init__(self, path: Path, user: Invoker, *, may_vary: bool) -> None:
         self._user = user
         with rights_of(user.uid, user.gid, user.groups):
-            if os.path.isdir(path):  # noqa: PTH112 - one that may not be looked at is no reason to fail here
-                raise DatacrumbsError(f"{path}: is a directory", hint="give a file with -o FILE")
             directory = _directory(path)
             of_root = os.getuid() == 0
             if of_root:
@@ -51,9 +49,12 @@ class NewTrace:
                 except DatacrumbsError as error:
                     if may_vary and os.path.lexists(self.path):
                         continue  # another one was faster
-                    raise DatacrumbsError(error.message, hint="give another file with -o FILE") from None
+                    is_directory = os.path.isdir(self.path)  # noqa: PTH112 - which fails where it may not be looked at
+                    message = f"{path}: is a directory" if is_directory else error.message
+                    raise DatacrumbsError(message, hint="give another file with -o FILE") from None
                 if of_root and is_served_by_user(self.stream.fileno()):  # mounted meanwhile
                     self.remove()
+                    self.stream.close()
                     raise _served(directory)
                 break
 

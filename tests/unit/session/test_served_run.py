@@ -31,15 +31,18 @@ class Reluctant(io.RawIOBase):
     def fileno(self) -> int:
         return self.whole.fileno()
 
+    def close(self) -> None:
+        self.whole.close()
+        super().close()
+
 
 @pytest.mark.parametrize("most", [1009, 65_537, 1 << 30])
 def test_it_is_copied_whole_however_little_is_taken_at_once(most):
-    target = Reluctant(most)
-    _copy(io.BytesIO(CONTENT), target)
-    target.file.seek(0)
-    assert target.file.read() == CONTENT
+    with Reluctant(most) as target:
+        _copy(io.BytesIO(CONTENT), target)
+        assert target.file.getvalue() == CONTENT
 
 
 def test_what_is_not_copied_whole_is_said():
-    with pytest.raises(OSError, match="No space left"):
-        _copy(io.BytesIO(CONTENT), Reluctant(65_537, left=1_000_003))
+    with Reluctant(65_537, left=1_000_003) as target, pytest.raises(OSError, match="No space left"):
+        _copy(io.BytesIO(CONTENT), target)

@@ -14,12 +14,13 @@ from datacrumbs.session.trace_file import NewTrace
 
 from ..probefile.served import served_file  # noqa: TID252 - a file system of the tests
 
+GET_ATTRIBUTES = 3  # FUSE_GETATTR in linux/fuse.h
 ME = Invoker(os.getuid(), os.getgid(), tuple(os.getgroups()), "me", {})
 
 
 def test_the_next_free_name_where_it_may_vary(tmp_path):
     traces = [NewTrace(tmp_path / "x.pfw.gz", ME, may_vary=True) for _ in range(3)]
-    assert [trace.path.name for trace in traces] == ["x.pfw.gz", "x-1.pfw.gz", "x-2.pfw.gz"]
+    assert [trace.path.name for trace in traces] == ["x.pfw.gz", "x-2.pfw.gz", "x-3.pfw.gz"]
     with pytest.raises(DatacrumbsError, match="never overwritten"):
         NewTrace(tmp_path / "x.pfw.gz", ME, may_vary=False)
     for trace in traces:
@@ -30,11 +31,12 @@ def test_the_next_free_name_where_it_may_vary(tmp_path):
 def test_root_makes_none_where_a_program_of_a_user_could_hold_it(tmp_path):
     asked = []
     with served_file(tmp_path, b"", 1000, asked=asked):
+        tmp_path.stat()  # the kernel has asked for what it asks of a new file system
         asked.clear()
         with pytest.raises(DatacrumbsError, match="FUSE") as caught:
             NewTrace(tmp_path / "x.pfw.gz", ME, may_vary=True)
         assert caught.value.hint
-        assert asked == []
+        assert set(asked) <= {GET_ATTRIBUTES}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="of root's")
