@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROWS = 500_000
 """Calls in memory at once; those of one process are more where it made more."""
 THREAD = ("run", "pid", "tid")
-COLUMNS = (*THREAD, "category", "name", "ts", "dur", "ret", "errno", "bytes", "path", "order")
+COLUMNS = (*THREAD, "category", "name", "ts", "dur", "ret", "errno", "bytes", "path", "order", "depth")
 NANOSECONDS = 1000
 
 
