@@ -455,6 +455,20 @@ struct dc_lines_layout {
 	uint64_t filtering;   /* whether calls on files that are not included are left out */
 };
 
+enum {
+	DC_TIMES_A_POWER = 8, /* buckets of durations for each power of two */
+	DC_FINE_BUCKETS = 62 * DC_TIMES_A_POWER,
+};
+
+/* Durations of a function's calls, ns. */
+struct dc_sums {
+	uint64_t count;
+	uint64_t time;
+	uint64_t shortest;
+	uint64_t longest;
+	uint64_t times[DC_FINE_BUCKETS];
+};
+
 /* What must be known before calls can be taken. */
 struct dc_missing {
 	uint64_t kind; /* enum dc_name_kind, or enum dc_missing_kind */

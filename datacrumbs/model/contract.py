@@ -262,6 +262,10 @@ class PieceKind(IntEnum):
     NOTHING = 14
 
 
+TIMES_A_POWER = 8
+FINE_BUCKETS = 496
+
+
 MOST_DETAILS = 9
 
 

@@ -244,6 +244,17 @@ LINES_LAYOUT = _layout(
 """`struct dc_lines_layout`."""
 
 
+SUMS = _layout(
+    4000,
+    ("count", "<u8", 0),
+    ("time", "<u8", 8),
+    ("shortest", "<u8", 16),
+    ("longest", "<u8", 24),
+    ("times", ("<u8", (496,)), 32),
+)
+"""`struct dc_sums`."""
+
+
 MISSING = _layout(
     16,
     ("kind", "<u8", 0),

@@ -13,6 +13,7 @@ from datacrumbs.quantities import SECOND, duration
 from datacrumbs.report import job_ranks
 from datacrumbs.report.estimates import estimated_rows, is_needed
 from datacrumbs.report.exact import exact_rows
+from datacrumbs.report.nanoseconds import with_nanoseconds
 from datacrumbs.report.nesting import LAYERS, SECOND_FILE, outermost
 from datacrumbs.report.nodes import by_node
 from datacrumbs.trace.dataframes import pl
@@ -184,6 +185,8 @@ def table(
     else:
         calls = calls.with_columns(pl.lit(value=False).alias("within"), pl.col("bytes").alias("own_bytes"))
     rows = exact_rows(traces, calls, keys, SCOPES.get(view), limit, channels=view == "channel")
+    if SCOPES.get(view) == "layer":
+        rows = with_nanoseconds(traces, rows)
     return [_readable(traces, row) for row in rows]
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from datacrumbs.output import counted, printable
 from datacrumbs.report.job_ranks import ranges
 from datacrumbs.report.layout import Column, lay_out
+from datacrumbs.report.nanoseconds import NANOSECONDS
 from datacrumbs.report.summary import conservation, degraded, late_files
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ TEXTS = frozenset(
     {"access", "layer", "layers", "name", "path", "host", "process", "error", "meaning", "job_id", "state"}
 )
 FOLDED = frozenset({"path", "meaning", "process", "name", "layers", "host", "state"})
-NOT_SHOWN = frozenset({"timed", "approximate", "margin", "p90_us", "max_us"})
+NOT_SHOWN = frozenset({"timed", "approximate", "margin", "p90_us", "max_us", *NANOSECONDS})
 LOSERS_SHOWN = 5
 
 
@@ -210,6 +211,8 @@ def duration(microseconds: float) -> str:
     """A time with three digits and a unit; lines say whole microseconds, so 0 is less than one."""
     if microseconds == 0:
         return "<1 us"
+    if microseconds < 1:
+        return f"{microseconds * 1000:.3g} ns"
     for limit, divisor, unit in ((999.5, 1, "us"), (999_500, 1000, "ms")):
         if microseconds < limit:
             return f"{microseconds / divisor:.3g} {unit}"
@@ -232,6 +235,8 @@ def _cell(key: str, row: dict[str, Any]) -> str:
         return ""
     if key in TEXTS:
         return printable(", ".join(value) if isinstance(value, list) else str(value))
+    if key.endswith("_us") and row.get(exact := f"{key.removesuffix('_us')}_ns") is not None:
+        return duration(row[exact] / 1000)
     if key.endswith("_us"):
         # The time of so many calls, none of which took a whole microsecond.
         return duration(value) if value or key != "time_us" else f"<{duration(max(row['timed'], 1))}"

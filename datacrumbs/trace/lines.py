@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.installed import LIBRARIES, installed
-from datacrumbs.model.layouts import LINES_LAYOUT, MISSING, RECORD
+from datacrumbs.model.layouts import LINES_LAYOUT, MISSING, RECORD, SUMS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,6 +138,11 @@ class Lines:
         """The text of the member so far."""
         return ctypes.string_at(self._library.dc_lines_content(self._lines), self.size)
 
+    def sums(self, function: int, nested: bool) -> np.void | None:
+        """A SUMS row of a function's calls so far, of outermost ones or of those inside others of their layer."""
+        place = self._library.dc_lines_sums(self._lines, function, nested)
+        return np.frombuffer(ctypes.string_at(place, SUMS.itemsize), SUMS)[0] if place else None
+
     def _checked(self, result: int) -> bool:
         if result < 0:  # not to be seen: the room is computed for the worst case
             raise AssertionError("compressed lines do not fit")
@@ -165,6 +170,7 @@ def load_library() -> ctypes.CDLL:
         ("content", c_void_p, [lines]),
         ("finish", c_int64, [lines, c_uint32, POINTER(c_void_p)]),
         ("begin", None, [lines]),
+        ("sums", c_void_p, [lines, c_uint64, c_int]),
     ):
         function = getattr(library, f"dc_lines_{name}")
         function.restype, function.argtypes = result, arguments

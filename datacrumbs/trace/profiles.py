@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from datacrumbs.model.contract import BUCKETS
 from datacrumbs.model.record import NameKind, ProfileCause
 from datacrumbs.trace.names import metadata_line
 from datacrumbs.trace.notes import DEGRADED, Note
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 PROFILE = "datacrumbs_profile"
 SAMPLED = "datacrumbs_sampled"
 _LIMIT = 1 << 63
-_HISTOGRAM = re.compile(r"[0-9]{1,2}:[0-9]{1,18}( [0-9]{1,2}:[0-9]{1,18})*", re.ASCII)
+_HISTOGRAM = re.compile(r"[0-9]{1,3}:[0-9]{1,18}( [0-9]{1,3}:[0-9]{1,18})*", re.ASCII)
 _TEXTS = ("category", "function", "symbol", "cause", "fhash", "times", "sizes")
 _NUMBERS = ("begin", "end", "count", "errors", "bytes", "time_ns", "shortest_ns", "longest_ns")
 _KEYS: dict[str, type] = dict.fromkeys(_TEXTS, str) | dict.fromkeys(_NUMBERS, int)
@@ -131,15 +132,18 @@ def histogram_text(buckets: NDArray[np.uint32]) -> str:
     return " ".join(f"{bits}:{buckets[bits]}" for bits in np.flatnonzero(buckets).tolist())
 
 
-def histogram(text: str) -> dict[int, int]:
-    """Bits -> calls, from `histogram_text`.
+def histogram(text: str, buckets: int = BUCKETS) -> dict[int, int]:
+    """Bits, or another number below ``buckets`` -> calls, from `histogram_text`.
 
     Raises:
         ValueError: The text is not a histogram.
     """
     if text and not _HISTOGRAM.fullmatch(text):
         raise ValueError(f"{text[:40]!r} is not a histogram")
-    return {int(bits): int(count) for bits, _, count in (entry.partition(":") for entry in text.split())}
+    found = {int(bits): int(count) for bits, _, count in (entry.partition(":") for entry in text.split())}
+    if any(bits >= buckets for bits in found):
+        raise ValueError(f"{text[:40]!r} is not a histogram")
+    return found
 
 
 def read_profile(arguments: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -31,6 +31,7 @@ from datacrumbs.trace.processes import PROCESS_EVENT
 from datacrumbs.trace.profiles import PROFILE, SAMPLED, read_profile, read_sampled
 from datacrumbs.trace.ranks import PROCESS, Rank, read_rank
 from datacrumbs.trace.store import SPILL_ROWS, CallStore
+from datacrumbs.trace.sums import SUMS, TimeSums, read_sums
 from datacrumbs.trace.text import restore
 from datacrumbs.trace.writer import RUN
 
@@ -81,6 +82,7 @@ class TraceFile:
         mounts: Mount point -> whether what lies below it is of this node alone, see `node_mounts`.
         clocks: Readings of the node's clocks.
         correction: What was added to the times of its calls and profiles, by those readings.
+        sums: (category, name, nested), and the durations of these calls in nanoseconds, of the whole run.
         profiles: Lines read that have calls added up.
         absent: Which other files of the same run are missing, or empty.
         behind: Whether bytes that are no part of the trace follow its last line.
@@ -100,6 +102,7 @@ class TraceFile:
     events: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)
     sampled: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    sums: list[tuple[tuple[str, str, bool], TimeSums]] = field(default_factory=list)
     mounts: dict[str, bool] = field(default_factory=dict)
     clocks: list[ClockReading] = field(default_factory=list)
     correction: Correction = field(default_factory=Correction)
@@ -420,6 +423,13 @@ def _profile(document: dict[str, Any]) -> dict[str, Any] | None:
     return profile and {**profile, "name": profile["function"], "pid": process}
 
 
+def _take_figures(trace: TraceFile, name: str, arguments: dict[str, Any]) -> None:
+    if name == SAMPLED:
+        trace.sampled |= read_sampled(arguments)
+    elif sums := read_sums(arguments):
+        trace.sums.append(sums)
+
+
 def _take_our_line(trace: TraceFile, document: dict[str, Any]) -> None:
     arguments = document.get("args", {})
     match document.get("name"):
@@ -436,8 +446,8 @@ def _take_our_line(trace: TraceFile, document: dict[str, Any]) -> None:
             trace.clocks += [ClockReading(*reading)] if reading else []
         case name if name == NOTE:
             trace.notes.append(arguments)
-        case name if name == SAMPLED:
-            trace.sampled |= read_sampled(arguments)
+        case name if name in {SAMPLED, SUMS}:
+            _take_figures(trace, name, arguments)
         case name if name == MOUNT:
             trace.mounts |= read_mount(arguments)
         case name if name == PROCESS_EVENT:

@@ -20,6 +20,7 @@ from datacrumbs.trace.notes import NAMES_FULL, Note, note_line
 from datacrumbs.trace.processes import ProcessTable
 from datacrumbs.trace.profiles import ProfileWriter, sampled_lines
 from datacrumbs.trace.shape import Shapes
+from datacrumbs.trace.sums import sums_lines
 from datacrumbs.trace.templates import templates
 from datacrumbs.trace.text import hash_number, hash_text
 
@@ -259,6 +260,7 @@ class TraceWriter:
         other["names_dropped"] = self._names.dropped
         other["part"] = self._part
         other["profiles"] = profiles
+        self._take_text(sums_lines(self._plan, self._lines.sums))
         self._take_text(footer_lines(Footer(footer.counts, footer.provenance, other), self._plan))
         self._take_text(["]\n"])
         self.flush()

@@ -178,7 +178,8 @@ class Recorder:
         inside = self.nested(depth - 1, around + 1)
         duration = self.now - start + 50
         self.now = start
-        outer = {"file": FIRST_FILE, "result": 7, "duration": duration, "depth": around}
+        flags = int(CallFlag.RETURNED | (CallFlag.NESTED if around else 0))
+        outer = {"file": FIRST_FILE, "result": 7, "duration": duration, "depth": around, "flags": flags}
         return [*inside, *self.call(FREAD, (size, 10, 0x5555_0000), **outer)]
 
 

@@ -15,7 +15,10 @@ EXPORT void dc_lines_free(struct dc_lines *lines)
 		return;
 	for (uint64_t function = 0; lines->functions && function < lines->layout.functions; function++)
 		free(lines->functions[function]);
+	for (uint64_t row = 0; lines->sums && row < 2 * lines->layout.functions; row++)
+		free(lines->sums[row]);
 	free(lines->functions);
+	free(lines->sums);
 	dc_names_clear(&lines->names);
 	dc_names_clear(&lines->pairs);
 	free(lines->deflate.out);
@@ -39,12 +42,13 @@ EXPORT struct dc_lines *dc_lines_new(const struct dc_lines_layout *layout)
 		return NULL;
 	lines->layout = *layout;
 	lines->functions = calloc(layout->functions + 1, sizeof(struct dc_templates *));
+	lines->sums = calloc(2 * layout->functions + 1, sizeof(struct dc_sums *));
 	lines->text = malloc(DC_MEMBER_ROOM + DC_SLACK);
 	/* A literal is of two bytes at most, and a match of six bytes replaces at least four. */
 	lines->deflate.capacity =
 		2 * (size_t)DC_MEMBER_ROOM + DC_BLOCK_TOKENS * (size_t)DC_TOKEN_BYTES + DC_MEMBER_ROOM / 16;
 	lines->deflate.out = malloc(lines->deflate.capacity + DC_SLACK);
-	if (!lines->functions || !lines->text || !lines->deflate.out) {
+	if (!lines->functions || !lines->sums || !lines->text || !lines->deflate.out) {
 		dc_lines_free(lines);
 		return NULL;
 	}
@@ -204,6 +208,7 @@ EXPORT int dc_lines_render(struct dc_lines *lines)
 			return -1;
 		lines->next++;
 		lines->layout.written[call->function]++;
+		dc_sums_add(lines, call);
 	}
 	return 0;
 }
@@ -218,6 +223,12 @@ EXPORT int dc_lines_text(struct dc_lines *lines, const uint8_t *text, uint64_t s
 		return -1;
 	lines->size += (uint32_t)size;
 	return 0;
+}
+
+/* The sums of a function's calls, outermost or nested; NULL where there are none. */
+EXPORT const struct dc_sums *dc_lines_sums(const struct dc_lines *lines, uint64_t function, int nested)
+{
+	return lines->sums[2 * function + (nested != 0)];
 }
 
 EXPORT uint64_t dc_lines_size(const struct dc_lines *lines)

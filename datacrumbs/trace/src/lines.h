@@ -83,6 +83,8 @@ struct dc_matches {
 struct dc_lines {
 	struct dc_lines_layout layout;
 	struct dc_templates **functions; /* those that were given */
+	struct dc_sums *
+		*sums; /* of each function those of outermost calls, and of those inside others of their layer */
 	uint64_t next;
 	struct dc_names names;
 	struct dc_names pairs; /* of process and thread, plus 1: those that were introduced */
@@ -116,6 +118,9 @@ int dc_code_rest(struct dc_lines *lines);
 
 /* The order in which calls are written: by rank among those of the same thread and microsecond, then by template. */
 void dc_order_calls(struct dc_lines *lines, const uint32_t *rows, uint64_t count);
+
+/* Adds up the duration of a call, if it has one. */
+void dc_sums_add(struct dc_lines *lines, const struct dc_record *call);
 
 static inline uint32_t dc_state_of(const struct dc_record *call)
 {
