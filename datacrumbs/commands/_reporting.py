@@ -27,7 +27,7 @@ from datacrumbs.report.findings.judging import Findings, find
 from datacrumbs.report.findings.patterns import access_patterns
 from datacrumbs.report.findings.printing import print_findings, summary
 from datacrumbs.report.findings.provider_rules import provider_rules
-from datacrumbs.report.job_ranks import jobs, node_rows
+from datacrumbs.report.job_ranks import jobs, node_rows, spans_of
 from datacrumbs.report.node_clocks import Clocks, clocks_of
 from datacrumbs.report.summary import (
     CallSelection,
@@ -49,6 +49,7 @@ from datacrumbs.trace.store import SPILL_ROWS
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
     from datacrumbs.report.explaining import Explanation
     from datacrumbs.trace.reader import Traces
@@ -76,6 +77,9 @@ def report(options: argparse.Namespace) -> ExitCode:
     )
     check_order(selection.since, selection.until)
     _check_explaining(options)
+    if options.engine:
+        _report_distributed(options, selection)
+        return ExitCode.DONE
     if options.compare or options.fail_on == REGRESSION:
         return _compare(options, selection)
     if options.html and (options.by or options.limit):
@@ -103,7 +107,7 @@ def report(options: argparse.Namespace) -> ExitCode:
         explanation = _explained(options, traces, selection) if options.explain else None
         _write_page(traces, selection, findings, explanation, Path(options.html))
     else:
-        _print_tables(options, traces, clocks, selection, findings)
+        _print_tables(options, traces, clocks, _rows_of(traces, selection), findings)
     return _status(findings, options.fail_on)
 
 
@@ -194,14 +198,28 @@ def _clocks(traces: Traces, alignment: str | None) -> Clocks:
     return replace(clocks, bound_us=found.bound_us, by=counted(found.calls, "collective call") + " of MPI")
 
 
+# By an engine for traces that are too large for this process: tables alone.
+def _report_distributed(options: argparse.Namespace, selection: CallSelection) -> None:
+    from datacrumbs.report.distributed import read_distributed
+
+    others = {"--html": options.html, "--export": options.export, "--explain": options.explain}
+    others |= {"--compare": options.compare, "--fail-on": options.fail_on, "--align": options.align}
+    others |= {f"--by {PATTERN}": options.by == PATTERN}
+    beside = [option for option, given in others.items() if given]
+    if beside:
+        raise usage_error(f"--engine and {beside[0]} exclude each other")
+    whole = read_distributed(find_traces(options.traces or [_last()]), selection, list(_limits(options)))
+    _print_tables(options, whole.traces, clocks_of(whole.traces.files), whole.rows, None)
+
+
 def _print_tables(
     options: argparse.Namespace,
     traces: Traces,
     clocks: Clocks,
-    selection: CallSelection,
+    rows_of: Callable[[str, int | None], list[dict[str, Any]]],
     findings: Findings | None,
 ) -> None:
-    tables, cut = _tables(traces, selection, _view(options), options.limit)
+    tables, cut = _tables(options, rows_of)
     if options.json:
         faults = findings.as_json() if findings else {}
         about = {"traces": _described(traces), "jobs": [job.document() for job in jobs(traces)]}
@@ -313,25 +331,37 @@ _TITLES = {
 }
 
 
-def _tables(
-    traces: Traces, selection: CallSelection, view: str | None, limit: int | None
-) -> tuple[dict[str, list[dict[str, Any]]], set[str]]:
-    # The rows of each table by its name, and the names of those that were cut.
+# The rows of a table; given a view, and how many at most.
+def _rows_of(traces: Traces, selection: CallSelection) -> Callable[[str, int | None], list[dict[str, Any]]]:
     calls, profiles = select(traces, selection), select_profiles(traces, selection)
-    limits = {view: limit} if view else {"function": limit, "file": limit or FILES_SHOWN}
-    tables, cut = {}, set()
-    for each, most in limits.items():
-        name = {"process": "processes"}.get(each, f"{each}s")
-        # One row more than asked for shows whether there are more.
-        if each == PATTERN:
-            rows, left = access_patterns(traces, calls)
+
+    def rows(view: str, most: int | None) -> list[dict[str, Any]]:
+        if view == PATTERN:
+            patterns, left = access_patterns(traces, calls)
             for reason in left:
                 warn(printable(reason))
-        else:
-            names = selection.whole_functions
-            rows = table(traces, calls, profiles, each, most and most + 1, paths=selection.paths, names=names)
-        if each == "node":
-            rows = node_rows(traces, calls, rows)
+            return patterns
+        names = selection.whole_functions
+        found = table(traces, calls, profiles, view, most, paths=selection.paths, names=names)
+        return node_rows(traces, spans_of(traces, calls), found) if view == "node" else found
+
+    return rows
+
+
+def _limits(options: argparse.Namespace) -> dict[str, int | None]:
+    view, limit = _view(options), options.limit
+    return {view: limit} if view else {"function": limit, "file": limit or FILES_SHOWN}
+
+
+def _tables(
+    options: argparse.Namespace, rows_of: Callable[[str, int | None], list[dict[str, Any]]]
+) -> tuple[dict[str, list[dict[str, Any]]], set[str]]:
+    # The rows of each table by its name, and the names of those that were cut.
+    tables, cut = {}, set()
+    for each, most in _limits(options).items():
+        name = {"process": "processes"}.get(each, f"{each}s")
+        # One row more than asked for shows whether there are more.
+        rows = rows_of(each, most and most + 1)
         if most and len(rows) > most:
             cut.add(name)
         tables[name] = by_layer(rows[:most]) if each == "function" else rows[:most]

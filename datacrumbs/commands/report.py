@@ -56,6 +56,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--pid", action="append", default=[], type=int, metavar="N", help="only this process")
     add("--rank", action="append", default=[], type=_rank, metavar="N", help="only processes of this rank")
     add(
+        "--engine",
+        choices=("dask",),
+        help="read run by run, on all processors or on the cluster of DASK_SCHEDULER_ADDRESS: for more traces than one "
+        "machine has memory for; tables alone",
+    )
+    add(
         "--align",
         choices=("mpi",),
         help="shift the clocks of several nodes so that collective calls of MPI are in order: none is left before all "

@@ -23,14 +23,22 @@ def check_apart(traces: Traces) -> None:
     Raises:
         DatacrumbsError: (exit 2) naming two such traces and their processes.
     """
-    if len(traces.files) < 2:
-        return
+    if len(traces.files) > 1:
+        check_lives_apart(traces, lives_of(traces))
+
+
+def lives_of(traces: Traces) -> pl.DataFrame:
+    """Of each process of each trace the begin of its first call and the end of its last: trace, pid, begin, end."""
     begin, end = pl.col("ts"), pl.col("ts") + pl.max_horizontal("dur", 0)
     spans = [
         traces.calls.group_by("trace", "pid").agg(begin.min().alias("begin"), end.max().alias("end")),
         traces.profiles.lazy().group_by("trace", "pid").agg(pl.col("begin").min(), pl.col("end").max()),
     ]
-    lives = pl.concat(spans, how="vertical_relaxed").collect(engine="streaming")
+    return pl.concat(spans, how="vertical_relaxed").collect(engine="streaming")
+
+
+def check_lives_apart(traces: Traces, lives: pl.DataFrame) -> None:
+    """The same as `check_apart`, of what `lives_of` gave."""
     of_run = runs(traces)
     hosts = {host: number for number, host in enumerate(dict.fromkeys(file.host for file in traces.files))}
     host = dict(enumerate(hosts[file.host] for file in traces.files))

@@ -13,6 +13,8 @@ from datacrumbs.report.nodes import by_node
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from datacrumbs.trace.reader import Traces
 
 FILE = ["trace", "fhash"]
@@ -35,21 +37,71 @@ def exact_rows(
     Returns:
         Dicts of the keys and what `summary.table` says of rows where every call has a line.
     """
-    numbers = [number for key in keys for number in (FILE if key == "path" else [key])]
+    parts = _named(traces, _parts(calls, keys, scope), keys, channels=channels)
+    rows = _rows(parts, keys, scope, limit)
+    shown = parts.join(rows.filter(pl.col("timed") > 0).select(keys), on=keys, how="semi", nulls_equal=True)
+    files = shown["fhash"].unique() if "path" in keys else None
+    durations = _named(traces, _durations(calls, keys, files), keys, channels=channels)
+    return _with_spread(rows, durations, keys, scope)
+
+
+def exact_share(
+    traces: Traces, calls: pl.LazyFrame, keys: list[str], scope: str | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What `merged_rows` makes rows of: sums, and how many calls took how long.
+
+    Args:
+        traces: Where the calls come from: all files of some runs.
+        calls: The lines, as for `exact_rows`.
+        keys: Columns that rows are told apart by.
+        scope: What is added up.
+    """
+    parts, durations = _parts(calls, keys, scope), _durations(calls, keys, None)
+    return _with_texts(traces, parts, keys), _with_texts(traces, durations, keys)
+
+
+def merged_rows(
+    traces: Traces,
+    shares: Sequence[tuple[pl.DataFrame, pl.DataFrame]],
+    keys: list[str],
+    scope: str | None,
+    limit: int | None,
+    *,
+    channels: bool,
+) -> list[dict[str, Any]]:
+    """The rows that `exact_rows` gives of all traces, from shares of them.
+
+    Args:
+        traces: Their files; of the shares, the column ``trace`` is a position among these.
+        shares: What `exact_share` gave.
+        keys: Columns that rows are told apart by.
+        scope: What is added up.
+        limit: How many rows at most.
+        channels: Whether paths are names of channels.
+    """
+    parts, durations = (pl.concat(frames, how="vertical_relaxed") for frames in zip(*shares, strict=True))
+    if "path" in keys:
+        parts, durations = (by_node(traces, frame, channels=channels) for frame in (parts, durations))
+    return _with_spread(_rows(parts, keys, scope, limit), durations, keys, scope)
+
+
+def _numbers(keys: list[str]) -> list[str]:
+    return [number for key in keys for number in (FILE if key == "path" else [key])]
+
+
+def _parts(calls: pl.LazyFrame, keys: list[str], scope: str | None) -> pl.DataFrame:
     layers = ["category"] if scope in {"file", "process"} else []
-    by = list(dict.fromkeys([*numbers, *layers]))
+    by = list(dict.fromkeys([*_numbers(keys), *layers]))
     columns = {"within": pl.col("within"), "known": TIMED}
     sums = calls.with_columns(known=columns["known"].fill_null(value=False)).group_by(*by, *columns).agg(_sums())
-    parts = _named(traces, sums.collect(engine="streaming"), keys, channels=channels)
+    return sums.collect(engine="streaming")
+
+
+def _rows(parts: pl.DataFrame, keys: list[str], scope: str | None, limit: int | None) -> pl.DataFrame:
     rows = parts.group_by(keys).agg(_measures(keys, scope))
     order = ["time_us", *keys]
     rows = rows.sort(order, descending=[True, *[False] * len(keys)], nulls_last=True)
-    if limit is not None:
-        rows = rows.head(limit)
-    shown = parts.join(rows.filter(pl.col("timed") > 0).select(keys), on=keys, how="semi", nulls_equal=True)
-    spread = _spread(traces, calls, shown, keys, numbers, channels=channels)
-    rows = rows.join(spread, on=keys, how="left", nulls_equal=True, maintain_order="left")
-    return [_in_order(row, keys, scope) for row in rows.to_dicts()]
+    return rows if limit is None else rows.head(limit)
 
 
 def _sums() -> list[pl.Expr]:
@@ -66,9 +118,13 @@ def _sums() -> list[pl.Expr]:
 
 # With texts for what is a number, and names for files.
 def _named(traces: Traces, parts: pl.DataFrame, keys: list[str], *, channels: bool) -> pl.DataFrame:
+    parts = _with_texts(traces, parts, keys)
+    return by_node(traces, parts, channels=channels) if "path" in keys else parts
+
+
+def _with_texts(traces: Traces, parts: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     if "path" in keys:
         parts = parts.join(traces.paths, on="fhash", how="left")
-        parts = by_node(traces, parts, channels=channels)
     return parts.with_columns(pl.col(key).cast(pl.String) for key in ("category", "name") if key in parts.columns)
 
 
@@ -95,25 +151,31 @@ def _known(keys: list[str]) -> pl.Expr:
     return (pl.col("known").any() if "name" in keys else pl.col("known")) & ~pl.col("within")
 
 
-# Of the rows of some parts, the quantiles of their durations.
-def _spread(
-    traces: Traces, calls: pl.LazyFrame, parts: pl.DataFrame, keys: list[str], numbers: list[str], *, channels: bool
-) -> pl.DataFrame:
+# How many of the calls took how long; of these files, or of all.
+def _durations(calls: pl.LazyFrame, keys: list[str], files: pl.Series | None) -> pl.DataFrame:
     calls = calls.filter(~pl.col("within"))
     if "name" not in keys:
         calls = calls.filter(TIMED)
-    if "fhash" in numbers:
-        calls = calls.filter(pl.col("fhash").is_in(parts["fhash"].unique().implode()))
-    found = calls.group_by(*numbers, "dur").agg(pl.len().cast(pl.Int64).alias("calls")).collect(engine="streaming")
-    found = _named(traces, found, keys, channels=channels).group_by(*keys, "dur").agg(pl.col("calls").sum())
-    found = found.sort(*keys, "dur")
-    # The quantile is the duration in its place, counted from 0 and rounded, among all of the row.
+    if files is not None:
+        calls = calls.filter(pl.col("fhash").is_in(files.implode()))
+    return (
+        calls.group_by(*_numbers(keys), "dur").agg(pl.len().cast(pl.Int64).alias("calls")).collect(engine="streaming")
+    )
+
+
+# The quantile is the duration in its place, counted from 0 and rounded, among all of the row.
+def _with_spread(
+    rows: pl.DataFrame, durations: pl.DataFrame, keys: list[str], scope: str | None
+) -> list[dict[str, Any]]:
+    found = durations.group_by(*keys, "dur").agg(pl.col("calls").sum()).sort(*keys, "dur")
     last, place = pl.col("calls").sum() - 1, pl.col("calls").cum_sum()
     quantiles = [
         pl.col("dur").filter(place > (last * share).round(mode="half_away_from_zero")).first().alias(name)
         for name, share in QUANTILES.items()
     ]
-    return found.group_by(keys, maintain_order=True).agg(quantiles)
+    spread = found.group_by(keys, maintain_order=True).agg(quantiles)
+    rows = rows.join(spread, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    return [_in_order(row, keys, scope) for row in rows.to_dicts()]
 
 
 def _in_order(row: dict[str, Any], keys: list[str], scope: str | None) -> dict[str, Any]:

@@ -107,21 +107,25 @@ def of_ranks(traces: Traces, frame: Frame, numbers: tuple[int, ...]) -> Frame:
     return with_ranks(traces, frame).filter(pl.col(NUMBER).is_in(numbers)).select(columns)
 
 
-def node_rows(traces: Traces, calls: pl.LazyFrame, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def spans_of(traces: Traces, calls: pl.LazyFrame) -> pl.DataFrame:
+    """Of each node the begin of its first call and the end of its last: HOST, begin, end."""
+    spans = with_hosts(traces, calls).group_by(HOST).agg(pl.col("ts").min().alias("begin"), pl.col("end").max())
+    return spans.collect(engine="streaming")
+
+
+def node_rows(traces: Traces, spans: pl.DataFrame, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of a table of nodes with what else is known of each; nodes without any call are added.
 
     Args:
         traces: Where they come from.
-        calls: Those that the table is about.
+        spans: What `spans_of` gives of the calls that the table is about.
         rows: One per node that has calls.
 
     Returns:
         With ``ranks`` (their number), ``begin_us`` and ``end_us`` (of the calls, after the first of all nodes; None
         without), and ``state`` (complete, or what the node's traces lack).
     """
-    ends = (pl.col("ts") + pl.max_horizontal("dur", 0)).max()
-    spans = with_hosts(traces, calls).group_by(HOST).agg(pl.col("ts").min().alias("begin"), ends.alias("end"))
-    moments = {host: (begin, end) for host, begin, end in spans.collect(engine="streaming").iter_rows()}
+    moments = {host: (begin, end) for host, begin, end in spans.iter_rows()}
     first = min((begin for begin, _ in moments.values()), default=0)
     numbers: dict[str, set[tuple[str, int | None, int]]] = defaultdict(set)
     for (position, _), rank in traces.ranks.items():

@@ -12,7 +12,7 @@ from datacrumbs.errors import usage_error
 from datacrumbs.quantities import SECOND, duration
 from datacrumbs.report import job_ranks
 from datacrumbs.report.estimates import estimated_rows, is_needed
-from datacrumbs.report.exact import exact_rows
+from datacrumbs.report.exact import exact_rows, exact_share, merged_rows
 from datacrumbs.report.nanoseconds import with_nanoseconds
 from datacrumbs.report.nesting import LAYERS, SECOND_FILE, outermost
 from datacrumbs.report.nodes import by_node
@@ -21,7 +21,7 @@ from datacrumbs.trace.notes import DEGRADED, LATE, NOT_PROBED
 from datacrumbs.trace.ranks import Rank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from datacrumbs.trace.reader import TraceFile, Traces
 
@@ -180,14 +180,33 @@ def table(
         rows = estimated_rows(traces, calls, profiles, keys, SCOPES.get(view), marked=marked, names=names)
         rows.sort(key=lambda row: (-(row["time_us"] or 0), *(str(row[key]) for key in keys)))
         return [_readable(traces, row) for row in rows[:limit]]
-    if view in SCOPES:
-        calls = marked if marked is not None else outermost(traces, calls, SCOPES[view])
-    else:
-        calls = calls.with_columns(pl.lit(value=False).alias("within"), pl.col("bytes").alias("own_bytes"))
+    calls = marked if marked is not None and view in SCOPES else _marked(traces, calls, view)
     rows = exact_rows(traces, calls, keys, SCOPES.get(view), limit, channels=view == "channel")
     if SCOPES.get(view) == "layer":
         rows = with_nanoseconds(traces, rows)
     return [_readable(traces, row) for row in rows]
+
+
+def table_share(traces: Traces, selection: CallSelection, view: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """What `merged_table` makes rows of, from all files of some runs in which each call has a line."""
+    calls, _ = _of_view(traces, select(traces, selection), traces.profiles, view, selection.paths)
+    return exact_share(traces, _marked(traces, calls, view), KEYS[view], SCOPES.get(view))
+
+
+def merged_table(
+    traces: Traces, shares: Sequence[tuple[pl.DataFrame, pl.DataFrame]], view: str, limit: int | None
+) -> list[dict[str, Any]]:
+    """The rows that `table` gives of all traces, from shares whose traces are numbered as these."""
+    rows = merged_rows(traces, shares, KEYS[view], SCOPES.get(view), limit, channels=view == "channel")
+    if SCOPES.get(view) == "layer":
+        rows = with_nanoseconds(traces, rows)
+    return [_readable(traces, row) for row in rows]
+
+
+def _marked(traces: Traces, calls: pl.LazyFrame, view: str) -> pl.LazyFrame:
+    if view in SCOPES:
+        return outermost(traces, calls, SCOPES[view])
+    return calls.with_columns(pl.lit(value=False).alias("within"), pl.col("bytes").alias("own_bytes"))
 
 
 def number_of_rows(

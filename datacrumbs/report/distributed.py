@@ -1,0 +1,180 @@
+"""The tables of a report over more traces than one machine has memory for, by dask.
+
+Each run is looked at by itself, since no call of one is inside a call of another, and gives sums and how many calls
+took how long. Both are whole numbers that are added up, so the rows are those that one process makes of all traces.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.report.apart import check_lives_apart, lives_of
+from datacrumbs.report.estimates import is_needed
+from datacrumbs.report.job_ranks import node_rows, spans_of
+from datacrumbs.report.summary import EPOCH_LIMIT, CallSelection, merged_table, select, table_share
+from datacrumbs.trace.dataframes import pl
+from datacrumbs.trace.reader import TraceFile, Traces, read_traces
+from datacrumbs.trace.writer import RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from datacrumbs.trace.ranks import Rank
+
+SCHEDULER = "DASK_SCHEDULER_ADDRESS"
+"""Variable with the address of a dask cluster; without it the processors of this machine are used."""
+_HEAD = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class RunShare:
+    """What the files of a run give; positions of traces are those among them."""
+
+    files: list[TraceFile]
+    processes: dict[tuple[int, int], str]
+    ranks: dict[tuple[int, int], Rank]
+    lives: pl.DataFrame
+    spans: pl.DataFrame
+    tables: dict[str, tuple[pl.DataFrame, pl.DataFrame]]
+    is_exact: bool
+
+
+def run_share(paths: Sequence[Path], selection: CallSelection, views: Sequence[str]) -> RunShare:
+    """Read a run and sum it up; what a worker does.
+
+    Raises:
+        DatacrumbsError: as `read_traces`.
+    """
+    traces = read_traces(paths)
+    is_exact = not is_needed(traces)
+    tables = {view: table_share(traces, selection, view) for view in views} if is_exact else {}
+    spans = spans_of(traces, select(traces, selection))
+    return RunShare(traces.files, traces.processes, traces.ranks, lives_of(traces), spans, tables, is_exact)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeReport:
+    """All runs together: ``traces`` without calls, and what `rows` makes tables of."""
+
+    traces: Traces
+    shares: dict[str, list[tuple[pl.DataFrame, pl.DataFrame]]]
+    spans: pl.DataFrame
+
+    def rows(self, view: str, limit: int | None) -> list[dict[str, Any]]:
+        """The rows of a table."""
+        rows = merged_table(self.traces, self.shares[view], view, limit)
+        return node_rows(self.traces, self.spans, rows) if view == "node" else rows
+
+
+def read_distributed(paths: Sequence[Path], selection: CallSelection, views: Sequence[str]) -> WholeReport:
+    """Read traces run by run, on all processors or on a dask cluster.
+
+    Args:
+        paths: Trace files, which all workers must be able to read.
+        selection: Which calls the tables are about.
+        views: Which tables.
+
+    Raises:
+        DatacrumbsError: (exit 2) as `read_traces`; for traces in which not every call has a line, which only one
+            process can estimate together; for moments that count from the first call.
+    """
+    moments = (selection.since, selection.until)
+    if any(moment is not None and moment < EPOCH_LIMIT for moment in moments):
+        raise usage_error("with --engine, --since and --until take epoch microseconds")
+    groups: dict[object, list[int]] = {}
+    for position, path in enumerate(paths):
+        groups.setdefault(_run_of(path) or position, []).append(position)
+    work = [[paths[position] for position in group] for group in groups.values()]
+    shares = _computed(run_share, [(group, selection, views) for group in work])
+    return _whole(list(groups.values()), shares, len(paths), views)
+
+
+def _whole(groups: list[list[int]], shares: list[RunShare], count: int, views: Sequence[str]) -> WholeReport:
+    files: list[TraceFile | None] = [None] * count
+    processes: dict[tuple[int, int], str] = {}
+    ranks: dict[tuple[int, int], Rank] = {}
+    tables: dict[str, list[tuple[pl.DataFrame, pl.DataFrame]]] = {view: [] for view in views}
+    lives = []
+    for places, share in zip(groups, shares, strict=True):
+        if not share.is_exact:
+            raise usage_error(
+                f"{share.files[0].path}: not every call has a line (it was sampled or profiled)",
+                "report such traces without --engine",
+            )
+        for place, file in zip(places, share.files, strict=True):
+            files[place] = file
+        processes |= {(places[trace], pid): name for (trace, pid), name in share.processes.items()}
+        ranks |= {(places[trace], pid): rank for (trace, pid), rank in share.ranks.items()}
+        lives.append(_placed(share.lives, places))
+        for view, (parts, durations) in share.tables.items():
+            tables[view].append((_placed(parts, places), _placed(durations, places)))
+    nothing = read_traces([])
+    known = [file for file in files if file is not None]
+    traces = Traces(known, nothing.calls, processes, {}, nothing.profiles, nothing.paths, ranks=ranks)
+    if count > 1:
+        check_lives_apart(traces, pl.concat(lives))
+    spans = pl.concat(share.spans for share in shares)
+    return WholeReport(traces, tables, spans.group_by("host").agg(pl.col("begin").min(), pl.col("end").max()))
+
+
+# With positions among all traces instead of those among a run's.
+def _placed(frame: pl.DataFrame, places: list[int]) -> pl.DataFrame:
+    if "trace" not in frame.columns:
+        return frame
+    return frame.with_columns(pl.col("trace").replace_strict(dict(enumerate(places)), return_dtype=pl.UInt32))
+
+
+# Host, user and id of a file's run, from its first lines; None where it does not say.
+def _run_of(path: Path) -> tuple[str, str, str] | None:
+    try:
+        with gzip.open(path) as stream:
+            head = stream.read(_HEAD)
+    except (OSError, EOFError, zlib.error):
+        return None
+    host = ""
+    for text in head.split(b"\n")[1:]:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if not isinstance(line, dict) or not isinstance(line.get("args"), dict):
+            return None
+        if line.get("name") == "HH":
+            host = str(line["args"].get("name", ""))
+        elif line.get("name") == RUN:
+            run_id = str(line["args"].get("run_id", ""))
+            return (host, str(line["args"].get("user", "")), run_id) if run_id else None
+    return None
+
+
+# dask is an extra, and large: it is imported where it is asked for.
+def _computed(function: Callable[..., RunShare], tasks: list[tuple[Any, ...]]) -> list[RunShare]:
+    with _extra():
+        dask = import_module("dask")
+    delayed = [dask.delayed(function)(*task) for task in tasks]
+    address = os.environ.get(SCHEDULER)
+    if not address:
+        return list(dask.compute(*delayed, scheduler="processes"))
+    with _extra():
+        distributed = import_module("distributed")
+    with distributed.Client(address) as client:
+        return list(client.gather(client.compute(delayed)))
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise DatacrumbsError(
+            f"--engine dask needs the Python package {error.name}", hint="pip install 'datacrumbs[dask]'"
+        ) from None
