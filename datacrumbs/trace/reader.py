@@ -321,7 +321,8 @@ class _Gathering:
         trace.skipped += skipped
         self._metadata(position, trace, frame.filter(pl.col("ph") == "M"))
         events = frame.filter(pl.col("ph") == "X")
-        named = events.drop_nulls("name").with_columns(pl.col("cat").fill_null(""))
+        named = events.drop_nulls(["name", "pid", "ts"])
+        named = named.with_columns(pl.col("cat").fill_null(""), pl.col("tid").fill_null(pl.col("pid")))
         trace.skipped += len(events) - len(named)
         return call_columns(named)
 

@@ -101,6 +101,9 @@ long bpf_task_pt_regs(struct task_struct *task);
 #define DC_CGROUP_KN 0
 #define DC_CGROUP_SUBSYS_STATE_PARENT 0
 #define DC_KERNFS_NODE_ID 0
+#define DC_KERNFS_NODE_NAME 0
+#define DC_CGROUP_ROOT 0
+#define DC_CGROUP_ROOT_HIERARCHY_ID 0
 #define DC_TASK_COMM 0
 #define DC_TASK_EXIT_CODE 0
 #define DC_TASK_MM 0

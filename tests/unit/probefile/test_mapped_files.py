@@ -136,7 +136,7 @@ def test_file_systems(  # noqa: PLR0917 - a table
     texts = {"/proc/self/mountinfo": MOUNTS.format(uid=uid), "/proc/self/fdinfo/0": f"pos:\t0\nmnt_id:\t{mount}\n"}
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_bytes", lambda path: texts[str(path)].encode())
-        patched.setattr(file_systems, "_device", lambda _: (os.major(device), os.minor(device)))
+        patched.setattr(file_systems, "device_of", lambda _: (os.major(device), os.minor(device)))
         patched.setattr(file_systems, "file_system_kind", lambda _: kind)
         found = problem_of_mapped(0)
     assert problem in found
