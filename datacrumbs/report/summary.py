@@ -179,9 +179,10 @@ def table(
     if is_needed(traces):
         rows = estimated_rows(traces, calls, profiles, keys, SCOPES.get(view), marked=marked, names=names)
         rows.sort(key=lambda row: (-(row["time_us"] or 0), *(str(row[key]) for key in keys)))
-        return [_readable(traces, row) for row in rows[:limit]]
-    calls = marked if marked is not None and view in SCOPES else _marked(traces, calls, view)
-    rows = exact_rows(traces, calls, keys, SCOPES.get(view), limit, channels=view == "channel")
+        rows = rows[:limit]
+    else:
+        calls = marked if marked is not None and view in SCOPES else _marked(traces, calls, view)
+        rows = exact_rows(traces, calls, keys, SCOPES.get(view), limit, channels=view == "channel")
     if SCOPES.get(view) == "layer":
         rows = with_nanoseconds(traces, rows)
     return [_readable(traces, row) for row in rows]
