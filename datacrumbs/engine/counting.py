@@ -72,6 +72,11 @@ class Profiles:
         self._table = table.descriptor
         self._begin = begin
         self._epoch = 0
+        self._barrier = Barrier()
+
+    def close(self) -> None:
+        """Free what waiting needs."""
+        self._barrier.close()
 
     def take(self) -> NDArray[np.void]:
         """What was added up since the last time, as record.PROFILE, and forget it."""
@@ -79,7 +84,7 @@ class Profiles:
             return np.zeros(0, PROFILE)
         self._epoch += 1
         self._begin(self._epoch)
-        wait_for_programs()
+        self._barrier.wait()
         keys, values = self._read()
         old = keys["epoch"] != self._epoch
         keys, values = keys[old], values[old]
@@ -126,19 +131,28 @@ class Profiles:
             links.bpf(_DELETE_BATCH, links.attributes("<QQQQIIQQ", *given))
 
 
-def wait_for_programs() -> None:
-    """Return when every BPF program that ran at the time of the call has ended.
+class Barrier:
+    """Waits until every BPF program that runs at the time has ended.
 
-    The kernel waits so after an update of a map of maps, so that the old map is no longer in use
-    (Linux 5.0 and later, commit 1ae80cf31938). This one has no other purpose.
+    The kernel waits so after an update of a map of maps, so that the old map is no longer in use (Linux 5.0 and later,
+    commit 1ae80cf31938). The maps are made at once, since a run may make none later; they have no other purpose.
     """
-    inner = links.bpf(_MAP_CREATE, links.attributes("<IIIIII", _ARRAY, 4, 4, 1, 0, 0))
-    outer = -1
-    try:
-        outer = links.bpf(_MAP_CREATE, links.attributes("<IIIIII", _ARRAY_OF_MAPS, 4, 4, 1, 0, inner))
-        key, value = np.zeros(1, np.uint32), np.full(1, inner, np.uint32)
-        links.bpf(_UPDATE, links.attributes("<I4xQQQ", outer, key.ctypes.data, value.ctypes.data, 0))
-    finally:
-        os.close(inner)
-        if outer >= 0:
-            os.close(outer)
+
+    def __init__(self) -> None:
+        self._inner = links.bpf(_MAP_CREATE, links.attributes("<IIIIII", _ARRAY, 4, 4, 1, 0, 0))
+        try:
+            shape = links.attributes("<IIIIII", _ARRAY_OF_MAPS, 4, 4, 1, 0, self._inner)
+            self._outer = links.bpf(_MAP_CREATE, shape)
+        except BaseException:
+            os.close(self._inner)
+            raise
+
+    def wait(self) -> None:
+        """Return when they have ended."""
+        key, value = np.zeros(1, np.uint32), np.full(1, self._inner, np.uint32)
+        links.bpf(_UPDATE, links.attributes("<I4xQQQ", self._outer, key.ctypes.data, value.ctypes.data, 0))
+
+    def close(self) -> None:
+        """Free the maps."""
+        os.close(self._inner)
+        os.close(self._outer)

@@ -328,6 +328,7 @@ class Engine:
     def close(self) -> None:
         """Free everything."""
         self.detach()
+        self._profiles.close()
         self._loaded.close()
 
     def _fill_tables(self, marks: Marks) -> None:

@@ -123,6 +123,18 @@ def test_losses_say_when(place: Installation, probes: Path) -> None:
     assert all(note["begin"] < note["end"] for note in of_writes)
 
 
+def test_calls_are_added_up_when_nothing_can_be_loaded_any_more(installation: Installation) -> None:
+    site = "mode: profile\ncapture_probes: [{provider: sys, functions: write}]\n"
+    with installation.daemon(installation.probes(site)) as daemon:
+        until(lambda: status(daemon.process.pid)["Seccomp_filters"] == ["2"])
+        daemon.wrap(*writes(1009))
+        daemon.stop()
+    trace = read_lines(daemon.trace)
+    profiles = [line["args"] for line in trace.metadata if line["name"] == "datacrumbs_profile"]
+    counts = trace.counts["write"]
+    assert sum(line["count"] for line in profiles) == counts["counted_profile"] == counts["entered"] >= 1009
+
+
 def test_writer_has_no_privileges_and_few_descriptors(installation: Installation, probes: Path) -> None:
     with installation.daemon(probes) as daemon:
         until(lambda: status(daemon.process.pid)["Seccomp_filters"] == ["2"])  # with what it gives up last: to load
