@@ -122,9 +122,9 @@ class Asked:
             warn(f"running processes cannot be traced: {error}")
             return
         self._next = time.monotonic() + _SHARE * (time.monotonic() - begin)
-        taken = [process for process, outcome in outcomes.items() if outcome is Take.TAKEN]
+        taken = sum(outcome is Take.TAKEN for outcome in outcomes.values())
         if taken:
-            inform(f"traced from now on, since their user asked: {', '.join(map(str, taken))}")
+            inform(f"traced from now on, since their user asked: {counted(taken, 'process', 'processes')}")
 
 
 def group_there(awaited: Collection[str]) -> int:
@@ -132,15 +132,24 @@ def group_there(awaited: Collection[str]) -> int:
     wanted = [name.rpartition("/") for name in awaited]
     for mount in _GROUP_MOUNTS if wanted else ():
         for place, directories, _ in os.walk(mount):
+            directories[:] = [name for name in directories if _owner(Path(place, name)) == 0]
             here = Path(place).name
             for parent, _, name in wanted:
                 if here == parent and name in directories:
                     found = Path(place, name)
-                    if _is_group(found) and found.lstat().st_uid == 0:
+                    if _is_group(found):
                         return found.lstat().st_ino
             if any(here == parent for parent, _, _ in wanted):
                 directories.clear()
     return 0
+
+
+# Users make as many groups as they like in what is delegated to them.
+def _owner(path: Path) -> int | None:
+    try:
+        return path.lstat().st_uid
+    except OSError:
+        return None
 
 
 def _is_group(path: Path) -> bool:

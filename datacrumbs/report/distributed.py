@@ -144,7 +144,7 @@ def _run_of(path: Path) -> tuple[str, str, str] | None:
     for text in head.split(b"\n")[1:]:
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if not isinstance(line, dict) or not isinstance(line.get("args"), dict):
             return None

@@ -21,6 +21,10 @@ JOB, STEP, NUMBER, HOST = "job_id", "step", "rank_number", "host"
 """Columns that `with_ranks` and `with_hosts` add; ``rank`` is that of a layer elsewhere."""
 
 
+LARGEST = 1 << 22
+"""Ranks of a job; a larger number is taken for none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """Processes that were started together, as one step of a job or by one launcher.
@@ -74,7 +78,9 @@ def jobs(traces: Traces) -> list[Job]:
             continue
         key = rank.job_id, rank.step
         found[key][rank.rank].add(traces.files[position].host)
-        sizes[key] = max(rank.size or 0, sizes.get(key, 0))
+        # What a process's environment says; the missing ranks are listed.
+        size = rank.size if rank.size and rank.size <= LARGEST else 0
+        sizes[key] = max(size, sizes.get(key, 0))
     ordered = sorted(found, key=lambda key: (key[0], -1 if key[1] is None else key[1]))
     return [
         Job(*key, sizes[key] or None, {number: tuple(sorted(nodes)) for number, nodes in sorted(found[key].items())})

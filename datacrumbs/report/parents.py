@@ -9,6 +9,7 @@ import numpy as np
 from datacrumbs.report.depths import enclosing
 from datacrumbs.report.nesting import AlikeRows, library, rank
 from datacrumbs.trace.dataframes import pl
+from datacrumbs.trace.store import end_of_call
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,9 +33,8 @@ def with_parents(calls: pl.DataFrame, thread: tuple[str, ...]) -> pl.DataFrame:
     Returns:
         The calls with ``parent``: the row of the call that each is directly inside of, or -1.
     """
-    end = pl.col("ts") + pl.max_horizontal("dur", 0)
     ranks = (rank() + 1).cast(pl.UInt8)
-    rows = calls.select(*thread, "ts", end.alias("end"), "order", "depth", ranks)
+    rows = calls.select(*thread, "ts", end_of_call(), "order", "depth", ranks)
     threads = AlikeRows([rows[key].to_numpy() for key in thread])
     group = threads.in_order()[threads.numbers]
     numbers = [np.ascontiguousarray(rows[key].to_numpy(), np.int64) for key in ("ts", "end", "order")]

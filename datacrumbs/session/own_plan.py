@@ -85,7 +85,8 @@ def compose_plan_of_process(process: int, wanted: Wanted, paths: SystemPaths) ->
     except OSError as error:
         raise DatacrumbsError(f"process {process} cannot be looked at: {error.strerror}") from None
     os.environ.clear()
-    os.environ.update({name: value for name, is_given, value in (entry.partition("=") for entry in given) if is_given})
+    entries = (entry.partition("=") for entry in given)
+    os.environ.update({name: value for name, is_given, value in entries if name and is_given})
     try:
         program = program_of([file], os.environ)
     except CommandError:  # its file is gone, or somewhere else in this one's mount namespace

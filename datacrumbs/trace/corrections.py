@@ -50,7 +50,7 @@ def correction(readings: Sequence[ClockReading]) -> Correction:
     elapsed = last.clock.monotonic_ns - first.clock.monotonic_ns
     if max(abs(begin) - first.clock.within_ns, abs(end) - last.clock.within_ns) <= STEP_NS:
         return Correction()
-    if abs(end - begin) > elapsed * LARGEST_DRIFT:
+    if elapsed <= 0 or abs(end - begin) > elapsed * LARGEST_DRIFT:
         step = end - begin if last.clock.is_set_since(first.clock) else 0
         return Correction(round(end / 1000), step_us=round(step / 1000))
     origin = (first.clock.monotonic_ns + first.epoch_offset_ns) // 1000

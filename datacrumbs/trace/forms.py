@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 WHOLE = 1 << 63
+PARTS = 1_000_000
+"""More files than a run has."""
 _FUNCTION = ("category", "name", "symbol")
 
 
@@ -47,6 +49,8 @@ def check_form(document: Mapping[str, Any]) -> None:
     _check(all(isinstance(arguments.get(key, ""), str) for key in form.texts))
     numbers = arguments.keys() - form.texts if form.numbers is None else form.numbers
     _check(all(_is_whole(arguments.get(key, 0), -WHOLE) for key in numbers))
+    if name == RUN:
+        _check(0 <= arguments.get("part", 0) < PARTS)
     if name == PROCESS_EVENT:
         _check(all(_is_whole(document.get(key), 0) for key in ("pid", "tid")))
 

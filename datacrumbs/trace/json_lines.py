@@ -75,7 +75,7 @@ def _frame(chunk: bytes, schema: dict[str, Any]) -> pl.DataFrame:
 def _is_object(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

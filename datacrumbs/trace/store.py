@@ -20,6 +20,7 @@ FILE_ROWS, GROUP_ROWS = 1 << 20, 1 << 18
 NUMBERS = ("order", "pid", "tid", "dur", "ret", "errno", "bytes", "depth")
 COLUMNS: tuple[str, ...] = ("trace", "order", "category", "name", "symbol", "pid", "tid", "ts", "dur")
 COLUMNS += ("ret", "errno", "bytes", "fhash", "to_hash", "depth", "end")
+LAST_MOMENT = (1 << 63) - 1
 _MOST = (1 << 32) - 1
 
 
@@ -98,10 +99,15 @@ class CallStore:
         self._spill_rows = min(self._spill_rows, FILE_ROWS)
 
 
+def end_of_call() -> pl.Expr:
+    """The column ``end``: when a call ended, in epoch us; the last moment that there is where a line says later."""
+    end = pl.col("ts") + pl.max_horizontal(pl.col("dur").cast(pl.Int64), 0)
+    return pl.when(end < pl.col("ts")).then(LAST_MOMENT).otherwise(end).alias("end")
+
+
 # With the columns that need no room in memory.
 def _whole(trace: int, frame: pl.DataFrame) -> pl.LazyFrame:
-    end = pl.col("ts") + pl.max_horizontal(pl.col("dur").cast(pl.Int64), 0)
-    return frame.lazy().with_columns(pl.lit(trace, pl.UInt32).alias("trace"), end.alias("end"))
+    return frame.lazy().with_columns(pl.lit(trace, pl.UInt32).alias("trace"), end_of_call())
 
 
 def _public(calls: pl.LazyFrame, details: Sequence[str]) -> pl.LazyFrame:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, usage_error
@@ -11,7 +13,6 @@ from datacrumbs.report.exports import perfetto, rows, stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from datacrumbs.trace.dataframes import pl
     from datacrumbs.trace.reader import Traces
@@ -41,8 +42,12 @@ def export(traces: Traces, calls: pl.LazyFrame, place: Path) -> None:
     write = FORMS[ending(place)]
     temporary = place.with_name(f".{place.name[:200]}.{secrets.token_hex(8)}")
     try:
-        temporary.touch(exist_ok=False)
-        write(traces, calls, temporary)
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            # By the open file, whatever is at its name by now.
+            write(traces, calls, Path(f"/proc/self/fd/{descriptor}"))
+        finally:
+            os.close(descriptor)
         temporary.rename(place)
     except OSError as error:
         raise DatacrumbsError(f"{place}: cannot be written: {error.strerror or error}; nothing was written") from None

@@ -20,7 +20,8 @@ NUMBER, MESSAGE = 0, 2
 
 
 def number(value: int) -> bytes:
-    """A number, as short as it can be."""
+    """A number, as short as it can be; a negative one as its 64 bits."""
+    value &= (1 << 64) - 1
     parts = bytearray()
     while value > 127:
         parts.append(value & 127 | 128)

@@ -98,16 +98,22 @@ def nanoseconds(nested: pl.DataFrame, walk: Tour, first: int) -> tuple[Numbers, 
     thread = np.empty(2 * count, np.int64)
     number = nested.select(pl.struct(THREAD).rle_id())[THREAD[0]].to_numpy()
     thread[walk.begin], thread[walk.end] = number, number
-    base = thread * (int(moment.max(initial=0)) + 1)
-    moment = np.maximum.accumulate(base + moment) - base
+    moment = _rising(thread, moment)
     new = np.ones(2 * count, np.bool_)
     new[1:] = (moment[1:] != moment[:-1]) | (thread[1:] != thread[:-1])
     steps = np.arange(2 * count)
     exact = moment * NANOSECONDS + steps - np.maximum.accumulate(np.where(new, steps, 0))
-    base = thread * (int(exact.max(initial=0)) + 2 * count + 1)
     # More than a thousand steps in a microsecond reach into the next one.
-    rising = np.maximum.accumulate(base + exact - steps) + steps - base
+    rising = _rising(thread, exact - steps) + steps
     return rising[walk.begin], rising[walk.end]
+
+
+# Within each thread no number smaller than one before it. Places of numbers are small, so those of all threads are one
+# order without overflow.
+def _rising(thread: Numbers, numbers: Numbers) -> Numbers:
+    values, place = np.unique(numbers, return_inverse=True)
+    base = thread * len(values)
+    return np.asarray(values[np.maximum.accumulate(base + place) - base])
 
 
 def _nested(calls: pl.LazyFrame, part: list[tuple[int, int]]) -> pl.DataFrame:

@@ -375,6 +375,8 @@ EXPORT int dc_parents(uint64_t rows, const uint32_t *group, uint32_t groups, con
 			inside[arranged.places[at].row] = 0;
 		look(&calls, arranged.places, rows, NULL, inside, 1);
 		rows = go_inside(&calls, arranged.places, rows, inside, arranged.other, parent);
+		if (rows == before) /* what ends before it begins is inside anything, for ever */
+			break;
 		sorted = sort(arranged.other, arranged.places, rows, 0, (uint32_t)before);
 		if (sorted == arranged.other)
 			arranged = (struct arranged){sorted, arranged.places};

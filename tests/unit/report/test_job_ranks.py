@@ -135,3 +135,11 @@ def test_ranks_of_dftracer(made: ModuleType, tmp_path: Path) -> None:
 def test_ranges() -> None:
     assert ranges([7, 0, 1, 2, 4, 5]) == "0-2, 4-5, 7"
     assert ranges([]) == ""
+
+
+def test_a_size_that_no_job_has(made: ModuleType, tmp_path: Path) -> None:
+    lines = [line for line in about(made, 100, 1) if line["args"]["name"] != "size"]
+    lines.append(made.metadata("PR", {"hhash": "00", "name": "size", "value": str(2**32 - 17)}, 100))
+    calls = [made.call("write", "POSIX", 1000, 1, process=100)]
+    (job,) = jobs(read_traces([made.write(tmp_path / "run.pfw.gz", calls, before=lines)]))
+    assert (job.size, job.missing) == (None, ())

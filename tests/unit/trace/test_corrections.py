@@ -36,7 +36,9 @@ def read(
     return list(traces.calls.sort("order").select("ts", "dur").collect().iter_rows())
 
 
-@pytest.mark.parametrize("readings", [[], [reading(0)], [reading(0, STEP_NS), reading(SECOND, -STEP_NS)]])
+@pytest.mark.parametrize(
+    "readings", [[], [reading(0)], [reading(0, 1)], [reading(0, STEP_NS), reading(SECOND, -STEP_NS)]]
+)
 def test_what_reading_takes_changes_nothing(readings: list[ClockReading]) -> None:
     assert correction(readings) == Correction()
 
@@ -82,3 +84,7 @@ def test_profiles_are_corrected(made: ModuleType, tmp_path: Path) -> None:
     path = made.write(tmp_path / "t.pfw.gz", [], before=[*(line(made, each) for each in readings), profile])
     (row,) = read_traces([path]).profiles.to_dicts()
     assert (row["begin"], row["end"]) == (EPOCH // 1000 + 3_000_000, EPOCH // 1000 + 3_000_023)
+
+
+def test_one_reading_of_a_clock_that_is_wrong() -> None:
+    assert correction([reading(0, 7 * SECOND)]) == Correction(7_000_000)

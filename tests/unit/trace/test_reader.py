@@ -254,3 +254,12 @@ def test_lines_one_at_a_time(synthetic, trace: Path) -> None:
     kinds = [line["ph"] for line in iterate_lines(trace)]
     assert kinds.count("X") == len(synthetic.records(ROUNDS))
     assert json.dumps(next(iter(iterate_lines(trace)))["name"]) == '"HH"'
+
+
+def test_brackets_without_end_and_parts_without_number(made, tmp_path: Path) -> None:
+    path = made.write(tmp_path / "run.pfw.gz", [made.call("read", "POSIX", 1, 1)], part=10**17)
+    with gzip.open(path, "ab") as stream:
+        stream.write(b'{"x":' + b"[" * 100_000 + b"\n")
+    traces = read_traces([path])
+    assert traces.files[0].shortcoming
+    assert not traces.files[0].absent

@@ -69,3 +69,13 @@ def test_each_call_is_within_its_parent_and_beside_its_siblings(
         # A call begins and ends in the microseconds of its line, as long as a thousand steps fit.
         assert (begin // 1000 + 1000 == nested["ts"].to_numpy()).all()
     assert seen == len(lines)
+
+
+def test_many_threads_over_a_week(made, tmp_path: Path) -> None:
+    week = 7 * 24 * 3600 * 10**6
+    lines = [made.call("read", "POSIX", 1000 + week * turn, 3, process=n) for n in range(503) for turn in (0, 1)]
+    traces = read_traces([made.write(tmp_path / "run.pfw.gz", lines)])
+    (nested,) = processes(traces, traces.calls)
+    begin, end = nanoseconds(nested, tour(nested), 1000)
+    assert (begin // 1000 + 1000 == nested["ts"].to_numpy()).all()
+    assert (end // 1000 + 1000 == (nested["ts"] + 3).to_numpy()).all()
