@@ -22,7 +22,7 @@ from datacrumbs.report.comparing import compare
 from datacrumbs.report.comparison_table import print_comparison
 from datacrumbs.report.explaining import explain
 from datacrumbs.report.explanation_table import print_explanation
-from datacrumbs.report.exports.endings import ending, export
+from datacrumbs.report.exports.endings import COMPRESSED, ending, export
 from datacrumbs.report.findings.judging import Findings, find
 from datacrumbs.report.findings.patterns import access_patterns
 from datacrumbs.report.findings.printing import print_findings, summary
@@ -82,13 +82,7 @@ def report(options: argparse.Namespace) -> ExitCode:
         return ExitCode.DONE
     if options.compare or options.fail_on == REGRESSION:
         return _compare(options, selection)
-    if options.html and (options.by or options.limit):
-        raise usage_error("--by and --limit: the page has all tables", "leave them out with --html")
-    for option, place in (("--html", options.html), ("--export", options.export)):
-        if place:
-            _refuse_trace(option, Path(place))
-    if options.export:
-        ending(Path(options.export))
+    _check_output(options)
     judged = bool(not (_view(options) or options.export) or options.html or options.fail_on)
     details = judged or _view(options) == PATTERN
     rows = SPILL_ROWS // 2 if details else SPILL_ROWS  # they take twice the memory
@@ -111,6 +105,19 @@ def report(options: argparse.Namespace) -> ExitCode:
     return _status(findings, options.fail_on)
 
 
+# What is written is no trace, and has a known form.
+def _check_output(options: argparse.Namespace) -> None:
+    if options.html and (options.by or options.limit):
+        raise usage_error("--by and --limit: the page has all tables", "leave them out with --html")
+    if options.export and (options.by or options.limit):
+        raise usage_error("--by and --limit: an export has all calls", "leave them out with --export")
+    for option, place in (("--html", options.html), ("--export", options.export)):
+        if place:
+            _refuse_trace(option, Path(place))
+    if options.export:
+        ending(Path(options.export))
+
+
 def _compare(options: argparse.Namespace, selection: CallSelection) -> ExitCode:
     if not (options.compare and options.traces):
         raise usage_error("a comparison needs both sides: TRACE ... --compare LATER ...")
@@ -128,9 +135,10 @@ def _compare(options: argparse.Namespace, selection: CallSelection) -> ExitCode:
     for traces in sides:
         check_apart(traces)
         for trace in traces.files:
-            if trace.sampled or trace.profiles or not trace.complete:
-                reason = trace.shortcoming or "not every call has a line; only those with one are compared"
-                warn(f"{printable(str(trace.path))}: {printable(reason)}")
+            if trace.sampled or trace.profiles:
+                raise usage_error(f"{printable(str(trace.path))}: not every call has a line, so it cannot be compared")
+            if not trace.complete:
+                warn(f"{printable(str(trace.path))}: {printable(trace.shortcoming)}")
     before, after = sides
     changes = compare(before, select(before, selection), after, select(after, selection))
     if options.json:
@@ -139,6 +147,8 @@ def _compare(options: argparse.Namespace, selection: CallSelection) -> ExitCode:
     else:
         print_comparison(table_console(), changes, terminal_width(), options.limit)
     is_worse = any(change.is_regression for change in changes)
+    if options.fail_on and not is_worse and not all(trace.complete for traces in sides for trace in traces.files):
+        raise DatacrumbsError("a trace is not complete, so that there is no regression is not known")
     return ExitCode.FOUND if options.fail_on and is_worse else ExitCode.DONE
 
 
@@ -272,7 +282,7 @@ def _refuse_trace(option: str, place: Path) -> None:
     with suppress(OSError):
         if place.is_file():
             with place.open("rb") as stream:
-                is_trace = is_trace or stream.read(2) == _GZIP
+                is_trace = is_trace or (stream.read(2) == _GZIP and not place.name.endswith(COMPRESSED))
     if is_trace:
         raise usage_error(
             f"{option} {printable(str(place))}: this is a trace", f"give what to write first: {option} OUT TRACE"

@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -60,6 +61,9 @@ def _reordered(name: str, words: Sequence[str]) -> Sequence[str]:
             if any(given in spellings for spellings in _OURS):
                 return [given]
     own, rest = without_own(COMMANDS[name], words)
+    for word, value in pairwise(words):
+        if word == ENABLE and word in own and value in {"yes", "no"}:
+            raise usage_error(f"{ENABLE} takes its value after an equals sign; expected {ENABLE}={value}")
     own = [f"{word}=yes" if word == ENABLE else word for word in own]
     return [*own, "--", *rest]
 

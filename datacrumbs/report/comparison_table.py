@@ -59,7 +59,7 @@ def _pair(before: str, after: str) -> str:
 
 
 def _time(side: Side) -> str:
-    return duration(round(side.time_us))
+    return duration(round(side.time_us)) if side.calls else ""
 
 
 def _per_call(side: Side) -> str:

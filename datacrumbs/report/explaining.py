@@ -138,6 +138,8 @@ def _chosen(traces: Traces, selection: CallSelection, function: str) -> pl.DataF
     chosen = found.select(*THREAD, "order").collect(engine="streaming")
     if chosen.is_empty():
         known = calls.select(pl.col("name").cast(pl.String).unique()).collect(engine="streaming").to_series().to_list()
+        if traces.profiles.filter(pl.col("name") == function).height:
+            raise usage_error(f"--explain {function}: its calls were only added up, so what was inside is not known")
         where = "in the trace" if selection == type(selection)() else "in what the selection leaves"
         raise usage_error(f"--explain {function}: no call of it is {where}{did_you_mean(function, known)}")
     return chosen
@@ -246,9 +248,17 @@ class _Tree:
         for number, above in enumerate(self._above):
             if above >= 0:
                 nodes[above].children.append(nodes[number])
+        nodes[0].layer = self._layers_of_roots()
         for node in nodes:
             node.children.sort(key=lambda child: (-child.time_us, -child.calls, child.name))
         return nodes[0]
+
+    # Functions of several layers may have the same name.
+    def _layers_of_roots(self) -> str:
+        found = set(self._nested["category"].gather(self.roots).cast(pl.String))
+        order = list(LAYERS)
+        names = sorted(found, key=lambda name: (order.index(name) if name in order else -1, name))
+        return ", ".join(LAYERS.get(name, name) for name in names)
 
     def layer_bytes(self) -> dict[str, int]:
         """Bytes of the outermost calls of each layer, from the application down."""

@@ -255,6 +255,14 @@ def read_traces(
     return Traces(files, calls, processes, raw_paths, profiles, names, store.copies, store.spill, ranks)
 
 
+# Numbers of a line that no kernel gives: sums of them would be beyond all numbers.
+_LAST_MOMENT, _LAST_PROCESS = 1 << 53, (1 << 32) - 1
+_PLAUSIBLE = pl.all_horizontal(
+    *(pl.col(name).is_between(0, _LAST_MOMENT) for name in ("ts", "dur")),
+    *(pl.col(name).is_between(0, _LAST_PROCESS) for name in ("pid", "tid")),
+)
+
+
 class _Gathering:
     def __init__(self, spill_rows: int, *, details: bool, passed: Callable[[int], object]) -> None:
         self._passed = passed
@@ -303,6 +311,9 @@ class _Gathering:
         if calls is None or not trace.run or sum(map(len, self._waiting)) > OTHERS_SIZE:
             found = self._others(position, trace)
             calls = found if calls is None else calls
+        plausible = calls.filter(_PLAUSIBLE)
+        trace.skipped += len(calls) - len(plausible)
+        calls = plausible
         trace.lines += len(calls)
         self.store.add(position, settled(calls, ours=bool(trace.run), deep=trace.run.get("depth") == 1))
 

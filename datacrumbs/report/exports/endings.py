@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from datacrumbs.trace.dataframes import pl
     from datacrumbs.trace.reader import Traces
 
+COMPRESSED = ".pftrace.gz"
 FORMS: dict[str, Callable[[Traces, pl.LazyFrame, Path], None]] = {
     ".parquet": rows.write_parquet,
     ".csv": rows.write_csv,
     ".pftrace": perfetto.write,
-    ".pftrace.gz": perfetto.write_compressed,
+    COMPRESSED: perfetto.write_compressed,
     ".speedscope.json": stacks.write_speedscope,
     ".collapsed": stacks.write_collapsed,
 }

@@ -51,7 +51,7 @@ def write_speedscope(traces: Traces, calls: pl.LazyFrame, place: Path) -> None:
     document = {
         "$schema": SCHEMA,
         "exporter": "datacrumbs",
-        "name": ", ".join(trace.path.name for trace in traces.files),
+        "name": printable(", ".join(trace.path.name for trace in traces.files)),
         "shared": {"frames": [{"name": frame} for frame in frames]},
         "profiles": profiles,
     }

@@ -139,6 +139,8 @@ class _Judging:
 
     def findings(self, unjudged: str) -> Findings:
         whole = []
+        if not unjudged and self._calls.limit(1).collect().is_empty():
+            unjudged = "no calls are selected"
         for position in range(len(self._traces.files)):
             reason = unjudged or self._gaps.of_file(position)
             if reason:
@@ -192,6 +194,8 @@ class _Judging:
         for each in suspicions:
             share = each.time_us / max(evidence.io_us.get(each.process, 0), each.time_us, 1)
             severity = sum(share >= gates()[name] for name in SEVERITIES)
+            seconds = each.time_us / 1_000_000
+            severity = min(severity, 1 + sum(seconds >= gates()[f"{name}_seconds"] for name in SEVERITIES[1:]))
             if severity and self._is_placed(rule, evidence, each):
                 place = self._place(evidence, each, share)
                 self._found[rule.name].append((severity if each.grave else min(severity, 2), place))

@@ -54,7 +54,10 @@ def _suspicions(
 def _small(kind: str) -> Any:
     def judge(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
         requests = evidence.requests.filter(pl.col("kind") == kind, pl.col("bytes") > 0)
-        is_small, is_tiny = (pl.col("bytes") < limits[key] for key in ("size_bytes", "tiny_bytes"))
+        # What a file has at its beginning, or up to its end, cannot be moved in larger requests.
+        is_all = (pl.col("pattern") == "first").fill_null(value=False)
+        is_all |= (pl.col("bytes") < pl.col("count")).fill_null(value=False)
+        is_small, is_tiny = ((pl.col("bytes") < limits[key]) & ~is_all for key in ("size_bytes", "tiny_bytes"))
         sums = [
             is_small.sum().alias("small"),
             is_tiny.sum().alias("tiny"),

@@ -43,7 +43,7 @@ def headline(finding: FaultFound, *, several: bool = False) -> str:
 def evidence(finding: FaultFound) -> str:
     """What was counted where it is worst."""
     place = finding.places[0]
-    return f"{place.layer}: {place.evidence}" + (f"; most on {place.path}" if place.path else "")
+    return f"{place.layer}: {place.evidence}" + (f"; longest on {place.path}" if place.path else "")
 
 
 def summary(rules: tuple[str, ...]) -> str:

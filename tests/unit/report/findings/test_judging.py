@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from datacrumbs.model.fault_rules import FindingRule, Suspicion
+from datacrumbs.report.findings import judging
 from datacrumbs.report.findings.judging import Findings, find
 from datacrumbs.report.findings.own_rules import own_rules
-from datacrumbs.report.findings.thresholds import names
+from datacrumbs.report.findings.thresholds import gates, names
 from datacrumbs.report.summary import CallSelection, select
 from datacrumbs.trace.reader import read_traces
 
@@ -47,6 +48,32 @@ def judged(made, tmp_path: Path) -> Callable[..., Findings]:
     return judge
 
 
+@pytest.fixture
+def in_any_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little time the calls take."""
+    limits = gates() | {"warning_seconds": 0, "critical_seconds": 0}
+    monkeypatch.setattr(judging, "gates", lambda: limits)
+
+
+@pytest.mark.parametrize(
+    ("duration", "severity"), [(90, "note"), (100, "warning"), (990, "warning"), (1000, "critical")]
+)
+def test_what_takes_little_time_is_not_grave(made, judged, duration: int, severity: str) -> None:
+    program = Program(made).call("open", 1, ret=3, flags=0)
+    for _ in range(MANY):
+        program.call("write", duration, ret=1000, bytes=1000, fd=3, count=1000)
+    assert found(judged(program)) == {"small-writes": severity}
+
+
+def test_small_files_read_whole_are_no_small_reads(made, judged, in_any_time) -> None:
+    program = Program(made)
+    for turn in range(MANY):
+        program.call("open", ret=3, flags=0, fhash=f"f{turn % 101}")
+        program.move("read", 700, count=4096, fhash=f"f{turn % 101}")
+        program.call("close", fd=3)
+    assert "small-reads" not in found(judged(program))
+
+
 def found(findings: Findings) -> dict[str, str]:
     return {each.rule: each.severity for each in findings.found}
 
@@ -68,16 +95,16 @@ def small(program: Program, count: int = MANY, size: int = 1000, name: str = "wr
         ((MANY, 1000, "read"), {"small-reads": "critical"}),
     ],
 )
-def test_small_requests(made, judged, requests: tuple[int, int, str], expected: dict[str, str]) -> None:
+def test_small_requests(made, judged, in_any_time, requests: tuple[int, int, str], expected: dict[str, str]) -> None:
     assert found(judged(small(Program(made), *requests))) == expected
 
 
-def test_what_takes_little_of_the_time_is_no_finding(made, judged) -> None:
+def test_what_takes_little_of_the_time_is_no_finding(made, judged, in_any_time) -> None:
     program = small(Program(made)).call("read", 10 * MANY, ret=5, bytes=5, fd=3)
     assert found(judged(program)) == {}  # not more than half of the time
 
 
-def test_small_requests_to_a_pipe_are_none(made, judged) -> None:
+def test_small_requests_to_a_pipe_are_none(made, judged, in_any_time) -> None:
     program = Program(made)
     for _ in range(MANY):
         program.move("write", 10, fhash="pipe")
@@ -85,14 +112,14 @@ def test_small_requests_to_a_pipe_are_none(made, judged) -> None:
 
 
 @pytest.mark.parametrize(("step", "expected"), [(-1, {"random-reads"}), (1, set()), (2, set())])
-def test_random_requests(made, judged, step: int, expected: set[str]) -> None:
+def test_random_requests(made, judged, in_any_time, step: int, expected: set[str]) -> None:
     program = Program(made).call("open", ret=3, flags=0)
     for turn in range(MANY):
         program.move("pread", 1 << 20, offset=(5000 + turn * step) << 20)
     assert set(found(judged(program))) == expected
 
 
-def test_requests_whose_places_are_not_known_are_not_judged(made, judged) -> None:
+def test_requests_whose_places_are_not_known_are_not_judged(made, judged, in_any_time) -> None:
     program = Program(made)
     for turn in range(MANY):
         program.move("pread", 1 << 20, offset=(5000 - turn) << 20)
@@ -105,7 +132,7 @@ def test_requests_whose_places_are_not_known_are_not_judged(made, judged) -> Non
     ]
 
 
-def test_metadata(made, judged) -> None:
+def test_metadata(made, judged, in_any_time) -> None:
     program = Program(made)
     for _ in range(5003):
         program.call("stat", 2)
@@ -115,14 +142,14 @@ def test_metadata(made, judged) -> None:
 
 
 @pytest.mark.parametrize(("files", "expected"), [(31, {"reopened-files": "critical"}), (101, {})])
-def test_reopened_files(made, judged, files: int, expected: dict[str, str]) -> None:
+def test_reopened_files(made, judged, in_any_time, files: int, expected: dict[str, str]) -> None:
     program = Program(made)
     for turn in range(MANY):
         program.call("open", ret=3, flags=0, fhash=f"f{turn % files}").call("close", fd=3, fhash=f"f{turn % files}")
     assert found(judged(program)) == expected
 
 
-def test_syncs(made, judged) -> None:
+def test_syncs(made, judged, in_any_time) -> None:
     program = Program(made)
     for _ in range(101):
         program.move("write", 1 << 20).move("write", 1 << 20).call("fsync", fd=3)
@@ -132,7 +159,7 @@ def test_syncs(made, judged) -> None:
     assert found(judged(program)) == {"sync-per-write": "critical"}
 
 
-def test_the_same_bytes_again(made, judged) -> None:
+def test_the_same_bytes_again(made, judged, in_any_time) -> None:
     program = Program(made).call("open", ret=3, flags=0)
     for turn in range(MANY):
         program.move("pread", 2 << 20, offset=(turn % 101) << 21)
@@ -143,14 +170,14 @@ def test_the_same_bytes_again(made, judged) -> None:
     assert set(found(judged(program))) == set()
 
 
-def test_seeks(made, judged) -> None:
+def test_seeks(made, judged, in_any_time) -> None:
     program = Program(made).call("open", ret=3, flags=0)
     for turn in range(MANY):
         program.call("lseek", fd=3, ret=turn << 20, whence=0).move("read", 1 << 20)
     assert found(judged(program)) == {"wasted-seeks": "critical"}
 
 
-def test_failures(made, judged) -> None:
+def test_failures(made, judged, in_any_time) -> None:
     program = Program(made)
     for _ in range(101):
         program.call("open", ret=-1, errno=2)
@@ -160,7 +187,7 @@ def test_failures(made, judged) -> None:
     assert findings.found[0].places[0].path == "/data/1"
 
 
-def test_streams(made, judged) -> None:
+def test_streams(made, judged, in_any_time) -> None:
     program = Program(made)
     for _ in range(MANY):
         moved = {"ret": 4096, "bytes": 4096, "fhash": "f1"}
@@ -183,7 +210,7 @@ def ranked(made: Any, sizes: list[int], category: str = "POSIX") -> tuple[Progra
 
 @pytest.mark.parametrize(("sizes", "expected"), [([97, 11, 13], True), ([97, 89, 83], False), ([97], False)])
 @pytest.mark.parametrize("category", ["POSIX", "MPIIO"])
-def test_ranks(made, judged, sizes: list[int], expected: bool, category: str) -> None:
+def test_ranks(made, judged, in_any_time, sizes: list[int], expected: bool, category: str) -> None:
     program, names = ranked(made, sizes, category)
     if category == "MPIIO":  # one rank writes for all
         program.lines += Program(made, 100).move("write", 1 << 20).lines
@@ -195,7 +222,7 @@ def test_ranks(made, judged, sizes: list[int], expected: bool, category: str) ->
         assert place.evidence == "rank 0 moved 97.0 MiB in 970 us, rank 1 11.0 MiB in 110 us, of 3 ranks"
 
 
-def test_requests_of_system_calls_count_once_beside_those_of_libc(made, judged) -> None:
+def test_requests_of_system_calls_count_once_beside_those_of_libc(made, judged, in_any_time) -> None:
     program = Program(made)
     for _ in range(503):
         program.lines.append(made.call("write", "SYS", program.now + 1, 8, ret=10, bytes=10, fhash="f1", fd=3))
@@ -228,7 +255,7 @@ def counts(name: str, **parts: int) -> dict[str, Any]:
         ({"unmatched": 11}, "the ends of 11 of 1,009 calls of write were not seen"),
     ],
 )
-def test_functions_that_are_not_all_there(made, judged, parts: dict[str, int], reason: str) -> None:
+def test_functions_that_are_not_all_there(made, judged, in_any_time, parts: dict[str, int], reason: str) -> None:
     findings = judged(small(Program(made)), after=[counts("write", **parts)])
     assert found(findings) == {}
     (unjudged,) = findings.not_judged
@@ -237,20 +264,20 @@ def test_functions_that_are_not_all_there(made, judged, parts: dict[str, int], r
     assert "small-reads" not in unjudged.rules
 
 
-def test_other_functions_do_not_matter(made, judged) -> None:
+def test_other_functions_do_not_matter(made, judged, in_any_time) -> None:
     findings = judged(small(Program(made)), after=[counts("write"), counts("fputs", lost_ring_full=3)])
     assert found(findings) == {"small-writes": "critical"}
     assert findings.not_judged == []
 
 
-def test_a_sampled_function(made, judged) -> None:
+def test_a_sampled_function(made, judged, in_any_time) -> None:
     about = {"category": "POSIX", "name": "write", "function": "write", "symbol": "write", "one_of": 10}
     line = {"name": "datacrumbs_sampled", "cat": "dftracer", "ph": "M", "pid": 0, "tid": 0, "args": about}
     findings = judged(small(Program(made)), before=[line], after=[counts("write")])
     assert (found(findings), [each.reason for each in findings.not_judged]) == ({}, ["write was sampled (1 of 10)"])
 
 
-def test_runs_that_are_not_all_there(made, judged) -> None:
+def test_runs_that_are_not_all_there(made, judged, in_any_time) -> None:
     findings = judged(small(Program(made)), inclusion_path="/data")
     assert (found(findings), findings.judged) == ({}, [])
     (unjudged,) = findings.not_judged
@@ -260,12 +287,12 @@ def test_runs_that_are_not_all_there(made, judged) -> None:
 
 
 @pytest.mark.parametrize("selected", [{"names": ("write",)}, {"paths": ("/data/*",)}, {"since": 1}])
-def test_selections_are_not_judged(made, judged, selected: dict[str, Any]) -> None:
+def test_selections_are_not_judged(made, judged, in_any_time, selected: dict[str, Any]) -> None:
     findings = judged(small(Program(made)), selected=selected)
     assert (found(findings), findings.judged, len(findings.not_judged)) == ({}, [], 1)
 
 
-def test_a_process_is_judged(made, judged) -> None:
+def test_a_process_is_judged(made, judged, in_any_time) -> None:
     program, other = small(Program(made)), small(Program(made, 8))
     program.lines += other.lines
     assert judged(program).found[0].processes == 2
@@ -276,7 +303,7 @@ def test_a_process_is_judged(made, judged) -> None:
 # ---- rules of others ----
 
 
-def test_a_rule_of_a_provider(made, judged) -> None:
+def test_a_rule_of_a_provider(made, judged, in_any_time) -> None:
     asked = []
 
     def judge(evidence: Any, limits: Any) -> list[Suspicion]:
@@ -290,7 +317,7 @@ def test_a_rule_of_a_provider(made, judged) -> None:
     assert (finding.rule, finding.severity, finding.threshold) == ("own", "warning", "more than 5")
 
 
-def test_a_rule_that_fails_is_not_judged(made, judged) -> None:
+def test_a_rule_that_fails_is_not_judged(made, judged, in_any_time) -> None:
     rule = FindingRule("own", "a fault", "", "", frozenset({"write"}), lambda *_: 1 / 0, {})
     findings = judged(small(Program(made)), (rule,))
     assert found(findings) == {"small-writes": "critical"}
