@@ -210,7 +210,8 @@ def ranked(made: Any, sizes: list[int], category: str = "POSIX") -> tuple[Progra
 
 @pytest.mark.parametrize(("sizes", "expected"), [([97, 11, 13], True), ([97, 89, 83], False), ([97], False)])
 @pytest.mark.parametrize("category", ["POSIX", "MPIIO"])
-def test_ranks(made, judged, in_any_time, sizes: list[int], expected: bool, category: str) -> None:
+@pytest.mark.usefixtures("in_any_time")
+def test_ranks(made, judged, sizes: list[int], expected: bool, category: str) -> None:
     program, names = ranked(made, sizes, category)
     if category == "MPIIO":  # one rank writes for all
         program.lines += Program(made, 100).move("write", 1 << 20).lines
