@@ -159,7 +159,7 @@ static const char *dc_client_file(const char *command, char candidate[2 * PATH_M
 		return command;
 	while (path != NULL && *path != '\0') {
 		size_t size = strcspn(path, ":");
-		int length = snprintf(candidate, 2 * PATH_MAX, "%.*s/%s", size != 0 ? (int)size : 1,
+		int length = snprintf(candidate, (size_t)2 * PATH_MAX, "%.*s/%s", size != 0 ? (int)size : 1,
 				      size != 0 ? path : ".", command);
 
 		if (length > 0 && length < 2 * PATH_MAX && stat(candidate, &status) == 0 && S_ISREG(status.st_mode) &&

@@ -11,7 +11,8 @@
 #define DC_VARIABLE_BYTES 64 /* of one that is kept, with its zero */
 
 /* Bytes of a constant text as a word of memory, and which of the word are of the text. */
-#define DC_BYTE(text, at) ((at) < sizeof(text) - 1 ? (u64)(u8)(text)[at] << (at) % 8 * 8 : 0)
+#define DC_ZEROS "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+#define DC_BYTE(text, at) ((at) < sizeof(text) - 1 ? (u64)(u8)(text DC_ZEROS)[at] << (at) % 8 * 8 : 0)
 #define DC_BYTE_MASK(text, at) ((at) < sizeof(text) - 1 ? 0xffULL << (at) % 8 * 8 : 0)
 #define DC_WORD_OF(byte, text, at) \
 	(byte(text, at) | byte(text, at + 1) | byte(text, at + 2) | byte(text, at + 3) | byte(text, at + 4) | \

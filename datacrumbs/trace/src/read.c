@@ -241,6 +241,7 @@ static const uint8_t *read_value(const uint8_t *at, enum key key, struct line *l
 }
 
 /* Reads the members of an object behind its opening brace; the place behind it, or NULL. */
+/* NOLINTNEXTLINE(misc-no-recursion): once, since arguments have none in them */
 static const uint8_t *read_object(const uint8_t *at, int is_outer, struct line *line)
 {
 	if (*at == '}')

@@ -103,7 +103,7 @@ uint32_t dc_words_number(struct dc_words *words, const uint8_t *text, size_t siz
 		if (words->hashes[at & words->mask] == hash && is_text(words, number, text, size))
 			return number;
 	}
-	if (make_room(words, size))
+	if (make_room(words, size) || !words->slots)
 		return 0;
 	for (at = hash; words->slots[at & words->mask]; at++)
 		;
