@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import site
 import sys
 import sysconfig
@@ -86,7 +87,8 @@ def _code() -> Iterator[Path]:
     package = Path(__file__).parent
     yield Path(sys.executable)
     yield from Path(sysconfig.get_path("scripts")).glob("datacrumbs*")
-    yield from package.rglob("*")
+    for directory, directories, files in os.walk(package):  # a directory that is gone by now is passed over
+        yield from (Path(directory, name) for name in (*directories, *files))
     for place in (LIBRARIES, SHIPPED):
         yield from (Path(sysconfig.get_path("data")) / place).glob("*")
     for place in map(Path, filter(None, sys.path)):
