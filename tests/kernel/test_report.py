@@ -31,7 +31,7 @@ def rows(daemon: RunningDaemon, view: str, key: str) -> dict[str, Any]:
     command = [COMMANDS / "datacrumbs_report", daemon.trace, "--by", view, "--json"]
     document = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert document["traces"][0]["complete"]
-    (table,) = (value for name, value in document.items() if name != "traces")
+    table = document["processes" if view == "process" else f"{view}s"]
     return {row[key]: row for row in table}
 
 

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "asking.h"
@@ -149,11 +148,20 @@ static bool dc_client_find_library(char *library)
 	return false;
 }
 
+/* stat(2) as a function would need a newer C library than the launcher otherwise does. */
+static bool dc_client_is_directory(const char *path)
+{
+	int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (directory >= 0)
+		(void)close(directory);
+	return directory >= 0;
+}
+
 /* What execvp(3) would most likely execute; `command` itself where that is a path, or where none is found. */
 static const char *dc_client_file(const char *command, char candidate[2 * PATH_MAX])
 {
 	const char *path = getenv("PATH");
-	struct stat status;
 
 	if (strchr(command, '/') != NULL || *command == '\0')
 		return command;
@@ -162,8 +170,8 @@ static const char *dc_client_file(const char *command, char candidate[2 * PATH_M
 		int length = snprintf(candidate, (size_t)2 * PATH_MAX, "%.*s/%s", size != 0 ? (int)size : 1,
 				      size != 0 ? path : ".", command);
 
-		if (length > 0 && length < 2 * PATH_MAX && stat(candidate, &status) == 0 && S_ISREG(status.st_mode) &&
-		    access(candidate, X_OK) == 0)
+		if (length > 0 && length < 2 * PATH_MAX && access(candidate, X_OK) == 0 &&
+		    !dc_client_is_directory(candidate))
 			return candidate;
 		path += size;
 		path += *path == ':';

@@ -93,7 +93,7 @@ def test_an_answer_is_kept_for_its_key_and_these_rules(place, monkeypatch):
     assert kept.kept("x", ["b"], answers({"n": 3})) == {"n": 3}
     assert kept.kept("y", ["a"], answers({"n": 4})) == {"n": 4}
     assert kept.kept("x", None, answers({"n": 5})) == {"n": 5}
-    monkeypatch.setattr(kept, "_rules", lambda: "others")
+    monkeypatch.setattr(kept, "rules", lambda: "others")
     assert kept.kept("x", ["a"], answers({"n": 6})) == {"n": 6}
     monkeypatch.undo()
     assert place.stat().st_mode & 0o777 == 0o700
