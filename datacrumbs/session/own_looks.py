@@ -1,7 +1,8 @@
 """What looks at target files found in earlier recordings of root's own, kept where root alone writes.
 
 The looks take most of the time of a decision. What was found of a file holds for the state in which it was: device,
-inode, size and times of the open file, of which a user cannot set back the last. It holds for the places that were
+inode, size and times of the open file, of which a user cannot set back the last; and for files of root's alone, since
+who may write a file can change it through a mapping, which changes none of these. It holds for the places that were
 asked for, and for the rules by which this package reads files. The signing service keeps nothing of this kind.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +34,8 @@ def kept_looks(directory: Path) -> Ask:
 
     def ask(stream: BufferedReader, wanted: WantedPlaces, look: Callable[[], Verdict]) -> Verdict:
         status = os.fstat(stream.fileno())
-        if abs(time.time() - status.st_ctime) < SETTLED_SECONDS:
+        others_write = status.st_uid != 0 or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if others_write or abs(time.time() - status.st_ctime) < SETTLED_SECONDS:
             return look()  # it may change again within the same tick
         state = [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
         key = [

@@ -65,6 +65,15 @@ def test_a_file_that_changed_is_looked_at_again(looks: Looks, what: str) -> None
     assert looks.number == 2
 
 
+def test_what_others_may_write_is_looked_at_each_time(looks: Looks) -> None:
+    for uid, mode in ((65534, 0o644), (0, 0o664), (0, 0o646)):
+        os.chown(looks.file, uid, 0)
+        looks.file.chmod(mode)
+        looks.ask()
+        looks.ask()
+    assert looks.number == 6
+
+
 def test_what_is_wrong_is_looked_at_again(looks: Looks) -> None:
     looks.verdict = BAD
     assert [looks.ask(), looks.ask()] == [BAD, BAD]
