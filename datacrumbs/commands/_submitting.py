@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -61,9 +60,12 @@ def _reordered(name: str, words: Sequence[str]) -> Sequence[str]:
             if any(given in spellings for spellings in _OURS):
                 return [given]
     own, rest = without_own(COMMANDS[name], words)
-    for word, value in pairwise(words):
-        if word == ENABLE and word in own and value in {"yes", "no"}:
-            raise usage_error(f"{ENABLE} takes its value after an equals sign; expected {ENABLE}={value}")
+    if ENABLE in own:  # the value may be a word of its own
+        place = words.index(ENABLE)
+        value = next(iter(words[place + 1 : place + 2]), "")
+        if value in {"yes", "no"}:
+            joined = [*words[:place], f"{ENABLE}={value}", *words[place + 2 :]]
+            own, rest = without_own(COMMANDS[name], joined)
     own = [f"{word}=yes" if word == ENABLE else word for word in own]
     return [*own, "--", *rest]
 

@@ -43,6 +43,7 @@ TESTED_IN = {
     "commands/record_report": "kernel/test_record.py",
     "commands/record_session": "kernel/test_record.py",
     "commands/reporting": "unit/commands/test_report.py",
+    "commands/submitting": "unit/jobs/test_submission.py",
     "commands/trust_actions": "unit/commands/test_trust.py",
     "commands/trusted_keys": "unit/install/test_rotation.py",
     "commands/verbs": "unit/commands/test_command_table.py",

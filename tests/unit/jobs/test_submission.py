@@ -86,6 +86,7 @@ def test_everything_else_passes_unchanged(submit: Submit, name: str) -> None:
         (["--datacrumbs-probe-file", FILE, "-n2", "job.sh"], [EXACT, "-n2", "job.sh"]),
         (["-n", "2", "--datacrumbs-enable", "--datacrumbs-probe-file", FILE, "job.sh"], [EXACT, "-n", "2", "job.sh"]),
         (["--datacrumbs-enable=no", "--comment=x", "job.sh"], ["--comment=x", "job.sh"]),
+        (["-J", "no", "--datacrumbs-enable", "no", "--comment=x", "job.sh"], ["-J", "no", "--comment=x", "job.sh"]),
         (["--datacrumbs-probe-file", FILE, "--", "job.sh"], [EXACT, "--", "job.sh"]),
         (["--datacrumbs-probe-file", FILE, "--comment"], ["--comment"]),
     ],
