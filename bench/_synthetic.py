@@ -42,7 +42,7 @@ _DATA = {"read", "pwrite", "pread"}
 
 
 def write_trace(path: Path, calls: int) -> None:
-    """A complete trace of about so many calls, the same for the same number."""
+    """A complete trace of about this many calls, the same for the same number."""
     plan, numbers = _plan()
     random = np.random.default_rng(20)
     with path.open("wb") as stream:

@@ -42,7 +42,7 @@ class ReadingProgress:
             self._bar.stop()
 
     def passed(self, size: int) -> None:
-        """So many more bytes have been read."""
+        """This many more bytes have been read."""
         self._passed += size
         if self._bar is None and self._is_due():
             self._show()

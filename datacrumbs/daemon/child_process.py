@@ -55,7 +55,7 @@ class ChildProcess:
         self.channel = Channel(ours, answers, answer_limit, takes_descriptors=takes_descriptors)
 
     def close(self, seconds: float = _PATIENCE_SECONDS) -> bool:
-        """Have it end, and wait so long for that before it is killed; gives whether it has ended. Idempotent."""
+        """Have it end, and wait this long for that before it is killed; gives whether it has ended. Idempotent."""
         if not self._pid:
             return self._has_ended
         self.channel.close()

@@ -24,7 +24,7 @@ PROCESSES_MOST = 512
 _FIRST_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO in linux/proc_ns.h
 _GROUP_MAGIC = 0x63677270  # CGROUP2_SUPER_MAGIC in linux/magic.h
 _GROUP_MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
-_SHARE = 20  # looks take at most one part in so many of the time
+_SHARE = 20  # looks take at most this part of the time: one in twenty
 _STARTED = 19  # of the fields behind the name in /proc/PID/stat
 _REFUSED = {
     Take.FOREIGN: "is not a process of {}, by each of its user ids",

@@ -37,7 +37,7 @@ class Footer:
 
 
 def part_lines(provenance: Mapping[str, str], part: int, lines: int, profiles: int) -> Iterator[str]:
-    """The end of a file that goes on in another one: the counts are in the run's last file."""
+    """The end of a file whose run continues in another one: the counts are in the run's last file."""
     yield metadata_line(PROVENANCE, 0, 0, sorted(provenance.items()))
     yield metadata_line(FOOTER, 0, 0, [("continued", 1), ("lines", lines), ("part", part), ("profiles", profiles)])
 
