@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.report.nesting import LAYERS, THREAD
+from datacrumbs.report.nesting import THREAD, from_the_top
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -65,9 +65,8 @@ def busy(marked: pl.LazyFrame) -> Busy:
 
 # Of the calls, from the application down.
 def _categories(calls: pl.LazyFrame) -> list[str]:
-    order = {category: position for position, category in enumerate(LAYERS)}
     found = calls.select(pl.col("category").cast(pl.String).unique()).collect(engine="streaming").to_series()
-    return sorted(found, key=lambda name: (order.get(name, -1), name))
+    return from_the_top(found)
 
 
 # Of intervals in the order of their beginnings, what they cover.

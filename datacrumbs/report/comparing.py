@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.report.estimates import TIMED
-from datacrumbs.report.nesting import LAYERS, runs
+from datacrumbs.report.nesting import LAYERS, runs, with_runs
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -145,11 +145,9 @@ class _Function:
 
 class _Runs:
     def __init__(self, traces: Traces, calls: pl.LazyFrame) -> None:
-        numbers = runs(traces)
-        place = {number: position for position, number in enumerate(dict.fromkeys(numbers))}
+        place = {number: position for position, number in enumerate(dict.fromkeys(runs(traces)))}
         self.count = len(place)
-        run = pl.col("trace").cast(pl.Int64).replace_strict({at: place[of] for at, of in enumerate(numbers)})
-        calls = calls.with_columns(run.alias("run"), *(pl.col(key).cast(pl.String) for key in FUNCTION))
+        calls = with_runs(traces, calls).with_columns(pl.col(FUNCTION).cast(pl.String))
         spans = calls.group_by("run").agg(
             pl.col("ts").min().alias("first"), (pl.col("ts").max() - pl.col("ts").min() + 1).alias("span")
         )
@@ -170,7 +168,7 @@ class _Runs:
         self.functions: dict[tuple[str, str], _Function] = {}
         for (category, name, number), part in sums.group_by(*FUNCTION, "run", maintain_order=True):
             function = self.functions.setdefault((str(category), str(name)), _Function(self.count))
-            self._add(function, int(str(number)), part)
+            self._add(function, place[int(str(number))], part)
 
     @staticmethod
     def _add(function: _Function, number: int, part: pl.DataFrame) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from datacrumbs.errors import did_you_mean, usage_error
 from datacrumbs.report.block_requests import with_directions
 from datacrumbs.report.findings.gaps import of_calls
-from datacrumbs.report.nesting import LAYERS, with_runs
+from datacrumbs.report.nesting import LAYERS, from_the_top, with_runs
 from datacrumbs.report.parents import with_parents
 from datacrumbs.report.summary import select
 from datacrumbs.trace.dataframes import pl
@@ -256,9 +256,7 @@ class _Tree:
     # Functions of several layers may have the same name.
     def _layers_of_roots(self) -> str:
         found = set(self._nested["category"].gather(self.roots).cast(pl.String))
-        order = list(LAYERS)
-        names = sorted(found, key=lambda name: (order.index(name) if name in order else -1, name))
-        return ", ".join(LAYERS.get(name, name) for name in names)
+        return ", ".join(LAYERS.get(name, name) for name in from_the_top(found))
 
     def layer_bytes(self) -> dict[str, int]:
         """Bytes of the outermost calls of each layer, from the application down."""
@@ -268,6 +266,4 @@ class _Tree:
         top = (self._unit[rows] == rows) | (codes[self._parent[rows]] != codes[rows])
         frame = pl.DataFrame({"category": category.gather(rows[top]), "bytes": self._nested["bytes"].gather(rows[top])})
         sums = dict(frame.drop_nulls().group_by("category").agg(pl.col("bytes").sum()).iter_rows())
-        order = list(LAYERS)
-        names = sorted(sums, key=lambda name: (order.index(name) if name in order else -1, name))
-        return {LAYERS.get(name, name): sums[name] for name in names}
+        return {LAYERS.get(name, name): sums[name] for name in from_the_top(sums)}

@@ -31,7 +31,7 @@ from datacrumbs.trace.lines import load_library
 from datacrumbs.trace.reader import run_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -110,6 +110,12 @@ def with_runs(traces: Traces, calls: pl.LazyFrame) -> pl.LazyFrame:
     """Calls with the column ``run``: the position of the first file of each call's run."""
     run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64)
     return calls.with_columns(run.alias("run"))
+
+
+def from_the_top(categories: Iterable[str]) -> list[str]:
+    """Categories from the application down; those that `LAYERS` does not have come first, by their names."""
+    order = {category: position for position, category in enumerate(LAYERS)}
+    return sorted(categories, key=lambda category: (order.get(category, -1), category))
 
 
 # Moments between which there are about WINDOW_ROWS beginnings; calls that begin in one microsecond stay together.

@@ -14,7 +14,7 @@ from datacrumbs.report import job_ranks
 from datacrumbs.report.estimates import estimated_rows, is_needed
 from datacrumbs.report.exact import exact_rows, exact_share, merged_rows
 from datacrumbs.report.nanoseconds import with_nanoseconds
-from datacrumbs.report.nesting import LAYERS, SECOND_FILE, outermost
+from datacrumbs.report.nesting import LAYERS, SECOND_FILE, from_the_top, outermost
 from datacrumbs.report.nodes import by_node
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.notes import DEGRADED, LATE, NOT_PROBED
@@ -342,17 +342,13 @@ def _absolute(moment: int, first: int) -> int:
     return moment if moment >= EPOCH_LIMIT else first + moment
 
 
-def _position(category: str) -> tuple[int, str]:
-    return (tuple(LAYERS).index(category) if category in LAYERS else -1, category)
-
-
 def _readable(traces: Traces, row: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in row.items():
         if key == "category":
             result["layer"] = LAYERS.get(value, value)
         elif key == "layers":
-            result["layers"] = [LAYERS.get(each, each) for each in sorted(value, key=_position)]
+            result["layers"] = [LAYERS.get(each, each) for each in from_the_top(value)]
         elif key == "errno":
             result["error"] = errno_names.errorcode.get(value, str(value)) if value else "failed"
             result["meaning"] = os.strerror(value) if value else "no errno"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, ExitCode, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
 # O_NONBLOCK: opening a FIFO must not wait for a writer.
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -153,18 +155,32 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
     Raises:
         DatacrumbsError: (exit 1) when that fails; then nothing is left behind.
     """
+    with replacing(path, mode) as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """A new file, open for writing, that takes a name when it is whole: at the end of the block.
+
+    Args:
+        path: As `write_atomically` has it.
+        mode: Permissions, before the umask.
+
+    Raises:
+        DatacrumbsError: (exit 1) when that or the block fails with an OSError; then nothing is left behind.
+    """
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}")
     try:
         if path.exists() and not path.is_file():
             raise DatacrumbsError(f"{path}: exists and is not a regular file; nothing was written")
-        descriptor = os.open(temporary, CREATE_FLAGS, mode)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(descriptor)
+        with os.fdopen(os.open(temporary, CREATE_FLAGS, mode), "wb") as stream:
+            yield stream
         temporary.rename(path)
     except OSError as error:
-        raise DatacrumbsError(f"{path}: cannot be written: {error.strerror}; nothing was written") from None
+        raise DatacrumbsError(f"{path}: cannot be written: {error.strerror or error}; nothing was written") from None
     finally:
         with suppress(OSError):
             temporary.unlink()

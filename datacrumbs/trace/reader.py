@@ -311,9 +311,10 @@ class _Gathering:
         if calls is None or not trace.run or sum(map(len, self._waiting)) > OTHERS_SIZE:
             found = self._others(position, trace)
             calls = found if calls is None else calls
-        plausible = calls.filter(_PLAUSIBLE)
-        trace.skipped += len(calls) - len(plausible)
-        calls = plausible
+        if not calls.select(_PLAUSIBLE.all()).item():
+            plausible = calls.filter(_PLAUSIBLE)
+            trace.skipped += len(calls) - len(plausible)
+            calls = plausible
         trace.lines += len(calls)
         self.store.add(position, settled(calls, ours=bool(trace.run), deep=trace.run.get("depth") == 1))
 

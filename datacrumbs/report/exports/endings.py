@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.errors import usage_error
 from datacrumbs.report.exports import perfetto, rows, stacks
+from datacrumbs.secure.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,20 +39,9 @@ def export(traces: Traces, calls: pl.LazyFrame, place: Path) -> None:
         DatacrumbsError: (exit 1) when the file cannot be written.
     """
     write = FORMS[ending(place)]
-    temporary = place.with_name(f".{place.name[:200]}.{secrets.token_hex(8)}")
-    try:
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
-            # By the open file, whatever is at its name by now.
-            write(traces, calls, Path(f"/proc/self/fd/{descriptor}"))
-        finally:
-            os.close(descriptor)
-        temporary.rename(place)
-    except OSError as error:
-        raise DatacrumbsError(f"{place}: cannot be written: {error.strerror or error}; nothing was written") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    with replacing(place, 0o666) as stream:
+        # By the open file, whatever is at its name by now.
+        write(traces, calls, Path(f"/proc/self/fd/{stream.fileno()}"))
 
 
 def ending(place: Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from datacrumbs.output import printable
 from datacrumbs.report.exports.trees import processes
-from datacrumbs.report.nesting import LAYERS
+from datacrumbs.report.nesting import LAYERS, from_the_top
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def _stacks(traces: Traces, calls: pl.LazyFrame) -> dict[str, dict[Stack, int]]:
         layers = nested.select(_layer().alias("layer"))["layer"]
         parent = nested["parent"].to_numpy()
         duration = nested["dur"].clip(0).to_numpy().astype(np.int64)
-        present = set(layers)
-        for profile in (ALL, *(each for each in _in_order(present) if len(present) > 1)):
+        present = from_the_top(set(nested["category"].cast(pl.String)))
+        for profile in (ALL, *(LAYERS.get(each, each) for each in present if len(present) > 1)):
             chosen = np.ones(len(nested), np.bool_) if profile == ALL else (layers == profile).to_numpy()
             sums = found.setdefault(profile, defaultdict(int))
             for stack, time in _sums(names, frames, _above(parent, chosen), duration, chosen):
@@ -78,11 +78,6 @@ def _stacks(traces: Traces, calls: pl.LazyFrame) -> dict[str, dict[Stack, int]]:
 
 def _layer() -> pl.Expr:
     return pl.col("category").cast(pl.String).replace(LAYERS)
-
-
-def _in_order(layers: set[str]) -> list[str]:
-    order = list(LAYERS.values())
-    return sorted(layers, key=lambda layer: (order.index(layer) if layer in order else -1, layer))
 
 
 def _process_names(traces: Traces, nested: pl.DataFrame) -> pl.Series:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.report.nesting import runs
+from datacrumbs.report.nesting import with_runs
 from datacrumbs.report.parents import with_parents
 from datacrumbs.trace.dataframes import pl
 
@@ -42,8 +42,7 @@ class Tour:
 
 def processes(traces: Traces, calls: pl.LazyFrame) -> Iterator[pl.DataFrame]:
     """All calls of some processes at a time, with the columns ``run`` and ``parent`` (a row, or -1)."""
-    run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64)
-    calls = calls.with_columns(run.alias("run"))
+    calls = with_runs(traces, calls)
     sizes = calls.group_by("run", "pid").len().sort("run", "pid").collect(engine="streaming")
     part: list[tuple[int, int]] = []
     waiting = 0
