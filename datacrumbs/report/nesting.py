@@ -19,12 +19,12 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_int, c_uint32, c_uint64, c_void_p
 from functools import cache
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from datacrumbs.report.depths import enclosing, within
+from datacrumbs.report.stretches import stretches
 from datacrumbs.trace.columns import WORD
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.lines import load_library
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from datacrumbs.report.stretches import Stretch
     from datacrumbs.trace.reader import Traces
 
 LAYERS = {
@@ -67,7 +68,6 @@ WITHIN, OWN = np.uint8(1), np.uint8(2)
 """What a call is marked with: it is inside another one, and its bytes count."""
 WINDOW_ROWS = 1_000_000
 MOST_THREADS = 4
-BINS = 10_000
 
 
 def outermost(traces: Traces, calls: pl.LazyFrame, scope: str) -> pl.LazyFrame:
@@ -88,7 +88,7 @@ def outermost(traces: Traces, calls: pl.LazyFrame, scope: str) -> pl.LazyFrame:
     calls = with_runs(traces, calls)
     marking = _Marking(calls, scope)
     with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS)) as pool:
-        list(pool.map(marking.look, *zip(*pairwise(_bounds(calls)), strict=True)))
+        list(pool.map(marking.look, stretches(calls, WINDOW_ROWS)))
     within, own = marking.marks.expression(WITHIN), marking.marks.expression(OWN)
     return calls.with_columns(within.alias("within"), pl.when(own).then("bytes").alias("own_bytes"))
 
@@ -116,23 +116,6 @@ def from_the_top(categories: Iterable[str]) -> list[str]:
     """Categories from the application down; those that `LAYERS` does not have come first, by their names."""
     order = {category: position for position, category in enumerate(LAYERS)}
     return sorted(categories, key=lambda category: (order.get(category, -1), category))
-
-
-# Moments between which there are about WINDOW_ROWS beginnings; calls that begin in one microsecond stay together.
-def _bounds(calls: pl.LazyFrame) -> list[int]:
-    begin = pl.col("ts")
-    first, last, count = calls.select(begin.min(), begin.max().alias("last"), pl.len()).collect().row(0)
-    if count <= WINDOW_ROWS:
-        return [-(1 << 63), (1 << 63) - 1]
-    width = max((last - first) // BINS, 1)
-    bins = calls.group_by(((begin - first) // width).alias("bin")).len().sort("bin").collect(engine="streaming")
-    bounds, rows = [-(1 << 63)], 0
-    for number, here in bins.iter_rows():
-        if rows and rows + here > WINDOW_ROWS:
-            bounds.append(first + number * width)
-            rows = 0
-        rows += here
-    return [*bounds, (1 << 63) - 1]
 
 
 class _Marks:
@@ -189,8 +172,8 @@ class _Marking:
             moving = self._calls.filter("moved").select(CARRIER).unique().collect(engine="streaming")
             self._moving = AlikeRows([moving[key].to_numpy() for key in CARRIER])
 
-    def look(self, first: int, last: int) -> None:
-        reaching = self._calls.filter(pl.col("ts") < last, pl.col("end") >= first)
+    def look(self, part: Stretch) -> None:
+        reaching = self._calls.filter(pl.col("ts") < part.end, pl.col("end") >= part.begin)
         calls = reaching.collect(engine="streaming")
         category = calls["category"].to_numpy()
         kernel = self._kernel[category]
@@ -200,7 +183,7 @@ class _Marking:
         inside, covered = _inside(calls, self._shared, self._ranks[category], wanted)
         within = inside | kernel
         own = ~within if wanted is None else wanted & ~(covered | kernel)
-        here = calls["ts"].to_numpy() >= first
+        here = calls["ts"].to_numpy() >= part.begin
         order = calls["order"].to_numpy()[here]
         self.marks.put(order, (within * WITHIN | own * OWN).astype(np.uint8)[here])
 

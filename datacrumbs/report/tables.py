@@ -11,6 +11,7 @@ from datacrumbs.output import counted, printable
 from datacrumbs.report.job_ranks import ranges
 from datacrumbs.report.layout import Column, lay_out
 from datacrumbs.report.nanoseconds import NANOSECONDS
+from datacrumbs.report.spreadsheets import harmless
 from datacrumbs.report.summary import conservation, degraded, late_files
 
 if TYPE_CHECKING:
@@ -91,13 +92,7 @@ def write_csv(stream: TextIO, rows: Sequence[dict[str, Any]]) -> None:
     writer.writerow(keys)
     for row in rows:
         values = (" ".join(value) if isinstance(value, list) else value for value in map(row.get, keys))
-        writer.writerow([_csv_text(value) if isinstance(value, str) else value for value in values])
-
-
-# A spreadsheet takes what begins so for a formula, unless an apostrophe stands before it.
-def _csv_text(text: str) -> str:
-    text = printable(text)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+        writer.writerow([harmless(value) if isinstance(value, str) else value for value in values])
 
 
 def say(console: Console, *parts: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from datacrumbs.output import printable
 from datacrumbs.report.exports.packets import field, in_order, message, numbers, same
 from datacrumbs.report.exports.trees import NANOSECONDS, THREAD, nanoseconds, processes, tour
-from datacrumbs.report.nesting import LAYERS
+from datacrumbs.report.nesting import LAYERS, from_the_top
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -152,8 +152,7 @@ class _Timeline:
     def _write_layers(self, process: pl.DataFrame, first: int, gap: int) -> None:
         parent = self._processes[process.row(0)[:2]]
         categories = process["category"].cast(pl.String)
-        present = set(categories)
-        for category in [*(name for name in LAYERS if name in present), *sorted(present - set(LAYERS))]:
+        for category in from_the_top(set(categories)):
             calls = process.filter((categories == category) & (pl.col("dur") > 0)).sort("ts")
             if calls.is_empty():
                 continue

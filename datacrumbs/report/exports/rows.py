@@ -5,16 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datacrumbs.report.nesting import LAYERS
+from datacrumbs.report.spreadsheets import harmless_column
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from datacrumbs.trace.reader import Traces
-
-FORMULA = r"^[=+\-@\t\r]"
-"""A spreadsheet takes what begins so for a formula, unless an apostrophe precedes it."""
-CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 
 
 def write_parquet(traces: Traces, calls: pl.LazyFrame, place: Path) -> None:
@@ -26,12 +23,7 @@ def write_csv(traces: Traces, calls: pl.LazyFrame, place: Path) -> None:
     """Write one row for each call; texts without control characters, and none that a spreadsheet would compute."""
     rows = _rows(traces, calls)
     texts = [name for name, kind in rows.collect_schema().items() if kind == pl.String]
-    rows.with_columns(_harmless(name) for name in texts).sink_csv(place)
-
-
-def _harmless(name: str) -> pl.Expr:
-    text = pl.col(name).str.replace_all(CONTROL, "\ufffd")
-    return pl.when(text.str.contains(FORMULA)).then(pl.concat_str(pl.lit("'"), text)).otherwise(text).alias(name)
+    rows.with_columns(harmless_column(name) for name in texts).sink_csv(place)
 
 
 def _rows(traces: Traces, calls: pl.LazyFrame) -> pl.LazyFrame:

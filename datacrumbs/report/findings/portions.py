@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.output import counted
 from datacrumbs.report.nesting import with_runs
+from datacrumbs.report.stretches import stretches
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ LIMIT = 500_000
 """Calls that are looked at together; of a process with more, the first ones are looked at."""
 MOST = 4
 """Portions that are looked at, those of the processes with the most calls."""
-BINS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,10 @@ def portions(traces: Traces, calls: pl.LazyFrame, most: int | None = MOST) -> tu
             left.append(f"{some} with {rest.sum():,} calls: only the {place:,} with the most calls were looked at")
             break
         if size > LIMIT:
-            before, taken = _first(calls.filter(pl.col("run") == run, pl.col("pid") == pid))
-            found.append(Portion(((run, pid),), before))
+            first = next(stretches(calls.filter(pl.col("run") == run, pl.col("pid") == pid), LIMIT))
+            found.append(Portion(((run, pid),), first.end))
             name = traces.processes.get((run, pid), "") or "a process"
-            left.append(f"only the first {taken:,} of {size:,} calls of {name} (pid {pid}) were looked at")
+            left.append(f"only the first {first.calls:,} of {size:,} calls of {name} (pid {pid}) were looked at")
         else:
             together.append((run, pid))
             number += size
@@ -80,13 +80,3 @@ def of_portion(traces: Traces, calls: pl.LazyFrame, portion: Portion) -> pl.Lazy
     else:
         calls = with_runs(traces, calls)
     return calls if portion.before is None else calls.filter(pl.col("ts") < portion.before)
-
-
-# The moment before which at most LIMIT calls begin, and how many do.
-def _first(calls: pl.LazyFrame) -> tuple[int, int]:
-    begin = pl.col("ts")
-    first, last = calls.select(begin.min(), begin.max().alias("last")).collect(engine="streaming").row(0)
-    width = max((last - first) // BINS, 1)
-    bins = calls.group_by(((begin - first) // width).alias("bin")).len().sort("bin").collect(engine="streaming")
-    fits = bins.filter(pl.col("len").cum_sum() <= LIMIT)
-    return first + (int(fits["bin"][-1]) + 1 if len(fits) else 1) * width, int(fits["len"].sum())

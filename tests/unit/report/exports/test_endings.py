@@ -51,7 +51,17 @@ def test_nothing_in_csv_is_computed_or_moves_a_cursor(traces: Traces, tmp_path: 
     with (tmp_path / "run.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["dur_us"] for row in rows] == ["3", "6", "20", "5", "4"]
-    assert rows[0]["path"] == "'" + HOSTILE.replace("\x1b", "\ufffd")
+    assert rows[0]["path"] == "'" + HOSTILE.replace("\x1b", "\\x1b")
+
+
+def test_layers_of_a_timeline_are_in_the_order_of_the_tables(made, tmp_path: Path) -> None:
+    calls = [made.call(name, name, 100, 5) for name in ("SYS", "NEWLAYER", "POSIX", "HDF5")]
+    traces = read_traces([made.write(tmp_path / "run.pfw.gz", calls)])
+    export(traces, traces.calls, tmp_path / "run.pftrace")
+    timeline = (tmp_path / "run.pftrace").read_bytes()
+    # A layer's track comes before the name of its slices, which is written where it is first used.
+    last = [timeline.rindex(name.encode()) for name in ("NEWLAYER", "HDF5", "POSIX", "system calls")]
+    assert last == sorted(last)
 
 
 def test_time_by_stacks(traces: Traces, tmp_path: Path) -> None:
