@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.jobs.metadata import probe_file_of_comment
+from datacrumbs.jobs.node_job import note_path
 from datacrumbs.jobs.slurm_job import job_id, note_of, slurm_job
 from datacrumbs.output import warn
 from datacrumbs.system import SystemPaths
@@ -24,7 +24,7 @@ def begin_job(options: argparse.Namespace) -> None:
     def begin() -> str:
         paths = SystemPaths(options.prefix.absolute())
         with suppress(DatacrumbsError):  # it is said below
-            if not probe_file_of_comment(job.comment) and not note_of(paths, job.id).exists():
+            if not job.probe_file() and not note_path(paths, job.note).exists():
                 return ""
         from datacrumbs.jobs.prolog import start_run  # most of the time goes into this
 
@@ -40,7 +40,7 @@ def end_job(options: argparse.Namespace) -> None:
     def end() -> str:
         from datacrumbs.jobs.epilog import end_run  # likewise
 
-        complete = end_run(job, SystemPaths(options.prefix.absolute()))
+        complete = end_run(note_of(job), SystemPaths(options.prefix.absolute()))
         return "" if complete else f"the trace of job {job} is still being completed"
 
     _guarded(end)

@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.01
 
 
-def end_run(job: str, paths: SystemPaths) -> bool:
+def end_run(note: str, paths: SystemPaths) -> bool:
     """End a job's run, and wait until its trace is complete, not longer than the configuration says.
 
     Args:
-        job: The job's number.
+        note: What the prolog's notes of the job are called.
         paths: The installation.
 
     Returns:
         Whether it is; else it will be without anybody waiting for it.
     """
-    notes = JobNotes(paths, job)
+    notes = JobNotes(paths, note)
     run = notes.run
     complete = True
     if run is not None:

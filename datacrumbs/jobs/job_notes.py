@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.run_files import let_read
-from datacrumbs.jobs.slurm_job import note_of
+from datacrumbs.jobs.node_job import note_path
 from datacrumbs.output import printable
 from datacrumbs.runs.kept_run import FILE_LIMIT, KeptRun, kept_run
 from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
@@ -35,11 +35,11 @@ class JobNotes:
 
     Args:
         paths: The installation.
-        job: The job's number.
+        note: What they are called, as `NodeJob.note` has it.
     """
 
-    def __init__(self, paths: SystemPaths, job: str) -> None:
-        self._note = note_of(paths, job)
+    def __init__(self, paths: SystemPaths, note: str) -> None:
+        self._note = note_path(paths, note)
         self._task = self._note.with_name(f"{self._note.name}.task")
 
     def prepare(self) -> None:

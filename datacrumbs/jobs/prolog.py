@@ -14,7 +14,6 @@ from datacrumbs.daemon.run_files import let_read
 from datacrumbs.daemon.unit import environment_file, log_file, run_log
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.jobs.job_notes import PRELOAD, SAY, JobNotes
-from datacrumbs.jobs.metadata import probe_file_of_comment
 from datacrumbs.jobs.supervising import supervise
 from datacrumbs.runs.kept_run import LOG_TAIL, KeptRun
 from datacrumbs.runs.launching import ChildLauncher, UnitLauncher, launcher
@@ -22,7 +21,7 @@ from datacrumbs.secure.files import write_atomically
 from datacrumbs.system import read_system_configuration
 
 if TYPE_CHECKING:
-    from datacrumbs.jobs.slurm_job import SlurmJob
+    from datacrumbs.jobs.node_job import NodeJob
     from datacrumbs.runs.launching import Launcher
     from datacrumbs.system import SystemPaths
 
@@ -34,7 +33,7 @@ _OWN = "datacrumbs: "
 class _Start:
     """A run that is being started."""
 
-    job: SlurmJob
+    job: NodeJob
     paths: SystemPaths
     notes: JobNotes
     deadline: float
@@ -47,7 +46,7 @@ class _Start:
         return max(self.deadline - time.monotonic(), 0)
 
 
-def start_run(job: SlurmJob, paths: SystemPaths) -> str:
+def start_run(job: NodeJob, paths: SystemPaths) -> str:
     """Start a job's run, and wait until its programs are traced, not longer than the configuration says.
 
     Args:
@@ -57,13 +56,13 @@ def start_run(job: SlurmJob, paths: SystemPaths) -> str:
     Returns:
         Why the job is not traced, or not from its beginning; empty when it is, or does not ask for it.
     """
-    notes = JobNotes(paths, job.id)
+    notes = JobNotes(paths, job.note)
     notes.prepare()
     deadline = time.monotonic() + read_system_configuration(paths).prolog_seconds
     how = launcher(paths)
     _end_former(notes, paths, deadline)
     try:
-        probe_file = probe_file_of_comment(job.comment)
+        probe_file = job.probe_file()
     except DatacrumbsError as error:
         return _refused(_Start(job, paths, notes, deadline), error)
     if not probe_file:
@@ -111,7 +110,7 @@ def _refused(start: _Start, error: DatacrumbsError) -> str:
 
 
 # Whether the job gets a control group is not known yet: until one is there, programs that name the job are traced.
-def _write_environment(job: SlurmJob, paths: SystemPaths, probe_file: str) -> None:
+def _write_environment(job: NodeJob, paths: SystemPaths, probe_file: str) -> None:
     values = {
         "PROBE_FILE": probe_file,
         "USER": job.uid,

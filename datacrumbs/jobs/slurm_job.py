@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import usage_error
+from datacrumbs.jobs.metadata import probe_file_of_comment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
-
-    from datacrumbs.system import SystemPaths
 
 _SCOPE = "slurmstepd.scope"
 _ID_DIGITS = 20
+_LASTING_ID = re.compile(r"s[0-9A-HJKMNP-TV-Z]{13}")  # print_sluid of Slurm
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,8 @@ class SlurmJob:
         node: What SLURM calls this node.
         comment: What its user said, and the metadata.
         restarts: How often it began before; an epilog would see one more.
-        lasting_id: What names it besides from Slurm 26.05 on (SLUID); empty before.
+        lasting_id: What names it besides from Slurm 25.11 on (SLUID), and from 26.05 on its control group, unless
+            ``CgroupJobIdPaths=yes``; empty before.
     """
 
     id: str
@@ -43,6 +44,11 @@ class SlurmJob:
         return f"{self.id}-{self.restarts}" if self.restarts else self.id
 
     @property
+    def note(self) -> str:
+        """What its notes are called."""
+        return note_of(self.id)
+
+    @property
     def scopes(self) -> tuple[str, ...]:
         """What the control group may be called that holds all jobs of this node."""
         return (f"{self.node}_{_SCOPE}", _SCOPE) if self.node else (_SCOPE,)
@@ -50,13 +56,21 @@ class SlurmJob:
     @property
     def groups(self) -> tuple[str, ...]:
         """What its control group may be called, with that one before it."""
-        names = [f"job_{self.id}", *([self.lasting_id, f"job_{self.lasting_id}"] if self.lasting_id else [])]
+        names = [f"job_{self.id}", *([self.lasting_id] if self.lasting_id else [])]
         return tuple(f"{scope}/{name}" for scope in self.scopes for name in names)
 
+    def probe_file(self) -> str:
+        """The probe file by the job's comment; empty when it does not ask for tracing.
 
-def note_of(paths: SystemPaths, job: str) -> Path:
-    """Where the prolog of a job leaves the note for its epilog."""
-    return paths.jobs / f"slurm-{job}"
+        Raises:
+            DatacrumbsError: (exit 2) when its metadata is not exactly right.
+        """
+        return probe_file_of_comment(self.comment)
+
+
+def note_of(job: str) -> str:
+    """What the notes of a job are called, by its number."""
+    return f"slurm-{job}"
 
 
 def job_id(environment: Mapping[str, str]) -> str:
@@ -81,7 +95,7 @@ def slurm_job(environment: Mapping[str, str]) -> SlurmJob:
         node if _is_name(node) else "",
         environment.get("SLURM_JOB_COMMENT", ""),
         int(_number(environment, "SLURM_JOB_RESTART_COUNT")) if "SLURM_JOB_RESTART_COUNT" in environment else 0,
-        lasting if _is_name(lasting) else "",
+        lasting if _LASTING_ID.fullmatch(lasting) else "",
     )
 
 

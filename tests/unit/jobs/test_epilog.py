@@ -32,7 +32,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SystemPaths:
     paths = SystemPaths(tmp_path)
     paths.configuration.mkdir(parents=True)
     paths.system_file.write_text("epilog_seconds: 0.3\nprolog_seconds: 0.3\n")
-    notes = JobNotes(paths, "4711")
+    notes = JobNotes(paths, "slurm-4711")
     notes.prepare()
     notes.keep(RUN)
     return paths
@@ -41,9 +41,9 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SystemPaths:
 def test_an_epilog_ends_where_systemd_does_not_answer(paths: SystemPaths) -> None:
     lock = paths.run / "datacrumbs-4711.lock"
     lock.touch()
-    assert not end_run("4711", paths)
+    assert not end_run("slurm-4711", paths)
     lock.unlink()
-    assert JobNotes(paths, "4711").run is None
+    assert JobNotes(paths, "slurm-4711").run is None
 
 
 def test_a_prolog_ends_where_a_former_run_cannot_be_ended(paths: SystemPaths) -> None:
@@ -53,6 +53,6 @@ def test_a_prolog_ends_where_a_former_run_cannot_be_ended(paths: SystemPaths) ->
 def test_a_note_of_a_later_version_is_read(paths: SystemPaths) -> None:
     (note,) = [path for path in paths.jobs.iterdir() if path.suffix != ".task"]
     note.write_text(json.dumps({**asdict(RUN), "later": 1}))
-    assert JobNotes(paths, "4711").run == RUN
+    assert JobNotes(paths, "slurm-4711").run == RUN
     note.write_text("[1]")
-    assert JobNotes(paths, "4711").run is None
+    assert JobNotes(paths, "slurm-4711").run is None
