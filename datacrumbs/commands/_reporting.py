@@ -44,6 +44,7 @@ from datacrumbs.report.summary import (
 from datacrumbs.report.tables import print_jobs, print_order, print_ranks, print_table, print_trace, size, write_csv
 from datacrumbs.secure.files import write_atomically
 from datacrumbs.system import SystemPaths
+from datacrumbs.trace.mounts import mount_fields
 from datacrumbs.trace.reader import find_traces, read_traces
 from datacrumbs.trace.store import SPILL_ROWS
 
@@ -388,6 +389,7 @@ def _described(traces: Traces) -> list[dict[str, Any]]:
             "calls": trace.lines,
             "run": trace.run,
             "provenance": trace.provenance,
+            "file_systems": {point: dict(mount_fields(mount)) for point, mount in sorted(trace.mounts.items())},
             "conservation": conservation(trace),
             "degraded": degraded(trace),
             "late_files": late_files(trace),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from datacrumbs.report.mounted import by_mount
 from datacrumbs.trace.dataframes import pl
-from datacrumbs.trace.mounts import local_order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from datacrumbs.trace.reader import Traces
+    from datacrumbs.trace.reader import TraceFile, Traces
 
 
 Frame = TypeVar("Frame", pl.LazyFrame, pl.DataFrame)
@@ -28,15 +26,11 @@ def by_node(traces: Traces, frame: Frame, *, channels: bool) -> Frame:
         return frame
     path = pl.col("path")
     for position, file in enumerate(traces.files):
-        local = pl.lit(value=True) if channels else _is_local(file.mounts)
+        local = pl.lit(value=True) if channels else by_mount(_local(file))
         of_node = (pl.col("trace") == position) & local
         path = pl.when(of_node).then(pl.lit(f"{file.host}:") + pl.col("path")).otherwise(path)
     return frame.with_columns(path.alias("path"))
 
 
-def _is_local(mounts: Mapping[str, bool]) -> pl.Expr:
-    path = pl.col("path") + "/"
-    found = pl.lit(value=False)
-    for beginning, local in reversed(list(local_order(mounts))):
-        found = pl.when(path.str.starts_with(beginning)).then(pl.lit(value=local)).otherwise(found)
-    return found
+def _local(file: TraceFile) -> dict[str, bool]:
+    return {point: mount.local for point, mount in file.mounts.items()}

@@ -25,7 +25,7 @@ from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
 from datacrumbs.trace.forms import check_form
 from datacrumbs.trace.json_lines import DETAILED, SCHEMA, call_columns, parse_lines, settled
 from datacrumbs.trace.members import TraceText
-from datacrumbs.trace.mounts import MOUNT, read_mount
+from datacrumbs.trace.mounts import MOUNT, Mount, read_mount
 from datacrumbs.trace.notes import NOTE
 from datacrumbs.trace.processes import PROCESS_EVENT
 from datacrumbs.trace.profiles import PROFILE, SAMPLED, read_profile, read_sampled
@@ -79,7 +79,7 @@ class TraceFile:
         events: Process lifecycle, in order.
         notes: What happened in intervals, such as losses.
         sampled: (category, name, symbol) -> one of how many calls stands in the trace, where not all do.
-        mounts: Mount point -> whether what lies below it is of this node alone, see `node_mounts`.
+        mounts: Mount point -> its file system, see `node_mounts`.
         clocks: Readings of the node's clocks.
         correction: What was added to the times of its calls and profiles, by those readings.
         sums: (category, name, nested), and the durations of these calls in nanoseconds, of the whole run.
@@ -103,7 +103,7 @@ class TraceFile:
     notes: list[dict[str, Any]] = field(default_factory=list)
     sampled: dict[tuple[str, str, str], int] = field(default_factory=dict)
     sums: list[tuple[tuple[str, str, bool], TimeSums]] = field(default_factory=list)
-    mounts: dict[str, bool] = field(default_factory=dict)
+    mounts: dict[str, Mount] = field(default_factory=dict)
     clocks: list[ClockReading] = field(default_factory=list)
     correction: Correction = field(default_factory=Correction)
     profiles: int = 0

@@ -14,7 +14,7 @@ from datacrumbs.model.contract import CHUNK, FIRST_KIND, MEMBER_TARGET, TEXT_LIM
 from datacrumbs.trace.clocks import Clock, clock_line
 from datacrumbs.trace.footer import LOSSES, Footer, footer_lines, part_lines
 from datacrumbs.trace.lines import Lines
-from datacrumbs.trace.mounts import MOUNT
+from datacrumbs.trace.mounts import MOUNT, mount_fields
 from datacrumbs.trace.names import NameTable, metadata_line, name_line
 from datacrumbs.trace.notes import NAMES_FULL, Note, note_line
 from datacrumbs.trace.processes import ProcessTable
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from datacrumbs.model.plan import Plan
     from datacrumbs.model.record import Batch, Name
+    from datacrumbs.trace.mounts import Mount
 
 _OPEN, _FAILED, _CLOSED = range(3)
 RUN = "datacrumbs_run"
@@ -55,7 +56,7 @@ class TraceWriter:
         max_megabytes: Size of all files together from which on calls are lost (`beyond_size`), or 0 for no limit.
             What is rendered already is still written: at most two members, then the footer.
         names_mib: How much memory names may take, or 0 for no limit; what comes beyond is `names_dropped`.
-        mounts: Mount point -> whether everything below it belongs to this node alone.
+        mounts: Mount point -> its file system.
         clock: Reads the node's clocks; None where they are not to be in the trace.
     """
 
@@ -72,7 +73,7 @@ class TraceWriter:
         redact_paths: Sequence[str] = (),
         max_megabytes: float = 0,
         names_mib: int = 0,
-        mounts: Mapping[str, bool] | None = None,
+        mounts: Mapping[str, Mount] | None = None,
         clock: Callable[[], Clock] | None = None,
     ) -> None:
         self._plan = plan
@@ -276,8 +277,8 @@ class TraceWriter:
         self.profiles.written = self._profiles_written = 0
         self._take_text(["[\n", self._host_line, metadata_line(RUN, 0, 0, [*self._about, ("part", self._part)])])
         self._take_text(
-            metadata_line(MOUNT, 0, 0, [("point", self._names.shown_path(point)), ("local", int(local))])
-            for point, local in self._mounts.items()
+            metadata_line(MOUNT, 0, 0, [("point", self._names.shown_path(point)), *mount_fields(mount)])
+            for point, mount in self._mounts.items()
         )
         self._take_text(sampled_lines(self._plan))
         self._read_clock("begin")

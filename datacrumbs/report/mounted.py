@@ -1,0 +1,53 @@
+"""On which file system the files of a trace are, by the mounts that the trace names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from datacrumbs.trace.dataframes import pl
+from datacrumbs.trace.mounts import differing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from datacrumbs.trace.reader import Traces
+
+FILE_SYSTEM = "file_system"
+"""Column that `with_file_systems` adds."""
+
+Frame = TypeVar("Frame", pl.LazyFrame, pl.DataFrame)
+_PLACE = ["trace", "fhash"]
+
+
+def with_file_systems(traces: Traces, frame: Frame) -> Frame:
+    """The frame with the column ``file_system``: the type of that of each row's file, such as ``ext4`` or ``nfs4``.
+
+    Null where a row has no file, where it is no path (a pipe, a socket), and where the trace does not say.
+
+    Args:
+        traces: Whose heads have the mounts.
+        frame: With the columns trace and fhash.
+    """
+    schema = frame.lazy().collect_schema()
+    columns = [pl.col("fhash").cast(schema["fhash"]), pl.col(FILE_SYSTEM).cast(pl.String)]
+    parts = [
+        traces.paths.select(
+            pl.lit(position, schema["trace"]).alias("trace"),
+            "fhash",
+            by_mount({point: mount.kind or None for point, mount in file.mounts.items()}).alias(FILE_SYSTEM),
+        )
+        for position, file in enumerate(traces.files)
+    ]
+    kinds = pl.concat(parts).with_columns(columns)
+    if isinstance(frame, pl.LazyFrame):
+        return frame.join(kinds.lazy(), on=_PLACE, how="left")
+    return frame.join(kinds, on=_PLACE, how="left")
+
+
+def by_mount(values: Mapping[str, str | bool | None]) -> pl.Expr:
+    """What belongs to the column ``path``, by the longest mount point that it is below; null if there is none."""
+    path = pl.col("path") + "/"
+    found = pl.lit(None)
+    for point, value in sorted(differing(values).items(), key=lambda pair: len(pair[0])):
+        found = pl.when(path.str.starts_with(point.rstrip("/") + "/")).then(pl.lit(value)).otherwise(found)
+    return found
