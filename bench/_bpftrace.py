@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from _peers import Work
+    from _tracer import Work
 
 COUNT, PRINT = "bpftrace, count", "bpftrace, print each"
 _START_SECONDS, _END_SECONDS = 60.0, 20.0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from _peers import Work
+    from _tracer import Work
 
     from datacrumbs.testing import Installation
 

@@ -8,51 +8,20 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from _bpftrace import Bpftrace
 from _harness import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
+
+    from _tracer import Tracer, Work
 
 CACHE = Path(__file__).resolve().parents[1] / ".cache/dftracer"
 DFTRACER = "DFTracer"
 _REQUIREMENT = "dftracer==2.1.0"
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is to be traced.
-
-    Args:
-        program: Name of the process; some tracers distinguish programs by it alone.
-        system_calls: Kernel names.
-        symbols: Library and function, entry and return.
-    """
-
-    program: str
-    system_calls: tuple[str, ...]
-    symbols: tuple[tuple[str, str], ...] = ()
-
-
-class Tracer(Protocol):
-    """A way to trace a command."""
-
-    name: str
-    available: bool
-
-    def attached(self, work: Work) -> AbstractContextManager[None]:
-        """What is there before the command starts and after it ended."""
-
-    def command(self, command: Sequence[str | Path]) -> list[str | Path]:
-        """The command as this tracer starts it."""
-
-    def seen(self) -> int | None:
-        """Calls that it reported since it was attached, where that is known."""
 
 
 class _Started:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from _peers import Tracer
+    from _tracer import Tracer
 
 _POSTGRES = Path("/usr/lib/postgresql")
 _PACKAGES, _DIRECTORIES = 100, 200

@@ -16,14 +16,15 @@ from _daemon import help_of
 from _figures import Goal, quiet, spread
 from _harness import build, installation, library, library_site, output_of, tell, workplace
 from _ours import BYSTANDER, Ours
-from _peers import DFTRACER, Bare, EmptyPrograms, Work, peers
+from _peers import DFTRACER, Bare, EmptyPrograms, peers
 from _result import Result, Table, measure
+from _tracer import Work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from _peers import Tracer
+    from _tracer import Tracer
 
     from datacrumbs.testing import Installation
 

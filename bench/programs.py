@@ -14,8 +14,9 @@ from _bpftrace import COUNT, PRINT
 from _figures import Goal, ratio
 from _harness import build, installation, tell, workplace
 from _ours import BYSTANDER, Ours
-from _peers import DFTRACER, Bare, Strace, Work, peers
+from _peers import DFTRACER, Bare, Strace, peers
 from _result import Result, Table, measure
+from _tracer import Work
 from _workloads import workloads
 
 from datacrumbs.configure import default_site_file
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from _peers import Tracer
+    from _tracer import Tracer
     from _workloads import Workload
 
     from datacrumbs.testing import Installation

@@ -9,8 +9,9 @@ from __future__ import annotations
 from _figures import Goal
 from _harness import build, installation, tell, workplace
 from _ours import Ours
-from _peers import Bare, Dftracer, Work
+from _peers import Bare, Dftracer
 from _result import Result, Table, measure
+from _tracer import Work
 from _workloads import fio_random
 
 from datacrumbs.configure import default_site_file

@@ -15,8 +15,8 @@ from _bpftrace import Bpftrace
 from _daemon import daemon
 from _figures import Goal, spread
 from _harness import installation, library, library_site, tell, workplace
-from _peers import Work
 from _result import Result, Table, measure
+from _tracer import Work
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,10 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _PLAIN = re.compile(r"[\t\n -~]*")
 
@@ -76,6 +79,12 @@ def printable(text: str) -> str:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """A number with what it counts: ``1 function``, ``2 functions``; `plural` where it is more than an s."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def first_few(items: Sequence[str], number: int = 3) -> str:
+    """The first of some words, and how many there are besides: ``a, b, c and 2 more``."""
+    more = len(items) - number
+    return ", ".join(items[:number]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def printable_lines(text: str, indent: str = "") -> str:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from datacrumbs.daemon.waiting import SignalWait
     from datacrumbs.session.invoker import Invoker
-    from datacrumbs.session.own_plan import Wanted
     from datacrumbs.session.own_run import Recording
     from datacrumbs.session.trace_file import NewTrace
+    from datacrumbs.session.wanted import Wanted
 
 
 class ProcessSession(Session):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gc
 import os
 import re
 import secrets
@@ -21,11 +20,10 @@ from datacrumbs.commands._record_report import RecordReport
 from datacrumbs.commands._selection import names
 from datacrumbs.daemon.chosen import Chosen
 from datacrumbs.daemon.run_files import SUFFIX
-from datacrumbs.daemon.waiting import SignalWait
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.model.plan import Mode
 from datacrumbs.output import counted, detail, inform, printable, warn
-from datacrumbs.session.foreground import ENDING, SIGNALS, Foreground, end_as, stop_as
+from datacrumbs.session.foreground import ENDING, SIGNALS, Foreground, stop_as
 from datacrumbs.session.invoker import given_environment, installation_of, invoker
 from datacrumbs.session.own_run import Outcome, OwnRecording, RunOptions
 from datacrumbs.session.programs import CommandError, looked_up
@@ -38,12 +36,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from datacrumbs.daemon.waiting import SignalWait
     from datacrumbs.model.plan import Plan
     from datacrumbs.probefile.envelope import SignedPlan
     from datacrumbs.serving.limited import Child
     from datacrumbs.session.invoker import Invoker
-    from datacrumbs.session.own_plan import Wanted
     from datacrumbs.session.own_run import Recording
+    from datacrumbs.session.wanted import Wanted
 
 _STOP_SECONDS = 150.0  # more than a run has to end
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -57,36 +56,6 @@ class _Interrupted(Exception):  # noqa: N818 - not a mistake
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.number = number
-
-
-def record(options: argparse.Namespace) -> int:
-    """Record a command; gives its exit status, or dies of the signal that it died of.
-
-    Raises:
-        DatacrumbsError: (exit 125) The command was not run, since it could not be traced.
-    """
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    if bool(command) == (options.pid is not None):
-        problem = "-p PID and a command: one of them can be recorded" if command else "no command"
-        raise usage_error(problem, "datacrumbs_record CMD ARG..., or datacrumbs_record -p PID")
-    if options.sample and options.mode == Mode.PROFILE:
-        raise usage_error("--sample: a profile counts every call", "leave out one of --sample and --mode profile")
-    gc.disable()  # what is made on the way to the command stays
-    mask = {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)}
-    signals = SignalWait(SIGNALS)
-    try:
-        status = _session(options, command, mask, signals).run()
-    finally:
-        signals.close()
-    return end_as(status)
-
-
-def _session(options: argparse.Namespace, command: list[str], mask: set[int], signals: SignalWait) -> Session:
-    if options.pid is None:
-        return Session(options, command, mask, signals)
-    from datacrumbs.commands._record_process import ProcessSession  # which is one of these
-
-    return ProcessSession(options, mask, signals)
 
 
 class Session:
@@ -181,8 +150,9 @@ class Session:
         return self._traced(begun)
 
     def _composed_and_signed(self) -> str:
-        from datacrumbs.session.own_plan import OwnPlan, compose_plan
+        from datacrumbs.session.own_plan import compose_plan
         from datacrumbs.session.served_run import signed_by_service
+        from datacrumbs.session.wanted import OwnPlan
 
         wanted, dry = self._wanted(), self._options.dry_run
 
@@ -229,7 +199,7 @@ class Session:
     def _signed_plan(self) -> SignedPlan:
         if self._options.probe_file is not None:
             return self._given_plan()
-        from datacrumbs.session.own_plan import OwnPlan
+        from datacrumbs.session.wanted import OwnPlan
 
         wanted, subject = self._wanted(), self._subject()
         worker = Worker(subject, lambda: self._composing(wanted))
@@ -269,7 +239,7 @@ class Session:
         )
 
     def _wanted(self) -> Wanted:
-        from datacrumbs.session.own_plan import Wanted
+        from datacrumbs.session.wanted import Wanted
 
         options = self._options
         return Wanted(

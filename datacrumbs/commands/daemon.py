@@ -81,7 +81,7 @@ def _given(parse: Callable[[str], float]) -> Callable[[str], float]:
 
 
 def _load() -> Run:
-    from datacrumbs.commands._recording import record
+    from datacrumbs.commands._daemon_run import record
 
     return record
 

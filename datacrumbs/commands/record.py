@@ -86,7 +86,7 @@ def _positive(text: str) -> int:
 
 
 def _load() -> Run:
-    from datacrumbs.commands._record_session import record
+    from datacrumbs.commands._record_choice import record
 
     return record
 

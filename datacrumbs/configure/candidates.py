@@ -93,7 +93,7 @@ class Sources:
 
     def defaults(self, name: str) -> Options:
         """The options of provider ``name`` when nothing is said."""
-        return resolve_options(self.providers.describe(name), {})
+        return resolve_options(name, self.providers.describe(name).options, {})
 
 
 def provider_candidates(entry: ProviderEntry, sources: Sources, preset: str) -> Selected:
@@ -153,7 +153,7 @@ def matching(functions: Iterable[Function], entry: ProviderEntry) -> list[Functi
 def _options(entry: ProviderEntry, sources: Sources) -> Options:
     given = {key: value.plain for key, value in entry.options.items()}
     try:
-        return resolve_options(sources.providers.describe(entry.provider), given)
+        return resolve_options(entry.provider, sources.providers.describe(entry.provider).options, given)
     except OptionError as error:
         raise entry.options[error.key].error(str(error)) from None
 

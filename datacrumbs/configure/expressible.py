@@ -11,10 +11,9 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from datacrumbs.configure.merge import shown
 from datacrumbs.model.plan import UsdtPlace
 from datacrumbs.model.rules import ALIAS_LIMIT, rule
-from datacrumbs.output import counted
+from datacrumbs.output import counted, first_few
 from datacrumbs.probefile.codec import function_problem
 from datacrumbs.provider import Argument, Attach, Function
 
@@ -47,7 +46,7 @@ def expressible(candidates: Iterable[Candidate], note: Callable[[str], None]) ->
         if function is not None:
             kept.append(candidate if function is candidate.function else replace(candidate, function=function))
     for change, symbols in sorted(changed.items()):
-        note(f"{change.format(functions=counted(len(symbols), 'function'))} ({shown(sorted(symbols))})")
+        note(f"{change.format(functions=counted(len(symbols), 'function'))} ({first_few(sorted(symbols))})")
     return kept
 
 

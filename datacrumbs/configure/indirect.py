@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.configure.merge import shown
 from datacrumbs.elf.functions import elf_functions
 from datacrumbs.elf.ifuncs import resolve_ifuncs
-from datacrumbs.output import counted
+from datacrumbs.output import counted, first_few
 from datacrumbs.provider import Attach
 
 if TYPE_CHECKING:
@@ -63,6 +62,6 @@ def refusals(refused: Iterable[tuple[str, str]], path: str) -> tuple[str, ...]:
         reasons.setdefault(reason, []).append(name)
     return tuple(
         f"{path}: {counted(len(names), 'indirect function is', 'indirect functions are')} left out "
-        f"({shown(sorted(names))}): {reason}"
+        f"({first_few(sorted(names))}): {reason}"
         for reason, names in reasons.items()
     )

@@ -82,7 +82,7 @@ def list_providers(
     descriptions = providers.all()
     for done, provider in enumerate(descriptions):
         progress(provider.name, done, len(descriptions))
-        options = resolve_options(provider, {})
+        options = resolve_options(provider.name, provider.options, {})
         targets = providers.targets(provider.name, host, options)
         counted = tuple((target, len(providers.functions(provider.name, target, options))) for target in targets)
         listed.append(ListedProvider(provider, _presets(provider.name, providers), counted))

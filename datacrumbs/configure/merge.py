@@ -11,7 +11,7 @@ from datacrumbs.configure.site import UNSAID
 from datacrumbs.elf.functions import base_name
 from datacrumbs.elf.kept import file_state, kept
 from datacrumbs.elf.returns import safe_returns
-from datacrumbs.output import counted
+from datacrumbs.output import counted, first_few
 from datacrumbs.provider import Attach, Returns
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 POSIX = "POSIX"
 SYSTEM = "SYS"
-_SHOWN = 3
 
 
 def merge(
@@ -60,16 +59,9 @@ def merge(
         merged.append(replace(winner, function=_with_aliases(winner, ordered), detail=_detail(same), helper=helper))
     for (winner_name, other_name), symbols in sorted(met.items()):
         verb, them = ("is", "it") if len(symbols) == 1 else ("are", "them")
-        functions = counted(len(symbols), "function")
-        some = shown(sorted(set(symbols)))
+        functions, some = counted(len(symbols), "function"), first_few(sorted(set(symbols)))
         note(f"{functions} of {other_name} {verb} probed as {winner_name} describes {them}: {some}")
     return tuple(merged)
-
-
-def shown(names: Sequence[str]) -> str:
-    """The first few of some names, and how many there are besides."""
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def one_posix_layer(candidates: Iterable[Candidate]) -> tuple[Candidate, ...]:

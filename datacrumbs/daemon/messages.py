@@ -12,6 +12,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from datacrumbs.model.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class WritingRequest:
+    """To the process that writes, with which it is begun: what is known of a run before anything is attached."""
+
+    plan: Plan
+    host: str
+    user: str
+    run_id: str
+    flush_seconds: float
+    spool_mib: int
+    redact_paths: tuple[str, ...] = ()
+    max_megabytes: float = 0
+    names_mib: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Begin:

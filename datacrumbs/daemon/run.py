@@ -24,14 +24,14 @@ from datacrumbs.daemon.handover import profiles_file
 from datacrumbs.daemon.identity import owner, trace_name, tracing_id
 from datacrumbs.daemon.late import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
-from datacrumbs.daemon.messages import AddNotes, AddProfiles, Begin, Continue, Finish, Full, Profiled
+from datacrumbs.daemon.messages import AddNotes, AddProfiles, Begin, Continue, Finish, Full, Profiled, WritingRequest
 from datacrumbs.daemon.parts import Parts
 from datacrumbs.daemon.provenance import known_of_run, provenance
 from datacrumbs.daemon.run_files import RunFiles
 from datacrumbs.daemon.run_request import RunResult
 from datacrumbs.daemon.sealer_process import SealerProcess
 from datacrumbs.daemon.waiting import SignalWait
-from datacrumbs.daemon.writer_process import WriterProcess, WritingRequest
+from datacrumbs.daemon.writer_process import WriterProcess
 from datacrumbs.engine.engine import Engine, Marks
 from datacrumbs.engine.kernel_programs import has_libraries
 from datacrumbs.errors import DatacrumbsError

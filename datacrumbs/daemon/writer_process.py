@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.daemon import confinement
@@ -17,25 +16,10 @@ if TYPE_CHECKING:
 
     from datacrumbs.daemon.channel import Channel
     from datacrumbs.daemon.identity import Owner
-    from datacrumbs.model.plan import Plan
+    from datacrumbs.daemon.messages import WritingRequest
 
 _ANSWER_LIMIT = 1 << 16
 _TEXT_LIMIT = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class WritingRequest:
-    """What is known of a run before anything is attached."""
-
-    plan: Plan
-    host: str
-    user: str
-    run_id: str
-    flush_seconds: float
-    spool_mib: int
-    redact_paths: tuple[str, ...] = ()
-    max_megabytes: float = 0
-    names_mib: int = 0
 
 
 class WriterProcess:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from datacrumbs.daemon.writer_process import WritingRequest
+    from datacrumbs.daemon.messages import WritingRequest
 
 _SHORTEST_WAIT = 0.004  # batches of some size are cheaper to write, and smaller when written
 _LONGEST_WAIT = 0.25  # the kernel side wakes us before that when the ring begins to fill

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 from datacrumbs.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from datacrumbs.plugins._providers import InstalledProvider
     from datacrumbs.provider import Option, Options, OptionValue
 
 TYPES: dict[str, type] = {"string": str, "integer": int, "boolean": bool, "list": tuple}
@@ -47,24 +46,24 @@ def check_option(option: Option) -> None:
         raise ValueError(f"option {option.name!r}: default is {error}") from None
 
 
-def resolve_options(provider: InstalledProvider, given: Mapping[str, object]) -> Options:
-    """The provider's options with its defaults filled in.
+def resolve_options(name: str, declared: Iterable[Option], given: Mapping[str, object]) -> Options:
+    """A provider's options with its defaults filled in.
 
     Args:
-        provider: Whose options they are.
+        name: The provider's.
+        declared: What it takes.
         given: Key to plain value (str, int, bool or a sequence of str) from the site file.
 
     Raises:
         OptionError: For an unknown key or a value of a wrong type.
     """
-    known = {option.name: option for option in provider.options}
+    known = {option.name: option for option in declared}
     for key in given:
         if key not in known:
             takes = ", ".join(sorted(known)) or "no options"
-            raise OptionError(key, f"unknown option of {provider.name}{did_you_mean(key, known)}; expected {takes}")
+            raise OptionError(key, f"unknown option of {name}{did_you_mean(key, known)}; expected {takes}")
     return {
-        name: _checked(option, given[name]) if name in given else option.default
-        for name, option in sorted(known.items())
+        key: _checked(option, given[key]) if key in given else option.default for key, option in sorted(known.items())
     }
 
 

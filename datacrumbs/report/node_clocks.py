@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from datacrumbs.output import first_few
 from datacrumbs.trace.clocks import SYNCHRONISED, UNKNOWN
 
 if TYPE_CHECKING:
@@ -61,9 +62,8 @@ class Clocks:
                 *lines,
             ]
         states = {host: node.state for host, node in self.nodes.items() if node.state != SYNCHRONISED}
-        some = ", ".join(f"{host} {state}" for host, state in sorted(states.items())[:_SHOWN])
-        more = f" and {len(states) - _SHOWN} more" if len(states) > _SHOWN else ""
-        return [f"clocks of {len(self.nodes)} nodes: it is not known how far they are apart ({some}{more})", *lines]
+        some = first_few([f"{host} {state}" for host, state in sorted(states.items())], _SHOWN)
+        return [f"clocks of {len(self.nodes)} nodes: it is not known how far they are apart ({some})", *lines]
 
     def document(self) -> dict[str, Any]:
         """The same for programs."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from datacrumbs.output import counted, printable
+from datacrumbs.output import counted, first_few, printable
 from datacrumbs.report.job_ranks import ranges
 from datacrumbs.report.layout import Column, lay_out
 from datacrumbs.report.nanoseconds import NANOSECONDS
@@ -139,9 +139,8 @@ def _print_notes(console: Console, trace: TraceFile) -> None:
     _print_late_files(console, late_files(trace))
     if trace.sampled:
         some = [f"{name} 1 of {one_of:,}" for (_, name, _), one_of in sorted(trace.sampled.items())]
-        more = f" and {len(some) - LOSERS_SHOWN} more" if len(some) > LOSERS_SHOWN else ""
-        what = f"{', '.join(some[:LOSERS_SHOWN])}{more}"
-        if more and len(shares := set(trace.sampled.values())) == 1:
+        what = first_few(some, LOSERS_SHOWN)
+        if len(some) > LOSERS_SHOWN and len(shares := set(trace.sampled.values())) == 1:
             what = f"{counted(len(some), 'function')}, 1 of {shares.pop():,} calls each"
         say(console, f"  sampled: {what}")
 

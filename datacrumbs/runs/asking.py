@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import canonical, parse
-from datacrumbs.runs.run_order import ALLOWED, CLAIM, LIST, STATUS, STOP, OrderOptions, start_request
+from datacrumbs.runs.run_order import ALLOWED, CLAIM, LIST, STATUS, STOP, start_request
 from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from datacrumbs.runs.order_options import OrderOptions
     from datacrumbs.system import SystemPaths
 
     _Opened = tuple[socket.socket, dict[str, Any]]

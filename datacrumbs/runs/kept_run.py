@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from datacrumbs.runs.run_order import OrderOptions
+    from datacrumbs.runs.order_options import OrderOptions
     from datacrumbs.system import SystemPaths
 
 _SUFFIX = ".run"

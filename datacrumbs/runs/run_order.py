@@ -12,14 +12,14 @@ import json
 import re
 import time
 import traceback
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.model.contract import RUN_ID_LONGEST
-from datacrumbs.model.plan import Mode
 from datacrumbs.probefile.codec import parse
 from datacrumbs.probefile.envelope import COMPRESSED_LIMIT
 from datacrumbs.probefile.storage import verified
+from datacrumbs.runs.order_options import OrderOptions, checked_options
 from datacrumbs.runs.room import free_bytes, taken_by
 from datacrumbs.runs.run_policy import bounded, check_total, read_run_policy, rule_for, shown_rule
 from datacrumbs.serving.caller import with_account
@@ -38,7 +38,7 @@ from datacrumbs.serving.replies import (
 from datacrumbs.system import read_system_configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from datacrumbs.runs.run_policy import RunPolicy, RunRule
     from datacrumbs.serving.caller import Caller
@@ -49,30 +49,7 @@ REQUEST_LIMIT = 23 << 20  # a probe file in base64, and little more
 START, STOP, CLAIM, LIST, STATUS, ALLOWED = "start", "stop", "claim", "list", "status", "allowed"
 RUN_ID = re.compile(r"run-[0-9]{8}T[0-9]{6}-[0-9a-f]{16}")
 """Ids that the service gives; no other one is looked up, let alone becomes part of a path."""
-LABEL_LIMIT = 256
-_LONGEST = 1 << 53
 assert len("run-20250101T000000-0123456789abcdef") <= RUN_ID_LONGEST  # noqa: S101 - two constants of ours
-
-
-@dataclass(frozen=True, slots=True)
-class OrderOptions:
-    """How a run is asked for.
-
-    Args:
-        mode: ``profile``, to record less than the plan says; empty for what the plan says.
-        milliseconds: When it ends by itself; 0 for the longest time that the policy allows.
-        bytes: How large the trace may become; 0 for the largest size that the policy allows.
-        label: What is run, for `datacrumbs list`.
-    """
-
-    mode: str = ""
-    milliseconds: int = 0
-    bytes: int = 0
-    label: str = ""
-
-    def within(self, milliseconds: int, size: int) -> OrderOptions:
-        """The same, with these limits where there are none."""
-        return replace(self, milliseconds=self.milliseconds or milliseconds, bytes=self.bytes or size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +69,7 @@ class Order:
 
     kind: str
     run: str = ""
-    options: OrderOptions = OrderOptions()
+    options: OrderOptions = field(default_factory=OrderOptions)
     at_once: int = 0
     in_all: int = 0
     free: int = 0
@@ -172,7 +149,7 @@ def _parsed(body: bytes) -> Order:
                 return Order(str(kind), run)
             raise no_such_run()
         if kind == START and given.keys() == {"probe_file", "options"}:
-            return Order(START, options=_options(given["options"]), signed=_probe_file(given["probe_file"]))
+            return Order(START, options=checked_options(given["options"]), signed=_probe_file(given["probe_file"]))
     raise DenialError(
         "request.form",
         f"not a request of version {VERSION} of the protocol of runs",
@@ -193,32 +170,6 @@ def _probe_file(value: object) -> bytes:
     if not data or not isinstance(value, str) or len(data) > COMPRESSED_LIMIT:
         raise DenialError("request.form", "probe_file: expected a probe file of at most 16 MiB in base64")
     return data
-
-
-def _options(value: object) -> OrderOptions:
-    known = {field.name: _CHECKS[field.name] for field in fields(OrderOptions)}
-    if not isinstance(value, dict) or not value.keys() <= known.keys():
-        raise DenialError("request.form", f"options: expected a mapping of some of {', '.join(known)}")
-    for key, content in value.items():
-        if not known[key](content):
-            raise DenialError("request.form", f"options.{key}: {str(content)[:80]!a} is not one")
-    return OrderOptions(**value)
-
-
-def _is_number(value: object) -> bool:
-    return type(value) is int and 0 < value < _LONGEST
-
-
-def _is_label(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= LABEL_LIMIT and value.isprintable()
-
-
-_CHECKS: dict[str, Callable[[object], bool]] = {
-    "mode": lambda value: value == Mode.PROFILE.value,
-    "milliseconds": _is_number,
-    "bytes": _is_number,
-    "label": _is_label,
-}
 
 
 def start_request(signed: bytes, options: OrderOptions) -> dict[str, object]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datacrumbs.probefile.envelope import SignedPlan
-    from datacrumbs.runs.run_order import OrderOptions
+    from datacrumbs.runs.order_options import OrderOptions
     from datacrumbs.serving.caller import Caller
 
 MODES = tuple(mode.value for mode in Mode)

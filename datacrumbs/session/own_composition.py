@@ -11,7 +11,7 @@ from datacrumbs.configure.host import current_host
 from datacrumbs.configure.site import Detail
 from datacrumbs.model.plan import Mode, with_mode
 from datacrumbs.probefile.codec import encode
-from datacrumbs.session.own_plan import OwnPlan, Wanted
+from datacrumbs.session.wanted import OwnPlan, Wanted
 
 if TYPE_CHECKING:
     from pathlib import Path

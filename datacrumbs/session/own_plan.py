@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,51 +12,15 @@ from datacrumbs.elf import kept
 from datacrumbs.elf.witnesses import watched
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.session.programs import CommandError, executable, program_of
+from datacrumbs.session.wanted import OwnPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from datacrumbs.session.wanted import Wanted
     from datacrumbs.system import SystemPaths
 
 _KIND = "plan"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the command line asks to be probed.
-
-    Args:
-        site: A site file; empty for the default one.
-        only: Providers to take; empty for all of the site file.
-        without: Providers to leave out.
-        preset: Takes the place of the entries' presets.
-        sample: One of how many calls gets a line; 0 for what the site file says.
-        mode: Of all functions; empty for what the site file says.
-    """
-
-    site: str = ""
-    only: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
-    preset: str = ""
-    sample: int = 0
-    mode: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnPlan:
-    """What came of it.
-
-    Args:
-        document: Canonical text of the plan; empty where the command cannot be run.
-        status: The exit status where the command cannot be run, else 0.
-        problem: Why not.
-        notes: What the user should know of the composition.
-    """
-
-    document: str = ""
-    status: int = 0
-    problem: str = ""
-    notes: tuple[str, ...] = ()
 
 
 def compose_plan(command: Sequence[str], wanted: Wanted, paths: SystemPaths) -> dict[str, Any]:

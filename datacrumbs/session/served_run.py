@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.codec import decode
 from datacrumbs.runs.asking import start_run
-from datacrumbs.runs.run_order import LABEL_LIMIT, OrderOptions
+from datacrumbs.runs.order_options import LABEL_LIMIT, OrderOptions
 from datacrumbs.session.own_run import Outcome
 from datacrumbs.signer.signing_client import request_signature
 from datacrumbs.trace.footer import PARTS

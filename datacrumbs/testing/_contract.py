@@ -85,7 +85,7 @@ def check_provider(module: ModuleType, host: Host | None = None) -> ProviderRepo
     try:
         providers = load_module(module, *_installed_as(module))
         (name,) = providers.names
-        options = resolve_options(providers.describe(name), {})
+        options = resolve_options(name, providers.describe(name).options, {})
         report = _ask(providers, host, options)
         _ask(providers, replace(host, environment={}), options)
         problems += _report_problems(providers, report, host)
@@ -129,7 +129,7 @@ def _ask(providers: Providers, host: Host, options: Options) -> ProviderReport:
 
 
 def _report_problems(providers: Providers, report: ProviderReport, host: Host) -> Iterator[str]:
-    again = _ask(providers, host, resolve_options(report.provider, {}))
+    again = _ask(providers, host, resolve_options(report.provider.name, report.provider.options, {}))
     if again.targets != report.targets:
         yield "asked twice, the provider gives different targets or functions; plans must be deterministic"
     for snippet in report.snippets:

@@ -224,7 +224,8 @@ def test_nothing_heavy_is_imported_for_what_is_remembered():
 
 def test_the_plan_of_a_recorded_command_is_remembered_too(place, monkeypatch):
     from datacrumbs.session import own_composition
-    from datacrumbs.session.own_plan import Wanted, compose_plan
+    from datacrumbs.session.own_plan import compose_plan
+    from datacrumbs.session.wanted import Wanted
 
     made = []
     composed = own_composition.composed

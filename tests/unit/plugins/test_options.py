@@ -2,35 +2,22 @@ from __future__ import annotations
 
 import pytest
 
-from datacrumbs.plugins import InstalledProvider, OptionError, resolve_options
-from datacrumbs.provider import (
-    Layer,
-    Option,
-    Provider,
-)
+from datacrumbs.plugins import OptionError, resolve_options
+from datacrumbs.provider import Option
 
-OPTIONS = InstalledProvider(
-    "alpha",
-    "d",
-    "1",
-    Provider(
-        title="t",
-        layer=Layer.LIBRARY,
-        options=(
-            Option("classes", "list", ("file",), "", ("file", "memory")),
-            Option("depth", "integer", 3, ""),
-            Option("deep", "boolean", default=False, help=""),
-        ),
-    ),
+OPTIONS = (
+    Option("classes", "list", ("file",), "", ("file", "memory")),
+    Option("depth", "integer", 3, ""),
+    Option("deep", "boolean", default=False, help=""),
 )
 
 
 def test_options_get_their_defaults():
-    assert resolve_options(OPTIONS, {"depth": 5}) == {"classes": ("file",), "deep": False, "depth": 5}
+    assert resolve_options("alpha", OPTIONS, {"depth": 5}) == {"classes": ("file",), "deep": False, "depth": 5}
 
 
 def test_one_string_is_a_list_of_one():
-    assert resolve_options(OPTIONS, {"classes": "memory"})["classes"] == ("memory",)
+    assert resolve_options("alpha", OPTIONS, {"classes": "memory"})["classes"] == ("memory",)
 
 
 @pytest.mark.parametrize(
@@ -46,5 +33,5 @@ def test_one_string_is_a_list_of_one():
 )
 def test_options_that_a_provider_does_not_take(given, key, words):
     with pytest.raises(OptionError, match=words) as caught:
-        resolve_options(OPTIONS, given)
+        resolve_options("alpha", OPTIONS, given)
     assert caught.value.key == key
