@@ -20,3 +20,9 @@ from datacrumbs import output
 )
 def test_a_noun_is_of_its_number(number: int, words: tuple[str, ...], text: str) -> None:
     assert output.counted(number, *words) == text
+
+
+def test_a_list_of_names_says_what_it_leaves_out_and_only_then():
+    assert output.first_few(["a"]) == "a"
+    assert output.first_few(["a", "b", "c"]) == "a, b, c"
+    assert output.first_few(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"

@@ -7,7 +7,6 @@ import pytest
 from datacrumbs.configure import Selection, compose, current_host, read_site_file
 from datacrumbs.configure.candidates import Sources, provider_candidates
 from datacrumbs.configure.compose import Report
-from datacrumbs.configure.merge import shown
 from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.model.plan import FUNCTION_LIMIT
@@ -349,9 +348,3 @@ def test_options_without_a_preset_select_what_they_name(tmp_path):
     site.write_text("capture_probes:\n  - {provider: sys, options: {classes: [network]}}\n")
     plan = compose(read_site_file(site), load_providers(only=["sys"]), current_host())
     assert {"sendto", "recvfrom", "connect"} <= {function.symbol for function in plan.functions}
-
-
-def test_a_list_of_names_says_what_it_leaves_out_and_only_then():
-    assert shown(["a"]) == "a"
-    assert shown(["a", "b", "c"]) == "a, b, c"
-    assert shown(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
