@@ -15,6 +15,7 @@ from datacrumbs.errors import DatacrumbsError
 from .feeds import DOORS
 
 SLOWEST_SECONDS = 5.0
+"""Of the processor: what other programs take does not count. A wait is ended by the time limit of each test."""
 MOST_MIB = 512
 """What the process may have grown by, with the libraries that a door loads."""
 FRAGMENTS = [b"", b"0", b"-1", b"null", b"[]", b"{}", b'""', b"1e999", b"9" * 20, b"\xff", b"\n", b",", b"[" * 200]
@@ -35,10 +36,10 @@ def test_any_bytes_end_in_an_answer(name, data):
     for place, cut, put in data.draw(EDITS):
         begin = place % (len(content) + 1)
         content = content[:begin] + put + content[begin + cut :]
-    before, started = peak_mib(), time.monotonic()
+    before, started = peak_mib(), time.process_time()
     with suppress(DatacrumbsError):
         DOORS[name].feed(content)
-    assert time.monotonic() - started < SLOWEST_SECONDS
+    assert time.process_time() - started < SLOWEST_SECONDS
     assert peak_mib() - before < MOST_MIB
 
 

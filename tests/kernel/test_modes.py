@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.kernel
 
 CALLS = 50021
+GUARD_RATE = 2_003
+"""Calls per second that the guard lets a function record: fewer than a program makes even on a busy machine."""
 THREADS, EACH = 7, 1009
 
 _WRITERS = f"""
@@ -186,16 +188,18 @@ def test_library_functions_are_sampled_and_profiled(
 
 
 def test_rate_guard_degrades_to_counting_and_recovers(start: Callable[..., Tracer]) -> None:
-    tracer = start(guard_function_rate=20_000)
+    tracer = start(guard_function_rate=GUARD_RATE)
+    began = time.monotonic_ns()
     trace = tracer.run(*dd())
+    intervals = (time.monotonic_ns() - began) // GUARD_INTERVAL_NS + 2  # however slow the machine is
     reads, writes = tracer.engine.counts()
     profiles = tracer.engine.profiles()
     assert Counter(profiles["cause"].tolist()).keys() == {ProfileCause.GUARD}
     assert writes.entered == CALLS
-    assert 0 < writes.recorded == trace.count("write") < CALLS / 2
+    assert 0 < writes.recorded == trace.count("write") <= intervals * GUARD_RATE * GUARD_INTERVAL_NS / 1e9
     assert writes.recorded + writes.causes["counted_guard"] == CALLS
     rows = of_writes(profiles)
-    assert rows["count"].sum() == rows["bytes"].sum() == writes.counted
+    assert 0 < rows["count"].sum() == rows["bytes"].sum() == writes.counted
     assert reads.balanced
     assert writes.balanced
     # What comes after a quiet interval is recorded in full.
