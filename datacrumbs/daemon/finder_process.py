@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ANSWER_LIMIT = 1 << 16
 _AT_ONCE = 16
-_LAST_SECONDS = 1.0
+_LAST_SECONDS = 10.0  # of silence: where others keep the processors busy, it may get none for seconds
 _LISTENING_SECONDS = 20.0  # with the work on what it says; less than the run has to end
 
 

@@ -178,7 +178,7 @@ class LateFiles:
         thread.join(_PATIENCE_SECONDS)
         if thread.is_alive():
             self._hung = True
-            raise DatacrumbsError("its file system does not answer")
+            raise DatacrumbsError(f"its file system did not answer in {_PATIENCE_SECONDS:.0f} s")
         for problem in problems:
             raise DatacrumbsError(problem.message if isinstance(problem, DatacrumbsError) else str(problem))
 

@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import struct
-import time
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -25,7 +24,6 @@ SUFFIX = ".pfw.gz"
 FORGOTTEN_SECONDS = 7 * 24 * 3600
 """How long the files of a failed run are kept, so that its cause can be found."""
 _OF_A_RUN = {".env", ".log", ".ready", ".new", ".lock"}
-_MAKING_SECONDS = 0.2  # far longer than a directory takes to be made and given away
 # linux/posix_acl_xattr.h
 _ACL_VERSION, _NO_ID = 2, 0xFFFFFFFF
 _ACL_OWNER, _ACL_USER, _ACL_GROUP, _ACL_MASK, _ACL_OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20
@@ -131,17 +129,19 @@ def _enter(directory: Path, descriptor: int, part: str, owner: Owner) -> int:
                 "remove it; the daemon makes its directories itself",
             ) from None
         raise
-    given_away = owner.uid != os.geteuid()
-    if given_away and not made:
-        _await_owner(below)
-    if made:
-        # The directory above may be the user's, who could have put another one of root's under the name.
-        is_ours = os.fstat(below).st_uid == os.geteuid()
-        if not is_ours or (given_away and os.listdir(below)):  # noqa: PTH208 - a descriptor
-            os.close(below)
-            raise refusal(f"{directory}: {part!r} is not the directory that was made there", "start again")
-        os.fchown(below, owner.uid, owner.gid)
+    if not _give_away(below, owner) and made:
+        os.close(below)
+        raise refusal(f"{directory}: {part!r} is not the directory that was made there", "start again")
     return below
+
+
+# Of the runs that find a new directory at once, each gives it away before it puts anything into it, so none waits for
+# the one that made it. The directory above may be the user's, who could have put another one of root's under the name:
+# what has something in it stays root's. Gives whether it is the owner's now.
+def _give_away(directory: int, owner: Owner) -> bool:
+    if os.fstat(directory).st_uid == os.geteuid() and not os.listdir(directory):
+        os.fchown(directory, owner.uid, owner.gid)
+    return os.fstat(directory).st_uid == owner.uid
 
 
 # The user may have mounted something over the user's own directory: a program that serves it could let root's thread
@@ -159,16 +159,6 @@ def _refuse_served(directory: Path, descriptor: int, part: str) -> None:
             )
     finally:
         os.close(place)
-
-
-# Another run may have made it and not given it away yet: what is in it by then would look to that one as if it
-# were not what it made.
-def _await_owner(directory: int) -> None:
-    deadline = time.monotonic() + _MAKING_SECONDS
-    while os.fstat(directory).st_uid == os.geteuid() and not os.listdir(directory):
-        if time.monotonic() > deadline:
-            return  # it was made so
-        time.sleep(0.001)
 
 
 class RunFiles:

@@ -138,6 +138,23 @@ def test_another_directory_of_roots_is_not_given_away(users: Path, monkeypatch: 
     assert [path.name for path in (users / "day").iterdir()] == ["secret"]
 
 
+def test_a_run_that_made_a_directory_and_was_held_up_before_it_gave_it_away(
+    users: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = os.mkdir
+
+    # Another run of the user's finds it meanwhile, however long that takes.
+    def make_and_be_held_up(name: str, mode: int, *, dir_fd: int) -> None:
+        make(name, mode, dir_fd=dir_fd)
+        monkeypatch.setattr(os, "mkdir", make)
+        create_trace(users, ("day", "other.pfw.gz"), NOBODY).close()
+
+    monkeypatch.setattr(os, "mkdir", make_and_be_held_up)
+    create_trace(users, ("day", "a.pfw.gz"), NOBODY).close()
+    assert {path.name for path in (users / "day").iterdir()} == {"a.pfw.gz", "other.pfw.gz"}
+    assert (users / "day").stat().st_uid == NOBODY.uid
+
+
 @pytest.mark.parametrize("link", ["symlink", "hardlink"])
 def test_a_trace_is_never_written_into_what_is_there(users: Path, victim: Path, link: str) -> None:
     place = users / "a.pfw.gz"

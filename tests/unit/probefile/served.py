@@ -39,6 +39,7 @@ def served_file(
     options = f"fd={device},rootmode=040000,user_id={uid},group_id={uid},allow_other"
     if _LIBC.mount(b"served", os.fsencode(directory), b"fuse", 0, options.encode()):
         raise OSError(ctypes.get_errno(), "mount")
+    _serve_one(device, content, None, asked)  # the kernel's own first question, which does not wait for anyone
     thread = threading.Thread(target=_serve, args=(device, content, may_read, asked))
     thread.start()
     try:
@@ -52,22 +53,24 @@ def served_file(
 
 
 def _serve(device: int, content: bytes, may_read: threading.Event | None, asked: list[int] | None) -> None:
-    while True:
-        try:
-            request = os.read(device, 1 << 18)
-        except OSError:
-            return  # unmounted
-        _, operation, unique, node = _HEAD.unpack_from(request)
-        if operation in {_FORGET, _FORGET_MANY}:
-            continue
-        if asked is not None:
-            asked.append(operation)
-        answer = _answer(operation, node, request[_HEAD.size :], content)
-        if operation == _READ and may_read:
-            may_read.wait(_LONGEST_READ)
-        error, body = (-answer, b"") if isinstance(answer, int) else (0, answer)
-        with suppress(FileNotFoundError):  # who asked is gone
-            os.write(device, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
+    with suppress(OSError):  # unmounted
+        while True:
+            _serve_one(device, content, may_read, asked)
+
+
+def _serve_one(device: int, content: bytes, may_read: threading.Event | None, asked: list[int] | None) -> None:
+    request = os.read(device, 1 << 18)
+    _, operation, unique, node = _HEAD.unpack_from(request)
+    if operation in {_FORGET, _FORGET_MANY}:
+        return
+    if asked is not None:
+        asked.append(operation)
+    answer = _answer(operation, node, request[_HEAD.size :], content)
+    if operation == _READ and may_read:
+        may_read.wait(_LONGEST_READ)
+    error, body = (-answer, b"") if isinstance(answer, int) else (0, answer)
+    with suppress(FileNotFoundError):  # who asked is gone
+        os.write(device, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
 
 
 def _answer(operation: int, node: int, body: bytes, content: bytes) -> bytes | int:
