@@ -6,6 +6,7 @@ What runs as root never imports what any user may install, and readers never imp
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,8 @@ REGISTRY = PACKAGE / "commands/_registry.py"
 READER_STAGES = ("trace", "report")
 
 
-def imported_modules(file: Path, package: str) -> set[str]:
+@cache
+def imported_modules(file: Path, package: str) -> frozenset[str]:
     """Full names of all that a file imports, wherever in it, with what it takes from packages."""
     modules = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -80,10 +82,10 @@ def imported_modules(file: Path, package: str) -> set[str]:
             named = isinstance(node.args[0], ast.Constant)
             assert named or file == REGISTRY, f"{file}: imports a module whose name is computed"
             modules |= {str(node.args[0].value)} if named else set()
-    return modules
+    return frozenset(modules)
 
 
-def imports_of_stage(stage: str) -> dict[str, set[str]]:
+def imports_of_stage(stage: str) -> dict[str, frozenset[str]]:
     """Per file of a stage (path below the package) what it imports."""
     found = {}
     for file in sorted((PACKAGE / stage).rglob("*.py")):
