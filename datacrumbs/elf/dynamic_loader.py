@@ -59,7 +59,7 @@ def loaded_files(
     if any(_SEPARATORS.search(str(module)) for module in modules):
         return None
     found: dict[Path, None] = {}
-    for preloaded in _parts(environment.get("LD_PRELOAD", ""), modules):
+    for preloaded in preload_lists(environment.get("LD_PRELOAD", ""), modules):
         variables = {name: environment.get(name, "") for name in VARIABLES} | {"LD_PRELOAD": preloaded}
         with explained(*LOADER_FILES, *_searched(variables["LD_LIBRARY_PATH"])):
             lines = _answer([loader, "--list", str(real)], variables, as_nobody=asks_as_root)
@@ -107,8 +107,8 @@ def _is_protected(path: Path) -> bool:
         return False
 
 
-# Values of LD_PRELOAD: what the program has there, and modules, as many at a time as one variable takes.
-def _parts(own: str, modules: Sequence[Path]) -> Iterator[str]:
+def preload_lists(own: str, modules: Sequence[Path]) -> Iterator[str]:
+    """Values of LD_PRELOAD: what the program has there, and modules, as many at a time as one variable takes."""
     part = own
     for text in map(str, modules):
         if len(part) + len(text) > _TEXT_LIMIT and part != own:

@@ -128,7 +128,7 @@ def compiled(text: str, flags: Sequence[str], functions: Collection[str]) -> Ima
             child.kill()
             raise
         output, words = child.communicate(given)
-    _check_found(child, words)
+    check_found(child, words)
     if child.returncode:
         raise CompileError(words.decode(errors="replace").strip(), child.returncode)
     return dataclasses.replace(image.decode(output, _CHILD_KEY), functions=identities)
@@ -175,7 +175,7 @@ def _words(text: str, flags: Sequence[str], *, debug: int = 0, limited: bool = F
             child.kill()
             raise
         _, words = child.communicate(given)
-    _check_found(child, words)
+    check_found(child, words)
     return words.decode(errors="replace").strip(), child.returncode
 
 
@@ -192,8 +192,16 @@ def _child() -> subprocess.Popen[bytes]:
     )
 
 
-# Without bcc the child says so, as an error is said: a message and a hint.
-def _check_found(child: subprocess.Popen[bytes], words: bytes) -> None:
+def check_found(child: subprocess.Popen[bytes], words: bytes) -> None:
+    """Check that the child that compiles has found its compiler.
+
+    Args:
+        child: The process, ended.
+        words: What it wrote to its standard error: without bcc a message and a hint, as JSON.
+
+    Raises:
+        DatacrumbsError: It has not.
+    """
     if child.returncode == _NO_COMPILER:
         message, hint = json.loads(words)
         raise DatacrumbsError(message, hint=hint)
@@ -253,7 +261,8 @@ def _code(name: str, instructions: bytes, descriptors: dict[int, str]) -> Code:
     return Code(name, bytes(clean), tuple(maps))
 
 
-def _main() -> None:
+def main() -> None:
+    """What the child does: the request from standard input, the image to standard output."""
     output = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not get into the image
     try:
@@ -274,4 +283,4 @@ def _main() -> None:
 
 
 if __name__ == "__main__":
-    _main()
+    main()

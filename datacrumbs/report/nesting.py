@@ -241,7 +241,7 @@ def _inside(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     deep = calls["depth"].is_not_null().to_numpy()
     inside, covered = np.zeros(len(calls), np.bool_), np.zeros(len(calls), np.bool_)
-    for rows, find in ((deep, _inside_by_depth), (~deep, _inside_by_time)):
+    for rows, find in ((deep, _inside_by_depth), (~deep, inside_by_time)):
         if rows.all():
             return find(calls, shared, rank, wanted)
         if rows.any():
@@ -272,9 +272,23 @@ def _beside_originals(calls: pl.DataFrame, parents: NDArray[np.int64]) -> NDArra
     return parents
 
 
-def _inside_by_time(
+def inside_by_time(
     calls: pl.DataFrame, shared: str | None, rank: NDArray[np.uint8], wanted: NDArray[np.bool_] | None
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which calls are inside another of the same thread, by their times alone; for traces whose lines have no depth.
+
+    Args:
+        calls: n of them, with ``ts``, ``end`` (microseconds) and ``order``.
+        shared: A column in which inner and outer call have to agree, too.
+        rank: Of each call's layer; n.
+        wanted: Those that may be the outer ones; n, or None for all.
+
+    Returns:
+        Two arrays of n: inside any call, and inside a wanted one.
+
+    Raises:
+        MemoryError: There is no room for the order of the calls.
+    """
     keys = [*THREAD, *([shared] if shared else [])]
     group = AlikeRows([calls[key].to_numpy() for key in keys])
     numbers = [np.ascontiguousarray(calls[key].to_numpy(), np.int64) for key in ("ts", "end", "order")]

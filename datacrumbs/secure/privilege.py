@@ -56,12 +56,12 @@ def become(uid: int, gid: int, groups: Sequence[int] = (), kept: Iterable[Capabi
     _empty_bounding_set()
     os.setgroups(groups)
     os.setresgid(gid, gid, gid)
-    _prctl(_SET_KEEP_CAPABILITIES, 1)
+    prctl(_SET_KEEP_CAPABILITIES, 1)
     os.setresuid(uid, uid, uid)
     keep(kept)
-    _prctl(_SET_DUMPABLE, 0)
+    prctl(_SET_DUMPABLE, 0)
     if of_parents_death:
-        _prctl(_SET_PARENT_DEATH_SIGNAL, of_parents_death)
+        prctl(_SET_PARENT_DEATH_SIGNAL, of_parents_death)
         if os.getppid() != parent:  # meanwhile
             os.kill(os.getpid(), of_parents_death)
 
@@ -69,7 +69,7 @@ def become(uid: int, gid: int, groups: Sequence[int] = (), kept: Iterable[Capabi
 def keep(capabilities: Iterable[Capability]) -> None:
     """Give up all other capabilities, for good."""
     _empty_bounding_set()
-    _prctl(_SET_NO_NEW_PRIVILEGES, 1)
+    prctl(_SET_NO_NEW_PRIVILEGES, 1)
     mask = sum(1 << capability for capability in capabilities) & _permitted()
     low, high = mask & 0xFFFFFFFF, mask >> 32
     head = ctypes.create_string_buffer(struct.pack("<Ii", _CAPABILITY_VERSION, 0))
@@ -96,10 +96,15 @@ def _permitted() -> int:
 
 def _parent_death_signal() -> int:
     number = ctypes.c_int()
-    _prctl(_GET_PARENT_DEATH_SIGNAL, ctypes.addressof(number))
+    prctl(_GET_PARENT_DEATH_SIGNAL, ctypes.addressof(number))
     return number.value
 
 
-def _prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int) -> None:
+    """Set what the kernel keeps about this process, by its numbered options.
+
+    Raises:
+        OSError: The kernel refuses it.
+    """
     if _LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))

@@ -52,7 +52,7 @@ def wanted_places(plan: Plan) -> dict[Target, WantedPlaces]:
     for group in plan.groups:
         if group.target.is_kernel:
             continue
-        entry = wanted.setdefault(group.target, _wanted(group.target))
+        entry = wanted.setdefault(group.target, no_places(group.target))
         for function in group.functions:
             places = [(place.offset, place.semaphore) for place in (*function.usdt_places, *function.return_places)]
             if group.attach is Attach.USDT:
@@ -84,7 +84,8 @@ def _check_finding(target: Target, finding: Finding, caller: Caller, rule: Polic
         raise DenialError("target.writable", f"target {target.path}: writable by all users", f"chmod o-w {target.path}")
 
 
-def _wanted(target: Target) -> WantedPlaces:
+def no_places(target: Target) -> WantedPlaces:
+    """What is wanted of a file in which nothing is to be probed yet."""
     return {
         "path": target.path,
         "build_id": target.build_id,

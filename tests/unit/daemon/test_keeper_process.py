@@ -27,8 +27,15 @@ def until_empty(directory: Path) -> None:
         time.sleep(0.01)
 
 
-def keeper(files: RunFiles) -> int:
-    return files._keeper._process._pid
+def children() -> set[int]:
+    return set(map(int, Path("/proc/thread-self/children").read_text().split()))
+
+
+def with_a_keeper(directory: Path) -> tuple[RunFiles, int]:
+    files, before = RunFiles(directory, "7"), children()
+    files.leave_to_a_process()
+    (keeper,) = children() - before
+    return files, keeper
 
 
 def test_it_removes_the_files_of_its_run_and_no_others(tmp_path: Path) -> None:
@@ -63,18 +70,16 @@ def test_it_does_so_when_the_process_that_traces_was_killed_and_no_longer_root(t
 
 
 def test_the_lock_is_held_for_as_long_as_one_of_the_two_is_there(tmp_path: Path) -> None:
-    files = RunFiles(tmp_path, "7")
-    files.leave_to_a_process()
-    os.kill(keeper(files), signal.SIGKILL)
+    files, keeper = with_a_keeper(tmp_path)
+    os.kill(keeper, signal.SIGKILL)
     assert is_locked(tmp_path / "datacrumbs-7.lock")
     files.close()  # root still is what it needs to be
     assert names(tmp_path) == []
 
 
 def test_it_is_root_without_privileges_and_confined(tmp_path: Path) -> None:
-    files = RunFiles(tmp_path, "7")
-    files.leave_to_a_process()
-    status = Path(f"/proc/{keeper(files)}/status")
+    files, keeper = with_a_keeper(tmp_path)
+    status = Path(f"/proc/{keeper}/status")
     deadline = time.monotonic() + 120
     while (found := _lines(status))["Seccomp"] != ["2"]:  # the last that it does before it waits
         assert time.monotonic() < deadline

@@ -105,10 +105,10 @@ def test_preloaded_files_and_modules_come_with_what_they_load(folder):
 
 def test_many_modules_are_asked_about_in_parts():
     modules = [Path(f"/{'x' * 100}/{number}") for number in range(2000)]
-    parts = list(dynamic_loader._parts("/own.so", modules))
+    parts = list(dynamic_loader.preload_lists("/own.so", modules))
     assert all(len(part) < 100_000 and part.startswith("/own.so ") for part in parts)
     assert [text for part in parts for text in part.split()[1:]] == list(map(str, modules))
-    assert list(dynamic_loader._parts("", ())) == [""]
+    assert list(dynamic_loader.preload_lists("", ())) == [""]
 
 
 @pytest.mark.parametrize("name", ["program", "ld-linux-x86-64.so.2"])

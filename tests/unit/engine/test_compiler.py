@@ -10,7 +10,7 @@ import pytest
 from datacrumbs.engine import compiler
 from datacrumbs.errors import DatacrumbsError
 
-WITHOUT_BCC = "import sys; sys.modules['bcc'] = None; from datacrumbs.engine import compiler; compiler._main()"
+WITHOUT_BCC = "import sys; sys.modules['bcc'] = None; from datacrumbs.engine import compiler; compiler.main()"
 
 
 def test_what_is_missing_is_named() -> None:
@@ -19,7 +19,7 @@ def test_what_is_missing_is_named() -> None:
     output, words = child.communicate(b"[]", 60)
     assert output == b""
     with pytest.raises(DatacrumbsError) as caught:
-        compiler._check_found(child, words)
+        compiler.check_found(child, words)
     assert caught.value.message == "bcc is not importable by this Python"
     assert "python3-bpfcc" in caught.value.hint
     assert "snippet" not in caught.value.hint

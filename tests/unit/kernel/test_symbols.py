@@ -22,15 +22,13 @@ def test_names_that_several_functions_have_are_left_out(monkeypatch, tmp_path):
     )
     monkeypatch.setattr(symbols, "KALLSYMS", tmp_path / "kallsyms")
     monkeypatch.setattr(symbols, "_traceable_functions", frozenset)
-    symbols.kernel_symbols.cache_clear()
-    symbols._functions.cache_clear()
+    symbols.forget_symbols()
     try:
         assert kernel_functions() == ("five", "four", "one")
         assert [symbol.name for symbol in kernel_symbols() if symbol.weak] == ["four"]
         assert [symbol.module for symbol in kernel_symbols()][-1] == "ext4"
     finally:
-        symbols.kernel_symbols.cache_clear()
-        symbols._functions.cache_clear()
+        symbols.forget_symbols()
 
 
 def test_arguments_come_from_the_kernels_types():
@@ -47,12 +45,10 @@ def test_arguments_come_from_the_kernels_types():
 def test_a_service_that_does_not_see_the_symbols_knows_what_functions_take(monkeypatch, tmp_path):
     known = symbols.kernel_prototype("vfs_write")
     monkeypatch.setattr(symbols, "KALLSYMS", tmp_path / "hidden")
-    symbols.kernel_symbols.cache_clear()
-    symbols._functions.cache_clear()
+    symbols.forget_symbols()
     try:
         assert symbols.kernel_functions() == ()
         assert symbols.kernel_prototype("vfs_write") == known
         assert symbols.kernel_prototype("no_such_function") is None
     finally:
-        symbols.kernel_symbols.cache_clear()
-        symbols._functions.cache_clear()
+        symbols.forget_symbols()

@@ -237,7 +237,7 @@ def test_random_calls_are_nested_by_the_rules(spread: int) -> None:
         chooser.shuffle(calls)
         frame = pl.DataFrame(calls).rename({"begin": "ts"}).with_columns(run=0, pid=7)
         rank, wanted = frame["rank"].cast(pl.UInt8).to_numpy(), frame["wanted"].to_numpy()
-        inside, covered = nesting._inside_by_time(frame, None, rank, wanted)
+        inside, covered = nesting.inside_by_time(frame, None, rank, wanted)
         for row, call in enumerate(calls):
             others = [other for other in calls if other is not call and other["tid"] == call["tid"]]
             assert inside[row] == any(is_inside(call, other) for other in others)
@@ -251,7 +251,7 @@ def test_many_calls_in_one_microsecond_take_no_longer() -> None:
         end=pl.col("ts") + pl.col("order") % 3
     )
     frame = frame.with_columns(run=0, pid=7, tid=7)
-    inside, _ = nesting._inside_by_time(frame, None, np.zeros(count, np.uint8), None)
+    inside, _ = nesting.inside_by_time(frame, None, np.zeros(count, np.uint8), None)
     ends = frame["end"].to_numpy() - 5
     order = np.arange(count)
     # All but the first of the longest, and those of no duration that come before every longer one.

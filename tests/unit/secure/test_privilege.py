@@ -51,12 +51,12 @@ def test_the_end_of_the_parent_is_still_told() -> None:
 reading, writing = os.pipe()
 if not os.fork():
     signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGUSR1}})
-    privilege._prctl(1, int(signal.SIGUSR1))
+    privilege.prctl(1, int(signal.SIGUSR1))
     if os.fork():
         os.waitpid(-1, 0)
         os._exit(0)
     signal.pthread_sigmask(signal.SIG_BLOCK, {{signal.SIGUSR1}})
-    privilege._prctl(1, int(signal.SIGUSR1))
+    privilege.prctl(1, int(signal.SIGUSR1))
     privilege.become({TRACING_ID}, {TRACING_ID})
     os.kill(os.getpid(), 0)
     parent = os.getppid()

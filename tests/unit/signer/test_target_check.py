@@ -77,7 +77,7 @@ def test_places_that_the_kernel_cannot_execute_are_refused(tmp_path, function, s
     subprocess.run(["cc", "-shared", "-nostdlib", "-Wl,--build-id", "-o", library, source], check=True)
     offset = next(each.offset for each in elf_functions(library) if each.name == function)
     target = elf_target(library)
-    wanted = target_rule._wanted(target) | {"functions": [offset], "moved": [(offset, skip, [0])] if skip else []}
+    wanted = target_rule.no_places(target) | {"functions": [offset], "moved": [(offset, skip, [0])] if skip else []}
     finding = target_check.check_target(wanted, os.getuid(), os.getgid(), [])
     assert problem in finding["message"]
     assert finding["code"] == ("target.place" if problem else "")
@@ -90,7 +90,7 @@ def test_usdt_places_that_the_kernel_cannot_execute_are_refused(tmp_path):
     source.write_text(VECTORS + note.format("swap + 0"))
     subprocess.run(["cc", "-nostdlib", "-static", "-Wl,-e,swap,--build-id", "-o", library, source], check=True)
     offset = next(each.offset for each in elf_functions(library) if each.name == "swap")
-    wanted = target_rule._wanted(elf_target(library)) | {"usdt": [(offset, 0)]}
+    wanted = target_rule.no_places(elf_target(library)) | {"usdt": [(offset, 0)]}
     finding = target_check.check_target(wanted, os.getuid(), os.getgid(), [])
     assert "must not be probed" in finding["message"]
 
@@ -123,7 +123,7 @@ def test_a_usdt_place_has_the_semaphore_of_its_note_and_no_other(tmp_path):
     assert not none
 
     def problem(*usdt: tuple[int, int]) -> str:
-        wanted = target_rule._wanted(elf_target(library)) | {"usdt": list(usdt)}
+        wanted = target_rule.no_places(elf_target(library)) | {"usdt": list(usdt)}
         return target_check.check_target(wanted, os.getuid(), os.getgid(), [])["message"]
 
     assert not problem(*pairs.values())

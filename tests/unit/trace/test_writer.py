@@ -348,9 +348,11 @@ def test_tick_flushes_by_time(synthetic) -> None:
     writer.write(synthetic.batches(1)[1])
     writer.tick()
     assert len(stream.getvalue()) == head
-    writer._flush_seconds = 0
+    prompt = io.BytesIO()
+    writer = synthetic.new_writer(prompt, flush_seconds=0)
+    writer.write(synthetic.batches(1)[1])
     writer.tick()
-    assert len(stream.getvalue()) > head
+    assert len(prompt.getvalue()) > head
 
 
 class FullDisk(io.BytesIO):
