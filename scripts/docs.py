@@ -32,7 +32,8 @@ from datacrumbs.model import rule_kinds, rules
 from datacrumbs.model.plan import ARGUMENT_LIMIT
 from datacrumbs.model.record import FunctionCounts
 from datacrumbs.plugins import hookspecs, load_providers
-from datacrumbs.report.summary import CallSelection, by_layer, select, select_profiles
+from datacrumbs.report.call_selection import CallSelection, select, select_profiles
+from datacrumbs.report.sorting import by_layer
 from datacrumbs.report.summary import table as table_of
 from datacrumbs.report.tables import print_table, print_trace
 from datacrumbs.system import SystemConfiguration

@@ -1,56 +1,43 @@
-"""What ``datacrumbs_report`` prints: tables on a terminal, CSV or JSON."""
+"""What ``datacrumbs_report`` does: tables, a page, an export, an explanation or a comparison."""
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from datacrumbs.commands._command import PREFIX_VARIABLE
 from datacrumbs.commands._console import table_console, terminal_width
 from datacrumbs.commands._reading_progress import ReadingProgress
+from datacrumbs.commands._report_tables import described, limits, print_tables, rows_of, view_of
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.output import counted, inform, printable, warn
-from datacrumbs.report import FILES_SHOWN, PATTERN, REGRESSION
+from datacrumbs.report import PATTERN, REGRESSION
 from datacrumbs.report.apart import check_apart
+from datacrumbs.report.call_selection import CallSelection, check_order, parse_moment, select, select_profiles
 from datacrumbs.report.collectives import align
 from datacrumbs.report.comparing import compare
 from datacrumbs.report.comparison_table import print_comparison
 from datacrumbs.report.explaining import explain
 from datacrumbs.report.explanation_table import print_explanation
 from datacrumbs.report.exports.endings import COMPRESSED, ending, export
+from datacrumbs.report.file_groups import GROUPS
 from datacrumbs.report.findings.judging import Findings, find
-from datacrumbs.report.findings.patterns import access_patterns
-from datacrumbs.report.findings.printing import print_findings, summary
+from datacrumbs.report.findings.printing import summary
 from datacrumbs.report.findings.provider_rules import provider_rules
-from datacrumbs.report.job_ranks import jobs, node_rows, spans_of
 from datacrumbs.report.node_clocks import Clocks, clocks_of
-from datacrumbs.report.summary import (
-    CallSelection,
-    by_layer,
-    check_order,
-    conservation,
-    degraded,
-    late_files,
-    parse_moment,
-    select,
-    select_profiles,
-    table,
-)
-from datacrumbs.report.tables import print_jobs, print_order, print_ranks, print_table, print_trace, size, write_csv
+from datacrumbs.report.path_groups import globs_of
+from datacrumbs.report.tables import size
 from datacrumbs.secure.files import write_atomically
 from datacrumbs.system import SystemPaths
-from datacrumbs.trace.mounts import mount_fields
 from datacrumbs.trace.reader import find_traces, read_traces
 from datacrumbs.trace.store import SPILL_ROWS
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
     from datacrumbs.report.explaining import Explanation
     from datacrumbs.trace.reader import Traces
@@ -70,13 +57,15 @@ def report(options: argparse.Namespace) -> ExitCode:
     """
     selection = CallSelection(
         tuple(options.name),
-        tuple(options.path),
+        globs_of(tuple(options.path)),
+        globs_of(tuple(options.not_path)),
         tuple(options.pid),
         tuple(options.rank),
         None if options.since is None else parse_moment(options.since),
         None if options.until is None else parse_moment(options.until),
     )
     check_order(selection.since, selection.until)
+    _check_table_options(options)
     _check_explaining(options)
     if options.engine:
         _report_distributed(options, selection)
@@ -84,8 +73,8 @@ def report(options: argparse.Namespace) -> ExitCode:
     if options.compare or options.fail_on == REGRESSION:
         return _compare(options, selection)
     _check_output(options)
-    judged = bool(not (_view(options) or options.export) or options.html or options.fail_on)
-    details = judged or _view(options) == PATTERN
+    judged = bool(not (view_of(options) or options.export) or options.html or options.fail_on)
+    details = judged or view_of(options) == PATTERN
     rows = SPILL_ROWS // 2 if details else SPILL_ROWS  # they take twice the memory
     paths = find_traces(options.traces or [_last()])
     with ReadingProgress(paths) as progress:
@@ -102,16 +91,27 @@ def report(options: argparse.Namespace) -> ExitCode:
         explanation = _explained(options, traces, selection) if options.explain else None
         _write_page(traces, selection, findings, explanation, Path(options.html))
     else:
-        _print_tables(options, traces, clocks, _rows_of(traces, selection), findings)
+        print_tables(options, traces, clocks, rows_of(traces, selection), findings)
     return _status(findings, options.fail_on)
+
+
+# What tables are like is for tables alone.
+def _check_table_options(options: argparse.Namespace) -> None:
+    if options.reverse and not options.sort:
+        raise usage_error("--reverse needs --sort COLUMN")
+    of_tables = {"--by": options.by, "--sort": options.sort, "--wide": options.wide}
+    others = {"--html": options.html, "--export": options.export}
+    others |= {"--compare": options.compare, "--explain": options.explain}
+    for option in (option for option, given in of_tables.items() if given):
+        for other in (other for other, given in others.items() if given):
+            raise usage_error(f"{other} and {option} exclude each other")
 
 
 # What is written is no trace, and has a known form.
 def _check_output(options: argparse.Namespace) -> None:
-    if options.html and (options.by or options.limit):
-        raise usage_error("--by and --limit: the page has all tables", "leave them out with --html")
-    if options.export and (options.by or options.limit):
-        raise usage_error("--by and --limit: an export has all calls", "leave them out with --export")
+    for option, place, whole in (("--html", options.html, "the page"), ("--export", options.export, "an export")):
+        if place and options.limit:
+            raise usage_error(f"--limit: {whole} has all rows", f"leave it out with {option}")
     for option, place in (("--html", options.html), ("--export", options.export)):
         if place:
             _refuse_trace(option, Path(place))
@@ -124,7 +124,6 @@ def _compare(options: argparse.Namespace, selection: CallSelection) -> ExitCode:
         raise usage_error("a comparison needs both sides: TRACE ... --compare LATER ...")
     others = {
         "--explain": options.explain,
-        "--by": options.by,
         "--csv": options.csv,
         "--html": options.html,
         "--export": options.export,
@@ -144,7 +143,7 @@ def _compare(options: argparse.Namespace, selection: CallSelection) -> ExitCode:
     changes = compare(before, select(before, selection), after, select(after, selection))
     if options.json:
         rows = [asdict(change) | {"is_regression": change.is_regression} for change in changes]
-        print(json.dumps({"before": _described(before), "after": _described(after), "changes": rows}, indent=2))
+        print(json.dumps({"before": described(before), "after": described(after), "changes": rows}, indent=2))
     else:
         print_comparison(table_console(), changes, terminal_width(), options.limit)
     is_worse = any(change.is_regression for change in changes)
@@ -153,14 +152,8 @@ def _compare(options: argparse.Namespace, selection: CallSelection) -> ExitCode:
     return ExitCode.FOUND if options.fail_on and is_worse else ExitCode.DONE
 
 
-# The one table that is asked for, if one is.
-def _view(options: argparse.Namespace) -> str | None:
-    return options.by or ("function" if options.csv else None)
-
-
 def _check_explaining(options: argparse.Namespace) -> None:
     others = {
-        "--by": options.by,
         "--csv": options.csv,
         "--export": options.export,
         "--fail-on": None if options.html else options.fail_on,
@@ -175,7 +168,7 @@ def _check_explaining(options: argparse.Namespace) -> None:
 def _explain(options: argparse.Namespace, traces: Traces, selection: CallSelection) -> None:
     found = _explained(options, traces, selection)
     if options.json:
-        print(json.dumps({"traces": _described(traces), "explanation": asdict(found)}, indent=2))
+        print(json.dumps({"traces": described(traces), "explanation": asdict(found)}, indent=2))
         return
     print_explanation(table_console(), found, terminal_width())
 
@@ -215,33 +208,12 @@ def _report_distributed(options: argparse.Namespace, selection: CallSelection) -
 
     others = {"--html": options.html, "--export": options.export, "--explain": options.explain}
     others |= {"--compare": options.compare, "--fail-on": options.fail_on, "--align": options.align}
-    others |= {f"--by {PATTERN}": options.by == PATTERN}
+    others |= {f"--by {view}": options.by == view for view in (PATTERN, "time", *GROUPS)}
     beside = [option for option, given in others.items() if given]
     if beside:
         raise usage_error(f"--engine and {beside[0]} exclude each other")
-    whole = read_distributed(find_traces(options.traces or [_last()]), selection, list(_limits(options)))
-    _print_tables(options, whole.traces, clocks_of(whole.traces.files), whole.rows, None)
-
-
-def _print_tables(
-    options: argparse.Namespace,
-    traces: Traces,
-    clocks: Clocks,
-    rows_of: Callable[[str, int | None], list[dict[str, Any]]],
-    findings: Findings | None,
-) -> None:
-    tables, cut = _tables(options, rows_of)
-    if options.json:
-        faults = findings.as_json() if findings else {}
-        about = {"traces": _described(traces), "jobs": [job.document() for job in jobs(traces)]}
-        print(json.dumps({**about, "clocks": clocks.document(), **faults, **tables}, indent=2))
-    elif options.csv:
-        write_csv(sys.stdout, next(iter(tables.values())))
-        for trace in traces.files:
-            if not trace.complete:
-                warn(f"{printable(str(trace.path))}: {printable(trace.shortcoming)}")
-    else:
-        _print(traces, clocks, tables, cut, findings)
+    whole = read_distributed(find_traces(options.traces or [_last()]), selection, list(limits(options)))
+    print_tables(options, whole.traces, clocks_of(whole.traces.files), whole.rows, None)
 
 
 def _write_page(
@@ -296,107 +268,3 @@ def _last() -> Path:
     path = last_trace(SystemPaths(Path(os.environ.get(PREFIX_VARIABLE) or "/").absolute()))
     inform(f"trace {printable(str(path))}")
     return path
-
-
-def _print(
-    traces: Traces,
-    clocks: Clocks,
-    tables: dict[str, list[dict[str, Any]]],
-    cut: set[str],
-    findings: Findings | None,
-) -> None:
-    console = table_console()
-    if findings:
-        print_findings(console, findings)
-    for name, rows in tables.items():
-        if rows:
-            print_table(console, _TITLES[name], rows, terminal_width())
-            if any(row.get("approximate") for row in rows):
-                console.print("~: an estimate, with its 95 % margin if known; not every call has a line of its own")
-            if any(row.get("nested") for row in rows):
-                console.print("nested: made inside another call of the same layer, whose bytes and time include theirs")
-            if name in cut:
-                console.print(f"... only the first {len(rows)}; datacrumbs report TRACE --limit N shows more")
-            elif name == "ranks":
-                print_ranks(console, rows)
-            elif name == "nodes":
-                print_order(console, rows, clocks)
-        else:
-            console.print(f"{_TITLES[name]}: none")
-        console.print()
-    print_jobs(console, jobs(traces), clocks)
-    for trace in traces.files:
-        print_trace(console, trace)
-
-
-_TITLES = {
-    "functions": "Calls by layer and function",
-    "files": "Most expensive files",
-    "channels": "Pipes, sockets and terminals",
-    "processes": "Calls by process",
-    "ranks": "Calls by rank",
-    "nodes": "Calls by node",
-    "layers": "Calls by layer",
-    "errors": "Failed calls",
-    "patterns": "Access patterns",
-}
-
-
-# The rows of a table; given a view, and how many at most.
-def _rows_of(traces: Traces, selection: CallSelection) -> Callable[[str, int | None], list[dict[str, Any]]]:
-    calls, profiles = select(traces, selection), select_profiles(traces, selection)
-
-    def rows(view: str, most: int | None) -> list[dict[str, Any]]:
-        if view == PATTERN:
-            patterns, left = access_patterns(traces, calls)
-            for reason in left:
-                warn(printable(reason))
-            return patterns
-        names = selection.whole_functions
-        found = table(traces, calls, profiles, view, most, paths=selection.paths, names=names)
-        return node_rows(traces, spans_of(traces, calls), found) if view == "node" else found
-
-    return rows
-
-
-def _limits(options: argparse.Namespace) -> dict[str, int | None]:
-    view, limit = _view(options), options.limit
-    return {view: limit} if view else {"function": limit, "file": limit or FILES_SHOWN}
-
-
-def _tables(
-    options: argparse.Namespace, rows_of: Callable[[str, int | None], list[dict[str, Any]]]
-) -> tuple[dict[str, list[dict[str, Any]]], set[str]]:
-    # The rows of each table by its name, and the names of those that were cut.
-    tables, cut = {}, set()
-    for each, most in _limits(options).items():
-        name = {"process": "processes"}.get(each, f"{each}s")
-        # One row more than asked for shows whether there are more.
-        rows = rows_of(each, most and most + 1)
-        if most and len(rows) > most:
-            cut.add(name)
-        tables[name] = by_layer(rows[:most]) if each == "function" else rows[:most]
-    return tables, cut
-
-
-def _described(traces: Traces) -> list[dict[str, Any]]:
-    return [
-        {
-            "path": str(trace.path),
-            "host": trace.host,
-            "complete": trace.complete,
-            "shortcoming": trace.shortcoming,
-            "calls": trace.lines,
-            "run": trace.run,
-            "provenance": trace.provenance,
-            "file_systems": {point: dict(mount_fields(mount)) for point, mount in sorted(trace.mounts.items())},
-            "conservation": conservation(trace),
-            "degraded": degraded(trace),
-            "late_files": late_files(trace),
-            "sampled": [
-                {"category": category, "name": name, "symbol": symbol, "one_of": one_of}
-                for (category, name, symbol), one_of in sorted(trace.sampled.items())
-            ],
-        }
-        for trace in traces.files
-    ]

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from datacrumbs.commands._command import Command
-from datacrumbs.report import FILES_SHOWN, PATTERN, REGRESSION, VIEWS
+from datacrumbs.report import FILES_SHOWN, PATTERN, PHASES, REGRESSION, VIEWS
 from datacrumbs.report.findings import SEVERITIES
 
 if TYPE_CHECKING:
@@ -26,9 +26,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--by",
         choices=(*VIEWS, PATTERN),
-        help="one table, a row per function, file, channel (pipe, socket, terminal), process, rank, node, layer or "
-        "error, or the order of the requests on each file (pattern)",
+        help="one table, a row per function, file, directory, series (files whose names differ in numbers alone), "
+        "filesystem (type of), channel (pipe, socket, terminal), process, rank, node, layer, size (of requests), time "
+        f"({PHASES} parts of the run, with the calls that begin in each) or error, or the order of the requests on "
+        "each file (pattern)",
     )
+    add(
+        "--sort",
+        metavar="COLUMN",
+        help="order rows by a column, by its heading or its key in --json: numbers from the largest, texts from A",
+    )
+    add("--reverse", action="store_true", help="with --sort: from the smallest, or from Z")
+    add("--wide", action="store_true", help="all columns: also bytes per call, opens, first and last call, p90, max")
     add(
         "--explain",
         metavar="FUNCTION",
@@ -53,6 +62,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--name", action="append", default=[], metavar="GLOB", help="only functions whose name matches")
     add("--path", action="append", default=[], metavar="GLOB", help="only calls on files whose path matches")
+    add(
+        "--not-path",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="no calls on files whose path matches; @loader are the loader's and the locale's files, @python Python's "
+        "modules, @system those below /proc, /sys and /dev",
+    )
     add("--pid", action="append", default=[], type=int, metavar="N", help="only this process")
     add("--rank", action="append", default=[], type=_rank, metavar="N", help="only processes of this rank")
     add(
@@ -114,6 +131,7 @@ COMMAND = Command(
     summary="Show what traces contain: findings, calls by function, the most expensive files, and any losses.",
     examples=(
         "datacrumbs_report run.pfw.gz --by file --path '/data/*' --limit 20",
+        "datacrumbs_report run.pfw.gz --by directory --not-path @loader --sort bytes",
         "datacrumbs_report run.pfw.gz --html run.html",
         "datacrumbs_report run.pfw.gz --export run.pftrace",
         "datacrumbs_report before.pfw.gz --compare after.pfw.gz --fail-on regression",

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.report.apart import check_lives_apart, lives_of
+from datacrumbs.report.call_selection import EPOCH_LIMIT, CallSelection
 from datacrumbs.report.estimates import is_needed
-from datacrumbs.report.job_ranks import node_rows, spans_of
-from datacrumbs.report.summary import EPOCH_LIMIT, CallSelection, merged_table, select, table_share
+from datacrumbs.report.job_ranks import node_rows
+from datacrumbs.report.summary import merged_table, table_share
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.reader import TraceFile, Traces, read_traces
 from datacrumbs.trace.writer import RUN
@@ -43,7 +44,6 @@ class RunShare:
     processes: dict[tuple[int, int], str]
     ranks: dict[tuple[int, int], Rank]
     lives: pl.DataFrame
-    spans: pl.DataFrame
     tables: dict[str, tuple[pl.DataFrame, pl.DataFrame]]
     is_exact: bool
 
@@ -57,8 +57,7 @@ def run_share(paths: Sequence[Path], selection: CallSelection, views: Sequence[s
     traces = read_traces(paths)
     is_exact = not is_needed(traces)
     tables = {view: table_share(traces, selection, view) for view in views} if is_exact else {}
-    spans = spans_of(traces, select(traces, selection))
-    return RunShare(traces.files, traces.processes, traces.ranks, lives_of(traces), spans, tables, is_exact)
+    return RunShare(traces.files, traces.processes, traces.ranks, lives_of(traces), tables, is_exact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +66,12 @@ class WholeReport:
 
     traces: Traces
     shares: dict[str, list[tuple[pl.DataFrame, pl.DataFrame]]]
-    spans: pl.DataFrame
+    first: int
 
     def rows(self, view: str, limit: int | None) -> list[dict[str, Any]]:
         """The rows of a table."""
-        rows = merged_table(self.traces, self.shares[view], view, limit)
-        return node_rows(self.traces, self.spans, rows) if view == "node" else rows
+        rows = merged_table(self.traces, self.shares[view], view, limit, self.first)
+        return node_rows(self.traces, rows) if view == "node" else rows
 
 
 def read_distributed(paths: Sequence[Path], selection: CallSelection, views: Sequence[str]) -> WholeReport:
@@ -122,8 +121,8 @@ def _whole(groups: list[list[int]], shares: list[RunShare], count: int, views: S
     traces = Traces(known, nothing.calls, processes, {}, nothing.profiles, nothing.paths, ranks=ranks)
     if count > 1:
         check_lives_apart(traces, pl.concat(lives))
-    spans = pl.concat(share.spans for share in shares)
-    return WholeReport(traces, tables, spans.group_by("host").agg(pl.col("begin").min(), pl.col("end").max()))
+    first = pl.concat(lives)["begin"].min()
+    return WholeReport(traces, tables, first if isinstance(first, int) else 0)
 
 
 # With positions among all traces instead of those among a run's.

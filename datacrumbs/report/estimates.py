@@ -14,6 +14,7 @@ from math import inf, sqrt
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.report.nesting import outermost, rank, runs
+from datacrumbs.trace.columns import WORD
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.profiles import histogram
 
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
 
 STRATUM = ("run", "category", "name", "symbol")
 SUMS = ("count", "errors", "bytes", "time_us")
+MOMENTS = ("begin_us", "end_us")
 QUANTILES = {"p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99}
 NORMAL_95 = 1.96
+MORE = ("mean_bytes", "waits_us", "opens")
+"""Estimates without a margin."""
 TIMED = (pl.col("dur") > 0) | pl.col("ret").is_not_null()
 """An instant has no duration, and a call whose return is not seen has none that is known."""
 HALF = 0.5
@@ -58,6 +62,11 @@ class _Row:
     seen: bool = False
     layers: set[str] = field(default_factory=set)
     knows_bytes: bool = False
+    movers: float = 0.0
+    opened: float = 0.0
+    waited: float = 0.0
+    begin: list[int] = field(default_factory=list)
+    end: list[int] = field(default_factory=list)
     factors: set[float] = field(default_factory=set)
     profiled: bool = False
     quantiles: dict[str, int] = field(default_factory=dict)
@@ -101,6 +110,13 @@ def _scale(line: dict[str, Any], one_of: int) -> Scale:
     return Scale(chosen, chosen + out, one_of)
 
 
+def columns(scope: str | None) -> tuple[str, ...]:
+    """Keys of a row behind those that tell rows apart, see `estimated_rows`."""
+    of_layer, of_file = ("nested",) if scope == "layer" else (), ("opens",) if scope in {"file", "process"} else ()
+    spread = (*QUANTILES, "max_us", "timed")
+    return ("count", *of_layer, *of_file, "errors", "bytes", "mean_bytes", "time_us", "waits_us", *spread, *MOMENTS)
+
+
 def timed(keys: list[str]) -> pl.Expr:
     """Which of the calls that are grouped by ``keys`` have a known duration."""
     return TIMED.any() if "name" in keys else TIMED  # a function without a result has one, too
@@ -113,32 +129,29 @@ def estimated_rows(
     keys: list[str],
     scope: str | None,
     *,
-    marked: pl.LazyFrame | None = None,
     names: tuple[str, ...] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows of a table over lines and profiles.
 
     Args:
         traces: Where they come from.
-        calls: The lines to be in it.
-        profiles: The profiles to be in it.
+        calls: The lines to be in it with the columns of `views.of_view`, and for the scope ``layer`` those of
+            `outermost`.
+        profiles: The profiles to be in it, likewise.
         keys: Columns that tell rows apart.
         scope: What is added up, see `outermost`; None where nothing is.
-        marked: What `outermost` gives of the calls for the scope ``layer``, where that is known already.
         names: Globs of functions; of those none of whose calls was chosen, the number of calls is added. None to add
             none, where calls are selected otherwise.
 
     Returns:
-        Dicts of the keys, count, errors (None when no call has a line), bytes (None when unknown), time_us, p50_us,
-        p90_us, p99_us, max_us, timed, for the scope ``layer`` nested, for the others layers, then ``approximate``, the
-        columns that are estimates, and ``margin``, of each of those whose 95 % confidence interval is known, half its
-        width.
+        Dicts of the keys, for the scopes ``file`` and ``process`` layers and opens, for ``layer`` nested, and for all
+        count, errors (None when no call has a line), bytes (None when unknown), mean_bytes (of a call that moved any),
+        time_us, waits_us (the part of it that was spent waiting), p50_us, p90_us, p99_us, max_us, timed, begin_us and
+        end_us (epoch), then ``approximate``, the columns that are estimates, and ``margin``, of each of those whose
+        95 % confidence interval is known, half its width.
     """
     known = scales(traces)
     rows: dict[tuple[Any, ...], _Row] = defaultdict(_Row)
-    if scope == "layer":
-        # Before its columns change.
-        calls = marked if marked is not None else outermost(traces, calls, scope)
     calls, profiles = _once(traces, calls, profiles, scope)
     calls = _with_timed(calls, keys)
     grouping = list(dict.fromkeys((*keys, *STRATUM, "within")))
@@ -184,8 +197,6 @@ def _once(
 ) -> tuple[pl.LazyFrame, pl.DataFrame]:
     if scope not in {"file", "process"}:
         calls, profiles = _with_strata(traces, calls, profiles)
-        if scope is None:
-            calls = calls.with_columns(pl.lit(value=False).alias("within"), pl.col("bytes").alias("own_bytes"))
         return calls, profiles.with_columns(pl.lit(value=False).alias("within"))
     partial = _partial(traces)
     in_part = pl.col("trace").cast(pl.Int64).is_in(partial)
@@ -227,7 +238,8 @@ def weighted(
 
 def _with_strata(traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame) -> tuple[pl.LazyFrame, pl.DataFrame]:
     texts = [pl.coalesce("symbol", "name").cast(pl.String).alias("symbol")]
-    texts += [pl.col(key).cast(pl.String) for key in ("category", "name", "fhash")]
+    schema = calls.collect_schema()
+    texts += [pl.col(key).cast(pl.String) for key, kind in schema.items() if kind == WORD and key != "symbol"]
     run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64)
     return calls.with_columns(run.alias("run"), *texts), profiles.with_columns(run.alias("run"))
 
@@ -274,7 +286,14 @@ def _sums() -> list[pl.Expr]:
     squares = [(column * column).sum().alias(f"{name}_squares") for name, column in columns.items()]
     known = pl.col("bytes").is_not_null().any().alias("knows_bytes")
     owns = pl.col("own_bytes").is_not_null().any().alias("owns_bytes")
-    return [pl.len().alias("count"), pl.col("timed").sum(), known, owns, *sums, *squares]
+    more = [
+        pl.col("own_bytes").is_not_null().sum().alias("movers"),
+        pl.col("opening").sum().alias("opened"),
+        pl.col("dur").filter("waiting").sum().alias("waited"),
+        pl.col("ts").min().alias("begin"),
+        pl.col("end").max(),
+    ]
+    return [pl.len().alias("count"), pl.col("timed").sum(), known, owns, *sums, *squares, *more]
 
 
 def _quantiles() -> list[pl.Expr]:
@@ -286,6 +305,9 @@ def _quantiles() -> list[pl.Expr]:
 # N^2 (1 - n/N) / n times that of the numbers, which are 0 for the calls that are not in it.
 def _add_lines(row: _Row, part: dict[str, Any], scale: Scale | None) -> None:
     factor = scale.factor if scale else 1.0
+    row.movers += part["movers"] * factor
+    row.begin.append(part["begin"])
+    row.end.append(part["end"])
     if part["within"]:
         row.nested += part["count"] * factor
         row.knows_bytes |= part["knows_bytes"]
@@ -295,6 +317,8 @@ def _add_lines(row: _Row, part: dict[str, Any], scale: Scale | None) -> None:
         return
     row.seen = True
     row.layers.add(part["category"])
+    row.opened += part["opened"] * factor
+    row.waited += part["waited"] * factor
     row.timed += part["timed"] * factor
     row.factors.add(factor)
     row.knows_bytes |= part["knows_bytes"]
@@ -310,6 +334,8 @@ def _add_lines(row: _Row, part: dict[str, Any], scale: Scale | None) -> None:
 
 
 def _add_profile(row: _Row, part: dict[str, Any], factor: float) -> None:
+    row.begin.append(part["begin"])
+    row.end.append(part["end"])
     if part["within"]:
         row.nested += part["count"] * factor
         row.knows_bytes |= part["bytes"] is not None
@@ -318,6 +344,9 @@ def _add_profile(row: _Row, part: dict[str, Any], factor: float) -> None:
     row.seen = row.profiled = True
     row.factors.add(factor)
     row.knows_bytes |= part["bytes"] is not None
+    row.movers += (part["count"] if part["bytes"] is not None else 0) * factor
+    row.opened += (part["count"] - part["errors"] if part["opening"] else 0) * factor
+    row.waited += ((part["time_ns"] or 0) / 1000 if part["waiting"] else 0) * factor
     for name in ("count", "errors", "bytes"):
         row.sums[name] += (part[name] or 0) * factor
     if part["times"]:
@@ -331,11 +360,11 @@ def _add_profile(row: _Row, part: dict[str, Any], factor: float) -> None:
 
 
 def _finished(row: _Row, scope: str | None) -> dict[str, Any]:
-    result: dict[str, Any] = {} if scope in {None, "layer"} else {"layers": row.layers}
-    result["count"] = round(row.sums["count"])
-    if scope == "layer":
-        result["nested"] = round(row.nested)
+    result: dict[str, Any] = {"layers": row.layers, "nested": round(row.nested), "opens": round(row.opened)}
     result |= {name: round(row.sums[name]) for name in SUMS}
+    result["mean_bytes"] = round(row.sums["bytes"] / row.movers) if row.movers else None
+    result["waits_us"] = round(row.waited) if row.timed else None
+    result["begin_us"], result["end_us"] = min(row.begin, default=None), max(row.end, default=None)
     if not row.knows_bytes:
         result["bytes"] = None
     if not row.timed:
@@ -350,13 +379,13 @@ def _finished(row: _Row, scope: str | None) -> dict[str, Any]:
     sampled = any(factor > 1 for factor in row.factors)
     margins = {name: NORMAL_95 * sqrt(max(variance, 0.0)) for name, variance in row.variances.items()}
     estimates = [name for name in SUMS if margins[name] >= HALF and result[name] is not None]
+    result |= {**spread, "timed": round(row.timed)}
+    layers = () if scope in {None, "layer"} else ("layers",)
     return {
-        **result,
-        **spread,
-        "timed": round(row.timed),
+        **{name: result[name] for name in (*layers, *columns(scope))},
         "approximate": estimates
         + (list(QUANTILES) if by_histogram or sampled else [])
-        + (["max_us"] if sampled else []),
+        + (["max_us", *(name for name in MORE if name in columns(scope))] if sampled else []),
         "margin": {name: round(margins[name]) for name in estimates if margins[name] < inf},
     }
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.report.estimates import QUANTILES, TIMED
+from datacrumbs.report.estimates import QUANTILES, TIMED, columns
 from datacrumbs.report.nodes import by_node
+from datacrumbs.trace.columns import WORD
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def exact_rows(
 
     Args:
         traces: Where the calls come from.
-        calls: The lines to be in it, with the columns of `outermost`.
+        calls: The lines to be in it, with the columns of `outermost` and of `views.of_view`.
         keys: Columns that rows are told apart by.
         scope: What is added up, see `outermost`; None where nothing is.
         limit: How many rows at most.
@@ -92,9 +93,8 @@ def _numbers(keys: list[str]) -> list[str]:
 def _parts(calls: pl.LazyFrame, keys: list[str], scope: str | None) -> pl.DataFrame:
     layers = ["category"] if scope in {"file", "process"} else []
     by = list(dict.fromkeys([*_numbers(keys), *layers]))
-    columns = {"within": pl.col("within"), "known": TIMED}
-    sums = calls.with_columns(known=columns["known"].fill_null(value=False)).group_by(*by, *columns).agg(_sums())
-    return sums.collect(engine="streaming")
+    timed = calls.with_columns(known=TIMED.fill_null(value=False))
+    return timed.group_by(*by, "within", "known").agg(_sums()).collect(engine="streaming")
 
 
 def _rows(parts: pl.DataFrame, keys: list[str], scope: str | None, limit: int | None) -> pl.DataFrame:
@@ -111,8 +111,13 @@ def _sums() -> list[pl.Expr]:
         pl.col("bytes").is_not_null().any().alias("sized"),
         pl.col("own_bytes").sum().alias("moved"),
         pl.col("own_bytes").is_not_null().any().alias("moves"),
+        pl.col("own_bytes").is_not_null().sum().cast(pl.Int64).alias("movers"),
+        pl.col("opening").sum().cast(pl.Int64).alias("opened"),
+        pl.col("dur").filter("waiting").sum().alias("waited"),
         pl.col("dur").sum().alias("took"),
         pl.col("dur").max().alias("longest"),
+        pl.col("ts").min().alias("begin"),
+        pl.col("end").max(),
     ]
 
 
@@ -125,7 +130,8 @@ def _named(traces: Traces, parts: pl.DataFrame, keys: list[str], *, channels: bo
 def _with_texts(traces: Traces, parts: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     if "path" in keys:
         parts = parts.join(traces.paths, on="fhash", how="left")
-    return parts.with_columns(pl.col(key).cast(pl.String) for key in ("category", "name") if key in parts.columns)
+    words = [name for name, kind in parts.schema.items() if kind == WORD and name != "fhash"]
+    return parts.with_columns(pl.col(words).cast(pl.String))
 
 
 def _measures(keys: list[str], scope: str | None) -> list[pl.Expr]:
@@ -138,6 +144,11 @@ def _measures(keys: list[str], scope: str | None) -> list[pl.Expr]:
         pl.when(known.any()).then(pl.col("took").filter(known).sum()).alias("time_us"),
         pl.col("longest").filter(known).max().alias("max_us"),
         pl.col("calls").filter(known).sum().alias("timed"),
+        (pl.col("moved").sum() / pl.col("movers").sum()).round().cast(pl.Int64, strict=False).alias("mean_bytes"),
+        pl.when(known.any()).then(pl.col("waited").filter(known).sum()).alias("waits_us"),
+        pl.col("opened").filter(counted).sum().alias("opens"),
+        pl.col("begin").min().alias("begin_us"),
+        pl.col("end").max().alias("end_us"),
     ]
     if scope == "layer":
         measures.append(pl.col("calls").filter("within").sum().alias("nested"))
@@ -181,7 +192,5 @@ def _with_spread(
 def _in_order(row: dict[str, Any], keys: list[str], scope: str | None) -> dict[str, Any]:
     if not row["timed"]:
         row |= dict.fromkeys(QUANTILES)
-    of_layer = ["nested"] if scope == "layer" else []
     layers = ["layers"] if scope in {"file", "process"} else []
-    names = [*keys, *layers, "count", *of_layer, "errors", "bytes", "time_us", *QUANTILES, "max_us", "timed"]
-    return {name: row[name] for name in names}
+    return {name: row[name] for name in (*keys, *layers, *columns(scope))}

@@ -13,16 +13,16 @@ import numpy as np
 
 from datacrumbs.errors import did_you_mean, usage_error
 from datacrumbs.report.block_requests import with_directions
+from datacrumbs.report.call_selection import select
 from datacrumbs.report.findings.gaps import of_calls
 from datacrumbs.report.nesting import LAYERS, from_the_top, with_runs
 from datacrumbs.report.parents import with_parents
-from datacrumbs.report.summary import select
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from datacrumbs.report.summary import CallSelection
+    from datacrumbs.report.call_selection import CallSelection
     from datacrumbs.trace.reader import Traces
 
     Numbers = NDArray[np.int64]

@@ -113,26 +113,16 @@ def of_ranks(traces: Traces, frame: Frame, numbers: tuple[int, ...]) -> Frame:
     return with_ranks(traces, frame).filter(pl.col(NUMBER).is_in(numbers)).select(columns)
 
 
-def spans_of(traces: Traces, calls: pl.LazyFrame) -> pl.DataFrame:
-    """Of each node the begin of its first call and the end of its last: HOST, begin, end."""
-    spans = with_hosts(traces, calls).group_by(HOST).agg(pl.col("ts").min().alias("begin"), pl.col("end").max())
-    return spans.collect(engine="streaming")
-
-
-def node_rows(traces: Traces, spans: pl.DataFrame, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def node_rows(traces: Traces, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of a table of nodes with what else is known of each; nodes without any call are added.
 
     Args:
         traces: Where they come from.
-        spans: What `spans_of` gives of the calls that the table is about.
         rows: One per node that has calls.
 
     Returns:
-        With ``ranks`` (their number), ``begin_us`` and ``end_us`` (of the calls, after the first of all nodes; None
-        without), and ``state`` (complete, or what the node's traces lack).
+        With ``ranks`` (their number) and ``state`` (complete, or what the node's traces lack).
     """
-    moments = {host: (begin, end) for host, begin, end in spans.iter_rows()}
-    first = min((begin for begin, _ in moments.values()), default=0)
     numbers: dict[str, set[tuple[str, int | None, int]]] = defaultdict(set)
     for (position, _), rank in traces.ranks.items():
         if rank.rank is not None:
@@ -144,9 +134,7 @@ def node_rows(traces: Traces, spans: pl.DataFrame, rows: list[dict[str, Any]]) -
         rows = [*rows, *({**empty, HOST: host} for host in absent)]
     for row in rows:
         host = row[HOST]
-        begin, end = moments.get(host, (None, None))
         row["ranks"] = len(numbers[host])
-        row["begin_us"], row["end_us"] = (None if each is None else each - first for each in (begin, end))
         lacking = dict.fromkeys(file.shortcoming for file in traces.files if file.host == host)
         row["state"] = "; ".join(filter(None, lacking)) or "complete"
     return rows

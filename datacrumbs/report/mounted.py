@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from datacrumbs.trace.reader import Traces
 
-FILE_SYSTEM = "file_system"
+FILE_SYSTEM = "filesystem"
 """Column that `with_file_systems` adds."""
 
 Frame = TypeVar("Frame", pl.LazyFrame, pl.DataFrame)
@@ -20,7 +20,7 @@ _PLACE = ["trace", "fhash"]
 
 
 def with_file_systems(traces: Traces, frame: Frame) -> Frame:
-    """The frame with the column ``file_system``: the type of that of each row's file, such as ``ext4`` or ``nfs4``.
+    """The frame with the column ``filesystem``: the type of that of each row's file, such as ``ext4`` or ``nfs4``.
 
     Null where a row has no file, where it is no path (a pipe, a socket), and where the trace does not say.
 

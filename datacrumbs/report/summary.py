@@ -4,142 +4,28 @@ from __future__ import annotations
 
 import errno as errno_names
 import os
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.errors import usage_error
-from datacrumbs.quantities import SECOND, duration
-from datacrumbs.report import job_ranks
+from datacrumbs.report import PHASES, job_ranks
+from datacrumbs.report.call_selection import ALL, CallSelection, first_moment, select
 from datacrumbs.report.estimates import estimated_rows, is_needed
 from datacrumbs.report.exact import exact_rows, exact_share, merged_rows
+from datacrumbs.report.file_groups import GROUPS
 from datacrumbs.report.nanoseconds import with_nanoseconds
-from datacrumbs.report.nesting import LAYERS, SECOND_FILE, from_the_top, outermost
+from datacrumbs.report.nesting import LAYERS, from_the_top, outermost
 from datacrumbs.report.nodes import by_node
+from datacrumbs.report.views import KEYS, LEAST_BYTES, PHASE, SCOPES, SIZE_CLASS, SIZES, of_view, phase_of
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.notes import DEGRADED, LATE, NOT_PROBED
 from datacrumbs.trace.ranks import Rank
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from datacrumbs.trace.reader import TraceFile, Traces
 
-KEYS = {
-    "function": ["category", "name"],
-    "file": ["path"],
-    "channel": ["path"],
-    "process": ["trace", "pid"],
-    "rank": [job_ranks.JOB, job_ranks.STEP, job_ranks.NUMBER],
-    "node": [job_ranks.HOST],
-    "layer": ["category"],
-    "error": ["errno", "category", "name"],
-    "failure": ["path", "errno", "category", "name"],
-}
-SCOPES = {"function": "layer", "layer": "layer", "file": "file", "channel": "file"}
-SCOPES |= dict.fromkeys(("process", "rank", "node"), "process")
-"""View -> what its sums must not count twice, see `outermost`."""
-CHANNEL = r"^(?:[a-z_]+:\[|anon_inode:|socket:|pipe:|/dev/(?:pts/|tty|pty|ptmx|console|hvc))"
-"""Names of pipes, sockets, terminals and other things that programs wait on and that are no files."""
 STRETCH_GAP_US = 200_000  # longer than the interval in which the guard decides
-EPOCH_LIMIT = 10**14  # a number above it is epoch microseconds: as seconds of a run it would be three million years
 PARTS = ("entered", "recorded", "filtered", "counted", "unmatched", "in_flight")
-
-
-@dataclass(frozen=True, slots=True)
-class CallSelection:
-    """Which calls a report is about.
-
-    Args:
-        names: Globs of function names; any must match; empty for all.
-        paths: Globs of file paths; empty for all.
-        pids: Process ids; empty for all.
-        ranks: Numbers of ranks; empty for all.
-        since: First moment, us after the first call, or epoch us; calls that reach into it count.
-        until: Last moment, likewise.
-    """
-
-    names: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-    pids: tuple[int, ...] = ()
-    ranks: tuple[int, ...] = ()
-    since: int | None = None
-    until: int | None = None
-
-    @property
-    def whole_functions(self) -> tuple[str, ...] | None:
-        """The globs of names where nothing else selects, so that a function has all of its calls or none."""
-        other = self.paths or self.pids or self.ranks or self.since is not None or self.until is not None
-        return None if other else self.names
-
-
-def parse_moment(text: str) -> int:
-    """A moment from the command line, in us: ``1.5`` or ``1.5s`` (seconds), ``1500us``, ``5m``, epoch us.
-
-    Raises:
-        DatacrumbsError: (exit 2) when it is no number.
-    """
-    number = text.removesuffix("us").removesuffix("s")
-    if number.isdecimal() and number.isascii() and len(number) <= 20 and int(number) >= EPOCH_LIMIT:
-        return int(number)
-    if text.startswith("-"):
-        raise usage_error(f"{text!r} is before the first call; expected a positive number")
-    try:
-        return round(duration(text, SECOND) / 1000)
-    except ValueError:
-        raise usage_error(f"{text!r} is not a time; expected seconds (1.5), 1500us, 5m or epoch microseconds") from None
-
-
-def check_order(since: int | None, until: int | None) -> None:
-    """Refuse a selection of nothing.
-
-    Raises:
-        DatacrumbsError: (exit 2) The first moment is behind the last, as far as both are of one kind.
-    """
-    if since is not None and until is not None and since > until and (since >= EPOCH_LIMIT) == (until >= EPOCH_LIMIT):
-        raise usage_error("--since is later than --until; expected the earlier time first")
-
-
-def select(traces: Traces, selection: CallSelection) -> pl.LazyFrame:
-    """The calls that a selection leaves."""
-    calls = traces.calls
-    if selection.names:
-        calls = calls.filter(pl.col("name").cast(pl.String).is_in(_matching(calls, "name", selection.names)))
-    if selection.paths:
-        either = [pl.col(column).is_in(_matching(calls, column, selection.paths)) for column in ("path", "target")]
-        calls = calls.filter(pl.any_horizontal(either))
-    if selection.pids:
-        calls = calls.filter(pl.col("pid").is_in(selection.pids))
-    if selection.ranks:
-        calls = job_ranks.of_ranks(traces, calls, selection.ranks)
-    if selection.since is None and selection.until is None:
-        return calls
-    first = _first(traces)
-    since, until = (None if each is None else _absolute(each, first) for each in (selection.since, selection.until))
-    check_order(since, until)
-    if selection.since is not None:
-        calls = calls.filter(pl.col("ts") + pl.col("dur") >= _absolute(selection.since, first))
-    if selection.until is not None:
-        calls = calls.filter(pl.col("ts") <= _absolute(selection.until, first))
-    return calls
-
-
-def select_profiles(traces: Traces, selection: CallSelection) -> pl.DataFrame:
-    """The profiles that a selection leaves: those of calls that were added up, which it may cut in time only whole."""
-    profiles = traces.profiles
-    for column, globs in (("name", selection.names), ("path", selection.paths)):
-        if globs:
-            profiles = profiles.filter(pl.col(column).is_in(_matching(profiles.lazy(), column, globs)))
-    if selection.pids:
-        profiles = profiles.filter(pl.col("pid").is_in(selection.pids))
-    if selection.ranks:
-        profiles = job_ranks.of_ranks(traces, profiles, selection.ranks)
-    first = _first(traces)
-    if selection.since is not None:
-        profiles = profiles.filter(pl.col("end") >= _absolute(selection.since, first))
-    if selection.until is not None:
-        profiles = profiles.filter(pl.col("begin") <= _absolute(selection.until, first))
-    return profiles
 
 
 def table(
@@ -149,9 +35,8 @@ def table(
     view: str,
     limit: int | None = None,
     *,
-    paths: tuple[str, ...] = (),
+    selection: CallSelection = ALL,
     marked: pl.LazyFrame | None = None,
-    names: tuple[str, ...] | None = None,
 ) -> list[dict[str, Any]]:
     """One row per function, file, channel, process, rank, node, layer or kind of error, the most time first.
 
@@ -164,9 +49,9 @@ def table(
         profiles: The calls that were added up, likewise.
         view: What a row is, of `datacrumbs.report.VIEWS`; or ``failure``, a kind of error of a file.
         limit: How many rows at most.
-        paths: Those of the selection: a call of two files may have been selected for one of them.
-        marked: What `outermost` gives of the calls for the view's scope, where that is known already.
-        names: `CallSelection.whole_functions`, for the calls of functions of which sampling chose none.
+        selection: By which the calls were selected.
+        marked: What `outermost` gives of the calls for the view's scope, where that is known already and the view is of
+            all calls.
 
     Returns:
         Dicts with the view's own keys, ``layers`` (whose calls are added up) where the view has none, then count,
@@ -174,82 +59,94 @@ def table(
         timed (calls of which the duration is known). Where not every call has a line, also ``approximate`` and
         ``margin``, see `estimated_rows`.
     """
-    keys = KEYS[view]
-    calls, profiles = _of_view(traces, calls, profiles, view, paths)
+    keys, scope = KEYS[view], SCOPES.get(view)
+    phases = phase_of(calls, profiles) if view == "time" else None
+    known = marked is not None
+    calls, profiles = _of_view(traces, calls if marked is None else marked, profiles, view, selection, known=known)
     if is_needed(traces):
-        rows = estimated_rows(traces, calls, profiles, keys, SCOPES.get(view), marked=marked, names=names)
+        names = selection.whole_functions
+        rows = estimated_rows(traces, calls, profiles, keys, scope, names=names)
         rows.sort(key=lambda row: (-(row["time_us"] or 0), *(str(row[key]) for key in keys)))
         rows = rows[:limit]
     else:
-        calls = marked if marked is not None and view in SCOPES else _marked(traces, calls, view)
-        rows = exact_rows(traces, calls, keys, SCOPES.get(view), limit, channels=view == "channel")
-    if SCOPES.get(view) == "layer":
+        rows = exact_rows(traces, calls, keys, scope, limit, channels=view == "channel")
+    if view in {"function", "layer"}:
         rows = with_nanoseconds(traces, rows)
-    return [_readable(traces, row) for row in rows]
+    if view in GROUPS:
+        rows = _with_files(traces, rows, [calls, profiles.lazy()], view)
+    first = first_moment(traces)
+    rows = [_readable(traces, row, first) for row in rows]
+    return _with_beginnings(rows, phases[0] - first, phases[1], all_of_them=limit is None) if phases else rows
 
 
 def table_share(traces: Traces, selection: CallSelection, view: str) -> tuple[pl.DataFrame, pl.DataFrame]:
     """What `merged_table` makes rows of, from all files of some runs in which each call has a line."""
-    calls, _ = _of_view(traces, select(traces, selection), traces.profiles, view, selection.paths)
-    return exact_share(traces, _marked(traces, calls, view), KEYS[view], SCOPES.get(view))
+    calls, _ = _of_view(traces, select(traces, selection), traces.profiles, view, selection, known=False)
+    return exact_share(traces, calls, KEYS[view], SCOPES.get(view))
 
 
 def merged_table(
-    traces: Traces, shares: Sequence[tuple[pl.DataFrame, pl.DataFrame]], view: str, limit: int | None
+    traces: Traces, shares: Sequence[tuple[pl.DataFrame, pl.DataFrame]], view: str, limit: int | None, first: int
 ) -> list[dict[str, Any]]:
-    """The rows that `table` gives of all traces, from shares whose traces are numbered as these."""
+    """The rows that `table` gives of all traces.
+
+    Args:
+        traces: Numbered as those of the shares.
+        shares: What `table_share` gave of their runs.
+        view: What a row is.
+        limit: How many rows at most.
+        first: The beginning of the first call, epoch us.
+    """
     rows = merged_rows(traces, shares, KEYS[view], SCOPES.get(view), limit, channels=view == "channel")
-    if SCOPES.get(view) == "layer":
+    if view in {"function", "layer"}:
         rows = with_nanoseconds(traces, rows)
-    return [_readable(traces, row) for row in rows]
+    return [_readable(traces, row, first) for row in rows]
 
 
-def _marked(traces: Traces, calls: pl.LazyFrame, view: str) -> pl.LazyFrame:
-    if view in SCOPES:
-        return outermost(traces, calls, SCOPES[view])
-    return calls.with_columns(pl.lit(value=False).alias("within"), pl.col("bytes").alias("own_bytes"))
+# The calls and profiles of a view, and how each call counts; ``known`` where they say how they count already.
+def _of_view(
+    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, view: str, selection: CallSelection, *, known: bool
+) -> tuple[pl.LazyFrame, pl.DataFrame]:
+    scope, estimated = SCOPES.get(view), is_needed(traces)
+    if not known and (scope == "layer" or (scope == "process" and not estimated)):
+        # Before any are left out: those that are may be around others.
+        calls = outermost(traces, calls, scope)
+    calls, profiles = of_view(traces, calls, profiles, view, selection)
+    if scope is None:
+        calls = calls.with_columns(pl.lit(value=False).alias("within"), pl.col("bytes").alias("own_bytes"))
+    return outermost(traces, calls, scope) if scope == "file" and not estimated else calls, profiles
+
+
+# Rows of phases, each with its beginning; and those without any call, where all are wanted.
+def _with_beginnings(rows: list[dict[str, Any]], first: int, width: int, *, all_of_them: bool) -> list[dict[str, Any]]:
+    known = {row[PHASE]: row for row in rows}
+    nothing = dict.fromkeys(rows[0]) | {"layers": [], "count": 0, "errors": 0, "timed": 0} if rows else {}
+    numbers = range(PHASES) if rows and all_of_them else known
+    return [
+        {PHASE: number + 1, "from_us": first + number * width} | dict(list(known.get(number, nothing).items())[1:])
+        for number in numbers
+    ]
+
+
+# How many files each group has.
+def _with_files(
+    traces: Traces, rows: list[dict[str, Any]], frames: Sequence[pl.LazyFrame], view: str
+) -> list[dict[str, Any]]:
+    place = [pl.col(view).cast(pl.String), "trace", "path"]
+    every = pl.concat([frame.select(place).unique() for frame in frames]).collect(engine="streaming")
+    files = by_node(traces, every, channels=False).group_by(view).agg(pl.col("path").n_unique())
+    number = dict(files.iter_rows())
+    return [{view: row[view], "files": number[row[view]]} | row for row in rows]
 
 
 def number_of_rows(
-    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, view: str, *, paths: tuple[str, ...] = ()
+    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, view: str, selection: CallSelection = ALL
 ) -> int:
     """How many rows `table` gives without a limit, of the same arguments."""
-    calls, profiles = _of_view(traces, calls, profiles, view, paths)
+    calls, profiles = of_view(traces, calls, profiles, view, selection)
     texts = [pl.col(key).cast(pl.String) for key in KEYS[view]]
     keys = [frame.select(texts).unique() for frame in (calls, profiles.lazy())]
     return int(pl.concat(keys).unique().select(pl.len()).collect(engine="streaming").item())
-
-
-# The lines and profiles that a view is about.
-def _of_view(
-    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, view: str, paths: tuple[str, ...]
-) -> tuple[pl.LazyFrame, pl.DataFrame]:
-    if view in {"error", "failure"}:
-        # Profiles do not tell kinds of errors.
-        return calls.filter(pl.col("errno").is_not_null()), profiles.clear().with_columns(errno=pl.lit(None, pl.Int64))
-    if view == "rank":
-        return job_ranks.with_ranks(traces, calls), job_ranks.with_ranks(traces, profiles)
-    if view == "node":
-        return job_ranks.with_hosts(traces, calls), job_ranks.with_hosts(traces, profiles)
-    if "path" not in KEYS[view]:
-        return calls, profiles
-    is_channel = view == "channel"
-    named = pl.col("path").str.contains(CHANNEL) == pl.lit(is_channel)
-    names = traces.paths.filter(named)
-    if paths:
-        names = names.filter(pl.col("path").is_in(_matching(names.lazy(), "path", paths)))
-    calls = _of_each_file(traces, calls).filter(pl.col("fhash").is_in(names["fhash"].implode()))
-    return by_node(traces, calls, channels=is_channel), by_node(traces, profiles.filter(named), channels=is_channel)
-
-
-def by_layer(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Function rows in the order of the stack, the most time first within a layer."""
-    order = {layer: position for position, layer in enumerate(LAYERS.values())}
-
-    def place(row: dict[str, Any]) -> tuple[int, str, float, str]:
-        return order.get(row["layer"], -1), row["layer"], -(row["time_us"] or 0), row["name"]
-
-    return sorted(rows, key=place)
 
 
 def conservation(trace: TraceFile) -> dict[str, Any] | None:
@@ -319,30 +216,7 @@ def _balanced(counts: dict[str, Any]) -> bool:
     return bool(counts["entered"] == sum(counts.get(part, 0) for part in PARTS[1:]) + _lost(counts))
 
 
-# A call that reads one file and writes another is one of either.
-def _of_each_file(traces: Traces, calls: pl.LazyFrame) -> pl.LazyFrame:
-    if not traces.copies:
-        return calls
-    copies = calls.filter(pl.col("target").is_not_null())
-    place = (pl.col("order") + SECOND_FILE).alias("order")  # one that no other row has
-    return pl.concat([calls, copies.with_columns(place, path=pl.col("target"), fhash=pl.col("to_hash"))])
-
-
-def _matching(calls: pl.LazyFrame, column: str, globs: tuple[str, ...]) -> list[str]:
-    values = calls.select(pl.col(column).cast(pl.String).unique()).collect().to_series().drop_nulls()
-    return [value for value in values if any(fnmatchcase(value, glob) for glob in globs)]
-
-
-def _first(traces: Traces) -> int:
-    moments = (traces.calls.select(pl.col("ts").min()).collect().item(), traces.profiles["begin"].min())
-    return min((moment for moment in moments if isinstance(moment, int)), default=0)
-
-
-def _absolute(moment: int, first: int) -> int:
-    return moment if moment >= EPOCH_LIMIT else first + moment
-
-
-def _readable(traces: Traces, row: dict[str, Any]) -> dict[str, Any]:
+def _readable(traces: Traces, row: dict[str, Any], first: int) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in row.items():
         if key == "category":
@@ -359,6 +233,11 @@ def _readable(traces: Traces, row: dict[str, Any]) -> dict[str, Any]:
                 result["rank"] = traces.ranks.get((value, row["pid"]), Rank()).rank
         elif key == job_ranks.NUMBER:
             result["rank"] = value
+        elif key == SIZE_CLASS:
+            result["size"] = None if value is None else SIZES[value]
+            result["least_bytes"] = None if value is None else LEAST_BYTES[value]
+        elif key in {"begin_us", "end_us"}:
+            result[key] = None if value is None else value - first
         else:
             result[key] = value
     return result

@@ -15,7 +15,7 @@ from datacrumbs.report.spreadsheets import harmless
 from datacrumbs.report.summary import conservation, degraded, late_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
     from typing import TextIO
 
     from rich.console import Console
@@ -52,31 +52,51 @@ HEADINGS = {
     "state": "trace",
     "mean_bytes": "mean",
     "largest_bytes": "largest",
+    "waits_us": "waits",
+    "from_us": "from",
 }
 TEXTS = frozenset(
-    {"access", "layer", "layers", "name", "path", "host", "process", "error", "meaning", "job_id", "state"}
+    {"access", "layer", "layers", "name", "path", "host", "process", "error", "meaning", "job_id", "state", "size"}
+    | {"directory", "series", "filesystem", "program"}
 )
 FOLDED = frozenset({"path", "meaning", "process", "name", "layers", "host", "state"})
-NOT_SHOWN = frozenset({"timed", "approximate", "margin", "p90_us", "max_us", *NANOSECONDS})
+FOLDED |= {"directory", "series", "filesystem", "program"}
+NOT_SHOWN = frozenset({"timed", "approximate", "margin", "least_bytes", *NANOSECONDS})
+WIDE = frozenset({"mean_bytes", "opens", "p90_us", "max_us", "begin_us", "end_us"})
+"""Columns that are shown where all are asked for."""
+MOMENTS = frozenset({"begin_us", "end_us", "from_us"})
+IF_ANY = frozenset({"nested", "waits_us"})
+"""Columns that are shown where any row has more than nothing in them."""
 LOSERS_SHOWN = 5
 
 
-def print_table(console: Console, title: str, rows: Sequence[dict[str, Any]], width: int | None) -> None:
-    """A table of report rows; a layer's name stands only where it changes.
+def print_table(
+    console: Console,
+    title: str,
+    rows: Sequence[dict[str, Any]],
+    width: int | None,
+    *,
+    hidden: Container[str] = WIDE,
+    grouped: bool = True,
+) -> None:
+    """A table of report rows.
 
     Args:
         console: Where to.
         title: Above it.
         rows: At least one, all with the same keys.
         width: Cells of a line; None for as many as it takes.
+        hidden: Columns that are left out.
+        grouped: Whether the rows of a layer follow each other, so that its name is shown only where it changes.
     """
-    keys = [key for key in rows[0] if key not in NOT_SHOWN and (key != "nested" or any(row[key] for row in rows))]
+    keys = [key for key in rows[0] if key not in NOT_SHOWN and key not in hidden]
+    keys = [key for key in keys if key not in IF_ANY or any(row[key] for row in rows)]
     columns = []
     for key in keys:
         cells = [shown(key, row) for row in rows]
         columns.append(Column(HEADINGS.get(key, key), tuple(cells), key not in TEXTS, key in FOLDED))
     lines = lay_out(columns, width)
-    if keys[0] == "layer" and "name" in keys and lines[0].startswith("layer "):
+    if grouped and keys[0] == "layer" and "name" in keys and lines[0].startswith("layer "):
         layers = columns[0].cells
         cells = [layer if layer != above else "" for layer, above in zip(layers, ("", *layers[:-1]), strict=True)]
         lines = lay_out([Column("layer", tuple(cells)), *columns[1:]], width)
@@ -213,6 +233,11 @@ def duration(microseconds: float) -> str:
     return f"{microseconds / 1_000_000:,.2f} s"
 
 
+def moment(microseconds: int) -> str:
+    """A time after the first call."""
+    return f"{microseconds / 1e6:,.3f} s" if microseconds >= 1e6 else duration(microseconds) if microseconds else "0"
+
+
 def size(number: int) -> str:
     """Bytes with a binary unit."""
     value = float(number)
@@ -229,6 +254,12 @@ def _cell(key: str, row: dict[str, Any]) -> str:
         return ""
     if key in TEXTS:
         return printable(", ".join(value) if isinstance(value, list) else str(value))
+    return _number(key, value, row)
+
+
+def _number(key: str, value: int, row: dict[str, Any]) -> str:
+    if key in MOMENTS:
+        return moment(value)
     if key.endswith("_us") and row.get(exact := f"{key.removesuffix('_us')}_ns") is not None:
         return duration(row[exact] / 1000)
     if key.endswith("_us"):

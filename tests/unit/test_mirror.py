@@ -42,6 +42,7 @@ TESTED_IN = {
     "commands/record_process": "kernel/test_record_process.py",
     "commands/record_report": "kernel/test_record.py",
     "commands/record_session": "kernel/test_record.py",
+    "commands/report_tables": "unit/commands/test_report.py",
     "commands/reporting": "unit/commands/test_report.py",
     "commands/submitting": "unit/jobs/test_submission.py",
     "commands/trust_actions": "unit/commands/test_trust.py",

@@ -9,7 +9,7 @@ import numpy as np
 
 from datacrumbs.report.findings.positions import KINDS, with_positions
 from datacrumbs.report.parents import with_parents
-from datacrumbs.report.summary import CHANNEL
+from datacrumbs.report.views import CHANNEL
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:

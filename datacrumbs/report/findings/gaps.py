@@ -12,7 +12,7 @@ from datacrumbs.report.summary import late_files
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from datacrumbs.report.summary import CallSelection
+    from datacrumbs.report.call_selection import CallSelection
     from datacrumbs.trace.reader import TraceFile, Traces
 
 _FEW = 10
@@ -24,6 +24,7 @@ def of_selection(selection: CallSelection) -> str:
     parts = {
         "--name": selection.names,
         "--path": selection.paths,
+        "--not-path": selection.not_paths,
         "--since": selection.since is not None,
         "--until": selection.until is not None,
     }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from datacrumbs.model.fault_rules import FindingRule, Suspicion
-    from datacrumbs.report.summary import CallSelection
+    from datacrumbs.report.call_selection import CallSelection
     from datacrumbs.trace.reader import Traces
 
 PLACES_KEPT = 20

@@ -11,20 +11,23 @@ from rich.console import Console
 
 from datacrumbs.output import counted, printable
 from datacrumbs.report.busy import Busy, busy
+from datacrumbs.report.call_selection import ALL
 from datacrumbs.report.distributions import Distribution, Function, distributions
 from datacrumbs.report.estimates import is_needed
 from datacrumbs.report.findings.patterns import access_patterns
 from datacrumbs.report.heat import Heat, heat
 from datacrumbs.report.nesting import outermost
-from datacrumbs.report.summary import CHANNEL, by_layer, conservation, number_of_rows, table
+from datacrumbs.report.sorting import by_layer
+from datacrumbs.report.summary import conservation, number_of_rows, table
 from datacrumbs.report.tables import print_trace
+from datacrumbs.report.views import CHANNEL
 from datacrumbs.report.windows import Window, windows
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
+    from datacrumbs.report.call_selection import CallSelection
     from datacrumbs.report.explaining import Explanation
     from datacrumbs.report.findings.judging import Findings
-    from datacrumbs.report.summary import CallSelection
     from datacrumbs.trace.reader import TraceFile, Traces
 
 FILES, CHANNELS, FAILURES, PROCESSES = 5000, 500, 500, 2000
@@ -86,9 +89,8 @@ def gather(
     """Everything that a page needs, of the calls that a selection leaves."""
     estimated = is_needed(traces)
     layered = outermost(traces, calls, "layer")
-    names = selection.whole_functions
-    functions = table(traces, calls, profiles, "function", marked=layered, names=names)
-    layers = table(traces, calls, profiles, "layer", marked=layered, names=names)
+    functions = table(traces, calls, profiles, "function", selection=selection, marked=layered)
+    layers = table(traces, calls, profiles, "layer", selection=selection, marked=layered)
     by_process = None if estimated else outermost(traces, calls, "process")
     found = heat(traces, calls, profiles, by_process)
     # What programs wait for shows in the heat map; where they work is what a window is for.
@@ -97,7 +99,7 @@ def gather(
     working = heat(traces, calls.filter(works), profiles.clear(), marked, found)
     contents = Contents(
         traces,
-        selection != type(selection)(),
+        selection != ALL,
         estimated,
         int(profiles["count"].sum()),
         by_layer(functions),
@@ -113,10 +115,10 @@ def gather(
         contents.patterns = Rows([] if left else rows[:PATTERNS_SHOWN], len(rows))
     for view, limit in {"file": FILES, "channel": CHANNELS, "failure": FAILURES, "process": PROCESSES}.items():
         marked = by_process if view == "process" else None
-        rows = table(traces, calls, profiles, view, limit + 1, paths=selection.paths, marked=marked)
+        rows = table(traces, calls, profiles, view, limit + 1, selection=selection, marked=marked)
         total = len(rows)
         if total > limit:
-            total = number_of_rows(traces, calls, profiles, view, paths=selection.paths)
+            total = number_of_rows(traces, calls, profiles, view, selection)
         contents.tables[view] = Rows(rows[:limit], total)
     return contents
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from datacrumbs.output import counted
+from datacrumbs.report import PHASES
 from datacrumbs.report.nesting import LAYERS
 from datacrumbs.report.page import drawing
 from datacrumbs.report.page.sheets import Cell, Sheet, sheet, shortened
-from datacrumbs.report.summary import CHANNEL
-from datacrumbs.report.tables import duration, size
+from datacrumbs.report.tables import duration, moment, size
+from datacrumbs.report.views import CHANNEL, LEAST_BYTES, SIZES
 
 if TYPE_CHECKING:
     from datacrumbs.report.page.contents import Contents
@@ -20,22 +22,10 @@ if TYPE_CHECKING:
 
 LAYER_NAMES = {name: category for category, name in LAYERS.items()}
 """What people read -> category."""
-SIZE_CLASSES = (
-    ("0 B", 0, 0),
-    ("< 512 B", 1, 9),
-    ("512 B +", 10, 12),
-    ("4 KiB +", 13, 16),
-    ("64 KiB +", 17, 18),
-    ("256 KiB +", 19, 20),
-    ("1 MiB +", 21, 22),
-    ("4 MiB +", 23, 64),
-)
-"""Heading, and the bits of the sizes in it."""
 SHADES = 5
 FILE_BUDGET, OTHER_BUDGET = 1_000_000, 200_000
 """Characters of a table."""
 PATTERN_KEYS = ("consecutive", "sequential", "random", "unknown")
-PHASES = 24
 MEASURES = ("count", "errors", "bytes", "time_us")
 SPREAD = ("p50_us", "p90_us", "p99_us", "max_us")
 
@@ -145,14 +135,14 @@ def size_sheet(contents: Contents) -> Sheet | None:
         total = sum(found.sizes.values())
         name = Cell(shortened(row["name"]), is_text=True)
         cells = [name, Cell(shortened(row["layer"]), is_text=True), _mean(row, total)]
-        for _, low, high in SIZE_CLASSES:
-            number = sum(calls for bits, calls in found.sizes.items() if low <= bits <= high)
+        for low, high in pairwise((*(least.bit_length() for least in LEAST_BYTES), 65)):
+            number = sum(calls for bits, calls in found.sizes.items() if low <= bits < high)
             shade = -(-round(number) * SHADES // max(round(total), 1))
             cells.append(Cell(f"{round(number):,}" if round(number) else "", mark=f"shade-{shade}" if shade else ""))
         rows.append(tuple(cells))
     if not rows:
         return None
-    headings = (("function", True), ("layer", True), ("mean", False), *((name, False) for name, *_ in SIZE_CLASSES))
+    headings = (("function", True), ("layer", True), ("mean", False), *((name, False) for name in SIZES))
     caption = (
         "Calls by the bytes that they moved, of those that say how many; a column reaches to the next one. "
         "The darker, the larger the share of the function's calls."
@@ -182,7 +172,7 @@ def pattern_sheet(contents: Contents) -> Sheet | None:
 def file_sheet(contents: Contents) -> Sheet:
     """The files with the most time."""
     found = contents.tables["file"]
-    keys = ("path", "layers", *MEASURES, "bandwidth", "p99_us", "max_us")
+    keys = ("path", "layers", "opens", *MEASURES, "bandwidth", "p99_us", "max_us")
     caption = "Sums of the outermost calls on each file in each thread; layer says whose calls these are."
     return sheet("files", caption, keys, found.rows, total=found.total, budget=FILE_BUDGET)
 
@@ -233,7 +223,7 @@ def stretch_sheet(contents: Contents) -> Sheet:
         begin = int(part[0]) * found.width_us
         total, moved = float(time.sum()), float(found.bytes[:, part].sum())
         cells = (
-            Cell(_moment(begin), str(begin)),
+            Cell(moment(begin), str(begin)),
             Cell(duration(total) if total else "", f"{total:.0f}"),
             Cell(size(round(moved)) if moved else "", f"{moved:.0f}"),
             Cell(share, is_text=True),
@@ -253,7 +243,7 @@ def window_sheet(contents: Contents) -> Sheet | None:
         longest = max(window.slices, key=lambda each: (not re.search(CHANNEL, each.path), _inside(window, each)))
         cells = (
             Cell(f"{number}"),
-            Cell(_moment(window.begin_us), str(window.begin_us)),
+            Cell(moment(window.begin_us), str(window.begin_us)),
             Cell(duration(window.time_us), str(window.time_us)),
             Cell(f"{window.calls:,}"),
             Cell(shortened(longest.name), is_text=True),
@@ -275,7 +265,3 @@ def window_sheet(contents: Contents) -> Sheet | None:
 
 def _inside(window: Window, each: Slice) -> int:
     return min(each.begin_us + each.duration_us, window.width_us) - max(each.begin_us, 0)
-
-
-def _moment(microseconds: int) -> str:
-    return f"{microseconds / 1e6:,.3f} s" if microseconds >= 1e6 else duration(microseconds) if microseconds else "0"

@@ -18,7 +18,7 @@ from datacrumbs.commands import _reading_progress
 from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.output import printable
-from datacrumbs.report.summary import parse_moment
+from datacrumbs.report.call_selection import parse_moment
 from datacrumbs.report.tables import duration, size
 
 ROUNDS = 12

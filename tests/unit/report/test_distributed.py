@@ -12,8 +12,8 @@ import pytest
 from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.report import distributed
+from datacrumbs.report.call_selection import CallSelection
 from datacrumbs.report.distributed import read_distributed, run_share
-from datacrumbs.report.summary import CallSelection
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ import pytest
 from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.report.block_requests import direction
+from datacrumbs.report.call_selection import CallSelection
 from datacrumbs.report.explaining import Explanation, Node, explain
-from datacrumbs.report.summary import CallSelection
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:

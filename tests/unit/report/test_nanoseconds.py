@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from datacrumbs.model.record import CallFlag
+from datacrumbs.report.call_selection import CallSelection, select, select_profiles
 from datacrumbs.report.nanoseconds import NANOSECONDS
-from datacrumbs.report.summary import CallSelection, select, select_profiles, table
+from datacrumbs.report.summary import table
 from datacrumbs.report.tables import shown
 from datacrumbs.trace.reader import read_traces
 

@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 
 from datacrumbs.report import nesting
+from datacrumbs.report.call_selection import CallSelection, select, select_profiles
 from datacrumbs.report.nesting import outermost
 from datacrumbs.report.stretches import stretches
-from datacrumbs.report.summary import CallSelection, select, select_profiles, table
+from datacrumbs.report.summary import table
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.report.summary import CallSelection, select, select_profiles, table
+from datacrumbs.report.call_selection import CallSelection, select, select_profiles
+from datacrumbs.report.summary import table
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:

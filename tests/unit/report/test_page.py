@@ -14,9 +14,10 @@ import pytest
 
 from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.report.call_selection import CallSelection, select, select_profiles
 from datacrumbs.report.page.contents import Contents, gather
 from datacrumbs.report.page.rendering import render
-from datacrumbs.report.summary import CallSelection, select, select_profiles, table
+from datacrumbs.report.summary import table
 from datacrumbs.report.tables import shown
 from datacrumbs.trace.reader import read_traces
 

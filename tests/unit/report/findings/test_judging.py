@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from datacrumbs.model.fault_rules import FindingRule, Suspicion
+from datacrumbs.report.call_selection import CallSelection, select
 from datacrumbs.report.findings import judging
 from datacrumbs.report.findings.judging import Findings, find
 from datacrumbs.report.findings.own_rules import own_rules
 from datacrumbs.report.findings.thresholds import gates, names
-from datacrumbs.report.summary import CallSelection, select
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from datacrumbs.report.call_selection import CallSelection
 from datacrumbs.report.findings import portions as module
 from datacrumbs.report.findings.judging import find
 from datacrumbs.report.findings.patterns import access_patterns
 from datacrumbs.report.findings.portions import Portion, of_portion, portions
-from datacrumbs.report.summary import CallSelection
 from datacrumbs.trace.reader import Traces, read_traces
 
 if TYPE_CHECKING:
