@@ -26,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--by",
         choices=(*VIEWS, PATTERN),
+        metavar="VIEW",
         help="one table, a row per function, file, directory, series (files whose names differ in numbers alone), "
         "filesystem (type of), channel (pipe, socket, terminal), process, rank, node, layer, size (of requests), time "
         f"({PHASES} parts of the run, with the calls that begin in each) or error, or the order of the requests on "

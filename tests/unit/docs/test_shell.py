@@ -74,15 +74,16 @@ def directory(tmp_path):
     return tmp_path
 
 
-VIEWS = ["channel", "error", "file", "function", "layer", "node", "pattern", "process", "rank"]
+VIEWS = ["channel", "directory", "error", "file", "filesystem", "function", "layer", "node", "pattern", "process"]
+VIEWS += ["rank", "series", "size", "time"]
 
 
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
         ("datacrumbs_report --by ", VIEWS),
-        ("datacrumbs_report --by f", ["file", "function"]),
-        ("datacrumbs_report --by = f", ["file", "function"]),
+        ("datacrumbs_report --by f", ["file", "filesystem", "function"]),
+        ("datacrumbs_report --by = f", ["file", "filesystem", "function"]),
         ("datacrumbs_report --by =", VIEWS),
         ("datacrumbs_report --pid ", []),
         ("datacrumbs_report --js", ["--json"]),
@@ -101,7 +102,7 @@ VIEWS = ["channel", "error", "file", "function", "layer", "node", "pattern", "pr
         ("datacrumbs tr", ["trace.pfw.gz", "traces", "track", "trust"]),
         ("datacrumbs ./t", ["./trace.pfw.gz", "./traces"]),
         ("datacrumbs help rec", ["record"]),
-        ("datacrumbs report --by f", ["file", "function"]),
+        ("datacrumbs report --by f", ["file", "filesystem", "function"]),
         ("datacrumbs report tr", ["trace.pfw.gz", "traces"]),
         ("datacrumbs trust re", ["remove", "restore", "revoke"]),
         ("datacrumbs probes ch", ["check"]),

@@ -36,7 +36,9 @@ def trace(made, tmp_path: Path) -> Path:
         call("read", "SYS", 25600, 7, bytes=0, fhash="f6"),
         call("poll", "SYS", 25700, 300),
     ]
-    return made.write(tmp_path / "run.pfw.gz", calls, FILES)
+    mounts = {"/": "ext4", "/data": "lustre"}
+    before = [made.metadata("datacrumbs_mount", {"point": p, "local": 1, "type": k}) for p, k in mounts.items()]
+    return made.write(tmp_path / "run.pfw.gz", calls, FILES, before=before)
 
 
 def rows_of(capsys, name: str, *arguments: object) -> list[dict[str, Any]]:
@@ -57,11 +59,18 @@ def rows_of(capsys, name: str, *arguments: object) -> list[dict[str, Any]]:
             "series",
             {"/data/run#/out.#.h5": (3, 14, 41664), "/usr/lib/libm.so.#": (1, 2, None), "/top": (1, 1, 0)},
         ),
+        ("filesystem", "filesystems", {"lustre": (3, 14, 41664), "ext4": (2, 3, 0)}),
     ],
 )
 def test_files_in_groups(trace: Path, capsys, view: str, name: str, expected: dict) -> None:
     rows = rows_of(capsys, name, trace, "--by", view)
     assert {row[view]: (row["files"], row["count"], row["bytes"]) for row in rows} == expected
+
+
+def test_a_file_system_that_the_trace_does_not_say(made, tmp_path: Path, capsys) -> None:
+    trace = made.write(tmp_path / "run.pfw.gz", [made.call("write", "SYS", 1, 1, fhash="f1")], FILES)
+    (row,) = rows_of(capsys, "filesystems", trace, "--by", "filesystem")
+    assert (row["filesystem"], row["count"]) == ("not known", 1)
 
 
 def test_a_call_on_one_file_inside_a_call_on_another_of_the_group_counts_once(made, tmp_path: Path, capsys) -> None:
