@@ -102,9 +102,9 @@ class SystemPaths:
         return self.run / "jobs"
 
     @property
-    def hooks(self) -> Path:
-        """The scripts that a scheduler is to call."""
-        return self.configuration / "slurm"
+    def hooks(self) -> tuple[Path, ...]:
+        """Directories of what schedulers are to call and load."""
+        return (self.configuration / "slurm", self.configuration / "flux")
 
     @property
     def state(self) -> Path:

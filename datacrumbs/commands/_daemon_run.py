@@ -87,7 +87,7 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
             mode=instance.mode,
             names=(*names_of(identity, os.environ), *([instance.job] if instance.job else [])),
             unnamed=instance.unnamed,
-            chosen=choose(instance.processes, instance.group, instance.awaited),
+            chosen=choose(instance.processes, instance.group, instance.awaited, instance.maker),
             attach_method=method,
         )
     )

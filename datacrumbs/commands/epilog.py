@@ -20,11 +20,11 @@ COMMAND = Command(
     name="epilog",
     summary="End the run of a job, as its epilog.",
     description=(
-        "The job is that of the environment (SLURM_JOB_ID and others). Let SLURM call the script "
-        "/etc/datacrumbs/slurm/epilog, which calls this for jobs that need it. "
+        "The job is that of the environment (SLURM_JOB_ID or FLUX_JOB_ID). Let the scheduler call the script "
+        "/etc/datacrumbs/slurm/epilog or /etc/datacrumbs/flux/epilog, which calls this for jobs that need it. "
         "The exit status is 0 whatever becomes of tracing."
     ),
-    examples=("SLURM_JOB_ID=28 SLURM_JOB_UID=1000 datacrumbs_epilog",),
+    examples=("SLURM_JOB_ID=28 datacrumbs_epilog", "FLUX_JOB_ID=f2oXdF3 datacrumbs_epilog"),
     arguments=add_prefix,
     load=_load,
     section=8,

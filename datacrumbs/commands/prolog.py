@@ -20,11 +20,15 @@ COMMAND = Command(
     name="prolog",
     summary="Start the run of a job that asks for tracing, as its prolog.",
     description=(
-        "The job is that of the environment (SLURM_JOB_ID and others). Let SLURM call the script "
-        "/etc/datacrumbs/slurm/prolog, which calls this for jobs that need it. "
+        "The job is that of the environment (SLURM_JOB_ID or FLUX_JOB_ID, and others); Flux's jobspec is read from "
+        "standard input. Let the scheduler call the script /etc/datacrumbs/slurm/prolog or "
+        "/etc/datacrumbs/flux/prolog, which calls this for jobs that need it. "
         "The exit status is 0 whatever becomes of tracing."
     ),
-    examples=("SLURM_JOB_ID=28 SLURM_JOB_UID=1000 datacrumbs_prolog",),
+    examples=(
+        "SLURM_JOB_ID=28 SLURM_JOB_UID=1000 datacrumbs_prolog",
+        "flux job info f2oXdF3 jobspec | FLUX_JOB_ID=f2oXdF3 FLUX_JOB_USERID=1000 datacrumbs_prolog",
+    ),
     arguments=add_prefix,
     load=_load,
     section=8,

@@ -41,23 +41,26 @@ class Chosen:
         processes: Process id -> when it began, in ticks since the machine's start.
         group: Inode number of a control group; 0 for none.
         awaited: Names of a control group that may not exist yet, each with its parent's before it.
+        maker: User id that makes that group; root may always.
     """
 
     processes: Mapping[int, int] = field(default_factory=dict)
     group: int = 0
     awaited: tuple[str, ...] = ()
+    maker: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.processes or self.group)
 
 
-def choose(processes: Iterable[int], group: Path | None, awaited: tuple[str, ...] = ()) -> Chosen:
+def choose(processes: Iterable[int], group: Path | None, awaited: tuple[str, ...] = (), maker: int = 0) -> Chosen:
     """Find the processes and the group.
 
     Args:
         processes: Process ids.
         group: Directory of a control group, or its name as ``/proc/PID/cgroup`` has it.
         awaited: As `Chosen` has it.
+        maker: As `Chosen` has it.
 
     Raises:
         DatacrumbsError: (exit 2) when one is not there.
@@ -67,7 +70,8 @@ def choose(processes: Iterable[int], group: Path | None, awaited: tuple[str, ...
         raise usage_error(f"--pid: {len(wanted)} processes; expected at most {PROCESSES_MOST}")
     if wanted and Path("/proc/self/ns/pid").stat().st_ino != _FIRST_NAMESPACE:
         raise usage_error("--pid: process ids of this container are not the kernel's", "run the daemon on the host")
-    return Chosen({process: _began(process) for process in wanted}, _group(group) if group else 0, awaited)
+    began = {process: _began(process) for process in wanted}
+    return Chosen(began, _group(group) if group else 0, awaited, maker)
 
 
 def take(engine: Engine, chosen: Chosen, user: Owner) -> None:
@@ -76,8 +80,8 @@ def take(engine: Engine, chosen: Chosen, user: Owner) -> None:
     Raises:
         DatacrumbsError: (exit 1) when a process has ended; (exit 3) when the user may not trace it.
     """
-    # Whatever root makes from now on is seen as it is made.
-    found = group_there(chosen.awaited)
+    # Whatever is made from now on is seen as it is made.
+    found = group_there(chosen.awaited, chosen.maker)
     if not chosen and not found:
         return
     outcomes = engine.take(chosen.processes, found)
@@ -127,12 +131,12 @@ class Asked:
             inform(f"traced from now on, since their user asked: {counted(taken, 'process', 'processes')}")
 
 
-def group_there(awaited: Collection[str]) -> int:
-    """Inode number of the first control group of root's with one of these names; 0 where there is none."""
+def group_there(awaited: Collection[str], maker: int = 0) -> int:
+    """Inode number of the first control group of root's or the maker's with one of these names; 0 for none."""
     wanted = [name.rpartition("/") for name in awaited]
     for mount in _GROUP_MOUNTS if wanted else ():
         for place, directories, _ in os.walk(mount):
-            directories[:] = [name for name in directories if _owner(Path(place, name)) == 0]
+            directories[:] = [name for name in directories if _owner(Path(place, name)) in {0, maker}]
             here = Path(place).name
             for parent, _, name in wanted:
                 if here == parent and name in directories:

@@ -62,6 +62,7 @@ class Instance:
         processes: Running processes that are traced without marks.
         group: The control group whose processes are traced without marks.
         awaited: Names of that group if it may not exist yet, each with its parent's before it: ``scope/job_28``.
+        maker: User id that makes that group; root may always.
         job: The scheduler's job, by whose id marks may mean the run as well; empty for none.
     """
 
@@ -73,6 +74,7 @@ class Instance:
     processes: tuple[int, ...] = ()
     group: Path | None = None
     awaited: tuple[str, ...] = ()
+    maker: int = 0
     job: str = ""
 
 
@@ -94,6 +96,18 @@ def run_id(argument: str | None, environment: Mapping[str, str], now: float) -> 
             "use 1 to 64 letters, digits and these signs, and do not start with a dot or dash",
         )
     return value
+
+
+def flux_job_id(text: str) -> str:
+    """A job id of Flux in the form that its names of units have, whatever form it is in.
+
+    Raises:
+        DatacrumbsError: (exit 2) when it is none.
+    """
+    plain = _plain_flux_id(text, anyhow=True)
+    if not _F58.fullmatch(plain):
+        raise usage_error(f"{_FLUX_JOB_ID}: {text[:80]!a} is not a job id of Flux")
+    return plain
 
 
 # Flux writes one job id in several ways, the usual one (F58) with a letter outside of ASCII in front; all become F58

@@ -94,6 +94,7 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
                 request.unnamed,
                 request.chosen.group,
                 request.chosen.awaited,
+                request.chosen.maker,
             ),
             request.paths.state,
             attach_method=request.attach_method,

@@ -34,7 +34,7 @@ LIMITS = {
     "MAX_SIZE": ("max_megabytes", megabytes),
 }
 """Keys of the environment file for keys of the system configuration, and how their values are read."""
-KEYS = ("PROBE_FILE", "USER", "RUN_ID", "MODE", "MARKS", "CGROUP", "AWAIT_CGROUP", "JOB", *LIMITS)
+KEYS = ("PROBE_FILE", "USER", "RUN_ID", "MODE", "MARKS", "CGROUP", "AWAIT_CGROUP", "CGROUP_MAKER", "JOB", *LIMITS)
 _AWAITED_MOST = 8
 _AWAITED = re.compile(rf"[!-.0-~]{{1,{GROUP_NAME_SIZE - 1}}}/[!-.0-~]{{1,{GROUP_NAME_SIZE - 1}}}")
 _LOG_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -75,12 +75,13 @@ def read_instance(directory: Path, run: str) -> Instance:
     grouped = not {"CGROUP", "AWAIT_CGROUP"}.isdisjoint(values)
     return Instance(
         Path(probes),
-        _uid(path, values["USER"]) if "USER" in values else None,
+        _uid(path, "USER", values["USER"]) if "USER" in values else None,
         Mode.PROFILE if "MODE" in values else None,
         {LIMITS[key][0]: _limit(path, key, values[key]) for key in LIMITS if key in values},
         unnamed=values.get("MARKS", "named" if grouped else "any") != "named",
         group=_group(path, values["CGROUP"]) if "CGROUP" in values else None,
         awaited=_awaited(path, values.get("AWAIT_CGROUP", "")),
+        maker=_uid(path, "CGROUP_MAKER", values["CGROUP_MAKER"]) if "CGROUP_MAKER" in values else 0,
         job=values.get("JOB", ""),
     )
 
@@ -188,10 +189,10 @@ def _awaited(path: Path, text: str) -> tuple[str, ...]:
     return names
 
 
-def _uid(path: Path, name: str) -> int:
+def _uid(path: Path, key: str, name: str) -> int:
     try:
         return pwd.getpwnam(name).pw_uid
     except (KeyError, ValueError):
         if name.isascii() and name.isdigit():
             return int(name)
-        raise usage_error(f"{path}: USER: {name[:80]!a}: no such user on this host") from None
+        raise usage_error(f"{path}: {key}: {name[:80]!a}: no such user on this host") from None

@@ -69,6 +69,7 @@ class Marks:
         group: Inode number of the control group whose processes are traced without marks; 0 for none.
         awaited: Names of that group where it does not exist yet, each with its parent's before it, ``scope/job``; once
             it is there, marks are taken from within only.
+        maker: User id that makes it; root may always.
     """
 
     owner: int
@@ -76,6 +77,7 @@ class Marks:
     unnamed: bool = True
     group: int = 0
     awaited: tuple[str, ...] = ()
+    maker: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +344,7 @@ class Engine:
             parent, _, own = os.fsencode(name).rpartition(b"/")
             self._loaded.maps["dc_group_names"].put(parent.ljust(GROUP_NAME_SIZE, b"\0") + own, b"\1")
         self._set(Setting.WITHIN, int(bool(marks.awaited)))
+        self._set(Setting.MAKER, marks.maker)
         self._set(Setting.MINIMUM_DURATION, self._plan.filters.minimum_duration_ns)
 
     def _set(self, setting: Setting, value: int) -> None:

@@ -139,7 +139,7 @@ def _directories(paths: SystemPaths, stage: str) -> list[tuple[Path, int]]:
     common = [(paths.configuration, 0o755), (paths.trusted_keys, 0o755), (paths.run, SEARCHED)]
     login = [(paths.private_key.parent, 0o700), (paths.site_files, 0o755)]
     compute = [
-        (paths.hooks, 0o755),
+        *((directory, 0o755) for directory in paths.hooks),
         (paths.runs, SEARCHED),
         (paths.jobs, SEARCHED),
         (paths.state, 0o700),

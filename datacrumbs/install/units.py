@@ -10,8 +10,10 @@ import math
 import sys
 import sysconfig
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import datacrumbs
 from datacrumbs.errors import usage_error
 from datacrumbs.install.step import Step, by_root, removed
 from datacrumbs.installed import SHIPPED, installed
@@ -20,7 +22,6 @@ from datacrumbs.system import read_system_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from datacrumbs.system import SystemPaths
 
@@ -29,8 +30,16 @@ SIGNING_SOCKET = "datacrumbs_sign_probes.socket"
 RUN_UNIT = "datacrumbs@.service"
 RUNS_UNIT = "datacrumbs_runs.service"
 RUNS_SOCKET = "datacrumbs_runs.socket"
-HOOKS = {"slurm_prolog": "prolog", "slurm_epilog": "epilog", "slurm_task_prolog": "task_prolog"}
-"""Scripts that SLURM calls, and what they are called in the installation."""
+HOOKS = {
+    "slurm_prolog": "slurm/prolog",
+    "slurm_epilog": "slurm/epilog",
+    "slurm_task_prolog": "slurm/task_prolog",
+    "flux_prolog": "flux/prolog",
+    "flux_epilog": "flux/epilog",
+    "flux_shell.lua": "flux/shell.lua",
+    "flux_cli.py": "flux/cli.py",
+}
+"""What schedulers call and load, and where it is below the installation's configuration."""
 PACKAGED = ("usr/lib", "lib")
 """Where a package's files for systemd are, below the root; the second one where /lib is no link."""
 _BEYOND_SECONDS = 2
@@ -60,15 +69,20 @@ def temporary_files(paths: SystemPaths) -> Iterator[Step]:
 
 
 def hooks(paths: SystemPaths) -> Iterator[Step]:
-    """Make the scripts that SLURM calls before, in and after a job."""
+    """Make what SLURM and Flux call and load before, in and after a job."""
     for template, name in HOOKS.items():
-        yield _filled(paths.hooks / name, unit_text(template, paths).encode(), 0o755)
+        yield _filled(paths.configuration / name, unit_text(template, paths).encode(), 0o755)
 
 
 def written(paths: SystemPaths) -> list[Path]:
     """All that the others here may have written."""
     units = [paths.prefix / _UNITS / name for name in (SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT, RUNS_UNIT, RUNS_SOCKET)]
-    return [*units, *(paths.hooks / name for name in HOOKS.values()), _drop_in(paths), paths.prefix / _TEMPORARY_FILES]
+    return [
+        *units,
+        *(paths.configuration / name for name in HOOKS.values()),
+        _drop_in(paths),
+        paths.prefix / _TEMPORARY_FILES,
+    ]
 
 
 def drop_in_directory(paths: SystemPaths) -> Path:
@@ -136,6 +150,7 @@ def unit_text(name: str, paths: SystemPaths) -> str:
     filled = {
         "@PYTHON@": sys.executable,
         "@SCRIPTS@": sysconfig.get_path("scripts"),
+        "@PACKAGE@": str(Path(datacrumbs.__file__).parent),
         "@PREFIX@": str(paths.prefix).rstrip("/") + "/",
         "@TRACES@": str(configuration.trace_log_dir),
         "@PROLOG_SECONDS@": str(math.ceil(configuration.prolog_seconds) + _BEYOND_SECONDS),

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
     from datacrumbs.system import SystemPaths
 
-SAY, PRELOAD = "say", "preload"
-"""What lines for the task prolog begin with: words for the job's output, and a library."""
+SAY, PRELOAD, GROUP = "say", "preload", "group"
+"""What lines for those who start tasks begin with: words for the job's output, a library, and a control group in which
+programs are traced without it."""
 
 
 class JobNotes:
@@ -70,7 +71,7 @@ class JobNotes:
         write_atomically(self._note, json.dumps(asdict(run) if run else {}).encode(), 0o600)
 
     def tell(self, uid: int, lines: Sequence[tuple[str, str]]) -> None:
-        """Write what the task prolog is to say and to do, for the job's user alone to read."""
+        """Write what those who start tasks are to say and to do, for the job's user alone to read."""
         text = "".join(f"{kind} {printable(words)}\n" for kind, words in lines)
         descriptor, name = tempfile.mkstemp(dir=self._task.parent)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as stream:

@@ -8,26 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.jobs.section import ENABLE, HOW, KEY, PROBE_FILE, SectionError, asked_probe_file
 from datacrumbs.probefile.codec import parse
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-KEY = "datacrumbs"
-ENABLE, PROBE_FILE = "enable", "probe_file"
 COMMENT = "comment"
 """Key of a user's own words in a comment that is an object for the metadata's sake."""
-PATH_LIMIT = 4095
-_EXPECTED = f'expected {{"{KEY}":{{"{ENABLE}":"yes","{PROBE_FILE}":"/path/to/probes.json.gz"}}}}'
-_HOW = "submit with datacrumbs_sbatch, datacrumbs_salloc or datacrumbs_srun, which write it"
-_FORMER = {
-    "composite": f"compose a probe file with datacrumbs_probe_configurator and give its path as {PROBE_FILE}",
-    "probes": f"compose a probe file with datacrumbs_probe_configurator and give its path as {PROBE_FILE}",
-}
-"""Keys of former versions, and what takes their place."""
+_ATTRIBUTES, _SYSTEM = "attributes", "system"
 
 
 def probe_file_of_comment(comment: str) -> str:
@@ -48,10 +36,24 @@ def probe_file_of_comment(comment: str) -> str:
     except DatacrumbsError as error:
         if not comment.lstrip().startswith("{"):
             return ""
-        raise usage_error(error.message, _HOW) from None
+        raise usage_error(error.message, HOW) from None
     if not isinstance(document, dict) or KEY not in document:
         return ""
     return probe_file_of(document[KEY])
+
+
+def probe_file_of_jobspec(jobspec: bytes) -> str:
+    """The probe file of a job, by its jobspec (RFC 14 of Flux); empty when the job is not to be traced.
+
+    Raises:
+        DatacrumbsError: (exit 2) when it is no JSON, or says something of tracing that is not exactly right.
+    """
+    section = parse(jobspec, "the jobspec")
+    for key in (_ATTRIBUTES, _SYSTEM, KEY):
+        if not isinstance(section, dict) or key not in section:
+            return ""
+        section = section[key]
+    return probe_file_of(section)
 
 
 def probe_file_of(section: object) -> str:
@@ -60,37 +62,10 @@ def probe_file_of(section: object) -> str:
     Raises:
         DatacrumbsError: (exit 2) when it is not exactly right.
     """
-    if not isinstance(section, dict):
-        raise usage_error(f"{KEY}: {_shown(section)} is not an object; {_EXPECTED}", _HOW)
-    for name, advice in _FORMER.items():
-        if name in section:
-            raise usage_error(f"{KEY}.{name}: no longer supported", advice)
-    for name in section:
-        if name not in {ENABLE, PROBE_FILE}:
-            raise usage_error(f"{KEY}: unknown key {_shown(name)}; {_EXPECTED}", _HOW)
-    enable = section.get(ENABLE)
-    if enable not in ("yes", "no"):  # not a set: it may be a list
-        said = "missing" if ENABLE not in section else f"{_shown(enable)} is neither yes nor no"
-        raise usage_error(f"{KEY}.{ENABLE}: {said}; {_EXPECTED}", _HOW)
-    path = _path(section)
-    return path if enable == "yes" else ""
-
-
-def _path(section: Mapping[str, object]) -> str:
-    if PROBE_FILE not in section:
-        if section[ENABLE] == "no":
-            return ""
-        raise usage_error(f"{KEY}.{PROBE_FILE}: missing; {_EXPECTED}", _HOW)
-    path = section[PROBE_FILE]
-    if not isinstance(path, str) or not path.startswith("/"):
-        raise usage_error(f"{KEY}.{PROBE_FILE}: {_shown(path)} is not an absolute path", _HOW)
     try:
-        length = len(os.fsencode(path))
-    except UnicodeEncodeError:
-        length = 0
-    if not 0 < length <= PATH_LIMIT or (not path.isprintable() and any(ord(letter) < ord(" ") for letter in path)):
-        raise usage_error(f"{KEY}.{PROBE_FILE}: {_shown(path)} is too long, or has control characters", _HOW)
-    return path
+        return asked_probe_file(section)
+    except SectionError as error:
+        raise usage_error(error.message, error.hint) from None
 
 
 def comment_with(probe_file: str, own: str | None = None) -> str:
@@ -134,7 +109,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _shown(value: object) -> str:
-    return ascii(value)[:80]

@@ -33,6 +33,10 @@ class NodeJob(Protocol):
     def groups(self) -> tuple[str, ...]:
         """What its control group may be called once it is there, each name with that of the group above it."""
 
+    @property
+    def group_maker(self) -> int:
+        """User id that makes that group; root may always."""
+
     def probe_file(self) -> str:
         """The probe file that it is to be traced with; empty when it does not ask for tracing.
 

@@ -13,7 +13,7 @@ from datacrumbs.client import client_library
 from datacrumbs.daemon.run_files import let_read
 from datacrumbs.daemon.unit import environment_file, log_file, run_log
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.jobs.job_notes import PRELOAD, SAY, JobNotes
+from datacrumbs.jobs.job_notes import GROUP, PRELOAD, SAY, JobNotes
 from datacrumbs.jobs.supervising import supervise
 from datacrumbs.runs.kept_run import LOG_TAIL, KeptRun
 from datacrumbs.runs.launching import ChildLauncher, UnitLauncher, launcher
@@ -70,7 +70,7 @@ def start_run(job: NodeJob, paths: SystemPaths) -> str:
     _write_environment(job, paths, probe_file)
     problem = _started(_Start(job, paths, notes, deadline), how)
     lines = [(SAY, f"DataCrumbs on {os.uname().nodename}: {problem}")] if problem else []
-    notes.tell(job.uid, [*lines, (PRELOAD, str(client_library()))])
+    notes.tell(job.uid, [*lines, *((GROUP, name) for name in job.groups), (PRELOAD, str(client_library()))])
     return problem
 
 
@@ -118,6 +118,7 @@ def _write_environment(job: NodeJob, paths: SystemPaths, probe_file: str) -> Non
         "MARKS": "named",
         "JOB": job.id,
         "AWAIT_CGROUP": " ".join(job.groups),
+        "CGROUP_MAKER": job.group_maker,
     }
     text = "".join(f"{key}={value}\n" for key, value in values.items())
     write_atomically(environment_file(paths.run, job.run), os.fsencode(text), 0o600)

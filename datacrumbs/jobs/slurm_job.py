@@ -59,6 +59,11 @@ class SlurmJob:
         names = [f"job_{self.id}", *([self.lasting_id] if self.lasting_id else [])]
         return tuple(f"{scope}/{name}" for scope in self.scopes for name in names)
 
+    @property
+    def group_maker(self) -> int:
+        """Root, as which slurmstepd runs."""
+        return 0
+
     def probe_file(self) -> str:
         """The probe file by the job's comment; empty when it does not ask for tracing.
 

@@ -242,6 +242,7 @@ enum dc_setting {
 	DC_SETTING_EPOCH,	    /* of the profiles that calls are added to */
 	DC_SETTING_UNNAMED,	    /* whether marks that name no run are taken */
 	DC_SETTING_WITHIN,	    /* whether marks are taken in the group only, once it is there */
+	DC_SETTING_MAKER,	    /* the user, besides root, whose group may be the run's; 0 for none */
 	DC_SETTING_WAKE,	    /* bytes in the ring from which on its reader is woken */
 	DC_SETTING_GUARD_SHARE,	    /* calls that a processor may record before it asks again */
 	DC_SETTING_GUARD_FUNCTION,  /* calls of a function in an interval */

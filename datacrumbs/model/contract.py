@@ -149,15 +149,16 @@ class Setting(IntEnum):
     EPOCH = 3
     UNNAMED = 4
     WITHIN = 5
-    WAKE = 6
-    GUARD_SHARE = 7
-    GUARD_FUNCTION = 8
-    GUARD_TOTAL = 9
-    GUARD_RING_HIGH = 10
-    GUARD_RING_LOW = 11
+    MAKER = 6
+    WAKE = 7
+    GUARD_SHARE = 8
+    GUARD_FUNCTION = 9
+    GUARD_TOTAL = 10
+    GUARD_RING_HIGH = 11
+    GUARD_RING_LOW = 12
 
 
-SETTINGS = 12
+SETTINGS = 13
 GUARD_SHIFT = 27
 
 

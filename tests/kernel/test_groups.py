@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from datacrumbs.daemon.chosen import group_there
 from datacrumbs.engine.engine import Marks
+from datacrumbs.jobs.slurm_job import slurm_job
 from datacrumbs.model.contract import Take
 from datacrumbs.model.plan import Plan
 
@@ -33,6 +35,7 @@ pytestmark = pytest.mark.kernel
 
 MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+FLUX = 64998  # no account has it
 FORKS = 3 + 5 * (7 + 11)  # calls of `lives.c forks`
 
 
@@ -167,13 +170,35 @@ def test_a_group_that_is_killed_leaves_a_whole_trace(
 
 
 @pytest.fixture
-def awaiting(group: Path, engine_state: Path, configuration: SystemConfiguration) -> Iterator[Tracer]:
-    """A tracer for a group below `group` that is not there yet."""
-    names = (f"{group.name}/job_4711", f"n1_{group.name}/job_4711")
-    marks = Marks(NOBODY, ("4711",), unnamed=False, awaited=names)
-    tracer = Tracer(Plan((), (system_call_group(),)), engine_state, configuration, marks=marks)
+def awaiting_for(engine_state: Path, configuration: SystemConfiguration) -> Iterator[Callable[..., Tracer]]:
+    """Makes a tracer for a group with one of these names that is not there yet: `awaiting_for(names, maker)`."""
+    made: list[Tracer] = []
+
+    def tracer(names: tuple[str, ...], maker: int = 0) -> Tracer:
+        marks = Marks(NOBODY, ("4711",), unnamed=False, awaited=names, maker=maker)
+        made.append(Tracer(Plan((), (system_call_group(),)), engine_state, configuration, marks=marks))
+        return made[-1]
+
     yield tracer
-    tracer.engine.close()
+    for each in made:
+        each.engine.close()
+
+
+@pytest.fixture
+def awaiting(awaiting_for: Callable[..., Tracer], group: Path) -> Tracer:
+    """A tracer for a group below `group` that is not there yet."""
+    return awaiting_for((f"{group.name}/job_4711", f"n1_{group.name}/job_4711"))
+
+
+@contextmanager
+def tree(place: Path) -> Iterator[Path]:
+    """Groups for a job's step below `place`, which are removed afterwards; gives the innermost."""
+    levels = [place.parent, place, place / "step_0", place / "step_0" / "user"]
+    for level in levels:
+        level.mkdir()
+    yield levels[-1]
+    for level in reversed(levels):
+        level.rmdir()
 
 
 def test_a_group_that_is_made_later_and_again(awaiting: Tracer, group: Path, static: Path) -> None:
@@ -201,6 +226,42 @@ def test_what_is_called_like_it_but_is_not_roots_or_of_version_2(
     for directory in others:
         directory.rmdir()
     assert by_process(awaiting).total() == 0
+
+
+@pytest.mark.parametrize("scope", ["slurmstepd.scope", "n1_slurmstepd.scope"])
+@pytest.mark.parametrize("name", ["job_4711", "sEKNKTV3WPV500"])
+def test_groups_of_slurm_before_and_from_26_05_on(
+    awaiting_for: Callable[..., Tracer], group: Path, static: Path, scope: str, name: str
+) -> None:
+    environment = {"SLURM_JOB_ID": "4711", "SLURM_JOB_UID": str(NOBODY), "SLURMD_NODENAME": "n1"}
+    names = slurm_job(environment | {"SLURM_JOB_SLUID": "sEKNKTV3WPV500"}).groups
+    tracer = awaiting_for(names)
+    job = group / scope / name
+    assert group_there(names) == 0
+    with tree(job) as step:
+        assert group_there(names) == job.stat().st_ino
+        run_in(step, *AS_NOBODY, static, "forks")
+    with tree(group / scope / "job_4712") as step:
+        run_in(step, *AS_NOBODY, static, "forks")
+    assert by_process(tracer).total() == FORKS
+
+
+def test_a_group_that_a_scheduler_makes_that_is_not_root(
+    awaiting_for: Callable[..., Tracer], group: Path, static: Path
+) -> None:
+    """As Flux does, whose groups are made by the systemd of its own user."""
+    names = (f"{group.name}/imp-shell-0-f4711.service",)
+    tracer = awaiting_for(names, FLUX)
+    job = group / "imp-shell-0-f4711.service"
+    for maker, expected in ((NOBODY, 0), (FLUX, FORKS)):
+        os.chown(group, maker, maker)
+        subprocess.run(["setpriv", f"--reuid={maker}", f"--regid={maker}", "--clear-groups", "mkdir", job], check=True)
+        os.chown(group, FLUX, FLUX)
+        assert group_there(names) == 0
+        assert group_there(names, FLUX) == (job.stat().st_ino if expected else 0)
+        run_in(job, *AS_NOBODY, static, "forks")
+        job.rmdir()
+        assert by_process(tracer).total() == expected
 
 
 def test_marks_from_outside_once_the_group_is_there(

@@ -24,6 +24,7 @@ OF_NO_MODULE = {
     "client/test_wrap.py": "C: the launcher",
     "docs/test_current.py": "documents",
     "docs/test_shell.py": "manual pages and completions",
+    "jobs/test_flux_cli.py": "what Flux's commands load",
     "packaging/test_recipes.py": "recipes of packages",
     "packaging/test_skips.py": "the rule for tests that are skipped",
     "packaging/test_wheels.py": "what is distributed",

@@ -60,14 +60,16 @@ int dc_group_attach(struct bpf_raw_tracepoint_args *context)
 
 /* raw tracepoint cgroup_mkdir(struct cgroup *group, const char *path): the run's group may be made after the run has
  * begun, and again when it was empty in between. Users can make groups of any name, in what is delegated to them, so
- * only root's count; a path is no help, since containers have others. */
+ * only root's count, and those of a scheduler that is not root; a path is no help, since containers have others. */
 int dc_group_made(struct bpf_raw_tracepoint_args *context)
 {
 #if DC_TASK_CGROUPS >= 0
+	u32 user = bpf_get_current_uid_gid(), which = DC_SETTING_MAKER;
+	u64 *maker = dc_settings.lookup(&which);
 	u64 group = context->args[0];
 	u64 parent = dc_kernel_u64(group + DC_CGROUP_SELF + DC_CGROUP_SUBSYS_STATE_PARENT);
 	/* Hierarchy 0 is version 2; numbers of groups are each hierarchy's own. */
-	if (!parent || (u32)bpf_get_current_uid_gid() ||
+	if (!parent || (user && (!maker || user != *maker)) ||
 	    dc_kernel_u32(dc_kernel_u64(group + DC_CGROUP_ROOT) + DC_CGROUP_ROOT_HIERARCHY_ID))
 		return 0;
 	u64 node = dc_kernel_u64(group + DC_CGROUP_KN);
@@ -77,7 +79,7 @@ int dc_group_made(struct bpf_raw_tracepoint_args *context)
 	if (bpf_probe_read_kernel_str(name.parent, sizeof(name.parent), (void *)names[0]) < 0 ||
 	    bpf_probe_read_kernel_str(name.name, sizeof(name.name), (void *)names[1]) < 0)
 		return 0;
-	u32 which = DC_SETTING_GROUP;
+	which = DC_SETTING_GROUP;
 	u64 *wanted = dc_group_names.lookup(&name) ? dc_settings.lookup(&which) : NULL;
 	if (wanted)
 		*wanted = dc_kernel_u64(node + DC_KERNFS_NODE_ID);

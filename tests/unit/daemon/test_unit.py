@@ -71,6 +71,14 @@ def test_a_control_group_that_is_awaited(read):
         assert caught.value.exit_code == ExitCode.USAGE
 
 
+def test_who_makes_that_group(read):
+    assert read("AWAIT_CGROUP=app.slice/shell-0-f28.service").maker == 0
+    assert read("AWAIT_CGROUP=app.slice/shell-0-f28.service", "CGROUP_MAKER=500").maker == 500
+    with pytest.raises(DatacrumbsError, match="CGROUP_MAKER: '-1': no such user") as caught:
+        read("CGROUP_MAKER=-1")
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
 def test_a_control_group(read):
     assert read().group is None
     instance = read("CGROUP=/sys/fs/cgroup/job_4711")
