@@ -39,6 +39,7 @@ from datacrumbs.trace.store import SPILL_ROWS
 if TYPE_CHECKING:
     import argparse
 
+    from datacrumbs.report.comparing import Change
     from datacrumbs.report.explaining import Explanation
     from datacrumbs.trace.reader import Traces
 
@@ -89,7 +90,7 @@ def report(options: argparse.Namespace) -> ExitCode:
         _export(traces, selection, Path(options.export))
     elif options.html:
         explanation = _explained(options, traces, selection) if options.explain else None
-        _write_page(traces, selection, findings, explanation, Path(options.html))
+        _write_page(traces, selection, findings, Path(options.html), explanation=explanation)
     else:
         print_tables(options, traces, clocks, rows_of(traces, selection), findings)
     return _status(findings, options.fail_on)
@@ -125,31 +126,40 @@ def _compare(options: argparse.Namespace, selection: CallSelection) -> ExitCode:
     others = {
         "--explain": options.explain,
         "--csv": options.csv,
-        "--html": options.html,
         "--export": options.export,
     }
     beside = [option for option, given in others.items() if given]
+    if options.html:
+        _check_output(options)
     if beside or options.fail_on not in {None, REGRESSION}:
         raise usage_error(f"--compare and {beside[0] if beside else f'--fail-on {options.fail_on}'} exclude each other")
-    sides = [read_traces(find_traces(paths)) for paths in (options.traces, options.compare)]
-    for traces in sides:
-        check_apart(traces)
-        for trace in traces.files:
-            if trace.sampled or trace.profiles:
-                raise usage_error(f"{printable(str(trace.path))}: not every call has a line, so it cannot be compared")
-            if not trace.complete:
-                warn(f"{printable(str(trace.path))}: {printable(trace.shortcoming)}")
-    before, after = sides
+    # The page says more of the later runs.
+    before, after = _whole(options.traces, details=False), _whole(options.compare, details=bool(options.html))
     changes = compare(before, select(before, selection), after, select(after, selection))
-    if options.json:
-        rows = [asdict(change) | {"is_regression": change.is_regression} for change in changes]
+    if options.html:
+        _write_page(after, selection, _judged(after, selection), Path(options.html), changes=changes)
+    elif options.json:
+        more = ("effect", "is_regression")
+        rows = [asdict(change) | {name: getattr(change, name) for name in more} for change in changes]
         print(json.dumps({"before": described(before), "after": described(after), "changes": rows}, indent=2))
     else:
         print_comparison(table_console(), changes, terminal_width(), options.limit)
     is_worse = any(change.is_regression for change in changes)
-    if options.fail_on and not is_worse and not all(trace.complete for traces in sides for trace in traces.files):
+    if options.fail_on and not is_worse and not all(trace.complete for trace in (*before.files, *after.files)):
         raise DatacrumbsError("a trace is not complete, so that there is no regression is not known")
     return ExitCode.FOUND if options.fail_on and is_worse else ExitCode.DONE
+
+
+# Traces of which every call has a line.
+def _whole(places: list[Path], *, details: bool) -> Traces:
+    traces = read_traces(find_traces(places), details=details)
+    check_apart(traces)
+    for trace in traces.files:
+        if trace.sampled or trace.profiles:
+            raise usage_error(f"{printable(str(trace.path))}: not every call has a line, so it cannot be compared")
+        if not trace.complete:
+            warn(f"{printable(str(trace.path))}: {printable(trace.shortcoming)}")
+    return traces
 
 
 def _check_explaining(options: argparse.Namespace) -> None:
@@ -220,8 +230,10 @@ def _write_page(
     traces: Traces,
     selection: CallSelection,
     findings: Findings | None,
-    explanation: Explanation | None,
     place: Path,
+    *,
+    explanation: Explanation | None = None,
+    changes: list[Change] | None = None,
 ) -> None:
     try:
         from datacrumbs.report.page.rendering import render
@@ -233,7 +245,7 @@ def _write_page(
 
     calls, profiles = select(traces, selection), select_profiles(traces, selection)
     contents = gather(traces, calls, profiles, selection, findings)
-    contents.explanation = explanation
+    contents.explanation, contents.changes = explanation, changes
     text = render(contents)
     if place.exists() and not place.is_file():  # a terminal, a pipe
         place.write_text(text, encoding="utf-8")

@@ -85,6 +85,12 @@ class Change:
         return self.after.time_us - self.before.time_us
 
     @property
+    def effect(self) -> float | None:
+        """Change of the time of a call, as a part of that before; None where one of both is not known."""
+        before, after = self.before.per_call_us, self.after.per_call_us
+        return after / before - 1 if before and after is not None else None
+
+    @property
     def is_regression(self) -> bool:
         """Whether it takes more time than before."""
         return self.verdict in REGRESSIONS and self.added_us > 0

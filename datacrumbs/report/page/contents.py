@@ -26,6 +26,7 @@ from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
     from datacrumbs.report.call_selection import CallSelection
+    from datacrumbs.report.comparing import Change
     from datacrumbs.report.explaining import Explanation
     from datacrumbs.report.findings.judging import Findings
     from datacrumbs.trace.reader import TraceFile, Traces
@@ -60,6 +61,7 @@ class Contents:
         findings: What rules found, if they were asked.
         patterns: In which order files were read and written, if that is known.
         explanation: Of a function, if it was asked for.
+        changes: From other runs to these, if they are compared.
         tables: Of files, channels, failures and processes.
     """
 
@@ -76,6 +78,7 @@ class Contents:
     findings: Findings | None = None
     patterns: Rows | None = None
     explanation: Explanation | None = None
+    changes: list[Change] | None = None
     tables: dict[str, Rows] = field(default_factory=dict)
 
 

@@ -16,6 +16,7 @@ from datacrumbs import __version__
 from datacrumbs.output import counted, printable
 from datacrumbs.report.nesting import LAYERS
 from datacrumbs.report.page import drawing
+from datacrumbs.report.page.compared import drawn_comparison
 from datacrumbs.report.page.contents import TRACES, Contents, account, merged, verdict
 from datacrumbs.report.page.explained import drawn_explanation
 from datacrumbs.report.page.faults import drawn_findings
@@ -66,6 +67,7 @@ def render(contents: Contents) -> str:
         qualifiers=qualifiers,
         whole=all(file.complete for file in contents.traces.files) and not contents.unlined,
         tiles=tiles(contents),
+        compared=drawn_comparison(contents),
         findings=drawn_findings(contents),
         explained=drawn_explanation(contents),
         heat=heat,

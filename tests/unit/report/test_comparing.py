@@ -102,9 +102,12 @@ def test_as_a_command(run, made, tmp_path: Path) -> None:
     assert report(after, "--compare", before, "--fail-on", "regression").returncode == 0
     document = json.loads(report(before, "--compare", after, "--json").stdout)
     assert [change["verdict"] for change in document["changes"]] == ["slower"]
+    (change,) = document["changes"]
+    assert change["effect"] == change["after"]["per_call_us"] / change["before"]["per_call_us"] - 1 > 0.4
     for wrong in (
         ["--fail-on", "regression"],
-        ["--compare", after, "--html", "x"],
+        ["--compare", after, "--html", after],
+        ["--compare", after, "--export", "x.csv"],
         ["--compare", after, "--by", "file"],
     ):
         done = report(before, *wrong)

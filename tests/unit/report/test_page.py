@@ -347,3 +347,31 @@ def test_very_many_layers_have_a_page(made, tmp_path: Path) -> None:
     contents = contents_of(made.write(tmp_path / "a.pfw.gz", calls))
     assert contents.busy.own_us == {f"LAYER{turn}": 3 for turn in range(301)}
     assert len(Page(render(contents)).column("layers", "layer")) == 301
+
+
+def test_a_comparison_has_the_figures_of_the_table(made, tmp_path: Path, capsys) -> None:
+    """With effect and significance, and the rest of the page is of the later runs."""
+
+    def run(name: str, time: int, second: str) -> Path:
+        calls = [made.call("read", "SYS", 1000 * turn, time + turn % 5, ret=7, bytes=7) for turn in range(211)]
+        calls.append(made.call(second, "SYS", 500, 10))
+        return made.write(tmp_path / f"{name}.pfw.gz", calls, run_id=name, host=name)
+
+    before, after = run("before", 100, "fsync"), run("after", 150, "<b>sync")
+    place = tmp_path / "page.html"
+    assert COMMAND.run([str(before), "--compare", str(after), "--html", str(place), "--fail-on", "regression"]) == 4
+    page = Page(place.read_text())
+    assert page.column("compared", "function") == ["read", "<b>sync", "fsync"]
+    assert page.column("compared", "calls before") == ["211", "0", "1"]
+    assert page.column("compared", "calls after") == ["211", "1", "0"]
+    assert page.column("compared", "verdict") == ["slower", "new", "gone"]
+    assert page.column("compared", "effect") == ["+49%", "", ""]
+    assert page.column("compared", "p") == ["<0.001", "", ""]
+    assert "1 run before, 1 run after: indicative only" in page.text
+    assert "2 functions take more time than before" in page.text
+    assert sorted(page.column("operations", "function")) == ["<b>sync", "read"]
+    capsys.readouterr()
+    assert COMMAND.run([str(before), "--compare", str(after)]) == 0
+    table = capsys.readouterr().out
+    (row,) = [line for line in table.splitlines() if " read " in line]
+    assert all(each in row for each in ("+49%", "<0.001", "slower", page.column("compared", "per call after")[0]))
