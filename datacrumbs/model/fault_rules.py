@@ -28,7 +28,8 @@ class Evidence(Protocol):
 
         Columns: process, tid, category, kind (``read``, ``write``, ``open``, ``close``, ``seek``, ``sync``,
         ``metadata``), name, ts, dur, ret, errno, bytes, count, path, position (of the first byte; null when it is not
-        known), pattern (``first``, ``consecutive``, ``sequential``, ``random``; null when it is not known).
+        known), pattern (``first``, ``consecutive``, ``sequential``, ``random``; null when it is not known), unit (bytes
+        of a stripe, else of a block, of the file's file system; null when it is not known).
         """
 
     @property

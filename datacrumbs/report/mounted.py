@@ -44,7 +44,7 @@ def with_file_systems(traces: Traces, frame: Frame) -> Frame:
     return frame.join(kinds, on=_PLACE, how="left")
 
 
-def by_mount(values: Mapping[str, str | bool | None]) -> pl.Expr:
+def by_mount(values: Mapping[str, str | int | None]) -> pl.Expr:
     """What belongs to the column ``path``, by the longest mount point that it is below; null if there is none."""
     path = pl.col("path") + "/"
     found = pl.lit(None)

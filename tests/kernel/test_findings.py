@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ capture_probes:
 FAULTS = (
     *("small-writes", "small-reads", "random-reads", "random-writes", "metadata-storm", "reopened-files"),
     *("sync-per-write", "redundant-reads", "wasted-seeks", "repeated-failures", "stdio-buffer"),
+    "unaligned-requests",
 )
 
 
@@ -137,6 +139,30 @@ def test_one_rank_moves_more(installation: Installation, shared_directory: Path,
     (place,) = next(each["places"] for each in findings if each["rule"] == "rank-imbalance")
     assert (place["rank"], place["path"]) == (0, f"{ranks.parent}/uneven")
     assert "rank 0 moved 97.0 MiB" in place["evidence"]
+
+
+@pytest.mark.parametrize("late", [(), ("late",)], ids=["clean", "late"])
+def test_one_rank_is_slow(
+    installation: Installation, build: Callable[..., Path], tmp_path: Path, late: tuple[str, ...]
+) -> None:
+    """The same bytes in three processes that say which rank they are; one waits 53 times for 20 ms."""
+    program = build("slow_rank.c", "-pthread")
+    with installation.daemon(installation.probes(SITE)) as daemon:
+        for rank in range(3):
+            environment = {**os.environ, "OMPI_COMM_WORLD_RANK": str(rank), "OMPI_COMM_WORLD_SIZE": "3"}
+            words = late if rank == 1 else ()
+            assert daemon.wrap(program, tmp_path / f"part{rank}", *words, env=environment).returncode == 0
+    command = [COMMANDS / "datacrumbs_report", daemon.trace, "--json"]
+    document = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert "slow-rank" in document["judged"]
+    found = {each["rule"]: each["places"] for each in document["findings"]}
+    assert "rank-imbalance" not in found
+    assert ("slow-rank" in found) == bool(late)
+    if late:
+        (place,) = found["slow-rank"]
+        assert (place["rank"], place["path"]) == (1, str(tmp_path / "part1"))
+        assert place["time_us"] > 53 * 20_000 - 500_000
+        assert "the median of the 2 others took" in place["evidence"]
 
 
 def test_root_asks_no_rule_of_a_provider(report: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from datacrumbs.report.findings.gaps import Gaps, of_selection
 from datacrumbs.report.findings.own_rules import own_rules
 from datacrumbs.report.findings.portions import of_portion, portions
 from datacrumbs.report.findings.thresholds import gates
+from datacrumbs.report.mounted import by_mount
 from datacrumbs.report.nesting import LAYERS
 from datacrumbs.report.tables import size
 from datacrumbs.trace.dataframes import pl
@@ -24,8 +25,17 @@ if TYPE_CHECKING:
     from datacrumbs.trace.reader import Traces
 
 PLACES_KEPT = 20
-_POSITIONED = {"random-reads": "read", "random-writes": "write", "redundant-reads": "read"}
-"""Rules about places in files -> the kind of request whose places must be known."""
+_POSITIONED: dict[str, tuple[str, ...]] = {
+    "random-reads": ("read",),
+    "random-writes": ("write",),
+    "redundant-reads": ("read",),
+}
+_POSITIONED |= {"unaligned-requests": ("read", "write")}
+"""Rules about places in files -> the kinds of requests whose places must be known."""
+_SIZED = frozenset({"unaligned-requests"})
+"""Rules that ask how large the blocks of file systems are."""
+_BLOCK = 4096
+"""Smaller ones are rare: where the size is not known, shorter requests are no whole block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +193,16 @@ class _Judging:
         for part in parts:
             evidence = gathered(self._traces, of_portion(self._traces, calls, part))
             for rule in rules:
-                self._ask(rule, evidence)
+                if rule.name not in _SIZED or self._knows_units(rule, evidence):
+                    self._ask(rule, evidence)
+
+    def _knows_units(self, rule: FindingRule, evidence: RunCalls) -> bool:
+        data = evidence.requests.filter(pl.col("kind").is_in(["read", "write"]), pl.col("bytes") >= _BLOCK)
+        unknown = data["unit"].null_count()
+        if unknown <= max(gates()["unplaced"] * len(data), rule.limits["requests"]):
+            return True
+        self._refuse(f"the sizes of blocks are not known for {unknown:,} of {len(data):,} requests", [rule.name])
+        return False
 
     def _ask(self, rule: FindingRule, evidence: RunCalls) -> None:
         try:
@@ -201,15 +220,16 @@ class _Judging:
                 self._found[rule.name].append((severity if each.grave else min(severity, 2), place))
 
     def _is_placed(self, rule: FindingRule, evidence: RunCalls, suspicion: Suspicion) -> bool:
-        kind = _POSITIONED.get(rule.name)
-        if kind is None:
+        kinds = _POSITIONED.get(rule.name)
+        if kinds is None:
             return True
-        of_process = (pl.col("process") == suspicion.process) & (pl.col("kind") == kind)
+        of_process = (pl.col("process") == suspicion.process) & pl.col("kind").is_in(kinds)
         patterns = evidence.requests.filter(of_process)["pattern"]
         unknown = patterns.null_count()
         if unknown <= gates()["unplaced"] * len(patterns):
             return True
-        self._refuse(f"the places of {unknown:,} of {len(patterns):,} {kind}s are not known", [rule.name])
+        what = " and ".join(f"{kind}s" for kind in kinds)
+        self._refuse(f"the places of {unknown:,} of {len(patterns):,} {what} are not known", [rule.name])
         return False
 
     def _place(self, evidence: RunCalls, each: Suspicion, share: float) -> Place:
@@ -233,6 +253,20 @@ class _Judging:
         )
 
 
+# With the column ``unit``: what a request should begin at a multiple of. Files are few, so each is looked up once.
+def _with_units(traces: Traces, frame: pl.DataFrame) -> pl.DataFrame:
+    files = frame.select("run", pl.col("path").cast(pl.String)).unique().drop_nulls()
+    parts = []
+    for (run,), part in files.partition_by("run", as_dict=True).items():
+        mounts = traces.files[run].mounts.items()
+        units = {point: mount.stripe_bytes or mount.block_bytes or None for point, mount in mounts}
+        parts.append(part.with_columns(by_mount(units).cast(pl.Int64).alias("unit")))
+    if not parts:
+        return frame.with_columns(pl.lit(None, pl.Int64).alias("unit"))
+    known = pl.concat(parts).with_columns(pl.col("path").cast(frame.schema["path"]))
+    return frame.join(known, on=["run", "path"], how="left")
+
+
 def gathered(traces: Traces, calls: pl.LazyFrame) -> RunCalls:
     """The calls of a portion, each process with a number."""
     arguments = ("fd", "offset", "count", "whence", "flags")
@@ -240,7 +274,7 @@ def gathered(traces: Traces, calls: pl.LazyFrame) -> RunCalls:
     path = pl.col("path").cast(pl.Categorical)
     frame = calls.select("run", "pid", *columns, path).collect(engine="streaming")
     processes = frame.select("run", "pid").unique().sort("run", "pid").with_row_index("process")
-    frame = frame.join(processes, on=["run", "pid"], how="left").drop("run", "pid")
+    frame = _with_units(traces, frame).join(processes, on=["run", "pid"], how="left").drop("run", "pid")
     places = [(int(trace), int(pid)) for trace, pid in processes.select("run", "pid").iter_rows()]
     known = {number: traces.ranks.get(place) for number, place in enumerate(places)}
     ranks = {number: rank.rank for number, rank in known.items() if rank and rank.rank is not None}

@@ -265,19 +265,25 @@ def _streams(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
     return _suspicions(passed, top.filter(small), sentence)
 
 
-# Where MPI-IO moves bytes, its calls say which rank has how many: a few ranks do the requests for all.
-def _imbalance(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
-    transfers = evidence.calls.filter(pl.col("category").cast(pl.String) == "MPIIO", pl.col("bytes") > 0)
-    requests = evidence.requests.filter(pl.col("kind").is_in(["read", "write"]), pl.col("bytes") > 0)
-    moved = requests if transfers.is_empty() else transfers
+# Calls that moved bytes, of each rank their bytes and time, and of its processes the one with the most bytes.
+def _ranks(moved: pl.DataFrame, evidence: Evidence) -> tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int]]]:
     found = dict.fromkeys(evidence.ranks.values(), (0, 0))
     dearest: dict[int, tuple[int, int]] = {}
     sums = moved.group_by("process").agg(pl.col("bytes").sum(), TIME).sort("process")
     for process, number, time in sums.iter_rows():
         rank = evidence.ranks.get(process)
-        if rank is not None:  # and of several processes of a rank, the one with the most
+        if rank is not None:
             found[rank] = (found[rank][0] + number, found[rank][1] + time)
             dearest[rank] = max(dearest.get(rank, (-1, -1)), (number, process))
+    return found, dearest
+
+
+# Where MPI-IO moves bytes, its calls say which rank has how many: a few ranks do the requests for all.
+def _imbalance(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
+    transfers = evidence.calls.filter(pl.col("category").cast(pl.String) == "MPIIO", pl.col("bytes") > 0)
+    requests = evidence.requests.filter(pl.col("kind").is_in(["read", "write"]), pl.col("bytes") > 0)
+    moved = requests if transfers.is_empty() else transfers
+    found, dearest = _ranks(moved, evidence)
     if len(found) < 2 or not dearest:
         return
     most, least = (choose(found, key=lambda rank: (found[rank], rank)) for choose in (max, min))
@@ -285,14 +291,58 @@ def _imbalance(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
     total = sum(time for _, time in found.values())
     if large - small > limits["bytes"] * large and long - short > limits["time"] * total:
         process = dearest[most][1]
-        files = moved.filter(pl.col("process") == process).group_by("path").agg(TIME)
-        path = files.sort("time", "path", descending=[True, False])["path"][0]
         text = (
             f"rank {most} moved {size(large)} in {duration(long)}, "
             f"rank {least} {size(small)} in {duration(short)}, of {len(found):,} ranks"
         )
         excess = long - (total - long) // (len(found) - 1)
-        yield Suspicion(process, max(excess, 0), text, str(moved["category"][0]), str(path or ""))
+        yield Suspicion(process, max(excess, 0), text, str(moved["category"][0]), _longest(moved, process))
+
+
+# The file on which calls of a process took most of their time.
+def _longest(calls: pl.DataFrame, process: int) -> str:
+    files = calls.filter(pl.col("process") == process).group_by("path").agg(TIME)
+    return str(files.sort("time", "path", descending=[True, False])["path"][0] or "")
+
+
+# At the border to the kernel: a call of MPI-IO also waits for other ranks.
+def _slow_rank(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
+    moved = evidence.requests.filter(pl.col("kind").is_in(["read", "write"]), pl.col("bytes") > 0)
+    found, dearest = _ranks(moved, evidence)
+    if len(found) < 2 or not dearest:
+        return
+    slowest = max(found, key=lambda rank: (found[rank][1], rank))
+    (size_there, longest), others = found[slowest], [sums for rank, sums in found.items() if rank != slowest]
+    middle = float(np.median([time for _, time in others]))
+    sizes = [size_there, *(number for number, _ in others)]
+    alike = max(sizes) - min(sizes) <= limits["bytes"] * max(sizes)
+    excess = round(longest - middle)
+    if alike and longest > limits["times"] * middle and excess > limits["seconds"] * 1e6:
+        process = dearest[slowest][1]
+        text = (
+            f"rank {slowest} moved {size(size_there)} in {duration(longest)}, "
+            f"the median of the {len(others):,} others took {duration(middle)}"
+        )
+        yield Suspicion(process, excess, text, str(moved["category"][0]), _longest(moved, process))
+
+
+def _unaligned(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
+    data = evidence.requests.filter(pl.col("kind").is_in(["read", "write"]), pl.col("position").is_not_null())
+    whole = data.filter(pl.col("bytes") >= pl.col("unit"))
+    beside = pl.col("position") % pl.col("unit") != 0
+    sums = [
+        beside.sum().alias("beside"),
+        pl.col("dur").filter(beside).sum().alias("time"),
+        pl.col("unit").filter(beside).max(),
+    ]
+    found = whole.group_by("process").agg(CALLS, *sums)
+    passed = found.filter(pl.col("beside") > limits["requests"], pl.col("beside") > limits["part"] * pl.col("calls"))
+
+    def sentence(row: dict[str, Any]) -> str:
+        unit, beside, calls = size(row["unit"]), row["beside"], row["calls"]
+        return f"{beside:,} of {calls:,} reads and writes of at least {unit} began inside a block of {unit}"
+
+    return _suspicions(passed, whole.filter(beside), sentence, lambda _: False)
 
 
 _JUDGES: dict[str, tuple[Any, set[str]]] = {
@@ -308,4 +358,6 @@ _JUDGES: dict[str, tuple[Any, set[str]]] = {
     "repeated-failures": (_failures, {"open", "read", "write", "metadata"}),
     "stdio-buffer": (_streams, {"read", "write"}),
     "rank-imbalance": (_imbalance, {"read", "write"}),
+    "slow-rank": (_slow_rank, {"read", "write"}),
+    "unaligned-requests": (_unaligned, {"read", "write", "open", "seek"}),
 }

@@ -141,6 +141,17 @@ static void stdio_buffer(void)
 	fclose(stream);
 }
 
+/* A header that is no whole block moves all behind it. */
+static void unaligned_requests(void)
+{
+	int fd = opened(O_WRONLY | O_TRUNC);
+	size_t header = clean ? 8192 : 100;
+	need(write(fd, buffer, header) == (ssize_t)header);
+	for (int turn = 0; turn < 211; turn++)
+		need(write(fd, buffer, 65536) == 65536);
+	close(fd);
+}
+
 static const struct {
 	const char *name;
 	int reads;
@@ -151,7 +162,7 @@ static const struct {
 	{"metadata-storm", 0, metadata_storm}, {"reopened-files", 1, reopened_files},
 	{"sync-per-write", 0, sync_per_write}, {"redundant-reads", 1, redundant_reads},
 	{"wasted-seeks", 1, wasted_seeks},     {"repeated-failures", 0, repeated_failures},
-	{"stdio-buffer", 0, stdio_buffer},
+	{"stdio-buffer", 0, stdio_buffer},     {"unaligned-requests", 0, unaligned_requests},
 };
 
 int main(int count, char **words)

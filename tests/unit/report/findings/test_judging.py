@@ -331,3 +331,84 @@ def test_every_rule_has_its_words() -> None:
         assert rule.advice
         assert rule.functions
     assert [rule.name for rule in own_rules()] == list(names())
+
+
+# ---- alignment ----
+
+ALIGNED = {"/": {"block_bytes": 4096}, "/data": {"block_bytes": 4096, "stripe_bytes": 65536}}
+
+
+def mounts(made: Any, sizes: dict[str, dict[str, int]]) -> list[dict[str, Any]]:
+    about = {"local": 1, "type": "ext4"}
+    return [made.metadata("datacrumbs_mount", {"point": point, **about, **known}) for point, known in sizes.items()]
+
+
+def shifted(made: Any, header: int, size: int, number: int = 211) -> Program:
+    program = Program(made).call("open", 1, ret=3, flags=0).move("write", header)
+    for _ in range(number):
+        program.move("write", size)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((100, 65536, 211), {"unaligned-requests": "warning"}),
+        ((65536, 65536, 211), {}),  # at multiples of the stripe
+        ((4096, 65536, 211), {"unaligned-requests": "warning"}),  # of the block, which does not count beside stripes
+        ((100, 65535, 211), {}),  # less than a stripe
+        ((100, 65536, 97), {}),  # a few
+    ],
+)
+@pytest.mark.usefixtures("in_any_time")
+def test_requests_beside_stripes(made, judged, shape: tuple[int, int, int], expected: dict[str, str]) -> None:
+    findings = judged(shifted(made, *shape), before=mounts(made, ALIGNED))
+    assert found(findings) == expected
+    assert "unaligned-requests" in findings.judged
+
+
+def test_where_sizes_of_blocks_are_not_known_alignment_is_not_judged(made, judged, in_any_time) -> None:
+    findings = judged(shifted(made, 100, 65536), before=mounts(made, {"/": {"block_bytes": 4096}, "/data": {}}))
+    assert found(findings) == {}
+    (refused,) = [each for each in findings.not_judged if "unaligned-requests" in each.rules]
+    assert refused.reason == "the sizes of blocks are not known for 211 of 211 requests"
+
+
+# ---- ranks ----
+
+
+def of_ranks(made: Any, times: list[int], sizes: list[int]) -> tuple[Program, list[dict[str, Any]]]:
+    whole, before = Program(made), []
+    for rank, (time, size) in enumerate(zip(times, sizes, strict=True)):
+        process = 100 + rank
+        about = {"rank": rank, "size": len(times)}
+        before += [
+            made.metadata("PR", {"hhash": "00", "name": name, "value": str(value)}, process)
+            for name, value in about.items()
+        ]
+        one = Program(made, process).call("open", 1, ret=3, flags=0)
+        for _ in range(11):
+            one.move("write", size, duration=time)
+        whole.lines += one.lines
+    return whole, before
+
+
+@pytest.mark.parametrize(
+    ("times", "sizes", "expected"),
+    [
+        ([100_000, 1000, 1000], [1 << 20] * 3, {"slow-rank": "critical"}),
+        ([1000, 1000, 1000], [1 << 20] * 3, {}),
+        ([40_000, 1000, 1000], [1 << 20] * 3, {}),  # not half a second
+        ([100_000, 60_000, 60_000], [1 << 20] * 3, {}),  # not twice as slow
+        ([100_000, 1000, 1000], [3 << 20, 1 << 20, 1 << 20], {"rank-imbalance": "critical"}),
+    ],
+)
+def test_a_rank_that_is_slow_with_as_many_bytes(
+    made, judged, times: list[int], sizes: list[int], expected: dict[str, str]
+) -> None:
+    program, before = of_ranks(made, times, sizes)
+    findings = judged(program, before=before)
+    assert found(findings) == expected
+    if "slow-rank" in expected:
+        (place,) = findings.found[0].places
+        assert (place.rank, place.time_us) == (0, 11 * 99_000)
