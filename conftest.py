@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent
 STRICT = os.environ.get("CI") == "true"
+
+
+# A shell without job control has what it starts behind itself ignore the keyboard's signals, of which tests have their
+# programs die.
+for number in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 
 def pytest_report_header() -> list[str]:

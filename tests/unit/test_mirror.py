@@ -116,7 +116,6 @@ TESTED_IN = {
     "session/own_run": "kernel/test_record.py",
     "signer/authority": "unit/signer/test_policy.py",
     "system": "unit/install/test_steps.py",
-    "testing/installation": "conftest.py",
     "trace/json_lines": "unit/trace/test_columns.py",
     "trace/members": "unit/trace/test_lines.py",
     "trace/names": "unit/trace/test_writer.py",
