@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from datacrumbs.model.plan import Plan
+    from datacrumbs.trace.clocks import ClockSetter
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class WritingRequest:
     redact_paths: tuple[str, ...] = ()
     max_megabytes: float = 0
     names_mib: int = 0
+    clock_setter: ClockSetter | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from datacrumbs import client
 from datacrumbs.daemon import confinement
 from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.daemon.chosen import Asked, take
+from datacrumbs.daemon.chrony import chrony_setter
 from datacrumbs.daemon.ending import Ending
 from datacrumbs.daemon.finder_process import FinderProcess
 from datacrumbs.daemon.handover import profiles_file
@@ -174,6 +175,7 @@ def _processes_beside(
         configuration.redact_paths,
         configuration.max_megabytes,
         configuration.names_mib,
+        chrony_setter(),
     )
     writer = WriterProcess(user, writing)
     stack.callback(writer.close)

@@ -28,7 +28,7 @@ from datacrumbs.daemon.spool import Spool
 from datacrumbs.engine.ring import RingMaps, Rings
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.record import Batch, FunctionCounts
-from datacrumbs.trace.clocks import read_clock
+from datacrumbs.trace.clocks import clock_readings
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.mounts import node_mounts
 from datacrumbs.trace.notes import Note
@@ -72,7 +72,7 @@ def write_trace(channel: Channel, request: WritingRequest) -> None:
             max_megabytes=request.max_megabytes,
             names_mib=request.names_mib,
             mounts=node_mounts(),
-            clock=read_clock,
+            clock=clock_readings(request.clock_setter).__next__,
         )
     except DatacrumbsError as error:
         _say_failed(channel, error)

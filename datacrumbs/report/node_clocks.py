@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.output import first_few
+from datacrumbs.output import counted, first_few
 from datacrumbs.trace.clocks import SYNCHRONISED, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from datacrumbs.trace.clocks import Clock, ClockSetter
     from datacrumbs.trace.reader import TraceFile
 
 
@@ -21,15 +23,18 @@ class NodeClock:
 
     Args:
         state: As in `trace.clocks.Clock`: the worst of all readings.
-        max_error_us: The most that it is wrong, of all readings; None unless it is synchronised.
+        max_error_us: The most that it is wrong, of all readings, as the kernel or what sets it says; None unless it is
+            synchronised.
         source: The hardware that is read, or empty.
         step_us: By how much it was set during a run, 0 where it was not.
+        set_by: What sets it and from where, such as ``chrony from 192.0.2.1, stratum 2``; empty where it is not known.
     """
 
     state: str
     max_error_us: int | None
     source: str
     step_us: int
+    set_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,10 @@ class Clocks:
         ]
         if len(self.nodes) < 2:
             return lines
+        setters = Counter(node.set_by for node in self.nodes.values() if node.set_by)
+        if setters:
+            some = "; ".join(f"{name} ({counted(number, 'node')})" for name, number in setters.most_common(_SHOWN))
+            lines.append(f"clocks set by {some}{'; and others' if len(setters) > _SHOWN else ''}")
         if self.bound_us is not None:
             return [
                 f"clocks of {len(self.nodes)} nodes: within {self.bound_us:,} us of each other, by {self.by}",
@@ -69,7 +78,7 @@ class Clocks:
         """The same for programs."""
         nodes = {
             host: {"state": node.state, "max_error_us": node.max_error_us, "source": node.source}
-            | {"step_us": node.step_us}
+            | {"step_us": node.step_us, "set_by": node.set_by}
             for host, node in self.nodes.items()
         }
         return {"nodes": nodes, "bound_us": self.bound_us, "by": self.by if self.bound_us is not None else ""}
@@ -96,9 +105,21 @@ def _node(files: Sequence[TraceFile]) -> NodeClock:
     readings = [reading.clock for file in files for reading in file.clocks]
     states = {clock.state for clock in readings} or {UNKNOWN}
     state = SYNCHRONISED if states == {SYNCHRONISED} else max(states - {SYNCHRONISED})
-    errors = [clock.max_error_us for clock in readings]
+    errors = [_error_us(clock) for clock in readings]
     known = state == SYNCHRONISED and None not in errors
     steps = [file.correction.step_us for file in files if file.correction.step_us]
     sources = dict.fromkeys(clock.source for clock in readings if clock.source)
     worst = max((error for error in errors if error is not None), default=0) if known else None
-    return NodeClock(state, worst, ", ".join(sources), steps[0] if steps else 0)
+    setters = dict.fromkeys(_described(clock.setter) for clock in readings if clock.setter)
+    return NodeClock(state, worst, ", ".join(sources), steps[0] if steps else 0, "; ".join(setters))
+
+
+# What a service has still to correct is no part of the error that it tells the kernel.
+def _error_us(clock: Clock) -> int | None:
+    said = clock.setter.error_us if clock.setter else None
+    return clock.max_error_us if clock.max_error_us is None or said is None else max(clock.max_error_us, said)
+
+
+def _described(setter: ClockSetter) -> str:
+    origin = f" from {setter.reference}" if setter.reference else ""
+    return f"{setter.service}{origin}" + (f", stratum {setter.stratum}" if setter.stratum is not None else "")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from datacrumbs.trace.names import metadata_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 CLOCK = "datacrumbs_clock"
 SYNCHRONISED, UNSYNCHRONISED, UNKNOWN = "synchronised", "unsynchronised", "unknown"
@@ -25,6 +25,8 @@ _SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _NUMBERS = ("epoch_offset_ns", "realtime_ns", "monotonic_ns", "boottime_ns", "within_ns")
 _ERRORS = ("max_error_us", "estimated_error_us", "frequency_ppb")
+_SETTER = {"service": "set_by", "reference": "reference", "stratum": "stratum", "error_us": "reference_error_us"}
+"""Fields of `ClockSetter` -> keys of a line."""
 _LIMIT = 1 << 63
 
 
@@ -42,6 +44,23 @@ class _Timex(ctypes.Structure):
 
 
 @dataclass(frozen=True, slots=True)
+class ClockSetter:
+    """What sets a node's wall clock, by its own words.
+
+    Args:
+        service: Such as ``chrony``.
+        reference: Where it has the time from: an address, or the name of a reference clock; empty where not known.
+        stratum: How many steps that is from a reference clock; None unless it is synchronised.
+        error_us: The most that the wall clock is wrong; None unless it is synchronised.
+    """
+
+    service: str
+    reference: str = ""
+    stratum: int | None = None
+    error_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Clock:
     """A node's clocks at one moment.
 
@@ -56,6 +75,7 @@ class Clock:
         frequency_ppb: By how much it corrects the rate of the clocks, in parts of a thousand million.
         source: The hardware that is read, such as ``tsc``.
         at: ``begin`` or ``end`` of a file, ``before`` or ``after`` the wall clock was set.
+        setter: What sets the wall clock, where that was asked.
     """
 
     realtime_ns: int
@@ -68,6 +88,7 @@ class Clock:
     frequency_ppb: int | None = None
     source: str = ""
     at: str = ""
+    setter: ClockSetter | None = None
 
     @property
     def offset_ns(self) -> int:
@@ -82,6 +103,17 @@ class Clock:
 def read_clock() -> Clock:
     """Read the clocks of this node; asks for no right."""
     return replace(_best_reading(), **_kernel_state(), source=_source())
+
+
+def clock_readings(setter: ClockSetter | None = None) -> Iterator[Clock]:
+    """A reading each time that one is asked for.
+
+    Args:
+        setter: What sets the clock, which is in the first reading: later it may have changed.
+    """
+    yield replace(read_clock(), setter=setter)
+    while True:
+        yield read_clock()
 
 
 def epoch_offset_ns() -> int:
@@ -99,6 +131,8 @@ def clock_line(clock: Clock, at: str, epoch_offset_ns: int) -> str:
     """
     values: dict[str, Any] = {"at": at, "epoch_offset_ns": epoch_offset_ns}
     values |= {name: getattr(clock, name) for name in (*_NUMBERS[1:], "state", *_ERRORS, "source")}
+    if clock.setter:
+        values |= {key: getattr(clock.setter, name) for name, key in _SETTER.items()}
     return metadata_line(CLOCK, 0, 0, [(name, value) for name, value in values.items() if value not in {None, ""}])
 
 
@@ -107,12 +141,16 @@ def read_clock_line(arguments: Mapping[str, Any]) -> tuple[int, Clock] | None:
     numbers = {name: arguments.get(name) for name in _NUMBERS}
     errors = {name: arguments[name] for name in _ERRORS if arguments.get(name) is not None}
     texts = {name: arguments.get(name, "") for name in ("state", "source", "at")}
-    whole = [*numbers.values(), *errors.values()]
+    setter = {name: arguments[key] for name, key in _SETTER.items() if arguments.get(key) is not None}
+    said = {name: setter.pop(name) for name in ("service", "reference") if name in setter}
+    whole = [*numbers.values(), *errors.values(), *setter.values()]
     if not all(type(number) is int and abs(number) < _LIMIT for number in whole):
         return None
-    if not all(isinstance(text, str) for text in texts.values()):
+    if not all(isinstance(text, str) for text in (*texts.values(), *said.values())):
         return None
     values: dict[str, Any] = {**numbers, **errors, **texts}
+    if "service" in said:
+        values["setter"] = ClockSetter(**said, **setter)
     return values.pop("epoch_offset_ns"), Clock(**values)
 
 

@@ -72,6 +72,25 @@ def test_library_functions_are_probed_from_within_the_sandbox(machine):
     assert read_lines(machine.trace("alice", "posix")).tally()["write"] == 29
 
 
+def test_chrony_is_asked_from_within_the_sandbox(machine, alices):
+    """With a chronyd that does not touch the clock (-x)."""
+    machine.path("/etc/chrony-x.conf").write_text("local stratum 5\ncmdport 0\nport 0\npidfile /run/chrony/pid\n")
+    machine.done("install", "--directory", "--mode=0750", "/run/chrony")
+    machine.done("chronyd", "-x", "-f", "/etc/chrony-x.conf", "-u", "root")
+    assert start(machine, "clock", f"PROBE_FILE={alices}\n").returncode == 0
+    machine.done("systemctl", "stop", "datacrumbs@clock")
+    machine.done("kill", machine.path("/run/chrony/pid").read_text().strip())
+    readings = [line["args"] for line in read_lines(machine.trace("alice", "clock")).metadata if is_clock(line)]
+    assert [(reading.get("set_by"), reading.get("reference"), reading.get("stratum")) for reading in readings] == [
+        ("chrony", "local", 5),
+        (None, None, None),
+    ]
+
+
+def is_clock(line):
+    return line["name"] == "datacrumbs_clock"
+
+
 def test_a_run_that_only_adds_up(machine, alices):
     assert start(machine, "profiled", f"PROBE_FILE={alices}\nMODE=profile\n").returncode == 0
     machine.wrap("alice", *DD, "count=59")

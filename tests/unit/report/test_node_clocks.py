@@ -41,8 +41,29 @@ def test_the_bound_is_the_sum_of_the_two_worst(
         trace(made, tmp_path, host, 1_000 * len(host), *clocks)
     data = json.loads(report(capsys, tmp_path, "--json"))["clocks"]
     assert data["bound_us"] == 41 + 23
-    assert data["nodes"]["two"] == {"state": "synchronised", "max_error_us": 41, "source": "tsc", "step_us": 0}
+    assert data["nodes"]["two"] == {
+        "state": "synchronised",
+        "max_error_us": 41,
+        "source": "tsc",
+        "step_us": 0,
+        "set_by": "",
+    }
     assert "clocks of 3 nodes: within 64 us of each other, by the nodes' kernels" in report(capsys, tmp_path)
+
+
+def test_what_sets_the_clocks_and_what_it_has_still_to_correct(
+    made: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setter = {"set_by": "chrony", "reference": "192.0.2.1", "stratum": 2, "reference_error_us": 97}
+    for host, error in (("one", 11), ("two", 41), ("three", 23)):
+        clocks = [clock(made, "synchronised", error), clock(made, "synchronised", error, at_ns=1)]
+        if host != "three":
+            clocks[0]["args"] |= setter if host == "one" else setter | {"reference_error_us": 7}
+        trace(made, tmp_path, host, 1_000 * len(host), *clocks)
+    data = json.loads(report(capsys, tmp_path, "--json"))["clocks"]
+    assert data["bound_us"] == 97 + 41
+    assert [data["nodes"][host]["set_by"] for host in ("one", "three")] == ["chrony from 192.0.2.1, stratum 2", ""]
+    assert "clocks set by chrony from 192.0.2.1, stratum 2 (2 nodes)" in report(capsys, tmp_path)
 
 
 @pytest.mark.parametrize(("state", "shown"), [("unsynchronised", "unsynchronised"), ("", "unknown")])

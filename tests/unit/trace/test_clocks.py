@@ -9,8 +9,20 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from datacrumbs.model.plan import Plan
-from datacrumbs.trace.clocks import CLOCK, STEP_NS, SYNCHRONISED, Clock, clock_line, read_clock, read_clock_line
+from datacrumbs.trace.clocks import (
+    CLOCK,
+    STEP_NS,
+    SYNCHRONISED,
+    Clock,
+    ClockSetter,
+    clock_line,
+    clock_readings,
+    read_clock,
+    read_clock_line,
+)
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.writer import TraceWriter
 
@@ -46,6 +58,20 @@ def test_a_reading_is_read_back() -> None:
     line = json.loads(clock_line(unknown, "end", OFFSET))
     assert "max_error_us" not in line["args"]
     assert read_clock_line(line["args"]) == (OFFSET, replace(unknown, at="end"))
+
+
+@pytest.mark.parametrize("setter", [ClockSetter("chrony", "192.0.2.1", 2, 1_237), ClockSetter("chrony")])
+def test_what_sets_the_clock_is_read_back(setter: ClockSetter) -> None:
+    line = json.loads(clock_line(replace(READING, setter=setter), "begin", OFFSET))
+    assert line["args"]["set_by"] == "chrony"
+    assert read_clock_line(line["args"]) == (OFFSET, replace(READING, at="begin", setter=setter))
+    for wrong in ({"set_by": 7}, {"reference": ["x"]}, {"stratum": "2"}, {"reference_error_us": 1.5}):
+        assert read_clock_line({**line["args"], **wrong}) is None
+
+
+def test_what_sets_the_clock_is_in_the_first_reading() -> None:
+    readings = clock_readings(ClockSetter("chrony"))
+    assert [next(readings).setter for _ in range(3)] == [ClockSetter("chrony"), None, None]
 
 
 def test_what_is_no_reading_is_passed_over() -> None:

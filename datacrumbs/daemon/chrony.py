@@ -1,0 +1,59 @@
+"""What chrony says of the wall clock that it sets: from which source, and how wrong it may be.
+
+chronyd gives up root's rights and talks to the network, so what it says is read strictly, and asked for before the run
+begins to trace: then with root's rights, which its socket needs, and only once.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+from pathlib import Path
+
+from datacrumbs.trace.clocks import ClockSetter
+
+SOCKET = Path("/run/chrony/chronyd.sock")
+_COMMAND = ("chronyc", "-n", "-c", "-h", str(SOCKET), "tracking")
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C"}
+_SECONDS = 1.0
+_FIELDS = 14
+_IDENTITY, _NAME, _STRATUM, _OFFSET, _DELAY, _DISPERSION, _LEAP = 0, 1, 2, 4, 10, 11, 13  # chronyc(1), tracking
+_LOCAL = "7F7F0101"  # its own clock, where a site says that nothing better is there
+_UNSYNCHRONISED = "Not synchronised"
+_REFERENCE = re.compile(r"[0-9A-Za-z.:%_-]{1,64}")
+_NUMBER = re.compile(r"-?[0-9]{1,10}(\.[0-9]{1,9})?")
+_HIGHEST_STRATUM = 16
+
+
+def chrony_setter() -> ClockSetter | None:
+    """What chrony says; None where chronyd does not run, does not answer, or makes no sense."""
+    if not SOCKET.is_socket():
+        return None
+    try:
+        done = subprocess.run(
+            _COMMAND, env=_ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return setter_of(done.stdout.decode("ascii", "replace"))
+
+
+def setter_of(text: str) -> ClockSetter | None:
+    """What the output of ``chronyc -c tracking`` says; None where it is of another form."""
+    fields = text.removesuffix("\n").split(",")
+    if len(fields) != _FIELDS:
+        return None
+    numbers = [fields[place] for place in (_OFFSET, _DELAY, _DISPERSION)]
+    stratum = fields[_STRATUM]
+    if not (all(map(_NUMBER.fullmatch, numbers)) and stratum.isascii() and stratum.isdigit()):
+        return None
+    if len(stratum) > 2 or int(stratum) > _HIGHEST_STRATUM:
+        return None
+    if fields[_LEAP] == _UNSYNCHRONISED:
+        return ClockSetter("chrony")
+    offset, delay, dispersion = (abs(float(number)) for number in numbers)
+    error = math.ceil((offset + delay / 2 + dispersion) * 1e6)
+    name = "local" if fields[_IDENTITY] == _LOCAL else fields[_NAME]
+    reference = name if _REFERENCE.fullmatch(name) else ""
+    return ClockSetter("chrony", reference, int(stratum), error)
