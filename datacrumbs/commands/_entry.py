@@ -5,6 +5,7 @@ Importing them takes a good part of a second. A user who presses Ctrl-C then get
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from functools import partial
@@ -48,6 +49,7 @@ class _Interrupts:
 
     def all_is_imported(self) -> None:
         self.importing = False
+        gc.freeze()  # and is never looked through again
 
     def handle(self, number: int, _frame: object) -> None:
         if not self.importing:

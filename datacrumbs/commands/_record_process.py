@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.commands._record_session import Session
 from datacrumbs.daemon.chosen import choose
-from datacrumbs.errors import DatacrumbsError, ExitCode, refusal, usage_error
+from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.output import inform
 from datacrumbs.session.foreground import ENDING, stop_as
 from datacrumbs.session.invoker import owner_of
+from datacrumbs.session.worker import Worker
 
 if TYPE_CHECKING:
     import argparse
@@ -44,12 +45,11 @@ class ProcessSession(Session):
     def _subject(self) -> Invoker:
         return self._user if self._user.uid else owner_of(self._process)
 
+    @property
+    def _what(self) -> str:
+        return f"-p {self._process}"
+
     def _recorded(self) -> int:
-        if os.geteuid() != 0:
-            raise refusal(
-                "-p needs root: the service of runs starts programs, and takes none that run already",
-                f"sudo datacrumbs record -p {self._process}",
-            )
         self._chosen = choose([self._process], None)
         # Which process this is, the kernel side compares by its beginning: a later one of this number is not taken.
         try:
@@ -64,6 +64,8 @@ class ProcessSession(Session):
         return compose_plan_of_process(self._process, wanted, self._paths)
 
     def _followed(self, recording: Recording, trace: NewTrace, failing: ExitStack) -> int:
+        if os.geteuid() != 0:
+            self._ask_for_it(recording)
         failing.pop_all()
         inform(f"recording process {self._process} until it ends; Ctrl-C ends the recording")
         while not recording.ended:
@@ -78,6 +80,21 @@ class ProcessSession(Session):
                 stop_as(taken.si_signo)
         self._finish(recording, trace)
         return ExitCode.DONE
+
+    # A run that the service has started takes what its user asks it for, as of any run of that user.
+    def _ask_for_it(self, recording: Recording) -> None:
+        from datacrumbs.session.served_run import asked_for_process
+
+        worker = Worker(self._user, lambda: asked_for_process(recording.run_id, self._process))
+        try:
+            self._await_end(worker)
+            problem = worker.result()
+        finally:
+            worker.close()
+        if not problem and select.select([self._descriptor], [], [], 0)[0]:
+            problem = f"process {self._process} has ended"  # and another one may have got its number
+        if problem:
+            raise DatacrumbsError(problem, hint="it must be open to you as to a debugger of yours (ptrace(2))")
 
     # What a probe file is for is no command here, and there is nothing to run untraced.
     def _file(self) -> Path:

@@ -73,11 +73,11 @@ def _be_the_report(user: Invoker, trace: int, words: list[str]) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         user.become()
-        gc.enable()
         from datacrumbs.commands._main import main
         from datacrumbs.commands.report import COMMAND
 
         COMMAND.load()
+        gc.freeze()
         path = b""
         while part := os.read(trace, PATH_MAX):
             path += part

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-import secrets
 import signal
 import sys
 import time
@@ -75,7 +74,7 @@ class Session:
         self._command = command
         self._mask = mask
         self._signals = signals
-        self._run_id = f"record-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(4)}"
+        self._run_id = f"record-{time.strftime('%Y%m%dT%H%M%S')}-{os.urandom(4).hex()}"
         self._report_wanted = not options.no_report
         self._ended_early = False
         self._notes: tuple[str, ...] = ()
@@ -128,7 +127,7 @@ class Session:
             if not served:
                 raise DatacrumbsError(
                     "tracing needs root, and no service of runs answers here",
-                    hint="sudo datacrumbs record CMD; or an administrator starts datacrumbs_runs.socket",
+                    hint=f"sudo datacrumbs record {self._what}; or an administrator starts datacrumbs_runs.socket",
                 )
         if self._options.probe_file is not None:
             signed = as_probe_file(self._options.probe_file)
@@ -150,14 +149,13 @@ class Session:
         return self._traced(begun)
 
     def _composed_and_signed(self) -> str:
-        from datacrumbs.session.own_plan import compose_plan
         from datacrumbs.session.served_run import signed_by_service
         from datacrumbs.session.wanted import OwnPlan
 
         wanted, dry = self._wanted(), self._options.dry_run
 
         def work() -> Any:
-            composed = compose_plan(self._command, wanted, self._paths)
+            composed = self._composing(wanted)
             needless = dry or composed["status"]
             return [composed, "" if needless else signed_by_service(composed["document"], self._paths)]
 
@@ -219,6 +217,11 @@ class Session:
         from datacrumbs.daemon import run  # noqa: F401
 
         return signed(self._answer_of(child), plan_bytes, subject)
+
+    # What the command line has to name, in advice.
+    @property
+    def _what(self) -> str:
+        return "CMD"
 
     # Whose processes are traced, and whose rights find out what.
     def _subject(self) -> Invoker:

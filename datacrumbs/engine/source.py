@@ -22,6 +22,7 @@ _BEFORE_SNIPPETS = (
     "machine.h",
     _CONTRACT,
     "layout.h",
+    "loops.h",
     "maps.h",
     "strings.h",
     "open_files.h",

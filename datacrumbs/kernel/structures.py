@@ -74,6 +74,9 @@ CAST = "bpf_rdonly_cast"
 CAST_TARGETS = ("timespec64", "pt_regs")
 """Structures that the program casts to: one that begins with an integer of 64 bits, and the saved registers."""
 
+TURNS = ("bpf_iter_num_new", "bpf_iter_num_next", "bpf_iter_num_destroy")
+"""The kernel's functions by which a program counts the turns of a loop (Linux 6.4 and later)."""
+
 _OPTIONAL = {
     ("thread_info", "status"),  # only where it distinguishes 32-bit programs (x86)
     # Only where the kernel has seccomp.
@@ -141,6 +144,8 @@ def definitions(types: Btf) -> list[str]:
     if function_ids(types, [CAST]):
         found = _ids(types, Kind.STRUCTURE, CAST_TARGETS)
         flags += [f"-DDC_TYPE_{name.upper()}={number}" for name, number in found.items()]
+    if len(function_ids(types, TURNS)) == len(TURNS):
+        flags.append("-DDC_WITH_TURNS")
     return flags
 
 

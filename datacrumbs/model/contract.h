@@ -345,6 +345,9 @@ struct dc_profile_sums {
 enum dc_kernel_function {
 	DC_BPF_SESSION_IS_RETURN = 0x70000001,
 	DC_BPF_RDONLY_CAST = 0x70000002,
+	DC_BPF_ITER_NUM_NEW = 0x70000003,
+	DC_BPF_ITER_NUM_NEXT = 0x70000004,
+	DC_BPF_ITER_NUM_DESTROY = 0x70000005,
 };
 
 /* The kernel side's own, by their names. Each has one argument, a pointer to one of the structures below. */

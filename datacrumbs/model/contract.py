@@ -210,6 +210,9 @@ class KernelFunction(IntEnum):
 
     SESSION_IS_RETURN = 0x70000001
     RDONLY_CAST = 0x70000002
+    ITER_NUM_NEW = 0x70000003
+    ITER_NUM_NEXT = 0x70000004
+    ITER_NUM_DESTROY = 0x70000005
 
 
 class OwnFunction(IntEnum):

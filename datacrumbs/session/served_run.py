@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import os
+import subprocess
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.client import launcher
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.codec import decode
 from datacrumbs.runs.asking import start_run
@@ -35,6 +37,17 @@ def signed_by_service(plan: str, paths: SystemPaths) -> str:
         DatacrumbsError: As `request_signature`.
     """
     return base64.b64encode(request_signature(decode(plan.encode()), paths)).decode()
+
+
+def asked_for_process(run: str, process: int) -> str:
+    """Ask a run of the caller's for a running process, as ``datacrumbs_mark`` does; gives why it is not traced, or "".
+
+    The kernel side sees who asks, and applies the rules of ptrace to the process.
+    """
+    command = [str(launcher()), f"--run-id={run}", f"--pid={process}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    said = done.stderr.strip().partition(": ")[2]
+    return (said or f"it ended with {done.returncode}") if done.returncode else ""
 
 
 class ServedRecording:

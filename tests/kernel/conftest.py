@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -125,6 +126,14 @@ class Tracer:
         with OpenTargets(plan) as targets:
             self.report = self.engine.attach(targets, [client.client_library(), client.launcher()])
         self.seen = np.zeros(len(plan.functions), np.int64)
+
+    @property
+    def verified(self) -> dict[str, int]:
+        """Program -> how many instructions the verifier has followed in it."""
+        return {
+            name: int(re.search(r"verified_insns:\s*(\d+)", Path(f"/proc/self/fdinfo/{program}").read_text())[1])
+            for name, program in self.engine._loaded.loaded().items()
+        }
 
     def drain(self) -> np.ndarray:
         """Everything that is in the rings now."""

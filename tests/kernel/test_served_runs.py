@@ -8,6 +8,7 @@ import stat
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,3 +129,45 @@ def test_a_recording_that_is_killed_ends_its_run(installation: Installation, ser
         assert len(service.left()) == 2
         os.killpg(run.pid, signal.SIGKILL)
     awaited(lambda: service.left() == [])
+
+
+@contextmanager
+def waiting(script: str, **options: object) -> Iterator[subprocess.Popen[str]]:
+    """A shell that goes on with a script when it is told to."""
+    words = ["sh", "-c", f"{' '.join(writes(29))}; echo; read go; {script}"]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/", **options
+    ) as process:
+        assert process.stdout.readline() == "\n"
+        yield process
+        process.communicate("\n" if process.poll() is None else None, timeout=BOUND)
+
+
+def test_a_user_records_a_process_that_runs_already(installation: Installation, service: Service, place: Path) -> None:
+    with waiting("; ".join(" ".join(writes(count)) for count in (101, 109)), **USER) as process:
+        command = record(installation, place, "--no-report", "-p", str(process.pid))
+        recorder = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=place, **USER)
+        first = recorder.stderr.readline()
+        assert f"recording process {process.pid} until it ends" in first, first + recorder.stderr.read()
+    said = recorder.communicate(timeout=BOUND)[1]
+    assert (recorder.returncode, "every call accounted for" in said) == (0, True), said
+    trace = place / "t.pfw.gz"
+    assert written(trace) == 210
+    assert (trace.stat().st_uid, stat.S_IMODE(trace.stat().st_mode)) == (NOBODY, 0o600)
+    assert service.left() == []
+
+
+def test_a_user_records_no_process_of_others(installation: Installation, service: Service, place: Path) -> None:
+    signed = place / "probes.json.gz"
+    made = installation.command("datacrumbs_probe_configurator", place / "site.yaml", signed, cwd=place, **USER)
+    assert made.returncode == 0, made.stderr
+    with waiting("true") as process:
+        for words, why in (
+            ((), f"process {process.pid} cannot be looked at"),
+            (("--probe-file", signed), f"process {process.pid} is not yours, by each of its user ids"),
+        ):
+            command = record(installation, place, *words, "-p", str(process.pid))
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place, **USER)
+            assert (done.returncode, done.stdout, why in done.stderr) == (125, "", True), done.stderr
+            assert not (place / "t.pfw.gz").exists()
+            awaited(lambda: service.left() == [])

@@ -12,6 +12,7 @@ from datacrumbs.engine import choice
 from datacrumbs.engine.bpf_objects import Instructions
 from datacrumbs.engine.engine import Engine, Marks
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.kernel import structures
 from datacrumbs.model.plan import Plan
 
 from .conftest import system_call_group
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
     from datacrumbs.system import SystemConfiguration
     from datacrumbs.testing import Installation, RunningDaemon, TraceLines
 
+    from .conftest import Tracer
+
 pytestmark = pytest.mark.kernel
 
 COMPILING = "compiling the probe program"
+STEPS_BY_TURN, STEPS = 400_000, 60_000
+"""Of the verifier in a program at most: where it follows each turn of a loop, and where the kernel counts them."""
 
 
 @pytest.fixture
@@ -105,3 +110,11 @@ def test_a_kernel_without_cookies_is_refused_before_anything_is_compiled(
     with pytest.raises(DatacrumbsError, match=r"no attach cookies .* needs Linux 5\.15"):
         Engine.load(Plan((), (system_call_group(("read",)),)), configuration, Marks(0), tmp_path, tell=told.append)
     assert told == []
+
+
+def test_the_verifier_has_little_to_do(tracer: Tracer) -> None:
+    counts = len(structures.function_ids(structures.running_kernel(), structures.TURNS)) == len(structures.TURNS)
+    steps = tracer.verified
+    print(steps)
+    assert {"dc_process_fork", "dc_process_exec", "dc_system_call_enter", "dc_system_call_exit"} <= set(steps)
+    assert max(steps.values()) < (STEPS if counts else STEPS_BY_TURN)

@@ -74,8 +74,13 @@ int dc_read_environment(struct dc_request *request)
 		return 0;
 	environment.next = dc_kernel_u64(request->subject + DC_MM_STRUCT_ENV_START);
 	environment.end = dc_kernel_u64(request->subject + DC_MM_STRUCT_ENV_END);
-	for (int i = 0; i < DC_VARIABLES && environment.next < environment.end; i++)
+	int turn;
+	DC_TURNS(turn, DC_VARIABLES)
+	{
+		if (environment.next >= environment.end)
+			break;
 		DC_CALL_READ_VARIABLE(&environment);
+	}
 	scratch->head.inode = 0;
 	scratch->head.device = 0;
 	scratch->head.flags = 0;

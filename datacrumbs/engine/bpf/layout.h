@@ -13,6 +13,8 @@
 
 /* A length below DC_PATH_MAX, by a mask that the compiler cannot reason away. */
 #define DC_BOUND_LENGTH(value) asm volatile("%0 &= 0xfff" : "+r"(value))
+/* Likewise the first word of a block of a path. */
+#define DC_BOUND_BLOCK(value) asm volatile("%0 &= 0x1f8" : "+r"(value))
 
 /* How much a function, or all of them, asked for in an interval. */
 struct dc_guard {

@@ -17,7 +17,9 @@ static __always_inline u32 dc_walk(struct dc_scratch *scratch, u64 mount, u64 de
 {
 	scratch->head.length = 0;
 	scratch->head.flags |= DC_LOCATION_CUT; /* until the root is reached */
-	for (int i = 0; i < DC_WALK_STEPS; i++) {
+	int turn;
+	DC_TURNS(turn, DC_WALK_STEPS)
+	{
 		if (dentry == dc_kernel_u64(mount + DC_VFSMOUNT_MNT_ROOT)) {
 			u64 whole = mount - DC_MOUNT_MNT;
 			u64 parent = dc_kernel_u64(whole + DC_MOUNT_MNT_PARENT);
@@ -91,9 +93,22 @@ static __always_inline u64 dc_named_entry(const struct dc_open_file *file)
 	return 0;
 }
 
+/* Add an entry of a directory to the stamp of a way; whether the way goes on, to the one above. */
+static __always_inline int dc_stamp_entry(u64 *stamp, u64 *dentry, u64 root)
+{
+	if (*dentry == root)
+		return 0;
+	*stamp = DC_STAMP(*stamp + *dentry, dc_kernel_u64(*dentry + DC_DENTRY_D_NAME + DC_QSTR_HASH_LEN));
+	u64 up = dc_kernel_u64(*dentry + DC_DENTRY_D_PARENT);
+	if (up == *dentry)
+		return 0;
+	*dentry = up;
+	return 1;
+}
+
 /* Stamp of the whole way to the root of the mount; never 0. It is another one after a rename on the way, and after a
- * file without a name got one. */
-static __always_inline u64 dc_place_stamp(const struct dc_open_file *file)
+ * file without a name got one. Where it is asked at each call (`often`), the kernel does not count the steps. */
+static __always_inline u64 dc_place_stamp(const struct dc_open_file *file, int often)
 {
 	u64 stamp = dc_kernel_u64(file->mount - DC_MOUNT_MNT + DC_MOUNT_MNT_MOUNTPOINT);
 	u64 entry = dc_named_entry(file);
@@ -105,14 +120,16 @@ static __always_inline u64 dc_place_stamp(const struct dc_open_file *file)
 		stamp = DC_STAMP(stamp, dc_kernel_u64(name));
 		stamp = DC_STAMP(stamp, dc_kernel_u64(name + sizeof(u64)));
 	}
-	for (int i = 0; i < DC_WALK_STEPS; i++) {
-		if (dentry == root)
-			break;
-		stamp = DC_STAMP(stamp + dentry, dc_kernel_u64(dentry + DC_DENTRY_D_NAME + DC_QSTR_HASH_LEN));
-		u64 up = dc_kernel_u64(dentry + DC_DENTRY_D_PARENT);
-		if (up == dentry)
-			break;
-		dentry = up;
+	int turn;
+	if (often) {
+		for (turn = 0; turn < DC_WALK_STEPS && dc_stamp_entry(&stamp, &dentry, root); turn++)
+			;
+	} else {
+		DC_TURNS(turn, DC_WALK_STEPS)
+		{
+			if (!dc_stamp_entry(&stamp, &dentry, root))
+				break;
+		}
 	}
 	return stamp | 1;
 }
@@ -180,9 +197,9 @@ static __always_inline struct dc_named_file *dc_kept_name(const struct dc_open_f
 }
 
 /* Whether a file that was named by its place is still there; one that was opened by its name keeps it. */
-static __always_inline int dc_is_in_place(const struct dc_open_file *file, u64 place)
+static __always_inline int dc_is_in_place(const struct dc_open_file *file, u64 place, int often)
 {
-	return !place || place == dc_place_stamp(file);
+	return !place || place == dc_place_stamp(file, often);
 }
 
 static __always_inline void dc_keep_name(const struct dc_open_file *file, u64 identity, u64 place)
@@ -210,12 +227,12 @@ static __always_inline u64 dc_send_location(struct dc_scratch *scratch, const st
 static __always_inline u64 dc_name_of(const struct dc_open_file *file)
 {
 	struct dc_named_file *kept = dc_kept_name(file);
-	if (kept && dc_is_in_place(file, kept->place))
+	if (kept && dc_is_in_place(file, kept->place, 0))
 		return kept->identity;
 	struct dc_scratch *scratch = dc_take_scratch();
 	if (!scratch)
 		return 0;
-	u64 place = dc_place_stamp(file); /* before the names are read: a rename meanwhile makes it an old one */
+	u64 place = dc_place_stamp(file, 0); /* before the names are read: a rename meanwhile makes it an old one */
 	u64 identity = dc_send_location(scratch, file, DC_NAME_LOCATION, 0);
 	dc_give_scratch(scratch);
 	dc_keep_name(file, identity, place);
@@ -249,7 +266,7 @@ static __always_inline u64 dc_known_place(void *task, struct dc_thread *thread, 
 		if (*(volatile u64 *)&kept->self != file.self)
 			recent->object = 0; /* the entry went to another file while it was read */
 	}
-	if (recent->object && dc_is_in_place(&file, recent->place))
+	if (recent->object && dc_is_in_place(&file, recent->place, 1))
 		return recent->identity;
 	recent->object = 0;
 	return 0;

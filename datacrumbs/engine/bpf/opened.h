@@ -30,7 +30,9 @@ static __always_inline int dc_is_way(struct dc_scratch *scratch, const struct dc
 {
 	u64 mount = file->mount;
 	u64 dentry = file->dentry;
-	for (int i = 0; i < DC_WALK_STEPS; i++) {
+	int turn;
+	DC_TURNS(turn, DC_WALK_STEPS)
+	{
 		u32 at = scratch->head.length;
 		if (dentry == start->dentry && mount == start->mount)
 			return at == 0;
@@ -68,7 +70,7 @@ static __always_inline void dc_send_other(struct dc_scratch *scratch, const stru
 					  const struct dc_open_file *file, u64 both)
 {
 	int is_named = !dc_is_of_process(dc_path_word(scratch, 0), file);
-	u64 place = dc_place_stamp(file);
+	u64 place = dc_place_stamp(file, 0);
 	u64 identity = dc_send_location(scratch, file, is_named ? DC_NAME_PLACE : DC_NAME_LOCATION,
 					is_named ? opened->identity : 0);
 	u8 one = 1;
@@ -82,7 +84,7 @@ static __always_inline void dc_send_other(struct dc_scratch *scratch, const stru
 static __always_inline void dc_send_place(const struct dc_opened *opened, const struct dc_open_file *file)
 {
 	struct dc_open_file start = {};
-	u64 both = DC_STAMP(opened->identity, dc_place_stamp(file));
+	u64 both = DC_STAMP(opened->identity, dc_place_stamp(file, 0));
 	if (dc_names.lookup(&both))
 		return;
 	struct dc_scratch *scratch = dc_take_scratch();

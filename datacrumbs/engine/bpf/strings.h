@@ -3,6 +3,7 @@
 #ifndef DC_STRINGS_H
 #define DC_STRINGS_H
 
+#include "loops.h"
 #include "maps.h"
 
 #define DC_MIX 0x9E3779B97F4A7C15ULL
@@ -38,6 +39,7 @@ static __always_inline u32 dc_kernel_u32(u64 address)
 
 /* Hash whole blocks of words; the bytes behind the last one are cleared first. */
 #define DC_HASH_WORDS 8
+#define DC_HASH_TURNS (DC_PATH_MAX / 8 / DC_HASH_WORDS)
 static __always_inline u64 dc_hash(struct dc_scratch *scratch, u64 length, u64 seed)
 {
 	u64 hash = seed ^ (length * DC_MIX);
@@ -46,12 +48,17 @@ static __always_inline u64 dc_hash(struct dc_scratch *scratch, u64 length, u64 s
 #pragma unroll
 	for (int i = 1; i < DC_HASH_WORDS; i++)
 		tail[i] = 0;
-	for (u32 at = 0; at < DC_PATH_MAX / 8; at += DC_HASH_WORDS) {
+	int turn;
+	DC_TURNS(turn, DC_HASH_TURNS)
+	{
+		u64 at = (u64)turn * DC_HASH_WORDS;
 		if (at * 8 >= length)
 			break;
+		DC_BOUND_BLOCK(at);
+		u64 *words = &scratch->words[at];
 #pragma unroll
 		for (int i = 0; i < DC_HASH_WORDS; i++) {
-			hash = (hash ^ scratch->words[at + i]) * DC_MIX;
+			hash = (hash ^ words[i]) * DC_MIX;
 			hash ^= hash >> 29;
 		}
 	}

@@ -26,6 +26,14 @@ def test_functions_that_the_kernel_lacks_have_no_id():
     assert found == {"vfs_read": types.type_id(btf.Kind.FUNCTION, "vfs_read")}
 
 
+@pytest.mark.parametrize("lacking", ["", *structures.TURNS])
+def test_the_kernel_counts_turns_if_it_has_all_that_this_needs(lacking, monkeypatch):
+    types = structures.running_kernel()
+    ids = {name: number for number, name in enumerate((*structures.TURNS, structures.CAST), 1) if name != lacking}
+    monkeypatch.setattr(structures, "function_ids", lambda _, names: {name: ids[name] for name in names if name in ids})
+    assert ("-DDC_WITH_TURNS" in structures.definitions(types)) == (not lacking)
+
+
 def test_a_member_that_this_kernel_lacks_is_an_error_unless_it_is_optional(monkeypatch):
     types = structures.running_kernel()
     monkeypatch.setitem(structures.MEMBERS, "task_struct", ("files", "no_such_member"))
