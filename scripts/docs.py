@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import json_forms
 from command_lines import CommandLine, command_lines
 from completion import bash_completion, zsh_completion
 from man_pages import man_page
@@ -118,6 +119,7 @@ def pages() -> dict[Path, str]:
     """Every generated page: path from the repository's root -> text."""
     written = {
         REFERENCE / "hooks.md": hooks_page(),
+        REFERENCE / "json.md": page("JSON of commands", *json_forms.parts()),
         REFERENCE / "plan-rules.md": rules_page(),
         REFERENCE / "site-file-keys.md": site_file_page(),
         REFERENCE / "system-keys.md": system_page(),

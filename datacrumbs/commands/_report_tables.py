@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     Rows = Callable[[str, int | None], list[dict[str, Any]]]
 
+SCHEMA_VERSION = 1
+"""Of the JSON of reports: it grows when keys change their meaning or go."""
 _TITLES = {
     "functions": "Calls by layer and function",
     "files": "Most expensive files",
@@ -73,7 +75,11 @@ def print_tables(
     tables = _tables(options, rows_of)
     if options.json:
         faults = findings.as_json() if findings else {}
-        about = {"traces": described(traces), "jobs": [job.document() for job in jobs(traces)]}
+        about = {
+            "schema_version": SCHEMA_VERSION,
+            "traces": described(traces),
+            "jobs": [job.document() for job in jobs(traces)],
+        }
         rows = {table.name: table.rows for table in tables}
         print(json.dumps({**about, "clocks": clocks.document(), **faults, **rows}, indent=2))
     elif options.csv:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.commands._command import PREFIX_VARIABLE
 from datacrumbs.commands._console import table_console, terminal_width
 from datacrumbs.commands._reading_progress import ReadingProgress
-from datacrumbs.commands._report_tables import described, limits, print_tables, rows_of, view_of
+from datacrumbs.commands._report_tables import SCHEMA_VERSION, described, limits, print_tables, rows_of, view_of
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.output import counted, inform, printable, warn
 from datacrumbs.report import PATTERN, REGRESSION
@@ -141,7 +141,17 @@ def _compare(options: argparse.Namespace, selection: CallSelection) -> ExitCode:
     elif options.json:
         more = ("effect", "is_regression")
         rows = [asdict(change) | {name: getattr(change, name) for name in more} for change in changes]
-        print(json.dumps({"before": described(before), "after": described(after), "changes": rows}, indent=2))
+        print(
+            json.dumps(
+                {
+                    "schema_version": SCHEMA_VERSION,
+                    "before": described(before),
+                    "after": described(after),
+                    "changes": rows,
+                },
+                indent=2,
+            )
+        )
     else:
         print_comparison(table_console(), changes, terminal_width(), options.limit)
     is_worse = any(change.is_regression for change in changes)
@@ -178,7 +188,11 @@ def _check_explaining(options: argparse.Namespace) -> None:
 def _explain(options: argparse.Namespace, traces: Traces, selection: CallSelection) -> None:
     found = _explained(options, traces, selection)
     if options.json:
-        print(json.dumps({"traces": described(traces), "explanation": asdict(found)}, indent=2))
+        print(
+            json.dumps(
+                {"schema_version": SCHEMA_VERSION, "traces": described(traces), "explanation": asdict(found)}, indent=2
+            )
+        )
         return
     print_explanation(table_console(), found, terminal_width())
 

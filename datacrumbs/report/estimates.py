@@ -117,6 +117,12 @@ def columns(scope: str | None) -> tuple[str, ...]:
     return ("count", *of_layer, *of_file, "errors", "bytes", "mean_bytes", "time_us", "waits_us", *spread, *MOMENTS)
 
 
+def of_no_calls(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with the keys of another, for what has no calls."""
+    known = {"layers": [], "count": 0, "errors": 0, "timed": 0, "approximate": [], "margin": {}}
+    return {key: known.get(key) for key in row}
+
+
 def timed(keys: list[str]) -> pl.Expr:
     """Which of the calls that are grouped by ``keys`` have a known duration."""
     return TIMED.any() if "name" in keys else TIMED  # a function without a result has one, too

@@ -8,6 +8,7 @@ from itertools import count, groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from datacrumbs.output import counted
+from datacrumbs.report.estimates import of_no_calls
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -128,10 +129,9 @@ def node_rows(traces: Traces, rows: list[dict[str, Any]]) -> list[dict[str, Any]
         if rank.rank is not None:
             numbers[traces.files[position].host].add((rank.job_id, rank.step, rank.rank))
     known = {row[HOST] for row in rows}
-    empty = dict.fromkeys(rows[0]) | {"layers": [], "count": 0, "errors": 0, "timed": 0} if rows else {}
-    if empty:
+    if rows:
         absent = sorted({file.host for file in traces.files} - known)
-        rows = [*rows, *({**empty, HOST: host} for host in absent)]
+        rows = [*rows, *({**of_no_calls(rows[0]), HOST: host} for host in absent)]
     for row in rows:
         host = row[HOST]
         row["ranks"] = len(numbers[host])

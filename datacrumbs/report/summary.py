@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.report import PHASES, job_ranks
 from datacrumbs.report.call_selection import ALL, CallSelection, first_moment, select
-from datacrumbs.report.estimates import estimated_rows, is_needed
+from datacrumbs.report.estimates import estimated_rows, is_needed, of_no_calls
 from datacrumbs.report.exact import exact_rows, exact_share, merged_rows
 from datacrumbs.report.file_groups import GROUPS
 from datacrumbs.report.nanoseconds import with_nanoseconds
@@ -120,7 +120,7 @@ def _of_view(
 # Rows of phases, each with its beginning; and those without any call, where all are wanted.
 def _with_beginnings(rows: list[dict[str, Any]], first: int, width: int, *, all_of_them: bool) -> list[dict[str, Any]]:
     known = {row[PHASE]: row for row in rows}
-    nothing = dict.fromkeys(rows[0]) | {"layers": [], "count": 0, "errors": 0, "timed": 0} if rows else {}
+    nothing = of_no_calls(rows[0]) if rows else {}
     numbers = range(PHASES) if rows and all_of_them else known
     return [
         {PHASE: number + 1, "from_us": first + number * width} | dict(list(known.get(number, nothing).items())[1:])

@@ -38,6 +38,7 @@ ORDER = (
     "runs",  # for users who are not root
     "jobs",  # of a scheduler
     "configure",
+    "schemas",  # of what commands print
     "session",  # one command with its own run
     "report",
     "testing",

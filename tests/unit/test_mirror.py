@@ -18,6 +18,7 @@ LINES = 100
 """Modules with more lines have a test module, or their line in `TESTED_IN`."""
 
 OF_NO_MODULE = {
+    "commands/test_json_forms.py": "the forms of what commands print, which are data",
     "bench/test_compression.py": "the measuring programs in bench",
     "bench/test_figures.py": "the measuring programs in bench",
     "client/test_client_library.py": "C: the library of traced programs",

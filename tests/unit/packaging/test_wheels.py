@@ -104,7 +104,7 @@ def test_the_compiled_client_is_in_the_wheel_of_this_platform(wheels):
 
 def test_the_wheel_has_all_data_files_of_the_package(wheels):
     package = REPOSITORY / "datacrumbs"
-    kinds = ("*.py", "*.c", "*.h", "*.yaml", "*.html", "*.css", "*.js", "*.service", "py.typed")
+    kinds = ("*.py", "*.c", "*.h", "*.yaml", "*.html", "*.css", "*.js", "*.schema.json", "*.service", "py.typed")
     expected = {str(file.relative_to(REPOSITORY)) for kind in kinds for file in package.rglob(kind)}
     with zipfile.ZipFile(wheels["datacrumbs"]) as archive:
         missing = expected - set(archive.namelist())
