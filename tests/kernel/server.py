@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 READ = {"x86_64": 0, "aarch64": 63}[os.uname().machine]
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 LENGTHS = {
     2: "{}/file",
     3: "{}/deleted.*",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.kernel
 
 LANGUAGES = PROGRAMS / "languages"
-SECONDS = 120
+SECONDS = 300
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.kernel
 
 BEFORE, AFTER, AGAIN = 23, 29, 31
 CALLS = {"late_first": BEFORE, "late_then": AFTER}
-SECONDS = 60.0
+SECONDS = 300.0
 ORDINARY = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 # As late.c, in Python; the mark comes when the library is mapped already, if a client library is given.
 PYTHON = """

@@ -26,7 +26,7 @@ LAUNCHERS = {
     "openmpi": ("OMPI_COMM_WORLD_RANK", "mpirun.openmpi", "--allow-run-as-root", "--oversubscribe"),
     "pmi": ("PMI_RANK", "mpirun.mpich"),
 }
-SECONDS = 120.0
+SECONDS = 300.0
 PIECE = 2048
 """Bytes of an environment that the kernel side reads at once."""
 PLAIN = {"PATH": os.environ["PATH"], "DATACRUMBS_RUN_ID": ""}

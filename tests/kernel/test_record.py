@@ -311,7 +311,7 @@ def test_ctrl_c_while_a_service_does_not_answer(shared_directory: Path, work: Pa
         connection, _ = listener.accept()
         with connection:
             process.send_signal(number)
-            said = process.communicate(timeout=60)
+            said = process.communicate(timeout=300)
     assert (process.returncode, said) == (-number, ("", ""))
     assert not list(work.iterdir())
 
@@ -534,7 +534,7 @@ def test_interrupted(prefix: Path, tmp_path: Path, moment: str) -> None:
 
 def left_with(mark: str) -> list[int]:
     """Processes that still have a mark in their environment, after a bounded wait."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while (found := running_with(mark)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return found

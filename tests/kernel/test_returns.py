@@ -88,7 +88,7 @@ def tracer(crossing: Path, engine_state: Path, configuration: SystemConfiguratio
 def test_a_program_ends_well_and_each_call_is_counted(tracer, build, crossing: Path, what: str) -> None:
     program = build("returns.c", "-w", "-pthread", str(crossing), f"-Wl,-rpath,{crossing.parent}", name="returns")
     before = tracer.engine.counts()
-    trace = tracer.run(str(program), what, timeout=60)
+    trace = tracer.run(str(program), what, timeout=300)
     after = tracer.engine.counts()
     assert trace.status == 0
     assert all(count.balanced for count in after)

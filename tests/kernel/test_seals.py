@@ -125,7 +125,7 @@ def test_a_run_whose_writer_is_gone_is_sealed_as_incomplete(sealing: Installatio
         daemon.wrap(*writes(WRITES))
         children = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
         os.kill(int(children[0]), signal.SIGKILL)
-        assert daemon.process.wait(60) == 1
+        assert daemon.process.wait(300) == 1
     (seal,) = seals(sealing)
     found = verified(sealing, seal, daemon.trace, status=1)
     assert not found["complete"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.kernel
 
-BOUND = 120.0
+BOUND = 300.0
 USER = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 SITE = "capture_probes:\n  - provider: sys\n    preset: data\n"
 

@@ -47,7 +47,7 @@ def disk(directory: Path, kind: str, megabytes: int, *options: str) -> Iterator[
 
 def check_ended(daemon: RunningDaemon, *words: str) -> None:
     """It has said what is wrong, and how to fix it, and left nothing but the trace."""
-    assert daemon.process.wait(60) == FAILED
+    assert daemon.process.wait(300) == FAILED
     log = daemon.log.read_text()
     assert all(word in log for word in (*words, "hint: "))
     assert "Traceback" not in log

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.kernel
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/use-cases.md"
 SECTIONS = re.split(r"^## ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
-SECONDS = 120
+SECONDS = 300
 SUDO = """#!/bin/sh
 # As root there is no need for it.
 exec "$@"

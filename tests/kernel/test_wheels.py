@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 CACHE = Path(os.environ.get("DATACRUMBS_WHEELS", Path(__file__).parents[2] / ".cache/wheels"))
 H5PY, MPI4PY, MPICH = "h5py==3.16.0", "mpi4py==4.1.2", "mpich==5.0.2"
 SITE = "capture_probes:\n  - {{provider: hdf5, preset: {preset}}}\n  - {{provider: mpi, preset: {preset}}}\n"
-SECONDS = 120.0
+SECONDS = 300.0
 # What the programs do to their files, by the last part of a name: writes, reads, openings for reading.
 H5PY_FILES = {"first.h5": (7, 33, 3), "second.h5": (13, 10, 2)}
 MPI_FILES = {"first": (7, 11), "second": (13, 5)}

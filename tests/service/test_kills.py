@@ -63,7 +63,7 @@ def test_a_killed_daemon_has_lost_at_most_what_it_had_not_flushed(machine, alice
             time.sleep(0.1)
             assert program.poll() is None  # goes on as if nothing had happened
             machine.path(stop).touch()
-            answer = program.communicate(timeout=60)[0].split()
+            answer = program.communicate(timeout=300)[0].split()
             made, longest = int(answer[0]), float(answer[1])
             assert program.returncode == 0
         times = dict(written(whole_members(machine.trace("alice", run).read_bytes())))

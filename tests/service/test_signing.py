@@ -7,7 +7,7 @@ import threading
 import time
 
 SERVICE = "datacrumbs_sign_probes.service"
-BOUND = 60.0
+BOUND = 300.0
 
 
 def active(machine):

@@ -12,7 +12,7 @@ import pytest
 from datacrumbs.testing import read_lines
 
 SERVICE = "datacrumbs_runs.service"
-BOUND = 120.0
+BOUND = 300.0
 SITE = "capture_probes:\n  - provider: sys\n    preset: data\n"
 
 

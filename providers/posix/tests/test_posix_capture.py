@@ -97,7 +97,7 @@ def capture(request, tmp_path_factory):
             report = engine.attach(targets, [client.client_library(), client.launcher()])
         assert report.failures == ()
         with subprocess.Popen([client.launcher(), program, room], stdout=subprocess.DEVNULL) as running:
-            assert running.wait(60) == 0
+            assert running.wait(300) == 0
         calls, names = drain(engine)
     finally:
         engine.close()

@@ -20,7 +20,7 @@ def witnessed(request, tmp_path_factory):
     build = [part.replace("{out}", str(folder / "workload")) for part in table["build"]]
     subprocess.run(build, check=True, cwd=WORKLOAD)
     done = subprocess.run(
-        [folder / "workload", folder / "room", "report"], check=True, capture_output=True, text=True, timeout=60
+        [folder / "workload", folder / "room", "report"], check=True, capture_output=True, text=True, timeout=300
     )
     return table, json.loads(done.stderr)
 

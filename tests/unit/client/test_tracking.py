@@ -22,7 +22,7 @@ NOBODY = 65534
 
 def run(*words, **options):
     return subprocess.run(
-        [str(word) for word in words], check=False, capture_output=True, text=True, timeout=60, **options
+        [str(word) for word in words], check=False, capture_output=True, text=True, timeout=300, **options
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 COMMANDS = sorted(entry.name for entry in distribution("datacrumbs").entry_points.select(group="console_scripts"))
 LAUNCHER = "datacrumbs_wrap"  # a C program, installed beside them
-SECONDS = 120
+SECONDS = 300
 
 
 def run(command: str, *arguments: object, **options) -> subprocess.CompletedProcess[str]:

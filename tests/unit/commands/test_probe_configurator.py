@@ -29,12 +29,12 @@ def installation(tmp_path_factory):
     paths = SystemPaths(prefix)
     code = "from datacrumbs.commands._entry import sign_probes; exit(sign_probes())"
     service = subprocess.Popen([sys.executable, "-c", code, "--prefix", str(prefix)], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     while not paths.signing_socket.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     yield paths
     service.terminate()
-    service.wait(30)
+    service.wait(300)
 
 
 @NEEDS_SYS

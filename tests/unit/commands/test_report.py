@@ -46,7 +46,7 @@ def test_a_page_is_never_put_over_a_trace(trace: Path, tmp_path: Path, renamed: 
     place = trace.rename(tmp_path / renamed)
     before = place.read_bytes()
     done = subprocess.run(
-        [SCRIPTS / "datacrumbs_report", "--html", place], capture_output=True, text=True, check=False, timeout=60
+        [SCRIPTS / "datacrumbs_report", "--html", place], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 2
     assert "this is a trace" in done.stderr

@@ -199,14 +199,14 @@ def test_runs_that_make_the_same_directories_at_once(shared_directory: Path, own
 
     def run(number: int) -> None:
         for day in range(ROUNDS):
-            barrier.wait(30)
+            barrier.wait(300)
             create_trace(top, (f"user{day}", "today", f"{number}.pfw.gz"), owner).close()
 
     processes = [multiprocessing.get_context("fork").Process(target=run, args=(number,)) for number in range(runs)]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(300)
     assert [process.exitcode for process in processes] == [0] * runs
     assert {path.stat().st_uid for path in top.rglob("*")} == {owner.uid}
     assert len(list(top.rglob("*.pfw.gz"))) == runs * ROUNDS

@@ -83,7 +83,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(tmp_path)
     yield bench
     bench.channel.close()
-    bench.thread.join(60)
+    bench.thread.join(300)
 
 
 def test_what_is_said_at_the_begin_and_the_end_is_sealed(bench: Bench) -> None:
@@ -116,7 +116,7 @@ def test_a_run_that_breaks_off_leaves_an_empty_seal(bench: Bench) -> None:
     bench.begin()
     bench.part("one")
     bench.channel.close()
-    bench.thread.join(60)
+    bench.thread.join(300)
     assert bench.seal.read_bytes() == b""
 
 

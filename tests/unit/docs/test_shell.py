@@ -30,7 +30,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 
 
 def output(*words, **options):
-    done = subprocess.run(list(map(str, words)), check=False, capture_output=True, text=True, timeout=60, **options)
+    done = subprocess.run(list(map(str, words)), check=False, capture_output=True, text=True, timeout=300, **options)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     return done.stdout
 

@@ -17,7 +17,7 @@ from datacrumbs.errors import DatacrumbsError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BOUND = 60
+BOUND = 300
 
 
 class FakeLink:

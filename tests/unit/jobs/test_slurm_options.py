@@ -69,7 +69,7 @@ def test_the_installed_version_takes_no_other_options_without_a_value(name: str,
     configuration = tmp_path / "slurm.conf"
     configuration.write_text("ClusterName=x\nSlurmctldHost=localhost\nNodeName=localhost\n")
     environment = {"SLURM_CONF": str(configuration)}
-    done = subprocess.run([program, "--help"], check=True, capture_output=True, text=True, env=environment, timeout=60)
+    done = subprocess.run([program, "--help"], check=True, capture_output=True, text=True, env=environment, timeout=300)
     found = [match.groups() for line in done.stdout.splitlines() if (match := _SHOWN.match(line))]
     bare = {(letter, option) for letter, option, value in found if not value and option != "container"}
     valued = {(letter, option) for letter, option, value in found if value == "="}

@@ -56,7 +56,7 @@ def submit(tmp_path: Path) -> Submit:
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "DATACRUMBS_"))}
         done = subprocess.run(
             [SCRIPTS / f"datacrumbs_{name}", *words],
-            check=False, cwd=tmp_path, input=given, capture_output=True, timeout=60,
+            check=False, cwd=tmp_path, input=given, capture_output=True, timeout=300,
             env=clean | {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}"} | environment,
         )  # fmt: skip
         assert done.returncode == status, done.stderr

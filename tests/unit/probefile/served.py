@@ -19,7 +19,7 @@ NAME = b"served"
 _LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _RELEASE, _FLUSH, _INIT, _FORGET_MANY = 1, 2, 3, 14, 15, 18, 25, 26, 42
 _ROOT, _FILE = 1, 2
 _HEAD = struct.Struct("<IIQQ16x")
-_LONGEST_READ = 30.0
+_LONGEST_READ = 300.0
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 

@@ -100,7 +100,9 @@ def test_a_directory_that_cannot_be_listed_is_not_empty(shared_directory: Path) 
     closed.mkdir(mode=0o700, parents=True)
     for place in (closed, outer):
         command = [Path(sysconfig.get_path("scripts")) / "datacrumbs_report", place]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, user=65534, group=65534, timeout=60)
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, user=65534, group=65534, timeout=300
+        )
         assert done.returncode == 2
         assert done.stderr == f"datacrumbs_report: {closed}: cannot be listed: Permission denied\n"
 

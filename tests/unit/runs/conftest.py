@@ -91,7 +91,7 @@ runs:
     size: 10M
     modes: [profile]
 """
-BOUND = 60.0
+BOUND = 300.0
 
 
 class Served:
@@ -144,8 +144,8 @@ class Served:
                 yield process
             finally:
                 process.send_signal(stop)
-                process.wait(90)
-                copier.wait(90)
+                process.wait(300)
+                copier.wait(300)
         assert process.returncode == (0 if stop == signal.SIGTERM else -stop)
 
     def left(self) -> list[str]:

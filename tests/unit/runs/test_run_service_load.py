@@ -68,7 +68,7 @@ def crowds(served):
 def ended(process):
     process.stdin.close()
     process.stdout.close()
-    process.wait(60)
+    process.wait(300)
 
 
 def asked(served) -> str:

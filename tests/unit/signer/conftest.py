@@ -113,8 +113,8 @@ class SigningInstallation:
                 yield process
             finally:
                 process.send_signal(signal.SIGTERM)
-                process.wait(90)
-                copier.wait(90)
+                process.wait(300)
+                copier.wait(300)
         assert process.returncode == 0
 
     def decisions(self) -> str:

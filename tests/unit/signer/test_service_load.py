@@ -126,7 +126,7 @@ def crowds(installation, kinds):
 def _end(process):
     process.stdin.close()
     process.stdout.close()
-    process.wait(60)
+    process.wait(300)
 
 
 class Memory(threading.Thread):

@@ -40,7 +40,7 @@ def answering(paths, replies):
         thread = threading.Thread(target=serve)
         thread.start()
         yield
-        thread.join(60)
+        thread.join(300)
         assert not thread.is_alive()
 
 
