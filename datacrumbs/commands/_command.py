@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from datacrumbs import __version__
 from datacrumbs.output import Verbosity, printable
+from datacrumbs.quantities import seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,6 +131,29 @@ def add_json(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
 def add_dry_run(parser: argparse.ArgumentParser) -> None:
     """Add ``--dry-run``, for commands that change what others use."""
     parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be done; change nothing")
+
+
+def quantity(parse: Callable[[str], float]) -> Callable[[str], float]:
+    """The type of an option whose value has a unit: the words of the parser's message are those of the quantity."""
+
+    def value(text: str) -> float:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return value
+
+
+def add_timeout(parser: argparse.ArgumentParser, awaited: str, default: float) -> None:
+    """Add ``--timeout``, for commands that wait for something."""
+    parser.add_argument(
+        "--timeout",
+        type=quantity(seconds),
+        metavar="TIME",
+        default=default,
+        help=f"wait at most TIME {awaited}, such as 90s or 5m (seconds if it has no unit; default: {default:g})",
+    )
 
 
 def add_prefix(parser: argparse.ArgumentParser, *, again: bool = False) -> None:

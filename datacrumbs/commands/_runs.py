@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import DatacrumbsError
+from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.output import inform, printable
 from datacrumbs.runs.asking import shown_runs, stop_run
 from datacrumbs.runs.own_traces import daemons, own_traces
@@ -20,7 +20,6 @@ from datacrumbs.system import SystemPaths
 if TYPE_CHECKING:
     import argparse
 
-_END_SECONDS = 180.0
 _LOOK_SECONDS = 0.1
 
 
@@ -38,22 +37,31 @@ def show_runs(options: argparse.Namespace) -> None:
         print("  ".join(printable(word) for word in words if word))
 
 
-def end_run(options: argparse.Namespace) -> None:
-    """Have a run come to its end, and wait for that.
+def end_run(options: argparse.Namespace) -> int | None:
+    """Have a run come to its end, here or on many nodes, and wait for that.
 
     Raises:
-        DatacrumbsError: (exit 3) when it is none of the caller's; (exit 1) when it does not come to its end.
+        DatacrumbsError: (exit 2) when it is not said which one; (exit 3) when it is none of the caller's; (exit 1) when
+            it does not come to its end.
     """
+    if len({options.run, options.run_id} - {None}) != 1:
+        raise usage_error("expected one RUN", "datacrumbs_list shows the runs")
+    run = options.run or options.run_id
+    if options.node_list is not None:
+        from datacrumbs.commands._node_runs import stop
+
+        return stop(options, run)
     paths = SystemPaths(options.prefix.absolute())
-    end = time.monotonic() + _END_SECONDS
-    if os.geteuid() == 0 and not _is_served(paths, options.run):
-        _end_daemon(paths, options.run)
-        return
-    stop_run(paths, options.run)
-    while _is_served(paths, options.run):
+    end = time.monotonic() + options.timeout
+    if os.geteuid() == 0 and not _is_served(paths, run):
+        _end_daemon(paths, run, options.timeout)
+        return None
+    stop_run(paths, run)
+    while _is_served(paths, run):
         if time.monotonic() > end:
-            raise DatacrumbsError(f"run {options.run} has not ended within {_END_SECONDS:g} s")
+            raise DatacrumbsError(f"run {run} has not ended within {options.timeout:g} s")
         time.sleep(_LOOK_SECONDS)
+    return None
 
 
 def _is_served(paths: SystemPaths, run: str) -> bool:
@@ -63,7 +71,7 @@ def _is_served(paths: SystemPaths, run: str) -> bool:
 
 
 # The name is compared with those that are there; none becomes part of a path.
-def _end_daemon(paths: SystemPaths, run: str) -> None:
+def _end_daemon(paths: SystemPaths, run: str, seconds: float) -> None:
     for name, pid, _ in daemons(paths):
         if name == run:
             process = os.pidfd_open(pid)
@@ -71,8 +79,8 @@ def _end_daemon(paths: SystemPaths, run: str) -> None:
                 signal.pidfd_send_signal(process, signal.SIGINT)
                 waiting = select.poll()
                 waiting.register(process, select.POLLIN)
-                if not waiting.poll(_END_SECONDS * 1000):
-                    raise DatacrumbsError(f"run {run} has not ended within {_END_SECONDS:g} s")
+                if not waiting.poll(seconds * 1000):
+                    raise DatacrumbsError(f"run {run} has not ended within {seconds:g} s")
             finally:
                 os.close(process)
             return

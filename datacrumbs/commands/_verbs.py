@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 from datacrumbs.commands._command import DAEMON
 from datacrumbs.commands._main import guarded, main
 from datacrumbs.commands._registry import COMMANDS, command_named
+from datacrumbs.commands.run import is_for_nodes
 from datacrumbs.errors import did_you_mean, usage_error
 from datacrumbs.output import begin_messages
 
@@ -29,7 +30,7 @@ ACTIONS_OF_PROBES = {"make": (), "show": ("--show",), "list": ("--list",), "chec
 
 
 def verbs() -> dict[str, str]:
-    """Each verb with the name of its command; ``run`` and ``help`` have none."""
+    """Each verb with the name of its command; ``help`` has none, and that of ``run`` is for ``--node-list`` alone."""
     spelled = {name: verb for verb, name in _VERBS.items()}
     return {spelled.get(name, name): name for name in COMMANDS}
 
@@ -49,7 +50,7 @@ def run(words: Sequence[str], begun: Callable[[], None]) -> int:
         return _printed(_overview)
     if first == "help":
         return guarded(lambda: _help(rest[0], begun))
-    if first == _RUN:
+    if first == _RUN and not is_for_nodes(rest):
         from datacrumbs.commands._launcher import wrap
 
         return guarded(lambda: wrap(rest))
@@ -91,7 +92,7 @@ def _unknown(verb: str) -> NoReturn:
 
 def _overview() -> str:
     named = {verb: command_named(name).summary for verb, name in verbs().items()}
-    named[_RUN] = "Run a command so that a running daemon traces it: datacrumbs_wrap."
+    named[_RUN] = "Run a command so that a running daemon traces it: datacrumbs_wrap; with --node-list: datacrumbs_run."
     named["help"] = "Show the options of a command: datacrumbs help record."
     width = max(map(len, named)) + 2
     lines = [f"  {verb:{width}}{summary}" for verb, summary in sorted(named.items())]

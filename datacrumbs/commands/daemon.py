@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import DAEMON, Command, add_prefix
+from datacrumbs.commands._command import DAEMON, Command, add_prefix, quantity
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.model.plan import Mode
 from datacrumbs.quantities import megabytes, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import argparse
 
     from datacrumbs.commands._command import Run
 
@@ -56,28 +55,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--duration",
-        type=_given(seconds),
+        type=quantity(seconds),
         metavar="TIME",
         help="stop after TIME, such as 90s, 5m or 2h (seconds if it has no unit)",
     )
     size = "such as 512M or 2G (megabytes if it has no unit)"
-    add("--rotate-size", type=_given(megabytes), metavar="SIZE", help=f"start a new trace file after SIZE, {size}")
-    add("--max-size", type=_given(megabytes), metavar="SIZE", help="stop when the files reach SIZE in total")
+    add("--rotate-size", type=quantity(megabytes), metavar="SIZE", help=f"start a new trace file after SIZE, {size}")
+    add("--max-size", type=quantity(megabytes), metavar="SIZE", help="stop when the files reach SIZE in total")
     add("--print-program", action="store_true", help="print the C program of the probe file and exit")
     unit = parser.add_argument_group("as a unit (datacrumbs@.service); PROBES and RUN-ID are left out")
     unit.add_argument("--instance", metavar="RUN-ID", help="trace as run/datacrumbs/datacrumbs-RUN-ID.env says")
     unit.add_argument("--clean-up", metavar="RUN-ID", help="remove what a killed daemon of this run left, and exit")
-
-
-# The words of the parser's message are those of the quantity.
-def _given(parse: Callable[[str], float]) -> Callable[[str], float]:
-    def value(text: str) -> float:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return value
 
 
 def _load() -> Run:

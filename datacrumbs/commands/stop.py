@@ -1,21 +1,31 @@
-"""``datacrumbs_stop``: end a run."""
+"""``datacrumbs_stop``: end a run, here or on many nodes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, add_prefix
+from datacrumbs.commands._command import Command, add_json, add_prefix, add_timeout
+from datacrumbs.commands._node_options import add_node_options
 
 if TYPE_CHECKING:
     import argparse
 
     from datacrumbs.commands._command import Run
 
+_SECONDS = 180.0
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own options."""
-    parser.add_argument("run", metavar="RUN", help="the run, as datacrumbs_list shows it")
+    parser.add_argument("run", metavar="RUN", nargs="?", help="the run, as datacrumbs_list shows it")
+    parser.add_argument("--run-id", metavar="ID", help="the same as RUN")
+    parser.add_argument(
+        "--probe-file", metavar="FILE", help="not needed; taken so that the words of datacrumbs_run fit"
+    )
+    add_timeout(parser, "until the trace is complete", _SECONDS)
     add_prefix(parser)
+    add_json(parser)
+    add_node_options(parser, required=False)
 
 
 def _load() -> Run:
@@ -27,8 +37,14 @@ def _load() -> Run:
 COMMAND = Command(
     name="stop",
     summary="End a run of yours, and wait until its trace is complete.",
-    description="The programs that it traces go on. Root can end everyone's runs.",
-    examples=("datacrumbs_stop run-20261128T214804-3cc8db996e0d3ef3",),
+    description=(
+        "The programs that it traces go on. Root can end everyone's runs. With --node-list: a run that datacrumbs_run "
+        "started, with a line for each node; exit status 1 when it did not end on some, or was on none."
+    ),
+    examples=(
+        "datacrumbs_stop run-20261128T214804-3cc8db996e0d3ef3",
+        'datacrumbs_stop --node-list "node[1-4]" --run-id myrun --sudo',
+    ),
     arguments=arguments,
     load=_load,
 )

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.01
 
 
-def end_run(note: str, paths: SystemPaths) -> bool:
-    """End a job's run, and wait until its trace is complete, not longer than the configuration says.
+def end_run(note: str, paths: SystemPaths, seconds: float | None = None) -> bool:
+    """End a job's run, and wait until its trace is complete.
 
     Args:
         note: What the prolog's notes of the job are called.
         paths: The installation.
+        seconds: How long to wait; None for what the configuration says of epilogs.
 
     Returns:
         Whether it is; else it will be without anybody waiting for it.
@@ -32,7 +33,7 @@ def end_run(note: str, paths: SystemPaths) -> bool:
     run = notes.run
     complete = True
     if run is not None:
-        deadline = time.monotonic() + read_system_configuration(paths).epilog_seconds
+        deadline = time.monotonic() + (read_system_configuration(paths).epilog_seconds if seconds is None else seconds)
         interrupt(run, paths, deadline)
         complete = _is_over(run.run, paths, deadline)
     notes.remove()

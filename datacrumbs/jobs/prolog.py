@@ -46,19 +46,21 @@ class _Start:
         return max(self.deadline - time.monotonic(), 0)
 
 
-def start_run(job: NodeJob, paths: SystemPaths) -> str:
-    """Start a job's run, and wait until its programs are traced, not longer than the configuration says.
+def start_run(job: NodeJob, paths: SystemPaths, seconds: float | None = None, *, unnamed: bool = False) -> str:
+    """Start a job's run, and wait until its programs are traced.
 
     Args:
         job: The job.
         paths: The installation.
+        seconds: How long to wait; None for what the configuration says of prologs.
+        unnamed: Whether the run takes marks that name no run: nothing else of the job's user is on the node.
 
     Returns:
         Why the job is not traced, or not from its beginning; empty when it is, or does not ask for it.
     """
     notes = JobNotes(paths, job.note)
     notes.prepare()
-    deadline = time.monotonic() + read_system_configuration(paths).prolog_seconds
+    deadline = time.monotonic() + (read_system_configuration(paths).prolog_seconds if seconds is None else seconds)
     how = launcher(paths)
     _end_former(notes, paths, deadline)
     try:
@@ -67,7 +69,7 @@ def start_run(job: NodeJob, paths: SystemPaths) -> str:
         return _refused(_Start(job, paths, notes, deadline), error)
     if not probe_file:
         return ""
-    _write_environment(job, paths, probe_file)
+    _write_environment(job, paths, probe_file, unnamed=unnamed)
     problem = _started(_Start(job, paths, notes, deadline), how)
     lines = [(SAY, f"DataCrumbs on {os.uname().nodename}: {problem}")] if problem else []
     notes.tell(job.uid, [*lines, *((GROUP, name) for name in job.groups), (PRELOAD, str(client_library()))])
@@ -110,12 +112,12 @@ def _refused(start: _Start, error: DatacrumbsError) -> str:
 
 
 # Whether the job gets a control group is not known yet: until one is there, programs that name the job are traced.
-def _write_environment(job: NodeJob, paths: SystemPaths, probe_file: str) -> None:
+def _write_environment(job: NodeJob, paths: SystemPaths, probe_file: str, *, unnamed: bool) -> None:
     values = {
         "PROBE_FILE": probe_file,
         "USER": job.uid,
         "RUN_ID": job.run,
-        "MARKS": "named",
+        "MARKS": "any" if unnamed else "named",
         "JOB": job.id,
         "AWAIT_CGROUP": " ".join(job.groups),
         "CGROUP_MAKER": job.group_maker,

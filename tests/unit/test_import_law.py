@@ -41,6 +41,7 @@ ORDER = (
     "schemas",  # of what commands print
     "session",  # one command with its own run
     "report",
+    "nodes",  # over ssh
     "testing",
     "install",
     "commands",

@@ -1,0 +1,50 @@
+"""The options of commands that do something on many nodes over ssh."""
+
+from __future__ import annotations
+
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.nodes.fan_out import FAN_OUT, Access
+
+if TYPE_CHECKING:
+    import argparse
+
+NODE_LIST = "--node-list"
+
+
+def add_node_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    """Add ``--node-list`` and how the nodes are reached."""
+    parser.add_argument(
+        NODE_LIST,
+        required=required,
+        metavar="NODES",
+        help="on these nodes, over ssh: node[1-4,7],login1, or @GROUP, as ClusterShell takes them",
+    )
+    group = parser.add_argument_group("how nodes are reached")
+    group.add_argument("--login", metavar="USER", default="", help="log in there as USER, such as root")
+    group.add_argument("--sudo", action="store_true", help="become root there by sudo, without a password")
+    group.add_argument(
+        "--fan-out", type=count, metavar="N", default=FAN_OUT, help=f"nodes asked at once (default: {FAN_OUT})"
+    )
+    group.add_argument(
+        "--programs",
+        type=Path,
+        metavar="DIR",
+        default=Path(sysconfig.get_path("scripts")),
+        help="directory of the commands on the nodes (default: the same as here)",
+    )
+
+
+def access_of(options: argparse.Namespace) -> Access:
+    """How a command line wants nodes to be reached."""
+    return Access(options.programs, options.login, options.sudo, options.fan_out)
+
+
+# argparse names it in its message: "invalid count value".
+def count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number

@@ -1,0 +1,58 @@
+"""``datacrumbs_run``: start a run on many nodes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._command import Command, add_json, add_prefix, add_timeout
+from datacrumbs.commands._node_options import NODE_LIST, add_node_options
+from datacrumbs.commands.service_wrapper import START_SECONDS
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from datacrumbs.commands._command import Run
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own options."""
+    add_node_options(parser, required=True)
+    add = parser.add_argument
+    add("--probe-file", required=True, metavar="FILE", help="signed probe file, where each node has it")
+    add("--run-id", metavar="ID", help="default: the scheduler's job id, else a timestamp")
+    add("--user", metavar="USER", help="trace the programs of USER, whose probe file it must be (default: who calls)")
+    add("--keep-going", action="store_true", help="leave the run on nodes where it started though it did not on others")
+    add_timeout(parser, "until programs are traced on a node", START_SECONDS)
+    add_prefix(parser)
+    add_json(parser)
+
+
+def is_for_nodes(words: Sequence[str]) -> bool:
+    """Whether the words behind ``datacrumbs run`` are this command's, and not a command line to be marked.
+
+    The first one decides: further on, the option may be that of the command to be marked.
+    """
+    return bool(words) and words[0].split("=")[0] == NODE_LIST
+
+
+def _load() -> Run:
+    from datacrumbs.commands._node_runs import start
+
+    return start
+
+
+COMMAND = Command(
+    name="run",
+    summary="Start a run on many nodes over ssh, or on none when one of them cannot.",
+    description=(
+        "It needs to be root there: --login root, or --sudo. Programs that were marked there by datacrumbs_wrap are "
+        "traced from then on, until datacrumbs_stop. Prints a line for each node. Exit status 0: on all of them; 1: "
+        "some failed, and the run was ended where it had started, unless --keep-going. To mark a command on this host, "
+        "use datacrumbs_wrap, or datacrumbs run CMD; datacrumbs run --node-list ... is this command."
+    ),
+    examples=('datacrumbs_run --node-list "node[1-4]" --probe-file /home/me/probes.json.gz --run-id myrun --sudo',),
+    arguments=arguments,
+    load=_load,
+    section=8,
+)

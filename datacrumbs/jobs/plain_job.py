@@ -1,0 +1,80 @@
+"""A job of no scheduler: whatever an administrator gives a name, on this node or on many."""
+
+from __future__ import annotations
+
+import pwd
+from dataclasses import dataclass
+
+from datacrumbs.daemon.identity import run_id
+from datacrumbs.errors import usage_error
+from datacrumbs.jobs.metadata import ENABLE, PROBE_FILE, probe_file_of
+
+
+@dataclass(frozen=True, slots=True)
+class PlainJob:
+    """One job, on one node.
+
+    Args:
+        id: Its name, which is also that of its run.
+        uid: Whose it is.
+        probes: Absolute path of its probe file.
+    """
+
+    id: str
+    uid: int
+    probes: str
+
+    @property
+    def run(self) -> str:
+        """Its run."""
+        return self.id
+
+    @property
+    def note(self) -> str:
+        """What its notes are called."""
+        return note_of(self.id)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """It has no control group."""
+        return ()
+
+    def probe_file(self) -> str:
+        """Its probe file, by the rules of a job's metadata.
+
+        Raises:
+            DatacrumbsError: (exit 2) when it is not exactly right.
+        """
+        return probe_file_of({ENABLE: "yes", PROBE_FILE: self.probes})
+
+
+def note_of(job: str) -> str:
+    """What the notes of a job are called."""
+    return f"plain-{job}"
+
+
+def plain_job(name: str, user: str, probes: str) -> PlainJob:
+    """The job of these words.
+
+    Raises:
+        DatacrumbsError: (exit 2) when one of them is not exactly right.
+    """
+    job = PlainJob(checked_name(name), _uid(user), probes)
+    job.probe_file()
+    return job
+
+
+def checked_name(name: str) -> str:
+    """A job's name, which becomes part of paths.
+
+    Raises:
+        DatacrumbsError: (exit 2) when it is no plain name.
+    """
+    return run_id(name, {}, 0)
+
+
+def _uid(user: str) -> int:
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except (KeyError, ValueError):  # ValueError: a NUL in it
+        raise usage_error(f"{user[:80]!a}: no such user on this host") from None

@@ -1,0 +1,1 @@
+"""Doing the same on many nodes, over ssh."""

@@ -1,0 +1,98 @@
+"""What is ClusterShell's: node sets, and ssh to many nodes at once. It is an extra of the package.
+
+The worker is named here, since a user's configuration of ClusterShell may have another one as its default.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from ClusterShell.Event import EventHandler
+from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
+from ClusterShell.NodeUtils import GroupError
+from ClusterShell.Task import task_self
+from ClusterShell.Worker.Ssh import WorkerSsh
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+CONNECT_SECONDS = 10
+_OPTIONS = "-oServerAliveInterval=5 -oServerAliveCountMax=3"
+"""ssh notices a node that has gone while a command runs."""
+
+
+def expanded(text: str) -> list[str]:
+    """The nodes of a node set, in its order, groups included.
+
+    Raises:
+        ValueError: With words for a message.
+    """
+    try:
+        return [str(name) for name in NodeSet(text)]
+    except (NodeSetException, GroupError) as error:
+        raise ValueError(str(error)) from None
+
+
+def run_over_ssh(
+    nodes: Sequence[str],
+    line: str,
+    *,
+    login: str,
+    fan_out: int,
+    seconds: float,
+    given: bytes,
+    heard: Callable[[str, str, bytes], None],
+) -> tuple[dict[str, int], set[str], bool]:
+    """Run a command line on nodes until all have ended it, or the user interrupts that (SIGINT).
+
+    Args:
+        nodes: Their names.
+        line: For the shell there.
+        login: User to log in as; empty for what ssh and ClusterShell are configured for.
+        fan_out: How many at once.
+        seconds: How long each is waited for.
+        given: What the command reads.
+        heard: Called with node, stream (``stdout``, ``stderr``) and each line.
+
+    Returns:
+        Exit status of each node that ended it, nodes that did not in time, and whether it was interrupted.
+    """
+    task = task_self()
+    task.set_info("fanout", fan_out)
+    task.set_info("connect_timeout", CONNECT_SECONDS)
+    task.set_info("ssh_options", f"{task.info('ssh_options') or ''} {_OPTIONS}".strip())
+    if login:
+        task.set_info("ssh_user", login)
+    handler = _Handler(heard)
+    # ClusterShell replaces %hosts; quotes that quote nothing keep the sign from what follows it.
+    worker = WorkerSsh(
+        NodeSet.fromlist(nodes, resolver=RESOLVER_NOGROUP),
+        handler=handler,
+        command=line.replace("%", "%''"),
+        timeout=seconds,
+        stderr=True,
+    )
+    if given:
+        worker.write(given)
+    worker.set_write_eof()
+    task.schedule(worker)
+    interrupted = True
+    with suppress(KeyboardInterrupt):
+        task.resume()
+        interrupted = False
+    late = {str(node) for node in task.iter_keys_timeout()}
+    task.abort(kill=True)
+    return handler.statuses, late, interrupted
+
+
+class _Handler(EventHandler):  # type: ignore[misc]
+    def __init__(self, heard: Callable[[str, str, bytes], None]) -> None:
+        self._heard = heard
+        self.statuses: dict[str, int] = {}
+
+    def ev_read(self, _worker: object, node: str, sname: str, msg: bytes) -> None:
+        self._heard(str(node), sname, msg)
+
+    def ev_hup(self, _worker: object, node: str, rc: int) -> None:
+        self.statuses[str(node)] = rc
