@@ -59,6 +59,7 @@ class _Interrupts:
 
 
 datacrumbs = partial(start, "daemon")
+cluster_setup = partial(start, "cluster_setup")
 completion = partial(start, "completion")
 doctor = partial(start, "doctor")
 epilog = partial(start, "epilog")

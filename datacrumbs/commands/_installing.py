@@ -19,6 +19,9 @@ from datacrumbs.system import SystemPaths
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     from datacrumbs.install.step import Step
 
@@ -36,22 +39,43 @@ def setup(arguments: argparse.Namespace) -> None:
     elif arguments.rotate_key:
         steps = rotate(paths, dry_run=arguments.dry_run)
     else:
-        if arguments.trust_key:  # a wrong one must not leave a host half set up
-            parse_public_key(read_bounded(arguments.trust_key, KEY_FILE_LIMIT), arguments.trust_key)
+        # First: a wrong one must not leave a host half set up.
+        key = public_key(arguments.trust_key) if arguments.trust_key else None
         check_code(paths)
         if not arguments.dry_run:
             arguments.prefix.mkdir(parents=True, exist_ok=True)
-        steps = install(paths, arguments.stage, arguments.trust_key, dry_run=arguments.dry_run)
+        steps = install(paths, arguments.stage, key, dry_run=arguments.dry_run)
     if arguments.dry_run:
         inform("dry run: nothing is changed")
+    perform(steps, paths, _action(arguments), arguments)
+
+
+def public_key(path: Path) -> Ed25519PublicKey:
+    """The key in a file that a command line names.
+
+    Raises:
+        DatacrumbsError: When it cannot be read, or (exit 3) is no such key.
+    """
+    return parse_public_key(read_bounded(path, KEY_FILE_LIMIT), path)
+
+
+def perform(steps: Iterable[Step], paths: SystemPaths, action: str, options: argparse.Namespace) -> None:
+    """Do what is to be done, note what it changed of what this host believes, and print it.
+
+    Args:
+        steps: To be done, one after the other.
+        paths: The installation.
+        action: What the system's log calls it.
+        options: With ``dry_run``, where they are not really done, and ``json``.
+    """
     done: list[Step] = []
     try:
         done.extend(steps)
     finally:
-        if not arguments.dry_run:
-            _audit_changes(paths, _action(arguments), done)
+        if not options.dry_run:
+            _audit_changes(paths, action, done)
         # Printed at the end: a closed pipe (`| head`) must not leave a host half set up.
-        _print_steps(done, as_json=arguments.json)
+        _print_steps(done, as_json=options.json)
 
 
 def _action(arguments: argparse.Namespace) -> str:

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.nodes.fan_out import FAN_OUT, Access
+from datacrumbs.output import printable
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 NODE_LIST = "--node-list"
 
@@ -40,6 +42,13 @@ def add_node_options(parser: argparse.ArgumentParser, *, required: bool) -> None
 def access_of(options: argparse.Namespace) -> Access:
     """How a command line wants nodes to be reached."""
     return Access(options.programs, options.login, options.sudo, options.fan_out)
+
+
+def print_lines(rows: Sequence[tuple[str, str, str]]) -> None:
+    """Print a line for each node: its name, its state and more about it."""
+    names, states = (max(len(row[place]) for row in rows) for place in (0, 1))
+    for node, state, words in rows:
+        print(printable(f"{node:{names}}  {state:{states}}  {words}".rstrip()))
 
 
 # argparse names it in its message: "invalid count value".

@@ -9,13 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._node_options import access_of
+from datacrumbs.commands._node_options import access_of, print_lines
 from datacrumbs.daemon.identity import run_id
 from datacrumbs.errors import ExitCode
 from datacrumbs.jobs.metadata import ENABLE, PROBE_FILE, probe_file_of
 from datacrumbs.nodes.fan_out import node_names
 from datacrumbs.nodes.node_runs import NONE_HERE, RunOrder, start_on_nodes, stop_on_nodes
-from datacrumbs.output import inform, printable, warn
+from datacrumbs.output import inform, warn
 from datacrumbs.session.invoker import invoker
 
 if TYPE_CHECKING:
@@ -72,9 +72,5 @@ def _counted(nodes: int) -> str:
 def _print(result: NodeStates, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(each) for each in result.states], indent=2))
-        return
-    widths = [
-        max(len(text) for text in column) for column in zip(*((s.node, s.state) for s in result.states), strict=True)
-    ]
-    for each in result.states:
-        print(printable(f"{each.node:{widths[0]}}  {each.state:{widths[1]}}  {each.words}".rstrip()))
+    else:
+        print_lines([(each.node, each.state, each.words) for each in result.states])

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from datacrumbs.commands._command import Command
 
 COMMANDS = (
+    "cluster_setup",
     "completion",
     "daemon",
     "doctor",

@@ -54,6 +54,19 @@ def by_root(path: Path, verb: str) -> Iterator[None]:
         raise DatacrumbsError(f"{path}: cannot be {verb}: {error.strerror}", hint="run this as root") from None
 
 
+def removed_if_empty(directory: Path, otherwise: str) -> Step:
+    """Remove a directory in which nothing is by then; ``otherwise`` says why it stays."""
+
+    def act() -> Step | None:
+        try:
+            directory.rmdir()
+        except OSError:
+            return Step("kept", str(directory), otherwise)
+        return None
+
+    return Step("removed", str(directory), planned=f"{directory}, if it is empty then", act=act)
+
+
 def removed(path: Path) -> Step:
     """Remove a file, unless somebody has done so meanwhile."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.run_files import files_of_past_runs
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.install.step import Step, by_root, performed, removed
+from datacrumbs.install.step import Step, by_root, performed, removed, removed_if_empty
 from datacrumbs.install.units import (
     RUN_UNIT,
     RUNS_SOCKET,
@@ -29,10 +29,10 @@ from datacrumbs.install.units import (
     written,
 )
 from datacrumbs.output import counted
-from datacrumbs.probefile.keys import KEY_FILE_LIMIT, key_file_name, parse_public_key, public_key_pem, trusted_key_ids
+from datacrumbs.probefile.keys import key_file_name, public_key_pem, trusted_key_ids
 from datacrumbs.probefile.revocation import FILE_NAME
 from datacrumbs.runs.run_policy import read_run_policy
-from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
+from datacrumbs.secure.files import check_protected, write_atomically
 from datacrumbs.signer.policy import read_policy
 from datacrumbs.signer.private_key import load_private_key, new_private_key, write_private_key
 from datacrumbs.signer.provider_snippets import installed_snippets, provider_distributions
@@ -50,7 +50,9 @@ if TYPE_CHECKING:
 BUNDLED = ("posix", "sys", "mpi", "hdf5")
 
 
-def install(paths: SystemPaths, stage: str, trust_key: Path | None = None, *, dry_run: bool = False) -> Iterator[Step]:
+def install(
+    paths: SystemPaths, stage: str, trust_key: Ed25519PublicKey | None = None, *, dry_run: bool = False
+) -> Iterator[Step]:
     """Make what a stage needs.
 
     Args:
@@ -65,7 +67,7 @@ def install(paths: SystemPaths, stage: str, trust_key: Path | None = None, *, dr
     return performed(_install(paths, stage, trust_key), dry_run=dry_run)
 
 
-def _install(paths: SystemPaths, stage: str, trust_key: Path | None) -> Iterator[Step]:
+def _install(paths: SystemPaths, stage: str, trust_key: Ed25519PublicKey | None) -> Iterator[Step]:
     for directory, mode in _directories(paths, stage):
         yield _directory(directory, mode)
     if stage != "compute":
@@ -80,7 +82,7 @@ def _install(paths: SystemPaths, stage: str, trust_key: Path | None) -> Iterator
         for name in (SIGNING_SOCKET, SIGNING_UNIT):
             yield from unit(paths, name)
     if trust_key is not None:
-        yield trust_public_key(paths, parse_public_key(read_bounded(trust_key, KEY_FILE_LIMIT), trust_key))
+        yield trust_public_key(paths, trust_key)
     yield _file(paths.system_file, shipped("datacrumbs.yaml"))
     yield from temporary_files(paths)
     if stage != "login":
@@ -120,7 +122,7 @@ def _uninstall(paths: SystemPaths) -> Iterator[Step]:
     made = [path for path, _ in reversed(_directories(paths, "all") + _seal_directories(paths))]
     for directory in dict.fromkeys((drop_in_directory(paths), *made)):
         if directory.is_dir():
-            yield _removed_if_empty(directory, kept.get(directory, "not empty"))
+            yield removed_if_empty(directory, kept.get(directory, "not empty"))
 
 
 def _uninstall_defaults(paths: SystemPaths) -> Iterator[Step]:
@@ -251,17 +253,6 @@ def _site_file(paths: SystemPaths) -> Iterator[Step]:
     content = _in_package("configure/default.yaml")
     if content:
         yield _file(paths.site_files / "default.yaml", content)
-
-
-def _removed_if_empty(directory: Path, otherwise: str) -> Step:
-    def act() -> Step | None:
-        try:
-            directory.rmdir()
-        except OSError:
-            return Step("kept", str(directory), otherwise)
-        return None
-
-    return Step("removed", str(directory), planned=f"{directory}, if it is empty then", act=act)
 
 
 # What daemons remember between runs; nothing in it is an administrator's.

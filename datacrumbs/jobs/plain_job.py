@@ -39,6 +39,11 @@ class PlainJob:
         """It has no control group."""
         return ()
 
+    @property
+    def group_maker(self) -> int:
+        """Root, since there is none."""
+        return 0
+
     def probe_file(self) -> str:
         """Its probe file, by the rules of a job's metadata.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ClusterShell.Event import EventHandler
 from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
-from ClusterShell.NodeUtils import GroupError
+from ClusterShell.NodeUtils import GroupResolverError
 from ClusterShell.Task import task_self
 from ClusterShell.Worker.Ssh import WorkerSsh
 
@@ -30,8 +30,13 @@ def expanded(text: str) -> list[str]:
     """
     try:
         return [str(name) for name in NodeSet(text)]
-    except (NodeSetException, GroupError) as error:
+    except (NodeSetException, GroupResolverError) as error:
         raise ValueError(str(error)) from None
+
+
+def folded(nodes: Sequence[str]) -> str:
+    """The node set of these nodes."""
+    return str(NodeSet.fromlist(nodes, resolver=RESOLVER_NOGROUP))
 
 
 def run_over_ssh(

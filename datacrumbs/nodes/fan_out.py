@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
 
-BEYOND_SECONDS = 20.0
+BEYOND_SECONDS = 15.0
 """How much longer than its own time limit a command is waited for: it is to say itself that it was too slow."""
 FAN_OUT = 64
 _LINES_KEPT = 1000
@@ -26,6 +26,7 @@ _LINE_KEPT = 4000
 _UNREACHED = 255  # ssh's own status; none of our commands has it
 _SIGNALLED = 128
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
+_OWN = re.compile(r"datacrumbs\w*: ")
 _SUDO = ("sudo", "-n", "--")
 _EXAMPLE = "node[1-4] or node1,node2"
 
@@ -62,6 +63,15 @@ class Answer:
     def is_definite(self) -> bool:
         """Whether the node has said what it did; else it may have done it all the same, or may do so yet."""
         return self.outcome is Outcome.DONE or (self.outcome is Outcome.FAILED and (self.status or 0) < _SIGNALLED)
+
+    @property
+    def last_message(self) -> str:
+        """Why it did not, in one line: the last message of the command, with its hint, else that of ssh."""
+        if self.outcome is Outcome.DONE:
+            return ""
+        found = [place for place, line in enumerate(self.messages) if _OWN.match(line)]
+        lines = self.messages[found[-1] :] if found else self.messages[-1:]
+        return _OWN.sub("", " ".join(line.strip() for line in lines))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,11 @@ def node_names(text: str) -> tuple[str, ...]:
         problem = "no node" if wrong is None else f"{wrong[:80]!a} is not the name of a host"
         raise usage_error(f"--node-list {text[:80]!a}: {problem}; expected {_EXAMPLE}")
     return tuple(names)
+
+
+def folded(nodes: Sequence[str]) -> str:
+    """Names of nodes in their short form: ``node[1-3]``."""
+    return str(_library().folded(nodes))
 
 
 def ask(nodes: Sequence[str], line: str, access: Access, seconds: float, given: bytes = b"") -> Answers:
@@ -162,7 +177,7 @@ def _outcome(status: int | None, *, is_late: bool) -> Outcome:
 def _library() -> ModuleType:
     try:
         from datacrumbs.nodes import cluster_shell  # noqa: PLC0415 - an extra
-    except ImportError:
+    except ModuleNotFoundError:
         raise DatacrumbsError(
             "ClusterShell is not installed",
             hint="pip install 'datacrumbs[cluster]', or the distribution's package (python3-clustershell)",

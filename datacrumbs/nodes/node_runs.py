@@ -16,7 +16,6 @@ WRAPPER = "datacrumbs_service_wrapper"
 NONE_HERE = "none"
 """What it prints where there is no run to be ended."""
 END_SECONDS = 60.0
-_OWN = f"{WRAPPER}: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +128,7 @@ def _had_none(answer: Answer) -> bool:
     return answer.outcome is Outcome.DONE and answer.output == (NONE_HERE,)
 
 
-# What there is to know in one line: of a node that did it what it printed, else the last message with its hint.
 def _words(answer: Answer) -> str:
     if answer.outcome is Outcome.DONE:
         return " ".join(line for line in answer.output if line != NONE_HERE)
-    found = [place for place, line in enumerate(answer.messages) if line.startswith(_OWN)]
-    lines = answer.messages[found[-1] :] if found else answer.messages[-1:]
-    return " ".join(line.strip() for line in lines).removeprefix(_OWN)
+    return answer.last_message

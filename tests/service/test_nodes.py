@@ -1,0 +1,203 @@
+"""Runs on many nodes over a real ssh: all well, nodes that are down, refuse or do not answer, and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datacrumbs.testing import read_lines
+
+from .box import COMMANDS
+from .ssh_nodes import SshNodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NODES = ("node1", "node2", "node3")
+LIST = "node[1-3]"
+COUNTS = {"node1": 101, "node2": 103, "node3": 107}
+BOUND = 120.0
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[SshNodes]:
+    for needed in ("systemd-nspawn", "sshd"):
+        if shutil.which(needed) is None:
+            pytest.skip(f"{needed} is not installed")
+    made = SshNodes(NODES)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def probes(nodes: SshNodes) -> str:
+    """A probe file of alice on all nodes, which trust its signer and have its program compiled."""
+    path = nodes.first.probes("alice")
+    nodes.everywhere(path)
+    nodes.everywhere("/etc/datacrumbs/trust")
+    (key,) = nodes.first.path("/etc/datacrumbs/trust").glob("*.pem")
+    for node in list(nodes.nodes.values())[1:]:
+        node.done_product("datacrumbs_setup", "--stage", "compute", "--trust-key", f"/etc/datacrumbs/trust/{key.name}")
+        node.done("systemctl", "daemon-reload")
+    nodes.first.done_product("datacrumbs_service_wrapper", "start", "compiled", "alice", path)
+    nodes.first.done_product("datacrumbs_service_wrapper", "stop", "compiled")
+    nodes.everywhere("/var/lib/datacrumbs/programs")
+    return path
+
+
+def run(nodes: SshNodes, probes: str, name: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return nodes.first.product("datacrumbs_run", *words(probes, name), *more)
+
+
+def words(probes: str, name: str) -> tuple[str, ...]:
+    return ("--node-list", LIST, "--probe-file", probes, "--run-id", name, "--user", "alice")
+
+
+def stop(nodes: SshNodes, name: str, *more: str) -> subprocess.CompletedProcess[str]:
+    return nodes.first.product("datacrumbs_stop", "--node-list", LIST, "--run-id", name, *more)
+
+
+def states(result: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """Node -> its state; what else is said is a message."""
+    lines = [line.split("  ") for line in result.stdout.splitlines()]
+    return {words[0]: words[1].strip() for words in lines}
+
+
+def running(nodes: SshNodes, name: str) -> set[str]:
+    """Nodes on which anything of a run is left that goes on."""
+    left = ("run/datacrumbs/datacrumbs-{}.lock", "run/datacrumbs/datacrumbs-{}.ready", "run/datacrumbs/jobs/plain-{}")
+    return {node for node, box in nodes.nodes.items() for each in left if box.path("/" + each.format(name)).exists()}
+
+
+def writes(nodes: SshNodes, name: str) -> dict[str, list[int]]:
+    """Node -> how many blocks each dd wrote, by its own trace; all machines have one kernel here, and one alice."""
+    found = {}
+    for node, box in nodes.nodes.items():
+        lines = read_lines(box.trace("alice", name))
+        assert lines.footer
+        calls = Counter(call["pid"] for call in lines.named("write") if call["args"]["ret"] == 7)
+        found[node] = sorted(calls.values())
+    return found
+
+
+def test_a_run_on_all_nodes(nodes: SshNodes, probes: str) -> None:
+    started = run(nodes, probes, "well")
+    assert (started.returncode, states(started)) == (0, dict.fromkeys(NODES, "ready")), started
+    for node, count in COUNTS.items():
+        nodes.nodes[node].wrap("alice", "dd", "if=/dev/zero", "of=/dev/null", "bs=7", f"count={count}", "status=none")
+        assert f"/alice-well-{node}" in started.stdout or f"well-{node}.pfw.gz" in started.stdout
+    ended = stop(nodes, "well", "--json")
+    assert ended.returncode == 0, ended
+    assert {row["node"]: row["state"] for row in json.loads(ended.stdout)} == dict.fromkeys(NODES, "complete")
+    assert writes(nodes, "well") == dict.fromkeys(NODES, sorted(COUNTS.values()))
+    assert running(nodes, "well") == set()
+    again = stop(nodes, "well")
+    assert (again.returncode, states(again)) == (1, dict.fromkeys(NODES, "none")), again
+
+
+def test_a_node_that_is_down(nodes: SshNodes, probes: str) -> None:
+    nodes.refuse("node3")
+    try:
+        started = run(nodes, probes, "down")
+        assert (started.returncode, states(started)) == (
+            1,
+            {"node1": "ended", "node2": "ended", "node3": "unreachable"},
+        ), started
+        assert "Connection refused" in started.stdout
+        assert running(nodes, "down") == set()
+        kept = run(nodes, probes, "kept", "--keep-going")
+        assert (kept.returncode, states(kept)) == (1, {"node1": "ready", "node2": "ready", "node3": "unreachable"}), (
+            kept
+        )
+        assert running(nodes, "kept") == {"node1", "node2"}
+        ended = stop(nodes, "kept")
+        assert (ended.returncode, states(ended)) == (
+            1,
+            {"node1": "complete", "node2": "complete", "node3": "unreachable"},
+        ), ended
+    finally:
+        nodes.serve("node3")
+
+
+def test_a_node_that_refuses(nodes: SshNodes, probes: str) -> None:
+    """One does not trust the signer, and on another the run goes on already: that one is left alone."""
+    third = nodes.nodes["node3"]
+    third.done("mv", "/etc/datacrumbs/trust", "/etc/datacrumbs/trust.away")
+    third.done("mkdir", "/etc/datacrumbs/trust")
+    try:
+        nodes.nodes["node2"].done_product("datacrumbs_service_wrapper", "start", "refused", "alice", probes)
+        started = run(nodes, probes, "refused")
+        assert started.returncode == 1
+        assert states(started) == {"node1": "ended", "node2": "failed", "node3": "failed"}, started
+        assert "run refused goes on here already" in started.stdout
+        assert "signed by a key that is not trusted" in started.stdout or "trust" in started.stdout
+        assert running(nodes, "refused") == {"node2"}
+    finally:
+        third.done("rmdir", "/etc/datacrumbs/trust")
+        third.done("mv", "/etc/datacrumbs/trust.away", "/etc/datacrumbs/trust")
+    assert stop(nodes, "refused").returncode == 0
+
+
+@pytest.fixture
+def slow(nodes: SshNodes) -> str:
+    """A directory of commands, of which the one on the third node does not come to its end."""
+    directory = "/opt/tests-slow"
+    for name, box in nodes.nodes.items():
+        box.path(directory).mkdir(exist_ok=True)
+        command = box.path(f"{directory}/datacrumbs_service_wrapper")
+        real = COMMANDS / "datacrumbs_service_wrapper"
+        waits = 'case " $* " in *" start "*) exec sleep 1000 ;; esac\n' if name == "node3" else ""
+        command.write_text(f'#!/bin/sh\n{waits}exec {real} "$@"\n')
+        command.chmod(0o755)
+    return directory
+
+
+def test_a_node_that_does_not_answer(nodes: SshNodes, probes: str, slow: str) -> None:
+    started = run(nodes, probes, "silent", "--programs", slow, "--timeout", "5", "--json")
+    found = {row["node"]: row["state"] for row in json.loads(started.stdout)}
+    assert (started.returncode, found.pop("node3")) == (1, "no answer"), started
+    assert set(found.values()) <= {"ended", "failed"}, started  # failed: a machine that has no 5 s for it
+    assert running(nodes, "silent") == set()
+
+
+def descendants(pid: int) -> list[int]:
+    found = []
+    for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += [int(text), *descendants(int(text))]
+    return found
+
+
+def test_an_interrupted_start_is_ended_everywhere(nodes: SshNodes, probes: str, slow: str) -> None:
+    inside = ["nsenter", "--target", str(nodes.first.init), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+    line = [*inside, "--", COMMANDS / "datacrumbs_run", *words(probes, "interrupted"), "--programs", slow]
+    starting = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    end = time.monotonic() + BOUND
+    ready = "/run/datacrumbs/datacrumbs-interrupted.ready"
+    while not all(nodes.nodes[name].path(ready).exists() for name in ("node1", "node2")):
+        assert time.monotonic() < end
+        assert starting.poll() is None
+        time.sleep(0.05)
+    for pid in descendants(
+        starting.pid
+    ):  # ssh gets it too, as from a terminal; what enters the machine passes nothing on
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)
+    output, messages = starting.communicate(timeout=BOUND)
+    assert starting.returncode == 130, messages
+    found = states(subprocess.CompletedProcess(line, 130, output))
+    assert found.pop("node3") in {"interrupted", "unreachable"}
+    assert found == {"node1": "ended", "node2": "ended"}, output + messages
+    assert running(nodes, "interrupted") == set()
