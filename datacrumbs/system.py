@@ -161,6 +161,8 @@ class SystemConfiguration:
             below it, no name gets into a trace.
         seal_traces: Whether root seals each run: signs its counts and the digests of its trace, with a key that
             `datacrumbs_setup` makes.
+        program_stores: Directories of compiled programs that hosts of one kind share and this one only reads; each
+            directory on the way there must be root's.
         prolog_seconds: How long a job waits in its prolog until its run is ready; seconds, or with a unit.
         epilog_seconds: How long its epilog waits until the trace is complete, likewise; it is completed in any case.
     """
@@ -184,6 +186,7 @@ class SystemConfiguration:
     max_megabytes: float = 100_000
     redact_paths: tuple[str, ...] = ()
     seal_traces: bool = False
+    program_stores: tuple[str, ...] = ()
     prolog_seconds: float = 3.0
     epilog_seconds: float = 1.0
 
@@ -261,5 +264,5 @@ _KINDS = {
     "float": ("a positive number", "e.g. 1.0"),
     "bool": ("true or false", "true or false"),
     "int": ("a positive whole number", "e.g. 64"),
-    "tuple[str, ...]": ("a list", "patterns of absolute paths, e.g. [/home/*/secret]"),
+    "tuple[str, ...]": ("a list", "absolute paths or patterns of them, e.g. [/home/*/secret]"),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.commands._node_options import access_of, print_lines
 from datacrumbs.errors import ExitCode
 from datacrumbs.install.step import Step
-from datacrumbs.nodes.fan_out import Outcome, ask, folded, node_names
+from datacrumbs.nodes.fan_out import NodeOutcome, ask, folded, node_names
 from datacrumbs.output import Verbosity, printable, verbosity
 from datacrumbs.probefile.keys import public_key_pem
 
@@ -48,7 +48,7 @@ def set_up_nodes(options: argparse.Namespace, key: Ed25519PublicKey | None) -> i
             _print_steps(steps)
     if found.interrupted:
         return int(ExitCode.INTERRUPTED)
-    return int(ExitCode.DONE if all(each.outcome is Outcome.DONE for each in found.answers) else ExitCode.FAILED)
+    return int(ExitCode.DONE if all(each.outcome is NodeOutcome.DONE for each in found.answers) else ExitCode.FAILED)
 
 
 def _row(answer: Answer, steps: tuple[Step, ...]) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.daemon.identity import Instance, is_job, names_of, run_id
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.errors import refusal, usage_error
-from datacrumbs.model.plan import Mode
+from datacrumbs.model.plan import Mode, with_mode
 from datacrumbs.output import counted, inform
 from datacrumbs.probefile.storage import read_probe_file
 from datacrumbs.probefile.targets import OpenTargets
@@ -70,12 +70,19 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
 
         print(assemble(signed.plan), end="")
         return
+    method = AttachMethod(arguments.attach_method)
+    if arguments.prepare:
+        from datacrumbs.engine.preparation import prepare  # likewise
+
+        plan = with_mode(signed.plan, instance.mode)
+        prepare(plan, configuration, paths.state, attach_method=method, tell=inform)
+        inform("the probe program is compiled")
+        return
     targets = OpenTargets(signed.plan, signed.grant.uid)
     from datacrumbs.daemon.chosen import choose  # a refusal needs no engine
     from datacrumbs.daemon.run import run  # likewise
     from datacrumbs.daemon.run_request import RunRequest
 
-    method = AttachMethod(arguments.attach_method)
     result = run(
         RunRequest(
             instance.probes,

@@ -48,7 +48,7 @@ def end_run(options: argparse.Namespace) -> int | None:
         raise usage_error("expected one RUN", "datacrumbs_list shows the runs")
     run = options.run or options.run_id
     if options.node_list is not None:
-        from datacrumbs.commands._node_runs import stop
+        from datacrumbs.commands._runs_on_nodes import stop
 
         return stop(options, run)
     paths = SystemPaths(options.prefix.absolute())

@@ -39,9 +39,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _load() -> Run:
-    from datacrumbs.commands._cluster_setup import cluster_setup
+    from datacrumbs.commands._cluster_stages import set_up
 
-    return cluster_setup
+    return set_up
 
 
 COMMAND = Command(

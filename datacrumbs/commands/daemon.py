@@ -62,6 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     size = "such as 512M or 2G (megabytes if it has no unit)"
     add("--rotate-size", type=quantity(megabytes), metavar="SIZE", help=f"start a new trace file after SIZE, {size}")
     add("--max-size", type=quantity(megabytes), metavar="SIZE", help="stop when the files reach SIZE in total")
+    add("--prepare", action="store_true", help="compile what PROBES needs on this kernel, for later runs, and exit")
     add("--print-program", action="store_true", help="print the C program of the probe file and exit")
     unit = parser.add_argument_group("as a unit (datacrumbs@.service); PROBES and RUN-ID are left out")
     unit.add_argument("--instance", metavar="RUN-ID", help="trace as run/datacrumbs/datacrumbs-RUN-ID.env says")

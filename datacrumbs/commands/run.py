@@ -37,7 +37,7 @@ def is_for_nodes(words: Sequence[str]) -> bool:
 
 
 def _load() -> Run:
-    from datacrumbs.commands._node_runs import start
+    from datacrumbs.commands._runs_on_nodes import start
 
     return start
 

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.engine import image
 from datacrumbs.engine.image import Code, Image, MapSpecification
-from datacrumbs.engine.image_store import ImageStore
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.kernel import structures
 from datacrumbs.kernel.header_files import missing_headers
@@ -32,6 +31,7 @@ from datacrumbs.secure.user_rights import give_up_root
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from datacrumbs.engine.image_store import ImageStore
     from datacrumbs.kernel.btf import Btf
 
 _HEADERS_HINT = (
@@ -91,7 +91,7 @@ def load_bcc() -> Any:
 
 
 def compiled_program(
-    text: str, flags: Sequence[str], functions: Collection[str], directory: Path, tell: Callable[[str], None]
+    text: str, flags: Sequence[str], functions: Collection[str], store: ImageStore, tell: Callable[[str], None]
 ) -> Image:
     """The image of a C program: the one that was kept, else compiled now and kept.
 
@@ -99,14 +99,13 @@ def compiled_program(
         text: The C program.
         flags: Compiler flags; the offsets of the running kernel's structures are added.
         functions: Names of the running kernel's functions whose type ids the program needs, if it has them.
-        directory: Where images are kept.
-        tell: Takes one line about an image that cannot be used, and one before the compiler runs.
+        store: Where images are kept.
+        tell: Takes one line before the compiler runs.
 
     Raises:
         DatacrumbsError: (exit 1) with the compiler's words, or when bcc, headers or type information are missing.
 
     """
-    store = ImageStore(directory, tell)
     key = _key(text, flags, functions)
     kept = store.load(key)
     if kept is not None:

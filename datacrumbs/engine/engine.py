@@ -22,12 +22,11 @@ from datacrumbs.engine.attach import (
     prepare_group,
 )
 from datacrumbs.engine.bpf_objects import possible_processors
-from datacrumbs.engine.choice import EarlyLinks, check_cookies, choose
-from datacrumbs.engine.compiler import CompileError, compiled_program
-from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS, LoadedImage, VerifierError
+from datacrumbs.engine.choice import EarlyLinks
+from datacrumbs.engine.loader import LoadedImage, VerifierError
 from datacrumbs.engine.methods import TITLES, AttachMethod
+from datacrumbs.engine.preparation import prepare
 from datacrumbs.engine.ring import RingMaps
-from datacrumbs.kernel.declared import check_declared
 from datacrumbs.model.contract import GROUP_NAME_SIZE, Setting, Take
 from datacrumbs.model.layouts import COUNT, TAKEN
 from datacrumbs.model.plan import Attach
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.engine.bpf_objects import ProgramKind
-    from datacrumbs.engine.image import Image
     from datacrumbs.model.plan import Plan, Target
     from datacrumbs.model.record import FunctionCounts
     from datacrumbs.probefile.targets import OpenTargets
@@ -163,18 +161,13 @@ class Engine:
                 declare.
 
         """
-        check_declared(plan)
-        check_cookies()  # before the compiler, which takes long and would be blamed
-        method = choose(attach_method)
-        late = bool(configuration.late_files) and kernel_programs.has_libraries(plan)
-        flags = source.compiler_flags(plan, method, late=late)
-        image = _compiled(plan, flags, state / "programs", tell)
-        loaded = LoadedImage(image, source.map_entries(plan, configuration))
+        made = prepare(plan, configuration, state, attach_method=attach_method, tell=tell)
+        loaded = LoadedImage(made.image, source.map_entries(plan, configuration))
         kinds = kernel_programs.kinds(
-            plan, method, late=late, members=bool(marks.group or marks.awaited), awaited=bool(marks.awaited)
+            plan, made.method, late=made.late, members=bool(marks.group or marks.awaited), awaited=bool(marks.awaited)
         )
         loaded.begin(kinds.items())
-        return cls(_Program(plan, method, late, flags, kinds, loaded), configuration, marks)
+        return cls(_Program(plan, made.method, made.late, made.flags, kinds, loaded), configuration, marks)
 
     def attach(self, targets: OpenTargets, clients: Sequence[Path], skip: Collection[int] = ()) -> EngineReport:
         """Attach everything, the way in for processes last.
@@ -370,14 +363,6 @@ class Engine:
             else:
                 link = links.attach_uprobe(self._descriptor(name), os.fspath(client), site[0], at_return=False)
             self._attached.links[Phase.CLIENT].append(link)
-
-
-def _compiled(plan: Plan, flags: Sequence[str], directory: Path, tell: Callable[[str], None]) -> Image:
-    functions = (*KERNEL_FUNCTIONS, ITERATOR_TARGET)
-    try:
-        return compiled_program(source.assemble(plan), flags, functions, directory, tell)
-    except CompileError as error:
-        raise complaints.of_compiler(error, plan, flags) from None
 
 
 def _places(prepared: Iterable[PreparedGroup]) -> int:

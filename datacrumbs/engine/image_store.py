@@ -2,6 +2,10 @@
 
 What is kept goes into the kernel, so whatever is not exactly what was written is left aside and the
 program compiled again: a damaged or shortened file, one of another owner, a link, one that others may write.
+
+A site may share directories of images among its hosts, which are only read. Of those each directory on the way from the
+root has to be root's: who can change one can exchange what is below it. The key is a digest of all that an image
+depends on, the kernel's build included, so one for another kernel is not found.
 """
 
 from __future__ import annotations
@@ -11,11 +15,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from datacrumbs.engine import image as images
-from datacrumbs.errors import DatacrumbsError
-from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
+from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.secure.files import check_protected, first_unprotected, read_bounded, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from datacrumbs.engine.image import Image
@@ -32,25 +36,33 @@ class ImageStore:
     Args:
         directory: Made when the first image is kept.
         tell: Takes one line about an image that was left aside.
+        shared: Further directories of images, which are only read.
 
     """
 
-    def __init__(self, directory: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, directory: Path, tell: Callable[[str], None], shared: Sequence[Path] = ()) -> None:
         self._directory = directory
         self._tell = tell
+        self._shared = shared
 
     def load(self, key: str) -> Image | None:
         """The image kept under a key, or None when it must be compiled."""
-        path = self._path(key)
-        if not os.path.lexists(path):
-            return None
+        found = self._load(self._directory, key, check_protected)
+        for directory in self._shared:
+            found = found or self._load(directory, key, _check_shared)
+        return found
+
+    def _load(self, directory: Path, key: str, check: Callable[[Path], None]) -> Image | None:
+        path = directory / f"{key}{_SUFFIX}"
         try:
-            check_protected(self._directory)
+            if not os.path.lexists(path):
+                return None
+            check(directory)
             return images.decode(read_bounded(path, SIZE_LIMIT, protected=True), key)
         except DatacrumbsError as error:
-            self._tell(f"{error.message}; not used, compiled again")
-        except (ValueError, KeyError, TypeError) as error:
-            self._tell(f"{path}: {error}; not used, compiled again")
+            self._tell(f"{error.message}; not used")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._tell(f"{path}: {error}; not used")
         return None
 
     def save(self, key: str, image: Image) -> None:
@@ -58,16 +70,19 @@ class ImageStore:
         with suppress(OSError, DatacrumbsError):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             check_protected(self._directory)
-            path = self._path(key)
+            path = self._directory / f"{key}{_SUFFIX}"
             if path.is_symlink() or not path.is_file():
                 path.unlink(missing_ok=True)
             write_atomically(path, images.encode(image, key), 0o600)
             self._remove_oldest()
 
-    def _path(self, key: str) -> Path:
-        return self._directory / f"{key}{_SUFFIX}"
-
     def _remove_oldest(self) -> None:
         kept = sorted(self._directory.glob(f"*{_SUFFIX}"), key=lambda path: path.lstat().st_mtime_ns)
         for path in kept[:-KEPT]:
             path.unlink(missing_ok=True)
+
+
+def _check_shared(directory: Path) -> None:
+    changeable = first_unprotected(directory.resolve())
+    if changeable is not None:
+        raise refusal(f"{directory}: users other than root can change {changeable}")

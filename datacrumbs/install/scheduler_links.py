@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
@@ -17,7 +18,7 @@ from datacrumbs.install.step import Step, by_root, performed, removed, removed_i
 from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from datacrumbs.system import SystemPaths
@@ -29,7 +30,7 @@ RELOADED = {SLURM: "slurmd.service", FLUX: "flux.service"}
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class HookLink:
     """One link.
 
     Args:
@@ -46,12 +47,12 @@ class Link:
 
 
 LINKS = (
-    Link(HOOKS_STAGE, SLURM, "prolog.d/datacrumbs", "slurm/prolog"),
-    Link(HOOKS_STAGE, SLURM, "epilog.d/datacrumbs", "slurm/epilog"),
-    Link(HOOKS_STAGE, FLUX, "system/prolog.d/datacrumbs", "flux/prolog"),
-    Link(HOOKS_STAGE, FLUX, "system/epilog.d/datacrumbs", "flux/epilog"),
-    Link(HOOKS_STAGE, FLUX, "shell/lua.d/datacrumbs.lua", "flux/shell.lua"),
-    Link(PLUGIN_STAGE, FLUX, "cli/plugins/datacrumbs.py", "flux/cli.py"),
+    HookLink(HOOKS_STAGE, SLURM, "prolog.d/datacrumbs", "slurm/prolog"),
+    HookLink(HOOKS_STAGE, SLURM, "epilog.d/datacrumbs", "slurm/epilog"),
+    HookLink(HOOKS_STAGE, FLUX, "system/prolog.d/datacrumbs", "flux/prolog"),
+    HookLink(HOOKS_STAGE, FLUX, "system/epilog.d/datacrumbs", "flux/epilog"),
+    HookLink(HOOKS_STAGE, FLUX, "shell/lua.d/datacrumbs.lua", "flux/shell.lua"),
+    HookLink(PLUGIN_STAGE, FLUX, "cli/plugins/datacrumbs.py", "flux/cli.py"),
 )
 _NOTE_LIMIT = 64 << 10
 _SLURM_KEYS = {
@@ -137,18 +138,17 @@ def _unlink(paths: SystemPaths, stage: str) -> Iterator[Step]:
         if each.stage == stage and place.is_symlink() and place.readlink() == paths.configuration / each.hook:
             yield removed(place)
     made = _made(paths)
-    for directory in sorted(_directories(paths), key=lambda path: len(path.parts), reverse=True):
+    for directory in _directories(paths, [each for each in LINKS if each.stage == stage]):
         if str(directory) in made and directory.is_dir():
             yield removed_if_empty(directory, "not empty")
-    if made and not any(directory.is_dir() for directory in _directories(paths) if str(directory) in made):
+    if made and not any(directory.is_dir() for directory in _directories(paths, LINKS) if str(directory) in made):
         yield removed(_note(paths))
 
 
-# What may be in the note.
-def _directories(paths: SystemPaths) -> set[Path]:
-    tops = {paths.prefix / each.scheduler for each in LINKS}
-    places = [paths.prefix / each.scheduler / each.place for each in LINKS]
-    return {parent for place in places for parent in place.parents if any(top in parent.parents for top in tops)}
+# What may be in the note; those below come before those above.
+def _directories(paths: SystemPaths, links: Iterable[HookLink]) -> list[Path]:
+    found = {paths.prefix / each.scheduler / above for each in links for above in PurePath(each.place).parents[:-1]}
+    return sorted(found, key=lambda path: (-len(path.parts), path))
 
 
 # slurm.conf may be elsewhere, or on another host (configless): then nothing is known of it.

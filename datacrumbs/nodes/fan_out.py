@@ -31,7 +31,7 @@ _SUDO = ("sudo", "-n", "--")
 _EXAMPLE = "node[1-4] or node1,node2"
 
 
-class Outcome(StrEnum):
+class NodeOutcome(StrEnum):
     """What became of a command on a node."""
 
     DONE = "done"
@@ -47,14 +47,14 @@ class Answer:
 
     Args:
         node: Its name.
-        outcome: Whether the command did what it was to do; `Outcome.INTERRUPTED` where the user did not wait for it.
+        outcome: Whether the command did what it was to do; ``INTERRUPTED`` where the user did not wait for it.
         status: Its exit status; None where there is none.
         output: What it printed, by lines.
         messages: What it, or ssh, wrote to standard error.
     """
 
     node: str
-    outcome: Outcome
+    outcome: NodeOutcome
     status: int | None = None
     output: tuple[str, ...] = ()
     messages: tuple[str, ...] = ()
@@ -62,12 +62,14 @@ class Answer:
     @property
     def is_definite(self) -> bool:
         """Whether the node has said what it did; else it may have done it all the same, or may do so yet."""
-        return self.outcome is Outcome.DONE or (self.outcome is Outcome.FAILED and (self.status or 0) < _SIGNALLED)
+        return self.outcome is NodeOutcome.DONE or (
+            self.outcome is NodeOutcome.FAILED and (self.status or 0) < _SIGNALLED
+        )
 
     @property
     def last_message(self) -> str:
         """Why it did not, in one line: the last message of the command, with its hint, else that of ssh."""
-        if self.outcome is Outcome.DONE:
+        if self.outcome is NodeOutcome.DONE:
             return ""
         found = [place for place, line in enumerate(self.messages) if _OWN.match(line)]
         lines = self.messages[found[-1] :] if found else self.messages[-1:]
@@ -164,14 +166,14 @@ def ask(nodes: Sequence[str], line: str, access: Access, seconds: float, given: 
     return Answers(tuple(answer(node) for node in nodes), interrupted)
 
 
-def _outcome(status: int | None, *, is_late: bool) -> Outcome:
+def _outcome(status: int | None, *, is_late: bool) -> NodeOutcome:
     if is_late:
-        return Outcome.SILENT
+        return NodeOutcome.SILENT
     if status is None:
-        return Outcome.INTERRUPTED
+        return NodeOutcome.INTERRUPTED
     if status == _UNREACHED:
-        return Outcome.UNREACHED
-    return Outcome.FAILED if status else Outcome.DONE
+        return NodeOutcome.UNREACHED
+    return NodeOutcome.FAILED if status else NodeOutcome.DONE
 
 
 def _library() -> ModuleType:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from datacrumbs.nodes.fan_out import Answer, Answers, Outcome, ask
+from datacrumbs.nodes.fan_out import Answer, Answers, NodeOutcome, ask
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,10 +77,10 @@ def start_on_nodes(order: RunOrder, nodes: Sequence[str], access: Access) -> Nod
     options = ["--timeout", f"{order.seconds:g}", "--prefix", order.prefix]
     line = access.command_line(WRAPPER, [*options, "start", order.run, order.user, order.probes])
     started = ask(nodes, line, access, order.seconds)
-    failed = any(answer.outcome is not Outcome.DONE for answer in started.answers)
+    failed = any(answer.outcome is not NodeOutcome.DONE for answer in started.answers)
     ended: Answers | None = None
     if started.interrupted or (failed and not order.keep_going):
-        doubtful = [each.node for each in started.answers if each.outcome is Outcome.DONE or not each.is_definite]
+        doubtful = [each.node for each in started.answers if each.outcome is NodeOutcome.DONE or not each.is_definite]
         ended = _ended(order.run, order.prefix, doubtful, access, END_SECONDS) if doubtful else None
     after = {answer.node: answer for answer in ended.answers} if ended else {}
     states = tuple(_started(answer, after.get(answer.node)) for answer in started.answers)
@@ -111,24 +111,24 @@ def _started(answer: Answer, ended: Answer | None) -> NodeState:
     found = _state(answer, "ready")
     if ended is None or _had_none(ended):
         return found
-    if ended.outcome is Outcome.DONE:
+    if ended.outcome is NodeOutcome.DONE:
         return NodeState(answer.node, "ended", found.words, answer.status)
-    if answer.outcome is not Outcome.DONE and ended.outcome is not Outcome.FAILED:
+    if answer.outcome is not NodeOutcome.DONE and ended.outcome is not NodeOutcome.FAILED:
         return found  # it was not reached again either
     words = f"it may go on there: {_words(ended)}"
     return NodeState(answer.node, found.state, f"{found.words}; {words}" if found.words else words, answer.status)
 
 
 def _state(answer: Answer, done: str) -> NodeState:
-    state = done if answer.outcome is Outcome.DONE else str(answer.outcome)
+    state = done if answer.outcome is NodeOutcome.DONE else str(answer.outcome)
     return NodeState(answer.node, state, _words(answer), answer.status)
 
 
 def _had_none(answer: Answer) -> bool:
-    return answer.outcome is Outcome.DONE and answer.output == (NONE_HERE,)
+    return answer.outcome is NodeOutcome.DONE and answer.output == (NONE_HERE,)
 
 
 def _words(answer: Answer) -> str:
-    if answer.outcome is Outcome.DONE:
+    if answer.outcome is NodeOutcome.DONE:
         return " ".join(line for line in answer.output if line != NONE_HERE)
     return answer.last_message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +68,43 @@ def test_a_kept_program_counts_as_one_compiled_now(installation: Installation, p
     assert image.stat().st_mode & 0o077 == 0
 
 
+def test_what_was_prepared_is_not_compiled_when_a_run_begins(
+    installation: Installation, probes: Path, kept: Path
+) -> None:
+    for compiles in (True, False):
+        prepared = installation.command("datacrumbs", "--prepare", probes)
+        assert prepared.returncode == 0, prepared.stderr
+        assert (COMPILING in prepared.stderr) == compiles
+        assert prepared.stderr.endswith("datacrumbs: the probe program is compiled\n")
+    tally, said, _ = counted(installation, probes)
+    assert COMPILING not in said
+    assert tally["write"] == 1009
+    assert len(list(kept.iterdir())) == 1
+
+
+def test_a_program_that_hosts_share_counts_as_one_compiled_now(
+    installation: Installation, probes: Path, kept: Path
+) -> None:
+    first, _, _ = counted(installation, probes)
+    configuration = installation.prefix / "etc/datacrumbs/datacrumbs.yaml"
+    before = configuration.read_text()
+    shared = Path(tempfile.mkdtemp(dir="/opt"))  # where every directory on the way is root's
+    try:
+        shared.chmod(0o755)
+        kept.rename(shared / "programs")
+        configuration.write_text(f"program_stores: [{shared}/programs]\n")
+        second, said, _ = counted(installation, probes)
+        assert (first, COMPILING in said) == (second, False)
+        assert not kept.exists() or not list(kept.iterdir())
+        shared.chmod(0o777)
+        third, said, _ = counted(installation, probes)
+        assert (first, COMPILING in said) == (third, True)
+        assert f"users other than root can change {shared}; not used" in said
+    finally:
+        configuration.write_text(before)
+        shutil.rmtree(shared)
+
+
 def test_the_compiler_is_never_in_the_daemon(installation: Installation, probes: Path, kept: Path) -> None:
     for _ in ("cold", "warm"):
         with installation.daemon(probes) as daemon:
@@ -84,7 +122,7 @@ def test_a_damaged_program_is_compiled_anew(installation: Installation, probes: 
     data[len(data) // 2] ^= 1
     image.write_bytes(data)
     second, said, _ = counted(installation, probes)
-    assert f"{image}: damaged: its digest does not match; not used, compiled again" in said
+    assert f"{image}: damaged: its digest does not match; not used" in said
     assert COMPILING in said
     assert first == second
     assert COMPILING not in counted(installation, probes)[1]
@@ -95,7 +133,7 @@ def test_a_stranger_cannot_give_a_program(installation: Installation, probes: Pa
     (image,) = kept.iterdir()
     shutil.chown(image, 65534, 65534)
     second, said, _ = counted(installation, probes)
-    assert "owned by uid 65534, expected root; not used, compiled again" in said
+    assert "owned by uid 65534, expected root; not used" in said
     assert first == second
     assert image.stat().st_uid == 0
 

@@ -49,6 +49,7 @@ ORDER = (
 """Each may import those above it, and itself."""
 
 SAME_STEM = {
+    "run": "commands are called as users call them",
     "runs": "commands are called as users call them",
     "contract": "what C and Python agree on, and, inside the test kit alone, what providers must keep",
     "engine": "the module has the package's one class, Engine",

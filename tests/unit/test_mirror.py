@@ -38,7 +38,10 @@ OF_NO_MODULE = {
 TESTED_IN = {
     "client/executable": "unit/client/test_tracking.py",
     "client/replacing": "unit/client/test_tracking.py",
+    "commands/cluster_stages": "service/test_nodes.py",
     "commands/composing": "unit/commands/test_probe_configurator.py",
+    "commands/daemon_run": "kernel/test_run.py",
+    "commands/installing": "unit/install/test_rotation.py",
     "commands/probe_check": "unit/commands/test_probe_configurator.py",
     "commands/record": "kernel/test_record.py",
     "commands/record_process": "kernel/test_record_process.py",

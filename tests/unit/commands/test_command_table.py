@@ -27,6 +27,7 @@ STEERING = "\x1b\x9b\u202e\r\x07"
 
 NO_ARGUMENT = {
     "datacrumbs": None,  # says how to begin
+    "datacrumbs_cluster_setup": USAGE,
     "datacrumbs_completion": USAGE,
     "datacrumbs_doctor": None,  # 0 or 1: what this host lacks
     "datacrumbs_epilog": USAGE,
@@ -36,9 +37,11 @@ NO_ARGUMENT = {
     "datacrumbs_prolog": USAGE,
     "datacrumbs_record": USAGE,
     "datacrumbs_report": None,  # of the last trace
+    "datacrumbs_run": USAGE,
     "datacrumbs_runs": None,  # serves until it is stopped
     "datacrumbs_salloc": USAGE,
     "datacrumbs_sbatch": USAGE,
+    "datacrumbs_service_wrapper": USAGE,
     "datacrumbs_setup": None,  # sets this host up
     "datacrumbs_sign_probes": None,  # serves until it is stopped
     "datacrumbs_srun": USAGE,
@@ -60,6 +63,11 @@ ABSENT = [
     ("datacrumbs_record", ["-n", MISSING], NOT_FOUND),
     ("datacrumbs_report", [MISSING], USAGE),
     ("datacrumbs_setup", ["--prefix", "{tmp}/prefix", "--trust-key", MISSING], USAGE),
+    (
+        "datacrumbs_cluster_setup",
+        ["--stage", "services", "--prefix", "{tmp}/prefix", "--trust-key", MISSING],
+        USAGE,
+    ),
     ("datacrumbs_track", ["--executable", MISSING], USAGE),
     ("datacrumbs_trust", ["add", "--key", MISSING, "--prefix", "{tmp}/prefix"], USAGE),
     ("datacrumbs_untrack", ["--executable", MISSING], USAGE),
@@ -75,6 +83,8 @@ WITHOUT_RIGHTS = [
         "tracing needs root, and no service of runs answers here\n  hint: sudo datacrumbs record CMD",
     ),
     ("datacrumbs_setup", [], REFUSED, "setting up this host needs root"),
+    ("datacrumbs_cluster_setup", ["--stage", "all"], REFUSED, "setting up this host needs root"),
+    ("datacrumbs_service_wrapper", ["stop", "x"], REFUSED, "runs of jobs are started by root"),
     ("datacrumbs_sign_probes", [], REFUSED, "runs as root only"),
     ("datacrumbs_runs", [], REFUSED, "runs as root only"),
     ("datacrumbs_report", ["{tmp}/closed.pfw.gz"], USAGE, "cannot be read: Permission denied"),

@@ -12,9 +12,12 @@ VERSION = distribution("datacrumbs").version
 # What a command asks for before it complains about anything else.
 REQUIRED = {
     "datacrumbs": ["probes.json.gz"],
+    "datacrumbs_cluster_setup": ["--stage", "all"],
     "datacrumbs_completion": ["bash"],
     "datacrumbs_mark": ["1"],
     "datacrumbs_report": ["trace.pfw.gz"],
+    "datacrumbs_run": ["--node-list", "node1", "--probe-file", "probes.json.gz"],
+    "datacrumbs_service_wrapper": ["stop", "job"],
     "datacrumbs_stop": ["run"],
     "datacrumbs_track": ["--executable", "program"],
     "datacrumbs_trust": ["list"],

@@ -55,7 +55,8 @@ def blocks(document: Path, language: str) -> list[str]:
 def test_the_default_system_configuration_shows_every_key_with_its_default() -> None:
     text = (REPOSITORY / "systemd/datacrumbs.yaml").read_text(encoding="utf-8")
     shown = yaml.safe_load("\n".join(re.findall(r"^# ([a-z_]+:.*)$", text, re.MULTILINE)))
-    shown |= {"trace_log_dir": Path(shown["trace_log_dir"]), "redact_paths": tuple(shown["redact_paths"])}
+    shown |= {key: tuple(value) for key, value in shown.items() if isinstance(value, list)}
+    shown["trace_log_dir"] = Path(shown["trace_log_dir"])
     assert shown == asdict(SystemConfiguration(Path("/var/log/datacrumbs")))
 
 

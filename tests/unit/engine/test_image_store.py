@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +14,9 @@ from datacrumbs.engine import image_store
 from datacrumbs.engine.image_store import ImageStore
 
 from .images import IMAGE, KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -80,7 +87,7 @@ def test_what_is_not_as_it_was_written_is_left_aside(spoil, said, store, told, t
     assert store.load(KEY) is None
     assert len(told) == 1
     assert said in told[0]
-    assert told[0].endswith("not used, compiled again")
+    assert told[0].endswith("not used")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -115,3 +122,47 @@ def test_only_so_many_are_kept(store, tmp_path):
     assert len(list((tmp_path / "programs").iterdir())) == image_store.KEPT
     assert store.load(KEY) == IMAGE
     assert store.load(f"{3:064}") is None
+
+
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    """A directory that is root's all the way from the root on; those of pytest are in one where anybody can write."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    place = Path(tempfile.mkdtemp(dir="/opt"))
+    place.chmod(0o755)
+    yield place
+    shutil.rmtree(place)
+
+
+def test_a_shared_program_is_found_and_nothing_is_written_to_where_it_is(told, tmp_path, closed):
+    ImageStore(closed / "shared", told.append).save(KEY, IMAGE)
+    (kept,) = (closed / "shared").iterdir()
+    kept.chmod(0o444)
+    store = ImageStore(tmp_path / "programs", told.append, (closed / "absent", closed / "shared"))
+    assert store.load(KEY) == IMAGE
+    assert store.load("cd" * 32) is None
+    store.save("cd" * 32, IMAGE)
+    assert list((closed / "shared").iterdir()) == [kept]
+    assert told == []
+
+
+@pytest.mark.parametrize("changeable", ["", "above", "above/shared", f"above/shared/{KEY}.program"])
+@pytest.mark.parametrize("by", ["owner", "mode", "link"])
+def test_a_shared_program_is_left_aside_that_others_can_change(told, tmp_path, closed, changeable, by):
+    shared = closed / "above/shared"
+    ImageStore(shared, told.append).save(KEY, IMAGE)
+    place = closed / changeable
+    if by == "owner":
+        os.chown(place, 65534, 65534)
+    elif by == "mode":
+        place.chmod(place.stat().st_mode | 0o002)
+    else:  # to where anybody could have put the same
+        place.rename(tmp_path / "elsewhere")
+        place.symlink_to(tmp_path / "elsewhere")
+    assert ImageStore(tmp_path / "programs", told.append, (shared,)).load(KEY) is None
+    assert len(told) == 1
+    assert told[0].endswith("not used")
+    if by == "link":
+        place.unlink()
+        (tmp_path / "elsewhere").rename(place)

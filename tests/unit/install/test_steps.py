@@ -9,7 +9,7 @@ from datacrumbs.daemon.run_files import RunFiles
 from datacrumbs.daemon.unit import environment_file
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.install.steps import install, uninstall
-from datacrumbs.probefile.keys import trusted_key_ids
+from datacrumbs.probefile.keys import parse_public_key, trusted_key_ids
 from datacrumbs.system import SystemPaths, read_system_configuration
 
 from ..running import command  # noqa: TID252 - tests are no package
@@ -94,7 +94,8 @@ class TestSetup:
         assert not node.private_key.exists()
         assert not node.trusted_snippets.exists()
         public = next(paths.trusted_keys.iterdir())
-        assert "missing" not in states(install(node, "compute", public))
+        key = parse_public_key(public.read_bytes(), public)
+        assert "missing" not in states(install(node, "compute", key))
         assert trusted_key_ids(node.trusted_keys) == [public.stem]
 
     def test_the_shipped_configuration_is_the_default_one(self, paths):

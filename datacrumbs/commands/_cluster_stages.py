@@ -31,7 +31,7 @@ _UNCHANGED = {"kept", "missing"}
 _GIVEN = Path("-")
 
 
-def cluster_setup(options: argparse.Namespace) -> int:
+def set_up(options: argparse.Namespace) -> int:
     """Set up this host, or nodes, or take that back."""
     key = _key(options.trust_key) if options.trust_key else None
     if options.node_list is not None:

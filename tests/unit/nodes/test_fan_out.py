@@ -1,0 +1,143 @@
+"""What is asked of nodes, and what they answer: by a ssh that runs the command line in a shell here, as sshd does."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.nodes import fan_out
+from datacrumbs.nodes.fan_out import Access, NodeOutcome, ask, folded, node_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOSTILE = (
+    "",
+    "a b",
+    "'",
+    '"',
+    "$(id)",
+    "`id`",
+    "%hosts",
+    "%{hosts}",
+    "%%",
+    "%h",
+    "\n",
+    "-o",
+    "ü",
+    "!",
+    "\\",
+)
+BOUND = 60.0
+
+
+def script(directory: Path, text: str) -> Access:
+    path = directory / "program"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return Access(directory)
+
+
+def test_words_arrive_as_they_are(programs: Path) -> None:
+    access = Access(programs)
+    path = programs / "program"
+    path.write_text(f"#!{sys.executable}\nimport sys\nprint(ascii(sys.argv[1:]))\n")
+    path.chmod(0o755)
+    (answer,) = ask(("node1",), access.command_line("program", HOSTILE), access, BOUND).answers
+    assert (answer.outcome, answer.output) == (NodeOutcome.DONE, (ascii(list(HOSTILE)),))
+
+
+def test_every_node_answers_for_itself_and_in_order(programs: Path) -> None:
+    text = 'echo "I am $NODE"; case $NODE in *3) echo "datacrumbs_x: no" >&2; echo "  hint: never" >&2; exit 2;; esac'
+    access = script(programs, text)
+    found = ask(("node2", "absent1", "node3", "node1"), access.command_line("program", ()), access, BOUND)
+    assert not found.interrupted
+    assert [(each.node, each.outcome, each.status) for each in found.answers] == [
+        ("node2", NodeOutcome.DONE, 0),
+        ("absent1", NodeOutcome.UNREACHED, 255),
+        ("node3", NodeOutcome.FAILED, 2),
+        ("node1", NodeOutcome.DONE, 0),
+    ]
+    assert [each.output for each in found.answers] == [("I am node2",), (), ("I am node3",), ("I am node1",)]
+    assert [each.last_message for each in found.answers] == [
+        "",
+        "ssh: Could not resolve hostname absent1: Name or service not known",
+        "no hint: never",
+        "",
+    ]
+    assert [each.is_definite for each in found.answers] == [True, False, True, True]
+
+
+def test_what_is_given_is_read_by_all(programs: Path) -> None:
+    access = script(programs, "cat")
+    found = ask(("node1", "node2"), access.command_line("program", ()), access, BOUND, b"one\ntwo\n")
+    assert [each.output for each in found.answers] == [("one", "two")] * 2
+
+
+def test_a_node_that_is_too_slow(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fan_out, "BEYOND_SECONDS", 0.0)
+    access = script(programs, "case $NODE in *2) exec sleep 1000;; esac; exit 0")
+    found = ask(("node1", "node2"), access.command_line("program", ()), access, 5.0)
+    assert [each.outcome for each in found.answers] == [NodeOutcome.DONE, NodeOutcome.SILENT]
+    assert [each.is_definite for each in found.answers] == [True, False]
+
+
+def test_an_interrupted_wait_gives_what_there_is(programs: Path) -> None:
+    """In a process of its own, and again after it: what is asked next must not be hurt."""
+    script(programs, f"touch {programs}/begun-$NODE; case $NODE in *2) exec sleep 1000;; esac")
+    ours = (
+        "from pathlib import Path\n"
+        "from datacrumbs.nodes.fan_out import Access, ask\n"
+        f"access = Access(Path({str(programs)!r}))\n"
+        "for nodes in (('node1', 'node2'), ('node3',)):\n"
+        "    found = ask(nodes, access.command_line('program', ()), access, 60.0)\n"
+        "    print(found.interrupted, *(each.outcome for each in found.answers), flush=True)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", ours], stdout=subprocess.PIPE, text=True)
+    end = time.monotonic() + BOUND
+    while not (programs / "begun-node2").exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=BOUND)
+    first, second = output.splitlines()
+    assert first in {"True done interrupted", "True interrupted interrupted"}
+    assert second == "False done"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ",", "-oProxyCommand=x", "a b", "node[1-", "node[4-1]", "a;b", "node%", "a\nb", "root@node1", "x/y", "ü"],
+)
+def test_no_list_of_nodes(text: str) -> None:
+    with pytest.raises(DatacrumbsError, match="--node-list") as refused:
+        node_names(text)
+    assert refused.value.exit_code == 2
+
+
+def test_lists_of_nodes() -> None:
+    assert node_names("node[1-3,7]") == ("node1", "node2", "node3", "node7")
+    assert node_names("n[01-03]!n02") == ("n01", "n03")
+    assert node_names("b,a.example.org,b") == ("a.example.org", "b")
+    assert folded(("node3", "node1", "node2")) == "node[1-3]"
+
+
+def test_root_by_sudo_and_another_user(programs: Path) -> None:
+    assert Access(programs, by_sudo=True).command_line("x", ("y",)) == f"sudo -n -- {programs}/x y"
+    (programs / "ssh").write_text(f'#!/bin/sh\necho "$@" > {programs}/words\n')
+    access = Access(programs, login="root")
+    ask(("node1",), access.command_line("x", ()), access, BOUND)
+    assert "-l root " in (programs / "words").read_text()
+
+
+def test_without_clustershell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datacrumbs.nodes.cluster_shell", None)
+    monkeypatch.delattr("datacrumbs.nodes.cluster_shell", raising=False)
+    with pytest.raises(DatacrumbsError, match="ClusterShell is not installed"):
+        node_names("node1")

@@ -1,0 +1,101 @@
+"""A run is on all nodes or on none, whatever single nodes answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from datacrumbs.nodes import fan_out
+from datacrumbs.nodes.fan_out import Access
+from datacrumbs.nodes.node_runs import WRAPPER, RunOrder, start_on_nodes, stop_on_nodes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What the product's command does on a node, by the node's name.
+NODE = """#!/bin/sh
+RUNS={directory}/$NODE.run
+case $* in
+*" start "*)
+	echo "$*" > {directory}/$NODE.words
+	case $NODE in
+	wrong*) echo "datacrumbs_service_wrapper: not trusted here" >&2; echo "  hint: copy the key" >&2; exit 3 ;;
+	used*) touch $RUNS; echo "datacrumbs_service_wrapper: run r goes on here already" >&2; exit 1 ;;
+	lost*) touch $RUNS; exit 255 ;;
+	slow*) touch $RUNS; exec sleep 1000 ;;
+	esac
+	touch $RUNS; echo /traces/$NODE.pfw.gz
+	;;
+*)
+	[ -e $RUNS ] || exec echo none
+	case $NODE in *stuck) echo "datacrumbs_service_wrapper: still being completed" >&2; exit 1 ;; esac
+	rm $RUNS
+	;;
+esac
+"""
+SECONDS = 60.0
+
+
+@pytest.fixture
+def access(programs: Path) -> Access:
+    (programs / WRAPPER).write_text(NODE.format(directory=programs))
+    (programs / WRAPPER).chmod(0o755)
+    return Access(programs)
+
+
+def order(*, keep_going: bool = False, seconds: float = SECONDS) -> RunOrder:
+    return RunOrder("r", "alice", "/home/alice/it's $HOME.json.gz", "/", seconds, keep_going)
+
+
+def running(access: Access) -> set[str]:
+    return {path.stem for path in access.programs.glob("*.run")}
+
+
+def test_all_well(access: Access) -> None:
+    result = start_on_nodes(order(), ("node2", "node1"), access)
+    assert [(each.node, each.state, each.words) for each in result.states] == [
+        ("node2", "ready", "/traces/node2.pfw.gz"),
+        ("node1", "ready", "/traces/node1.pfw.gz"),
+    ]
+    words = (access.programs / "node1.words").read_text()
+    assert words == "--timeout 60 --prefix / start r alice /home/alice/it's $HOME.json.gz\n"
+    ended = stop_on_nodes("r", "/", ("node1", "node2", "node3"), access, SECONDS)
+    assert [each.state for each in ended.states] == ["complete", "complete", "none"]
+    assert running(access) == set()
+
+
+@pytest.mark.parametrize(
+    ("bad", "state", "left"),
+    [
+        ("wrong1", "failed", set()),
+        ("absent1", "unreachable", set()),
+        ("lost1", "ended", set()),  # it had begun before the connection was lost
+        ("used1", "failed", {"used1"}),  # that run is another one's
+    ],
+)
+def test_what_was_started_is_ended_where_one_fails(access: Access, bad: str, state: str, left: set[str]) -> None:
+    result = start_on_nodes(order(), ("node1", bad, "node2"), access)
+    assert [each.state for each in result.states] == ["ended", state, "ended"]
+    assert running(access) == left
+    assert not result.interrupted
+
+
+def test_it_goes_on_where_it_started_if_that_is_wanted(access: Access) -> None:
+    result = start_on_nodes(order(keep_going=True), ("node1", "wrong1", "absent1"), access)
+    assert [each.state for each in result.states] == ["ready", "failed", "unreachable"]
+    assert result.states[1].words == "not trusted here hint: copy the key"
+    assert running(access) == {"node1"}
+
+
+def test_a_node_that_does_not_answer_is_asked_to_end_it(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fan_out, "BEYOND_SECONDS", 0.0)
+    result = start_on_nodes(order(seconds=5.0), ("node1", "slow1"), access)
+    assert {each.node: each.state for each in result.states} == {"node1": "ended", "slow1": "ended"}
+    assert running(access) == set()
+
+
+def test_a_node_where_it_cannot_be_ended_is_named(access: Access) -> None:
+    result = start_on_nodes(order(), ("node1-stuck", "wrong1"), access)
+    assert [each.state for each in result.states] == ["ready", "failed"]
+    assert result.states[0].words == "/traces/node1-stuck.pfw.gz; it may go on there: still being completed"
