@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 _SERVICES, *_OF_SCHEDULERS, _ALL = CLUSTER_STAGES
-_UNCHANGED = {"kept", "missing"}
+_UNCHANGED = {"absent", "kept", "missing"}
 _GIVEN = Path("-")
 
 

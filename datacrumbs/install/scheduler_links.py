@@ -88,7 +88,7 @@ def _link(paths: SystemPaths, stage: str) -> Iterator[Step]:
     wanted = [each for each in LINKS if each.stage == stage]
     for scheduler in dict.fromkeys(each.scheduler for each in wanted):
         if not (paths.prefix / scheduler).is_dir():
-            yield Step("missing", str(paths.prefix / scheduler), "no such scheduler here")
+            yield Step("absent", str(paths.prefix / scheduler), "no such scheduler here")
             continue
         for each in wanted:
             if each.scheduler == scheduler:

@@ -18,7 +18,7 @@ class Step:
     """One thing to do, and what becomes of it.
 
     Args:
-        state: ``made``, ``kept``, ``updated``, ``removed`` or ``missing``.
+        state: ``made``, ``kept``, ``updated``, ``removed``, ``reloaded``, ``absent`` (and not needed) or ``missing``.
         what: A path.
         note: More about it, or what to do next.
         planned: What a dry run shows in place of ``what``, where the real one is known only afterwards.

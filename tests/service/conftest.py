@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 USERS = ("alice", "bob")
+# What every command and every boot changes.
+CHANGING = ("/var/log/journal", "/var/log/wtmp", "/var/lib/systemd", "/run/systemd", "/run/log", "/run/udev")
 SITE = "capture_probes:\n  - provider: sys\n    preset: data\n"
 
 
@@ -75,6 +77,11 @@ class Machine(Box):
         """The trace of a run, as the host reaches it."""
         (found,) = self.path("/var/log/datacrumbs").glob(f"{user}/*/*-{run}-*.pfw.gz")
         return found
+
+    def files(self) -> set[str]:
+        """Every file and directory where an installation could leave something."""
+        listed = self.done("find", "/etc", "/var", "/run", "/usr/lib/systemd", "/usr/local", "-xdev").splitlines()
+        return {path for path in listed if not path.startswith(CHANGING)}
 
     def run_files(self) -> set[str]:
         """Names in the run directory, but the socket's and environment files'."""

@@ -12,8 +12,6 @@ from datacrumbs.testing import read_lines
 from .conftest import SITE, Machine
 
 SOCKET, SERVICE = "datacrumbs_sign_probes.socket", "datacrumbs_sign_probes.service"
-# What every command and every boot changes.
-CHANGING = ("/var/log/journal", "/var/log/wtmp", "/var/lib/systemd", "/run/systemd", "/run/log", "/run/udev")
 
 
 @pytest.fixture
@@ -30,15 +28,9 @@ def host():
         yield boot
 
 
-def files(box):
-    """Every file and directory where an installation could leave something."""
-    listed = box.done("find", "/etc", "/var", "/run", "/usr/lib/systemd", "/usr/local", "-xdev").splitlines()
-    return {path for path in listed if not path.startswith(CHANGING)}
-
-
 def test_only_the_public_key_travels(host, tmp_path):
     login = host("login")
-    before = files(login)
+    before = login.files()
     login.done_product("datacrumbs_setup", "--stage", "login")
     login.done("systemctl", "daemon-reload")
     login.done("systemctl", "enable", "--now", SOCKET, SERVICE)
@@ -50,12 +42,12 @@ def test_only_the_public_key_travels(host, tmp_path):
     login.done("systemctl", "disable", "--now", SOCKET, SERVICE)
     login.done_product("datacrumbs_setup", "--uninstall")
     login.done("systemctl", "daemon-reload")
-    assert files(login) - before == set()
-    assert before - files(login) == set()
+    assert login.files() - before == set()
+    assert before - login.files() == set()
     login.stop()
 
     compute = host("compute")
-    before = files(compute)
+    before = compute.files()
     for name, content in travelling.items():
         compute.path(f"/home/alice/{name}").write_bytes(content)
     compute.done_product("datacrumbs_setup", "--stage", "compute", "--trust-key", f"/home/alice/{key.name}")
@@ -77,5 +69,5 @@ def test_only_the_public_key_travels(host, tmp_path):
     compute.done_product("datacrumbs_setup", "--uninstall")
     compute.done("systemctl", "daemon-reload")
     # Traces are the users', and so are the directories that lead to them.
-    assert files(compute) - before == {str(path) for path in (inside, *inside.parents[:-1])} - before
-    assert before - files(compute) == set()
+    assert compute.files() - before == {str(path) for path in (inside, *inside.parents[:-1])} - before
+    assert before - compute.files() == set()

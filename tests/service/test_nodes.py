@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NODES = ("node1", "node2", "node3")
+OTHERS = NODES[1:]
 LIST = "node[1-3]"
 COUNTS = {"node1": 101, "node2": 103, "node3": 107}
 BOUND = 120.0
@@ -42,20 +43,54 @@ def nodes() -> Iterator[SshNodes]:
         made.stop()
 
 
+SLURMD = """
+[Service]
+ExecStart=sleep infinity
+ExecReload=touch /root/reloaded
+"""
+
+
 @pytest.fixture(scope="module")
-def probes(nodes: SshNodes) -> str:
+def before(nodes: SshNodes) -> dict[str, set[str]]:
+    """What is on the nodes that are to be set up, which have the directories and a service of a scheduler's."""
+    for name in OTHERS:
+        node = nodes.nodes[name]
+        node.done("mkdir", "-p", "/etc/slurm/epilog.d")
+        node.path("/etc/slurm/slurm.conf").write_text("Prolog=/etc/slurm/prolog.d/*\nEpilog=/etc/slurm/epilog.d/*\n")
+        node.path("/etc/systemd/system/slurmd.service").write_text(SLURMD)
+        node.done("systemctl", "daemon-reload")
+    nodes.nodes["node2"].done("systemctl", "start", "slurmd")
+    return {name: nodes.nodes[name].files() for name in OTHERS}
+
+
+@pytest.fixture(scope="module")
+def set_up(nodes: SshNodes, before: dict[str, set[str]]) -> subprocess.CompletedProcess[str]:
+    """How the nodes beside the first one were set up: by one command, which has done nothing in a dry run."""
+    (key,) = nodes.first.path("/etc/datacrumbs/trust").glob("*.pem")
+    key_of_first = f"/etc/datacrumbs/trust/{key.name}"
+    dry = cluster_setup(nodes, "--trust-key", key_of_first, "--dry-run")
+    assert dry.returncode == 0, dry
+    for name in OTHERS:
+        assert f"{name}:\n  made     /etc/datacrumbs\n" in dry.stdout
+    assert dry.stdout.count("reloaded slurmd.service") == 1
+    assert {name: nodes.nodes[name].files() for name in OTHERS} == before
+    return cluster_setup(nodes, "--trust-key", key_of_first)
+
+
+@pytest.fixture(scope="module")
+def probes(nodes: SshNodes, set_up: subprocess.CompletedProcess[str]) -> str:
     """A probe file of alice on all nodes, which trust its signer and have its program compiled."""
+    assert set_up.returncode == 0, set_up
     path = nodes.first.probes("alice")
     nodes.everywhere(path)
-    nodes.everywhere("/etc/datacrumbs/trust")
-    (key,) = nodes.first.path("/etc/datacrumbs/trust").glob("*.pem")
-    for node in list(nodes.nodes.values())[1:]:
-        node.done_product("datacrumbs_setup", "--stage", "compute", "--trust-key", f"/etc/datacrumbs/trust/{key.name}")
-        node.done("systemctl", "daemon-reload")
     nodes.first.done_product("datacrumbs_service_wrapper", "start", "compiled", "alice", path)
     nodes.first.done_product("datacrumbs_service_wrapper", "stop", "compiled")
     nodes.everywhere("/var/lib/datacrumbs/programs")
     return path
+
+
+def cluster_setup(nodes: SshNodes, *more: str) -> subprocess.CompletedProcess[str]:
+    return nodes.first.product("datacrumbs_cluster_setup", "--node-list", "node[2-3]", "--stage", "all", *more)
 
 
 def run(nodes: SshNodes, probes: str, name: str, *more: str) -> subprocess.CompletedProcess[str]:
@@ -91,6 +126,21 @@ def writes(nodes: SshNodes, name: str) -> dict[str, list[int]]:
         calls = Counter(call["pid"] for call in lines.named("write") if call["args"]["ret"] == 7)
         found[node] = sorted(calls.values())
     return found
+
+
+def test_nodes_are_set_up(nodes: SshNodes, set_up: subprocess.CompletedProcess[str]) -> None:
+    assert (set_up.returncode, states(set_up)) == (0, dict.fromkeys(OTHERS, "done")), set_up
+    assert "has no TaskProlog=/etc/datacrumbs/slurm/task_prolog" in set_up.stdout
+    for name, runs in (("node2", True), ("node3", False)):
+        node = nodes.nodes[name]
+        for hook in ("prolog", "epilog"):
+            assert node.done("readlink", f"/etc/slurm/{hook}.d/datacrumbs").strip() == f"/etc/datacrumbs/slurm/{hook}"
+            node.done(f"/etc/slurm/{hook}.d/datacrumbs")  # a job that asks for nothing
+        assert node.path("/root/reloaded").exists() == runs
+        assert node.show("datacrumbs@x.service", "LoadState") == "loaded"
+    again = cluster_setup(nodes)
+    assert "made" not in again.stdout
+    assert "reloaded" not in again.stdout
 
 
 def test_a_run_on_all_nodes(nodes: SshNodes, probes: str) -> None:
@@ -201,3 +251,22 @@ def test_an_interrupted_start_is_ended_everywhere(nodes: SshNodes, probes: str, 
     assert found.pop("node3") in {"interrupted", "unreachable"}
     assert found == {"node1": "ended", "node2": "ended"}, output + messages
     assert running(nodes, "interrupted") == set()
+
+
+def test_a_set_up_that_is_taken_back_leaves_nothing(nodes: SshNodes, probes: str, before: dict[str, set[str]]) -> None:
+    """But traces; and one that is down is named, and taken back when it answers again."""
+    refused = nodes.first.product("datacrumbs_cluster_setup", "--node-list", "node1", "--stage", "all", "--unsetup")
+    assert refused.returncode == 1
+    assert "this host signs probe files" in refused.stdout
+    nodes.nodes["node2"].path("/root/reloaded").unlink()
+    nodes.refuse("node3")
+    taken = cluster_setup(nodes, "--unsetup")
+    assert (taken.returncode, states(taken)) == (1, {"node2": "done", "node3": "unreachable"}), taken
+    nodes.serve("node3")
+    assert states(cluster_setup(nodes, "--unsetup")) == dict.fromkeys(OTHERS, "done")
+    assert nodes.nodes["node2"].path("/root/reloaded").exists()
+    for name in OTHERS:
+        after = nodes.nodes[name].files()
+        left = {path for path in after - before[name] if not "/var/log/datacrumbs/".startswith(f"{path}/")}
+        assert {path for path in left if not path.startswith(("/var/log/datacrumbs/alice", "/run/sshd"))} == set()
+        assert before[name] - after == set()

@@ -86,6 +86,7 @@ TESTED_IN = {
     "model/problems": "unit/model/test_rules.py",
     "model/record": "unit/trace/test_writer.py",
     "model/rule_kinds": "unit/model/test_rules.py",
+    "nodes/cluster_shell": "unit/nodes/test_fan_out.py",
     "plugins/providers": "unit/plugins/test_loading.py",
     "probefile/schema": "unit/probefile/test_codec.py",
     "provider": "unit/plugins/test_validation.py",

@@ -371,9 +371,10 @@ def test_advice_is_for_the_installation_that_was_asked_about(tmp_path: Path) -> 
 
 # ---- options that commands share ----
 
-WITH_PREFIX = ["datacrumbs", "datacrumbs_doctor", "datacrumbs_epilog", "datacrumbs_list",
+WITH_PREFIX = ["datacrumbs", "datacrumbs_cluster_setup", "datacrumbs_doctor", "datacrumbs_epilog", "datacrumbs_list",
                "datacrumbs_probe_configurator", "datacrumbs_prolog",
-               "datacrumbs_record", "datacrumbs_runs", "datacrumbs_setup", "datacrumbs_sign_probes",
+               "datacrumbs_record", "datacrumbs_run", "datacrumbs_runs", "datacrumbs_service_wrapper",
+               "datacrumbs_setup", "datacrumbs_sign_probes",
                "datacrumbs_stop", "datacrumbs_trust"]  # fmt: skip
 DRY_RUN = [
     ("datacrumbs_setup", []),

@@ -74,7 +74,7 @@ def test_a_dry_run_changes_nothing(paths: SystemPaths) -> None:
 
 def test_only_of_schedulers_that_are_here(tmp_path: Path) -> None:
     steps = [(step.state, step.what) for stage in STAGES for step in link(SystemPaths(tmp_path), stage)]
-    assert set(steps) == {("missing", str(tmp_path / "etc/slurm")), ("missing", str(tmp_path / "etc/flux"))}
+    assert set(steps) == {("absent", str(tmp_path / "etc/slurm")), ("absent", str(tmp_path / "etc/flux"))}
 
 
 @pytest.mark.parametrize("other", ["file", "link", "directory"])
