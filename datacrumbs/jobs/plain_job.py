@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from datacrumbs.daemon.identity import run_id
 from datacrumbs.errors import usage_error
-from datacrumbs.jobs.metadata import ENABLE, PROBE_FILE, probe_file_of
+from datacrumbs.jobs.metadata import probe_file_of
+from datacrumbs.jobs.section import ENABLE, PROBE_FILE
 
 
 @dataclass(frozen=True, slots=True)
