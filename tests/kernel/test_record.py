@@ -325,6 +325,7 @@ class Terminal:
     def __init__(self, directory: Path) -> None:
         self.pid, self.descriptor = pty.fork()
         if not self.pid:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever nohup began: what runs ends with the terminal
             os.chdir(directory)
             shell = ["bash", "--norc", "--noprofile", "-i"]
             os.execve("/bin/bash", shell, os.environ | {"PS1": "$ ", "TERM": "dumb"})  # noqa: S606 - a shell is meant
