@@ -119,7 +119,7 @@ def _print(console: Console, options: argparse.Namespace, table: _Table, clocks:
         print_order(console, table.rows, clocks)
 
 
-def rows_of(traces: Traces, selection: CallSelection) -> Rows:
+def rows_of(traces: Traces, selection: CallSelection, *, wide: bool) -> Rows:
     """The rows of a table; given a view, and how many at most."""
     calls, profiles = select(traces, selection), select_profiles(traces, selection)
 
@@ -129,7 +129,7 @@ def rows_of(traces: Traces, selection: CallSelection) -> Rows:
             for reason in left:
                 warn(printable(reason))
             return patterns
-        found = table(traces, calls, profiles, view, most, selection=selection)
+        found = table(traces, calls, profiles, view, most, selection=selection, wide=wide)
         return node_rows(traces, found) if view == "node" else found
 
     return rows

@@ -92,7 +92,7 @@ def report(options: argparse.Namespace) -> ExitCode:
         explanation = _explained(options, traces, selection) if options.explain else None
         _write_page(traces, selection, findings, Path(options.html), explanation=explanation)
     else:
-        print_tables(options, traces, clocks, rows_of(traces, selection), findings)
+        print_tables(options, traces, clocks, rows_of(traces, selection, wide=options.wide), findings)
     return _status(findings, options.fail_on)
 
 
@@ -232,6 +232,7 @@ def _report_distributed(options: argparse.Namespace, selection: CallSelection) -
 
     others = {"--html": options.html, "--export": options.export, "--explain": options.explain}
     others |= {"--compare": options.compare, "--fail-on": options.fail_on, "--align": options.align}
+    others |= {"--wide": options.wide}
     others |= {f"--by {view}": options.by == view for view in (PATTERN, "time", *GROUPS)}
     beside = [option for option, given in others.items() if given]
     if beside:

@@ -38,7 +38,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="order rows by a column, by its heading or its key in --json: numbers from the largest, texts from A",
     )
     add("--reverse", action="store_true", help="with --sort: from the smallest, or from Z")
-    add("--wide", action="store_true", help="all columns: also bytes per call, opens, first and last call, p90, max")
+    add(
+        "--wide",
+        action="store_true",
+        help="all columns: also bytes per call, opens, p90, max, first and last call; and where each call has a line, "
+        "the time of the calls themselves (self), by the clock (wall), and its share of the run",
+    )
     add(
         "--explain",
         metavar="FUNCTION",

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datacrumbs.report.intervals import fresh
 from datacrumbs.report.nesting import THREAD, from_the_top
 from datacrumbs.trace.dataframes import pl
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +48,12 @@ def busy(marked: pl.LazyFrame) -> Busy:
     ranks = {category: position for position, category in enumerate(_categories(timed))}
     layer = pl.col("category").cast(pl.String).replace_strict(ranks, return_dtype=pl.UInt32).alias("layer")
     columns = [(begin - first).alias("begin"), (end - first).alias("end"), layer, "lane"]
-    calls = timed.join(threads.lazy(), on=THREAD).select(columns).collect(engine="streaming").sort("begin")
+    calls = timed.join(threads.lazy(), on=THREAD).select(columns).collect(engine="streaming")
     wall = {name: _union(calls.filter(pl.col("layer") == position)) for name, position in ranks.items()}
     total = _union(calls)
-    shift = pl.col("lane").cast(pl.Int64) * (last - first + 1)
-    calls = calls.select(pl.col("begin") + shift, pl.col("end") + shift, "layer").sort("begin")
     own, below = {}, 0
     for name, position in reversed(ranks.items()):
-        here = _union(calls.filter(pl.col("layer") >= position))
+        here = _union(calls.filter(pl.col("layer") >= position), "lane")
         own[name], below = here - below, here
     return Busy(own, wall, total, last - first, first)
 
@@ -69,13 +64,8 @@ def _categories(calls: pl.LazyFrame) -> list[str]:
     return from_the_top(found)
 
 
-# Of intervals in the order of their beginnings, what they cover.
-def _union(intervals: pl.DataFrame) -> int:
-    if intervals.is_empty():
-        return 0
-    begin: NDArray[np.int64] = intervals["begin"].to_numpy()
-    end: NDArray[np.int64] = intervals["end"].to_numpy()
-    before = np.empty_like(end)
-    before[0] = begin[0]
-    before[1:] = np.maximum.accumulate(end)[:-1]
-    return int(np.maximum(end - np.maximum(begin, before), 0).sum())
+# What intervals cover, each lane for itself.
+def _union(intervals: pl.DataFrame, lane: str | None = None) -> int:
+    ordered = intervals.sort(*([lane] if lane else []), "begin")
+    lanes = ordered[lane].to_numpy().astype(np.int64) if lane else np.zeros(len(ordered), np.int64)
+    return int(fresh(lanes, ordered["begin"].to_numpy(), ordered["end"].to_numpy()).sum())

@@ -38,11 +38,11 @@ def exact_rows(
     Returns:
         Dicts of the keys and what `summary.table` says of rows where every call has a line.
     """
-    parts = _named(traces, _parts(calls, keys, scope), keys, channels=channels)
+    parts = named(traces, _parts(calls, keys, scope), keys, channels=channels)
     rows = _rows(parts, keys, scope, limit)
     shown = parts.join(rows.filter(pl.col("timed") > 0).select(keys), on=keys, how="semi", nulls_equal=True)
     files = shown["fhash"].unique() if "path" in keys else None
-    durations = _named(traces, _durations(calls, keys, files), keys, channels=channels)
+    durations = named(traces, _durations(calls, keys, files), keys, channels=channels)
     return _with_spread(rows, durations, keys, scope)
 
 
@@ -86,13 +86,14 @@ def merged_rows(
     return _with_spread(_rows(parts, keys, scope, limit), durations, keys, scope)
 
 
-def _numbers(keys: list[str]) -> list[str]:
+def numbers(keys: list[str]) -> list[str]:
+    """The columns of calls that `named` makes keys of."""
     return [number for key in keys for number in (FILE if key == "path" else [key])]
 
 
 def _parts(calls: pl.LazyFrame, keys: list[str], scope: str | None) -> pl.DataFrame:
     layers = ["category"] if scope in {"file", "process"} else []
-    by = list(dict.fromkeys([*_numbers(keys), *layers]))
+    by = list(dict.fromkeys([*numbers(keys), *layers]))
     timed = calls.with_columns(known=TIMED.fill_null(value=False))
     return timed.group_by(*by, "within", "known").agg(_sums()).collect(engine="streaming")
 
@@ -121,8 +122,15 @@ def _sums() -> list[pl.Expr]:
     ]
 
 
-# With texts for what is a number, and names for files.
-def _named(traces: Traces, parts: pl.DataFrame, keys: list[str], *, channels: bool) -> pl.DataFrame:
+def named(traces: Traces, parts: pl.DataFrame, keys: list[str], *, channels: bool) -> pl.DataFrame:
+    """Parts of rows with texts for what is a number, and names for files.
+
+    Args:
+        traces: Where they come from.
+        parts: With the columns of `numbers`.
+        keys: Columns that rows are told apart by.
+        channels: Whether paths are names of channels.
+    """
     parts = _with_texts(traces, parts, keys)
     return by_node(traces, parts, channels=channels) if "path" in keys else parts
 
@@ -169,9 +177,7 @@ def _durations(calls: pl.LazyFrame, keys: list[str], files: pl.Series | None) ->
         calls = calls.filter(TIMED)
     if files is not None:
         calls = calls.filter(pl.col("fhash").is_in(files.implode()))
-    return (
-        calls.group_by(*_numbers(keys), "dur").agg(pl.len().cast(pl.Int64).alias("calls")).collect(engine="streaming")
-    )
+    return calls.group_by(*numbers(keys), "dur").agg(pl.len().cast(pl.Int64).alias("calls")).collect(engine="streaming")
 
 
 # The quantile is the duration in its place, counted from 0 and rounded, among all of the row.

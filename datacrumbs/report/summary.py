@@ -15,6 +15,7 @@ from datacrumbs.report.nanoseconds import with_nanoseconds
 from datacrumbs.report.nesting import LAYERS, from_the_top, outermost
 from datacrumbs.report.nodes import by_node
 from datacrumbs.report.views import KEYS, LEAST_BYTES, PHASE, SCOPES, SIZE_CLASS, SIZES, of_view, phase_of
+from datacrumbs.report.wide import with_wide
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.notes import DEGRADED, LATE, NOT_PROBED
 from datacrumbs.trace.ranks import Rank
@@ -37,6 +38,7 @@ def table(
     *,
     selection: CallSelection = ALL,
     marked: pl.LazyFrame | None = None,
+    wide: bool = False,
 ) -> list[dict[str, Any]]:
     """One row per function, file, channel, process, rank, node, layer or kind of error, the most time first.
 
@@ -52,6 +54,7 @@ def table(
         selection: By which the calls were selected.
         marked: What `outermost` gives of the calls for the view's scope, where that is known already and the view is of
             all calls.
+        wide: Whether rows have the columns of `with_wide`, too, where each call has a line.
 
     Returns:
         Dicts with the view's own keys, ``layers`` (whose calls are added up) where the view has none, then count,
@@ -61,7 +64,7 @@ def table(
     """
     keys, scope = KEYS[view], SCOPES.get(view)
     phases = phase_of(calls, profiles) if view == "time" else None
-    known = marked is not None
+    selected, known = calls, marked is not None
     calls, profiles = _of_view(traces, calls if marked is None else marked, profiles, view, selection, known=known)
     if is_needed(traces):
         names = selection.whole_functions
@@ -70,6 +73,7 @@ def table(
         rows = rows[:limit]
     else:
         rows = exact_rows(traces, calls, keys, scope, limit, channels=view == "channel")
+        rows = with_wide(traces, rows, selected, calls, view) if wide else rows
     if view in {"function", "layer"}:
         rows = with_nanoseconds(traces, rows)
     if view in GROUPS:

@@ -54,6 +54,8 @@ HEADINGS = {
     "largest_bytes": "largest",
     "waits_us": "waits",
     "from_us": "from",
+    "self_us": "self",
+    "wall_us": "wall",
 }
 TEXTS = frozenset(
     {"access", "layer", "layers", "name", "path", "host", "process", "error", "meaning", "job_id", "state", "size"}
@@ -260,6 +262,8 @@ def _cell(key: str, row: dict[str, Any]) -> str:
 def _number(key: str, value: int, row: dict[str, Any]) -> str:
     if key in MOMENTS:
         return moment(value)
+    if key == "share":
+        return f"{value:.1%}"
     if key.endswith("_us") and row.get(exact := f"{key.removesuffix('_us')}_ns") is not None:
         return duration(row[exact] / 1000)
     if key.endswith("_us"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from datacrumbs.output import printable
-from datacrumbs.report.exports.trees import processes
+from datacrumbs.report.exports.trees import own_time, processes
 from datacrumbs.report.nesting import LAYERS, from_the_top
 from datacrumbs.trace.dataframes import pl
 
@@ -106,9 +106,7 @@ def _sums(
     names: pl.Series, frames: pl.Series, above: Numbers, duration: Numbers, chosen: NDArray[np.bool_]
 ) -> Iterator[tuple[Stack, int]]:
     rows = np.flatnonzero(chosen)
-    inside = rows[above[rows] >= 0]
-    of_children = np.bincount(above[inside], duration[inside], len(duration)).astype(np.int64)
-    own = np.maximum(duration - of_children, 0)
+    own = own_time(np.where(chosen, above, -1), duration)
     of_process, codes = _codes(names), _codes(frames)
     width = int(codes.max(initial=0)) + 1
     node = np.full(len(duration), -1, np.int64)

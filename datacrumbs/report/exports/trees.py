@@ -115,6 +115,19 @@ def _rising(thread: Numbers, numbers: Numbers) -> Numbers:
     return np.asarray(values[np.maximum.accumulate(base + place) - base])
 
 
+def own_time(parent: Numbers, duration: Numbers) -> Numbers:
+    """Of each call its duration without those of the calls directly inside it.
+
+    Args:
+        parent: (n,) the row of the call around each one, or -1.
+        duration: (n,) of 0 or more.
+    """
+    inside = np.flatnonzero(parent >= 0)
+    of_children = np.bincount(parent[inside], duration[inside], len(duration)).astype(np.int64)
+    own: Numbers = np.maximum(duration - of_children, 0)
+    return own
+
+
 def _nested(calls: pl.LazyFrame, part: list[tuple[int, int]]) -> pl.DataFrame:
     keys = pl.LazyFrame(part, {"run": pl.Int64, "pid": calls.collect_schema()["pid"]}, orient="row")
     return with_parents(calls.join(keys, on=["run", "pid"], how="semi").select(COLUMNS).collect(), THREAD)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.report.findings.positions import KINDS, with_positions
+from datacrumbs.report.intervals import fresh
 from datacrumbs.report.parents import with_parents
 from datacrumbs.report.views import CHANNEL
 from datacrumbs.trace.dataframes import pl
@@ -100,16 +101,8 @@ class RunCalls:
         if timed.is_empty():
             return {}
         timed = timed.sort("process", "tid", "ts")
-        begin, last = timed["ts"].to_numpy() - timed["ts"].min(), timed["end"].to_numpy() - timed["ts"].min()
-        new = np.ones(len(timed), np.bool_)
-        new[1:] = False
-        for key in THREAD:
-            column = timed[key].to_numpy()
-            new[1:] |= column[1:] != column[:-1]
-        base = np.cumsum(new) * (int(last.max()) + 1)
-        before = np.zeros(len(timed), np.int64)
-        before[1:] = np.maximum.accumulate(base + last)[:-1]
-        own = np.maximum(base + last - np.maximum(base + begin, before), 0)
+        thread = timed.select(pl.struct(THREAD).rle_id().alias("thread"))["thread"].to_numpy()
+        own = fresh(thread.astype(np.int64), timed["ts"].to_numpy(), timed["end"].to_numpy())
         sums = timed.select("process", pl.Series("own", own)).group_by("process").agg(pl.col("own").sum())
         return dict(sums.iter_rows())
 

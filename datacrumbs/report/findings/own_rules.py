@@ -10,6 +10,7 @@ from datacrumbs.model.fault_rules import FindingRule, Suspicion
 from datacrumbs.output import counted
 from datacrumbs.report.findings.evidence import KIND_OF
 from datacrumbs.report.findings.thresholds import described, names
+from datacrumbs.report.intervals import fresh
 from datacrumbs.report.tables import duration, size
 from datacrumbs.trace.dataframes import pl
 
@@ -169,7 +170,10 @@ def _redundant(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
     reads = reads.join(changed, on=["process", "path"], how="anti").sort("process", "path", "position")
     if reads.is_empty():
         return ()
-    reads = reads.with_columns(pl.Series("fresh", _first_seen(reads)))
+    file = reads.select(pl.struct("process", "path").rle_id().alias("file"))["file"].to_numpy().astype(np.int64)
+    begin = reads["position"].to_numpy()
+    # The bytes of each that none before it has.
+    reads = reads.with_columns(pl.Series("fresh", fresh(file, begin, begin + reads["bytes"].to_numpy())))
     files = reads.group_by("process", "path").agg(CALLS, pl.col("bytes", "fresh").sum(), TIME)
     passed = files.filter(pl.col("calls") > limits["requests"], pl.col("bytes") > limits["times"] * pl.col("fresh"))
     again = 1 - pl.col("fresh") / pl.col("bytes")
@@ -180,21 +184,6 @@ def _redundant(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
         return f"{size(row['bytes'])} were read in {row['calls']:,} reads, of {size(row['fresh'])} of the file"
 
     return _suspicions(passed, reads, sentence)
-
-
-# Of reads in the order of their places, the bytes that none before them has.
-def _first_seen(reads: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]]:
-    new = np.ones(len(reads), np.bool_)
-    new[1:] = False
-    for column in (reads["process"].to_numpy(), reads["path"].to_physical().to_numpy()):
-        new[1:] |= column[1:] != column[:-1]
-    begin = reads["position"].to_numpy()
-    end = begin + reads["bytes"].to_numpy()
-    base = np.cumsum(new) * (int(end.max()) + 1)
-    before = np.zeros(len(reads), np.int64)
-    before[1:] = np.maximum.accumulate(base + end)[:-1]
-    fresh: np.ndarray[Any, np.dtype[np.int64]] = np.maximum(base + end - np.maximum(base + begin, before), 0)
-    return fresh
 
 
 def _seeks(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:

@@ -87,4 +87,4 @@ def test_what_is_for_tables_alone(trace: Path, arguments: tuple[str, ...], messa
 def test_a_wide_table_has_all_columns(trace: Path, capsys) -> None:
     assert COMMAND.run([str(trace), "--wide", "--by", "file"]) == 0
     heading = capsys.readouterr().out.splitlines()[1]
-    assert all(word in heading for word in ("opens", "mean", "p90", "max", "first call", "last call"))
+    assert all(word in heading for word in ("opens", "mean", "p90", "max", "first call", "last call", "wall", "share"))
