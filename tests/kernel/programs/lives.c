@@ -122,21 +122,42 @@ static void ignore(int signal)
 	(void)signal;
 }
 
-/* A read that a signal interrupts 5 times (EINTR each), then 7 times restarted by the kernel. */
+/* Wait until a process sleeps, as one does that reads from an empty pipe. */
+static void await_sleep(pid_t process)
+{
+	char path[64], state = 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", process);
+	while (state != 'S') {
+		usleep(10000);
+		FILE *file = fopen(path, "r");
+		if (!file || fscanf(file, "%*d %*s %c", &state) != 1)
+			state = 0;
+		if (file)
+			fclose(file);
+	}
+}
+
+/* A read that a signal interrupts 5 times (EINTR each), when it has lasted 20 ms. */
 static int interrupted(void)
 {
-	int pipes[2];
+	int pipes[2], status;
 	char byte;
 	struct sigaction action = {.sa_handler = ignore};
 	if (pipe(pipes))
 		return 1;
 	sigaction(SIGALRM, &action, NULL);
-	for (int i = 0; i < 5; i++) {
-		ualarm(20000, 0);
+	pid_t child = fork();
+	for (int i = 0; i < 5 && !child; i++) {
+		await_sleep(getppid());
+		usleep(20000);
+		kill(getppid(), SIGALRM);
+	}
+	if (!child)
+		_exit(0);
+	for (int i = 0; i < 5; i++)
 		if (read(pipes[0], &byte, 1) != -1 || errno != EINTR)
 			return 2;
-	}
-	return 0;
+	return waitpid(child, &status, 0) != child || status;
 }
 
 #ifndef WITHOUT_LAYER
@@ -176,21 +197,6 @@ static int callbacks(void)
 		if (layer_call(callback, &value) != 42)
 			return 1;
 	return 0;
-}
-
-/* Wait until a process sleeps, as one does that reads from an empty pipe. */
-static void await_sleep(pid_t process)
-{
-	char path[64], state = 0;
-	snprintf(path, sizeof(path), "/proc/%d/stat", process);
-	while (state != 'S') {
-		usleep(10000);
-		FILE *file = fopen(path, "r");
-		if (!file || fscanf(file, "%*d %*s %c", &state) != 1)
-			state = 0;
-		if (file)
-			fclose(file);
-	}
 }
 
 /* Killed while inside layer_wait() and the read() in it. */

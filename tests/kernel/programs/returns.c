@@ -1,6 +1,7 @@
 /* Programs that return probes could break; each exits with 0 when nothing did. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -29,6 +30,7 @@ static jmp_buf back;
 static sigjmp_buf signal_back;
 static ucontext_t outside, inside;
 static int ends[2], cleaned;
+static volatile pid_t reader;
 
 static long leap(void *unused)
 {
@@ -109,10 +111,25 @@ static void handle(int number)
 		abort();
 }
 
+/* Wait until the reader waits in its read; by system calls, since reads of the C library are counted. */
+static void await_read(void)
+{
+	char path[64], text[256] = "";
+	while (text[0] < '0' || text[0] > '9' || atol(text) != SYS_read) {
+		usleep(1000);
+		snprintf(path, sizeof(path), "/proc/self/task/%d/syscall", reader);
+		int file = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY);
+		long length = syscall(SYS_read, file, text, sizeof(text) - 1);
+		text[length < 0 ? 0 : length] = 0;
+		syscall(SYS_close, file);
+	}
+}
+
 static void *interrupted(void *stack)
 {
 	stack_t given = {.ss_sp = stack, .ss_size = STACK};
 	sigaltstack(&given, NULL);
+	reader = syscall(SYS_gettid);
 	for (int i = 0; i < 5; i++) {
 		char byte;
 		if (cross_read(ends[0], &byte, 1) != 1)
@@ -134,7 +151,7 @@ static int signals(int above)
 	if (pipe(ends) || pthread_create(&thread, &attributes, interrupted, above ? area + 2 * STACK : area))
 		return 1;
 	for (int i = 0; i < 5; i++) {
-		usleep(20000);
+		await_read();
 		pthread_kill(thread, SIGUSR1);
 	}
 	pthread_join(thread, NULL);
@@ -200,6 +217,7 @@ static void *block(void *unused)
 {
 	char byte;
 	pthread_cleanup_push(clean, NULL);
+	reader = syscall(SYS_gettid);
 	cross_read(ends[0], &byte, 1);
 	pthread_cleanup_pop(0);
 	return NULL;
@@ -212,8 +230,9 @@ static int cancels(void)
 	for (int i = 0; i < 5; i++) {
 		pthread_t thread;
 		void *result;
+		reader = 0;
 		pthread_create(&thread, NULL, block, NULL);
-		usleep(20000);
+		await_read();
 		pthread_cancel(thread);
 		pthread_join(thread, &result);
 		if (result != PTHREAD_CANCELED)
