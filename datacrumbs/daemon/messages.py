@@ -102,7 +102,7 @@ class Profiled:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """From the process that writes or seals: it cannot, and why."""
+    """From the process that writes, seals or makes files: it cannot, and why."""
 
     message: str
     hint: str
@@ -239,10 +239,24 @@ class Keep:
     names: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class MakePart:
+    """To the process that makes files, with the descriptor of a directory: a file of this name is wanted in it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartMade:
+    """From the process that makes files, with a descriptor: the file."""
+
+
 TO_WRITER = (Begin, AddNotes, AddProfiles, Continue, Finish)
 FROM_WRITER = (Begun, Full, Profiled, Failed, Written)
 TO_SEALER = (SealRun, SealPart, SealEnd)
 FROM_SEALER = (Begun, Sealed, Failed)
 TO_KEEPER = (Keep,)
+TO_PART_MAKER = (MakePart,)
+FROM_PART_MAKER = (PartMade, Failed)
 TO_FINDER = (Look, LookToTheEnd)
 FROM_FINDER = (Found, Missed, Unseen, Again, Looked)

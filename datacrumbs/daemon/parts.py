@@ -6,12 +6,13 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from datacrumbs.daemon.run_files import create_trace, part_name, remove_trace
+from datacrumbs.daemon.run_files import create_trace_in_place, part_name, remove_trace
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from datacrumbs.daemon.identity import Owner
+    from datacrumbs.daemon.part_maker import PartMaker
 
 _MEGABYTE = 1_000_000
 
@@ -24,6 +25,7 @@ class Parts:
         components: Path of the first file below it.
         owner: Whose they are.
         rotate_megabytes: Size of a file after which another one is due, or 0.
+        maker: Makes it.
         stream: The first file where it is open already: then it stays, whatever becomes of the run.
 
     Raises:
@@ -37,15 +39,19 @@ class Parts:
         owner: Owner,
         *,
         rotate_megabytes: float = 0,
+        maker: PartMaker | None = None,
         stream: BinaryIO | None = None,
     ) -> None:
         self._directory = directory
         self._components = components
-        self._owner = owner
-        self._rotate = rotate_megabytes * _MEGABYTE
+        self._rotate = rotate_megabytes * _MEGABYTE if maker else 0
+        self._maker = maker
         self._number = 0
+        self._place = -1
         self._given = stream is not None
-        self.stream: BinaryIO = stream or create_trace(directory, components, owner)
+        if stream is None:
+            stream, self._place = create_trace_in_place(directory, components, owner)
+        self.stream: BinaryIO = stream
 
     @property
     def first(self) -> Path:
@@ -84,10 +90,12 @@ class Parts:
         """Go on to the next file.
 
         Raises:
-            DatacrumbsError: as `create_trace` does; the run then goes on in the file that it has, of any size.
+            DatacrumbsError: It cannot be made; the run then goes on in the file that it has, of any size.
         """
         self._rotate, rotate = 0, self._rotate
-        stream = create_trace(self._directory, part_name(self._components, self._number + 1), self._owner)
+        name = part_name(self._components, self._number + 1)[-1]
+        assert self._maker is not None  # noqa: S101 - no file is `full` without
+        stream = os.fdopen(self._maker.make(name, self._place), "wb", buffering=0)
         self._number += 1
         self._rotate = rotate
         self.stream.close()
@@ -99,5 +107,8 @@ class Parts:
             remove_trace(self._directory, self._components)
 
     def close(self) -> None:
-        """Close the file that is written."""
+        """Close the file that is written; idempotent."""
         self.stream.close()
+        if self._place >= 0:
+            os.close(self._place)
+            self._place = -1

@@ -26,6 +26,7 @@ from datacrumbs.daemon.identity import owner, trace_name, tracing_id
 from datacrumbs.daemon.late import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
 from datacrumbs.daemon.messages import AddNotes, AddProfiles, Begin, Continue, Finish, Full, Profiled, WritingRequest
+from datacrumbs.daemon.part_maker import PartMaker
 from datacrumbs.daemon.parts import Parts
 from datacrumbs.daemon.provenance import known_of_run, provenance
 from datacrumbs.daemon.run_files import RunFiles
@@ -80,9 +81,9 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
         components = _components(request, user)
         files = RunFiles(request.paths.run, request.run_id)
         stack.callback(files.close)
-        writer, finder, sealer = _processes_beside(request, user, plan, stack)
+        writer, finder, sealer, maker = _processes_beside(request, user, plan, stack)
         files.leave_to_a_process()
-        own_id = _own_id(request, user)
+        own_id = _own_id(user)
         inform(f"attaching {counted(len(plan.functions), 'function')} for {user.name}")
         if only := entries_only(plan):
             inform(only)
@@ -110,11 +111,11 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
             stack.callback(request.targets.close)
         else:
             request.targets.close()
-        parts = _parts(request, components, user)
+        parts = _parts(request, components, user, maker)
         stack.callback(parts.close)
         tracing = _Run(request, engine, writer, parts, report, late, sealer)
         tracing.begin(files, user)
-        _give_up_rights(request, engine, own_id)
+        _give_up_rights(engine, own_id)
         notify("READY=1")
         announce()
         inform(
@@ -125,11 +126,11 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
             return tracing.to_the_end()
 
 
-def _parts(request: RunRequest, components: tuple[str, ...], user: Owner) -> Parts:
+def _parts(request: RunRequest, components: tuple[str, ...], user: Owner, maker: PartMaker | None) -> Parts:
     if request.output is not None:
         return Parts(request.output.path.parent, components, user, stream=request.output.stream)
     rotate_megabytes = request.configuration.rotate_megabytes
-    return Parts(request.configuration.trace_log_dir, components, user, rotate_megabytes=rotate_megabytes)
+    return Parts(request.configuration.trace_log_dir, components, user, rotate_megabytes=rotate_megabytes, maker=maker)
 
 
 def _components(request: RunRequest, user: Owner) -> tuple[str, ...]:
@@ -145,25 +146,22 @@ def _components(request: RunRequest, user: Owner) -> tuple[str, ...]:
     )
 
 
-# With rotation it makes files in directories of others, for which it keeps capabilities that are as good as root's id;
-# and a file system of the network knows ids alone.
-def _own_id(request: RunRequest, user: Owner) -> int:
-    identity = 0 if request.configuration.rotate_megabytes else tracing_id()
+def _own_id(user: Owner) -> int:
+    identity = tracing_id()
     return 0 if user.uid == identity else identity
 
 
-def _give_up_rights(request: RunRequest, engine: Engine, own_id: int) -> None:
-    more_files = privilege.FOR_MORE_FILES if request.configuration.rotate_megabytes else ()
+def _give_up_rights(engine: Engine, own_id: int) -> None:
     by_perf = privilege.BY_PERF_EVENT if engine.attaches_late_by_perf else ()
     confinement.read_nothing()
-    privilege.become(own_id, own_id, kept=(*privilege.WHILE_TRACING, *more_files, *by_perf))
+    privilege.become(own_id, own_id, kept=(*privilege.WHILE_TRACING, *by_perf))
     confinement.confine_tracing(perf_events=engine.attaches_late_by_perf)
 
 
 # They begin before anything is loaded.
 def _processes_beside(
     request: RunRequest, user: Owner, plan: Plan, stack: ExitStack
-) -> tuple[WriterProcess, FinderProcess | None, SealerProcess | None]:
+) -> tuple[WriterProcess, FinderProcess | None, SealerProcess | None, PartMaker | None]:
     configuration = request.configuration
     writing = WritingRequest(
         plan,
@@ -179,14 +177,17 @@ def _processes_beside(
     )
     writer = WriterProcess(user, writing)
     stack.callback(writer.close)
-    finder = sealer = None
+    finder = sealer = maker = None
     if configuration.late_files and has_libraries(plan):
         finder = FinderProcess(user, plan)
         stack.callback(finder.close)
     if configuration.seal_traces:
         sealer = SealerProcess(request.paths.seal_key, request.paths.seals, request.run_id)
         stack.callback(sealer.close)
-    return writer, finder, sealer
+    if configuration.rotate_megabytes and request.output is None:
+        maker = PartMaker(user)
+        stack.callback(maker.close)
+    return writer, finder, sealer, maker
 
 
 def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, frozenset[int]]:

@@ -28,6 +28,8 @@ _OF_A_RUN = {".env", ".log", ".ready", ".new", ".lock"}
 _ACL_VERSION, _NO_ID = 2, 0xFFFFFFFF
 _ACL_OWNER, _ACL_USER, _ACL_GROUP, _ACL_MASK, _ACL_OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+"""How a file of a trace is opened: nothing is overwritten, no link is followed."""
 
 
 def create_trace(directory: Path, components: tuple[str, ...], owner: Owner) -> BinaryIO:
@@ -40,22 +42,24 @@ def create_trace(directory: Path, components: tuple[str, ...], owner: Owner) -> 
             exists or cannot be made.
 
     """
+    stream, place = create_trace_in_place(directory, components, owner)
+    os.close(place)
+    return stream
+
+
+def create_trace_in_place(directory: Path, components: tuple[str, ...], owner: Owner) -> tuple[BinaryIO, int]:
+    """The same, and the descriptor of the directory that the file is in.
+
+    Raises:
+        DatacrumbsError: As `create_trace` does.
+    """
     descriptor = _open_directory(directory)
     try:
         for part in components[:-1]:
             below = _enter(directory, descriptor, part, owner)
             os.close(descriptor)
             descriptor = below
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            trace = os.open(components[-1], flags, 0o600, dir_fd=descriptor)
-        except FileExistsError:
-            raise DatacrumbsError(
-                f"{directory.joinpath(*components)}: the trace exists already and is never overwritten",
-                hint="give another run id, or move the old trace away",
-            ) from None
-        os.fchown(trace, owner.uid, owner.gid)
-        return os.fdopen(trace, "wb", buffering=0)
+        return _create(directory, components, descriptor, owner), os.dup(descriptor)
     except OSError as error:
         raise DatacrumbsError(
             f"{directory.joinpath(*components)}: cannot create the trace: {error.strerror}",
@@ -63,6 +67,18 @@ def create_trace(directory: Path, components: tuple[str, ...], owner: Owner) -> 
         ) from None
     finally:
         os.close(descriptor)
+
+
+def _create(directory: Path, components: tuple[str, ...], place: int, owner: Owner) -> BinaryIO:
+    try:
+        trace = os.open(components[-1], NEW_FILE, 0o600, dir_fd=place)
+    except FileExistsError:
+        raise DatacrumbsError(
+            f"{directory.joinpath(*components)}: the trace exists already and is never overwritten",
+            hint="give another run id, or move the old trace away",
+        ) from None
+    os.fchown(trace, owner.uid, owner.gid)
+    return os.fdopen(trace, "wb", buffering=0)
 
 
 def let_read(descriptor: int, uid: int) -> None:

@@ -23,7 +23,6 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 class Capability(IntEnum):
     """Those that a daemon keeps (linux/capability.h)."""
 
-    CHOWN = 0
     DAC_OVERRIDE = 1
     KILL = 5
     SYS_ADMIN = 21
@@ -35,10 +34,8 @@ class Capability(IntEnum):
 
 WHILE_TRACING = (Capability.BPF, Capability.PERFMON, Capability.KILL)
 """To read counters, to begin an iterator over tasks at the end, and to end the process that writes."""
-FOR_MORE_FILES = (Capability.DAC_OVERRIDE, Capability.CHOWN)
-"""To make a file in a directory of the user's, and to give it away."""
-
-
+TO_MAKE_FILES = (Capability.DAC_OVERRIDE,)
+"""To make a file, as a run's user, in a directory of somebody else's."""
 BY_PERF_EVENT = (Capability.SYS_ADMIN,)
 """To attach while the run goes on by perf events, for which a kernel asks more than for links."""
 TO_FIND_FILES = (Capability.CHECKPOINT_RESTORE,)
