@@ -93,7 +93,7 @@ def take(engine: Engine, chosen: Chosen, user: Owner) -> None:
                 "it must be open to that user as to a debugger of theirs (ptrace(2))",
             )
         if outcome not in {Take.TAKEN, Take.TRACED}:
-            raise DatacrumbsError(f"process {process} has ended")
+            raise DatacrumbsError(f"process {process} has ended, or the kernel does not list it")
     running = sum(outcome in {Take.TAKEN, Take.TRACED} for outcome in outcomes.values())
     inform(f"traced from now on: {counted(running, 'running process', 'running processes')}")
 

@@ -190,9 +190,9 @@ def _awaited(path: Path, text: str) -> tuple[str, ...]:
 
 
 def _uid(path: Path, key: str, name: str) -> int:
+    if name.isascii() and name.isdigit():  # as prolog and service write it, whatever accounts are called
+        return int(name)
     try:
         return pwd.getpwnam(name).pw_uid
     except (KeyError, ValueError):
-        if name.isascii() and name.isdigit():
-            return int(name)
         raise usage_error(f"{path}: {key}: {name[:80]!a}: no such user on this host") from None

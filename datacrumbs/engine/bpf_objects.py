@@ -91,6 +91,14 @@ class Map(links.Descriptor):
             Bytes of shape (count, size), or (count, processors, size) for a map per processor.
 
         """
+        return self.items(count)[1]
+
+    def items(self, count: int) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+        """At most ``count`` elements of a map with keys of four bytes, in one call.
+
+        Returns:
+            Their keys, and their bytes as `read` gives them; zeros behind the last one.
+        """
         size = self.specification.value_size
         shape: tuple[int, ...] = (count, size)
         if self.specification.kind == _PERCPU_ARRAY:
@@ -103,7 +111,7 @@ class Map(links.Descriptor):
         except OSError as error:
             if error.errno != errno.ENOENT:  # the end of the map
                 raise
-        return values[..., :size]
+        return keys, values[..., :size]
 
     def is_empty(self) -> bool:
         """Whether a hash map has no element."""

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _MIB = 1 << 20
 _ITERATOR = "bpf_iter__task"
 _TAKE_RUNNING = "dc_take_running"
+_ASKED_MOST = 1024  # as `dc_asked` holds
 _PLACE_DESCRIPTORS = 2  # the links of a function's entry and return, where each place is a link of its own
 _OTHER_DESCRIPTORS = 512
 _PHASES = {
@@ -217,11 +218,25 @@ class Engine:
             self._loaded.maps["dc_wanted"].put(process.to_bytes(4, "little"), began.to_bytes(8, "little"))
         if group or self._group:
             self._set(Setting.GROUP, group or self._group)  # before the look at those that run, so that none is between
+        asked = self._unanswered()
         program = self._loaded.program(_TAKE_RUNNING, self._loaded.iterator_kind())
         taken = np.frombuffer(links.read_iterator(program), TAKEN)
+        for process in asked.keys() - set(taken["process"].tolist()):
+            self._answer(process, asked[process], Take.ENDED)
         for process in processes:
             self._loaded.maps["dc_wanted"].remove(process.to_bytes(4, "little"))
         return {int(row["process"]): Take(int(row["outcome"])) for row in taken}
+
+    # Process -> when it began: what programs have asked for, and no look has answered.
+    def _unanswered(self) -> dict[int, int]:
+        processes, values = self._loaded.maps["dc_asked"].items(_ASKED_MOST)
+        rows = values.view(np.uint64)
+        is_open = (rows[:, 1] == Take.ASKED) & (processes != 0)
+        return dict(zip(processes[is_open].tolist(), rows[is_open, 0].tolist(), strict=True))
+
+    def _answer(self, process: int, began: int, outcome: Take) -> None:
+        value = began.to_bytes(8, "little") + int(outcome).to_bytes(8, "little")
+        self._loaded.maps["dc_asked"].put(process.to_bytes(4, "little"), value)
 
     def load_the_rest(self) -> bool:
         """Load what is needed only if somebody asks, in the background; gives whether that is done.

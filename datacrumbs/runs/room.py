@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from datacrumbs.serving.caller import Caller
     from datacrumbs.system import SystemConfiguration
 
+ROOT = 0
 ENTRIES_MOST = 100_000
-"""Most files and directories that are looked at for one user."""
+"""Most files and directories of one user."""
 DEEPEST = 16
 _OWN = "{user}/"
 _PLACE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -78,6 +79,21 @@ class _Sum:
         return taken
 
     def _one(self, directory: int, name: str, depth: int) -> int:
+        place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            if device_of(place) != self._device:
+                return 0
+            state = kernel_state(place)
+            if state.uid == self._uid:
+                self._count()
+            if stat.S_ISDIR(state.mode):
+                return self.of(place, depth + 1) if state.uid in {ROOT, self._uid} and depth < DEEPEST else 0
+            return state.taken if state.uid == self._uid else 0
+        finally:
+            os.close(place)
+
+    # Of others' files, however many, none counts, and their directories are not entered.
+    def _count(self) -> None:
         self._seen += 1
         if self._seen > ENTRIES_MOST:
             raise DenialError(
@@ -85,16 +101,6 @@ class _Sum:
                 f"more than {ENTRIES_MOST:,} files where your traces are kept",
                 "move or remove some",
             )
-        place = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-        try:
-            if device_of(place) != self._device:
-                return 0
-            state = kernel_state(place)
-            if stat.S_ISDIR(state.mode):
-                return self.of(place, depth + 1) if depth < DEEPEST else 0
-            return state.taken if state.uid == self._uid else 0
-        finally:
-            os.close(place)
 
 
 def _device(path: Path) -> tuple[int, int]:

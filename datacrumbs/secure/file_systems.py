@@ -8,11 +8,14 @@ site's own.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import re
+import stat
 import struct
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 _FIRST_USER = 1000  # UID_MIN of login.defs: lower ones are accounts of the system
 _FUSE, OVERLAY = 0x65735546, 0x794C7630
@@ -22,6 +25,8 @@ _CONNECTIONS = Path("/sys/fs/fuse/connections")  # fusectl
 _EMPTY_PATH, _DO_NOT_SYNCHRONIZE, _BASIC, _STATX_BYTES = 0x1000, 0x4000, 0x7FF, 256
 _STATX_UID, _STATX_MODE, _STATX_BLOCKS, _STATX_DEVICE = 20, 28, 48, 136
 _BLOCK = 512
+_STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_LINKS_MOST = 40  # as the kernel follows
 _OPTIONAL_FIELDS = 6  # of a line of mountinfo: from there on, up to a "-"
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -58,6 +63,38 @@ def is_served_by_user(descriptor: int) -> bool:
     """Whether a file that was opened by its path here is on a file system that a user's program serves."""
     found = _by_identity(descriptor, _mounts())
     return found is not None and found.served_by_user
+
+
+class ServedError(Exception):
+    """A path leads to a file system that a user's program serves."""
+
+
+def open_unasked(directory: Path) -> int:
+    """A descriptor (O_PATH) of a directory; on the way, nothing is asked of what a user's program serves.
+
+    Raises:
+        ServedError: There is such a file system on the way.
+        OSError: It is not there, or no directory.
+    """
+    rest, links = list(reversed(directory.absolute().parts)), 0
+    with ExitStack() as stack:
+        here = -1
+        while rest:
+            name = rest.pop()
+            there = os.open(name, _STEP) if name == "/" else os.open(name, _STEP, dir_fd=here)
+            stack.callback(os.close, there)
+            if is_served_by_user(there):
+                raise ServedError
+            if not stat.S_ISLNK(kernel_state(there).mode):
+                here = there
+                continue
+            links += 1
+            if links > _LINKS_MOST:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            rest += reversed(PurePosixPath(os.readlink("", dir_fd=there)).parts)
+        if not stat.S_ISDIR(kernel_state(here).mode):
+            raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        return os.dup(here)
 
 
 def problem_of_mapped(descriptor: int) -> str:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.run_files import SUFFIX, create_trace
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.secure.file_systems import is_served_by_user
+from datacrumbs.secure.file_systems import ServedError, is_served_by_user, open_unasked
 from datacrumbs.secure.user_rights import rights_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from datacrumbs.session.invoker import Invoker
 
 _TRIES = 1000
@@ -35,10 +34,8 @@ class NewTrace:
     def __init__(self, path: Path, user: Invoker, *, may_vary: bool) -> None:
         self._user = user
         with rights_of(user.uid, user.gid, user.groups):
-            directory = _directory(path)
             of_root = os.getuid() == 0
-            if of_root:
-                _refuse_served(directory)
+            directory = _directory_unasked(path) if of_root else _directory(path)
             for turn in range(_TRIES):
                 name = f"{path.name.removesuffix(SUFFIX)}-{turn + 1}{SUFFIX}" if turn else path.name
                 self.path = directory / name
@@ -65,12 +62,17 @@ class NewTrace:
                 self.path.unlink()
 
 
-# A process of root's holds the trace until its end: what serves the file system could hold that process for ever.
-def _refuse_served(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+# A process of root's looks for it, and holds the trace until its end: what serves the file system could hold that
+# process for ever.
+def _directory_unasked(path: Path) -> Path:
     try:
-        if is_served_by_user(descriptor):
-            raise _served(directory)
+        descriptor = open_unasked(path.parent)
+    except ServedError:
+        raise _served(path.parent) from None
+    except OSError as error:
+        raise _no_directory(path, error.strerror or "") from None
+    try:
+        return Path(f"/proc/self/fd/{descriptor}").readlink()
     finally:
         os.close(descriptor)
 
@@ -87,4 +89,8 @@ def _directory(path: Path) -> Path:
         return path.parent.resolve(strict=True)
     except (OSError, RuntimeError) as error:
         why = error.strerror if isinstance(error, OSError) else "a loop of symbolic links"
-        raise DatacrumbsError(f"{path.parent}: {why}", hint="give another file with -o FILE") from None
+        raise _no_directory(path, why or "") from None
+
+
+def _no_directory(path: Path, why: str) -> DatacrumbsError:
+    return DatacrumbsError(f"{path.parent}: {why}", hint="give another file with -o FILE")

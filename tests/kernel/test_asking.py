@@ -71,6 +71,14 @@ def test_a_running_server(installation: Installation, probes: Path, build: Calla
     assert {each: found.count(each) for each in found} == {(first.pid, length): 5 * 13 for length in LENGTHS}
 
 
+def test_the_first_process_is_answered(installation: Installation, probes: Path) -> None:
+    """Some kernels' iterators do not come by it; then there was no answer at all."""
+    with installation.daemon(probes, arguments=NAMED) as daemon:
+        status, said = mark("--run-id", daemon.run_id, 1)
+        assert (status, "does not answer" in said) in {(DONE, False), (FAILED, False), (REFUSED, False)}
+        assert daemon.stop() == 0
+
+
 def test_children_from_then_on(installation: Installation, probes: Path) -> None:
     script = f"{' '.join(writes(29, 7))}; echo; read go; {' '.join(writes(101, 7))}; {' '.join(writes(211, 7))} & wait"
     with (

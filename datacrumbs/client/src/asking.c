@@ -160,7 +160,7 @@ static int dc_client_refused(const char *program, uint32_t process, int answer)
 		[DC_TAKE_PRIVILEGED] = "has capabilities or group ids that you do not have",
 		[DC_TAKE_CLOSED] =
 			"keeps its memory from you, as programs do that changed their rights or that you may not read",
-		[DC_TAKE_ENDED] = "has ended",
+		[DC_TAKE_ENDED] = "has ended, or the kernel does not list it",
 	};
 	bool has_ended = answer == DC_TAKE_ANOTHER || answer == DC_TAKE_ENDED;
 

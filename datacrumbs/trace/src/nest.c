@@ -2,7 +2,8 @@
  * Which calls are inside others of their thread, from whole microseconds: the rules are those of report/nesting.py.
  */
 /* SPDX-License-Identifier: MIT */
-#include <stdint.h>
+#include "words.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +45,7 @@ static uint64_t mix(uint64_t value)
 
 static uint64_t hash_of(const uint64_t *const *columns, uint32_t count, uint64_t row)
 {
-	uint64_t hash = 0;
+	uint64_t hash = dc_seed();
 
 	for (uint32_t column = 0; column < count; column++)
 		hash = mix(hash ^ (columns[column][row] + UINT64_C(0x9e3779b97f4a7c15) * (column + 1)));

@@ -26,4 +26,7 @@ struct dc_words {
 uint32_t dc_words_number(struct dc_words *words, const uint8_t *text, size_t size);
 void dc_words_clear(struct dc_words *words);
 
+/* Where hashes of what strangers wrote begin; another in each process. */
+uint64_t dc_seed(void);
+
 #endif

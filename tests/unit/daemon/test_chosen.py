@@ -66,9 +66,9 @@ def test_what_is_no_control_group(tmp_path):
         (Take.FOREIGN, ExitCode.REFUSED, "process 7 is not a process of ann"),
         (Take.PRIVILEGED, ExitCode.REFUSED, "process 7 has capabilities or group ids that ann does not have"),
         (Take.CLOSED, ExitCode.REFUSED, "process 7 keeps its memory from ann"),
-        (Take.ANOTHER, ExitCode.FAILED, "process 7 has ended"),
-        (Take.ENDED, ExitCode.FAILED, "process 7 has ended"),
-        (None, ExitCode.FAILED, "process 7 has ended"),
+        (Take.ANOTHER, ExitCode.FAILED, "process 7 has ended, or the kernel does not list it"),
+        (Take.ENDED, ExitCode.FAILED, "process 7 has ended, or the kernel does not list it"),
+        (None, ExitCode.FAILED, "process 7 has ended, or the kernel does not list it"),
     ],
 )
 def test_a_process_that_is_not_taken(outcome, code, words):

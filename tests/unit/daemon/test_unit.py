@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pwd
 import time
 
 import pytest
@@ -30,6 +31,13 @@ def test_wrong_limits(read, line):
     with pytest.raises(DatacrumbsError, match=f"datacrumbs-7.env: {key}: .*; expected ") as caught:
         read(line)
     assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_a_number_is_a_user_id_whatever_accounts_are_called(read, monkeypatch):
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: pwd.getpwuid(0) if name in {"1000", "alice"} else {}[name])
+    assert [read(f"USER={name}").uid for name in ("1000", "alice")] == [1000, 0]
+    with pytest.raises(DatacrumbsError, match="no such user on this host"):
+        read("USER=bob")
 
 
 def names(directory):

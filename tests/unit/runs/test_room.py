@@ -66,6 +66,23 @@ def test_there_are_not_too_many_to_look_at(configuration, monkeypatch):
         taken_by(configuration, ALICE)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+def test_the_files_of_others_are_not_counted(configuration, tmp_path, monkeypatch):
+    """One user's many would refuse everybody's runs."""
+    monkeypatch.setattr(room, "ENTRIES_MOST", 4)
+    everywhere, before = replace(configuration, trace_pattern="{run_id}.pfw.gz"), taken(tmp_path)
+    others = tmp_path / "others"
+    others.mkdir()
+    for number in range(7):
+        for directory in (tmp_path, others):
+            path = directory / f"{number}.pfw.gz"
+            path.write_bytes(b"x")
+            os.chown(path, 12345, 12345)
+    os.chown(others, 12345, 12345)
+    os.link(tmp_path / "alice" / "2026-01-01" / "0.pfw.gz", others / "own.pfw.gz")  # no other user can do that
+    assert taken_by(everywhere, ALICE) == before
+
+
 @pytest.mark.skipif(os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="mounts")
 def test_a_file_system_of_the_users_is_not_asked(configuration, tmp_path):
     """It could keep its answer back for ever."""
