@@ -67,7 +67,8 @@ class ProcessSession(Session):
         if os.geteuid() != 0:
             self._ask_for_it(recording)
         failing.pop_all()
-        inform(f"recording process {self._process} until it ends; Ctrl-C ends the recording")
+        limit = ", or a limit is reached" if self._options.duration or self._options.max_size else ""
+        inform(f"recording process {self._process} until it ends{limit}; Ctrl-C ends the recording")
         while not recording.ended:
             taken = self._signals.take(float("inf"), [recording.fileno(), self._descriptor])
             if taken is None:

@@ -87,6 +87,8 @@ class Session:
             self._paths = SystemPaths(installation_of(self._options.prefix, self._user))
         except DatacrumbsError as error:
             raise _not_run(error) from None
+        if self._options.json and self._options.no_report:
+            raise usage_error("--json and --no-report exclude each other: it is the report that is printed as JSON")
         # Only towards less: which calls may be recorded one by one, the signer has decided.
         given = self._options.probe_file is not None and self._options.mode == Mode.TRACE
         if given and (self._user.is_other or os.geteuid() != 0):

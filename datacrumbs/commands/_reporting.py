@@ -113,6 +113,8 @@ def _check_output(options: argparse.Namespace) -> None:
     for option, place, whole in (("--html", options.html, "the page"), ("--export", options.export, "an export")):
         if place and options.limit:
             raise usage_error(f"--limit: {whole} has all rows", f"leave it out with {option}")
+    if options.html == "-":
+        raise usage_error("--html -: expected a file, or /dev/stdout")
     for option, place in (("--html", options.html), ("--export", options.export)):
         if place:
             _refuse_trace(option, Path(place))
@@ -263,7 +265,10 @@ def _write_page(
     contents.explanation, contents.changes = explanation, changes
     text = render(contents)
     if place.exists() and not place.is_file():  # a terminal, a pipe
-        place.write_text(text, encoding="utf-8")
+        try:
+            place.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise DatacrumbsError(f"{printable(str(place))}: cannot be written: {error.strerror}") from None
     else:
         write_atomically(place.resolve(), text.encode())
     inform(f"{printable(str(place))}: {size(len(text.encode()))}")

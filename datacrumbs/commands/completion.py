@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own options."""
-    parser.add_argument("shell", choices=["bash", "zsh"], help="for which shell")
+    parser.add_argument("shell", choices=["bash", "zsh"], metavar="{bash,zsh}", help="for which shell")
 
 
 def _load() -> Run:

@@ -20,6 +20,8 @@ _MICROSECOND = 1000
 def with_nanoseconds(traces: Traces, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of functions or layers with the keys `NANOSECONDS`; None where the sums are not those of the row's calls.
 
+    The longest come first, by what is known most exactly.
+
     The sums are of all calls of a run. A row has a part of a run's calls, so if it has as many, they are the same; if
     some were selected, or lost on the way to the file, the numbers differ.
 
@@ -32,7 +34,12 @@ def with_nanoseconds(traces: Traces, rows: Sequence[dict[str, Any]]) -> list[dic
         for (category, name, nested), sums in trace.sums:
             known[category, name, nested].add(sums)
             known[category, "", nested].add(sums)
-    return [row | _of_sums(row, _of_row(known, row)) for row in rows]
+    exact = [row | _of_sums(row, _of_row(known, row)) for row in rows]
+    return sorted(exact, key=_longest)
+
+
+def _longest(row: dict[str, Any]) -> float:
+    return -float((row["time_us"] or 0) * _MICROSECOND if row["time_ns"] is None else row["time_ns"])
 
 
 def _of_row(known: dict[tuple[str, str, bool], TimeSums], row: dict[str, Any]) -> TimeSums | None:

@@ -30,7 +30,7 @@
 #define DC_CLIENT_PRELOAD "LD_PRELOAD"
 
 static const char dc_client_usage[] =
-	"usage: datacrumbs_wrap [-h] [--help] [--version] [--no-preload] [--require] [--run-id ID] [--] CMD [ARG...]\n"
+	"usage: datacrumbs_wrap [-h] [--version] [--no-preload] [--require] [--run-id ID] [--] CMD [ARG...]\n"
 	"       datacrumbs_wrap [--run-id ID] --pid PID\n";
 
 static const char dc_client_help[] =
@@ -342,18 +342,24 @@ static const char *dc_client_value(int count, char **arguments, int *next, const
 	return *next + 1 < count ? arguments[++*next] : NULL;
 }
 
-static bool dc_client_complain_of(const char *what, const char *word, const char *expected)
+/* By which name messages begin: datacrumbs_mark is this program, and has a usage of its own. */
+static const char *dc_client_program(const char *executed)
 {
-	(void)fprintf(stderr, "datacrumbs_wrap: %s: ", what);
+	return executed != NULL && dc_client_is(executed, "datacrumbs_mark") ? executed : "datacrumbs_wrap";
+}
+
+static bool dc_client_complain_of(const char *program, const char *what, const char *word, const char *expected)
+{
+	(void)fprintf(stderr, "%s: %s: ", program, what);
 	dc_client_print_name(word);
-	(void)fprintf(stderr, "%s\n%s", expected, dc_client_usage);
+	(void)fprintf(stderr, "%s\n%s", expected, dc_client_is(program, "datacrumbs_mark") ? "" : dc_client_usage);
 	return false;
 }
 
 /* Reads the options before CMD; false after a complaint. */
 static bool dc_client_read_options(int count, char **arguments, struct dc_client_options *options)
 {
-	const char *value;
+	const char *value, *program = dc_client_program(arguments[0]);
 	int next;
 
 	for (next = 1; next < count && arguments[next][0] == '-'; next++) {
@@ -372,14 +378,14 @@ static bool dc_client_read_options(int count, char **arguments, struct dc_client
 		else if ((value = dc_client_value(count, arguments, &next, "--pid")) != NULL)
 			options->process = value;
 		else
-			return dc_client_complain_of("unknown option", word, "");
+			return dc_client_complain_of(program, "unknown option", word, "");
 	}
 	options->command = next;
 	if (options->run_id != NULL && !dc_client_is_run_id(options->run_id))
-		return dc_client_complain_of("--run-id", options->run_id,
+		return dc_client_complain_of(program, "--run-id", options->run_id,
 					     ": expected 1 to 64 letters, digits, `.`, `-` and `_`");
 	if (options->process != NULL && next < count)
-		return dc_client_complain_of("either --pid or a command", arguments[next], "");
+		return dc_client_complain_of(program, "either --pid or a command", arguments[next], "");
 	if (options->process == NULL && next >= count)
 		(void)fprintf(stderr, "datacrumbs_wrap: no command\n%s", dc_client_usage);
 	return options->process != NULL || next < count;
@@ -403,12 +409,6 @@ static bool dc_client_prepare(const struct dc_client_options *options, const cha
 		return true;
 	(void)fputs("datacrumbs_wrap: no run would record the command; it was not run\n", stderr);
 	return false;
-}
-
-/* By which name messages begin: datacrumbs_mark is this program. */
-static const char *dc_client_program(const char *executed)
-{
-	return executed != NULL && dc_client_is(executed, "datacrumbs_mark") ? executed : "datacrumbs_wrap";
 }
 
 int main(int count, char **arguments)

@@ -46,7 +46,7 @@ def write_speedscope(traces: Traces, calls: pl.LazyFrame, place: Path) -> None:
         samples = [[frames.setdefault(frame, len(frames)) for frame in stack] for stack, _ in timed]
         weights = [time for _, time in timed]
         ends = {"startValue": 0, "endValue": sum(weights)}
-        kind = {"type": "sampled", "name": name, "unit": "microseconds"}
+        kind = {"type": "sampled", "name": printable(name), "unit": "microseconds"}
         profiles.append({**kind, **ends, "samples": samples, "weights": weights})
     document = {
         "$schema": SCHEMA,

@@ -76,10 +76,10 @@ def _of_function(trace: TraceFile, counts: dict[str, int]) -> str:
     if lost:
         return f"{lost:,} of {entered:,} calls of {name} were lost"
     if counts.get("counted"):
-        return f"{counts['counted']:,} calls of {name} were only added up"
+        return f"{counted(counts['counted'], f'call of {name} was', f'calls of {name} were')} only added up"
     filtered = counts.get("filtered", 0) - counts.get("filtered_helper", 0)
     if filtered:
-        return f"{filtered:,} calls of {name} were filtered"
+        return f"{counted(filtered, f'call of {name} was', f'calls of {name} were')} filtered"
     unseen = counts.get("unmatched", 0) + counts.get("in_flight", 0)
     if unseen > max(gates()["unseen"] * entered, _FEW):
         return f"the ends of {unseen:,} of {entered:,} calls of {name} were not seen"

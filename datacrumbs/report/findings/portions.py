@@ -62,7 +62,7 @@ def portions(traces: Traces, calls: pl.LazyFrame, most: int | None = MOST) -> tu
             first = next(stretches(calls.filter(pl.col("run") == run, pl.col("pid") == pid), LIMIT))
             found.append(Portion(((run, pid),), first.end))
             name = traces.processes.get((run, pid), "") or "a process"
-            left.append(f"only the first {first.calls:,} of {size:,} calls of {name} (pid {pid}) were looked at")
+            left.append(f"the calls of {name} (pid {pid}) behind the first {first.calls:,} of {size:,}")
         else:
             together.append((run, pid))
             number += size

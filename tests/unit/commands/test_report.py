@@ -40,6 +40,22 @@ def text_of(capsys, *arguments: object) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("place", "status", "said"),
+    [("-", 2, "expected a file"), ("/dev/full", 1, "/dev/full: cannot be written: No space")],
+)
+def test_a_page_that_goes_nowhere(trace: Path, place: str, status: int, said: str) -> None:
+    done = subprocess.run(
+        [SCRIPTS / "datacrumbs_report", trace, "--html", place],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert (done.returncode, said in done.stderr) == (status, True)
+    assert not Path("-").exists()
+
+
 @pytest.mark.parametrize("renamed", ["run.pfw.gz", "anything"])
 def test_a_page_is_never_put_over_a_trace(trace: Path, tmp_path: Path, renamed: str) -> None:
     """`--html TRACE` lacks the page."""

@@ -9,7 +9,7 @@ import pytest
 
 from datacrumbs.model.record import CallFlag
 from datacrumbs.report.call_selection import CallSelection, select, select_profiles
-from datacrumbs.report.nanoseconds import NANOSECONDS
+from datacrumbs.report.nanoseconds import NANOSECONDS, with_nanoseconds
 from datacrumbs.report.summary import table
 from datacrumbs.report.tables import shown
 from datacrumbs.trace.reader import read_traces
@@ -78,3 +78,12 @@ def test_shown() -> None:
     row = {"time_us": 0, "time_ns": 312, "p50_us": 0, "p50_ns": 7, "max_us": 3, "max_ns": 2_999, "timed": 1}
     assert [shown(key, row) for key in ("time_us", "p50_us", "max_us")] == ["312 ns", "7 ns", "3 us"]
     assert shown("time_us", row | {"time_ns": None}) == "<1 us"
+
+
+def test_the_longest_come_first_also_where_microseconds_say_otherwise(trace: Path) -> None:
+    traces = read_traces([trace])
+    rows = table(traces, traces.calls, traces.profiles, "function")
+    backwards = [row | {"category": row["layer"], "time_us": rank} for rank, row in enumerate(rows)]
+    times = [row["time_ns"] for row in with_nanoseconds(traces, backwards) if row["time_ns"] is not None]
+    assert len(times) > 1
+    assert times == sorted(times, reverse=True)

@@ -253,6 +253,7 @@ def counts(name: str, **parts: int) -> dict[str, Any]:
         ({"lost_ring_full": 3}, "3 of 1,009 calls of write were lost"),
         ({"counted": 3, "counted_guard": 3}, "3 calls of write were only added up"),
         ({"filtered": 3, "filtered_duration": 3}, "3 calls of write were filtered"),
+        ({"counted": 1, "counted_guard": 1}, "1 call of write was only added up"),
         ({"unmatched": 11}, "the ends of 11 of 1,009 calls of write were not seen"),
     ],
 )

@@ -64,7 +64,7 @@ def test_what_is_left_out_is_said(traces_of, monkeypatch: pytest.MonkeyPatch) ->
     first = of_portion(traces, traces.calls, parts[0]).collect()
     assert 1400 < first.height <= 1500
     assert left == [
-        f"only the first {first.height:,} of 5,003 calls of a process (pid 100) were looked at",
+        f"the calls of a process (pid 100) behind the first {first.height:,} of 5,003",
         "2 processes with 2,022 calls: only the 3 with the most calls were looked at",
     ]
     document = found(traces)
