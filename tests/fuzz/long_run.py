@@ -87,6 +87,7 @@ def _run(name: str, arguments: argparse.Namespace) -> bool:
     options = [f"-runs={guided}", f"-max_total_time={arguments.seconds}", f"-timeout={CLOCK_SECONDS}"]
     options += [
         f"-rss_limit_mb={MEMORY_MIB}",
+        f"-report_slow_units={CLOCK_SECONDS}",
         "-print_final_stats=1",
         f"-artifact_prefix={kept}/",
         str(kept / "corpus"),
