@@ -252,7 +252,7 @@ def size(number: int) -> str:
 
 def _cell(key: str, row: dict[str, Any]) -> str:
     value = row[key]
-    if value is None:
+    if value is None or (key == "waits_us" and not value):
         return ""
     if key in TEXTS:
         return printable(", ".join(value) if isinstance(value, list) else str(value))

@@ -34,7 +34,9 @@ def headline(finding: FaultFound, *, several: bool = False) -> str:
     """What a finding is and how much it matters, in one line; with the node where the traces are of several."""
     place = finding.places[0]
     name = f"{place.process} (pid {place.pid})" if place.process else f"pid {place.pid}"
-    name = name if place.rank is None else f"rank {place.rank}, {name}"
+    # The traces of our own name a rank's processes so.
+    is_named = place.rank is None or f"(rank {place.rank})" in place.process
+    name = name if is_named else f"rank {place.rank}, {name}"
     where = f"{name} on {place.host}" if several else name
     more = f", and {counted(finding.processes - 1, 'more process', 'more processes')}" if finding.processes > 1 else ""
     return f"{finding.title}: {place.share:.0%} of the I/O time of {where}, {duration(place.time_us)}{more}"

@@ -125,6 +125,10 @@ def test_waits_opens_moments_and_bytes_of_a_call(trace: Path, capsys) -> None:
     assert (one["opens"], one["mean_bytes"], one["waits_us"]) == (1, 100, 0)
     assert (one["begin_us"], one["end_us"]) == (0, 230)
     assert files[FILES["f4"]]["mean_bytes"] is None
+    assert COMMAND.run([str(trace), "--by", "function"]) == 0
+    # Where nothing was waiting, nothing is shown.
+    (written,) = [line for line in capsys.readouterr().out.splitlines() if "write" in line]
+    assert "<1 us" not in written
     functions = {row["name"]: row for row in rows_of(capsys, "functions", trace, "--by", "function")}
     assert (functions["read"]["waits_us"], functions["poll"]["waits_us"]) == (500, 300)
     assert functions["write"]["mean_bytes"] == round(functions["write"]["bytes"] / 13)

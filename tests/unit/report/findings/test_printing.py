@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.commands.report import COMMAND
+from datacrumbs.report.findings.judging import FaultFound, Place
+from datacrumbs.report.findings.printing import headline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,3 +90,18 @@ def test_in_the_page(made, tmp_path: Path) -> None:
     assert '<a href="#findings">' in text
     patterns = text[text.index('<section id="patterns"') : text.index('<section id="files"')]
     assert "1,009" in patterns
+
+
+@pytest.mark.parametrize(
+    ("process", "rank", "named"),
+    [
+        ("app", None, "app (pid 7)"),
+        ("app", 3, "rank 3, app (pid 7)"),
+        ("app (rank 3)", 3, "app (rank 3) (pid 7)"),
+        ("", 3, "rank 3, pid 7"),
+    ],
+)
+def test_a_rank_is_named_once(process: str, rank: int | None, named: str) -> None:
+    place = Place("node", process, 7, rank, "POSIX", "", 0.5, 1000, "")
+    finding = FaultFound("rule", "note", "title", "", "", 1, (place,))
+    assert headline(finding) == f"title: 50% of the I/O time of {named}, 1 ms"
