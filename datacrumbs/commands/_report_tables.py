@@ -17,7 +17,17 @@ from datacrumbs.report.findings.printing import print_findings
 from datacrumbs.report.job_ranks import jobs, node_rows
 from datacrumbs.report.sorting import column_of, columns_of, in_its_order, in_order
 from datacrumbs.report.summary import conservation, degraded, late_files, table
-from datacrumbs.report.tables import WIDE, print_jobs, print_order, print_ranks, print_table, print_trace, write_csv
+from datacrumbs.report.tables import (
+    WIDE,
+    print_jobs,
+    print_order,
+    print_ranks,
+    print_table,
+    print_trace,
+    say,
+    write_csv,
+)
+from datacrumbs.report.tracing_cost import tracing_costs
 from datacrumbs.trace.mounts import mount_fields
 
 if TYPE_CHECKING:
@@ -79,6 +89,7 @@ def print_tables(
             "schema_version": SCHEMA_VERSION,
             "traces": described(traces),
             "jobs": [job.document() for job in jobs(traces)],
+            "tracing_costs": [cost.document() for cost in tracing_costs(traces)],
         }
         rows = {table.name: table.rows for table in tables}
         print(json.dumps({**about, "clocks": clocks.document(), **faults, **rows}, indent=2))
@@ -97,6 +108,8 @@ def print_tables(
         print_jobs(console, jobs(traces), clocks)
         for trace in traces.files:
             print_trace(console, trace)
+        for cost in tracing_costs(traces):
+            say(console, f"{cost.host}: {cost.described()}")
 
 
 def _print(console: Console, options: argparse.Namespace, table: _Table, clocks: Clocks) -> None:

@@ -59,17 +59,17 @@ class ChildProcess:
         if not self._pid:
             return self._has_ended
         self.channel.close()
-        self._has_ended = _ended(self._pid, seconds)
+        self._has_ended = has_ended(self._pid, seconds)
         if not self._has_ended:
             os.kill(self._pid, signal.SIGKILL)
-            self._has_ended = _ended(
-                self._pid, _PATIENCE_SECONDS
-            )  # one that hangs in its file system ends when that goes on
+            # One that hangs in its file system ends when that goes on.
+            self._has_ended = has_ended(self._pid, _PATIENCE_SECONDS)
         self._pid = 0
         return self._has_ended
 
 
-def _ended(process: int, seconds: float) -> bool:
+def has_ended(process: int, seconds: float) -> bool:
+    """Whether a child process ends within some seconds; then nothing of it is left."""
     deadline = time.monotonic() + seconds
     while os.waitpid(process, os.WNOHANG)[0] == 0:
         if time.monotonic() > deadline:

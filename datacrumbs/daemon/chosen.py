@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PROCESSES_MOST = 512
 _FIRST_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO in linux/proc_ns.h
 _GROUP_MAGIC = 0x63677270  # CGROUP2_SUPER_MAGIC in linux/magic.h
-_GROUP_MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
+GROUP_MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
 _SHARE = 20  # looks take at most this part of the time: one in twenty
 _STARTED = 19  # of the fields behind the name in /proc/PID/stat
 _REFUSED = {
@@ -134,7 +134,7 @@ class Asked:
 def group_there(awaited: Collection[str], maker: int = 0) -> int:
     """Inode number of the first control group of root's or the maker's with one of these names; 0 for none."""
     wanted = [name.rpartition("/") for name in awaited]
-    for mount in _GROUP_MOUNTS if wanted else ():
+    for mount in GROUP_MOUNTS if wanted else ():
         for place, directories, _ in os.walk(mount):
             directories[:] = [name for name in directories if _owner(Path(place, name)) in {0, maker}]
             here = Path(place).name
@@ -182,7 +182,7 @@ def _began(process: int) -> int:
 
 
 def _group(path: Path) -> int:
-    for place in (path.absolute(), *(mount / os.fspath(path).lstrip("/") for mount in _GROUP_MOUNTS)):
+    for place in (path.absolute(), *(mount / os.fspath(path).lstrip("/") for mount in GROUP_MOUNTS)):
         try:
             descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from datacrumbs import client
 from datacrumbs.daemon import confinement
 from datacrumbs.daemon.attach_results import AttachResults
+from datacrumbs.daemon.calibration import Calibration
 from datacrumbs.daemon.chosen import Asked, take
 from datacrumbs.daemon.chrony import chrony_setter
 from datacrumbs.daemon.ending import Ending
@@ -33,6 +34,7 @@ from datacrumbs.daemon.run_files import RunFiles
 from datacrumbs.daemon.run_request import RunResult
 from datacrumbs.daemon.sealer_process import SealerProcess
 from datacrumbs.daemon.waiting import SignalWait
+from datacrumbs.daemon.ways import Ways
 from datacrumbs.daemon.writer_process import WriterProcess
 from datacrumbs.engine.engine import Engine, Marks
 from datacrumbs.engine.kernel_programs import has_libraries
@@ -43,6 +45,7 @@ from datacrumbs.probefile.show import entries_only
 from datacrumbs.secure import privilege
 from datacrumbs.secure.systemd import notify
 from datacrumbs.trace.clocks import epoch_offset_ns
+from datacrumbs.trace.costs import cost_entries
 from datacrumbs.trace.footer import summed
 
 if TYPE_CHECKING:
@@ -82,6 +85,8 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
         files = RunFiles(request.paths.run, request.run_id)
         stack.callback(files.close)
         writer, finder, sealer, maker = _processes_beside(request, user, plan, stack)
+        calibration = Calibration(request, plan)
+        stack.callback(calibration.close)
         files.leave_to_a_process()
         own_id = _own_id(user)
         inform(f"attaching {counted(len(plan.functions), 'function')} for {user.name}")
@@ -103,7 +108,10 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
             tell=inform,
         )
         stack.callback(engine.close)
+        calibration.before_attaching()
         report, skipped = _attach(engine, request)
+        ways = Ways(plan, request.targets)
+        stack.callback(ways.close)
         late = None
         if finder is not None:
             rules = LateRules(user, request.configuration.late_files, skipped)
@@ -113,11 +121,12 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
             request.targets.close()
         parts = _parts(request, components, user, maker)
         stack.callback(parts.close)
-        tracing = _Run(request, engine, writer, parts, report, late, sealer)
+        tracing = _Run(request, engine, writer, parts, report, late, sealer, calibration, ways)
         tracing.begin(files, user)
         _give_up_rights(engine, own_id)
         notify("READY=1")
         announce()
+        calibration.begin()
         inform(
             f"ready: {counted(report.functions, 'function')} by {report.method}, "
             f"attached in {report.seconds * 1000:.1f} ms; trace {parts.first}"
@@ -220,6 +229,8 @@ class _Run:
         report: EngineReport,
         late: LateWatch | None,
         sealer: SealerProcess | None,
+        calibration: Calibration,
+        ways: Ways,
     ) -> None:
         self._request = request
         self._configuration = request.configuration
@@ -228,6 +239,8 @@ class _Run:
         self._parts = parts
         self._late = late
         self._sealer = sealer
+        self._calibration = calibration
+        self._ways = ways
         self._signals = SignalWait(STOP_SIGNALS | {signal.SIGCHLD})
         self._asked = Asked(engine)
         self._may_load = True
@@ -385,7 +398,9 @@ class _Run:
         self._tell_losses()
         self._tell_profiles()
         touched = [(index, asdict(count)) for index, count in enumerate(counts) if count.entered or not count.balanced]
-        provenance = {**self._provenance, "ended_by": reason}
+        costs, why = self._calibration.result()
+        entries = cost_entries(costs, self._ways.calls(counts), why)
+        provenance = {**self._provenance, **entries, "ended_by": reason}
         self._writer.send(Finish(len(counts), touched, totals, provenance, ending.writing_seconds))
         done = ending.answer(self._writer, lambda: signal.sigtimedwait(STOP_SIGNALS, 0) is not None)
         return RunResult(self._parts.first, self._parts.count, done.entered, done.recorded, done.lost, done.balanced)

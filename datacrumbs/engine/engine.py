@@ -145,6 +145,7 @@ class Engine:
         *,
         attach_method: AttachMethod = AttachMethod.AUTO,
         tell: Callable[[str], None] = lambda _: None,
+        program_of: Plan | None = None,
     ) -> Engine:
         """Compile the program of a plan, or take the one that was kept, and begin to load it.
 
@@ -155,6 +156,7 @@ class Engine:
             state: Directory for what is kept between runs.
             attach_method: How library functions are attached.
             tell: Takes a line about what takes time, or about a kept program that cannot be used.
+            program_of: A plan whose program is taken; it has every kind of probe that ``plan`` has, and its snippets.
 
         Raises:
             DatacrumbsError: (exit 1) when bcc, headers or type information are missing, or when the
@@ -162,7 +164,7 @@ class Engine:
                 declare.
 
         """
-        made = prepare(plan, configuration, state, attach_method=attach_method, tell=tell)
+        made = prepare(program_of or plan, configuration, state, attach_method=attach_method, tell=tell)
         loaded = LoadedImage(made.image, source.map_entries(plan, configuration))
         kinds = kernel_programs.kinds(
             plan, made.method, late=made.late, members=bool(marks.group or marks.awaited), awaited=bool(marks.awaited)
@@ -267,6 +269,10 @@ class Engine:
         seconds = time.perf_counter() - begin
         failures = tuple(self._attached.failures[failed:])
         return EngineReport(TITLES[self._method], self._attached.functions - before, failures, seconds)
+
+    def keep_as(self, plan: Plan) -> None:
+        """From now on keep as much of each call as this plan says, which has the same functions."""
+        self._loaded.maps["dc_functions"].fill(function_table.describe(plan))
 
     @property
     def attaches_late_by_perf(self) -> bool:

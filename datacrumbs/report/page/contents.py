@@ -20,6 +20,7 @@ from datacrumbs.report.nesting import outermost
 from datacrumbs.report.sorting import by_layer
 from datacrumbs.report.summary import conservation, number_of_rows, table
 from datacrumbs.report.tables import print_trace
+from datacrumbs.report.tracing_cost import TracingCost, tracing_costs
 from datacrumbs.report.views import CHANNEL
 from datacrumbs.report.windows import Window, windows
 from datacrumbs.trace.dataframes import pl
@@ -62,6 +63,7 @@ class Contents:
         patterns: In which order files were read and written, if that is known.
         explanation: Of a function, if it was asked for.
         changes: From other runs to these, if they are compared.
+        costs: What tracing cost, by run.
         tables: Of files, channels, failures and processes.
     """
 
@@ -79,6 +81,7 @@ class Contents:
     patterns: Rows | None = None
     explanation: Explanation | None = None
     changes: list[Change] | None = None
+    costs: list[TracingCost] = field(default_factory=list)
     tables: dict[str, Rows] = field(default_factory=dict)
 
 
@@ -113,6 +116,7 @@ def gather(
         windows(calls if by_process is None else by_process, working, works),
         findings,
     )
+    contents.costs = tracing_costs(traces)
     if findings is not None:
         rows, left = access_patterns(traces, calls, PORTIONS_SHOWN)
         contents.patterns = Rows([] if left else rows[:PATTERNS_SHOWN], len(rows))

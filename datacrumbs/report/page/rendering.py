@@ -83,6 +83,7 @@ def render(contents: Contents) -> str:
         processes=process_sheet(contents),
         windows=window_sheet(contents),
         timeline=drawing.timeline(contents.windows[0]) if contents.windows else None,
+        costs=[printable(f"{cost.host}: {cost.described()}.") for cost in contents.costs[:TRACES]],
         accounts=[_account(trace) for trace in contents.traces.files[:TRACES]],
         more_traces=max(len(contents.traces.files) - TRACES, 0),
     )

@@ -14,6 +14,7 @@ from datacrumbs.report.nesting import LAYERS
 from datacrumbs.report.page import drawing
 from datacrumbs.report.page.sheets import Cell, Sheet, sheet, shortened
 from datacrumbs.report.tables import duration, moment, size
+from datacrumbs.report.tracing_cost import between
 from datacrumbs.report.views import CHANNEL, LEAST_BYTES, SIZES
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ def tiles(contents: Contents) -> list[tuple[str, str, str]]:
         result.insert(0, ("run", duration(busy.span_us), "from the first call to the last"))
         share = f"{100 * busy.total_us / busy.span_us:.1f} %"
         result.insert(1, ("in calls", share, f"{duration(busy.total_us)}: some thread was in a traced call"))
+    if known := [cost.bounds_us for cost in contents.costs if cost.is_known]:
+        bounds = sum(low for low, _ in known), sum(high for _, high in known)
+        result.append(("tracing", between(bounds), "what it cost the threads of the run, an estimate"))
     result.append(("files", f"{contents.tables['file'].total:,}", "with calls that are traced"))
     result.append(("processes", f"{processes.total:,}", f"in {counted(len(contents.traces.files), 'trace')}"))
     return result

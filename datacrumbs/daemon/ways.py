@@ -1,0 +1,109 @@
+"""In which way the calls of a plan's functions are captured: what a call costs depends on it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from datacrumbs.model.plan import Attach, Mode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from datacrumbs.model.plan import Function, Group, Plan, Target
+    from datacrumbs.model.record import FunctionCounts
+    from datacrumbs.probefile.targets import OpenTargets
+
+SYSTEM_CALL = "system call"
+RETURNING, ENTERED = "function", "function without return"
+"""Of libraries: with probes on entry and return, or on the entry alone."""
+STEPPED = ", single-stepped"
+"""Of functions whose first probed instruction the kernel does not emulate."""
+_NAMES = {Attach.TRACEPOINT: "kernel event", Attach.KPROBE: "kernel function", Attach.USDT: "USDT probe"}
+_INSTRUCTION = 2
+_PUSH, _REX_B, _NOP, _WIDTH = range(0x50, 0x58), 0x41, 0x90, 0x66
+_JUMPS = frozenset((0xE9, 0xEB, *range(0x70, 0x80)))
+_TWO_BYTES, _NEAR_JUMPS = 0x0F, range(0x80, 0x90)
+
+
+def variant(mode: Mode, sample: int) -> str:
+    """What the name of a way ends with: how much of a call is kept."""
+    if mode is Mode.PROFILE:
+        return ", added up"
+    return f", 1 of {sample} recorded" if sample > 1 else ""
+
+
+def library_way(*, returns: bool, stepped: bool) -> str:
+    """The way of a library function."""
+    return (RETURNING if returns else ENTERED) + (STEPPED if stepped else "")
+
+
+def is_emulated(code: bytes) -> bool:
+    """Whether the kernel emulates an x86-64 instruction under a probe in every version: pushes, jumps and short nops.
+
+    The whole rule (`elf.x86_execution`) needs a disassembler, for whose loading a run has no time at its end; a test
+    compares the two.
+
+    Args:
+        code: Its first two bytes.
+    """
+    first, second = code[0], code[1]
+    if first in _PUSH or first == _NOP or first in _JUMPS:
+        return True
+    if first == _REX_B:
+        return second in _PUSH
+    return (first, second) == (_WIDTH, _NOP) or (first == _TWO_BYTES and second in _NEAR_JUMPS)
+
+
+class Ways:
+    """The ways of a plan's functions. Its files stay open, to look at the instructions of those that were called.
+
+    Args:
+        plan: The plan.
+        targets: Its files; they may be closed afterwards.
+    """
+
+    def __init__(self, plan: Plan, targets: OpenTargets) -> None:
+        self._plan = plan
+        self._files: dict[Target, int] = {}
+        # Elsewhere the first bytes do not say it, and the costs of both are one (`calibration`).
+        if os.uname().machine == "x86_64":
+            self._files = {target: os.dup(descriptor) for target, descriptor in targets.files.items()}
+
+    def calls(self, counts: Sequence[FunctionCounts]) -> dict[str, int]:
+        """Way -> how many calls were made in it.
+
+        Args:
+            counts: Of each function of the plan.
+        """
+        calls: dict[str, int] = {}
+        entered = iter(counts)
+        for group in self._plan.groups:
+            for function in group.functions:
+                if number := next(entered).entered:
+                    way = self._way(group, function)
+                    calls[way] = calls.get(way, 0) + number
+        return calls
+
+    def close(self) -> None:
+        """Let the files go; idempotent."""
+        for descriptor in self._files.values():
+            os.close(descriptor)
+        self._files.clear()
+
+    def _way(self, group: Group, function: Function) -> str:
+        end = variant(group.mode, group.sample)
+        if group.attach is Attach.SYSCALL:
+            return SYSTEM_CALL + end
+        if group.attach is not Attach.UPROBE:
+            return _NAMES[group.attach]
+        stepped = self._is_stepped(group.target, function)
+        return library_way(returns=function.return_probe, stepped=stepped) + end
+
+    def _is_stepped(self, target: Target, function: Function) -> bool:
+        code = b""
+        if target in self._files:
+            with suppress(OSError):
+                code = os.pread(self._files[target], _INSTRUCTION, function.place)
+        return len(code) == _INSTRUCTION and not is_emulated(code)
