@@ -24,6 +24,7 @@ MEASUREMENTS = (
     "attach",
     "start",
     "calls",
+    "costs",
     "spawn",
     "growth",
     "sustained",
