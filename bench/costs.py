@@ -17,7 +17,7 @@ from _figures import quiet, spread
 from _harness import build, installation, library, library_site, output_of, tell, workplace
 from _result import Result, Table, measure
 
-from datacrumbs.trace.costs import NOT_KNOWN, Cost, read_costs
+from datacrumbs.trace.costs import NOT_KNOWN, CallCost, read_costs
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Kind:
 def take(quick: bool) -> Result:
     rounds, batches = (1, 41) if quick else (7, 101)
     measured: dict[str, list[float]] = defaultdict(list)
-    stated: dict[str, list[Cost]] = defaultdict(list)
+    stated: dict[str, list[CallCost]] = defaultdict(list)
     with workplace() as directory, installation() as site:
         program = build("calls", directory)
         kinds = list(kinds_of(site, directory))
@@ -107,7 +107,7 @@ def provenance(paths: list[Path]) -> Mapping[str, str]:
     return read_traces(paths).files[-1].provenance
 
 
-def row(title: str, measured: list[float], stated: list[Cost]) -> list[str]:
+def row(title: str, measured: list[float], stated: list[CallCost]) -> list[str]:
     """One kind's figures."""
     if not stated:
         return [title, spread(measured, 0), "none", ""]

@@ -33,7 +33,7 @@ from datacrumbs.installed import installed
 from datacrumbs.kernel.syscalls import system_calls
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, Returns, Role, Target
 from datacrumbs.probefile.targets import OpenTargets
-from datacrumbs.trace.costs import Cost
+from datacrumbs.trace.costs import CallCost
 from datacrumbs.trace.lines import LIBRARY, load_library
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Calibration:
             with suppress(BrokenPipeError):
                 os.write(self._go, b"g")
 
-    def result(self) -> tuple[Mapping[str, Cost], str]:
+    def result(self) -> tuple[Mapping[str, CallCost], str]:
         """Way of capture -> cost, and why there are none; what is not known by now is not waited for."""
         if self._pid and (said := self._hear()):
             with suppress(ValueError):
@@ -191,7 +191,7 @@ def _be_the_calibration(request: RunRequest, plan: Plan, kept: KeptCosts, go: in
 
 
 # The costs, or why there are none.
-def _outcome(request: RunRequest, plan: Plan, go: int, answer: int) -> tuple[dict[str, Cost], str]:
+def _outcome(request: RunRequest, plan: Plan, go: int, answer: int) -> tuple[dict[str, CallCost], str]:
     try:
         return _calibrate(request, plan, go, answer), ""
     except TooBusyError:
@@ -204,7 +204,7 @@ class TooBusyError(Exception):
     """What was measured says nothing."""
 
 
-def _calibrate(request: RunRequest, plan: Plan, go: int, answer: int) -> dict[str, Cost]:
+def _calibrate(request: RunRequest, plan: Plan, go: int, answer: int) -> dict[str, CallCost]:
     own = _own_plan(plan)
     null = os.open(os.devnull, os.O_WRONLY)
     library = load_library()
@@ -224,7 +224,7 @@ def _calibrate(request: RunRequest, plan: Plan, go: int, answer: int) -> dict[st
             engine.attach(targets, [client.client_library()])
         twice = _measured(library, own, null)
         _mark(name)
-        costs: dict[str, Cost] = {}
+        costs: dict[str, CallCost] = {}
         for mode, sample in _variants(plan):
             groups = tuple(replace(group, mode=mode, sample=sample) for group in own.groups)
             engine.keep_as(replace(own, groups=groups))
@@ -291,7 +291,7 @@ def _mark(name: str) -> None:
 
 def find_costs(
     bare: Measured, gated: Measured, twice: Measured, traced: Measured, end: str, *, is_split: bool
-) -> dict[str, Cost]:
+) -> dict[str, CallCost]:
     """Way of capture -> what a call costs.
 
     Args:
@@ -320,13 +320,13 @@ def find_costs(
         found = [intervals[name] for name in names if name in intervals]
         if found:
             least, most = min(low for low, _ in found), max(high for _, high in found)
-            costs[way + end] = Cost.between(max(least, 0.0), most)
+            costs[way + end] = CallCost.between(max(least, 0.0), most)
     if any(cost.bounds[1] <= 0 for cost in costs.values()):
         raise TooBusyError
     return costs
 
 
-def are_exact(costs: Mapping[str, Cost]) -> bool:
+def are_exact(costs: Mapping[str, CallCost]) -> bool:
     """Whether costs are worth keeping for further runs."""
     return all(cost.margin <= cost.nanoseconds * _LARGEST_MARGIN for cost in costs.values())
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
-from datacrumbs.trace.costs import Cost
+from datacrumbs.trace.costs import CallCost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ class KeptCosts:
         self._directory = directory
         self._path = directory / f"{key}{_SUFFIX}"
 
-    def load(self) -> dict[str, Cost]:
+    def load(self) -> dict[str, CallCost]:
         """Way of capture -> cost; empty where nothing is kept, and where others than root could have changed it."""
         if not os.path.lexists(self._path):
             return {}
@@ -44,7 +44,7 @@ class KeptCosts:
         except (DatacrumbsError, ValueError):
             return {}
 
-    def save(self, costs: Mapping[str, Cost]) -> None:
+    def save(self, costs: Mapping[str, CallCost]) -> None:
         """Keep costs.
 
         Raises:
@@ -59,13 +59,13 @@ class KeptCosts:
             path.unlink(missing_ok=True)
 
 
-def encode(costs: Mapping[str, Cost], reason: str = "") -> bytes:
+def encode(costs: Mapping[str, CallCost], reason: str = "") -> bytes:
     """Costs, or why there are none, as text."""
     found = {way: [cost.nanoseconds, cost.margin] for way, cost in sorted(costs.items())}
     return json.dumps({"costs": found, "reason": reason[:_LONGEST_REASON]}).encode()
 
 
-def decode(text: bytes) -> tuple[dict[str, Cost], str]:
+def decode(text: bytes) -> tuple[dict[str, CallCost], str]:
     """What `encode` made.
 
     Raises:
@@ -79,4 +79,4 @@ def decode(text: bytes) -> tuple[dict[str, Cost], str]:
         raise ValueError("not what calls cost") from None
     if not all(len(pair) == 2 and all(0 <= number < _LONGEST_NS for number in pair) for pair in numbers.values()):
         raise ValueError("not what calls cost")
-    return {way: Cost(*pair) for way, pair in numbers.items()}, str(reason)
+    return {way: CallCost(*pair) for way, pair in numbers.items()}, str(reason)

@@ -17,14 +17,14 @@ _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class CallCost:
     """What one call takes longer because it is traced: nanoseconds, and how far they may be off either way."""
 
     nanoseconds: int
     margin: int
 
     @classmethod
-    def between(cls, low: float, high: float) -> Cost:
+    def between(cls, low: float, high: float) -> CallCost:
         """A cost that is somewhere in an interval."""
         middle = round((low + high) / 2)
         return cls(middle, max(round(high) - middle, middle - round(low)))
@@ -47,10 +47,10 @@ class TracedCalls:
 
     way: str
     calls: int
-    cost: Cost | None
+    cost: CallCost | None
 
 
-def cost_entries(costs: Mapping[str, Cost], calls: Mapping[str, int], reason: str = "") -> dict[str, str]:
+def cost_entries(costs: Mapping[str, CallCost], calls: Mapping[str, int], reason: str = "") -> dict[str, str]:
     """Keys and texts for the provenance.
 
     Args:
@@ -73,6 +73,6 @@ def read_costs(provenance: Mapping[str, object]) -> list[TracedCalls]:
         way = key.removeprefix(_CALLS)
         text = provenance.get(f"{_COST}{way}")
         interval = _INTERVAL.fullmatch(text) if isinstance(text, str) else None
-        cost = Cost(int(interval[1]), int(interval[2])) if interval else None
+        cost = CallCost(int(interval[1]), int(interval[2])) if interval else None
         found.append(TracedCalls(way, int(value), cost))
     return found

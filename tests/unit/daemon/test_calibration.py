@@ -14,7 +14,7 @@ from datacrumbs.daemon.chosen import Chosen
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Target
 from datacrumbs.system import SystemConfiguration
-from datacrumbs.trace.costs import Cost
+from datacrumbs.trace.costs import CallCost
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,23 +39,23 @@ TRACED = times(400, 500, 1101, 5001, 601, 3001)
 def test_costs_without_the_gate_of_the_other_run() -> None:
     """At a system call 20 of the nanoseconds are the second program's; at functions all are the probe's."""
     assert find_costs(BARE, GATED, TWICE, TRACED, "", is_split=True) == {
-        "system call": Cost.between(280, 350),
-        "function": Cost(1100, 0),
-        "function, single-stepped": Cost(5000, 0),
-        "function without return": Cost(600, 0),
-        "function without return, single-stepped": Cost(3000, 0),
+        "system call": CallCost.between(280, 350),
+        "function": CallCost(1100, 0),
+        "function, single-stepped": CallCost(5000, 0),
+        "function without return": CallCost(600, 0),
+        "function without return, single-stepped": CallCost(3000, 0),
     }
 
 
 def test_ways_that_are_not_told_apart_have_one_cost() -> None:
     costs = find_costs(BARE, GATED, TWICE, TRACED, ", added up", is_split=False)
-    assert costs["function, added up"] == Cost.between(1100, 5000)
+    assert costs["function, added up"] == CallCost.between(1100, 5000)
     assert "function, single-stepped, added up" not in costs
 
 
 def test_rounds_that_differ_are_a_margin() -> None:
     noisy = times(400, 500, 1101, 5001, 601, 3001, spread=50)
-    assert find_costs(BARE, GATED, TWICE, noisy, "", is_split=True)["function"] == Cost.between(1100, 1150)
+    assert find_costs(BARE, GATED, TWICE, noisy, "", is_split=True)["function"] == CallCost.between(1100, 1150)
 
 
 def test_what_is_not_in_the_program_has_no_cost() -> None:
@@ -69,8 +69,8 @@ def test_traced_calls_that_are_shorter_than_bare_ones_say_nothing() -> None:
 
 
 def test_costs_with_a_wide_margin_are_not_kept() -> None:
-    assert are_exact({"a": Cost(100, 50)})
-    assert not are_exact({"a": Cost(100, 50), "b": Cost(100, 51)})
+    assert are_exact({"a": CallCost(100, 50)})
+    assert not are_exact({"a": CallCost(100, 50), "b": CallCost(100, 51)})
 
 
 @pytest.fixture
@@ -101,11 +101,13 @@ def test_nothing_is_begun_inside_a_group_that_is_traced(
 def test_what_was_kept_is_not_measured_again(request_of: Any) -> None:
     request = request_of(Chosen())
     plan = PLAN
-    calibration.KeptCosts(request.paths.state / "costs", calibration._key(request, plan)).save({"function": Cost(7, 1)})
+    calibration.KeptCosts(request.paths.state / "costs", calibration._key(request, plan)).save(
+        {"function": CallCost(7, 1)}
+    )
     found = Calibration(request, plan)
     found.before_attaching()
     found.begin()
-    assert found.result() == ({"function": Cost(7, 1)}, "")
+    assert found.result() == ({"function": CallCost(7, 1)}, "")
     found.close()
 
 

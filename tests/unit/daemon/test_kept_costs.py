@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.daemon.kept_costs import KEPT, KeptCosts
-from datacrumbs.trace.costs import Cost
+from datacrumbs.trace.costs import CallCost
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-COSTS = {"system call": Cost(331, 17), "function": Cost(1999, 101)}
+COSTS = {"system call": CallCost(331, 17), "function": CallCost(1999, 101)}
 
 
 def test_what_is_kept_is_found(tmp_path: Path) -> None:

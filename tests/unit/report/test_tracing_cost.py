@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from datacrumbs.report.tracing_cost import TracingCost, tracing_costs
-from datacrumbs.trace.costs import Cost, TracedCalls
+from datacrumbs.trace.costs import CallCost, TracedCalls
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 COMMAND = Path(sysconfig.get_path("scripts")) / "datacrumbs_report"
-WAYS = (TracedCalls("function", 101, Cost(2000, 100)), TracedCalls("system call", 1009, Cost(300, 50)))
+WAYS = (TracedCalls("function", 101, CallCost(2000, 100)), TracedCalls("system call", 1009, CallCost(300, 50)))
 LOW, HIGH = (101 * 1900 + 1009 * 250) / 1000, (101 * 2100 + 1009 * 350) / 1000
 ENTRIES = {
     "calls function": "101",

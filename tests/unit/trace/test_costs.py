@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from datacrumbs.trace.costs import NOT_KNOWN, Cost, TracedCalls, cost_entries, read_costs
+from datacrumbs.trace.costs import NOT_KNOWN, CallCost, TracedCalls, cost_entries, read_costs
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "cost"), [(100, 200, Cost(150, 50)), (100.4, 103.4, Cost(102, 2)), (7, 7, Cost(7, 0))]
+    ("low", "high", "cost"), [(100, 200, CallCost(150, 50)), (100.4, 103.4, CallCost(102, 2)), (7, 7, CallCost(7, 0))]
 )
-def test_an_interval_is_a_middle_and_a_margin(low: float, high: float, cost: Cost) -> None:
-    assert Cost.between(low, high) == cost
+def test_an_interval_is_a_middle_and_a_margin(low: float, high: float, cost: CallCost) -> None:
+    assert CallCost.between(low, high) == cost
     assert cost.bounds[0] <= round(low) <= round(high) <= cost.bounds[1]
 
 
 def test_there_and_back() -> None:
-    costs = {"system call": Cost(331, 17), "function": Cost(1999, 101)}
+    costs = {"system call": CallCost(331, 17), "function": CallCost(1999, 101)}
     entries = cost_entries(costs, {"system call": 1009, "kernel event": 23, "function": 0})
     assert entries == {"calls system call": "1009", "calls kernel event": "23", "cost system call": "331 ±17 ns"}
     assert read_costs({**entries, "kernel": "6.18"}) == [
         TracedCalls("kernel event", 23, None),
-        TracedCalls("system call", 1009, Cost(331, 17)),
+        TracedCalls("system call", 1009, CallCost(331, 17)),
     ]
 
 
