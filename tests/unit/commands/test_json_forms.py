@@ -60,9 +60,11 @@ def traces(made, synthetic, tmp_path: Path) -> dict[str, Path]:
     ]
     rank = [made.metadata("PR", {"hhash": "00", "name": name, "value": "3"}, 8) for name in ("rank", "size")]
     mount = made.metadata("datacrumbs_mount", {"point": "/", "local": 1, "type": "ext4", "block_bytes": 4096})
+    costs = {"calls system call": "1509", "cost system call": "331 ±17 ns", "calls kernel event": "3"}
+    cost = made.metadata("datacrumbs_provenance", costs)
     clock = made.profile("fsync", "SYS", 99_000, 5)
     return {
-        "whole": made.write(tmp_path / "whole.pfw.gz", calls, FILES, before=[*rank, mount], host="a"),
+        "whole": made.write(tmp_path / "whole.pfw.gz", calls, FILES, before=[*rank, mount], after=[cost], host="a"),
         "later": made.write(tmp_path / "later.pfw.gz", many, FILES, host="b", run_id="two"),
         "added up": made.write(tmp_path / "sums.pfw.gz", calls, FILES, before=rank, after=[clock], host="c"),
         "losses": synthetic.write_trace(tmp_path / "lost.pfw.gz", 12, lost=((synthetic.READ, 5),)),
@@ -81,6 +83,7 @@ def test_tables_and_findings(documents, traces: dict[str, Path], of: str) -> Non
     assert document["schema_version"] == 1
     assert document["functions"]
     if of == "whole":
+        assert document["tracing_costs"][0]["cost_us"]
         assert [each["rule"] for each in document["findings"]] == ["small-writes"]
 
 
@@ -89,7 +92,7 @@ def test_tables_and_findings(documents, traces: dict[str, Path], of: str) -> Non
 def test_each_table(documents, traces: dict[str, Path], of: str, view: str) -> None:
     document = documents(report, traces[of], "--by", view, "--wide")
     check("report", document)
-    known = {"traces", "jobs", "clocks", "schema_version"}
+    known = {"traces", "jobs", "tracing_costs", "clocks", "schema_version"}
     (name,) = document.keys() - known
     assert document[name] or (of, view) in {("losses", "size"), ("losses", "channel"), ("losses", PATTERN)}
 
