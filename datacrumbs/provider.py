@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pluggy
 
@@ -26,9 +26,6 @@ from datacrumbs.model.plan import (
     Snippet,
     Target,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = [
     "ARGUMENT_LIMIT",
@@ -129,6 +126,8 @@ class Host:
         machine: Hardware name, as ``uname -m``.
         environment: The environment in which libraries are looked for.
         program: Executable that will be traced, when the user named one: its libraries only.
+        root: Root directory in which the program runs, where that is not this process's; ``program`` is in it, by its
+            path on this host.
         others: With a program: also what would be found without one, since it may start other programs.
     """
 
@@ -137,6 +136,7 @@ class Host:
     environment: Mapping[str, str] = field(default_factory=dict)
     program: Path | None = None
     others: bool = False
+    root: Path = Path("/")
 
 
 @dataclass(frozen=True, slots=True)

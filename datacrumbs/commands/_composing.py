@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from datacrumbs import remembered
 from datacrumbs.commands._selection import names
 from datacrumbs.elf import kept
+from datacrumbs.elf.roots import root_of
 from datacrumbs.elf.witnesses import looked_at, watched
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.output import Verbosity, counted, inform, verbosity
@@ -120,8 +121,10 @@ def _report(found: Composed, output: Path, *, as_json: bool) -> None:
 
 
 def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
-    program = shutil.which(options.program) if options.program else ""
-    asked = [str(paths.prefix.absolute()), options.site, program, os.getcwd(), *_selected(options)]  # noqa: PTH109
+    root, name = root_of(options.program, options.root)
+    program = shutil.which(name) if name and root.is_own else name
+    place = [str(paths.prefix.absolute()), str(root.directory), os.getcwd()]  # noqa: PTH109
+    asked = [*place, options.site, program, *_selected(options)]
     if not options.fresh:
         found = _remembered(remembered.recall(_KIND, asked, os.environ), paths)
         if found is not None:
@@ -132,9 +135,10 @@ def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
         looked_at(*_deciding(paths))
         try:
             from datacrumbs.commands._composition import composed
-            from datacrumbs.configure import Selection
+            from datacrumbs.configure import Selection, current_host
 
-            answer = composed(options.site, options.program, Selection(*_selected(options)), paths, notes.append)
+            host = current_host(name, str(root.directory))
+            answer = composed(options.site, host, Selection(*_selected(options)), paths, notes.append)
         finally:
             _print_notes(notes)  # they also say why nothing was left
     answer["notes"] = notes

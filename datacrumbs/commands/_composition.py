@@ -7,24 +7,25 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from datacrumbs.commands._progress import progress_bar
-from datacrumbs.configure import Selection, compose, current_host, find_site_file, load_selected, read_site_file
+from datacrumbs.configure import Selection, compose, find_site_file, load_selected, read_site_file
 from datacrumbs.configure.compose import Report
 from datacrumbs.signer.signing_client import request_signature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from datacrumbs.provider import Host
     from datacrumbs.system import SystemPaths
 
 
 def composed(
-    site: str, program: str, selection: Selection, paths: SystemPaths, note: Callable[[str], None]
+    site: str, host: Host, selection: Selection, paths: SystemPaths, note: Callable[[str], None]
 ) -> dict[str, object]:
     """Compose a site file's plan and have it signed.
 
     Args:
         site: The site file, as users name it.
-        program: The program whose libraries are probed; empty for the host's.
+        host: The machine, and the program whose libraries are probed.
         selection: What is left of the site file.
         paths: The installation.
         note: Told what the user should know.
@@ -36,7 +37,6 @@ def composed(
     read = read_site_file(file, protected=file.parent.absolute() == paths.site_files.absolute())
     for line in read.notes:
         note(line)
-    host = current_host(program)
     providers = load_selected(read, selection)
     with progress_bar("composing") as progress:
         plan = compose(read, providers, host, selection, Report(note, progress))

@@ -20,6 +20,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("output", nargs="?", metavar="OUT.json.gz", help="the signed probe file to write")
     add_selection(parser)
     add("--program", metavar="EXE", default="", help="probe only the libraries that EXE loads")
+    add(
+        "--root", metavar="DIR", default="",
+        help="EXE is in this root directory (of a container, a chroot; /proc/PID/root), with its libraries",
+    )  # fmt: skip
     add("--no-move", action="store_true", help="leave each library probe on its function's first instruction")
     add("--fresh", action="store_true", help="compose and sign again, though nothing has changed since the last time")
     add("--show", nargs="?", const="", metavar="FILE", help="print a probe file and exit")
@@ -42,7 +46,10 @@ COMMAND = Command(
     name="probe_configurator",
     summary="Create a probe file for this host from a site file and have the signing service sign it.",
     description="Any user may run it.",
-    examples=("datacrumbs_probe_configurator default.yaml /tmp/probes.json.gz --without mpi",),
+    examples=(
+        "datacrumbs_probe_configurator default.yaml /tmp/probes.json.gz --without mpi",
+        "datacrumbs_probe_configurator default.yaml /tmp/probes.json.gz --root /srv/container --program /usr/bin/app",
+    ),
     arguments=arguments,
     load=_load,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs import __version__
@@ -15,6 +16,7 @@ from datacrumbs.configure.merge import merge, one_posix_layer, with_safe_returns
 from datacrumbs.configure.placing import place_probes
 from datacrumbs.configure.reference_entries import SITE, reference_candidates
 from datacrumbs.configure.site import UNSAID, Entry, ProbeKind, ProviderEntry, ReferenceEntry
+from datacrumbs.elf.roots import Root
 from datacrumbs.errors import did_you_mean, usage_error
 from datacrumbs.model.plan import FUNCTION_LIMIT, Group, Mode, Plan, Provenance, Sought
 from datacrumbs.output import counted
@@ -130,6 +132,7 @@ def compose(
     if all(each.helper for each in placed):  # helpers alone: not one call would be written
         raise _nothing_left(site)
     plan = replace(_plan(placed, site, providers), sought=_sought(about, providers))
+    plan = replace(plan, groups=tuple(_seen_in(Root(host.root), group) for group in plan.groups))
     _check_limit(plan, report)
     return plan
 
@@ -219,6 +222,12 @@ def _merged(
         more = counted(followed, "more function is", "more functions are")
         report.note(f"{more} followed, and not written: they open and close what others use")
     return detailed
+
+
+def _seen_in(root: Root, group: Group) -> Group:
+    path = Path(group.target.path)
+    seen = root.seen(path) if group.target.path else path
+    return group if seen == path else replace(group, target=replace(group.target, seen_as=str(seen)))
 
 
 def _plan(candidates: Iterable[Candidate], site: SiteConfiguration, providers: Providers) -> Plan:

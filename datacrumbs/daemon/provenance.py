@@ -33,6 +33,11 @@ def provenance(request: RunRequest, report: EngineReport) -> dict[str, str]:
             f"target {hidden.path(group.target.path) or 'kernel'}": group.target.build_id
             for group in signed.plan.groups
         },
+        **{
+            f"seen as {hidden.path(group.target.seen_as)}": hidden.path(group.target.path)
+            for group in signed.plan.groups
+            if group.target.seen_as
+        },
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.elf.file import Tag, open_elf
+from datacrumbs.elf.roots import Root
 from datacrumbs.elf.witnesses import looked_at
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.secure.files import is_file
@@ -84,13 +85,20 @@ class Loader:
     Args:
         program: The ELF executable.
         environment: LD_LIBRARY_PATH and LD_PRELOAD are used.
-        cache: soname -> paths of the loader's cache.
+        cache: soname -> paths of the loader's cache, as the program sees them.
+        root: The root directory in which the program runs.
 
     Raises:
         DatacrumbsError: (exit 2) when the program is no 64-bit ELF file.
     """
 
-    def __init__(self, program: Path, environment: Mapping[str, str], cache: Mapping[str, tuple[Path, ...]]) -> None:
+    def __init__(
+        self,
+        program: Path,
+        environment: Mapping[str, str],
+        cache: Mapping[str, tuple[Path, ...]],
+        root: Root | None = None,
+    ) -> None:
         dynamic = read_dynamic(program)
         if dynamic is None:
             raise usage_error(f"{program}: not a readable 64-bit ELF program", "name an executable")
@@ -98,6 +106,7 @@ class Loader:
         self._musl = "ld-musl" in dynamic.interpreter
         self._cache = {} if self._musl else cache
         self._environment = environment
+        self._root = root or Root()
         self._found: dict[str, Path] = {}
 
     def load_all(self, roots: Iterable[Path]) -> list[Path]:
@@ -117,12 +126,13 @@ class Loader:
         return list(order)
 
     def _add_interpreter(self, order: dict[Path, None]) -> None:
-        path = Path(self._program.interpreter)
-        self._found[path.name] = path
+        name = Path(self._program.interpreter).name
+        path = self._root.real(Path(self._program.interpreter))
+        self._found[name] = path
         if self._musl:
             # musl's loader is its C library; these names never reach the file system
-            for name in ("libc.so", f"libc.musl-{path.name[8:].split('.')[0]}.so.1"):
-                self._found[name] = path
+            for alias in ("libc.so", f"libc.musl-{name[8:].split('.')[0]}.so.1"):
+                self._found[alias] = path
         if is_file(path):
             order[path] = None
 
@@ -136,7 +146,8 @@ class Loader:
     ) -> None:
         if name in self._found:
             return
-        found = next((item for item in self._places(name, needing, parents) if self._usable(item)), None)
+        places = map(self._root.real, self._places(name, needing, parents))
+        found = next((place for place in places if self._usable(place)), None)
         if found is None:
             return
         dynamic = read_dynamic(found)
@@ -178,7 +189,7 @@ class Loader:
 
     def _default_folders(self) -> Iterator[Path]:
         if self._musl:
-            listed = Path(f"/etc/{Path(self._program.interpreter).name.replace('.so.1', '')}.path")
+            listed = self._root.real(Path(f"/etc/{Path(self._program.interpreter).name.replace('.so.1', '')}.path"))
             text = listed.read_text(encoding="utf-8") if is_file(listed) else "/lib:/usr/local/lib:/usr/lib"
             yield from (Path(part) for part in text.replace("\n", ":").split(":") if part)
             return
@@ -191,7 +202,7 @@ class Loader:
 
     def _replaced(self, text: str, file: DynamicFile) -> str:
         values = {
-            "ORIGIN": str(file.path.resolve().parent),
+            "ORIGIN": str(self._root.seen(file.path.resolve()).parent),
             "LIB": f"lib/{_TRIPLETS.get(file.machine, '')}".rstrip("/"),
         }
         for name, value in values.items():

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +13,10 @@ from datacrumbs.elf.build_id import file_build_id
 from datacrumbs.elf.dependencies import Loader, read_dynamic
 from datacrumbs.elf.dynamic_loader import loaded_files
 from datacrumbs.elf.file import machine_of
+from datacrumbs.elf.loader_cache import CACHE, read_loader_cache
 from datacrumbs.elf.python_programs import extension_modules, is_python
-from datacrumbs.elf.witnesses import LOADER_FILES, explained, looked_at
+from datacrumbs.elf.roots import Root
+from datacrumbs.elf.witnesses import looked_at
 from datacrumbs.errors import usage_error
 from datacrumbs.secure.files import is_file, is_folder
 
@@ -49,7 +49,7 @@ def find_libraries(names: Sequence[str], host: Host) -> tuple[Path, ...]:
     """
     candidates: Iterable[Path] = ()
     if host.program is not None:
-        candidates = program_libraries(host.program, host.environment)
+        candidates = program_libraries(host.program, host.environment, Root(host.root))
     if host.program is None or host.others:
         candidates = chain(candidates, _host_candidates(names, host.environment))
     found: dict[str, Path] = {}
@@ -65,18 +65,22 @@ def find_libraries(names: Sequence[str], host: Host) -> tuple[Path, ...]:
     return tuple(found.values())
 
 
-def program_libraries(program: Path, environment: Mapping[str, str]) -> tuple[Path, ...]:
+def program_libraries(program: Path, environment: Mapping[str, str], root: Root | None = None) -> tuple[Path, ...]:
     """The libraries that a program loads, with its own and its libraries' DT_NEEDED, in breadth-first order.
 
     For a script, its interpreter is taken. For a Python interpreter the extension modules of its
-    search path and what they need come as well, because they are loaded later by name.
-    The paths are those under which the loader finds them; resolve them for the real file.
+    search path and what they need come as well, because they are loaded later by name; not in another root.
+    The paths are those under which the loader finds them; resolve them for the real file. In another root they are
+    this host's, with no links left.
 
     Raises:
         DatacrumbsError: (exit 2) when the program is missing or no ELF file.
     """
+    if root is not None and not root.is_own:
+        loader = Loader(program, environment, read_loader_cache(root.real(CACHE)), root)
+        return tuple(loader.load_all([program]))
     executable = interpreter_of(Path(program), environment)
-    loader = Loader(executable, environment, library_cache())
+    loader = Loader(executable, environment, read_loader_cache())
     libraries = loaded_files(executable, environment) or loader.load_all([executable])
     modules = extension_modules(executable, environment) if is_python(executable) else ()
     if modules:
@@ -85,25 +89,33 @@ def program_libraries(program: Path, environment: Mapping[str, str]) -> tuple[Pa
     return tuple(dict.fromkeys(libraries))
 
 
-def interpreter_of(program: Path, environment: Mapping[str, str]) -> Path:
+def interpreter_of(program: Path, environment: Mapping[str, str], root: Root | None = None) -> Path:
     """The ELF program that runs for a command: itself, or for a script what its ``#!`` line names.
+
+    Args:
+        program: An absolute path as programs in the root see it, or a name on PATH.
+        environment: PATH is used.
+        root: The root directory; then the answer is this host's path, with no links left.
 
     Raises:
         DatacrumbsError: (exit 2) when there is no such program.
     """
-    path = program if program.is_absolute() or is_file(program) else _on_path(program.name, environment) or program
+    root = root or Root()
+    path = program
+    if not program.is_absolute() and not (root.is_own and is_file(program)):
+        path = _on_path(program.name, environment, root) or program
     for _depth in range(4):  # the kernel follows as many
         try:
-            with path.open("rb") as stream:
+            with root.real(path).open("rb") as stream:
                 line = stream.readline(256)
         except OSError as error:
             raise usage_error(f"{program}: cannot be read: {error.strerror}", "name a program that exists") from None
         if not line.startswith(b"#!"):
-            return path
+            return root.real(path)
         words = line[2:].decode("utf-8", "surrogateescape").split()
         if words and Path(words[0]).name == "env":
             words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
-            found = _on_path(words[0], environment) if words else None
+            found = _on_path(words[0], environment, root) if words else None
             words = [str(found)] if found else []
         if not words:
             raise usage_error(f"{program}: its interpreter is not found", "name the interpreter itself")
@@ -111,31 +123,14 @@ def interpreter_of(program: Path, environment: Mapping[str, str]) -> Path:
     raise usage_error(f"{program}: its interpreter scripts are nested too deeply", "name the interpreter itself")
 
 
-def _on_path(name: str, environment: Mapping[str, str]) -> Path | None:
+def _on_path(name: str, environment: Mapping[str, str], root: Root) -> Path | None:
     for folder in environment.get("PATH", os.defpath).split(":"):
         candidate = Path(folder or ".") / name
-        looked_at(candidate)
-        if is_file(candidate) and os.access(candidate, os.X_OK):
+        real = root.real(candidate)
+        looked_at(real)
+        if is_file(real) and os.access(real, os.X_OK):
             return candidate
     return None
-
-
-@lru_cache(maxsize=1)
-def library_cache() -> Mapping[str, tuple[Path, ...]]:
-    """What ``ldconfig -p`` lists: soname -> paths, the preferred one first; empty without ldconfig."""
-    output = ""
-    for program in ("/sbin/ldconfig", "/usr/sbin/ldconfig"):
-        if Path(program).exists():
-            with explained(program, *LOADER_FILES):
-                output = subprocess.run([program, "-p"], capture_output=True, text=True, check=False, env={}).stdout
-            break
-    cache: dict[str, tuple[Path, ...]] = {}
-    for line in output.splitlines():
-        name, arrow, path = line.strip().partition(" => ")
-        if arrow:
-            soname = name.split(" ", 1)[0]
-            cache[soname] = (*cache.get(soname, ()), Path(path))
-    return cache
 
 
 def _host_candidates(names: Sequence[str], environment: Mapping[str, str]) -> Iterator[Path]:
@@ -148,7 +143,7 @@ def _host_candidates(names: Sequence[str], environment: Mapping[str, str]) -> It
                 if path not in seen and is_file(path):
                     seen.add(path)
                     yield path
-    for soname, paths in library_cache().items():
+    for soname, paths in read_loader_cache().items():
         if _matches(Path(soname), names):
             yield from (path for path in paths if path not in seen and is_file(path))
     yield from (Path(name) for name in names if name.startswith("/") and is_file(Path(name)))

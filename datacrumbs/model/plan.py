@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-FORMAT = "datacrumbs-plan/3"
+FORMAT = "datacrumbs-plan/4"
 FUNCTION_LIMIT = 16384
 ARGUMENT_LIMIT = 6
 SKIP_LIMIT = 240
@@ -234,10 +234,12 @@ class Target:
         path: Absolute real path of the ELF file; empty for the kernel.
         build_id: Lower-case hex of the file's GNU build-id, or ``sha256:<hex>`` of the file
             when it has none; for the kernel its release (``uname -r``).
+        seen_as: What programs in another root directory call that file; empty where they call it by its path.
     """
 
     path: str
     build_id: str
+    seen_as: str = ""
 
     @property
     def is_kernel(self) -> bool:

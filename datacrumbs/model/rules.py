@@ -125,6 +125,7 @@ RULES: dict[type, dict[str, AnyRule | dict[Context, AnyRule]]] = {
             lambda _: nothing(" (the kernel)"),
         ),
         "build_id": by_attach(dict.fromkeys(USER_ATTACH, _BUILD_ID), lambda _: _RELEASE),
+        "seen_as": by_attach(dict.fromkeys(USER_ATTACH, or_empty(_PATH)), lambda _: nothing(" (the kernel)")),
     },
     Function: {
         "name": _SYMBOL,

@@ -57,8 +57,9 @@ def readable(signed_or_plan: SignedPlan | Plan) -> str:
     if only := entries_only(plan):
         lines.append(f"entries   {only}")
     for group in plan.groups:
-        where = group.target.path or "kernel"
-        lines += ["", f"{group.provider}: {group.attach} {where} [{group.target.build_id}], {_size(group)}"]
+        target = group.target
+        where = f"{target.seen_as}, here {target.path}" if target.seen_as else target.path or "kernel"
+        lines += ["", f"{group.provider}: {group.attach} {where} [{target.build_id}], {_size(group)}"]
         lines += [f"  {_function_line(function)}" for function in group.functions]
     return "\n".join(lines) + "\n"
 
@@ -107,6 +108,7 @@ def _group(group: Group) -> Document:
         "layer": group.layer,
         "attach": group.attach.value,
         "path": group.target.path,
+        "seen_as": group.target.seen_as,
         "build_id": group.target.build_id,
         "mode": group.mode.value,
         "sample": group.sample,

@@ -32,14 +32,28 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Mount:
+class MountLine:
+    """A line of proc_pid_mountinfo(5).
+
+    Args:
+        identity: Its number.
+        device: Of the file system, ``major:minor``.
+        directory: Which one of the file system is mounted; escaped.
+        point: Where; escaped.
+        kind: Of the file system.
+        options: Its own.
+    """
+
     identity: bytes
     device: bytes
+    directory: bytes
+    point: bytes
     kind: bytes
     options: bytes
 
     @property
     def served_by_user(self) -> bool:
+        """Whether a program of a user's answers for it."""
         user = re.search(rb"\buser_id=(\d+)", self.options)
         return self.kind.startswith(b"fuse") and user is not None and int(user[1]) >= _FIRST_USER
 
@@ -61,7 +75,7 @@ class KernelState:
 
 def is_served_by_user(descriptor: int) -> bool:
     """Whether a file that was opened by its path here is on a file system that a user's program serves."""
-    found = _by_identity(descriptor, _mounts())
+    found = _by_identity(descriptor, read_mounts())
     return found is not None and found.served_by_user
 
 
@@ -103,7 +117,7 @@ def problem_of_mapped(descriptor: int) -> str:
     It may be on a mount that this process does not see. A user can mount some kinds of file systems in a namespace
     of their own: one that a program serves, and one that is laid over such a one.
     """
-    mounts = _mounts()
+    mounts = read_mounts()
     found = _by_identity(descriptor, mounts)
     if found is None:
         major, minor = device_of(descriptor)
@@ -162,17 +176,24 @@ def file_system_kind(descriptor: int) -> int:
 
 # Users name mount points and sources. The kernel escapes space and newline in them, but no other white space, and an
 # empty source is an empty field.
-def _mounts() -> list[_Mount]:
+def read_mounts(file: Path = Path("/proc/self/mountinfo")) -> list[MountLine]:
+    """The mounts that a process sees, of this one or another.
+
+    Raises:
+        OSError: The process has ended, or is another user's.
+    """
     mounts = []
-    for line in Path("/proc/self/mountinfo").read_bytes().split(b"\n"):
+    for line in file.read_bytes().split(b"\n"):
         if line:
             fields = line.split(b" ")
             kind = fields.index(b"-", _OPTIONAL_FIELDS) + 1
-            mounts.append(_Mount(fields[0], fields[2], fields[kind], b" ".join(fields[kind + 2 :])))
+            mounts.append(
+                MountLine(fields[0], fields[2], fields[3], fields[4], fields[kind], b" ".join(fields[kind + 2 :]))
+            )
     return mounts
 
 
 # A file of another namespace has the number of a mount there, which none here has.
-def _by_identity(descriptor: int, mounts: list[_Mount]) -> _Mount | None:
+def _by_identity(descriptor: int, mounts: list[MountLine]) -> MountLine | None:
     match = re.search(rb"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{descriptor}").read_bytes(), re.MULTILINE)
     return next((mount for mount in mounts if match and mount.identity == match[1]), None)

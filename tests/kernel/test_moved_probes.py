@@ -16,7 +16,7 @@ import pytest
 
 from datacrumbs import client
 from datacrumbs.elf.functions import elf_functions, elf_target
-from datacrumbs.elf.libraries import library_cache
+from datacrumbs.elf.loader_cache import read_loader_cache
 from datacrumbs.elf.placement import probe_skips
 from datacrumbs.elf.returns import safe_returns
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Returns
@@ -118,7 +118,7 @@ def double(engine_state: Path, configuration: SystemConfiguration):
     made = []
 
     def tracer(name: str) -> Tracer:
-        made.append(Tracer(doubled(library_cache()[name][0].resolve()), engine_state, configuration))
+        made.append(Tracer(doubled(read_loader_cache()[name][0].resolve()), engine_state, configuration))
         return made[-1]
 
     yield tracer

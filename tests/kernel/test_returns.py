@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.elf.functions import elf_functions, elf_target
-from datacrumbs.elf.libraries import library_cache
+from datacrumbs.elf.loader_cache import read_loader_cache
 from datacrumbs.elf.returns import safe_returns
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Returns
@@ -76,7 +76,7 @@ def group(library: Path, names: list[str], **returns: Returns) -> Group:
 @pytest.fixture(scope="module")
 def tracer(crossing: Path, engine_state: Path, configuration: SystemConfiguration):
     names = [each.name for each in elf_functions(crossing) if each.name.startswith("cross_")]
-    libc = library_cache()["libc.so.6"][0].resolve()
+    libc = read_loader_cache()["libc.so.6"][0].resolve()
     # With the return of cross_call() probed, against the rule: the program's other ways across it are to be seen, too.
     tracer = Tracer(Plan((), (group(crossing, names), group(libc, LIBC))), engine_state, configuration)
     assert tracer.report.method == TITLES[AttachMethod.SESSION]
@@ -112,8 +112,8 @@ def test_exceptions_pass_through_functions_that_call_back(
     cpp = ["__cxa_throw", "__cxa_begin_catch", "__cxa_end_catch", "__cxa_allocate_exception"]
     groups = (
         group(library, ["cross_call", "cross_leaf"], cross_call=Returns.CALLS_BACK),
-        group(library_cache()["libc.so.6"][0].resolve(), LIBC),
-        group(library_cache()["libstdc++.so.6"][0].resolve(), cpp),
+        group(read_loader_cache()["libc.so.6"][0].resolve(), LIBC),
+        group(read_loader_cache()["libstdc++.so.6"][0].resolve(), cpp),
     )
     tracer = Tracer(Plan((), groups), engine_state, configuration)
     try:

@@ -196,7 +196,7 @@ def test_the_list_names_targets_and_counts(capsys):
 def test_the_help_shows_an_example(capsys):
     with pytest.raises(SystemExit):
         COMMAND.run(["--help"])
-    assert "example:" in capsys.readouterr().out
+    assert "examples:" in capsys.readouterr().out
 
 
 def test_without_takes_what_the_site_file_names_though_it_is_not_installed(tmp_path):

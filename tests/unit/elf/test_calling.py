@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from datacrumbs.elf.calling import unsafe_returns
 from datacrumbs.elf.functions import elf_functions
-from datacrumbs.elf.libraries import library_cache
+from datacrumbs.elf.loader_cache import read_loader_cache
 from datacrumbs.model.plan import Returns
 
 SOURCE = Path(__file__).parent / "programs" / "frames.S"
@@ -102,7 +102,7 @@ def test_functions_of_musl_keep_their_returns():
 
 @pytest.mark.parametrize("name", ["libc.so.6", "libm.so.6", "libhdf5_serial.so.103", "libmpi.so.40", "libcrypto.so.3"])
 def test_functions_of_libraries_keep_their_returns(name):
-    paths = library_cache().get(name)
+    paths = read_loader_cache().get(name)
     if not paths:
         pytest.skip(f"{name} is not here")
     reasons = set(unsafe(paths[0].resolve()).values())

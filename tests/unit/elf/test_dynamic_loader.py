@@ -18,7 +18,7 @@ from datacrumbs.elf import dynamic_loader
 from datacrumbs.elf.dependencies import Loader
 from datacrumbs.elf.dynamic_loader import loaded_files
 from datacrumbs.elf.file import Elf
-from datacrumbs.elf.libraries import library_cache
+from datacrumbs.elf.loader_cache import read_loader_cache
 
 NOBODY = 65534
 ASK = """
@@ -71,7 +71,7 @@ def test_what_the_system_has_is_asked_about_by_root_and_by_users(program):
     expected = by_the_loader(Path(program).resolve(), {})
     assert as_a_user(program) == expected
     assert list(loaded_files(Path(program), {}) or ()) == expected
-    worked_out = Loader(Path(program), {}, library_cache()).load_all([Path(program)])
+    worked_out = Loader(Path(program), {}, read_loader_cache()).load_all([Path(program)])
     assert {path.resolve() for path in worked_out} == {path.resolve() for path in expected}
 
 

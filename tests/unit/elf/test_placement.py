@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datacrumbs.elf.functions import elf_functions
-from datacrumbs.elf.libraries import library_cache
+from datacrumbs.elf.loader_cache import read_loader_cache
 from datacrumbs.elf.placement import probe_skips, refused_places
 
 SOURCE = Path(__file__).parent / "programs" / "starts.S"
@@ -70,7 +70,7 @@ def test_what_is_no_program_for_this_machine_has_no_places(tmp_path):
 @pytest.mark.parametrize("name", ["libc.so.6", "libhdf5_serial.so.103", "libmpi.so.40", "libstdc++.so.6"])
 def test_no_branch_of_a_real_library_leads_past_a_moved_probe(name):
     """Checked with another disassembler, which follows the whole library."""
-    library = library_cache()[name][0].resolve()
+    library = read_loader_cache()[name][0].resolve()
     code = subprocess.run(["objdump", "-d", "--no-show-raw-insn", library], capture_output=True, text=True, check=True)
     lines = re.findall(r"^ +([0-9a-f]+):\t(\S.*)$", code.stdout, re.MULTILINE)
     places = [int(address, 16) for address, _ in lines]

@@ -158,7 +158,7 @@ def test_a_users_file_system_is_refused_without_asking_it(
         if not seen:
             (connections := tmp_path / "connections").mkdir()
             (connections / str(os.minor(directory.stat().st_dev))).mkdir()
-            monkeypatch.setattr(file_systems, "_mounts", list)
+            monkeypatch.setattr(file_systems, "read_mounts", list)
             monkeypatch.setattr(file_systems, "_CONNECTIONS", connections)
             monkeypatch.setattr(Path, "is_mount", lambda place: place == connections)
         asked.clear()
