@@ -287,6 +287,37 @@ def test_a_slow_look_at_files_holds_up_its_own_user_only(installation):
         assert [reply_of(connection)["status"] for connection in slow] == ["signed"] * 4
 
 
+LONG = "wait_seconds=900, request_seconds=900, check=Bounds(416 << 20, 30, 900)"
+PLACES = 8
+REFUSED = 211
+
+
+def test_a_third_user_waits_for_no_request_of_two_others(installation):
+    """Whatever they have in work, in their queues, or refused; how long it takes says how fast the machine is."""
+    may_read = _Held()
+    place = installation.directory / "served"
+    place.mkdir()
+    with (
+        served_file(place, installation.library.read_bytes(), 999, may_read) as path,
+        installation.service(LONG, "from datacrumbs.serving.limited import Bounds"),
+        ExitStack() as stack,
+    ):
+        target = Target(str(path), file_build_id(installation.library))
+        request = message({"version": 1, "request": "sign", "plan": json.loads(encode(installation.plan_of(target)))})
+        held = [stack.enter_context(connected(installation, uid)) for uid in (1, 2) for _ in range(PLACES)]
+        for connection in held:
+            connection.sendall(request)
+        assert may_read.asked.wait(BOUND)
+        for uid in (1, 2):
+            for _ in range(REFUSED):
+                with connected(installation, uid) as connection:
+                    assert reply_of(connection)["code"] == "service.busy"
+        assert request_signature(installation.plan(), installation.paths)
+        assert not select.select(held, [], [], 0)[0]  # none of theirs was answered meanwhile
+        may_read.set()
+        assert [reply_of(connection)["status"] for connection in held] == ["signed"] * len(held)
+
+
 def test_all_connections_are_bounded(installation):
     with installation.service("connections=2"):
         held = [socket.socket(socket.AF_UNIX) for _ in range(2)]
