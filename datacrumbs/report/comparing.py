@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datacrumbs.model.layers import LAYERS
 from datacrumbs.report.estimates import TIMED
-from datacrumbs.report.nesting import LAYERS, runs, with_runs
+from datacrumbs.report.nesting import runs, with_runs
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:

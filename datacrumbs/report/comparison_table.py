@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datacrumbs.output import counted, printable
+from datacrumbs.report.amounts import duration
 from datacrumbs.report.comparing import SAME
 from datacrumbs.report.layout import Column, lay_out
-from datacrumbs.report.tables import duration, say
+from datacrumbs.report.tables import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from datacrumbs.errors import did_you_mean, usage_error
+from datacrumbs.model.layers import LAYERS
 from datacrumbs.report.block_requests import with_directions
 from datacrumbs.report.call_selection import select
 from datacrumbs.report.findings.gaps import of_calls
-from datacrumbs.report.nesting import LAYERS, from_the_top, with_runs
+from datacrumbs.report.nesting import from_the_top, with_runs
 from datacrumbs.report.parents import with_parents
 from datacrumbs.trace.dataframes import pl
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datacrumbs.model.layers import LAYERS
 from datacrumbs.report.depths import enclosing, within
 from datacrumbs.report.stretches import stretches
 from datacrumbs.trace.columns import WORD
@@ -38,22 +39,6 @@ if TYPE_CHECKING:
     from datacrumbs.report.stretches import Stretch
     from datacrumbs.trace.reader import Traces
 
-LAYERS = {
-    "HDF5": "HDF5",
-    "MPIIO": "MPI-IO",
-    "MPI": "MPI",
-    "STDIO": "STDIO",
-    "POSIX": "POSIX",
-    "SYS": "system calls",
-    "IO_URING": "io_uring",
-    "VFS": "file system",
-    "PAGECACHE": "page cache",
-    "EXT4": "ext4",
-    "XFS": "XFS",
-    "KERNEL": "kernel functions",
-    "BLOCK": "block layer",
-}
-"""Category -> layer, from the application down; other categories come first, under their own names."""
 INSIDE_KERNEL = ("VFS", "PAGECACHE", "EXT4", "XFS", "KERNEL", "BLOCK")
 """Categories of what serves the calls of the others, also when the thread that caused it has gone on."""
 THREAD = ("run", "pid", "tid")

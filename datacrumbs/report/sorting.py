@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.report.nesting import LAYERS
+from datacrumbs.model.layers import LAYERS
 from datacrumbs.report.tables import HEADINGS
 
 if TYPE_CHECKING:

@@ -6,13 +6,14 @@ import errno as errno_names
 import os
 from typing import TYPE_CHECKING, Any
 
+from datacrumbs.model.layers import LAYERS
 from datacrumbs.report import PHASES, job_ranks
 from datacrumbs.report.call_selection import ALL, CallSelection, first_moment, select
 from datacrumbs.report.estimates import estimated_rows, is_needed, of_no_calls
 from datacrumbs.report.exact import exact_rows, exact_share, merged_rows
 from datacrumbs.report.file_groups import GROUPS
 from datacrumbs.report.nanoseconds import with_nanoseconds
-from datacrumbs.report.nesting import LAYERS, from_the_top, outermost
+from datacrumbs.report.nesting import from_the_top, outermost
 from datacrumbs.report.nodes import by_node
 from datacrumbs.report.views import KEYS, LEAST_BYTES, PHASE, SCOPES, SIZE_CLASS, SIZES, of_view, phase_of
 from datacrumbs.report.wide import with_wide

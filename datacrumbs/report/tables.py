@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from datacrumbs.output import counted, first_few, printable
+from datacrumbs.report.amounts import duration, moment, size
 from datacrumbs.report.job_ranks import ranges
 from datacrumbs.report.layout import Column, lay_out
 from datacrumbs.report.nanoseconds import NANOSECONDS
@@ -221,33 +222,6 @@ def _estimate(key: str, row: dict[str, Any]) -> str:
     if text.startswith("<"):  # says itself that it is not exact
         return text
     return f"~{text}" + (f" ±{percent:.{0 if percent >= 10 else 1}f}%" if percent else "")
-
-
-def duration(microseconds: float) -> str:
-    """A time with three digits and a unit; lines say whole microseconds, so 0 is less than one."""
-    if microseconds == 0:
-        return "<1 us"
-    if microseconds < 1:
-        return f"{microseconds * 1000:.3g} ns"
-    for limit, divisor, unit in ((999.5, 1, "us"), (999_500, 1000, "ms")):
-        if microseconds < limit:
-            return f"{microseconds / divisor:.3g} {unit}"
-    return f"{microseconds / 1_000_000:,.2f} s"
-
-
-def moment(microseconds: int) -> str:
-    """A time after the first call."""
-    return f"{microseconds / 1e6:,.3f} s" if microseconds >= 1e6 else duration(microseconds) if microseconds else "0"
-
-
-def size(number: int) -> str:
-    """Bytes with a binary unit."""
-    value = float(number)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{number} B" if unit == "B" else f"{value:,.1f} {unit}"
 
 
 def _cell(key: str, row: dict[str, Any]) -> str:

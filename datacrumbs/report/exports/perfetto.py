@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from datacrumbs.model.layers import LAYERS
 from datacrumbs.output import printable
 from datacrumbs.report.exports.packets import field, in_order, message, numbers, same
 from datacrumbs.report.exports.trees import NANOSECONDS, THREAD, nanoseconds, processes, tour
-from datacrumbs.report.nesting import LAYERS, from_the_top
+from datacrumbs.report.nesting import from_the_top
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacrumbs.report.nesting import LAYERS
+from datacrumbs.model.layers import LAYERS
 from datacrumbs.report.spreadsheets import harmless_column
 from datacrumbs.trace.dataframes import pl
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from datacrumbs.model.layers import LAYERS
 from datacrumbs.output import printable
 from datacrumbs.report.exports.trees import own_time, processes
-from datacrumbs.report.nesting import LAYERS, from_the_top
+from datacrumbs.report.nesting import from_the_top
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from datacrumbs.model.layers import LAYERS
+from datacrumbs.report.amounts import size
 from datacrumbs.report.findings import SEVERITIES
 from datacrumbs.report.findings.evidence import RunCalls
 from datacrumbs.report.findings.gaps import Gaps, of_selection
@@ -13,8 +15,6 @@ from datacrumbs.report.findings.own_rules import own_rules
 from datacrumbs.report.findings.portions import of_portion, portions
 from datacrumbs.report.findings.thresholds import gates
 from datacrumbs.report.mounted import by_mount
-from datacrumbs.report.nesting import LAYERS
-from datacrumbs.report.tables import size
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:

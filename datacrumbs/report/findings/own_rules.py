@@ -8,10 +8,10 @@ import numpy as np
 
 from datacrumbs.model.fault_rules import FindingRule, Suspicion
 from datacrumbs.output import counted
+from datacrumbs.report.amounts import duration, size
 from datacrumbs.report.findings.evidence import KIND_OF
 from datacrumbs.report.findings.thresholds import described, names
 from datacrumbs.report.intervals import fresh
-from datacrumbs.report.tables import duration, size
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datacrumbs.output import counted
-from datacrumbs.report.tables import duration, say
+from datacrumbs.report.amounts import duration
+from datacrumbs.report.tables import say
 
 if TYPE_CHECKING:
     from rich.console import Console

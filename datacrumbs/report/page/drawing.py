@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
-from datacrumbs.report.nesting import LAYERS
+from datacrumbs.model.layers import LAYERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.output import printable
+from datacrumbs.report.amounts import duration
 from datacrumbs.report.findings.printing import evidence, headline, summary
 from datacrumbs.report.page.sheets import Cell, Sheet, shortened
-from datacrumbs.report.tables import duration
 
 if TYPE_CHECKING:
     from datacrumbs.report.findings.judging import FaultFound

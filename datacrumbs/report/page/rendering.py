@@ -13,8 +13,9 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from datacrumbs import __version__
+from datacrumbs.model.layers import LAYERS
 from datacrumbs.output import counted, printable
-from datacrumbs.report.nesting import LAYERS
+from datacrumbs.report.amounts import duration
 from datacrumbs.report.page import drawing
 from datacrumbs.report.page.compared import drawn_comparison
 from datacrumbs.report.page.contents import TRACES, Contents, account, merged, verdict
@@ -36,7 +37,6 @@ from datacrumbs.report.page.sections import (
     tiles,
     window_sheet,
 )
-from datacrumbs.report.tables import duration
 
 if TYPE_CHECKING:
     from datacrumbs.report.windows import Window

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.output import printable
-from datacrumbs.report.tables import HEADINGS, TEXTS, shown, size
+from datacrumbs.report.amounts import size
+from datacrumbs.report.tables import HEADINGS, TEXTS, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

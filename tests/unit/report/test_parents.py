@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from datacrumbs.report.nesting import LAYERS
+from datacrumbs.model.layers import LAYERS
 from datacrumbs.report.parents import with_parents
 from datacrumbs.trace.reader import read_traces
 
