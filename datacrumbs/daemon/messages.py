@@ -67,6 +67,17 @@ class Continue:
 
 
 @dataclass(frozen=True, slots=True)
+class Show:
+    """To the process that writes, with a descriptor: the socket on which others ask for what it has recorded so far.
+
+    Args:
+        uid: The run's user, who may ask beside root.
+    """
+
+    uid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
     """To the process that writes: the trace ends.
 
@@ -251,7 +262,7 @@ class PartMade:
     """From the process that makes files, with a descriptor: the file."""
 
 
-TO_WRITER = (Begin, AddNotes, AddProfiles, Continue, Finish)
+TO_WRITER = (Begin, AddNotes, AddProfiles, Continue, Show, Finish)
 FROM_WRITER = (Begun, Full, Profiled, Failed, Written)
 TO_SEALER = (SealRun, SealPart, SealEnd)
 FROM_SEALER = (Begun, Sealed, Failed)

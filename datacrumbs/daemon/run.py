@@ -26,7 +26,17 @@ from datacrumbs.daemon.handover import profiles_file
 from datacrumbs.daemon.identity import owner, trace_name, tracing_id
 from datacrumbs.daemon.late import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
-from datacrumbs.daemon.messages import AddNotes, AddProfiles, Begin, Continue, Finish, Full, Profiled, WritingRequest
+from datacrumbs.daemon.messages import (
+    AddNotes,
+    AddProfiles,
+    Begin,
+    Continue,
+    Finish,
+    Full,
+    Profiled,
+    Show,
+    WritingRequest,
+)
 from datacrumbs.daemon.part_maker import PartMaker
 from datacrumbs.daemon.parts import Parts
 from datacrumbs.daemon.provenance import known_of_run, provenance
@@ -258,6 +268,8 @@ class _Run:
                 self._sealer.begin(known_of_run(self._request), time.time())
                 self._sealer.add(self._parts)
             take(self._engine, self._request.chosen, user)
+            with files.listen(user) as listener:
+                self._writer.send(Show(user.uid), descriptors=[listener.fileno()])
             gc.freeze()
             gc.enable()
             files.announce(self._parts.first, user)

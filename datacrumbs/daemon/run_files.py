@@ -6,8 +6,11 @@ import errno
 import fcntl
 import json
 import os
+import secrets
+import socket
 import struct
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from datacrumbs.daemon.keeper_process import KeeperProcess
@@ -16,16 +19,17 @@ from datacrumbs.secure.file_systems import is_served_by_user
 from datacrumbs.system import SEARCHED
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from datacrumbs.daemon.identity import Owner
 
 SUFFIX = ".pfw.gz"
+SOCKET = ".sock"
 FORGOTTEN_SECONDS = 7 * 24 * 3600
 """How long the files of a failed run are kept, so that its cause can be found."""
-_OF_A_RUN = {".env", ".log", ".ready", ".new", ".lock"}
+_OF_A_RUN = {".env", ".log", ".ready", ".new", ".lock", SOCKET}
+_BACKLOG = 16
 # linux/posix_acl_xattr.h
 _ACL_VERSION, _NO_ID = 2, 0xFFFFFFFF
+_MAY_READ, _MAY_CONNECT = 4, 6
 _ACL_OWNER, _ACL_USER, _ACL_GROUP, _ACL_MASK, _ACL_OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -86,11 +90,15 @@ def let_read(descriptor: int, uid: int) -> None:
 
     By an access list, since groups are shared. Where the file system has none, root alone reads it.
     """
-    of_tags = ((_ACL_OWNER, 4), (_ACL_USER, 4), (_ACL_GROUP, 0), (_ACL_MASK, 4), (_ACL_OTHERS, 0))
+    _let_use(descriptor, uid, _MAY_READ)
+
+
+def _let_use(place: int | Path, uid: int, may: int) -> None:
+    of_tags = ((_ACL_OWNER, may), (_ACL_USER, may), (_ACL_GROUP, 0), (_ACL_MASK, may), (_ACL_OTHERS, 0))
     entries = ((tag, rights, uid if tag == _ACL_USER else _NO_ID) for tag, rights in of_tags)
     text = struct.pack("<I", _ACL_VERSION) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
     try:
-        os.setxattr(descriptor, "system.posix_acl_access", text)
+        os.setxattr(place, "system.posix_acl_access", text)
     except OSError as error:
         if error.errno != errno.ENOTSUP:
             raise
@@ -177,8 +185,18 @@ def _refuse_served(directory: Path, descriptor: int, part: str) -> None:
         os.close(place)
 
 
+def socket_path(directory: Path, run: str) -> Path:
+    """Where a run is asked what it has recorded.
+
+    Args:
+        directory: The run directory.
+        run: Its id.
+    """
+    return directory / f"datacrumbs-{run}{SOCKET}"
+
+
 class RunFiles:
-    """The lock and the ready file of one run, below the run directory.
+    """The lock, the ready file and the socket of one run, below the run directory.
 
     Raises:
         DatacrumbsError: (exit 1) when a daemon runs under this id already.
@@ -187,6 +205,7 @@ class RunFiles:
 
     def __init__(self, directory: Path, run: str) -> None:
         self._ready = directory / f"datacrumbs-{run}.ready"
+        self._socket = socket_path(directory, run)
         self._lock_path = directory / f"datacrumbs-{run}.lock"
         self._keeper: KeeperProcess | None = None
         try:
@@ -231,27 +250,59 @@ class RunFiles:
                 f"{self._ready}: cannot be written: {error.strerror}", hint=f"free space in {self._ready.parent}"
             ) from None
 
+    def listen(self, owner: Owner) -> socket.socket:
+        """Make the socket on which the run's user and root ask what is recorded.
+
+        It is bound by a name that says nothing, since every user can read the names that sockets were bound by.
+
+        Raises:
+            DatacrumbsError: (exit 1) when it cannot be made.
+        """
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        directory = os.open(self._socket.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        place = Path(f"/proc/self/fd/{directory}", secrets.token_hex(8))
+        try:
+            listener.bind(os.fspath(place))
+            try:
+                place.chmod(0o600)
+                _let_use(place, owner.uid, _MAY_CONNECT)
+                place.rename(self._socket)
+            except OSError:
+                place.unlink()
+                raise
+            listener.listen(_BACKLOG)
+        except OSError as error:
+            listener.close()
+            raise DatacrumbsError(
+                f"{self._socket}: cannot be made: {error.strerror}", hint=f"free space in {self._socket.parent}"
+            ) from None
+        finally:
+            os.close(directory)
+        return listener
+
     def leave_to_a_process(self) -> None:
-        """Have a process remove both, as root, when the run is over: this one will not be root then.
+        """Have a process remove them, as root, when the run is over: this one will not be root then.
 
         Raises:
             DatacrumbsError: There is no such process.
         """
         directory = os.open(self._ready.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self._keeper = KeeperProcess((self._ready.name, self._lock_path.name), directory, self._lock)
+            names = (self._socket.name, self._ready.name, self._lock_path.name)
+            self._keeper = KeeperProcess(names, directory, self._lock)
         finally:
             os.close(directory)
 
     def close(self) -> None:
-        """Remove both; idempotent."""
+        """Remove them; idempotent."""
         if self._lock < 0:
             return
         if self._keeper is not None:
             self._keeper.close()
         with suppress(OSError):
-            # If it is removed, both are, and the names may be another run's by now.
+            # If it is removed, all are, and the names may be another run's by now.
             if os.path.samestat(os.fstat(self._lock), self._lock_path.lstat()):
+                self._socket.unlink(missing_ok=True)
                 self._ready.unlink(missing_ok=True)
                 self._lock_path.unlink()
         os.close(self._lock)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ANSWER_LIMIT = 1 << 16
 _TEXT_LIMIT = 1000
+_FOR_LOOKERS = ("accept4", "getsockopt")
 
 
 class WriterProcess:
@@ -31,7 +32,8 @@ class WriterProcess:
     """
 
     def __init__(self, user: Owner, request: WritingRequest) -> None:
-        self._process = ChildProcess(TO_WRITER, FROM_WRITER, lambda: _prepared(user, request), _ANSWER_LIMIT)
+        prepare = lambda: _prepared(user, request)  # noqa: E731
+        self._process = ChildProcess(TO_WRITER, FROM_WRITER, prepare, _ANSWER_LIMIT, more_calls=_FOR_LOOKERS)
         self._channel = self._process.channel
 
     def fileno(self) -> int:

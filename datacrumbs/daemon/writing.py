@@ -7,11 +7,13 @@ gone, it writes what the rings still hold.
 from __future__ import annotations
 
 import os
+import socket
 import time
 from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.channel import Channel, Gone, Received
 from datacrumbs.daemon.handover import read_profiles
+from datacrumbs.daemon.lookers import Lookers
 from datacrumbs.daemon.messages import (
     AddNotes,
     AddProfiles,
@@ -22,6 +24,7 @@ from datacrumbs.daemon.messages import (
     Finish,
     Full,
     Profiled,
+    Show,
     Written,
 )
 from datacrumbs.daemon.spool import Spool
@@ -32,6 +35,7 @@ from datacrumbs.trace.clocks import clock_readings
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.mounts import node_mounts
 from datacrumbs.trace.notes import Note
+from datacrumbs.trace.snapshot import CUT_SHORT, ENDED, RUNNING
 from datacrumbs.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
@@ -87,7 +91,8 @@ class Writing:
         self._channel = channel
         self._writer = writer
         self._spool = spool
-        self._wakers = (waker,)
+        self._waker = waker
+        self._lookers: Lookers | None = None
         self._finish: Finish | None = None
         self._deadline = float("inf")
         self._alone = False
@@ -110,24 +115,44 @@ class Writing:
             if self._writer.full and not self._told_full:
                 self._told_full = True
                 self._say(Full())
+            self._show(drained=item is None)
             self._listen(0.0 if self._spool.waiting else wait, asleep=item is None)
         self._try(self._writer.flush)
         if self._finish:
             self._close(self._finish)
+        if self._lookers:
+            state = ENDED if self._finish else CUT_SHORT
+            self._lookers.answer(lambda: self._writer.snapshot(state), everyone=True)
+            self._lookers.close()
 
     def _listen(self, seconds: float, *, asleep: bool) -> None:
         if self._alone or self._finish:
             return
+        wakers = [self._waker] if asleep else []
+        if self._lookers:
+            wakers += self._lookers.wakers
+            seconds = min(seconds, _SHORTEST_WAIT) if self._lookers.is_busy else seconds
         try:
-            received = self._channel.receive(seconds, self._wakers if asleep else ())
+            received = self._channel.receive(seconds, wakers)
         except Gone:
             self._alone = True
             return
         if received is not None:
             self._obey(received)
 
+    # What ended before the question is in the answer, if the rings are emptied in time.
+    def _show(self, *, drained: bool) -> None:
+        if not self._lookers:
+            return
+        self._lookers.hear()
+        if self._lookers.is_asked and (drained or self._lookers.is_overdue):
+            self._lookers.answer(lambda: self._writer.snapshot(RUNNING))
+
     def _obey(self, received: Received) -> None:
         match received.message:
+            case Show(uid=uid):
+                listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, received.descriptors[0])
+                self._lookers = Lookers(listener, uid)
             case Finish(seconds=seconds) as finish:
                 self._finish = finish
                 self._deadline = time.monotonic() + seconds

@@ -473,6 +473,43 @@ struct dc_sums {
 	uint64_t times[DC_FINE_BUCKETS];
 };
 
+enum {
+	DC_TALLY_ROWS = 1 << 15,    /* combinations that are added up apart; then the oldest ones together */
+	DC_TALLY_THREADS = 1 << 10, /* threads of which it is known what was inside their open calls */
+	DC_TALLY_INSIDE = 32,	    /* combinations that are known to be inside the open calls of a thread */
+};
+
+/* Calls that were added up, each counted once. */
+struct dc_figures {
+	uint64_t calls;
+	uint64_t errors;
+	uint64_t bytes;
+	uint64_t time; /* ns */
+};
+
+/*
+ * Calls of a process and function on a file, for those who look on while a run goes on. What is inside another call is
+ * not counted again: of the same layer, on the same file, of the thread. Those of `before` were there at the last mark.
+ * What most calls change is in the first two lines of a processor's cache.
+ */
+struct dc_tally_row {
+	uint64_t name;	  /* identity of the file's name; 0 for none, UINT64_MAX for several */
+	uint32_t process; /* 0 for several */
+	uint32_t function;
+	uint64_t last;	 /* end of the last call, CLOCK_MONOTONIC, ns */
+	uint64_t moving; /* calls of which is known how many bytes they moved */
+	struct dc_figures in_layer;
+	struct dc_figures on_file;
+	struct dc_figures in_process;
+	uint64_t file;	  /* hash of the name as it is shown, which several may have; 0 and UINT64_MAX as above */
+	uint64_t nested;  /* calls inside others of their layer */
+	uint64_t counted; /* calls without lines of their own */
+	uint64_t unused;
+	struct dc_figures in_layer_before;
+	struct dc_figures on_file_before;
+	struct dc_figures in_process_before;
+};
+
 /* What must be known before calls can be taken. */
 struct dc_missing {
 	uint64_t kind; /* enum dc_name_kind, or enum dc_missing_kind */

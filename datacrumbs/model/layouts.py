@@ -255,6 +255,37 @@ SUMS = _layout(
 """`struct dc_sums`."""
 
 
+FIGURES = _layout(
+    32,
+    ("calls", "<u8", 0),
+    ("errors", "<u8", 8),
+    ("bytes", "<u8", 16),
+    ("time", "<u8", 24),
+)
+"""`struct dc_figures`."""
+
+
+TALLY_ROW = _layout(
+    256,
+    ("name", "<u8", 0),
+    ("process", "<u4", 8),
+    ("function", "<u4", 12),
+    ("last", "<u8", 16),
+    ("moving", "<u8", 24),
+    ("in_layer", FIGURES, 32),
+    ("on_file", FIGURES, 64),
+    ("in_process", FIGURES, 96),
+    ("file", "<u8", 128),
+    ("nested", "<u8", 136),
+    ("counted", "<u8", 144),
+    ("unused", "<u8", 152),
+    ("in_layer_before", FIGURES, 160),
+    ("on_file_before", FIGURES, 192),
+    ("in_process_before", FIGURES, 224),
+)
+"""`struct dc_tally_row`."""
+
+
 MISSING = _layout(
     16,
     ("kind", "<u8", 0),

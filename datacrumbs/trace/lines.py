@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.installed import LIBRARIES, installed
-from datacrumbs.model.layouts import LINES_LAYOUT, MISSING, RECORD, SUMS
+from datacrumbs.model.layouts import LINES_LAYOUT, MISSING, RECORD, SUMS, TALLY_ROW
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -143,6 +143,26 @@ class Lines:
         place = self._library.dc_lines_sums(self._lines, function, nested)
         return np.frombuffer(ctypes.string_at(place, SUMS.itemsize), SUMS)[0] if place else None
 
+    def tally(self) -> NDArray[np.void]:
+        """TALLY_ROW: all calls so far by process, function and file, those of long ago together.
+
+        What is given is the library's, until more calls are taken.
+        """
+        count = c_uint64()
+        place = self._library.dc_tally_rows(self._lines, ctypes.byref(count))
+        if not place:
+            return np.zeros(0, TALLY_ROW)
+        rows = (c_uint8 * (count.value * TALLY_ROW.itemsize)).from_address(place)
+        return np.frombuffer(memoryview(rows), TALLY_ROW)
+
+    def add_to_tally(self, rows: NDArray[np.void]) -> None:
+        """Add TALLY_ROW rows of calls that have no lines of their own."""
+        self._library.dc_tally_merge(self._lines, rows.ctypes.data, len(rows))
+
+    def mark_tally(self) -> None:
+        """From now on, the figures so far are those of before."""
+        self._library.dc_tally_mark(self._lines)
+
     def _checked(self, result: int) -> bool:
         if result < 0:  # not to be seen: the room is computed for the worst case
             raise AssertionError("compressed lines do not fit")
@@ -155,23 +175,26 @@ def load_library() -> ctypes.CDLL:
     library = ctypes.CDLL(str(installed("data", LIBRARY)))
     lines = c_void_p
     for name, result, arguments in (
-        ("new", lines, [c_void_p]),
-        ("free", None, [lines]),
-        ("function", c_int, [lines, c_uint64, c_void_p, c_void_p, ctypes.c_char_p, c_uint64]),
-        ("name", c_int, [lines, c_uint64, c_uint64, c_int]),
-        ("renew", None, [lines]),
-        ("forget", None, [lines]),
-        ("missing", c_int64, [lines, c_void_p, c_uint64, c_void_p, c_uint64]),
-        ("take", None, [lines, c_void_p, c_uint64]),
-        ("render", c_int, [lines]),
-        ("text", c_int, [lines, ctypes.c_char_p, c_uint64]),
-        ("size", c_uint64, [lines]),
-        ("count", c_uint64, [lines]),
-        ("content", c_void_p, [lines]),
-        ("finish", c_int64, [lines, c_uint32, POINTER(c_void_p)]),
-        ("begin", None, [lines]),
-        ("sums", c_void_p, [lines, c_uint64, c_int]),
+        ("tally_rows", c_void_p, [lines, POINTER(c_uint64)]),
+        ("tally_merge", None, [lines, c_void_p, c_uint64]),
+        ("tally_mark", None, [lines]),
+        ("lines_new", lines, [c_void_p]),
+        ("lines_free", None, [lines]),
+        ("lines_function", c_int, [lines, c_uint64, c_void_p, c_void_p, ctypes.c_char_p, c_uint64]),
+        ("lines_name", c_int, [lines, c_uint64, c_uint64, c_int]),
+        ("lines_renew", None, [lines]),
+        ("lines_forget", None, [lines]),
+        ("lines_missing", c_int64, [lines, c_void_p, c_uint64, c_void_p, c_uint64]),
+        ("lines_take", None, [lines, c_void_p, c_uint64]),
+        ("lines_render", c_int, [lines]),
+        ("lines_text", c_int, [lines, ctypes.c_char_p, c_uint64]),
+        ("lines_size", c_uint64, [lines]),
+        ("lines_count", c_uint64, [lines]),
+        ("lines_content", c_void_p, [lines]),
+        ("lines_finish", c_int64, [lines, c_uint32, POINTER(c_void_p)]),
+        ("lines_begin", None, [lines]),
+        ("lines_sums", c_void_p, [lines, c_uint64, c_int]),
     ):
-        function = getattr(library, f"dc_lines_{name}")
+        function = getattr(library, f"dc_{name}")
         function.restype, function.argtypes = result, arguments
     return library

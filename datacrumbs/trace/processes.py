@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datacrumbs.trace.names import NameTable
 
 PROCESS_EVENT = "datacrumbs_process"
+_PAST = 4096
 
 
 class ProcessTable:
@@ -36,6 +37,13 @@ class ProcessTable:
         self._labels: dict[int, str] = {}
         self._ranks: dict[int, Rank] = {}
         self._threads: dict[int, set[int]] = {}
+        self._past: dict[int, tuple[str, Rank]] = {}
+
+    def about(self, process: int) -> tuple[str, Rank]:
+        """The name of a process and its rank, also of one that has ended, unless many have since."""
+        if process in self._labels or process not in self._past:
+            return self._labels.get(process, ""), self._ranks.get(process, Rank())
+        return self._past[process]
 
     def introduce(self, pairs: Iterable[int]) -> list[str]:
         """Metadata lines for those of these processes << 32 | threads that are not named yet."""
@@ -82,6 +90,7 @@ class ProcessTable:
             lines += self._process_name(process)
         elif kind == RecordKind.EXIT:
             details.append(("status", int(record["result"])))
+            self._remember(process)
             self._threads.pop(process, None)
             self._labels.pop(process, None)
             self._ranks.pop(process, None)
@@ -123,6 +132,12 @@ class ProcessTable:
         self._ranks.pop(child, None)
         if process in self._ranks:
             self._ranks[child] = self._ranks[process]
+
+    def _remember(self, process: int) -> None:
+        self._past.pop(process, None)
+        self._past[process] = self.about(process)
+        if len(self._past) > _PAST:
+            del self._past[next(iter(self._past))]
 
     def _label(self, process: int) -> str:
         return self._labels.get(process) or f"process {process}"

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from datacrumbs.model.contract import BUCKETS
+from datacrumbs.model.layouts import TALLY_ROW
 from datacrumbs.model.record import NameKind, ProfileCause
 from datacrumbs.trace.names import metadata_line
 from datacrumbs.trace.notes import DEGRADED, Note
 from datacrumbs.trace.text import hash_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -42,10 +43,14 @@ class ProfileWriter:
         names: Where files are resolved.
         plan: The run's plan.
         epoch_offset_ns: What to add to CLOCK_MONOTONIC to get epoch time, in ns.
+        tally: Takes TALLY_ROW rows of what is written.
     """
 
-    def __init__(self, names: NameTable, plan: Plan, epoch_offset_ns: int) -> None:
+    def __init__(
+        self, names: NameTable, plan: Plan, epoch_offset_ns: int, tally: Callable[[NDArray[np.void]], None]
+    ) -> None:
         self._names = names
+        self._tally = tally
         self._functions = plan.functions
         self._filtering = bool(plan.filters.inclusion_path)
         self._offset = epoch_offset_ns
@@ -63,13 +68,14 @@ class ProfileWriter:
         """The lines of record.PROFILE rows, those that name files first."""
         distinct, index = np.unique(profiles["file"], return_inverse=True)
         known = distinct != 0
-        texts = np.full(len(distinct), "", dtype=object)
-        included = np.zeros(len(distinct), np.bool_)
-        hashes, included[known], lines = self._names.find(distinct[known], NameKind.LOCATION)
-        texts[known] = [hash_text(number) for number in hashes.tolist()]
+        hashes, included = np.zeros(len(distinct), np.uint64), np.zeros(len(distinct), np.bool_)
+        hashes[known], included[known], lines = self._names.find(distinct[known], NameKind.LOCATION)
+        texts = [hash_text(number) if number else "" for number in hashes.tolist()]
         yield from lines
-        for row, place in zip(profiles, index.tolist(), strict=True):
-            if self._filtering and not included[place]:
+        is_written = included[index] | (not self._filtering)
+        self._tally(_tally_rows(profiles[is_written], hashes[index][is_written]))
+        for position, (row, place) in enumerate(zip(profiles, index.tolist(), strict=True)):
+            if not is_written[position]:
                 self.filtered[int(row["cause"]), int(row["function"])] += int(row["count"])
             else:
                 self.written += 1
@@ -117,6 +123,19 @@ class ProfileWriter:
             arguments += [(f"{key}_ns", int(row[key])) for key in ("time", "shortest", "longest")]
             arguments.append(("times", histogram_text(row["times"])))
         return metadata_line(PROFILE, process, process, arguments)
+
+
+def _tally_rows(profiles: NDArray[np.void], files: NDArray[np.uint64]) -> NDArray[np.void]:
+    rows = np.zeros(len(profiles), TALLY_ROW)
+    rows["file"], rows["name"] = files, profiles["file"]
+    for key in ("process", "function", "last"):
+        rows[key] = profiles[key]
+    rows["counted"] = profiles["count"]
+    rows["moving"] = profiles["sizes"].sum(axis=1)
+    for figure, key in (("calls", "count"), ("errors", "errors"), ("bytes", "bytes"), ("time", "time")):
+        for scope in ("in_layer", "on_file", "in_process"):
+            rows[scope][figure] = profiles[key]
+    return rows
 
 
 def sampled_lines(plan: Plan) -> Iterator[str]:

@@ -16,10 +16,11 @@ from datacrumbs.trace.footer import LOSSES, Footer, footer_lines, part_lines
 from datacrumbs.trace.lines import Lines
 from datacrumbs.trace.mounts import MOUNT, mount_fields
 from datacrumbs.trace.names import NameTable, metadata_line, name_line
-from datacrumbs.trace.notes import NAMES_FULL, Note, note_line
+from datacrumbs.trace.notes import LOST, NAMES_FULL, Note, note_line
 from datacrumbs.trace.processes import ProcessTable
 from datacrumbs.trace.profiles import ProfileWriter, sampled_lines
 from datacrumbs.trace.shape import Shapes
+from datacrumbs.trace.snapshot import Snapshots, Standing
 from datacrumbs.trace.sums import sums_lines
 from datacrumbs.trace.templates import templates
 from datacrumbs.trace.text import hash_number, hash_text
@@ -86,7 +87,7 @@ class TraceWriter:
         self._epoch_offset_ns = epoch_offset_ns
         self._lines = Lines(len(self._shapes), epoch_offset_ns, filtering=bool(plan.filters.inclusion_path))
         self._processes = ProcessTable(self._names, host_hash, epoch_offset_ns)
-        self.profiles = ProfileWriter(self._names, plan, epoch_offset_ns)
+        self.profiles = ProfileWriter(self._names, plan, epoch_offset_ns, self._lines.add_to_tally)
         self._part = -1
         self._flushed = time.monotonic()
         self._state = _OPEN
@@ -110,6 +111,9 @@ class TraceWriter:
         self._clock = clock
         self._last_clock: Clock | None = None
         self._host_line = name_line("HH", host_hash, host, number)
+        shown = {"run": run_id, "user": user, "host": host}
+        self._snapshots = Snapshots(plan, shown, self._names, self._processes, self._lines, epoch_offset_ns)
+        self._told_lost = 0
         self._begin(stream)
         self._raise_once()
 
@@ -165,6 +169,7 @@ class TraceWriter:
         Raises:
             DatacrumbsError: Writing failed.
         """
+        self._told_lost += sum(int(note.details["calls"]) for note in notes if note.event == LOST)
         shown = (self._shown_note(note) for note in notes)
         self._take_text(note_line(note, self._functions, self._epoch_offset_ns) for note in shown)
         self._raise_once()
@@ -214,6 +219,11 @@ class TraceWriter:
             self._begin(stream)
         self._raise_once()
         return finished
+
+    def snapshot(self, state: str) -> bytes:
+        """What was taken in so far, as a line of JSON (`datacrumbs.trace.snapshot`)."""
+        lost = self._told_lost + sum(int(calls.sum()) for calls in self.lost.values())
+        return self._snapshots.document(Standing(state, int(self.recorded.sum()), lost))
 
     def write_profiles(self, profiles: NDArray[np.void]) -> None:
         """Take record.PROFILE rows in; the names that they refer to must have been written.

@@ -21,6 +21,7 @@ EXPORT void dc_lines_free(struct dc_lines *lines)
 	free(lines->sums);
 	dc_names_clear(&lines->names);
 	dc_names_clear(&lines->pairs);
+	dc_tally_free(&lines->tally);
 	free(lines->deflate.out);
 	free(lines->text);
 	free(lines);
@@ -56,6 +57,27 @@ EXPORT struct dc_lines *dc_lines_new(const struct dc_lines_layout *layout)
 	return lines;
 }
 
+/* Which op of a state has the bytes that a call moved, plus 1. */
+static uint32_t find_bytes(const struct dc_templates *function, uint32_t state)
+{
+	static const uint8_t KEY[] = ",\"bytes\":";
+	enum { SIZE = sizeof(KEY) - 1 };
+
+	for (uint32_t at = function->starts[state]; at < function->starts[state + 1]; at++) {
+		const struct dc_op *entry = &function->ops[at];
+		uint32_t size = entry->kind == DC_PIECE_AMOUNT ? entry->key_size : entry->text_size;
+		const uint8_t *end = (const uint8_t *)function + function->texts + entry->text + entry->text_size;
+
+		if (entry->kind != DC_PIECE_AMOUNT && entry->kind != DC_PIECE_MOVED && entry->kind != DC_PIECE_VALUE)
+			continue;
+		if (entry->kind == DC_PIECE_AMOUNT)
+			end += size;
+		if (size >= SIZE && !memcmp(end - SIZE, KEY, SIZE))
+			return at + 1;
+	}
+	return 0;
+}
+
 EXPORT int dc_lines_function(struct dc_lines *lines, uint64_t number, const struct dc_op *ops, const uint32_t *starts,
 			     const uint8_t *texts, uint64_t text_size)
 {
@@ -68,6 +90,8 @@ EXPORT int dc_lines_function(struct dc_lines *lines, uint64_t number, const stru
 	function->texts = (uint32_t)head;
 	memcpy(function->ops, ops, op_size);
 	memcpy((uint8_t *)function + head, texts, text_size);
+	for (uint32_t state = 0; state < DC_STATES; state++)
+		function->bytes[state] = find_bytes(function, state);
 	free(lines->functions[number]);
 	lines->functions[number] = function;
 	return 0;
@@ -172,10 +196,12 @@ EXPORT void dc_lines_take(struct dc_lines *lines, const struct dc_record *calls,
 	lines->calls = calls;
 	lines->kept = lines->rendered = 0;
 	for (uint32_t row = 0; row < count; row++) {
-		if (is_left_out(lines, &calls[row]))
+		if (is_left_out(lines, &calls[row])) {
 			lines->layout.filtered[calls[row].function]++;
-		else
-			rows[lines->kept++] = row;
+			continue;
+		}
+		rows[lines->kept++] = row;
+		dc_tally_add(lines, &calls[row]);
 	}
 	dc_order_calls(lines, rows, lines->kept);
 }

@@ -21,6 +21,7 @@ enum {
 struct dc_templates {
 	uint32_t starts[DC_STATES + 1]; /* first op of each template, and one more; a template per outcome */
 	uint32_t texts;
+	uint32_t bytes[DC_STATES]; /* which op has the bytes that a call moved, plus 1; 0 for none */
 	struct dc_op ops[];
 };
 
@@ -80,6 +81,14 @@ struct dc_matches {
 	uint32_t wide[1 << DC_PLACE_BITS];   /* of a long value anywhere */
 };
 
+struct dc_tally {
+	struct dc_tally_row *rows;
+	uint32_t *slots; /* number of a row, plus 1; twice as many as there is room for rows */
+	uint32_t room;
+	uint32_t count;
+	struct dc_tally_thread *threads; /* once a call was inside another one */
+};
+
 struct dc_lines {
 	struct dc_lines_layout layout;
 	struct dc_templates **functions; /* those that were given */
@@ -98,6 +107,7 @@ struct dc_lines {
 	struct dc_matches matches;
 	struct dc_order order;
 	struct dc_deflate deflate;
+	struct dc_tally tally;
 	uint8_t *text;
 };
 
@@ -121,6 +131,19 @@ void dc_order_calls(struct dc_lines *lines, const uint32_t *rows, uint64_t count
 
 /* Adds up the duration of a call, if it has one. */
 void dc_sums_add(struct dc_lines *lines, const struct dc_record *call);
+
+/* Adds up a call by process, function and file. */
+void dc_tally_add(struct dc_lines *lines, const struct dc_record *call);
+void dc_tally_free(struct dc_tally *tally);
+
+/* What an op writes of a call. */
+uint64_t dc_value_of(const struct dc_lines *lines, const struct dc_op *entry, const struct dc_record *call);
+
+static inline uint64_t dc_mix(uint64_t value)
+{
+	value *= UINT64_C(0x9e3779b97f4a7c15);
+	return value ^ (value >> 32);
+}
 
 static inline uint32_t dc_state_of(const struct dc_record *call)
 {

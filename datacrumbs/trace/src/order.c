@@ -5,17 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t mix(uint64_t value)
-{
-	value *= UINT64_C(0x9e3779b97f4a7c15);
-	return value ^ (value >> 32);
-}
-
 const struct dc_name *dc_names_find(const struct dc_names *names, uint64_t identity)
 {
 	if (!names->slots)
 		return NULL;
-	for (uint64_t at = mix(identity);; at++) {
+	for (uint64_t at = dc_mix(identity);; at++) {
 		const struct dc_name *slot = &names->slots[at & names->mask];
 
 		if (slot->identity == identity)
@@ -27,7 +21,7 @@ const struct dc_name *dc_names_find(const struct dc_names *names, uint64_t ident
 
 static void insert(struct dc_names *names, const struct dc_name *name)
 {
-	uint64_t place = mix(name->identity);
+	uint64_t place = dc_mix(name->identity);
 
 	while (names->slots[place & names->mask].identity &&
 	       names->slots[place & names->mask].identity != name->identity)
@@ -93,7 +87,7 @@ static uint32_t rank_ties(struct dc_lines *lines, uint64_t count)
 	for (uint64_t at = 0; at < count; at++) {
 		const struct dc_record *call = &lines->calls[order->rows[at]];
 		int64_t begin = dc_begin(lines, call);
-		uint64_t place = mix((uint64_t)begin << 20 ^ call->thread);
+		uint64_t place = dc_mix((uint64_t)begin << 20 ^ call->thread);
 
 		for (;; place++) {
 			uint32_t *slot = &order->table[place & (2 * DC_CHUNK - 1)];

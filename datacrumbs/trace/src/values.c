@@ -115,6 +115,11 @@ static inline uint64_t value_of(const struct dc_lines *lines, const struct dc_op
 	return 0;
 }
 
+uint64_t dc_value_of(const struct dc_lines *lines, const struct dc_op *entry, const struct dc_record *call)
+{
+	return value_of(lines, entry, call);
+}
+
 /* Reads and writes up to 15 bytes more than asked for. */
 static inline void copy(uint8_t *target, const uint8_t *from, uint32_t size)
 {

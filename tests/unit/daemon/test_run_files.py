@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 import stat
 import struct
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from datacrumbs.daemon.identity import Owner
-from datacrumbs.daemon.run_files import RunFiles, create_trace
+from datacrumbs.daemon.run_files import RunFiles, create_trace, files_of_past_runs, socket_path
 from datacrumbs.errors import DatacrumbsError, ExitCode
 
 from ..probefile.served import served_file  # noqa: TID252 - a file system of the tests
@@ -90,6 +91,46 @@ def test_ready_file_is_roots_and_the_users_to_read(tmp_path: Path, monkeypatch: 
     entries = dict.fromkeys(((1, 0xFFFFFFFF), (2, 4711), (16, 0xFFFFFFFF)), 4)
     entries |= dict.fromkeys(((4, 0xFFFFFFFF), (32, 0xFFFFFFFF)), 0)
     assert {(tag, number): rights for tag, rights, number in struct.iter_unpack("<HHI", value[4:])} == entries
+
+
+def test_the_socket_is_roots_and_the_users_to_connect_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lists = []
+    monkeypatch.setattr(os, "setxattr", lambda _path, _name, value: lists.append(value))
+    files = RunFiles(tmp_path, "7")
+    with files.listen(Owner(4711, 4711, "alice")) as listener, socket.socket(socket.AF_UNIX) as connection:
+        path = socket_path(tmp_path, "7")
+        assert path.is_socket()
+        assert (path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == (os.geteuid(), 0o600)
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["datacrumbs-7.lock", path.name]
+        assert "7.sock" not in listener.getsockname()  # which every user can read
+        connection.connect(str(path))
+        assert listener.accept()[0].close() is None
+    (value,) = lists
+    entries = dict.fromkeys(((1, 0xFFFFFFFF), (2, 4711), (16, 0xFFFFFFFF)), 6)
+    entries |= dict.fromkeys(((4, 0xFFFFFFFF), (32, 0xFFFFFFFF)), 0)
+    assert {(tag, number): rights for tag, rights, number in struct.iter_unpack("<HHI", value[4:])} == entries
+    files.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_socket_that_an_ended_run_left_is_replaced(tmp_path: Path) -> None:
+    for _ in range(2):
+        files = RunFiles(tmp_path, "7")
+        files.listen(_ME).close()
+        os.close(files._lock)  # as if it had been killed
+    assert [path.name for path in files_of_past_runs(tmp_path)] == ["datacrumbs-7.lock", "datacrumbs-7.sock"]
+
+
+def test_where_no_socket_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    files = RunFiles(tmp_path, "7")
+    monkeypatch.setattr(os, "setxattr", refuse)
+    with pytest.raises(DatacrumbsError, match=r"7\.sock: cannot be made"):
+        files.listen(_ME)
+    files.close()
+    assert not list(tmp_path.iterdir())
 
 
 def test_where_there_are_no_access_lists_root_alone_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
