@@ -29,6 +29,7 @@ COMMANDS = (
     "sign_probes",
     "srun",
     "stop",
+    "top",
     "track",
     "trust",
     "untrack",

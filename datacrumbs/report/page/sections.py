@@ -11,10 +11,9 @@ import numpy as np
 from datacrumbs.model.layers import LAYERS
 from datacrumbs.output import counted
 from datacrumbs.report import PHASES
-from datacrumbs.report.amounts import duration, size
+from datacrumbs.report.amounts import duration, moment, size
 from datacrumbs.report.page import drawing
 from datacrumbs.report.page.sheets import Cell, Sheet, sheet, shortened
-from datacrumbs.report.tables import moment
 from datacrumbs.report.tracing_cost import between
 from datacrumbs.report.views import CHANNEL, LEAST_BYTES, SIZES
 

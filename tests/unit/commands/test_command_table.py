@@ -46,6 +46,7 @@ NO_ARGUMENT = {
     "datacrumbs_sign_probes": None,  # serves until it is stopped
     "datacrumbs_srun": USAGE,
     "datacrumbs_stop": USAGE,
+    "datacrumbs_top": None,  # of the last run that goes on
     "datacrumbs_track": USAGE,
     "datacrumbs_trust": USAGE,
     "datacrumbs_untrack": USAGE,
@@ -375,7 +376,7 @@ WITH_PREFIX = ["datacrumbs", "datacrumbs_cluster_setup", "datacrumbs_doctor", "d
                "datacrumbs_probe_configurator", "datacrumbs_prolog",
                "datacrumbs_record", "datacrumbs_run", "datacrumbs_runs", "datacrumbs_service_wrapper",
                "datacrumbs_setup", "datacrumbs_sign_probes",
-               "datacrumbs_stop", "datacrumbs_trust"]  # fmt: skip
+               "datacrumbs_stop", "datacrumbs_top", "datacrumbs_trust"]  # fmt: skip
 DRY_RUN = [
     ("datacrumbs_setup", []),
     ("datacrumbs_setup", ["--stage", "compute"]),

@@ -1,0 +1,108 @@
+"""What ``datacrumbs_top`` does."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from datacrumbs.commands._console import terminal_width
+from datacrumbs.commands._live_metrics import exposition
+from datacrumbs.commands._live_screen import Screen
+from datacrumbs.commands._live_table import Choice, table_lines
+from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.output import inform
+from datacrumbs.runs.looking_on import WatchedRun, runs_to_look_at
+from datacrumbs.secure.files import write_atomically
+from datacrumbs.system import SystemPaths
+
+if TYPE_CHECKING:
+    import argparse
+
+_MOST_RUNS = 64
+"""Of which metrics are written; how many there are is a metric of its own."""
+
+
+def look_on(options: argparse.Namespace) -> None:
+    """Show a run, or write the metrics of runs.
+
+    Raises:
+        DatacrumbsError: (exit 1) when there is no such run of the caller's, or it does not answer; (exit 2) for
+            options that exclude each other.
+    """
+    paths = SystemPaths(options.prefix.absolute())
+    if options.prometheus:
+        if options.json or options.run:
+            raise usage_error("--prometheus writes a file about all runs; give neither RUN nor --json with it")
+        _write_metrics(paths, options)
+        return
+    look = WatchedRun(paths, options.run or _last(paths))
+    try:
+        choice = Choice(options.by, options.sort)
+        if options.json:
+            _print_json(look, options)
+        elif options.once or not _is_screen():
+            document = look.ask()
+            print("\n".join(table_lines(document, choice, terminal_width(), options.limit)))
+        else:
+            Screen(look, choice, options.interval).run()
+    finally:
+        look.close()
+
+
+def _last(paths: SystemPaths) -> str:
+    found = runs_to_look_at(paths)
+    if not found:
+        raise DatacrumbsError(
+            "no run of yours is known to go on here",
+            hint="name one that was started for you, such as a job: datacrumbs_top RUN",
+        )
+    if len(found) > 1:
+        inform(f"{len(found)} runs go on; this is {found[0]}. Others: {', '.join(found[1:5])}")
+    return found[0]
+
+
+def _is_screen() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in {"", "dumb"}
+
+
+def _print_json(look: WatchedRun, options: argparse.Namespace) -> None:
+    if options.once:
+        print(json.dumps(look.ask(), indent=2))
+        return
+    document: dict[str, Any] | None = look.ask()
+    while document is not None:
+        print(json.dumps(document), flush=True)
+        if look.ended:
+            return
+        # At its end a run says all without being asked.
+        document = look.heard(options.interval)
+        if document is None and not look.ended:
+            document = look.ask()
+
+
+def _write_metrics(paths: SystemPaths, options: argparse.Namespace) -> None:
+    while True:
+        runs = runs_to_look_at(paths)
+        documents = [document for run in runs[:_MOST_RUNS] if (document := _seen(paths, run)) is not None]
+        write_atomically(options.prometheus, exposition(documents, len(runs)).encode())
+        if options.once:
+            return
+        time.sleep(options.interval)
+
+
+# A run may end at any moment, and one that cannot answer keeps no other from being seen.
+def _seen(paths: SystemPaths, run: str) -> dict[str, Any] | None:
+    try:
+        look = WatchedRun(paths, run)
+    except DatacrumbsError:
+        return None
+    try:
+        return look.ask()
+    except DatacrumbsError as error:
+        inform(error.message)
+        return None
+    finally:
+        look.close()

@@ -1,0 +1,83 @@
+"""``datacrumbs_top``: what a run that goes on has recorded so far."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from datacrumbs.commands._command import Command, add_json, add_prefix
+from datacrumbs.quantities import seconds
+
+if TYPE_CHECKING:
+    from datacrumbs.commands._command import Run
+
+VIEWS = ("function", "file", "process", "rank", "layer")
+SORTS = ("busy", "rate", "throughput", "calls", "errors", "bytes", "time", "name")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's own options."""
+    add = parser.add_argument
+    add("run", nargs="?", metavar="RUN", help="the run, as datacrumbs_list shows it (default: your last one)")
+    add("--by", choices=VIEWS, default="function", help="a row per function, file, process, rank or layer")
+    add(
+        "--sort",
+        choices=SORTS,
+        default="busy",
+        help="the column whose largest values come first: time in calls per second (busy), calls per second (rate), "
+        "bytes per second (throughput), or the calls, errors, bytes or time so far; or the names (default: busy)",
+    )
+    add(
+        "--interval",
+        type=_seconds,
+        default=1.0,
+        metavar="TIME",
+        help="how often to look, in seconds or with a unit, such as 500ms or 1m (default: 1 s)",
+    )
+    add("--once", action="store_true", help="look once; implied where standard output is not a terminal")
+    add("--limit", type=_positive, metavar="N", help="at most N rows of a table that is printed")
+    add_json(parser)
+    add(
+        "--prometheus",
+        type=Path,
+        metavar="FILE",
+        help="keep FILE up to date with the figures of your runs (for root everyone's) as text for Prometheus; "
+        "with --once, write it once",
+    )
+    add_prefix(parser)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _positive(text: str) -> int:
+    if not (text.isdecimal() and text.isascii() and len(text) <= 10 and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+def _load() -> Run:
+    from datacrumbs.commands._live_view import look_on
+
+    return look_on
+
+
+COMMAND = Command(
+    name="top",
+    summary="Watch a run: what its programs do now, by function, file, process, rank or layer.",
+    description="The run's user and root see it. Keys on a terminal: f, i, p, r and l choose the view, < and > the\n"
+    "column that makes the order, and q quits. --json prints a line for each look, until the run ends.",
+    examples=(
+        "datacrumbs_top",
+        "datacrumbs_top 4711 --by file --sort throughput",
+        "datacrumbs_top 4711 --once --json",
+        "datacrumbs_top --prometheus /var/lib/node_exporter/datacrumbs.prom",
+    ),
+    arguments=arguments,
+    load=_load,
+)

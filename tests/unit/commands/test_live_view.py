@@ -1,0 +1,255 @@
+"""``datacrumbs_top`` where nothing is drawn: tables, JSON, metrics, and what it makes of hostile runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.output import printable
+from datacrumbs.runs.looking_on import WatchedRun, runs_to_look_at, snapshot
+from datacrumbs.system import SystemPaths
+
+from .live_run import LiveRun
+from .scripts import SCRIPTS, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+STEERING = "\x1b\x9b\u202e\r\x07"
+
+
+@pytest.fixture
+def start(synthetic, tmp_path: Path) -> Iterator[Callable[..., LiveRun]]:
+    runs = []
+
+    def make(name: str = "4711", answer=None) -> LiveRun:
+        runs.append(LiveRun(synthetic, tmp_path, name, answer))
+        return runs[-1]
+
+    yield make
+    for each in runs:
+        each.close()
+
+
+def top(tmp_path: Path, *words: str, **options) -> subprocess.CompletedProcess[str]:
+    return run("datacrumbs_top", "--prefix", tmp_path, *words, **options)
+
+
+def test_one_look_is_a_document(start, tmp_path: Path) -> None:
+    start()
+    done = top(tmp_path, "4711", "--once", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert (found["run"], found["user"], found["host"], found["state"]) == ("4711", "ada", "node1", "running")
+    assert set(found["views"]) == {"function", "file", "process", "rank", "layer"}
+    (pwrite,) = [row for row in found["views"]["function"] if row["function"] == "pwrite"]
+    assert pwrite["calls"] == 13 * 6
+
+
+def test_without_a_name_it_is_the_last_run(start, tmp_path: Path) -> None:
+    start("4711")
+    assert json.loads(top(tmp_path, "--once", "--json").stdout)["run"] == "4711"
+    start("4712")
+    done = top(tmp_path, "--once", "--json")
+    assert json.loads(done.stdout)["run"] in {"4711", "4712"}
+    assert "2 runs go on; this is 471" in done.stderr
+
+
+def test_a_job_finds_its_own_run(start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start("4711")
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    monkeypatch.setattr("datacrumbs.runs.looking_on.daemons", lambda _: iter(()))
+    assert runs_to_look_at(SystemPaths(tmp_path)) == ["4711"]
+    monkeypatch.setenv("SLURM_JOB_ID", "4712")
+    assert runs_to_look_at(SystemPaths(tmp_path)) == []
+
+
+def test_a_line_for_each_look_until_the_end(start, tmp_path: Path) -> None:
+    live = start()
+    command = [SCRIPTS / "datacrumbs_top", "--prefix", tmp_path, "4711", "--json", "--interval", "10ms"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for _ in range(3):
+            assert json.loads(process.stdout.readline())["state"] == "running"
+        live.end()
+        *_, last = process.stdout
+        assert json.loads(last)["state"] == "ended"
+        assert process.wait(120) == 0
+
+
+@pytest.mark.parametrize("words", [(), ("--once",), ("--interval", "1h")])
+def test_without_a_terminal_it_is_one_table(start, tmp_path: Path, words: tuple[str, ...]) -> None:
+    start()
+    done = top(tmp_path, "4711", "--by", "layer", *words)
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("run 4711 of ada on node1: running, 0:00:")
+    (headings,) = [line for line in lines if line.startswith("layer ")]
+    assert headings.split() == ["layer", "busy", "calls/s", "bytes/s", "calls", "errors", "bytes", "time"]
+
+
+def test_orders_and_limits(start, tmp_path: Path) -> None:
+    start()
+    names = [line.split()[1] for line in top(tmp_path, "4711", "--sort", "calls").stdout.splitlines()[4:]]
+    assert names[0] == "read"
+    by_name = top(tmp_path, "4711", "--sort", "name", "--limit", "2").stdout.splitlines()[4:]
+    assert len(by_name) == 3
+    assert by_name[2].startswith("and ")
+    assert by_name[0].split()[:2] == ["HDF5", "H5Dopen2"]
+
+
+def test_hostile_names_do_no_harm(start, tmp_path: Path) -> None:
+    hostile = f"x{STEERING}\ny"
+
+    def answer(writer, state: str) -> bytes:
+        found = json.loads(writer.snapshot(state))
+        found["user"] = found["host"] = hostile
+        for view, key in (("function", "function"), ("layer", "layer"), ("file", "path"), ("process", "name")):
+            for row in found["views"][view]:
+                row[key] = hostile
+        return json.dumps(found).encode() + b"\n"
+
+    start("4711", answer)
+    for view in ("function", "file", "process", "rank", "layer"):
+        done = top(tmp_path, "4711", "--by", view)
+        assert done.returncode == 0
+        assert not set(STEERING) & set(done.stdout), view
+    file = tmp_path / "out.prom"
+    assert top(tmp_path, "--prometheus", str(file), "--once").returncode == 0
+    samples = [sample for family in text_string_to_metric_families(file.read_text()) for sample in family.samples]
+    series = [(sample.name, *sorted(sample.labels.items())) for sample in samples]
+    shown = printable(hostile)
+    assert len(set(series)) == len(series)  # one double would have a collector refuse the file
+    assert ("datacrumbs_run_info", ("host", shown), ("run", "4711"), ("user", shown)) in series
+
+
+def test_metrics_go_to_a_whole_file(start, tmp_path: Path) -> None:
+    start("4711")
+    start("4712")
+    file = tmp_path / "out.prom"
+    file.write_text("before")
+    inode = file.stat().st_ino
+    assert top(tmp_path, "--prometheus", str(file), "--once").returncode == 0
+    assert file.stat().st_ino != inode
+    assert file.stat().st_mode & 0o777 == 0o644
+    families = {family.name: family for family in text_string_to_metric_families(file.read_text())}
+    assert [sample.value for sample in families["datacrumbs_runs"].samples] == [2]
+    assert {sample.labels["run"] for sample in families["datacrumbs_run_info"].samples} == {"4711", "4712"}
+    calls = {
+        (sample.labels["run"], sample.labels["function"]): sample.value
+        for sample in families["datacrumbs_run_function_calls"].samples
+    }
+    assert calls["4711", "pwrite"] == calls["4712", "pwrite"] == 13 * 6
+    assert all(family.type in {"counter", "gauge"} and family.documentation for family in families.values())
+
+
+def test_no_run_is_no_series(tmp_path: Path) -> None:
+    file = tmp_path / "out.prom"
+    assert top(tmp_path, "--prometheus", str(file), "--once").returncode == 0
+    samples = [sample for family in text_string_to_metric_families(file.read_text()) for sample in family.samples]
+    assert [(sample.name, sample.value) for sample in samples] == [("datacrumbs_runs", 0)]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        (["4712"], 1, "no run 4712 of yours goes on here"),
+        (["../4711"], 2, "may contain only letters"),
+        (["4711", "--prometheus", "x"], 2, "give neither RUN nor --json"),
+        (["--interval", "0"], 2, "--interval"),
+        (["--limit", "0"], 2, "whole number"),
+    ],
+)
+def test_what_cannot_be_looked_at(start, tmp_path: Path, words: list[str], status: int, said: str) -> None:
+    start()
+    done = top(tmp_path, *words, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert said in done.stderr
+
+
+def good(synthetic) -> dict:
+    import io
+
+    writer = synthetic.new_writer(io.BytesIO())
+    for batch in synthetic.batches(2):
+        writer.write(batch)
+    return json.loads(writer.snapshot("running"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found.update(version=2),
+        lambda found: found.update(run=7),
+        lambda found: found.update(state="asleep"),
+        lambda found: found.update(recorded=True),
+        lambda found: found.update(lost=-1),
+        lambda found: found.update(begin_us=1 << 63),
+        lambda found: found.update(time_us=1.5),
+        lambda found: found.update(user="x" * 5000),
+        lambda found: found.update(views=[]),
+        lambda found: found["views"].pop("file"),
+        lambda found: found["views"].update(layer=[7]),
+        lambda found: found["views"]["file"][0].update(path=3),
+        lambda found: found["views"]["file"][0].update(calls="3"),
+        lambda found: found["views"]["function"][0].pop("nested"),
+        lambda found: found["views"]["process"].extend(found["views"]["process"] * 1000),
+        lambda found: found["left_out"].update(file=None),
+    ],
+)
+def test_what_is_no_snapshot_is_refused(synthetic, change) -> None:
+    found = good(synthetic)
+    assert snapshot(json.dumps(found).encode()) is not None
+    change(found)
+    assert snapshot(json.dumps(found).encode()) is None
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[" * 100_000, b"7", b"null", b'{"version":1}', b"\xff"])
+def test_no_line_makes_a_reader_fail(line: bytes) -> None:
+    assert snapshot(line) is None
+
+
+@pytest.mark.parametrize("answer", [b"no snapshot\n", b"x" * (9 << 20)])
+def test_a_run_that_says_anything(start, tmp_path: Path, answer: bytes) -> None:
+    start("4711", lambda *_: answer)
+    look = WatchedRun(SystemPaths(tmp_path), "4711")
+    with pytest.raises(DatacrumbsError, match="no snapshot"):
+        look.ask()
+    look.close()
+
+
+def test_a_run_that_ends_at_once(start, tmp_path: Path) -> None:
+    live = start()
+    look = WatchedRun(SystemPaths(tmp_path), "4711")
+    live.end()
+    assert look.ask()["state"] == "ended"  # it was told at the end
+    assert look.ended
+    look.close()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "run/datacrumbs/datacrumbs-4712.sock"))
+    listener.listen()
+    look = WatchedRun(SystemPaths(tmp_path), "4712")
+    look.question()
+    listener.close()  # before it was taken
+    with pytest.raises(DatacrumbsError, match="run 4712 ended before it answered"):
+        look.ask()
+    look.close()
+
+
+def test_a_run_does_not_pass_for_another(start, tmp_path: Path) -> None:
+    start("4711", lambda writer, state: writer.snapshot(state).replace(b'"4711"', b'"4712"'))
+    assert "no snapshot" in top(tmp_path, "4711", "--once").stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
+def test_a_directory_that_is_not_there(tmp_path: Path, as_nobody) -> None:
+    tmp_path.chmod(0o755)
+    assert "no run 4711 of yours" in as_nobody(lambda: WatchedRun(SystemPaths(tmp_path), "4711"))
