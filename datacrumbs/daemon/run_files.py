@@ -206,6 +206,7 @@ class RunFiles:
     def __init__(self, directory: Path, run: str) -> None:
         self._ready = directory / f"datacrumbs-{run}.ready"
         self._socket = socket_path(directory, run)
+        self._bound = self._socket.with_name(secrets.token_hex(8))
         self._lock_path = directory / f"datacrumbs-{run}.lock"
         self._keeper: KeeperProcess | None = None
         try:
@@ -260,7 +261,7 @@ class RunFiles:
         """
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         directory = os.open(self._socket.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        place = Path(f"/proc/self/fd/{directory}", secrets.token_hex(8))
+        place = Path(f"/proc/self/fd/{directory}", self._bound.name)
         try:
             listener.bind(os.fspath(place))
             try:
@@ -288,8 +289,8 @@ class RunFiles:
         """
         directory = os.open(self._ready.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            names = (self._socket.name, self._ready.name, self._lock_path.name)
-            self._keeper = KeeperProcess(names, directory, self._lock)
+            kept = (self._bound, self._socket, self._ready, self._lock_path)
+            self._keeper = KeeperProcess([path.name for path in kept], directory, self._lock)
         finally:
             os.close(directory)
 

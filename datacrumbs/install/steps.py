@@ -105,7 +105,7 @@ def uninstall(paths: SystemPaths, *, dry_run: bool = False) -> Iterator[Step]:
 
 def _uninstall(paths: SystemPaths) -> Iterator[Step]:
     yield from _uninstall_defaults(paths)
-    doomed = [paths.trusted_snippets, *sorted(paths.run.glob("*.sock")), *files_of_past_runs(paths.run)]
+    doomed = [paths.trusted_snippets, paths.signing_socket, paths.runs_socket, *files_of_past_runs(paths.run)]
     doomed += written(paths)
     if paths.private_key.exists():
         doomed.append(paths.private_key)

@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.run_files import RunFiles
 from datacrumbs.daemon.unit import environment_file
 from datacrumbs.errors import DatacrumbsError, ExitCode
@@ -135,7 +136,7 @@ class TestSetup:
 
     def test_nothing_of_past_runs_stays(self, paths):
         list(install(paths, "all"))
-        for name in ("failed.env", "failed.log", "killed.ready", "killed.lock", "killed.new"):
+        for name in ("failed.env", "failed.log", "killed.ready", "killed.lock", "killed.new", "killed.sock"):
             (paths.run / f"datacrumbs-{name}").touch()
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(str(paths.signing_socket))
@@ -146,8 +147,11 @@ class TestSetup:
         list(install(paths, "all"))
         run = RunFiles(paths.run, "23")
         environment_file(paths.run, "23").touch()
+        run.listen(Owner(0, 0, "root")).close()
         assert [step.what for step in uninstall(paths) if step.state == "kept"] == [str(paths.run)]
-        assert sorted(path.name for path in paths.run.iterdir()) == ["datacrumbs-23.env", "datacrumbs-23.lock"]
+        assert sorted(path.name for path in paths.run.iterdir()) == [
+            f"datacrumbs-23.{what}" for what in ("env", "lock", "sock")
+        ]
         run.close()
         assert states(uninstall(paths)) == {"removed"}
         assert not paths.run.exists()
