@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass, field
@@ -86,6 +87,7 @@ def measure(take: Callable[[bool], Result], description: str) -> None:
     parser.add_argument("--quick", action="store_true", help="a fraction of the work; the figures are rough")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep all figures")
     options = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installation has its modules compiled
     facts, begin = machine(), time.monotonic()
     result = take(options.quick)
     result.machine, result.seconds = facts, round(time.monotonic() - begin, 1)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The core. Of its dependencies Spack's own repository lacks isal, without which gzip is slower and works."""
 
+from pathlib import Path
+
 from spack_repo.builtin.build_systems.python import PythonPackage
 
 from spack.package import *
@@ -12,7 +14,8 @@ class PyDatacrumbs(PythonPackage):
     The node that traces needs the system's own bcc (python3-bpfcc, python3-bcc) in the same version of Python.
     """
 
-    # There is no archive to fetch: spack develop --no-clone --path CHECKOUT py-datacrumbs@0.1.0
+    # There is no archive to fetch: one of a checkout in the working directory, or `spack develop` (docs/run-a-site.md).
+    url = f"file://{Path.cwd()}/datacrumbs-0.1.0.tar.gz"
     manual_download = True
 
     license("MIT AND GPL-2.0-only")

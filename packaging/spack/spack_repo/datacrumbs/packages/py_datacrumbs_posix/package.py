@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A provider, which is a package of its own."""
 
+from pathlib import Path
+
 from spack_repo.builtin.build_systems.python import PythonPackage
 
 from spack.package import *
@@ -9,7 +11,8 @@ from spack.package import *
 class PyDatacrumbsPosix(PythonPackage):
     """DataCrumbs provider for the C library: POSIX calls and buffered streams."""
 
-    # There is no archive to fetch: spack develop --no-clone --path CHECKOUT py-datacrumbs-posix@0.1.0
+    # There is no archive to fetch: one of a checkout in the working directory, or `spack develop` (docs/run-a-site.md).
+    url = f"file://{Path.cwd()}/datacrumbs-0.1.0.tar.gz"
     manual_download = True
     build_directory = "providers/posix"
 
