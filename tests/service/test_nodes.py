@@ -55,7 +55,7 @@ def before(nodes: SshNodes) -> dict[str, set[str]]:
     """What is on the nodes that are to be set up, which have the directories and a service of a scheduler's."""
     for name in OTHERS:
         node = nodes.nodes[name]
-        node.done("mkdir", "-p", "/etc/slurm/epilog.d")
+        node.done("mkdir", "-p", "/etc/slurm/epilog.d", "/etc/flux/system/prolog.d")
         node.path("/etc/slurm/slurm.conf").write_text("Prolog=/etc/slurm/prolog.d/*\nEpilog=/etc/slurm/epilog.d/*\n")
         node.path("/etc/systemd/system/slurmd.service").write_text(SLURMD)
         node.done("systemctl", "daemon-reload")
@@ -133,12 +133,14 @@ def test_nodes_are_set_up(nodes: SshNodes, set_up: subprocess.CompletedProcess[s
     assert "has no TaskProlog=/etc/datacrumbs/slurm/task_prolog" in set_up.stdout
     for name, runs in (("node2", True), ("node3", False)):
         node = nodes.nodes[name]
-        for hook in ("prolog", "epilog"):
-            assert node.done("readlink", f"/etc/slurm/{hook}.d/datacrumbs").strip() == f"/etc/datacrumbs/slurm/{hook}"
-            node.done(f"/etc/slurm/{hook}.d/datacrumbs")  # a job that asks for nothing
+        for scheduler in ("slurm", "flux/system"):
+            for hook in ("prolog", "epilog"):
+                node.done(f"/etc/{scheduler}/{hook}.d/datacrumbs")  # of a job that asks for nothing
+        node.done("test", "-r", "/etc/flux/cli/plugins/datacrumbs.py")
         assert node.path("/root/reloaded").exists() == runs
         assert node.show("datacrumbs@x.service", "LoadState") == "loaded"
     again = cluster_setup(nodes)
+    assert again.returncode == 0
     assert "made" not in again.stdout
     assert "reloaded" not in again.stdout
 
@@ -156,6 +158,26 @@ def test_a_run_on_all_nodes(nodes: SshNodes, probes: str) -> None:
     assert running(nodes, "well") == set()
     again = stop(nodes, "well")
     assert (again.returncode, states(again)) == (1, dict.fromkeys(NODES, "none")), again
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("start", "../x", "alice", "{probes}"), "run id: '../x' may contain only letters"),
+        (("start", "x", "carol", "{probes}"), "'carol': no such user on this host"),
+        (("start", "x", "alice", "probes.json.gz"), "'probes.json.gz' is not an absolute path"),
+        (("start", "x", "alice", "{probes}\nUSER=root"), "control characters"),
+        (("start", "x", "bob", "{probes}"), "granted to alice"),
+        (("start", "x", "root", "{probes}"), "granted to alice"),
+        (("start", "x", "alice", "/etc/hostname"), "not a probe file"),
+        (("start", "x", "alice"), "expected start JOB USER PROBES"),
+    ],
+)
+def test_root_on_a_node_believes_nothing(nodes: SshNodes, probes: str, words: tuple[str, ...], reason: str) -> None:
+    refused = nodes.first.product("datacrumbs_service_wrapper", *(word.format(probes=probes) for word in words))
+    assert refused.returncode in {1, 2}
+    assert reason in refused.stderr
+    assert running(nodes, "x") == set()
 
 
 def test_a_node_that_is_down(nodes: SshNodes, probes: str) -> None:

@@ -380,6 +380,7 @@ WITH_PREFIX = ["datacrumbs", "datacrumbs_cluster_setup", "datacrumbs_doctor", "d
 DRY_RUN = [
     ("datacrumbs_setup", []),
     ("datacrumbs_setup", ["--stage", "compute"]),
+    ("datacrumbs_cluster_setup", ["--stage", "all"]),
     ("datacrumbs_trust", ["add", "--provider", "posix"]),
     ("datacrumbs_trust", ["revoke", "--user", "root"]),
     ("datacrumbs_trust", ["restore", "--plan", "a" * 64]),
@@ -447,6 +448,23 @@ def test_the_option_goes_before_the_environment(tmp_path: Path) -> None:
         assert all(row["what"].startswith(str(tmp_path / used)) for row in rows)
         shown = run("datacrumbs_trust", *given, "list", "--keys", env=environment)
         assert (shown.returncode, shown.stdout) == (DONE, "")
+
+
+def test_run_is_for_nodes_when_their_list_comes_first() -> None:
+    """Further on, the option may be that of a command to be marked."""
+    for words in (("datacrumbs_run",), ("datacrumbs", "run")):
+        wrong = run(*words, "--node-list=node[1-", "--probe-file", "/probes.json.gz")
+        assert wrong.returncode == USAGE
+        assert "--node-list 'node[1-': missing bracket" in wrong.stderr
+    marked = run("datacrumbs", "run", "echo", "--node-list", "node1")
+    assert (marked.returncode, marked.stdout) == (DONE, "--node-list node1\n")
+
+
+@pytest.mark.parametrize("words", [(), ("one", "--run-id", "two"), ("--node-list", "node1")])
+def test_one_run_is_ended(words: tuple[str, ...]) -> None:
+    done = run("datacrumbs_stop", *words)
+    assert done.returncode == USAGE
+    assert_calm(done.stderr)
 
 
 def test_verbose_shows_where_an_error_was_raised(tmp_path: Path) -> None:
