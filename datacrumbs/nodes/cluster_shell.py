@@ -5,7 +5,8 @@ The worker is named here, since a user's configuration of ClusterShell may have 
 
 from __future__ import annotations
 
-from contextlib import suppress
+import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ClusterShell.Event import EventHandler
@@ -15,9 +16,11 @@ from ClusterShell.Task import task_self
 from ClusterShell.Worker.Ssh import WorkerSsh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 CONNECT_SECONDS = 10
+_LOOK_SECONDS = 0.1
+"""How often it is looked whether there was an interruption."""
 _OPTIONS = "-oServerAliveInterval=5 -oServerAliveCountMax=3"
 """ssh notices a node that has gone while a command runs."""
 
@@ -49,7 +52,7 @@ def run_over_ssh(
     given: bytes,
     heard: Callable[[str, str, bytes], None],
 ) -> tuple[dict[str, int], set[str], bool]:
-    """Run a command line on nodes until all have ended it, or the user interrupts that (SIGINT).
+    """Run a command line on nodes until all have ended it, or this process is interrupted (SIGINT, SIGTERM).
 
     Args:
         nodes: Their names.
@@ -82,13 +85,13 @@ def run_over_ssh(
         worker.write(given)
     worker.set_write_eof()
     task.schedule(worker)
-    interrupted = True
-    with suppress(KeyboardInterrupt):
+    interruption = _Interruption(worker)
+    task.timer(_LOOK_SECONDS, handler=interruption, interval=_LOOK_SECONDS, autoclose=True)
+    with interruption.noted():
         task.resume()
-        interrupted = False
     late = {str(node) for node in task.iter_keys_timeout()}
     task.abort(kill=True)
-    return handler.statuses, late, interrupted
+    return handler.statuses, late, interruption.is_there
 
 
 class _Handler(EventHandler):  # type: ignore[misc]
@@ -101,3 +104,29 @@ class _Handler(EventHandler):  # type: ignore[misc]
 
     def ev_hup(self, _worker: object, node: str, rc: int) -> None:
         self.statuses[str(node)] = rc
+
+
+# An exception in the middle of ClusterShell's work would leave that in pieces, and what was started could not be ended.
+class _Interruption(EventHandler):  # type: ignore[misc]
+    def __init__(self, worker: WorkerSsh) -> None:
+        self._worker = worker
+        self.is_there = False
+
+    def ev_timer(self, _timer: object) -> None:
+        if self.is_there:
+            self._worker.abort()
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, self._note)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, _number: int, _frame: object) -> None:
+        self.is_there = True

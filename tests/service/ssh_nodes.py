@@ -36,7 +36,7 @@ class SshNodes:
 
     def __init__(self, names: tuple[str, ...]) -> None:
         self.nodes = {name: Machine(name) for name in names}
-        self.ports = {name: 41000 + os.getpid() % 5000 * 4 + place for place, name in enumerate(names)}
+        self.ports = {name: 10000 + os.getpid() % 2500 * 4 + place for place, name in enumerate(names)}
 
     @property
     def first(self) -> Machine:

