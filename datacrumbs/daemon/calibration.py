@@ -46,6 +46,7 @@ _CALLS, _ROUNDS = 23, 61  # rounds that are short are seldom disturbed
 _LEAST, _USUAL = 0.1, 0.5
 """Shares of the rounds: what disturbs a round makes it longer, so the shorter ones say more."""
 _PATIENCE_SECONDS = 0.1
+_LOOK_SECONDS = 0.001
 _LONGEST_SECONDS = 60
 _NICE = 10
 _RINGS_MIB = 16  # room for all calls that are measured
@@ -56,6 +57,8 @@ _ANSWER = 1 << 16
 _BARE = b"b"
 """Says that bare calls have been measured."""
 _ALL_DESCRIPTORS = 1 << 20
+_PARENT_DEATH_SIGNAL = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
 CPU_INFO, OWN_GROUPS = Path("/proc/cpuinfo"), Path("/proc/self/cgroup")
 _BEGINNING = 4096
 _CPU_MODEL = ("model name", "CPU part", "cpu model")
@@ -109,12 +112,12 @@ class Calibration:
             return
         os.set_blocking(self._answer, False)
         deadline = time.monotonic() + _PATIENCE_SECONDS
-        while self._hear() != _BARE:
-            if time.monotonic() > deadline:
-                self._reason = "the machine was too busy when the run began"
-                self.close()
-                return
-            time.sleep(0.001)
+        while (said := self._hear()) is None and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+        if said != _BARE:
+            busy = "the machine was too busy when the run began"
+            self._reason = busy if said is None else "the process that would do it ended"
+            self.close()
 
     def begin(self) -> None:
         """Have traced calls measured: the run is ready."""
@@ -140,11 +143,12 @@ class Calibration:
             os.close(self._go)
             self._pid = 0
 
-    def _hear(self) -> bytes:
+    # Nothing yet is None, and of a process that has ended there is no more.
+    def _hear(self) -> bytes | None:
         try:
             return os.read(self._answer, _ANSWER)
         except BlockingIOError:
-            return b""
+            return None
 
 
 def _key(request: RunRequest, plan: Plan) -> str:
@@ -182,6 +186,7 @@ def _be_the_calibration(request: RunRequest, plan: Plan, kept: KeptCosts, go: in
         os.closerange(high + 1, _ALL_DESCRIPTORS)
         confinement.leave_terminal()
         signal.alarm(_LONGEST_SECONDS)
+        _LIBC.prctl(_PARENT_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
         costs, reason = _outcome(request, plan, go, answer)
         os.write(answer, encode(costs, reason))
         if costs and are_exact(costs):

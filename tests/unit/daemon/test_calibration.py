@@ -116,6 +116,18 @@ def test_what_cannot_be_calibrated_begins_nothing(request_of: Any) -> None:
     assert found.result() == ({}, "the plan has neither system calls nor library functions")
 
 
+def test_a_process_that_ends_delays_no_run(request_of: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    request = request_of(Chosen())
+    monkeypatch.undo()  # this one begins a process
+    monkeypatch.setattr(calibration, "_calibrate", lambda *_: os._exit(0))
+    monkeypatch.setattr(calibration, "_PATIENCE_SECONDS", 3600)
+    found = Calibration(request, PLAN)
+    found.before_attaching()
+    found.begin()
+    assert found.result() == ({}, "the process that would do it ended")
+    found.close()
+
+
 def test_another_processor_has_costs_of_its_own(
     request_of: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
