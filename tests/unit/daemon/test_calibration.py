@@ -116,7 +116,7 @@ def test_what_cannot_be_calibrated_begins_nothing(request_of: Any) -> None:
     assert found.result() == ({}, "the plan has neither system calls nor library functions")
 
 
-def test_a_process_that_ends_delays_no_run(request_of: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_process_that_ends_delays_no_run(request_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     request = request_of(Chosen())
     monkeypatch.undo()  # this one begins a process
     monkeypatch.setattr(calibration, "_calibrate", lambda *_: os._exit(0))
