@@ -37,7 +37,7 @@ from datacrumbs.trace.costs import CallCost
 from datacrumbs.trace.lines import LIBRARY, load_library
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from datacrumbs.daemon.run_request import RunRequest
     from datacrumbs.model.plan import Mode
@@ -64,6 +64,8 @@ _BEGINNING = 4096
 _CPU_MODEL = ("model name", "CPU part", "cpu model")
 _SYSTEM_CALLS = ("getppid", "write")
 _FUNCTIONS = ("dc_cost_emulated", "dc_cost_stepped", "dc_cost_emulated_entry", "dc_cost_stepped_entry")
+_KNOWN = (*_SYSTEM_CALLS, *_FUNCTIONS)
+"""In the order of the C (`costs.c`)."""
 
 Measured = dict[str, "Times"]
 
@@ -210,15 +212,17 @@ class TooBusyError(Exception):
 
 
 def _calibrate(request: RunRequest, plan: Plan, go: int, answer: int) -> dict[str, CallCost]:
-    own = _own_plan(plan)
+    # The run may soon be attached: everything else comes later.
     null = os.open(os.devnull, os.O_WRONLY)
     library = load_library()
-    bare = _measured(library, own, null)
+    bare = _measured(library, _KNOWN, null)
     os.write(answer, _BARE)
     if not os.read(go, 1):
         raise TooBusyError
     os.nice(_NICE)
-    gated = _measured(library, own, null)
+    own = _own_plan(plan)
+    names = [function.name for function in own.functions]
+    gated = _measured(library, names, null)
     name = f"calibration-{os.getpid()}"
     configuration = replace(request.configuration, call_ring_mib=_RINGS_MIB, name_ring_mib=1, profiles=1024)
     marks = Marks(os.getuid(), (name,), unnamed=False)
@@ -227,13 +231,13 @@ def _calibrate(request: RunRequest, plan: Plan, go: int, answer: int) -> dict[st
     try:
         with OpenTargets(own) as targets:
             engine.attach(targets, [client.client_library()])
-        twice = _measured(library, own, null)
+        twice = _measured(library, names, null)
         _mark(name)
         costs: dict[str, CallCost] = {}
         for mode, sample in _variants(plan):
             groups = tuple(replace(group, mode=mode, sample=sample) for group in own.groups)
             engine.keep_as(replace(own, groups=groups))
-            traced = _measured(library, own, null)
+            traced = _measured(library, names, null)
             costs |= find_costs(bare, gated, twice, traced, ways.variant(mode, sample), is_split=is_split)
     finally:
         engine.close()
@@ -276,15 +280,14 @@ def _variants(plan: Plan) -> list[tuple[Mode, int]]:
     return list(dict.fromkeys((group.mode, group.sample) for group in measured))[:_VARIANTS]
 
 
-def _measured(library: ctypes.CDLL, plan: Plan, descriptor: int) -> dict[str, Times]:
-    known = (*_SYSTEM_CALLS, *_FUNCTIONS)
+def _measured(library: ctypes.CDLL, names: Sequence[str], descriptor: int) -> dict[str, Times]:
     found = {}
-    for function in plan.functions:
+    for name in names:
         times = np.zeros(_ROUNDS, np.uint64)
         place = ctypes.c_void_p(times.ctypes.data)
-        if library.dc_costs_measure(known.index(function.name), descriptor, _CALLS, _ROUNDS, place) == 0:
+        if library.dc_costs_measure(_KNOWN.index(name), descriptor, _CALLS, _ROUNDS, place) == 0:
             least, usual = np.quantile(times / _CALLS, (_LEAST, _USUAL))
-            found[function.name] = Times(float(least), float(usual))
+            found[name] = Times(float(least), float(usual))
     return found
 
 
