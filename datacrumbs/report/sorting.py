@@ -13,20 +13,25 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
+_DEPTHS = {layer: position for position, layer in enumerate(LAYERS.values())}
 HIDDEN = frozenset({"approximate", "margin"})
+
+
+def depth_of(layer: str) -> tuple[int, str]:
+    """Where people read of a layer, by its name: from the application down, unknown ones first."""
+    return _DEPTHS.get(layer, -1), layer
 
 
 def by_layer(rows: Iterable[Row]) -> list[Row]:
     """Rows of functions in the order of the stack; within a layer the most time first, sizes from the smallest."""
-    order = {layer: position for position, layer in enumerate(LAYERS.values())}
     rows = list(rows)
     times: dict[tuple[str, str], float] = defaultdict(float)
     for row in rows:
         times[row["layer"], row["name"]] += row["time_us"] or 0
 
-    def place(row: Row) -> tuple[int, str, float, str, int]:
+    def place(row: Row) -> tuple[tuple[int, str], float, str, int]:
         layer, name = row["layer"], row["name"]
-        return order.get(layer, -1), layer, -times[layer, name], name, row.get("least_bytes") or 0
+        return depth_of(layer), -times[layer, name], name, row.get("least_bytes") or 0
 
     return sorted(rows, key=place)
 

@@ -98,7 +98,7 @@ def test_tables_are_sorted_searched_and_saved(browser, page: Path) -> None:
         "URL.createObjectURL = make; return await text; })()"
     )
     text = browser.evaluate(saved)
-    assert text.startswith("file,layer,calls,errors,bytes,time,")
+    assert text.startswith("file,layer,opens,calls,errors,bytes,time,")
     assert len(text.splitlines()) > 3
 
 

@@ -14,6 +14,7 @@ from datacrumbs.report import PHASES
 from datacrumbs.report.amounts import duration, moment, size
 from datacrumbs.report.page import drawing
 from datacrumbs.report.page.sheets import Cell, Sheet, sheet, shortened
+from datacrumbs.report.sorting import depth_of
 from datacrumbs.report.tracing_cost import between
 from datacrumbs.report.views import CHANNEL, LEAST_BYTES, SIZES
 
@@ -70,8 +71,7 @@ def layer_parts(contents: Contents) -> list[tuple[str, str, float]]:
 
 def stacked(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of layers, from the application down."""
-    order = {layer: position for position, layer in enumerate(LAYERS.values())}
-    return sorted(layers, key=lambda row: (order.get(row["layer"], -1), row["layer"]))
+    return sorted(layers, key=lambda row: depth_of(row["layer"]))
 
 
 def layer_sheet(contents: Contents) -> Sheet:
