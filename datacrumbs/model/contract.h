@@ -474,9 +474,7 @@ struct dc_sums {
 };
 
 enum {
-	DC_TALLY_ROWS = 1 << 15,    /* combinations that are added up apart; then the oldest ones together */
-	DC_TALLY_THREADS = 1 << 10, /* threads of which it is known what was inside their open calls */
-	DC_TALLY_INSIDE = 32,	    /* combinations that are known to be inside the open calls of a thread */
+	DC_TALLY_ROWS = 1 << 15, /* combinations that are added up apart; then the oldest ones together */
 };
 
 /* Calls that were added up, each counted once. */

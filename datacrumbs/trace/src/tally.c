@@ -7,7 +7,12 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-enum { FIRST_ROOM = 256, LINE = 64 };
+enum {
+	FIRST_ROOM = 256,
+	LINE = 64,
+	THREADS = 1 << 10, /* of which it is known what was inside their open calls */
+	MOST_INSIDE = 32,  /* combinations that are known to be inside the open calls of a thread */
+};
 
 static const uint64_t OTHERS = UINT64_MAX;
 
@@ -23,7 +28,7 @@ struct inside {
 struct dc_tally_thread {
 	uint32_t thread;
 	uint32_t count;
-	struct inside inside[DC_TALLY_INSIDE];
+	struct inside inside[MOST_INSIDE];
 };
 
 static void add(struct dc_figures *figures, const struct dc_figures *more)
@@ -148,7 +153,7 @@ static void fold(struct dc_tally *tally, int processes)
 		merge(put(tally, &old), &old);
 	}
 	if (tally->threads) /* their numbers of rows mean others by now */
-		memset(tally->threads, 0, DC_TALLY_THREADS * sizeof(*tally->threads));
+		memset(tally->threads, 0, THREADS * sizeof(*tally->threads));
 }
 
 static int make_room(struct dc_tally *tally)
@@ -193,8 +198,8 @@ static void keep(struct dc_tally_thread *thread, const struct inside *more)
 	for (; inside < thread->inside + thread->count; inside++)
 		if (inside->row == more->row && inside->depth == more->depth)
 			break;
-	if (inside == thread->inside + DC_TALLY_INSIDE) { /* the oldest one stays counted */
-		memmove(thread->inside, thread->inside + 1, sizeof(*inside) * (DC_TALLY_INSIDE - 1));
+	if (inside == thread->inside + MOST_INSIDE) { /* the oldest one stays counted */
+		memmove(thread->inside, thread->inside + 1, sizeof(*inside) * (MOST_INSIDE - 1));
 		thread->count--;
 		inside--;
 	}
@@ -242,11 +247,11 @@ static void nest(struct dc_tally *tally, const struct dc_record *call, const str
 	if (!tally->threads) {
 		if (!call->depth)
 			return;
-		tally->threads = calloc(DC_TALLY_THREADS, sizeof(*tally->threads));
+		tally->threads = calloc(THREADS, sizeof(*tally->threads));
 		if (!tally->threads)
 			return;
 	}
-	thread = &tally->threads[call->thread % DC_TALLY_THREADS];
+	thread = &tally->threads[call->thread % THREADS];
 	if (thread->thread != call->thread) {
 		thread->thread = call->thread;
 		thread->count = 0;

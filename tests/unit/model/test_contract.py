@@ -28,11 +28,13 @@ COMPILERS = tuple(name for name in ("cc", "gcc", "clang") if shutil.which(name))
 UNUSED = {
     "ANSWERS": "only how many signals the launcher waits for",
     "ANSWER_SIGNAL": "between the launcher and the kernel side",
+    "FIGURES": "only a part of TALLY_ROW",
     "GROUP_NAME": "only the key of a map, which is filled up with zeros",
     "RUN_NAME": "likewise",
     "RUN_NAME_SIZE": "likewise",
     "SETTINGS": "only the size of a map",
     "STATES": "only the size of a table of the library for lines",
+    "TALLY_ROWS": "only how many rows the library for lines has room for",
     "TOTALS": "only the size of a map",
 }
 """What Python has no use for, and what it is for in C."""
