@@ -250,8 +250,8 @@ def test_the_daemon_is_confined(machine, alices):
 def test_another_trace_directory_reaches_the_sandbox_by_setup(machine, alices):
     configuration = machine.path("/etc/datacrumbs/datacrumbs.yaml")
     shipped = configuration.read_text()
-    machine.done("mkdir", "/scratch")
-    configuration.write_text("trace_log_dir: /scratch\n")
+    machine.done("mkdir", "/other-traces")
+    configuration.write_text("trace_log_dir: /other-traces\n")
     try:
         assert start(machine, "moved", f"PROBE_FILE={alices}\n").returncode == 1
         assert "Read-only file system" in machine.log("moved")
@@ -259,7 +259,7 @@ def test_another_trace_directory_reaches_the_sandbox_by_setup(machine, alices):
         machine.done("systemctl", "daemon-reload")
         assert start(machine, "moved", f"PROBE_FILE={alices}\n").returncode == 0, machine.log("moved")
         machine.done("systemctl", "stop", "datacrumbs@moved")
-        assert len(list(machine.path("/scratch").glob("alice/*/*-moved-*.pfw.gz"))) == 1
+        assert len(list(machine.path("/other-traces").glob("alice/*/*-moved-*.pfw.gz"))) == 1
     finally:
         configuration.write_text(shipped)
         machine.done_product("datacrumbs_setup")
