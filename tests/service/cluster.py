@@ -17,10 +17,12 @@ HERE = Path(__file__).parent
 BOUND = 180.0
 PRIVATE = "/opt/private"
 """Where the installation is on a node on which runs are no units."""
+# Jobs of another cluster on this kernel have other numbers, by which their runs are told apart.
 CONFIGURATION = """
 ClusterName=tests
 SlurmctldHost={controller}(127.0.0.1)
 SlurmctldPort={port}
+FirstJobId={port}00
 DebugFlags=NO_CONF_HASH
 SlurmUser=root
 AuthType=auth/munge
