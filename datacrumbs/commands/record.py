@@ -6,14 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, add_json, add_prefix
+from datacrumbs.commands._command import Command, add_json, add_prefix, quantity
 from datacrumbs.commands._selection import add_selection
 from datacrumbs.model.plan import Mode
 from datacrumbs.quantities import megabytes, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from datacrumbs.commands._command import Run
 
 
@@ -45,13 +43,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--sample", type=_positive, default=0, metavar="N", help="write a line for one call in N, and count all calls")
     add(
         "--duration",
-        type=_given(seconds),
+        type=quantity(seconds),
         metavar="TIME",
         help="stop tracing after TIME, such as 90s, 5m or 2h (seconds if it has no unit); CMD goes on",
     )
     add(
         "--max-size",
-        type=_given(megabytes),
+        type=quantity(megabytes),
         metavar="SIZE",
         help="stop tracing when the trace reaches SIZE, such as 512M or 2G (megabytes if it has no unit); CMD goes on",
     )
@@ -66,17 +64,6 @@ def _file(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("an empty name")
     return Path(text)
-
-
-# The words of the parser's message are those of the quantity.
-def _given(parse: Callable[[str], float]) -> Callable[[str], float]:
-    def value(text: str) -> float:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return value
 
 
 def _positive(text: str) -> int:
