@@ -8,9 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,10 +17,7 @@ from datacrumbs.daemon.identity import tracing_id
 from datacrumbs.testing import Installation, RunningDaemon, read_lines
 
 from .conftest import COMMANDS, NOBODY
-from .workloads import writer_of, writes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from .workloads import until, writer_of, writes
 
 pytestmark = pytest.mark.kernel
 
@@ -36,13 +31,6 @@ def status(process: int) -> dict[str, list[str]]:
 
 def stem_of(daemon: RunningDaemon) -> str:
     return daemon.trace.name.removesuffix(".pfw.gz")
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_duration(installation: Installation, probes: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from datacrumbs.testing import RunningDaemon
 
 
@@ -18,3 +21,11 @@ def writer_of(daemon: RunningDaemon) -> int:
     """The process that writes the trace."""
     child, *_ = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
     return int(child)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that has no time of its own."""
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
