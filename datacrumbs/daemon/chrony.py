@@ -1,22 +1,29 @@
 """What chrony says of the wall clock that it sets: from which source, and how wrong it may be.
 
-chronyd gives up root's rights and talks to the network, so what it says is read strictly, and asked for before the run
-begins to trace: then with root's rights, which its socket needs, and only once.
+chronyd gives up root's rights and talks to the network, so what it says is read strictly, and asked for once, before
+the run begins to trace. ``chronyc`` makes a socket beside chronyd's and changes its mode by its name, so it has no more
+rights there than chronyd: those of the directory's owner, whose questions chronyd answers as it does root's.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import stat
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from datacrumbs.trace.clocks import ClockSetter
+
+if TYPE_CHECKING:
+    import os
 
 SOCKET = Path("/run/chrony/chronyd.sock")
 _COMMAND = ("chronyc", "-n", "-c", "-h", str(SOCKET), "tracking")
 _ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LC_ALL": "C"}
 _SECONDS = 1.0
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _FIELDS = 14
 _IDENTITY, _NAME, _STRATUM, _OFFSET, _DELAY, _DISPERSION, _LEAP = 0, 1, 2, 4, 10, 11, 13  # chronyc(1), tracking
 _LOCAL = "7F7F0101"  # its own clock, where a site says that nothing better is there
@@ -31,12 +38,28 @@ def chrony_setter() -> ClockSetter | None:
     if not SOCKET.is_socket():
         return None
     try:
+        rights = _rights(SOCKET.parent.lstat())
+        if rights is None:
+            return None
         done = subprocess.run(
-            _COMMAND, env=_ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=True
+            _COMMAND,
+            env=_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=True,
+            **rights,
         )
     except (OSError, subprocess.SubprocessError):
         return None
     return setter_of(done.stdout.decode("ascii", "replace"))
+
+
+# As whom chronyc runs; None where others than the directory's owner could lead root astray in it.
+def _rights(directory: os.stat_result) -> dict[str, Any] | None:
+    if directory.st_uid:
+        return {"user": directory.st_uid, "group": directory.st_gid, "extra_groups": []}
+    return None if stat.S_IMODE(directory.st_mode) & _OTHERS_WRITE else {}
 
 
 def setter_of(text: str) -> ClockSetter | None:

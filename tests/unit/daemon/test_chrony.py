@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,8 +26,10 @@ NODE = """
 set -e
 mount -t tmpfs none /run
 mkdir -m 0750 /run/chrony
+chown "$1:" /run/chrony
 printf 'local stratum 5\\ncmdport 0\\nport 0\\npidfile /run/chrony/pid\\n' >/run/chrony.conf
-chronyd -x -f /run/chrony.conf -u root
+chronyd -x -f /run/chrony.conf -u "$1"
+shift
 "$@"
 kill "$(cat /run/chrony/pid)"
 """
@@ -93,11 +96,43 @@ def test_a_chronyc_that_hangs_fails_or_babbles(monkeypatch: pytest.MonkeyPatch, 
     assert chrony_setter() is None
 
 
-def test_a_real_chronyd() -> None:
+@pytest.mark.parametrize(
+    ("owner", "mode", "rights"),
+    [
+        (12345, 0o750, {"user": 12345, "group": 54321, "extra_groups": []}),
+        (12345, 0o777, {"user": 12345, "group": 54321, "extra_groups": []}),
+        (0, 0o755, {}),
+        (0, 0o770, None),
+        (0, 0o702, None),
+    ],
+)
+def test_chronyc_has_no_more_rights_than_who_can_write_beside_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path, owner: int, mode: int, rights: dict[str, object] | None
+) -> None:
+    directory = tmp_path / "chrony"
+    directory.mkdir()
+    os.chown(directory, owner, 54321)
+    directory.chmod(mode)
+    socket = directory / "chronyd.sock"
+    asked = []
+
+    def answer(_, **options) -> subprocess.CompletedProcess[bytes]:
+        asked.append({key: options[key] for key in ("user", "group", "extra_groups") if key in options})
+        return subprocess.CompletedProcess((), 0, SYNCHRONISED.encode())
+
+    monkeypatch.setattr(chrony, "SOCKET", socket)
+    monkeypatch.setattr(type(socket), "is_socket", lambda _: True)
+    monkeypatch.setattr(subprocess, "run", answer)
+    assert (chrony_setter() is None) == (rights is None)
+    assert asked == ([] if rights is None else [rights])
+
+
+@pytest.mark.parametrize("user", ["root", "nobody"])
+def test_a_real_chronyd(user: str) -> None:
     """In a mount and a network of its own; it does not touch the clock (-x)."""
     if shutil.which("chronyd") is None:
         pytest.skip("chrony is not installed")
-    words = ["unshare", "--mount", "--net", "sh", "-c", NODE, "sh", sys.executable, "-c", ASK]
+    words = ["unshare", "--mount", "--net", "sh", "-c", NODE, "sh", user, sys.executable, "-c", ASK]
     done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=SECONDS)
     found = ClockSetter(**json.loads(done.stdout))
     assert found.error_us is not None
