@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from datacrumbs.trace.dataframes import pl
-from datacrumbs.trace.mounts import differing
+from datacrumbs.trace.mounts import differing, value_at
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ def with_file_systems(traces: Traces, frame: Frame) -> Frame:
         traces.paths.select(
             pl.lit(position, schema["trace"]).alias("trace"),
             "fhash",
-            by_mount({point: mount.kind or None for point, mount in file.mounts.items()}).alias(FILE_SYSTEM),
+            by_mount({point: mount.kind or None for point, mount in file.mounts.items()}, pl.String).alias(FILE_SYSTEM),
         )
         for position, file in enumerate(traces.files)
     ]
@@ -44,10 +44,20 @@ def with_file_systems(traces: Traces, frame: Frame) -> Frame:
     return frame.join(kinds, on=_PLACE, how="left")
 
 
-def by_mount(values: Mapping[str, str | int | None]) -> pl.Expr:
-    """What belongs to the column ``path``, by the longest mount point that it is below; null if there is none."""
-    path = pl.col("path") + "/"
-    found = pl.lit(None)
-    for point, value in sorted(differing(values).items(), key=lambda pair: len(pair[0])):
-        found = pl.when(path.str.starts_with(point.rstrip("/") + "/")).then(pl.lit(value)).otherwise(found)
-    return found
+def by_mount(values: Mapping[str, str | int | None], kind: type[pl.DataType]) -> pl.Expr:
+    """What belongs to the column ``path``, by the longest mount point that it is below; null if there is none.
+
+    A path is looked up once however many rows have it, in a time that does not grow with the number of mounts.
+
+    Args:
+        values: Mount point -> its value.
+        kind: Of the values.
+    """
+    kept = differing(values)
+
+    def looked_up(paths: pl.Series) -> pl.Series:
+        names = paths.unique().drop_nulls()
+        found = pl.Series([value_at(name, kept) for name in names], dtype=kind)
+        return paths.replace_strict(names, found, default=None, return_dtype=kind)
+
+    return pl.col("path").cast(pl.String).map_batches(looked_up, return_dtype=kind(), is_elementwise=True)

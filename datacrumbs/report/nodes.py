@@ -26,7 +26,7 @@ def by_node(traces: Traces, frame: Frame, *, channels: bool) -> Frame:
         return frame
     path = pl.col("path")
     for position, file in enumerate(traces.files):
-        local = pl.lit(value=True) if channels else by_mount(_local(file))
+        local = pl.lit(value=True) if channels else by_mount(_local(file), pl.Boolean)
         of_node = (pl.col("trace") == position) & local
         path = pl.when(of_node).then(pl.lit(f"{file.host}:") + pl.col("path")).otherwise(path)
     return frame.with_columns(path.alias("path"))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MOUNT = "datacrumbs_mount"
 MOUNTS = Path("/proc/self/mountinfo")
+MOST_MOUNTS = 1 << 16
+"""That are taken from a trace, which any program may have written."""
 
 _LOCAL = (
     "bcachefs binfmt_misc bpf btrfs cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs exfat ext2 ext3 ext4 f2fs "

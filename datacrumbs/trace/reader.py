@@ -25,7 +25,7 @@ from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
 from datacrumbs.trace.forms import check_form
 from datacrumbs.trace.json_lines import DETAILED, SCHEMA, call_columns, parse_lines, settled
 from datacrumbs.trace.members import TraceText
-from datacrumbs.trace.mounts import MOUNT, Mount, read_mount
+from datacrumbs.trace.mounts import MOST_MOUNTS, MOUNT, Mount, read_mount
 from datacrumbs.trace.notes import NOTE
 from datacrumbs.trace.processes import PROCESS_EVENT
 from datacrumbs.trace.profiles import PROFILE, SAMPLED, read_profile, read_sampled
@@ -461,7 +461,7 @@ def _take_our_line(trace: TraceFile, document: dict[str, Any]) -> None:
             trace.notes.append(arguments)
         case name if name in {SAMPLED, SUMS}:
             _take_figures(trace, name, arguments)
-        case name if name == MOUNT:
+        case name if name == MOUNT and len(trace.mounts) < MOST_MOUNTS:
             trace.mounts |= read_mount(arguments)
         case name if name == PROCESS_EVENT:
             trace.events.append({"pid": document["pid"], "tid": document["tid"], **arguments})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.model.layers import LAYERS
 from datacrumbs.report.amounts import size
+from datacrumbs.report.call_selection import select_profiles
 from datacrumbs.report.findings import SEVERITIES
 from datacrumbs.report.findings.evidence import RunCalls
 from datacrumbs.report.findings.gaps import Gaps, of_selection
@@ -135,7 +136,17 @@ def find(
         selection: One of anything else than processes cannot be judged.
         foreign: Rules of providers.
     """
-    return _Judging(traces, calls, (*own_rules(), *foreign)).findings(of_selection(selection))
+    unjudged = of_selection(selection) or _of_no_lines(traces, calls, selection)
+    return _Judging(traces, calls, (*own_rules(), *foreign)).findings(unjudged)
+
+
+# Why nothing can be judged where no call that is selected has a line; empty where one has.
+def _of_no_lines(traces: Traces, calls: pl.LazyFrame, selection: CallSelection) -> str:
+    if not calls.limit(1).collect().is_empty():
+        return ""
+    if not select_profiles(traces, selection).is_empty():
+        return "calls were only added up"
+    return "no calls are selected" if selection.pids or selection.ranks else "no call has a line"
 
 
 class _Judging:
@@ -149,8 +160,6 @@ class _Judging:
 
     def findings(self, unjudged: str) -> Findings:
         whole = []
-        if not unjudged and self._calls.limit(1).collect().is_empty():
-            unjudged = "no calls are selected"
         for position in range(len(self._traces.files)):
             reason = unjudged or self._gaps.of_file(position)
             if reason:
@@ -260,7 +269,7 @@ def _with_units(traces: Traces, frame: pl.DataFrame) -> pl.DataFrame:
     for (run,), part in files.partition_by("run", as_dict=True).items():
         mounts = traces.files[run].mounts.items()
         units = {point: mount.stripe_bytes or mount.block_bytes or None for point, mount in mounts}
-        parts.append(part.with_columns(by_mount(units).cast(pl.Int64).alias("unit")))
+        parts.append(part.with_columns(by_mount(units, pl.Int64).alias("unit")))
     if not parts:
         return frame.with_columns(pl.lit(None, pl.Int64).alias("unit"))
     known = pl.concat(parts).with_columns(pl.col("path").cast(frame.schema["path"]))

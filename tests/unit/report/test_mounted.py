@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.report.mounted import FILE_SYSTEM, with_file_systems
+from datacrumbs.report.mounted import FILE_SYSTEM, by_mount, with_file_systems
+from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
@@ -46,3 +47,13 @@ def test_calls(traces: Traces) -> None:
 def test_profiles(traces: Traces) -> None:
     """Their hashes are texts; here there are none."""
     assert with_file_systems(traces, traces.profiles).columns == [*traces.profiles.columns, FILE_SYSTEM]
+
+
+def test_many_mounts() -> None:
+    """Each path is looked up once, and needs no expression as large as the mounts."""
+    values = {"/": 0} | {f"/data/{number}": number for number in range(1, 10_007)}
+    paths = pl.DataFrame({"path": ["/data/10006/x", "/data/10006", "/data/10007", None, "pipe:[23]"] * 3})
+    for frame in (paths, paths.cast(pl.Categorical)):
+        found = frame.lazy().select(by_mount(values, pl.Int64).alias("value")).collect(engine="streaming")
+        assert found["value"].to_list() == [10_006, 10_006, 0, None, None] * 3
+        assert frame.select(by_mount({}, pl.String))["path"].to_list() == [None] * 15

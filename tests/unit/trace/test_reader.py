@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.trace import reader
 from datacrumbs.trace.reader import DETAILS, find_traces, iterate_lines, read_traces
 
 if TYPE_CHECKING:
@@ -263,3 +264,11 @@ def test_brackets_without_end_and_parts_without_number(made, tmp_path: Path) -> 
     traces = read_traces([path])
     assert traces.files[0].shortcoming
     assert not traces.files[0].absent
+
+
+def test_mounts_without_end(made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MOST_MOUNTS", 7)
+    lines = [made.metadata("datacrumbs_mount", {"point": f"/{number}", "local": 1}) for number in range(13)]
+    path = made.write(tmp_path / "run.pfw.gz", [], {}, before=lines)
+    (trace,) = read_traces([path]).files
+    assert list(trace.mounts) == [f"/{number}" for number in range(7)]

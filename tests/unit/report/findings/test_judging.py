@@ -288,6 +288,16 @@ def test_runs_that_are_not_all_there(made, judged, in_any_time) -> None:
     assert [each.reason for each in findings.not_judged] == ["part of a run: part 0 is not here"]
 
 
+@pytest.mark.parametrize(
+    ("added_up", "selected", "reason"),
+    [(1, {}, "calls were only added up"), (1, {"pids": (8,)}, "no calls are selected"), (0, {}, "no call has a line")],
+)
+def test_where_no_call_has_a_line(made, judged, added_up: int, selected: dict[str, Any], reason: str) -> None:
+    sums = [made.profile("write", "POSIX", 10, MANY)] * added_up
+    findings = judged(Program(made), before=sums, selected=selected)
+    assert [(each.rules, each.reason) for each in findings.not_judged] == [(names(), reason)]
+
+
 @pytest.mark.parametrize("selected", [{"names": ("write",)}, {"paths": ("/data/*",)}, {"since": 1}])
 def test_selections_are_not_judged(made, judged, in_any_time, selected: dict[str, Any]) -> None:
     findings = judged(small(Program(made)), selected=selected)
