@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import time
+import traceback
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,6 +59,7 @@ _LARGEST_MARGIN = 0.5  # of a cost that is kept
 _ANSWER = 1 << 16
 _BARE = b"b"
 """Says that bare calls have been measured."""
+_ENDED = "the process that would do it ended"
 _ALL_DESCRIPTORS = 1 << 20
 _PARENT_DEATH_SIGNAL = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -120,7 +122,7 @@ class Calibration:
             time.sleep(_LOOK_SECONDS)
         if said != _BARE:
             busy = "the machine was too busy when the run began"
-            self._reason = busy if said is None else "the process that would do it ended"
+            self._reason = busy if said is None else _ENDED
             self.close()
 
     def begin(self) -> None:
@@ -131,7 +133,8 @@ class Calibration:
 
     def result(self) -> tuple[Mapping[str, CallCost], str]:
         """Way of capture -> cost, and why there are none; what is not known by now is not waited for."""
-        if self._pid and (said := self._hear()):
+        if self._pid and (said := self._hear()) is not None:
+            self._reason = _ENDED
             with suppress(ValueError):
                 self._costs, self._reason = decode(said)
         return self._costs, self._reason
@@ -195,6 +198,8 @@ def _be_the_calibration(request: RunRequest, plan: Plan, kept: KeptCosts, go: in
         os.write(answer, encode(costs, reason))
         if costs and are_exact(costs):
             kept.save(costs)
+    except Exception:  # noqa: BLE001 - the end of the process would hide it
+        traceback.print_exc()
     finally:
         os._exit(0)
 
@@ -222,7 +227,8 @@ def _calibrate(request: RunRequest, plan: Plan, go: int, answer: int) -> dict[st
     if not os.read(go, 1):
         raise TooBusyError
     time.sleep(_SHORT_SECONDS)  # the end of the run ends this process
-    os.nice(_NICE)
+    with suppress(OSError):  # the filter of a unit refuses it
+        os.nice(_NICE)
     own = _own_plan(plan)
     names = [function.name for function in own.functions]
     gated = _measured(library, names, null)

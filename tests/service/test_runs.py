@@ -64,6 +64,19 @@ def test_the_unit_has_limits(machine, alices):
     assert set(shown.split()) == {"MemoryMax=4294967296", "TasksMax=512", "CPUQuotaPerSecUSec=2s"}
 
 
+def test_costs_are_measured_within_the_sandbox(machine, alices):
+    """A machine that is too busy says so; nothing that is done for it is refused by the unit."""
+    assert start(machine, "costs", f"PROBE_FILE={alices}\n").returncode == 0
+    pid = machine.show("datacrumbs@costs", "MainPID")
+    kept = machine.path("/var/lib/datacrumbs/costs")
+    wait_until(lambda: any(kept.glob("*")) or "Z" in machine.run("ps", "--ppid", pid, "-o", "stat=").stdout)
+    machine.wrap("alice", *DD, "count=31")
+    machine.done("systemctl", "stop", "datacrumbs@costs")
+    lines = read_lines(machine.trace("alice", "costs"))
+    assert lines.tally()["write"] == 31
+    assert lines.provenance.get("cost", "") in ("", "not calibrated: the machine was too busy")
+
+
 def test_library_functions_are_probed_from_within_the_sandbox(machine):
     probes = machine.probes("alice", "capture_probes:\n  - provider: posix\n    preset: all\n", "posix.json.gz")
     assert start(machine, "posix", f"PROBE_FILE={probes}\n").returncode == 0, machine.journal("datacrumbs@posix")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -126,6 +127,28 @@ def test_a_process_that_ends_delays_no_run(request_of: Any, monkeypatch: pytest.
     found.begin()
     assert found.result() == ({}, "the process that would do it ended")
     found.close()
+
+
+def test_a_process_that_ends_later_is_not_taken_for_the_end_of_the_run(
+    request_of: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    request = request_of(Chosen())
+    monkeypatch.undo()  # this one begins a process
+    monkeypatch.setattr(calibration, "_PATIENCE_SECONDS", 3600)
+
+    def fail(_request: Any, _plan: Plan, _go: int, answer: int) -> None:
+        os.write(answer, b"b")
+        raise KeyError("what nothing expects")
+
+    monkeypatch.setattr(calibration, "_calibrate", fail)
+    # The process closes all descriptors, that of pytest's own stream, too.
+    monkeypatch.setattr(sys, "stderr", os.fdopen(2, "w", buffering=1, closefd=False))
+    found = Calibration(request, PLAN)
+    found.before_attaching()
+    os.waitid(os.P_PID, found._pid, os.WEXITED | os.WNOWAIT)
+    assert found.result() == ({}, "the process that would do it ended")
+    found.close()
+    assert "what nothing expects" in capfd.readouterr().err
 
 
 def test_another_processor_has_costs_of_its_own(
