@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.run_files import is_locked
 from datacrumbs.errors import DatacrumbsError, refusal, usage_error
 from datacrumbs.jobs.epilog import end_run
+from datacrumbs.jobs.job_notes import JobNotes
 from datacrumbs.jobs.node_job import note_path
 from datacrumbs.jobs.plain_job import checked_name, note_of, plain_job
 from datacrumbs.jobs.prolog import start_run
@@ -18,6 +21,7 @@ from datacrumbs.system import SystemPaths
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from datacrumbs.jobs.plain_job import PlainJob
 
@@ -30,11 +34,27 @@ def start_or_stop(options: argparse.Namespace) -> None:
         raise refusal("runs of jobs are started by root", "sudo datacrumbs_service_wrapper")
     paths = SystemPaths(installation_of(options.prefix, invoker(os.environ)))
     if options.action == "stop":
-        _stop(checked_name(options.job), paths, options.timeout)
+        name = checked_name(options.job)
+        with _alone(name, paths, options.timeout) as left:
+            _stop(name, paths, left)
         return
     if options.user is None or options.probes is None:
         raise usage_error("expected start JOB USER PROBES", "see datacrumbs_service_wrapper --help")
-    _start(plain_job(options.job, options.user, options.probes), paths, options.timeout)
+    job = plain_job(options.job, options.user, options.probes)
+    with _alone(job.id, paths, options.timeout) as left:
+        _start(job, paths, left)
+
+
+# A stop in the middle of a start would find nothing to end yet, and say so. Gives the seconds that are left.
+@contextmanager
+def _alone(job: str, paths: SystemPaths, seconds: float) -> Iterator[float]:
+    end = time.monotonic() + seconds
+    notes = JobNotes(paths, note_of(job))
+    notes.prepare()
+    with notes.held(seconds) as is_held:
+        if not is_held:
+            raise DatacrumbsError(f"the run of job {job} is still being started or ended here by another command")
+        yield max(end - time.monotonic(), 0)
 
 
 # A run that is not ready in time is ended: what calls this goes on without it.

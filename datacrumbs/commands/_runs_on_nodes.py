@@ -47,10 +47,17 @@ def start(options: argparse.Namespace) -> int:
     warn(
         f"run {order.run} is ready on {ready} of {_counted(len(nodes))}; end it with datacrumbs_stop"
         if ready
-        else f"run {order.run} did not begin on all nodes, and was ended on the others\n"
-        "hint: --keep-going leaves it there"
+        else f"run {order.run} {_nowhere(result)}"
     )
     return int(ExitCode.FAILED)
+
+
+def _nowhere(result: NodeStates) -> str:
+    was_ended = any(each.state == "ended" for each in result.states)
+    words = "did not begin on all nodes, and was ended on the others" if was_ended else "did not begin on any node"
+    if not result.is_settled:
+        words += "; where a node has not said that it ended, it may go on or begin yet: datacrumbs_stop ends it"
+    return f"{words}\nhint: --keep-going leaves it there" if was_ended else words
 
 
 def stop(options: argparse.Namespace, run: str) -> int:

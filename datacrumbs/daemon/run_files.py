@@ -19,6 +19,8 @@ from datacrumbs.secure.file_systems import is_served_by_user
 from datacrumbs.system import SEARCHED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from datacrumbs.daemon.identity import Owner
 
 SUFFIX = ".pfw.gz"
@@ -211,7 +213,7 @@ class RunFiles:
         self._keeper: KeeperProcess | None = None
         try:
             directory.mkdir(mode=SEARCHED, parents=True, exist_ok=True)
-            self._lock = _locked(self._lock_path)
+            self._lock = locked(self._lock_path)
         except BlockingIOError:
             raise DatacrumbsError(
                 f"a daemon is already running under the run id {run!r}",
@@ -310,13 +312,23 @@ class RunFiles:
         self._lock = -1
 
 
-# A daemon that ends removes its lock file. Whoever had opened that one before holds a lock that
-# nobody else would meet, and tries again.
-def _locked(path: Path) -> int:
+# Who ends removes the lock file. Whoever had opened that one before holds a lock that nobody else would meet, and tries
+# again.
+def locked(path: Path, lock: Callable[[int, int], object] = fcntl.flock) -> int:
+    """Make and lock a file; gives its descriptor.
+
+    Args:
+        path: The file, which who holds the lock removes before it is closed.
+        lock: ``fcntl.lockf`` for a lock that is not held by what this process forks as well.
+
+    Raises:
+        BlockingIOError: Another process holds it.
+        OSError: It cannot be made.
+    """
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(descriptor)
             raise

@@ -6,15 +6,17 @@ prolog saw.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
-from contextlib import suppress
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.daemon.run_files import let_read
+from datacrumbs.daemon.run_files import let_read, locked
 from datacrumbs.jobs.node_job import note_path
 from datacrumbs.output import printable
 from datacrumbs.runs.kept_run import FILE_LIMIT, KeptRun, kept_run
@@ -22,13 +24,14 @@ from datacrumbs.secure.files import check_protected, read_bounded, write_atomica
 from datacrumbs.system import SEARCHED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from datacrumbs.system import SystemPaths
 
 SAY, PRELOAD, GROUP = "say", "preload", "group"
 """What lines for those who start tasks begin with: words for the job's output, a library, and a control group in which
 programs are traced without it."""
+_LOOK_SECONDS = 0.01
 
 
 class JobNotes:
@@ -54,6 +57,22 @@ class JobNotes:
             directory.mkdir(parents=True)
             directory.chmod(SEARCHED)
         check_protected(directory)
+
+    @contextmanager
+    def held(self, seconds: float) -> Iterator[bool]:
+        """Keep other processes that ask for this from the notes and their run; gives whether that was possible in time.
+
+        Args:
+            seconds: How long to wait until no other one does.
+        """
+        path = self._note.with_name(f"lock-{self._note.name}")  # no note has such a name
+        descriptor = _lock_within(path, seconds)
+        try:
+            yield descriptor is not None
+        finally:
+            if descriptor is not None:
+                path.unlink(missing_ok=True)
+                os.close(descriptor)
 
     @property
     def run(self) -> KeptRun | None:
@@ -84,3 +103,15 @@ class JobNotes:
         for path in (self._note, self._task):
             with suppress(OSError):
                 path.unlink(missing_ok=True)
+
+
+# Of this process alone: what it forks goes on for as long as the run.
+def _lock_within(path: Path, seconds: float) -> int | None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return locked(path, fcntl.lockf)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return None
+        time.sleep(_LOOK_SECONDS)

@@ -5,6 +5,7 @@ The worker is named here, since a user's configuration of ClusterShell may have 
 
 from __future__ import annotations
 
+import re
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ _LOOK_SECONDS = 0.1
 """How often it is looked whether there was an interruption."""
 _OPTIONS = "-oServerAliveInterval=5 -oServerAliveCountMax=3"
 """ssh notices a node that has gone while a command runs."""
+_NODES_MOST = 1 << 16
+_TOO_MANY = f"it names more than {_NODES_MOST:,} nodes"
+_PIECE = re.compile(r"\[(?P<ranges>[^\[\]]*)\]|[,!&^]")
+_NUMBER = re.compile(r"[\d_]+")
 
 
 def expanded(text: str) -> list[str]:
@@ -31,10 +36,41 @@ def expanded(text: str) -> list[str]:
     Raises:
         ValueError: With words for a message.
     """
+    if _size(text) > _NODES_MOST:
+        raise ValueError(_TOO_MANY)
     try:
-        return [str(name) for name in NodeSet(text)]
+        nodes = NodeSet(text)
     except (NodeSetException, GroupResolverError) as error:
         raise ValueError(str(error)) from None
+    if len(nodes) > _NODES_MOST:
+        raise ValueError(_TOO_MANY)
+    if not nodes and "@" in text:
+        raise ValueError("ClusterShell has no such group here, or an empty one")
+    return [str(name) for name in nodes]
+
+
+# ClusterShell makes a set of all numbers of a range at once. At least as many as the text means, without groups' nodes.
+def _size(text: str) -> int:
+    total, here = 0, 1
+    for piece in _PIECE.finditer(text):
+        if piece["ranges"] is None:
+            total, here = total + here, 1
+        else:
+            here *= sum(_range_size(each) for each in piece["ranges"].split(","))
+    return total + here
+
+
+def _range_size(text: str) -> int:
+    span, _, step = text.partition("/")
+    try:
+        numbers = [int(each) for each in _NUMBER.findall(span)]
+        each = max(int(step or 1), 1)
+    except ValueError:
+        return 1  # which ClusterShell refuses
+    if len(numbers) != 2:
+        return 1
+    first, last = numbers
+    return max(last - (-first if span.lstrip().startswith("-") else first), 0) // each + 1
 
 
 def folded(nodes: Sequence[str]) -> str:

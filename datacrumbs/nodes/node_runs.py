@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.nodes.fan_out import Answer, Answers, NodeOutcome, ask
@@ -59,10 +59,17 @@ class NodeState:
 
 @dataclass(frozen=True, slots=True)
 class NodeStates:
-    """What became of it on all nodes, in their order, and whether the user interrupted it."""
+    """What became of it on all nodes.
+
+    Args:
+        states: In the order of the nodes.
+        interrupted: Whether the user interrupted it.
+        is_settled: Whether each node said what it did; else a run that is not said to be there may go on, or begin yet.
+    """
 
     states: tuple[NodeState, ...]
     interrupted: bool
+    is_settled: bool = True
 
     def are_all(self, *states: str) -> bool:
         """Whether each node is in one of these states."""
@@ -84,7 +91,8 @@ def start_on_nodes(order: RunOrder, nodes: Sequence[str], access: Access) -> Nod
         ended = _ended(order.run, order.prefix, doubtful, access, END_SECONDS) if doubtful else None
     after = {answer.node: answer for answer in ended.answers} if ended else {}
     states = tuple(_started(answer, after.get(answer.node)) for answer in started.answers)
-    return NodeStates(states, started.interrupted or bool(ended and ended.interrupted))
+    is_settled = all(_is_settled(answer, after.get(answer.node)) for answer in started.answers)
+    return NodeStates(states, started.interrupted or bool(ended and ended.interrupted), is_settled)
 
 
 def stop_on_nodes(run: str, prefix: str, nodes: Sequence[str], access: Access, seconds: float) -> NodeStates:
@@ -109,14 +117,25 @@ def _ended(run: str, prefix: str, nodes: Sequence[str], access: Access, seconds:
 
 def _started(answer: Answer, ended: Answer | None) -> NodeState:
     found = _state(answer, "ready")
-    if ended is None or _had_none(ended):
+    if ended is None or (answer.is_definite and _had_none(ended)):
         return found
+    if _had_none(ended):  # which may be since the start has not come so far
+        return _with_words(found, "it may begin there yet: datacrumbs_stop ends it")
     if ended.outcome is NodeOutcome.DONE:
         return NodeState(answer.node, "ended", found.words, answer.status)
     if answer.outcome is not NodeOutcome.DONE and ended.outcome is not NodeOutcome.FAILED:
         return found  # it was not reached again either
-    words = f"it may go on there: {_words(ended)}"
-    return NodeState(answer.node, found.state, f"{found.words}; {words}" if found.words else words, answer.status)
+    return _with_words(found, f"it may go on there: {_words(ended)}")
+
+
+def _is_settled(answer: Answer, ended: Answer | None) -> bool:
+    if ended is None:
+        return answer.is_definite
+    return ended.outcome is NodeOutcome.DONE and (answer.is_definite or not _had_none(ended))
+
+
+def _with_words(state: NodeState, words: str) -> NodeState:
+    return replace(state, words="; ".join(filter(None, (state.words, words))))
 
 
 def _state(answer: Answer, done: str) -> NodeState:

@@ -122,7 +122,33 @@ def test_no_list_of_nodes(text: str) -> None:
     assert refused.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "node[1-100000000]",
+        "node[1-1_000_000_000]",
+        "node[-100000000-5]",
+        "node[1-1000][1-1000]",
+        "a,b[7,0-99999999/3]!b[1-5]",
+        "@none[1-100000000]",
+        "node[0-65536]",
+        f"node[0-{'9' * 90}]",
+    ],
+)
+def test_more_nodes_than_there_are_anywhere(text: str) -> None:
+    with pytest.raises(DatacrumbsError, match="it names more than 65,536 nodes") as refused:
+        node_names(text)
+    assert refused.value.exit_code == 2
+
+
+def test_a_group_that_is_not_there(programs: Path) -> None:
+    with pytest.raises(DatacrumbsError, match="no such group here, or an empty one"):
+        node_names("@nogroup")
+
+
 def test_lists_of_nodes() -> None:
+    assert len(node_names("node[1-65536]")) == 65536
+    assert node_names("node[1-100000/50000]") == ("node1", "node50001")
     assert node_names("node[1-3,7]") == ("node1", "node2", "node3", "node7")
     assert node_names("n[01-03]!n02") == ("n01", "n03")
     assert node_names("b,a.example.org,b") == ("a.example.org", "b")

@@ -24,6 +24,7 @@ case $* in
 	wrong*) echo "datacrumbs_service_wrapper: not trusted here" >&2; echo "  hint: copy the key" >&2; exit 3 ;;
 	used*) touch $RUNS; echo "datacrumbs_service_wrapper: run r goes on here already" >&2; exit 1 ;;
 	lost*) touch $RUNS; exit 255 ;;
+	late*) exit 255 ;;
 	slow*) touch $RUNS; exec sleep 1000 ;;
 	esac
 	echo /traces/$NODE.pfw.gz; touch $RUNS
@@ -96,6 +97,35 @@ def test_a_node_that_does_not_answer_is_asked_to_end_it(access: Access, monkeypa
     # That of a machine which has no 5 s for the start: no answer, and no run that could be ended.
     assert {each.state for each in result.states} <= {"ended", "no answer"}
     assert running(access) == set()
+
+
+def test_a_node_whose_start_may_come_yet_is_named(access: Access) -> None:
+    result = start_on_nodes(order(), ("node1", "late1"), access)
+    assert [each.state for each in result.states] == ["ended", "unreachable"]
+    assert result.states[1].words.endswith("it may begin there yet: datacrumbs_stop ends it")
+    assert not result.is_settled
+    assert start_on_nodes(order(), ("node1", "lost1", "wrong1"), access).is_settled
+
+
+@pytest.mark.parametrize(
+    ("nodes", "words"),
+    [
+        (
+            "node1,wrong1",
+            "did not begin on all nodes, and was ended on the others\n  hint: --keep-going leaves it there",
+        ),
+        ("wrong1", "did not begin on any node"),
+        ("absent1", "did not begin on any node; where a node has not said that it ended, it may go on or begin yet"),
+        ("node1-stuck,wrong1", "is ready on 1 of 2 nodes; end it with datacrumbs_stop"),
+    ],
+)
+def test_what_is_said_of_all(access: Access, nodes: str, words: str) -> None:
+    options = ["--node-list", nodes, "--probe-file", "/probes.json.gz", "--run-id", "r", "--user", "alice"]
+    command = [SCRIPTS / "datacrumbs_run", *options, "--programs", access.programs]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert f"run r {words}" in result.stderr
+    assert ("--keep-going" in result.stderr) == ("--keep-going" in words)
 
 
 def test_a_node_where_it_cannot_be_ended_is_named(access: Access) -> None:
