@@ -56,7 +56,7 @@ def _lines(documents: Sequence[Mapping[str, Any]], runs: int) -> Iterator[str]:
     yield f"datacrumbs_runs {runs}"
     yield from _head(_RUN + "info", "gauge", "Whose the run is, and where.")
     for each in documents:
-        yield _sample(_RUN + "info", {"run": each["run"], "user": each["user"], "host": each["host"]}, "1")
+        yield _sample(_RUN + "info", {key: printable(each[key]) for key in ("run", "user", "host")}, "1")
     for name, kind, key, text in _WHOLE:
         yield from _head(_RUN + name, kind, text)
         for each in documents:
@@ -69,13 +69,13 @@ def _lines(documents: Sequence[Mapping[str, Any]], runs: int) -> Iterator[str]:
                 yield from (_sample(prefix + name, row[0], _value(key, row[1][key])) for row in rows if key in row[1])
 
 
-# Two functions of a layer may have one name, and a series may be there once only.
+# Two functions of a layer may have one name, or names that are escaped to one, and a series may be there once only.
 def _summed(
     document: Mapping[str, Any], view: str, labels: Sequence[str], most: int
 ) -> list[tuple[dict[str, str], dict[str, int]]]:
     sums: dict[tuple[str, ...], dict[str, int]] = {}
     for row in document["views"][view]:
-        total = sums.setdefault(tuple(row[label] for label in labels), {})
+        total = sums.setdefault(tuple(printable(row[label]) for label in labels), {})
         for _, key, _ in _PARTS:
             if row[key] is not None:
                 total[key] = total.get(key, 0) + row[key]
@@ -93,5 +93,5 @@ def _head(name: str, kind: str, text: str) -> Iterator[str]:
 
 
 def _sample(name: str, labels: Mapping[str, str], value: str) -> str:
-    inner = ",".join(f'{key}="{printable(text).translate(_ESCAPES)}"' for key, text in labels.items())
+    inner = ",".join(f'{key}="{text.translate(_ESCAPES)}"' for key, text in labels.items())
     return f"{name}{{{inner}}} {value}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 import time
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.commands._console import terminal_width
@@ -20,9 +22,12 @@ from datacrumbs.system import SystemPaths
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 _MOST_RUNS = 64
 """Of which metrics are written; how many there are is a metric of its own."""
+ROUND_SECONDS = 12.0
+"""How long runs have to answer, all together: one whose snapshots are large makes one in 10 s."""
 
 
 def look_on(options: argparse.Namespace) -> None:
@@ -86,23 +91,40 @@ def _print_json(look: WatchedRun, options: argparse.Namespace) -> None:
 def _write_metrics(paths: SystemPaths, options: argparse.Namespace) -> None:
     while True:
         runs = runs_to_look_at(paths)
-        documents = [document for run in runs[:_MOST_RUNS] if (document := _seen(paths, run)) is not None]
-        write_atomically(options.prometheus, exposition(documents, len(runs)).encode())
+        write_atomically(options.prometheus, exposition(_seen(paths, runs[:_MOST_RUNS]), len(runs)).encode())
         if options.once:
             return
         time.sleep(options.interval)
 
 
-# A run may end at any moment, and one that cannot answer keeps no other from being seen.
-def _seen(paths: SystemPaths, run: str) -> dict[str, Any] | None:
+# All are asked at once and waited for until one deadline, so that one that does not answer hides no other. A run may
+# end at any moment.
+def _seen(paths: SystemPaths, runs: Sequence[str]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    with ExitStack() as stack:
+        waiting = []
+        for run in runs:
+            with suppress(DatacrumbsError):
+                waiting.append(stack.enter_context(closing(WatchedRun(paths, run))))
+        for look in waiting:
+            look.question()
+        end = time.monotonic() + ROUND_SECONDS
+        while waiting and (left := end - time.monotonic()) > 0:
+            for look in select.select(waiting, [], [], left)[0]:
+                document = _heard(look)
+                if document is not None:
+                    found[look.run] = document
+                if document is not None or look.ended:
+                    waiting.remove(look)
+        for look in waiting:
+            inform(f"run {look.run} does not answer")
+    return [found[run] for run in runs if run in found]
+
+
+def _heard(look: WatchedRun) -> dict[str, Any] | None:
     try:
-        look = WatchedRun(paths, run)
-    except DatacrumbsError:
-        return None
-    try:
-        return look.ask()
+        return look.heard()
     except DatacrumbsError as error:
         inform(error.message)
+        look.ended = True
         return None
-    finally:
-        look.close()

@@ -40,7 +40,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     add(
         "--prometheus",
-        type=Path,
+        type=_file,
         metavar="FILE",
         help="keep FILE up to date with the figures of your runs (for root everyone's) as text for Prometheus; "
         "with --once, write it once",
@@ -53,6 +53,12 @@ def _seconds(text: str) -> float:
         return seconds(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _file(text: str) -> Path:
+    if text in {"", "-"}:  # it is replaced again and again
+        raise argparse.ArgumentTypeError(f"{text!r} names no file")
+    return Path(text)
 
 
 def _positive(text: str) -> int:

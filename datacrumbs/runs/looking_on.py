@@ -55,7 +55,8 @@ class WatchedRun:
         run: The run's id.
 
     Raises:
-        DatacrumbsError: (exit 2) when it is no plain name; (exit 1) when it is none of the caller's that goes on.
+        DatacrumbsError: (exit 2) when it is no plain name; (exit 1) when it is none of the caller's that goes on, or
+            so many wait for its answers that there is no room.
     """
 
     def __init__(self, paths: SystemPaths, run: str) -> None:
@@ -82,7 +83,7 @@ class WatchedRun:
                 return found
             if self.ended:
                 raise DatacrumbsError(f"run {self.run} ended before it answered")
-        raise DatacrumbsError(f"run {self.run} does not answer", hint="it may wait for its disk; try again")
+        raise _silent(self.run)
 
     def question(self) -> None:
         """Ask, and do not wait for the answer."""
@@ -107,6 +108,8 @@ class WatchedRun:
             self.ended = not data
             if len(self._read) > LARGEST:
                 raise self._refused()
+            if b"\n" not in self._read and time.monotonic() >= end:  # also where it never stops sending
+                return None
         line, newline, rest = bytes(self._read).partition(b"\n")
         self._read = bytearray(rest)
         if not newline:
@@ -142,21 +145,31 @@ def runs_to_look_at(paths: SystemPaths) -> list[str]:
     return sorted(found, key=lambda name: (-found[name], name))
 
 
-# By a descriptor of the directory, since an address has room for 107 bytes.
+# By a descriptor of the directory, since an address has room for 107 bytes. Where others wait to be taken already, as
+# with a process that is stopped, connecting would wait without end.
 def _connected(path: Path, run: str) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(0)
     try:
         directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             connection.connect(f"/proc/self/fd/{directory}/{path.name}")
         finally:
             os.close(directory)
+    except BlockingIOError:
+        connection.close()
+        raise _silent(run) from None
     except OSError:  # whether another user has one is not said
         connection.close()
         raise DatacrumbsError(
             f"no run {run} of yours goes on here", hint="datacrumbs_list shows your runs; root sees everyone's"
         ) from None
+    connection.settimeout(None)
     return connection
+
+
+def _silent(run: str) -> DatacrumbsError:
+    return DatacrumbsError(f"run {run} does not answer", hint="it may wait for its disk; try again")
 
 
 def snapshot(line: bytes) -> dict[str, Any] | None:

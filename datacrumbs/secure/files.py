@@ -172,6 +172,8 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     Raises:
         DatacrumbsError: (exit 1) when that or the block fails with an OSError; then nothing is left behind.
     """
+    if not path.name:
+        raise DatacrumbsError(f"{path}: names no file; nothing was written")
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}")
     try:
         if path.exists() and not path.is_file():

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import socket
 import subprocess
+import threading
+from contextlib import ExitStack, closing, contextmanager, suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from datacrumbs.commands import _live_view
+from datacrumbs.commands._live_metrics import exposition
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.output import printable
 from datacrumbs.runs.looking_on import WatchedRun, runs_to_look_at, snapshot
@@ -151,6 +157,93 @@ def test_metrics_go_to_a_whole_file(start, tmp_path: Path) -> None:
     assert all(family.type in {"counter", "gauge"} and family.documentation for family in families.values())
 
 
+def test_names_that_are_escaped_to_one_are_one_series(synthetic) -> None:
+    found = good(synthetic)
+    first, second = found["views"]["function"][:2]
+    second.update(layer=first["layer"], function="a\\x1b")
+    first.update(function="a\x1b")
+    families = {each.name: each for each in text_string_to_metric_families(exposition([found], 1))}
+    samples = families["datacrumbs_run_function_calls"].samples
+    assert [sample.value for sample in samples if sample.labels["function"] == "a\\x1b"] == [
+        first["calls"] + second["calls"]
+    ]
+
+
+@contextmanager
+def stopped(directory: Path, name: str) -> Iterator[None]:
+    """A run whose process takes no connection, and for which no further one can wait."""
+    place = str(directory / f"run/datacrumbs/datacrumbs-{name}.sock")
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+        listener.bind(place)
+        listener.listen(1)
+        with suppress(BlockingIOError):
+            while True:
+                waiting = stack.enter_context(socket.socket(socket.AF_UNIX))
+                waiting.settimeout(0)
+                waiting.connect(place)
+        yield
+
+
+@contextmanager
+def chatty(directory: Path, name: str) -> Iterator[None]:
+    """A run that sends what never becomes a line."""
+
+    def send() -> None:
+        with suppress(OSError), listener.accept()[0] as connection:
+            while True:
+                connection.send(b"x")
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(directory / f"run/datacrumbs/datacrumbs-{name}.sock"))
+        listener.listen()
+        listener.settimeout(60)
+        thread = threading.Thread(target=send)
+        thread.start()
+        yield
+        thread.join()
+
+
+def test_runs_that_do_not_answer_hide_no_other(start, tmp_path: Path, monkeypatch, capsys) -> None:
+    start("4711")
+    clock = [0.0]
+
+    def heard(look: WatchedRun) -> dict | None:
+        if (found := hear(look)) is not None:
+            clock[0] += 2 * _live_view.ROUND_SECONDS
+        return found
+
+    hear = WatchedRun.heard
+    monkeypatch.setattr(WatchedRun, "heard", heard)
+    monkeypatch.setattr(_live_view, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(_live_view, "runs_to_look_at", lambda _: ["4712", "4713", "4714", "4711"])
+    options = argparse.Namespace(prefix=tmp_path, prometheus=tmp_path / "x.prom", once=True, json=False, run=None)
+    silent = socket.socket(socket.AF_UNIX)
+    silent.bind(str(tmp_path / "run/datacrumbs/datacrumbs-4713.sock"))
+    silent.listen()
+    with stopped(tmp_path, "4712"), chatty(tmp_path, "4714"), silent:
+        _live_view.look_on(options)
+    families = {each.name: each for each in text_string_to_metric_families(options.prometheus.read_text())}
+    assert [sample.value for sample in families["datacrumbs_runs"].samples] == [4]
+    assert [sample.labels["run"] for sample in families["datacrumbs_run_info"].samples] == ["4711"]
+    said = capsys.readouterr().err
+    assert "run 4713 does not answer" in said
+    assert "run 4714" in said
+
+
+def test_a_run_that_never_stops_sending_is_heard_for_so_long(start, tmp_path: Path) -> None:
+    start("4711")
+    with chatty(tmp_path, "4712"), closing(WatchedRun(SystemPaths(tmp_path), "4712")) as look:
+        assert look.heard(0.05) is None
+        assert not look.ended
+
+
+def test_a_run_for_which_too_many_wait(start, tmp_path: Path) -> None:
+    start("4711")
+    with stopped(tmp_path, "4712"), pytest.raises(DatacrumbsError, match="run 4712 does not answer"):
+        WatchedRun(SystemPaths(tmp_path), "4712")
+
+
 def test_no_run_is_no_series(tmp_path: Path) -> None:
     file = tmp_path / "out.prom"
     assert top(tmp_path, "--prometheus", str(file), "--once").returncode == 0
@@ -164,6 +257,9 @@ def test_no_run_is_no_series(tmp_path: Path) -> None:
         (["4712"], 1, "no run 4712 of yours goes on here"),
         (["../4711"], 2, "may contain only letters"),
         (["4711", "--prometheus", "x"], 2, "give neither RUN nor --json"),
+        (["--prometheus", "", "--once"], 2, "'' names no file"),
+        (["--prometheus", "-", "--once"], 2, "'-' names no file"),
+        (["--prometheus", "/", "--once"], 1, "/: names no file; nothing was written"),
         (["--interval", "0"], 2, "--interval"),
         (["--limit", "0"], 2, "whole number"),
     ],
