@@ -120,6 +120,8 @@ def _print(console: Console, options: argparse.Namespace, table: _Table, clocks:
     print_table(console, _TITLES[table.name], table.rows, terminal_width(), hidden=hidden, grouped=options.sort is None)
     if any(row.get("approximate") for row in table.rows):
         console.print("~: an estimate, with its 95 % margin if known; not every call has a line of its own")
+    if table.name == "times" and any("begin_us" in row.get("approximate", ()) for row in table.rows):
+        console.print("calls that were only added up are taken as spread evenly over the time in which they were made")
     if any(row.get("nested") for row in table.rows):
         console.print("nested: made inside another call of the same layer, whose bytes and time include theirs")
     if any(row.get("waits_us") for row in table.rows):

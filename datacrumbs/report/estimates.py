@@ -34,6 +34,8 @@ TIMED = (pl.col("dur") > 0) | pl.col("ret").is_not_null()
 """An instant has no duration, and a call whose return is not seen has none that is known."""
 HALF = 0.5
 """A margin below it does not show in a whole number."""
+SHARE = "portion"
+"""Column of profiles of which only some calls belong to a row: their part of all that were added up."""
 LOST_BEFORE = frozenset({"lost_too_deep", "lost_no_memory"})
 """Calls that were lost before sampling was asked about them."""
 
@@ -69,6 +71,7 @@ class _Row:
     end: list[int] = field(default_factory=list)
     factors: set[float] = field(default_factory=set)
     profiled: bool = False
+    spread: bool = False
     quantiles: dict[str, int] = field(default_factory=dict)
     times: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     shortest: list[int] = field(default_factory=list)
@@ -143,7 +146,7 @@ def estimated_rows(
         traces: Where they come from.
         calls: The lines to be in it with the columns of `views.of_view`, and for the scope ``layer`` those of
             `outermost`.
-        profiles: The profiles to be in it, likewise.
+        profiles: The profiles to be in it, likewise; where rows are of parts of them, with `SHARE`.
         keys: Columns that tell rows apart.
         scope: What is added up, see `outermost`; None where nothing is.
         names: Globs of functions; of those none of whose calls was chosen, the number of calls is added. None to add
@@ -348,6 +351,8 @@ def _add_profile(row: _Row, part: dict[str, Any], factor: float) -> None:
         return
     row.layers.add(part["category"])
     row.seen = row.profiled = True
+    share = part.get(SHARE, 1.0)
+    row.spread |= share < 1
     row.factors.add(factor)
     row.knows_bytes |= part["bytes"] is not None
     row.movers += (part["count"] if part["bytes"] is not None else 0) * factor
@@ -362,7 +367,7 @@ def _add_profile(row: _Row, part: dict[str, Any], factor: float) -> None:
         row.longest.append(part["longest_ns"])
         row.slowest_us.append(part["longest_ns"] / 1000)
         for bits, calls in histogram(part["times"]).items():
-            row.times[bits] += calls * factor
+            row.times[bits] += calls * factor * share
 
 
 def _finished(row: _Row, scope: str | None) -> dict[str, Any]:
@@ -387,8 +392,12 @@ def _finished(row: _Row, scope: str | None) -> dict[str, Any]:
     estimates = [name for name in SUMS if margins[name] >= HALF and result[name] is not None]
     result |= {**spread, "timed": round(row.timed)}
     layers = () if scope in {None, "layer"} else ("layers",)
+    shown = {name: result[name] for name in (*layers, *columns(scope))}
+    if row.spread:
+        numbers = [name for name in columns(scope) if name not in {"nested", "timed"} and result[name] is not None]
+        return {**shown, "approximate": numbers, "margin": {}}
     return {
-        **{name: result[name] for name in (*layers, *columns(scope))},
+        **shown,
         "approximate": estimates
         + (list(QUANTILES) if by_histogram or sampled else [])
         + (["max_us", *(name for name in MORE if name in columns(scope))] if sampled else []),

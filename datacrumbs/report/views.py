@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from datacrumbs.report import PHASES, job_ranks
 from datacrumbs.report.call_selection import names_in
+from datacrumbs.report.estimates import SHARE
 from datacrumbs.report.file_groups import GROUPS, with_groups
 from datacrumbs.report.nesting import SECOND_FILE
 from datacrumbs.report.nodes import by_node
@@ -87,15 +88,32 @@ def of_view(
 def phase_of(calls: pl.LazyFrame, profiles: pl.DataFrame) -> tuple[int, int]:
     """The moment at which the first of `PHASES` begins (epoch us), and how long each is."""
     extremes = calls.select(pl.col("ts").min(), pl.col("ts").max().alias("last")).collect(engine="streaming").row(0)
-    moments = [*extremes, profiles["begin"].min(), profiles["begin"].max()]
+    moments = [*extremes, profiles["begin"].min(), profiles["end"].max()]
     known = [moment for moment in moments if isinstance(moment, int)]
     return min(known, default=0), (max(known, default=0) - min(known, default=0)) // PHASES + 1
 
 
 def _with_phases(calls: pl.LazyFrame, profiles: pl.DataFrame) -> tuple[pl.LazyFrame, pl.DataFrame]:
     first, width = phase_of(calls, profiles)
-    phase = [((pl.col(column) - first) // width).cast(pl.Int64).alias(PHASE) for column in ("ts", "begin")]
-    return calls.with_columns(phase[0]), profiles.with_columns(phase[1])
+    phase = ((pl.col("ts") - first) // width).cast(pl.Int64).alias(PHASE)
+    return calls.with_columns(phase), _spread(profiles, first, width)
+
+
+# Profiles cut where parts of the run begin. Of the calls of one it is known when the first began and when the last
+# ended; they are taken as spread evenly between, whole calls with equal parts of the sums.
+def _spread(profiles: pl.DataFrame, first: int, width: int) -> pl.DataFrame:
+    low, high = ((pl.col(column) - first) // width for column in ("begin", "end"))
+    cut = profiles.with_columns(pl.int_ranges(low, pl.max_horizontal(low, high) + 1).alias(PHASE)).explode(PHASE)
+    count, span = pl.col("count"), (pl.col("end") - pl.col("begin")).clip(1)
+    moment = first + pl.col(PHASE) * width - pl.col("begin")
+    before, after = (
+        (count * (since_begin.clip(0, span) / span)).ceil() / count for since_begin in (moment, moment + width)
+    )
+    sums = [
+        ((pl.col(name) * after).round() - (pl.col(name) * before).round()).cast(profiles.schema[name], strict=False)
+        for name in ("count", "errors", "bytes", "time_ns")
+    ]
+    return cut.with_columns(*sums, (after - before).alias(SHARE)).filter(count > 0)
 
 
 # Which calls wait, and which open a file.

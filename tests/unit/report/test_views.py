@@ -116,6 +116,32 @@ def test_the_run_in_parts(trace: Path, capsys) -> None:
     assert len(rows_of(capsys, "times", trace, "--by", "time", "--limit", 2)) == 2
 
 
+def test_calls_that_were_added_up_are_spread_over_the_parts(made, tmp_path: Path, capsys) -> None:
+    """Whole calls, none lost; what is known of one call is no estimate."""
+    sums, one = made.profile("write", "SYS", 1000, 7919), made.profile("fsync", "SYS", 1000, 1)
+    sums["args"] |= {"end": 25000, "errors": 11, "bytes": 7919 * 23}
+    sums["args"] |= {"time_ns": 7919 * 1009, "times": "10:7919", "shortest_ns": 600, "longest_ns": 1020}
+    trace = made.write(tmp_path / "run.pfw.gz", [], {}, before=[sums])
+    rows = rows_of(capsys, "times", trace, "--by", "time")
+    assert {row["count"] for row in rows[:23]} == {330, 331}  # of 1,001 us, and the last one of 977
+    assert [sum(row[key] for row in rows) for key in ("count", "errors", "bytes")] == [7919, 11, 7919 * 23]
+    assert all({"count", "errors", "bytes", "time_us", "begin_us"} <= set(row["approximate"]) for row in rows)
+    assert {row["time_us"] for row in rows[:23]} == {333, 334}
+    assert COMMAND.run([str(trace), "--by", "time"]) == 0
+    assert "taken as spread evenly" in capsys.readouterr().out
+    rows = rows_of(capsys, "times", made.write(trace, [], {}, before=[one]), "--by", "time")
+    assert [row["count"] for row in rows] == [1] + [0] * 23
+    assert "count" not in rows[0]["approximate"]
+
+
+def test_sums_of_any_moments_are_read(made, tmp_path: Path, capsys) -> None:
+    """A trace may have been written by anything: an end before the beginning, the largest numbers."""
+    sums, late = made.profile("write", "SYS", 2000, 7), made.profile("read", "SYS", 1000, (1 << 63) - 1)
+    sums["args"]["end"], late["args"]["end"] = 1000, (1 << 63) - 1
+    trace = made.write(tmp_path / "run.pfw.gz", [], {}, before=[sums, late])
+    assert len(rows_of(capsys, "times", trace, "--by", "time")) == 24
+
+
 def test_waits_opens_moments_and_bytes_of_a_call(trace: Path, capsys) -> None:
     (process,) = rows_of(capsys, "processes", trace, "--by", "process")
     assert (process["waits_us"], process["opens"], process["time_us"]) == (800, 3, 956)
