@@ -1,7 +1,8 @@
-"""What tracing cost the programs of a run, and how long the run would have been without: an estimate, marked as one.
+"""What the probes cost the programs of a run: an estimate, marked as one.
 
 Each call is taken to cost what calls of its kind cost on that node (`datacrumbs.daemon.calibration`). The sum is time
-of threads. Only where one thread made all calls is it time of the run; else the run is shorter by no more than it.
+of threads. The run would have been shorter by no more than it: what a thread lost is time of the run only while the
+others wait for that thread. What reading the rings and writing the trace takes is not in it.
 """
 
 from __future__ import annotations
@@ -31,14 +32,12 @@ class TracingCost:
         ways: The calls, by how they were captured.
         reason: Why there is no cost; empty where there is one.
         span_us: From the first call to the end of the last.
-        threads: How many made calls; 0 where that is not known.
     """
 
     host: str
     ways: tuple[TracedCalls, ...]
     reason: str
     span_us: int
-    threads: int
 
     @property
     def is_known(self) -> bool:
@@ -59,23 +58,25 @@ class TracingCost:
 
     @property
     def without_us(self) -> tuple[float, float]:
-        """Between what the run would have taken without tracing, as far as costs are known."""
-        low, high = self.bounds_us
-        longest = self.span_us - low if self.threads == 1 else float(self.span_us)
-        return max(self.span_us - high, 0.0), max(longest, 0.0)
+        """Between what the run would have taken without the probes, as far as costs are known."""
+        return max(self.span_us - self.bounds_us[1], 0.0), float(self.span_us)
 
     def described(self) -> str:
         """One line for people."""
         if not self.is_known:
             return f"what tracing cost is not known: {self.reason or 'no call of a kind that is calibrated'}"
         calls = sum(way.calls for way in self.ways if way.cost)
-        text = f"tracing cost about {between(self.bounds_us)} of thread time, by what such calls cost on this node"
-        text += f" ({counted(calls, 'call')}"
-        text += f"; {self.unknown_calls:,} more of unknown cost)" if self.unknown_calls else ")"
+        more = f", {self.unknown_calls:,} more of unknown cost" if self.unknown_calls else ""
+        middle, margin = middle_and_margin(self.bounds_us)
+        text = (
+            f"tracing cost about {middle} {margin} of thread time in its probes, by what such calls cost on "
+            f"this node ({counted(calls, 'call')}{more}; reading the rings and writing the trace are not in it)"
+        )
         if self.span_us:
-            least, most = map(duration, self.without_us)
-            without = least if least == most else f"{least} to {most}"
-            text += f"; without, the run would have taken {without} in place of {duration(self.span_us)}"
+            least, most = self.without_us
+            saved = duration(most - least)
+            without = f"without the probes, the run of {duration(self.span_us)}"
+            text += f"; {without} would have been at most about {saved} shorter"
         return text
 
     def document(self) -> dict[str, Any]:
@@ -94,7 +95,6 @@ class TracingCost:
             "not_calibrated": self.reason,
             "calls_of_unknown_cost": self.unknown_calls,
             "run_us": self.span_us,
-            "threads": self.threads,
         }
         return found | {
             "cost_us": list(self.bounds_us) if self.is_known else None,
@@ -102,10 +102,10 @@ class TracingCost:
         }
 
 
-def between(bounds_us: tuple[float, float]) -> str:
-    """An interval as its middle and half of its width."""
+def middle_and_margin(bounds_us: tuple[float, float]) -> tuple[str, str]:
+    """An interval as its middle, and half of its width with its sign."""
     low, high = bounds_us
-    return f"{duration((low + high) / 2)} ±{duration((high - low) / 2)}"
+    return duration((low + high) / 2), f"±{duration((high - low) / 2)}"
 
 
 def tracing_costs(traces: Traces) -> list[TracingCost]:
@@ -118,32 +118,20 @@ def tracing_costs(traces: Traces) -> list[TracingCost]:
         last = next((file for file in reversed(files) if read_costs(file.provenance)), None)
         if last is None:
             continue
-        span = spans.get(run, _Span(0, 0, set()))
-        # A thread none of whose calls was chosen has no line.
-        unseen = any(file.sampled for file in files) or any(tid is None for _, tid in span.threads)
-        threads = 0 if unseen else len(span.threads)
+        begin, end = spans.get(run, (0, 0))
         ways, reason = tuple(read_costs(last.provenance)), str(last.provenance.get(NOT_KNOWN, ""))
-        found.append(TracingCost(last.host, ways, reason, span.end - span.begin, threads))
+        found.append(TracingCost(last.host, ways, reason, end - begin))
     return found
 
 
-# First moment, last one, and the threads; None for those of calls that were added up.
-@dataclass(slots=True)
-class _Span:
-    begin: int
-    end: int
-    threads: set[tuple[int, int | None]]
-
-
-def _spans(traces: Traces, of_run: list[int]) -> dict[int, _Span]:
-    thread = ["trace", "pid", "tid"]
-    calls = traces.calls.group_by(thread).agg(pl.col("ts").min().alias("begin"), pl.col("end").max())
-    rows = calls.collect(engine="streaming").select(*thread, "begin", "end").rows()
-    rows += [(*row[:2], None, *row[2:]) for row in traces.profiles.select("trace", "pid", "begin", "end").rows()]
-    spans: dict[int, _Span] = {}
-    for trace, pid, tid, begin, end in rows:
+# Run -> first moment, last one.
+def _spans(traces: Traces, of_run: list[int]) -> dict[int, tuple[int, int]]:
+    calls = traces.calls.group_by("trace").agg(pl.col("ts").min().alias("begin"), pl.col("end").max())
+    rows = calls.collect(engine="streaming").select("trace", "begin", "end").rows()
+    rows += traces.profiles.select("trace", "begin", "end").rows()
+    spans: dict[int, tuple[int, int]] = {}
+    for trace, begin, end in rows:
         if begin is not None and end is not None:
-            span = spans.setdefault(of_run[trace], _Span(begin, end, set()))
-            span.begin, span.end = min(span.begin, begin), max(span.end, end)
-            span.threads.add((pid, tid))
+            first, last = spans.get(of_run[trace], (begin, end))
+            spans[of_run[trace]] = min(first, begin), max(last, end)
     return spans

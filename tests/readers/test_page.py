@@ -68,6 +68,8 @@ def test_it_opens(browser, page: Path, tmp_path: Path, width: int, way: str) -> 
     browser.send("Emulation.setScriptExecutionDisabled", value=False)
     # Nothing is wider than the screen, and what is written can be read.
     assert browser.evaluate("document.documentElement.scrollWidth") == width
+    figures = "[...document.querySelectorAll('.tiles b')].filter(each => each.scrollWidth > each.clientWidth).length"
+    assert browser.evaluate(figures) == 0
     assert browser.evaluate(LUMINANCE) >= 4.5
     assert browser.evaluate("document.querySelectorAll('#operations-table tbody tr').length") > 5
     assert browser.evaluate("document.querySelector('#heat svg').getBoundingClientRect().width") > 200

@@ -15,7 +15,7 @@ from datacrumbs.report.amounts import duration, moment, size
 from datacrumbs.report.page import drawing
 from datacrumbs.report.page.sheets import Cell, Sheet, sheet, shortened
 from datacrumbs.report.sorting import depth_of
-from datacrumbs.report.tracing_cost import between
+from datacrumbs.report.tracing_cost import middle_and_margin
 from datacrumbs.report.views import CHANNEL, LEAST_BYTES, SIZES
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def tiles(contents: Contents) -> list[tuple[str, str, str]]:
         share = f"{100 * busy.total_us / busy.span_us:.1f} %"
         result.insert(1, ("in calls", share, f"{duration(busy.total_us)}: some thread was in a traced call"))
     if known := [cost.bounds_us for cost in contents.costs if cost.is_known]:
-        bounds = sum(low for low, _ in known), sum(high for _, high in known)
-        result.append(("tracing", between(bounds), "what it cost the threads of the run, an estimate"))
+        middle, margin = middle_and_margin((sum(low for low, _ in known), sum(high for _, high in known)))
+        result.append(("tracing", middle, f"{margin}, what its probes cost threads of the run, an estimate"))
     result.append(("files", f"{contents.tables['file'].total:,}", "with calls that are traced"))
     result.append(("processes", f"{processes.total:,}", f"in {counted(len(contents.traces.files), 'trace')}"))
     return result
