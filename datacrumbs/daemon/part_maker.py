@@ -19,7 +19,7 @@ from datacrumbs.daemon.messages import FROM_PART_MAKER, TO_PART_MAKER, Failed, M
 from datacrumbs.daemon.run_files import NEW_FILE
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure import privilege
-from datacrumbs.secure.file_systems import is_served_by_user
+from datacrumbs.secure.file_systems import problem_of_mapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,12 +72,13 @@ class PartMaker:
             raise DatacrumbsError(getattr(answer.message, "message", "") or f"{name}: it was not made")
         return self._checked(name, *answer.descriptors)
 
-    # Its user may have taken the process over.
+    # Its user may have taken the process over, and have files of a namespace of their own.
     def _checked(self, name: str, descriptor: int) -> int:
-        if not is_served_by_user(descriptor):
-            status = os.fstat(descriptor)
-            if stat.S_ISREG(status.st_mode) and status.st_uid == self._owner.uid:
-                return descriptor
+        with suppress(OSError):
+            if not problem_of_mapped(descriptor):
+                status = os.fstat(descriptor)
+                if stat.S_ISREG(status.st_mode) and status.st_uid == self._owner.uid:
+                    return descriptor
         os.close(descriptor)
         raise DatacrumbsError(f"{name}: what was made is no file of {self._owner.name}'s")
 

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from datacrumbs.daemon import part_maker
 from datacrumbs.daemon.channel import Received
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.messages import PartMade
 from datacrumbs.daemon.part_maker import PartMaker
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.secure import file_systems
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 USER = Owner(997, 991, "user")
@@ -93,3 +95,32 @@ def test_what_is_not_the_users_file_is_not_taken(
         with pytest.raises(DatacrumbsError, match="no file of user's"):
             maker.make("a", place[1])
         assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize("place", [USER.uid], indirect=True)
+def test_what_is_served_in_a_namespace_of_the_users_is_not_asked(
+    place: tuple[Path, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(file_systems, "_by_identity", lambda *_: None)
+    monkeypatch.setattr(file_systems, "read_mounts", lambda: asked.append("mounts") or [])
+    monkeypatch.setattr(file_systems, "_problem_of_unseen", lambda *_: asked.append("unseen") or "it is served")
+    made = os.open(place[0] / "a", os.O_WRONLY | os.O_CREAT)
+    os.chown(made, USER.uid, USER.gid)
+    with closing(PartMaker(USER)) as maker:
+        monkeypatch.setattr(maker, "_answer", lambda *_: Received(PartMade(), (made,)))
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fstat", asked.append)
+            with pytest.raises(DatacrumbsError, match="no file of user's"):
+                maker.make("a", place[1])
+    assert asked == ["mounts", "unseen"]
+
+
+@pytest.mark.parametrize("place", [USER.uid], indirect=True)
+def test_a_file_that_cannot_be_looked_at_is_not_taken(place: tuple[Path, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> str:
+        raise PermissionError
+
+    monkeypatch.setattr(part_maker, "problem_of_mapped", refuse)
+    with closing(PartMaker(USER)) as maker, pytest.raises(DatacrumbsError, match="no file of user's"):
+        maker.make("a", place[1])
