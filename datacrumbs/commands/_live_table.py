@@ -94,12 +94,12 @@ def table_lines(
 
 
 def ordered(rows: list[dict[str, Any]], choice: Choice) -> list[dict[str, Any]]:
-    """Rows in the order of a choice; equal ones by their names."""
+    """Rows in the order of a choice; equal ones by their time so far, and then by their names."""
     names = list(_NAMES[choice.view].values())
     rows = sorted(rows, key=lambda row: [_natural(show(row)) for show in names])
     if choice.sort == NAME:
         return rows
-    return sorted(rows, key=lambda row: -(row[FIELDS[choice.sort]] or 0))
+    return sorted(rows, key=lambda row: (-(row[FIELDS[choice.sort]] or 0), -row["time_ns"]))
 
 
 def layer(category: str) -> str:

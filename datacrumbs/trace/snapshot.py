@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from datacrumbs.trace.text import raw_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datacrumbs.trace.processes import ProcessTable
     from datacrumbs.trace.ranks import Rank
 
+_Key = TypeVar("_Key", bound="Hashable")
 VERSION = 1
 RUNNING, ENDED, CUT_SHORT = "running", "ended", "cut short"
 FIGURES = ("calls", "errors", "bytes", "time")
@@ -79,11 +80,12 @@ class Snapshots:
         lines: Lines,
         epoch_offset_ns: int,
     ) -> None:
-        self._functions = plan.functions
-        self._samples = [group.sample for group in plan.groups for _ in group.functions]
-        self._categories = sorted({function.category for function in self._functions})
-        numbers = {category: number for number, category in enumerate(self._categories)}
-        self._layers = np.array([numbers[function.category] for function in self._functions], np.int64)
+        functions = [
+            (function.category, function.name, group.sample) for group in plan.groups for function in group.functions
+        ]
+        # Several functions of a plan may have one name, such as `fread` and `fread_unlocked`; they are one row.
+        self._functions, self._rows = _numbered(functions)
+        self._categories, self._layers = _numbered([category for category, _, _ in functions])
         self._about = about
         self._names = names
         self._processes = processes
@@ -92,8 +94,8 @@ class Snapshots:
         self._begin = self._marked = time.monotonic_ns()
 
     def document(self, standing: Standing) -> bytes:
-        """A snapshot as a line of JSON; the figures called recent are those since the last one, and of half a second
-        at least.
+        """A snapshot as a line of JSON; the figures called recent are those since the last mark, and a mark is set when
+        the last one is half a second old.
         """
         now = time.monotonic_ns()
         rows = self._lines.tally()
@@ -112,7 +114,7 @@ class Snapshots:
             "recorded": standing.recorded,
             "counted": int(rows["counted"].sum()),
             "lost": standing.lost,
-            "sampled": max(self._samples, default=1) > 1,
+            "sampled": any(sample > 1 for _, _, sample in self._functions),
             "views": {view: shown for view, (shown, _) in views.items()},
             "left_out": {view: left_out for view, (_, left_out) in views.items()},
         }
@@ -122,7 +124,7 @@ class Snapshots:
         keys: NDArray[Any]
         describe: Callable[[Any], dict[str, Any]]
         if view == "function":
-            keys, describe = rows["function"], self._function
+            keys, describe = self._rows[rows["function"]], self._function
         elif view == "layer":
             keys, describe = self._layers[rows["function"]], lambda key: {"layer": self._categories[key]}
         elif view == "file":
@@ -139,8 +141,8 @@ class Snapshots:
         return shown, len(found) - len(best)
 
     def _function(self, number: int) -> dict[str, Any]:
-        function = self._functions[number]
-        return {"layer": function.category, "function": function.name, "one_of": self._samples[number]}
+        category, name, sample = self._functions[number]
+        return {"layer": category, "function": name, "one_of": sample}
 
     def _files(self, rows: NDArray[np.void]) -> Callable[[int], dict[str, Any]]:
         hashes, first = np.unique(rows["file"], return_index=True)
@@ -161,6 +163,12 @@ class Snapshots:
             rank = self._processes.about(process)[1]
             numbers[place] = ranks.setdefault((rank.job_id, rank.step, rank.rank), (len(ranks), rank))[0]
         return numbers[index], [rank for _, rank in ranks.values()]
+
+
+# The distinct ones of some keys, and for each key the number of its own.
+def _numbered(keys: Sequence[_Key]) -> tuple[list[_Key], NDArray[np.int64]]:
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return list(numbers), np.array([numbers[key] for key in keys], np.int64)
 
 
 def _described(rank: Rank) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from datacrumbs.commands import _live_view
 from datacrumbs.commands._live_metrics import exposition
+from datacrumbs.commands._live_table import Choice, ordered
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.output import printable
 from datacrumbs.runs.looking_on import WatchedRun, runs_to_look_at, snapshot
@@ -110,6 +111,15 @@ def test_orders_and_limits(start, tmp_path: Path) -> None:
     assert len(by_name) == 3
     assert by_name[2].startswith("and ")
     assert by_name[0].split()[:2] == ["HDF5", "H5Dopen2"]
+
+
+def test_rows_between_which_the_order_does_not_tell_are_by_time(synthetic) -> None:
+    rows = good(synthetic)["views"]["function"]
+    for row in rows:
+        row["recent_time_ns"] = 0
+    times = [row["time_ns"] for row in ordered(rows, Choice("function", "busy"))]
+    assert len(set(times)) > 1
+    assert times == sorted(times, reverse=True)
 
 
 def test_hostile_names_do_no_harm(start, tmp_path: Path) -> None:

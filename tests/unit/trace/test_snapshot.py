@@ -195,7 +195,7 @@ def test_recent_figures_are_those_since_the_last_look(synthetic, monkeypatch) ->
     first = document(writer)
     assert (first["recent_ns"], rows(first, "function", "function")["read"]["recent_calls"]) == (2 * 10**9, 7)
     writer.write(Batch(np.concatenate([call(synthetic.READ, 5, 0, result=4)] * 5)))
-    for _ in range(3):  # others look in between: what is shown is still of half a second at least
+    for _ in range(3):  # others look in between: what is shown goes on until it is of half a second
         now[0] += 2 * 10**8
         found = document(writer)
     read = rows(found, "function", "function")["read"]
@@ -203,6 +203,24 @@ def test_recent_figures_are_those_since_the_last_look(synthetic, monkeypatch) ->
     assert (read["calls"], read["bytes"]) == (12, 41)
     now[0] += 10**9
     assert rows(document(writer), "function", "function")["read"]["recent_calls"] == 0
+
+
+def test_functions_of_one_name_are_one_row(synthetic) -> None:
+    functions = tuple(Function("fread", symbol, "STDIO") for symbol in ("fread", "fread_unlocked"))
+    groups = [
+        Group(name, "x", Attach.UPROBE, Target(f"/lib/{name}.so", name), functions, sample=sample)
+        for name, sample in (("aa", 1), ("bb", 1), ("cc", 7))
+    ]
+    writer = synthetic.new_writer(io.BytesIO(), Plan((), tuple(groups)))
+    writer.write(Batch(np.concatenate([call(number, 5, 0) for number in (0, 1, 1, 2, 3, 3, 4, 5, 5)])))
+    found = document(writer)
+    assert found["sampled"]
+    assert [
+        (row["function"], row["one_of"], row["calls"], row["recent_calls"]) for row in found["views"]["function"]
+    ] == [
+        ("fread", 1, 6, 6),
+        ("fread", 7, 3, 3),
+    ]
 
 
 def test_memory_is_bounded_and_sums_stay_exact(synthetic) -> None:
