@@ -61,7 +61,7 @@ def _steps(answer: Answer) -> tuple[Step, ...]:
     try:
         rows = json.loads("\n".join(answer.output) or "[]")
         return tuple(Step(str(row["state"]), str(row["what"]), str(row["note"])) for row in rows)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ()
 
 

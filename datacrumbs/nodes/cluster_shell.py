@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 import signal
+from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ClusterShell.Event import EventHandler
@@ -17,17 +19,38 @@ from ClusterShell.Task import task_self
 from ClusterShell.Worker.Ssh import WorkerSsh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 CONNECT_SECONDS = 10
 _LOOK_SECONDS = 0.1
-"""How often it is looked whether there was an interruption."""
+"""How often it is looked whether there was an interruption, or a node prints too much."""
+_ANSWER_LONGEST = 4 << 20
+"""Bytes that a node may print, about; one that prints more is waited for no longer."""
 _OPTIONS = "-oServerAliveInterval=5 -oServerAliveCountMax=3"
 """ssh notices a node that has gone while a command runs."""
+_LINE_COST = 128
+"""As how many bytes a line is counted at least: it takes as long to hear."""
 _NODES_MOST = 1 << 16
 _TOO_MANY = f"it names more than {_NODES_MOST:,} nodes"
 _PIECE = re.compile(r"\[(?P<ranges>[^\[\]]*)\]|[,!&^]")
 _NUMBER = re.compile(r"[\d_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How a command came to its end on nodes.
+
+    Args:
+        statuses: Exit status of each node that ended it.
+        late: Nodes that did not in time.
+        too_long: Nodes that printed more than is heard.
+        interrupted: Whether this process was interrupted.
+    """
+
+    statuses: Mapping[str, int]
+    late: set[str]
+    too_long: set[str]
+    interrupted: bool
 
 
 def expanded(text: str) -> list[str]:
@@ -87,7 +110,7 @@ def run_over_ssh(
     seconds: float,
     given: bytes,
     heard: Callable[[str, str, bytes], None],
-) -> tuple[dict[str, int], set[str], bool]:
+) -> Ends:
     """Run a command line on nodes until all have ended it, or this process is interrupted (SIGINT, SIGTERM).
 
     Args:
@@ -100,9 +123,11 @@ def run_over_ssh(
         heard: Called with node, stream (``stdout``, ``stderr``) and each line.
 
     Returns:
-        Exit status of each node that ended it, nodes that did not in time, and whether it was interrupted.
+        How it came to its end.
     """
     task = task_self()
+    for stream in ("stdout", "stderr"):
+        task.set_default(f"{stream}_msgtree", False)  # noqa: FBT003 - else all that is heard is kept there as well
     task.set_info("fanout", fan_out)
     task.set_info("connect_timeout", CONNECT_SECONDS)
     task.set_info("ssh_options", f"{task.info('ssh_options') or ''} {_OPTIONS}".strip())
@@ -121,21 +146,23 @@ def run_over_ssh(
         worker.write(given)
     worker.set_write_eof()
     task.schedule(worker)
-    interruption = _Interruption(worker)
-    task.timer(_LOOK_SECONDS, handler=interruption, interval=_LOOK_SECONDS, autoclose=True)
-    with interruption.noted():
+    watch = _Watch(worker, handler.sizes)
+    task.timer(_LOOK_SECONDS, handler=watch, interval=_LOOK_SECONDS, autoclose=True)
+    with watch.noted():
         task.resume()
     late = {str(node) for node in task.iter_keys_timeout()}
     task.abort(kill=True)
-    return handler.statuses, late, interruption.is_there
+    return Ends(handler.statuses, late, watch.too_long, watch.is_interrupted)
 
 
 class _Handler(EventHandler):  # type: ignore[misc]
     def __init__(self, heard: Callable[[str, str, bytes], None]) -> None:
         self._heard = heard
         self.statuses: dict[str, int] = {}
+        self.sizes: Counter[str] = Counter()
 
     def ev_read(self, _worker: object, node: str, sname: str, msg: bytes) -> None:
+        self.sizes[str(node)] += max(len(msg), _LINE_COST)
         self._heard(str(node), sname, msg)
 
     def ev_hup(self, _worker: object, node: str, rc: int) -> None:
@@ -143,14 +170,22 @@ class _Handler(EventHandler):  # type: ignore[misc]
 
 
 # An exception in the middle of ClusterShell's work would leave that in pieces, and what was started could not be ended.
-class _Interruption(EventHandler):  # type: ignore[misc]
-    def __init__(self, worker: WorkerSsh) -> None:
-        self._worker = worker
-        self.is_there = False
+class _Watch(EventHandler):  # type: ignore[misc]
+    def __init__(self, worker: WorkerSsh, sizes: Counter[str]) -> None:
+        self._worker, self._sizes = worker, sizes
+        self.too_long: set[str] = set()
+        self.is_interrupted = False
 
     def ev_timer(self, _timer: object) -> None:
-        if self.is_there:
+        if self.is_interrupted:
             self._worker.abort()
+            return
+        for client in self._worker._engine_clients():  # noqa: SLF001 - a line without an end is nowhere else
+            node = str(client.key)
+            unended = sum(len(stream.rbuf) for stream in client.streams.values())
+            if self._sizes[node] + unended > _ANSWER_LONGEST:
+                self.too_long.add(node)
+                client.abort()
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -165,4 +200,4 @@ class _Interruption(EventHandler):  # type: ignore[misc]
                 signal.signal(number, handler)
 
     def _note(self, _number: int, _frame: object) -> None:
-        self.is_there = True
+        self.is_interrupted = True

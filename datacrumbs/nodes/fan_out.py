@@ -148,7 +148,7 @@ def ask(nodes: Sequence[str], line: str, access: Access, seconds: float, given: 
         if len(lines) < _LINES_KEPT:
             lines.append(text[:_LINE_KEPT].decode("utf-8", "replace"))
 
-    statuses, late, interrupted = _library().run_over_ssh(
+    ends = _library().run_over_ssh(
         nodes,
         line,
         login=access.login,
@@ -159,11 +159,13 @@ def ask(nodes: Sequence[str], line: str, access: Access, seconds: float, given: 
     )
 
     def answer(node: str) -> Answer:
-        status = statuses.get(node)
+        if node in ends.too_long:
+            return Answer(node, NodeOutcome.SILENT, messages=("its answer is too long, and was not heard to its end",))
+        status = ends.statuses.get(node)
         output, messages = (tuple(said.get((node, stream), ())) for stream in ("stdout", "stderr"))
-        return Answer(node, _outcome(status, is_late=node in late), status, output, messages)
+        return Answer(node, _outcome(status, is_late=node in ends.late), status, output, messages)
 
-    return Answers(tuple(answer(node) for node in nodes), interrupted)
+    return Answers(tuple(answer(node) for node in nodes), ends.interrupted)
 
 
 def _outcome(status: int | None, *, is_late: bool) -> NodeOutcome:

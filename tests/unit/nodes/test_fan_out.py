@@ -5,17 +5,15 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.nodes import fan_out
 from datacrumbs.nodes.fan_out import Access, NodeOutcome, ask, folded, node_names
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HOSTILE = (
     "",
@@ -87,6 +85,26 @@ def test_a_node_that_is_too_slow(programs: Path, monkeypatch: pytest.MonkeyPatch
     first, second = found.answers
     assert first.outcome in {NodeOutcome.DONE, NodeOutcome.SILENT}  # a machine that has no 5 s for it
     assert (second.outcome, second.is_definite) == (NodeOutcome.SILENT, False)
+
+
+@pytest.mark.parametrize("endless", ["yes", "tr '\\0' x < /dev/zero", "yes >&2"])
+def test_a_node_that_prints_without_end(programs: Path, endless: str) -> None:
+    access = script(programs, f"case $NODE in *2) {endless};; esac; echo well")
+    first, second = ask(("node1", "node2"), access.command_line("program", ()), access, BOUND).answers
+    assert (first.outcome, first.output) == (NodeOutcome.DONE, ("well",))
+    assert (second.outcome, second.is_definite, second.output) == (NodeOutcome.SILENT, False, ())
+    assert second.last_message == "its answer is too long, and was not heard to its end"
+
+
+def test_a_node_whose_answer_is_nested_without_end_hides_no_other(programs: Path) -> None:
+    """Set-up reads JSON of nodes."""
+    path = programs / "datacrumbs_cluster_setup"
+    path.write_text(f"#!{sys.executable}\nimport os\nprint('[' * 3001 if os.environ['NODE'] == 'node1' else '[]')\n")
+    path.chmod(0o755)
+    own = Path(sysconfig.get_path("scripts")) / "datacrumbs_cluster_setup"
+    command = [own, "--stage", "all", "--node-list", "node[1-2]", "--programs", programs]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert [line.split() for line in done.stdout.splitlines()] == [["node1", "done"], ["node2", "done"]], done.stderr
 
 
 def test_an_interrupted_wait_gives_what_there_is(programs: Path) -> None:
