@@ -121,7 +121,6 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
         calibration.before_attaching()
         report, skipped = _attach(engine, request)
         ways = Ways(plan, request.targets)
-        stack.callback(ways.close)
         late = None
         if finder is not None:
             rules = LateRules(user, request.configuration.late_files, skipped)

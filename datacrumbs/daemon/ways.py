@@ -11,7 +11,7 @@ from datacrumbs.model.plan import Attach, Mode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from datacrumbs.model.plan import Function, Group, Plan, Target
+    from datacrumbs.model.plan import Function, Group, Plan
     from datacrumbs.model.record import FunctionCounts
     from datacrumbs.probefile.targets import OpenTargets
 
@@ -42,8 +42,8 @@ def library_way(*, returns: bool, stepped: bool) -> str:
 def is_emulated(code: bytes) -> bool:
     """Whether the kernel emulates an x86-64 instruction under a probe in every version: pushes, jumps and short nops.
 
-    The whole rule (`elf.x86_execution`) needs a disassembler, for whose loading a run has no time at its end; a test
-    compares the two.
+    The whole rule (`elf.x86_execution`) needs a disassembler, for whose loading a run has no time; a test compares the
+    two.
 
     Args:
         code: Its first two bytes.
@@ -57,19 +57,22 @@ def is_emulated(code: bytes) -> bool:
 
 
 class Ways:
-    """The ways of a plan's functions. Its files stay open, to look at the instructions of those that were called.
+    """The ways of a plan's functions.
+
+    Their instructions are read at once: the attach has just read them, and a file system that is gone at the end of a
+    run would keep that end waiting.
 
     Args:
         plan: The plan.
-        targets: Its files; they may be closed afterwards.
+        targets: Its files, open; they may be closed afterwards.
     """
 
     def __init__(self, plan: Plan, targets: OpenTargets) -> None:
-        self._plan = plan
-        self._files: dict[Target, int] = {}
         # Elsewhere the first bytes do not say it, and the costs of both are one (`calibration`).
-        if os.uname().machine == "x86_64":
-            self._files = {target: os.dup(descriptor) for target, descriptor in targets.files.items()}
+        files = targets.files if os.uname().machine == "x86_64" else {}
+        self._ways = [
+            _way(group, function, files.get(group.target)) for group in plan.groups for function in group.functions
+        ]
 
     def calls(self, counts: Sequence[FunctionCounts]) -> dict[str, int]:
         """Way -> how many calls were made in it.
@@ -78,32 +81,24 @@ class Ways:
             counts: Of each function of the plan.
         """
         calls: dict[str, int] = {}
-        entered = iter(counts)
-        for group in self._plan.groups:
-            for function in group.functions:
-                if number := next(entered).entered:
-                    way = self._way(group, function)
-                    calls[way] = calls.get(way, 0) + number
+        for way, count in zip(self._ways, counts, strict=True):
+            if count.entered:
+                calls[way] = calls.get(way, 0) + count.entered
         return calls
 
-    def close(self) -> None:
-        """Let the files go; idempotent."""
-        for descriptor in self._files.values():
-            os.close(descriptor)
-        self._files.clear()
 
-    def _way(self, group: Group, function: Function) -> str:
-        end = variant(group.mode, group.sample)
-        if group.attach is Attach.SYSCALL:
-            return SYSTEM_CALL + end
-        if group.attach is not Attach.UPROBE:
-            return _NAMES[group.attach]
-        stepped = self._is_stepped(group.target, function)
-        return library_way(returns=function.return_probe, stepped=stepped) + end
+def _way(group: Group, function: Function, file: int | None) -> str:
+    end = variant(group.mode, group.sample)
+    if group.attach is Attach.SYSCALL:
+        return SYSTEM_CALL + end
+    if group.attach is not Attach.UPROBE:
+        return _NAMES[group.attach]
+    stepped = file is not None and _is_stepped(file, function.place)
+    return library_way(returns=function.return_probe, stepped=stepped) + end
 
-    def _is_stepped(self, target: Target, function: Function) -> bool:
-        code = b""
-        if target in self._files:
-            with suppress(OSError):
-                code = os.pread(self._files[target], _INSTRUCTION, function.place)
-        return len(code) == _INSTRUCTION and not is_emulated(code)
+
+def _is_stepped(file: int, place: int) -> bool:
+    code = b""
+    with suppress(OSError):
+        code = os.pread(file, _INSTRUCTION, place)
+    return len(code) == _INSTRUCTION and not is_emulated(code)

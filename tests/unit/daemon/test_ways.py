@@ -60,7 +60,6 @@ def test_calls_by_way(tmp_path: Path) -> None:
     ways = Ways(Plan((), groups), Files({library: descriptor}))  # type: ignore[arg-type]
     os.close(descriptor)
     calls = ways.calls([FunctionCounts(entered=number) for number in (2, 3, 5, 7, 11, 0, 13, 17, 19)])
-    ways.close()
     assert calls == {
         "function, single-stepped": 2,
         "function": 3 + 5 + 11,
