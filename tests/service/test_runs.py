@@ -64,17 +64,25 @@ def test_the_unit_has_limits(machine, alices):
     assert set(shown.split()) == {"MemoryMax=4294967296", "TasksMax=512", "CPUQuotaPerSecUSec=2s"}
 
 
+BUSY = ("the machine was too busy", "the machine was too busy when the run began", "the run ended before")
+
+
 def test_costs_are_measured_within_the_sandbox(machine, alices):
-    """A machine that is too busy says so; nothing that is done for it is refused by the unit."""
+    """Or it is said that the machine was too busy; nothing that this takes is refused by the unit."""
     assert start(machine, "costs", f"PROBE_FILE={alices}\n").returncode == 0
     pid = machine.show("datacrumbs@costs", "MainPID")
     kept = machine.path("/var/lib/datacrumbs/costs")
-    wait_until(lambda: any(kept.glob("*")) or "Z" in machine.run("ps", "--ppid", pid, "-o", "stat=").stdout)
+    # There is nothing to wait for where the machine was too busy when the run began.
+    deadline = time.monotonic() + 20
+    while not any(kept.glob("*")) and "Z" not in machine.run("ps", "--ppid", pid, "-o", "stat=").stdout:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
     machine.wrap("alice", *DD, "count=31")
     machine.done("systemctl", "stop", "datacrumbs@costs")
     lines = read_lines(machine.trace("alice", "costs"))
     assert lines.tally()["write"] == 31
-    assert lines.provenance.get("cost", "") in ("", "not calibrated: the machine was too busy")
+    assert lines.provenance.get("cost", "") in ("", *(f"not calibrated: {reason}" for reason in BUSY))
 
 
 def test_library_functions_are_probed_from_within_the_sandbox(machine):
