@@ -133,6 +133,13 @@ def add_dry_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--dry-run", action="store_true", help="print what would be done; change nothing")
 
 
+def filled(text: str) -> str:
+    """The type of an option or argument that must not be empty, as one from a variable that is not set would be."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name")
+    return text
+
+
 def quantity(parse: Callable[[str], float]) -> Callable[[str], float]:
     """The type of an option whose value has a unit: the words of the parser's message are those of the quantity."""
 

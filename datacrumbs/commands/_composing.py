@@ -88,7 +88,7 @@ def _probe_file(given: str, options: argparse.Namespace) -> Path:
 
 
 def _selected(options: argparse.Namespace) -> tuple[tuple[str, ...], tuple[str, ...], str, bool]:
-    return names(options.providers), names(options.without), options.preset, not options.no_move
+    return names(options.providers), names(options.without), options.preset or "", not options.no_move
 
 
 def _configure(options: argparse.Namespace, paths: SystemPaths) -> None:
@@ -121,7 +121,7 @@ def _report(found: Composed, output: Path, *, as_json: bool) -> None:
 
 
 def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
-    root, name = root_of(options.program, options.root)
+    root, name = root_of(options.program or "", options.root or "")
     program = shutil.which(name) if name and root.is_own else name
     place = [str(paths.prefix.absolute()), str(root.directory), os.getcwd()]  # noqa: PTH109
     asked = [*place, options.site, program, *_selected(options)]

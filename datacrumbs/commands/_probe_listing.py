@@ -45,7 +45,7 @@ def list_host(selection: Selection, options: argparse.Namespace) -> None:
     """Print what can be probed on this host."""
     providers = load_providers(selection.unloaded, selection.providers)
     with progress_bar("asking") as progress:
-        listed = list_providers(providers, current_host(options.program, options.root), progress)
+        listed = list_providers(providers, current_host(options.program or "", options.root or ""), progress)
     if options.json:
         print(json.dumps([each.document() for each in listed], indent=2))
     else:

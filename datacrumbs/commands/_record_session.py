@@ -248,10 +248,10 @@ class Session:
 
         options = self._options
         return Wanted(
-            options.site,
+            options.site or "",
             names(options.providers),
             names(options.without),
-            options.preset,
+            options.preset or "",
             options.sample,
             options.mode or "",
         )

@@ -28,6 +28,7 @@ from datacrumbs.report.tables import (
     write_csv,
 )
 from datacrumbs.report.tracing_cost import tracing_costs
+from datacrumbs.report.wide import ONLY_WIDE
 from datacrumbs.trace.mounts import mount_fields
 
 if TYPE_CHECKING:
@@ -170,6 +171,8 @@ def _tables(options: argparse.Namespace, rows_of: Rows) -> list[_Table]:
         kept = rows[:most]
         tables.append(_Table(name, kept if column else in_its_order(view, kept), len(kept) < len(rows)))
     if unsorted and len(unsorted) == sum(bool(table.rows) for table in tables):
+        if not options.wide and column_of(options.sort, [dict.fromkeys(ONLY_WIDE)]):
+            raise usage_error(f"--sort {options.sort}: only --wide has this column", "give --wide, too")
         known = "; ".join(f"of {name}: {', '.join(columns)}" for name, columns in unsorted.items())
         raise usage_error(f"--sort {options.sort}: no such column; expected one {known}")
     return tables

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from datacrumbs.commands._command import filled
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
@@ -14,13 +16,21 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--providers",
+        type=filled,
         metavar="A,B",
         action="append",
         default=[],
         help="use only these; site, syscalls, kprobe, uprobe, usdt and custom select entries with the key `probe`",
     )
-    add("--without", metavar="NAME", action="append", default=[], help="exclude this provider; repeatable")
-    add("--preset", metavar="P", default="", help="use this preset instead of those that the site file names")
+    add(
+        "--without",
+        type=filled,
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="exclude this provider; repeatable",
+    )
+    add("--preset", type=filled, metavar="P", help="use this preset instead of those that the site file names")
 
 
 def names(values: Sequence[str]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, add_json, add_prefix
+from datacrumbs.commands._command import Command, add_json, add_prefix, filled
 from datacrumbs.commands._selection import add_selection
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("site", nargs="?", metavar="SITE.yaml", help="a path, or the name of a file in /etc/datacrumbs/configs")
     add("output", nargs="?", metavar="OUT.json.gz", help="the signed probe file to write")
     add_selection(parser)
-    add("--program", metavar="EXE", default="", help="probe only the libraries that EXE loads")
+    add("--program", type=filled, metavar="EXE", help="probe only the libraries that EXE loads")
     add(
-        "--root", metavar="DIR", default="",
+        "--root", type=filled, metavar="DIR",
         help="EXE is in this root directory (of a container, a chroot; /proc/PID/root), with its libraries",
     )  # fmt: skip
     add("--no-move", action="store_true", help="leave each library probe on its function's first instruction")

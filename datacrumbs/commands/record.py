@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, add_json, add_prefix, quantity
+from datacrumbs.commands._command import Command, add_json, add_prefix, filled, quantity
 from datacrumbs.commands._selection import add_selection
 from datacrumbs.model.plan import Mode
 from datacrumbs.quantities import megabytes, seconds
@@ -32,9 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=_file, metavar="FILE",
         help="the trace to write (default: datacrumbs-CMD-TIME.pfw.gz in this directory)",
     )  # fmt: skip
-    add("--site", metavar="SITE.yaml", default="", help="what to probe (default: the host's default.yaml)")
+    add("--site", type=filled, metavar="SITE.yaml", help="what to probe (default: the host's default.yaml)")
     add_selection(parser)
-    add("--probe-file", type=Path, metavar="FILE", help="use this signed probe file instead of composing one")
+    add("--probe-file", type=_file, metavar="FILE", help="use this signed probe file instead of composing one")
     add(
         "--mode",
         choices=[mode.value for mode in Mode],
@@ -61,9 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _file(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("an empty name")
-    return Path(text)
+    return Path(filled(text))
 
 
 def _positive(text: str) -> int:

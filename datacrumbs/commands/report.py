@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command
+from datacrumbs.commands._command import Command, filled
 from datacrumbs.report import FILES_SHOWN, PATTERN, PHASES, REGRESSION, VIEWS
 from datacrumbs.report.findings import SEVERITIES
 
@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "traces",
         nargs="*",
-        type=_named,
+        type=filled,
         metavar="TRACE",
         help="a trace (.pfw.gz), or a directory of them (default: your last one)",
     )
@@ -34,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--sort",
+        type=filled,
         metavar="COLUMN",
         help="order rows by a column, by its heading or its key in --json: numbers from the largest, texts from A",
     )
@@ -46,6 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--explain",
+        type=filled,
         metavar="FUNCTION",
         help="the tree of what the calls of FUNCTION spent in each call that was made inside them",
     )
@@ -53,25 +55,37 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--compare",
         nargs="+",
+        type=filled,
         metavar="LATER",
         help="compare the runs TRACE with the runs LATER, function by function",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the data as JSON")
     form.add_argument("--csv", action="store_true", help="print one table as CSV: that of --by, else the functions")
-    form.add_argument("--html", metavar="OUT", help="write one page with tables and pictures to the file OUT")
+    form.add_argument(
+        "--html", type=filled, metavar="OUT", help="write one page with tables and pictures to the file OUT"
+    )
     form.add_argument(
         "--export",
+        type=filled,
         metavar="OUT",
         help="write the calls to OUT in the form that its name ends in: .parquet, .csv, .pftrace, .pftrace.gz "
         "(Perfetto), .speedscope.json, .collapsed (flame graphs)",
     )
-    add("--name", action="append", default=[], metavar="GLOB", help="only functions whose name matches")
-    add("--path", action="append", default=[], metavar="GLOB", help="only calls on files whose path matches")
+    add("--name", action="append", default=[], type=filled, metavar="GLOB", help="only functions whose name matches")
+    add(
+        "--path",
+        action="append",
+        default=[],
+        type=filled,
+        metavar="GLOB",
+        help="only calls on files whose path matches",
+    )
     add(
         "--not-path",
         action="append",
         default=[],
+        type=filled,
         metavar="GLOB",
         help="no calls on files whose path matches; @loader are the loader's and the locale's files, @python Python's "
         "modules, @system those below /proc, /sys and /dev",
@@ -111,13 +125,6 @@ def _rank(text: str) -> int:
     if not (text.isdecimal() and text.isascii() and len(text) <= 10):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
-
-
-# An empty one would be the working directory.
-def _named(text: str) -> str:
-    if not text:
-        raise argparse.ArgumentTypeError("an empty name")
-    return text
 
 
 def _positive(text: str) -> int:

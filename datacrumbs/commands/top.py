@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, add_json, add_prefix
+from datacrumbs.commands._command import Command, add_json, add_prefix, filled
 from datacrumbs.quantities import seconds
 
 if TYPE_CHECKING:
@@ -19,7 +19,13 @@ SORTS = ("busy", "rate", "throughput", "calls", "errors", "bytes", "time", "name
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own options."""
     add = parser.add_argument
-    add("run", nargs="?", metavar="RUN", help="the run, as datacrumbs_list shows it (default: your last one)")
+    add(
+        "run",
+        nargs="?",
+        type=filled,
+        metavar="RUN",
+        help="the run, as datacrumbs_list shows it (default: your last one)",
+    )
     add("--by", choices=VIEWS, default="function", help="a row per function, file, process, rank or layer")
     add(
         "--sort",

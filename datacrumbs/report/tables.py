@@ -51,12 +51,13 @@ HEADINGS = {
     "begin_us": "first call",
     "end_us": "last call",
     "state": "trace",
-    "mean_bytes": "mean",
+    "mean_bytes": "bytes/call",
     "largest_bytes": "largest",
     "waits_us": "waits",
     "from_us": "from",
     "self_us": "self",
     "wall_us": "wall",
+    "phase": "part",
 }
 TEXTS = frozenset(
     {"access", "layer", "layers", "name", "path", "host", "process", "error", "meaning", "job_id", "state", "size"}

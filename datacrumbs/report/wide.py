@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ROWS = 1_000_000
 """Calls looked at together."""
 CALLED = ("category", "name")
+ONLY_WIDE = ("self_us", "wall_us", "share")
+"""Keys that only `with_wide` adds."""
 
 
 def with_wide(

@@ -6,6 +6,8 @@ from importlib.metadata import distribution
 
 import pytest
 
+from datacrumbs.commands._registry import command_named
+
 from .scripts import COMMANDS, LAUNCHER, SCRIPTS, run
 
 VERSION = distribution("datacrumbs").version
@@ -59,3 +61,22 @@ def test_unknown_option(command: str) -> None:
     assert done.stdout == ""
     assert option in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        *(("report", [option, ""]) for option in ("--sort", "--explain", "--compare", "--html", "--export")),
+        *(("report", [option, ""]) for option in ("--name", "--path", "--not-path")),
+        *(("record", [option, "", "true"]) for option in ("--site", "--preset", "--probe-file", "--output")),
+        *(("probe_configurator", ["a", "b", option, ""]) for option in ("--program", "--root", "--providers")),
+        *(("probe_configurator", ["a", "b", option, ""]) for option in ("--without", "--preset")),
+        ("top", [""]),
+        ("report", [""]),
+    ],
+)
+def test_an_empty_value_is_not_the_default(command: str, words: list[str], capsys) -> None:
+    """As one from a variable of a script that is not set."""
+    with pytest.raises(SystemExit) as ended:
+        command_named(command).parse(words)
+    assert (ended.value.code, "an empty name" in capsys.readouterr().err) == (2, True)

@@ -27,6 +27,7 @@ def test_numbers_from_the_largest_and_texts_from_a() -> None:
 def test_a_column_has_its_key_and_its_heading() -> None:
     assert column_of("bytes", ROWS) == "bytes"
     assert column_of("file", ROWS) == "path"
+    assert column_of("bytes/call", [{"mean_bytes": 7}]) == "mean_bytes"
     assert column_of("count", ROWS) is None
     assert column_of("count", []) is None
 
@@ -70,6 +71,12 @@ def test_a_column_that_no_table_has(trace: Path) -> None:
         COMMAND.run([str(trace), "--sort", "speed"])
 
 
+@pytest.mark.parametrize("column", ["self", "wall_us", "share"])
+def test_a_column_that_only_wide_tables_have(trace: Path, column: str) -> None:
+    with pytest.raises(DatacrumbsError, match=f"--sort {column}: only --wide has this column"):
+        COMMAND.run([str(trace), "--sort", column])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -87,4 +94,6 @@ def test_what_is_for_tables_alone(trace: Path, arguments: tuple[str, ...], messa
 def test_a_wide_table_has_all_columns(trace: Path, capsys) -> None:
     assert COMMAND.run([str(trace), "--wide", "--by", "file"]) == 0
     heading = capsys.readouterr().out.splitlines()[1]
-    assert all(word in heading for word in ("opens", "mean", "p90", "max", "first call", "last call", "wall", "share"))
+    assert all(
+        word in heading for word in ("opens", "bytes/call", "p90", "max", "first call", "last call", "wall", "share")
+    )

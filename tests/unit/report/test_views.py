@@ -128,7 +128,9 @@ def test_calls_that_were_added_up_are_spread_over_the_parts(made, tmp_path: Path
     assert all({"count", "errors", "bytes", "time_us", "begin_us"} <= set(row["approximate"]) for row in rows)
     assert {row["time_us"] for row in rows[:23]} == {333, 334}
     assert COMMAND.run([str(trace), "--by", "time"]) == 0
-    assert "taken as spread evenly" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "taken as spread evenly" in printed
+    assert printed.splitlines()[1].split()[0] == "part"
     rows = rows_of(capsys, "times", made.write(trace, [], {}, before=[one]), "--by", "time")
     assert [row["count"] for row in rows] == [1] + [0] * 23
     assert "count" not in rows[0]["approximate"]
