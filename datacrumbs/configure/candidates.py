@@ -82,7 +82,8 @@ class Sources:
         """All that provider ``name`` knows in ``target``."""
         key = (name, target, tuple(options.items()))
         if key not in self._known:
-            self._known[key] = with_implementations(target, self.providers.functions(name, target, options))
+            functions = self.providers.functions(name, target, options)
+            self._known[key] = with_implementations(target, functions, self.host.root)
         return self._known[key]
 
     def asked(self, name: str) -> Iterator[tuple[ProbeTarget, Function]]:

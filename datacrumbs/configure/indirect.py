@@ -25,10 +25,15 @@ class Known:
     refused: tuple[tuple[Function, str], ...] = ()
 
 
-def with_implementations(target: ProbeTarget, functions: tuple[Function, ...]) -> Known:
+def with_implementations(target: ProbeTarget, functions: tuple[Function, ...], root: Path) -> Known:
     """A provider's functions, the indirect ones at the places of their implementations on this machine.
 
     A table of names says nothing of how a library defines them. Each program calls a resolver once, at most.
+
+    Args:
+        target: Where they are.
+        functions: What the provider knows.
+        root: Root directory of the programs that load it.
     """
     if target.attach is not Attach.UPROBE or not functions:
         return Known(functions)
@@ -38,7 +43,7 @@ def with_implementations(target: ProbeTarget, functions: tuple[Function, ...]) -
     named = {each.offset: resolvers[each.offset] for each in functions if each.offset in resolvers}
     if not named:
         return Known(functions)
-    resolution = resolve_ifuncs(path, [*named.values(), *(each for each in defined if not each.ifunc)])
+    resolution = resolve_ifuncs(path, [*named.values(), *(each for each in defined if not each.ifunc)], root)
     found = {name: each for each in resolution.functions for name in (each.name, *each.aliases)}
     kept: list[Function] = []
     refused: list[tuple[Function, str]] = []

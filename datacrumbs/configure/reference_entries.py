@@ -117,7 +117,7 @@ def _library_functions(entry: ReferenceEntry, sources: Sources) -> Selected:
     chosen = [symbol for symbol in symbols if not hits.isdisjoint(_selectable((symbol.name, *symbol.aliases)))]
     # An implementation may have names of its own, which do not match.
     others = [symbol for symbol in symbols if not symbol.ifunc]
-    resolution = resolve_ifuncs(path, [*(symbol for symbol in chosen if symbol.ifunc), *others])
+    resolution = resolve_ifuncs(path, [*(symbol for symbol in chosen if symbol.ifunc), *others], sources.host.root)
     candidates = []
     for symbol in resolution.functions:
         if hits.isdisjoint(_selectable((symbol.name, *symbol.aliases))):

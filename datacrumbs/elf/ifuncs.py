@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _SECONDS = 30
 _MEMORY = 4 << 30
 _NOBODY = 65534
+OWN_ROOT = Path("/")
+_FOREIGN = "the library is not loaded here, since it is of another root directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +40,26 @@ class Resolution:
     refused: Mapping[str, str]
 
 
-def resolve_ifuncs(path: Path | str, functions: Iterable[ElfFunction]) -> Resolution:
+def resolve_ifuncs(path: Path | str, functions: Iterable[ElfFunction], root: Path = OWN_ROOT) -> Resolution:
     """Replace indirect functions of a library by their implementations on this machine.
 
     Other functions are kept as they are. An implementation that several names share becomes one function
     with aliases. Where an implementation is in another file, or the library cannot be loaded here (a program, a
-    library for another C library), its functions are refused.
+    library for another C library), its functions are refused. So are those of a library in another root directory:
+    code of a container's image is not run outside of it, and its loader may choose otherwise.
+
+    Args:
+        path: The library.
+        functions: Its functions.
+        root: Real path of the root directory in which programs load it.
     """
     given = tuple(functions)
     indirect = {function.name: function for function in given if function.ifunc}
     if not indirect:
         return Resolution(given, {})
     real = Path(path).resolve()
-    places, problem = _ask(real, sorted(indirect))
+    is_foreign = root != OWN_ROOT and real.is_relative_to(root)
+    places, problem = ({}, _FOREIGN) if is_foreign else _ask(real, sorted(indirect))
     found: dict[int, ElfFunction] = {}
     refused: dict[str, str] = {}
     for name, function in sorted(indirect.items()):

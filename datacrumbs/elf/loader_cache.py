@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.elf.witnesses import looked_at
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.secure.files import read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,32 +20,39 @@ _MAGIC = b"glibc-ld.so.cache1.1"
 _HEADER = struct.Struct("=20sII")  # magic, number of entries, length of the strings; 20 more bytes
 _HEADER_SIZE = 48
 _ENTRY = struct.Struct("=iIIIQ")  # flags, soname, path, kernel, hardware
-_LIMIT = 64 << 20
+_LIMIT = 16 << 20  # a hundred times what hosts have
+_NAME_LONGEST = 4096
 
 
 def read_loader_cache(file: Path = CACHE) -> Mapping[str, tuple[Path, ...]]:
-    """Soname -> paths, the preferred one first; empty where there is no such file, or one of another form."""
+    """Soname -> paths, the preferred one first; empty where there is no such file, or one of another form.
+
+    It may be of a container's image, so it may be anything.
+    """
     looked_at(file)
     try:
         state = file.stat()
         return _read(file, state.st_mtime_ns, state.st_size)
-    except (OSError, struct.error, ValueError):
+    except (OSError, DatacrumbsError, struct.error, ValueError):
         return {}
 
 
 @lru_cache(maxsize=8)
 def _read(file: Path, _modified: int, _size: int) -> Mapping[str, tuple[Path, ...]]:
-    with file.open("rb") as stream:
-        data = stream.read(_LIMIT)
+    data = read_bounded(file, _LIMIT, follow=True)
     begin = data.index(_MAGIC)  # a part of the older form may be before it
     _, number, _ = _HEADER.unpack_from(data, begin)
     entries = memoryview(data)[begin + _HEADER_SIZE :][: number * _ENTRY.size]
-    cache: dict[str, tuple[Path, ...]] = {}
+    cache: dict[str, list[Path]] = {}
+    kept = 0
     for _, name, path, _, _ in _ENTRY.iter_unpack(entries):
-        soname = _text(data, begin + name)
-        cache[soname] = (*cache.get(soname, ()), Path(_text(data, begin + path)))
-    return cache
+        soname, where = (_text(data, begin + place) for place in (name, path))
+        kept += len(soname) + len(where)
+        if kept > _LIMIT:  # entries may share their texts
+            raise ValueError("too many names")
+        cache.setdefault(soname, []).append(Path(where))
+    return {soname: tuple(paths) for soname, paths in cache.items()}
 
 
 def _text(data: bytes, place: int) -> str:
-    return os.fsdecode(data[place : data.index(b"\0", place)])
+    return os.fsdecode(data[place : data.index(b"\0", place, place + _NAME_LONGEST)])

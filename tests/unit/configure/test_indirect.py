@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from datacrumbs.configure import compose
@@ -69,3 +71,18 @@ def test_what_was_not_selected_has_no_note(site, providers, host, build_elf, tmp
     for entry in ("{provider: tiny, preset: few}", "{provider: tiny, functions: plain}"):
         compose(site(f"capture_probes: [{entry}]"), providers(program), host, report=Report(notes.append))
     assert notes == []
+
+
+def test_code_of_another_root_is_not_run_here(site, providers, host, build_elf, tmp_path):
+    library = build_elf(tmp_path, "libtable.so", SOURCE, "-shared", "-fPIC")
+    there = replace(host, root=tmp_path)
+    for entry in ("{provider: tiny}", f"{{name: x, probe: uprobe, type: binary, file: {library}, regex: '.*'}}"):
+        notes: list[str] = []
+        plan = compose(site(f"capture_probes: [{entry}]"), providers(library), there, report=Report(notes.append))
+        symbols = {function.symbol for function in plan.functions}
+        assert "plain" in symbols
+        assert not {"chosen", "other"} & symbols
+        reason = "the library is not loaded here, since it is of another root directory"
+        assert [note.partition(f"{library}: ")[2] for note in notes] == [
+            f"2 indirect functions are left out (chosen, other): {reason}"
+        ]

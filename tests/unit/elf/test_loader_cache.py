@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -55,6 +56,9 @@ def test_the_older_form_may_be_before_it(tmp_path: Path) -> None:
         made(("liba.so.1", "/lib/liba.so.1"))[:60],
         made(("liba.so.1", "/lib/liba.so.1"), number=7),
         made(("liba.so.1", "/lib/liba.so.1"), number=(1 << 32) - 1),
+        made(("x" * 4096, "/lib/liba.so.1")),
+        made(("liba.so.1", "/" + "x" * 4095)),
+        made(*[("liba.so.1", "/lib/liba.so.1")] * 7) + bytes(16 << 20),
     ],
 )
 def test_what_is_no_cache_has_nothing_or_what_is_whole(tmp_path: Path, data: bytes) -> None:
@@ -62,3 +66,19 @@ def test_what_is_no_cache_has_nothing_or_what_is_whole(tmp_path: Path, data: byt
     file.write_bytes(data)
     assert set(read_loader_cache(file)) <= {"liba.so.1"}
     assert read_loader_cache(tmp_path / "absent") == {}
+
+
+def test_entries_that_share_their_texts_take_no_memory_without_bound(tmp_path: Path) -> None:
+    file, number = tmp_path / "cache", 5003
+    place = 48 + 24 * number
+    row = struct.pack("=iIIIQ", 0x303, place, place, 0, 0)
+    header = struct.pack("=20sII", b"glibc-ld.so.cache1.1", number, 4096).ljust(48, b"\0")
+    file.write_bytes(header + row * number + b"x" * 4095 + b"\0")
+    assert read_loader_cache(file) == {}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "directory", "endless"])
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "cache"
+    {"pipe": lambda: os.mkfifo(file), "directory": file.mkdir, "endless": lambda: file.symlink_to("/dev/zero")}[kind]()
+    assert read_loader_cache(file) == {}
