@@ -155,7 +155,7 @@ def _enter(directory: Path, descriptor: int, part: str, owner: Owner) -> int:
                 "remove it; the daemon makes its directories itself",
             ) from None
         raise
-    if not _give_away(below, owner) and made:
+    if _stays_with_root(below, owner) and made:
         os.close(below)
         raise refusal(f"{directory}: {part!r} is not the directory that was made there", "start again")
     return below
@@ -163,11 +163,11 @@ def _enter(directory: Path, descriptor: int, part: str, owner: Owner) -> int:
 
 # Of the runs that find a new directory at once, each gives it away before it puts anything into it, so none waits for
 # the one that made it. The directory above may be the user's, who could have put another one of root's under the name:
-# what has something in it stays root's. Gives whether it is the owner's now.
-def _give_away(directory: int, owner: Owner) -> bool:
+# what has something in it stays root's. What another user's run was given first is entered as any that is found.
+def _stays_with_root(directory: int, owner: Owner) -> bool:
     if os.fstat(directory).st_uid == os.geteuid() and not os.listdir(directory):
         os.fchown(directory, owner.uid, owner.gid)
-    return os.fstat(directory).st_uid == owner.uid
+    return os.fstat(directory).st_uid == os.geteuid() != owner.uid
 
 
 # The user may have mounted something over the user's own directory: a program that serves it could let root's thread

@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import struct
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,27 @@ def test_a_file_system_of_the_users_on_the_way(tmp_path: Path, part: str) -> Non
             create_trace(tmp_path, ("me", "day", "a.pfw.gz"), Owner(1000, 1000, "me"))
         assert caught.value.exit_code is ExitCode.REFUSED
         assert asked == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives directories away")
+@pytest.mark.parametrize(("other", "content", "refused"), [(1001, [], False), (0, ["x"], True)])
+def test_what_another_run_did_with_a_new_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: int, content: list[str], *, refused: bool
+) -> None:
+    """It is another user's where that one's run was quicker; what root has put something into is not given away."""
+    make = os.mkdir
+
+    def made(name: str, mode: int, dir_fd: int) -> None:
+        make(name, mode, dir_fd=dir_fd)
+        for each in content:
+            (tmp_path / name / each).touch()
+        os.chown(tmp_path / name, other, other)
+
+    monkeypatch.setattr(os, "mkdir", made)
+    with pytest.raises(DatacrumbsError, match="was made there") if refused else nullcontext():
+        create_trace(tmp_path, ("shared", "a.pfw.gz"), Owner(1000, 1000, "me")).close()
+    owners = [path.stat().st_uid for path in (tmp_path / "shared", *tmp_path.glob("shared/a*"))]
+    assert owners == ([0] if refused else [1001, 1000])
 
 
 def test_missing_trace_directory(tmp_path: Path) -> None:
