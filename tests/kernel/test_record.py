@@ -482,7 +482,7 @@ def interrupt():
         os.killpg(0, signal.SIGINT)
 class Finder:
     def find_spec(name, path=None, target=None):
-        if event == "import" and name == value and os.getpid() == own:
+        if event == "import" and name == value:
             interrupt()
 sys.meta_path.insert(0, Finder)
 def hook(name, given):
