@@ -19,7 +19,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, TextIO, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _PLAIN = re.compile(r"[\t\n -~]*")
 
@@ -74,6 +74,11 @@ def printable(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
         for character in text
     )
+
+
+def one_line(lines: Iterable[str]) -> str:
+    """Lines of a message of ours as one line, its hint behind a semicolon."""
+    return " ".join(line.strip() for line in lines).replace(" hint: ", "; ")
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.commands._installing import check_code, perform, public_key
+from datacrumbs.commands._node_options import is_for_nodes
 from datacrumbs.errors import ExitCode, refusal
 from datacrumbs.install import CLUSTER_STAGES
 from datacrumbs.install.scheduler_links import RELOADED, link, scheduler_of, unlink
@@ -33,8 +34,9 @@ _GIVEN = Path("-")
 
 def set_up(options: argparse.Namespace) -> int:
     """Set up this host, or nodes, or take that back."""
+    for_nodes = is_for_nodes(options)
     key = _key(options.trust_key) if options.trust_key else None
-    if options.node_list is not None:
+    if for_nodes:
         from datacrumbs.commands._cluster_nodes import set_up_nodes
 
         return set_up_nodes(options, key)

@@ -140,6 +140,13 @@ def filled(text: str) -> str:
     return text
 
 
+def whole_number(text: str) -> int:
+    """The type of an option that counts something."""
+    if not (text.isdecimal() and text.isascii() and len(text) <= 10 and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
 def quantity(parse: Callable[[str], float]) -> Callable[[str], float]:
     """The type of an option whose value has a unit: the words of the parser's message are those of the quantity."""
 

@@ -6,6 +6,8 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.commands._command import whole_number
+from datacrumbs.errors import usage_error
 from datacrumbs.nodes.fan_out import FAN_OUT, Access
 from datacrumbs.output import printable
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NODE_LIST = "--node-list"
+_PROGRAMS = Path(sysconfig.get_path("scripts"))
 
 
 def add_node_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
@@ -28,15 +31,34 @@ def add_node_options(parser: argparse.ArgumentParser, *, required: bool) -> None
     group.add_argument("--login", metavar="USER", default="", help="log in there as USER, such as root")
     group.add_argument("--sudo", action="store_true", help="become root there by sudo, without a password")
     group.add_argument(
-        "--fan-out", type=count, metavar="N", default=FAN_OUT, help=f"nodes asked at once (default: {FAN_OUT})"
+        "--fan-out", type=whole_number, metavar="N", default=FAN_OUT, help=f"nodes asked at once (default: {FAN_OUT})"
     )
     group.add_argument(
         "--programs",
         type=Path,
         metavar="DIR",
-        default=Path(sysconfig.get_path("scripts")),
+        default=_PROGRAMS,
         help="directory of the commands on the nodes (default: the same as here)",
     )
+
+
+def is_for_nodes(options: argparse.Namespace) -> bool:
+    """Whether the command is for nodes and not for this host.
+
+    Raises:
+        DatacrumbsError: (exit 2) when it is said how nodes are reached, but not which: they may have been forgotten.
+    """
+    if options.node_list is not None:
+        return True
+    given = {
+        "--login": options.login,
+        "--sudo": options.sudo,
+        "--fan-out": options.fan_out != FAN_OUT,
+        "--programs": options.programs != _PROGRAMS,
+    }
+    for name in filter(given.get, given):
+        raise usage_error(f"{name} needs {NODE_LIST}", "name the nodes, or leave it out for this host")
+    return False
 
 
 def access_of(options: argparse.Namespace) -> Access:
@@ -49,11 +71,3 @@ def print_lines(rows: Sequence[tuple[str, str, str]]) -> None:
     names, states = (max(len(row[place]) for row in rows) for place in (0, 1))
     for node, state, words in rows:
         print(printable(f"{node:{names}}  {state:{states}}  {words}".rstrip()))
-
-
-# argparse names it in its message: "invalid count value".
-def count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from datacrumbs.commands._node_options import is_for_nodes
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.output import inform, printable
 from datacrumbs.runs.asking import shown_runs, stop_run
@@ -47,7 +48,7 @@ def end_run(options: argparse.Namespace) -> int | None:
     if len({options.run, options.run_id} - {None}) != 1:
         raise usage_error("expected one RUN", "datacrumbs_list shows the runs")
     run = options.run or options.run_id
-    if options.node_list is not None:
+    if is_for_nodes(options):
         from datacrumbs.commands._runs_on_nodes import stop
 
         return stop(options, run)

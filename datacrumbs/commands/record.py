@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, add_json, add_prefix, filled, quantity
+from datacrumbs.commands._command import Command, add_json, add_prefix, filled, quantity, whole_number
 from datacrumbs.commands._selection import add_selection
 from datacrumbs.model.plan import Mode
 from datacrumbs.quantities import megabytes, seconds
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="the command; put -- before it if it looks like an option",
     )
     add(
-        "-p", "--pid", type=_positive, metavar="PID",
+        "-p", "--pid", type=whole_number, metavar="PID",
         help="record this running process, and from now on its children, in place of a command, until Ctrl-C",
     )  # fmt: skip
     add(
@@ -40,7 +40,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=[mode.value for mode in Mode],
         help="trace: a line for each call; profile: aggregated calls (default: what the site file says)",
     )
-    add("--sample", type=_positive, default=0, metavar="N", help="write a line for one call in N, and count all calls")
+    add(
+        "--sample",
+        type=whole_number,
+        default=0,
+        metavar="N",
+        help="write a line for one call in N, and count all calls",
+    )
     add(
         "--duration",
         type=quantity(seconds),
@@ -62,12 +68,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def _file(text: str) -> Path:
     return Path(filled(text))
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
 
 
 def _load() -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, filled
+from datacrumbs.commands._command import Command, filled, whole_number
 from datacrumbs.report import FILES_SHOWN, PATTERN, PHASES, REGRESSION, VIEWS
 from datacrumbs.report.findings import SEVERITIES
 
@@ -115,7 +115,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--limit",
-        type=_positive,
+        type=whole_number,
         metavar="N",
         help=f"at most N rows of each table (default: {FILES_SHOWN} files when functions are listed too, else all)",
     )
@@ -124,12 +124,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def _rank(text: str) -> int:
     if not (text.isdecimal() and text.isascii() and len(text) <= 10):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, add_json, add_prefix, filled
+from datacrumbs.commands._command import Command, add_json, add_prefix, filled, whole_number
 from datacrumbs.quantities import seconds
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="how often to look, in seconds or with a unit, such as 500ms or 1m (default: 1 s)",
     )
     add("--once", action="store_true", help="look once; implied where standard output is not a terminal")
-    add("--limit", type=_positive, metavar="N", help="at most N rows of a table that is printed")
+    add("--limit", type=whole_number, metavar="N", help="at most N rows of a table that is printed")
     add_json(parser)
     add(
         "--prometheus",
@@ -65,12 +65,6 @@ def _file(text: str) -> Path:
     if text in {"", "-"}:  # it is replaced again and again
         raise argparse.ArgumentTypeError(f"{text!r} names no file")
     return Path(text)
-
-
-def _positive(text: str) -> int:
-    if not (text.isdecimal() and text.isascii() and len(text) <= 10 and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
 
 
 def _load() -> Run:

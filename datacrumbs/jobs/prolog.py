@@ -15,6 +15,7 @@ from datacrumbs.daemon.unit import environment_file, log_file, run_log
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.jobs.job_notes import GROUP, PRELOAD, SAY, JobNotes
 from datacrumbs.jobs.supervising import supervise
+from datacrumbs.output import one_line
 from datacrumbs.runs.kept_run import LOG_TAIL, KeptRun
 from datacrumbs.runs.launching import ChildLauncher, UnitLauncher, launcher
 from datacrumbs.secure.files import write_atomically
@@ -105,7 +106,7 @@ def _refused(start: _Start, error: DatacrumbsError) -> str:
             let_read(log, start.job.uid)
             raise error
     except DatacrumbsError:
-        problem = _not_traced(start, ": ".join(filter(None, (error.message, error.hint))))
+        problem = _not_traced(start, "; ".join(filter(None, (error.message, error.hint))))
     start.notes.keep(None)
     start.notes.tell(start.job.uid, [(SAY, f"DataCrumbs on {os.uname().nodename}: {problem}")])
     return problem
@@ -169,5 +170,4 @@ def _reason(start: _Start) -> str:
     except OSError:
         lines = []
     found = [place for place, line in enumerate(lines) if line.startswith(_OWN)]
-    words = [line.strip() for line in lines[found[-1] :]] if found else ["its run did not begin"]
-    return " ".join(words).removeprefix(_OWN)
+    return one_line(lines[found[-1] :]).removeprefix(_OWN) if found else "its run did not begin"

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.output import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -73,7 +74,7 @@ class Answer:
             return ""
         found = [place for place, line in enumerate(self.messages) if _OWN.match(line)]
         lines = self.messages[found[-1] :] if found else self.messages[-1:]
-        return _OWN.sub("", " ".join(line.strip() for line in lines))
+        return _OWN.sub("", one_line(lines))
 
 
 @dataclass(frozen=True, slots=True)

@@ -467,6 +467,20 @@ def test_one_run_is_ended(words: tuple[str, ...]) -> None:
     assert_calm(done.stderr)
 
 
+@pytest.mark.parametrize("words", [("--login", "root"), ("--sudo",), ("--fan-out", "3"), ("--programs", "/x")])
+def test_forgotten_nodes_are_not_this_host(words: tuple[str, ...]) -> None:
+    for command in (("datacrumbs_stop", "run"), ("datacrumbs_cluster_setup", "--stage", "all", "--dry-run")):
+        done = run(*command, *words)
+        assert (done.returncode, done.stdout) == (USAGE, "")
+        assert f"{words[0]} needs --node-list" in done.stderr
+
+
+def test_a_number_of_nodes() -> None:
+    done = run("datacrumbs_stop", "run", "--node-list", "node1", "--fan-out", "0")
+    assert done.returncode == USAGE
+    assert "'0' is not a whole number of 1 or more" in done.stderr
+
+
 def test_verbose_shows_where_an_error_was_raised(tmp_path: Path) -> None:
     done = run("datacrumbs_report", tmp_path / "missing", "--verbose")
     assert done.returncode == USAGE

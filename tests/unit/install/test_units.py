@@ -123,3 +123,22 @@ def _unit(paths, name, directory):
 def verified(unit):
     found = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
     return found.returncode, found.stdout + found.stderr
+
+
+def test_warnings_of_flux_are_no_part_of_a_jobspec(tmp_path):
+    spec = '{"attributes": {"system": {"datacrumbs": true}}}'
+    prolog = (Path(__file__).parents[3] / "systemd/flux_prolog").read_text()
+    programs = {
+        "flux": f"echo warning >&2; [ $1 = job ] && [ $3 = 7 ] && echo '{spec}'",
+        "python": f"cat > {tmp_path}/heard",
+        "hook": prolog.replace("PATH=/usr/sbin", f"PATH={tmp_path}:/usr/sbin", 1)
+        .replace("@PROLOG_SECONDS@", "60")
+        .replace("@PYTHON@", f"{tmp_path}/python"),
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(text if text.startswith("#!") else f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    for job, words in (("7", ""), ("8", "datacrumbs: no jobspec of job 8, so it is not traced: warning\n")):
+        done = subprocess.run([tmp_path / "hook"], env={"FLUX_JOB_ID": job}, capture_output=True, text=True, check=True)
+        assert done.stderr == words
+    assert (tmp_path / "heard").read_text() == f"{spec}\n"

@@ -66,7 +66,7 @@ def test_every_node_answers_for_itself_and_in_order(programs: Path) -> None:
     assert [each.last_message for each in found.answers] == [
         "",
         "ssh: Could not resolve hostname absent1: Name or service not known",
-        "no hint: never",
+        "no; never",
         "",
     ]
     assert [each.is_definite for each in found.answers] == [True, False, True, True]

@@ -87,7 +87,7 @@ def test_what_was_started_is_ended_where_one_fails(access: Access, bad: str, sta
 def test_it_goes_on_where_it_started_if_that_is_wanted(access: Access) -> None:
     result = start_on_nodes(order(keep_going=True), ("node1", "wrong1", "absent1"), access)
     assert [each.state for each in result.states] == ["ready", "failed", "unreachable"]
-    assert result.states[1].words == "not trusted here hint: copy the key"
+    assert result.states[1].words == "not trusted here; copy the key"
     assert running(access) == {"node1"}
 
 
