@@ -38,6 +38,8 @@ def look_on(options: argparse.Namespace) -> None:
             options that exclude each other.
     """
     paths = SystemPaths(options.prefix.absolute())
+    if options.limit and (options.json or options.prometheus):
+        raise usage_error("--limit is of tables; leave it out with --json and --prometheus")
     if options.prometheus:
         if options.json or options.run:
             raise usage_error("--prometheus writes a file about all runs; give neither RUN nor --json with it")

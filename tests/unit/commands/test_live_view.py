@@ -270,6 +270,8 @@ def test_no_run_is_no_series(tmp_path: Path) -> None:
         (["--prometheus", "", "--once"], 2, "'' names no file"),
         (["--prometheus", "-", "--once"], 2, "'-' names no file"),
         (["--prometheus", "/", "--once"], 1, "/: names no file; nothing was written"),
+        (["4711", "--json", "--limit", "3"], 2, "--limit is of tables"),
+        (["--prometheus", "x", "--limit", "3"], 2, "--limit is of tables"),
         (["--interval", "0"], 2, "--interval"),
         (["--limit", "0"], 2, "whole number"),
     ],
