@@ -1,17 +1,21 @@
 /* Texts and their numbers: a table by hash. */
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
 #include "words.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+#include <linux/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* Whoever makes a trace does not know it, and cannot choose texts that are all in one place of a table. */
 static uint64_t seed;
 
 __attribute__((constructor)) static void choose_seed(void)
 {
-	if (getrandom(&seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
+	/* C libraries before glibc 2.25 have no function for it. */
+	if (syscall(SYS_getrandom, &seed, sizeof(seed), GRND_NONBLOCK) != sizeof(seed))
 		seed = (uintptr_t)&seed; /* the machine has just started */
 }
 
