@@ -227,7 +227,8 @@ def test_runs_that_do_not_answer_hide_no_other(start, tmp_path: Path, monkeypatc
     monkeypatch.setattr(WatchedRun, "heard", heard)
     monkeypatch.setattr(_live_view, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(_live_view, "runs_to_look_at", lambda _: ["4712", "4713", "4714", "4711"])
-    options = argparse.Namespace(prefix=tmp_path, prometheus=tmp_path / "x.prom", once=True, json=False, run=None)
+    file = tmp_path / "x.prom"
+    options = argparse.Namespace(prefix=tmp_path, prometheus=file, once=True, json=False, run=None, limit=None)
     silent = socket.socket(socket.AF_UNIX)
     silent.bind(str(tmp_path / "run/datacrumbs/datacrumbs-4713.sock"))
     silent.listen()
