@@ -64,7 +64,7 @@ class DatacrumbsPlugin(CLIPlugin):
         jobspec.setattr("system." + section.KEY, {section.ENABLE: "yes", section.PROBE_FILE: path})
 
     def validate(self, jobspec):
-        """Refuse a job whose attribute is not exactly right, whoever wrote it."""
+        """Refuse a job whose attribute is not exactly right, also one that this plugin did not write."""
         system = jobspec.attributes.get("system", {})
         section = _section_module()
         if section.KEY in system:

@@ -34,6 +34,7 @@ from datacrumbs.installed import installed
 from datacrumbs.kernel.syscalls import system_calls
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, Returns, Role, Target
 from datacrumbs.probefile.targets import OpenTargets
+from datacrumbs.secure import privilege
 from datacrumbs.trace.costs import CallCost
 from datacrumbs.trace.lines import LIBRARY, load_library
 
@@ -60,9 +61,6 @@ _ANSWER = 1 << 16
 _BARE = b"b"
 """Says that bare calls have been measured."""
 _ENDED = "the process that would do it ended"
-_ALL_DESCRIPTORS = 1 << 20
-_PARENT_DEATH_SIGNAL = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
 CPU_INFO, OWN_GROUPS = Path("/proc/cpuinfo"), Path("/proc/self/cgroup")
 _BEGINNING = 4096
 _CPU_MODEL = ("model name", "CPU part", "cpu model")
@@ -133,8 +131,10 @@ class Calibration:
 
     def result(self) -> tuple[Mapping[str, CallCost], str]:
         """Way of capture -> cost, and why there are none; what is not known by now is not waited for."""
-        if self._pid and (said := self._hear()) is not None:
+        said = self._hear() if self._pid else None
+        if said == b"":
             self._reason = _ENDED
+        elif said:
             with suppress(ValueError):
                 self._costs, self._reason = decode(said)
         return self._costs, self._reason
@@ -187,13 +187,10 @@ def _is_member(group: int) -> bool:
 # It keeps root's rights while it works, and ends itself if that takes too long.
 def _be_the_calibration(request: RunRequest, plan: Plan, kept: KeptCosts, go: int, answer: int) -> NoReturn:
     try:
-        low, high = sorted((go, answer))
-        os.closerange(3, low)
-        os.closerange(low + 1, high)
-        os.closerange(high + 1, _ALL_DESCRIPTORS)
+        privilege.close_others([go, answer])
         confinement.leave_terminal()
         signal.alarm(_LONGEST_SECONDS)
-        _LIBC.prctl(_PARENT_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
+        privilege.end_with_parent(signal.SIGKILL)
         costs, reason = _outcome(request, plan, go, answer)
         os.write(answer, encode(costs, reason))
         if costs and are_exact(costs):

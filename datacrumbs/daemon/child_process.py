@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.daemon import confinement
 from datacrumbs.daemon.channel import Channel
+from datacrumbs.secure.privilege import close_others
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _REQUEST_LIMIT = 1 << 31
 _PATIENCE_SECONDS = 1.0
-_FIRST_DESCRIPTOR = 3
 
 
 class ChildProcess:
@@ -87,8 +87,7 @@ def _be_the_child(
     status = 1
     try:
         sys.stderr = sys.__stderr__
-        os.closerange(_FIRST_DESCRIPTOR, end.fileno())
-        os.closerange(end.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        close_others([end.fileno()])
         confinement.leave_terminal()
         work = prepare()
         confinement.confine_beside(more_calls)

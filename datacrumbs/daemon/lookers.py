@@ -20,7 +20,7 @@ MOST = 16
 """Connections at once; a user has half of them, so that root always gets one."""
 _PATIENCE_SECONDS = 10.0
 _LONGEST_SECONDS = 0.5  # until a snapshot is made although there is more to be recorded
-_SHORTEST_SECONDS, _MOST_SECONDS = 0.2, 10.0  # between two snapshots, whoever asks
+_SHORTEST_SECONDS, _MOST_SECONDS = 0.2, 10.0  # between two snapshots, however many ask
 COST_SHARE = 0.01
 """Share of a processor's time that snapshots may take: the larger they are, the rarer."""
 _CREDENTIALS = struct.Struct("3i")

@@ -312,8 +312,8 @@ class RunFiles:
         self._lock = -1
 
 
-# Who ends removes the lock file. Whoever had opened that one before holds a lock that nobody else would meet, and tries
-# again.
+# The holder removes the lock file when it ends. A process that opened the file before that would hold a lock that no
+# other process meets, so it tries again.
 def locked(path: Path, lock: Callable[[int, int], object] = fcntl.flock) -> int:
     """Make and lock a file; gives its descriptor.
 

@@ -97,10 +97,10 @@ def select(traces: Traces, selection: CallSelection) -> pl.LazyFrame:
     first = first_moment(traces)
     since, until = (None if each is None else _absolute(each, first) for each in (selection.since, selection.until))
     check_order(since, until)
-    if selection.since is not None:
-        calls = calls.filter(pl.col("ts") + pl.col("dur") >= _absolute(selection.since, first))
-    if selection.until is not None:
-        calls = calls.filter(pl.col("ts") <= _absolute(selection.until, first))
+    if since is not None:
+        calls = calls.filter(pl.col("ts") + pl.col("dur") >= since)
+    if until is not None:
+        calls = calls.filter(pl.col("ts") <= until)
     return calls
 
 

@@ -56,7 +56,7 @@ class WatchedRun:
 
     Raises:
         DatacrumbsError: (exit 2) when it is no plain name; (exit 1) when it is none of the caller's that goes on, or
-            so many wait for its answers that there is no room.
+            too many others are waiting for its answers.
     """
 
     def __init__(self, paths: SystemPaths, run: str) -> None:

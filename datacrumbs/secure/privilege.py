@@ -15,6 +15,7 @@ NOBODY = 65534
 """Writes for root: what a trace is made of is never worth root's privileges."""
 
 _SET_PARENT_DEATH_SIGNAL, _GET_PARENT_DEATH_SIGNAL = 1, 2
+_FIRST_DESCRIPTOR = 3  # behind the standard streams
 _SET_DUMPABLE, _SET_KEEP_CAPABILITIES, _DROP_FROM_BOUNDING_SET, _SET_NO_NEW_PRIVILEGES = 4, 8, 24, 38
 _CAPABILITY_VERSION = 0x20080522
 _LIBC = ctypes.CDLL(None, use_errno=True)
@@ -58,7 +59,7 @@ def become(uid: int, gid: int, groups: Sequence[int] = (), kept: Iterable[Capabi
     keep(kept)
     prctl(_SET_DUMPABLE, 0)
     if of_parents_death:
-        prctl(_SET_PARENT_DEATH_SIGNAL, of_parents_death)
+        end_with_parent(of_parents_death)
         if os.getppid() != parent:  # meanwhile
             os.kill(os.getpid(), of_parents_death)
 
@@ -95,6 +96,20 @@ def _parent_death_signal() -> int:
     number = ctypes.c_int()
     prctl(_GET_PARENT_DEATH_SIGNAL, ctypes.addressof(number))
     return number.value
+
+
+def end_with_parent(number: int) -> None:
+    """Have this process get a signal when its parent ends; whether that has ended already is the caller's to ask."""
+    prctl(_SET_PARENT_DEATH_SIGNAL, number)
+
+
+def close_others(kept: Iterable[int]) -> None:
+    """Close all descriptors but the standard streams and these, in a process that was forked."""
+    first = _FIRST_DESCRIPTOR
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
 def prctl(option: int, value: int) -> None:

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.secure.privilege import close_others
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PAGE = resource.getpagesize()
-STANDARD_STREAMS = 3
 OUR_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 EASY_VICTIM = "500"  # proc(5), oom_score_adj: before the service when memory runs out
 
@@ -145,7 +146,7 @@ def _run(work: Callable[[], bytes], bounds: Bounds, writer: int, keep: tuple[int
         for number in OUR_SIGNALS:
             signal.signal(number, signal.SIG_IGN)  # it is the parent that stops; it waits for this answer, or kills
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OUR_SIGNALS)
-        _close_others({writer, *keep})
+        close_others({writer, *keep})
         _limit(bounds)
         data = work()
         with os.fdopen(writer, "wb") as stream:
@@ -155,14 +156,6 @@ def _run(work: Callable[[], bytes], bounds: Bounds, writer: int, keep: tuple[int
         pass
     finally:
         os._exit(status)
-
-
-def _close_others(kept: set[int]) -> None:
-    first = STANDARD_STREAMS
-    for descriptor in sorted(kept):
-        os.closerange(first, descriptor)
-        first = descriptor + 1
-    os.closerange(first, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def _limit(bounds: Bounds) -> None:

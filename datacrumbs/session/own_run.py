@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from datacrumbs.daemon.chosen import Chosen
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.output import Verbosity, begin_messages, printable, verbosity
+from datacrumbs.secure import privilege
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from datacrumbs.probefile.envelope import SignedPlan
     from datacrumbs.system import SystemConfiguration, SystemPaths
 
-_PARENT_DEATH_SIGNAL = 1
 _READ = 1 << 16
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +222,7 @@ def _be_the_run(parent: int, channel: int, said: int, trace: Callable[[Callable[
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         # It outlives a parent that is killed, for as long as its trace takes to be complete.
         signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
-        _LIBC.prctl(_PARENT_DEATH_SIGNAL, int(signal.SIGTERM), 0, 0, 0)
+        privilege.end_with_parent(signal.SIGTERM)
         if os.getppid() != parent:
             return
         outcome = trace(lambda: say(ready=True))

@@ -76,7 +76,7 @@ def test_costs_are_found_beside_a_run_that_counts_the_same(tracer: Tracer, lives
     assert set(costs) == names
     assert all(cost.nanoseconds > 0 and cost.bounds[0] >= 0 for cost in costs.values())
     kept = Calibration(request_beside, tracer.plan)  # those of a busy machine are not kept, and it begins again
-    assert kept.result()[0] in (costs, {})
+    assert kept.result() in ((costs, ""), UNFINISHED)
     kept.close()
 
 

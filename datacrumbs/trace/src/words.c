@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Whoever makes a trace does not know it, and cannot choose texts that are all in one place of a table. */
+/* The author of a trace does not know it, and cannot choose texts that all collide. */
 static uint64_t seed;
 
 __attribute__((constructor)) static void choose_seed(void)

@@ -21,7 +21,7 @@ STEPPED, EMULATED = b"\x48\x85\xff\xc3", b"\x55\x5d\xc3\x90"
 
 
 class Files:
-    """Stands in for open targets."""
+    """In place of open targets."""
 
     def __init__(self, files: dict[Target, int]) -> None:
         self.files = files
