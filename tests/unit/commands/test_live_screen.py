@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BOUND = 120.0
-HOME = "\x1b[H"
+HOME, END = "\x1b[H", "\x1b[J"
 LEFT = "\x1b[?25h\x1b[?1049l"
 _SEQUENCE = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
 
@@ -52,8 +52,8 @@ class Terminal:
 
     @property
     def screen(self) -> str:
-        """What is drawn now."""
-        return _SEQUENCE.sub("", self.text.rpartition(HOME)[2])
+        """The last screen that is whole: a terminal gives what is drawn in pieces."""
+        return _SEQUENCE.sub("", self.text.rpartition(END)[0].rpartition(HOME)[2])
 
     def until(self, reached: Callable[[str], object], *, whole: bool = False) -> str:
         end = time.monotonic() + BOUND
