@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, refusal
 from datacrumbs.jobs import flux_job, slurm_job
+from datacrumbs.jobs.flux_job import FluxJob
 from datacrumbs.jobs.node_job import note_path
+from datacrumbs.jobs.slurm_job import SlurmJob
 from datacrumbs.output import warn
 from datacrumbs.system import SystemPaths
 
@@ -40,13 +42,13 @@ def begin_job(options: argparse.Namespace) -> None:
 
 def end_job(options: argparse.Namespace) -> None:
     """End the run of the job whose epilog this is."""
-    of = flux_job if _is_of_flux() else slurm_job
-    job = of.job_id(os.environ)
+    kind, job_id = (FluxJob, flux_job.job_id) if _is_of_flux() else (SlurmJob, slurm_job.job_id)
+    job = job_id(os.environ)
 
     def end() -> str:
         from datacrumbs.jobs.epilog import end_run  # likewise
 
-        complete = end_run(of.note_of(job), SystemPaths(options.prefix.absolute()))
+        complete = end_run(kind.note_of(job), SystemPaths(options.prefix.absolute()))
         return "" if complete else f"the trace of job {job} is still being completed"
 
     _guarded(end)

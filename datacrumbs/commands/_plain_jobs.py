@@ -12,7 +12,7 @@ from datacrumbs.errors import DatacrumbsError, refusal, usage_error
 from datacrumbs.jobs.epilog import end_run
 from datacrumbs.jobs.job_notes import JobNotes
 from datacrumbs.jobs.node_job import note_path
-from datacrumbs.jobs.plain_job import checked_name, note_of, plain_job
+from datacrumbs.jobs.plain_job import PlainJob, checked_name, plain_job
 from datacrumbs.jobs.prolog import start_run
 from datacrumbs.nodes.node_runs import NONE_HERE
 from datacrumbs.runs.own_traces import daemons
@@ -22,8 +22,6 @@ from datacrumbs.system import SystemPaths
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
-
-    from datacrumbs.jobs.plain_job import PlainJob
 
 _END_SECONDS = 10.0
 
@@ -49,7 +47,7 @@ def start_or_stop(options: argparse.Namespace) -> None:
 @contextmanager
 def _alone(job: str, paths: SystemPaths, seconds: float) -> Iterator[float]:
     end = time.monotonic() + seconds
-    notes = JobNotes(paths, note_of(job))
+    notes = JobNotes(paths, PlainJob.note_of(job))
     notes.prepare()
     with notes.held(seconds) as is_held:
         if not is_held:
@@ -73,7 +71,7 @@ def _start(job: PlainJob, paths: SystemPaths, seconds: float) -> None:
 
 
 def _stop(job: str, paths: SystemPaths, seconds: float) -> None:
-    note = note_of(job)
+    note = PlainJob.note_of(job)
     if not note_path(paths, note).exists():
         print(NONE_HERE)
     elif not end_run(note, paths, seconds):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.daemon.identity import flux_job_id
 from datacrumbs.errors import usage_error
 from datacrumbs.jobs.metadata import probe_file_of_jobspec
+from datacrumbs.jobs.node_job import NodeJob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,32 +19,21 @@ _ID_LARGEST = (1 << 32) - 2  # of users, and of brokers: one number means none
 
 
 @dataclass(frozen=True, slots=True)
-class FluxJob:
+class FluxJob(NodeJob):
     """One job, on one node.
 
     Args:
         id: Its id in the form of names of units (RFC 19): F58 with a plain ``f``.
-        uid: Whose it is.
         jobspec: What it was submitted with (RFC 14), as JSON.
         owner: As which user Flux runs, and so makes control groups; 0 where that is not known.
         rank: Which of Flux's brokers is this node's; None where that is not known.
     """
 
-    id: str
-    uid: int
     jobspec: bytes = b"{}"
     owner: int = 0
     rank: int | None = None
 
-    @property
-    def run(self) -> str:
-        """Its run: a job of Flux begins once."""
-        return self.id
-
-    @property
-    def note(self) -> str:
-        """What its notes are called."""
-        return note_of(self.id)
+    SCHEDULER = "flux"
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -61,17 +51,8 @@ class FluxJob:
         return self.owner
 
     def probe_file(self) -> str:
-        """The probe file by the job's jobspec; empty when it does not ask for tracing.
-
-        Raises:
-            DatacrumbsError: (exit 2) when its metadata is not exactly right.
-        """
+        """By its jobspec."""
         return probe_file_of_jobspec(self.jobspec)
-
-
-def note_of(job: str) -> str:
-    """What the notes of a job are called, by its id."""
-    return f"flux-{job}"
 
 
 def job_id(environment: Mapping[str, str]) -> str:

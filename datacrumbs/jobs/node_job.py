@@ -1,8 +1,10 @@
-"""What prolog and epilog need to know of a job, whichever scheduler it is of."""
+"""A job on this node, as prolog and epilog see it, whichever scheduler it is of."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -10,39 +12,53 @@ if TYPE_CHECKING:
     from datacrumbs.system import SystemPaths
 
 
-class NodeJob(Protocol):
-    """A job, on this node."""
+@dataclass(frozen=True, slots=True)
+class NodeJob(ABC):
+    """A job, on this node.
 
-    @property
-    def id(self) -> str:
-        """Its id, as the scheduler's users know it, and by which its programs' marks name it."""
+    Args:
+        id: Its id, as the scheduler's users know it, and by which its programs' marks name it.
+        uid: Whose it is.
+    """
 
-    @property
-    def uid(self) -> int:
-        """Whose it is."""
+    id: str
+    uid: int
+
+    SCHEDULER: ClassVar[str]
+    """Its notes begin with this word."""
 
     @property
     def run(self) -> str:
-        """The id of its run."""
+        """The id of its run: its own, unless it can begin more than once."""
+        return self.id
 
     @property
     def note(self) -> str:
         """What its notes are called: as long as it is on this node, no other job has this name."""
+        return self.note_of(self.id)
 
     @property
     def groups(self) -> tuple[str, ...]:
         """What its control group may be called once it is there, each name with that of the group above it."""
+        return ()
 
     @property
     def group_maker(self) -> int:
         """User id that makes that group; root may always."""
+        return 0
 
+    @abstractmethod
     def probe_file(self) -> str:
         """The probe file that it is to be traced with; empty when it does not ask for tracing.
 
         Raises:
             DatacrumbsError: (exit 2) when its metadata is not exactly right.
         """
+
+    @classmethod
+    def note_of(cls, job: str) -> str:
+        """What the notes of a job are called, by its id."""
+        return f"{cls.SCHEDULER}-{job}"
 
 
 def note_path(paths: SystemPaths, note: str) -> Path:

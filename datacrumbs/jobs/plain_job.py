@@ -8,55 +8,25 @@ from dataclasses import dataclass
 from datacrumbs.daemon.identity import run_id
 from datacrumbs.errors import usage_error
 from datacrumbs.jobs.metadata import probe_file_of
+from datacrumbs.jobs.node_job import NodeJob
 from datacrumbs.jobs.section import ENABLE, PROBE_FILE
 
 
 @dataclass(frozen=True, slots=True)
-class PlainJob:
+class PlainJob(NodeJob):
     """One job, on one node.
 
     Args:
-        id: Its name, which is also that of its run.
-        uid: Whose it is.
         probes: Absolute path of its probe file.
     """
 
-    id: str
-    uid: int
     probes: str
 
-    @property
-    def run(self) -> str:
-        """Its run."""
-        return self.id
-
-    @property
-    def note(self) -> str:
-        """What its notes are called."""
-        return note_of(self.id)
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """It has no control group."""
-        return ()
-
-    @property
-    def group_maker(self) -> int:
-        """Root, since there is none."""
-        return 0
+    SCHEDULER = "plain"
 
     def probe_file(self) -> str:
-        """Its probe file, by the rules of a job's metadata.
-
-        Raises:
-            DatacrumbsError: (exit 2) when it is not exactly right.
-        """
+        """By the rules of a job's metadata."""
         return probe_file_of({ENABLE: "yes", PROBE_FILE: self.probes})
-
-
-def note_of(job: str) -> str:
-    """What the notes of a job are called."""
-    return f"plain-{job}"
 
 
 def plain_job(name: str, user: str, probes: str) -> PlainJob:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import usage_error
 from datacrumbs.jobs.metadata import probe_file_of_comment
+from datacrumbs.jobs.node_job import NodeJob
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,12 +19,11 @@ _LASTING_ID = re.compile(r"s[0-9A-HJKMNP-TV-Z]{13}")  # print_sluid of Slurm
 
 
 @dataclass(frozen=True, slots=True)
-class SlurmJob:
+class SlurmJob(NodeJob):
     """One job, on one node.
 
     Args:
         id: Its number; each task of an array has its own.
-        uid: Whose it is.
         node: What SLURM calls this node.
         comment: What its user said, and the metadata.
         restarts: How often it began before; an epilog would see one more.
@@ -31,22 +31,17 @@ class SlurmJob:
             ``CgroupJobIdPaths=yes``; empty before.
     """
 
-    id: str
-    uid: int
     node: str = ""
     comment: str = ""
     restarts: int = 0
     lasting_id: str = ""
 
+    SCHEDULER = "slurm"
+
     @property
     def run(self) -> str:
         """Its run: a trace is never overwritten, so a job that begins again has another one."""
         return f"{self.id}-{self.restarts}" if self.restarts else self.id
-
-    @property
-    def note(self) -> str:
-        """What its notes are called."""
-        return note_of(self.id)
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -59,23 +54,9 @@ class SlurmJob:
         names = [f"job_{self.id}", *([self.lasting_id] if self.lasting_id else [])]
         return tuple(f"{scope}/{name}" for scope in self.scopes for name in names)
 
-    @property
-    def group_maker(self) -> int:
-        """Root, as which slurmstepd runs."""
-        return 0
-
     def probe_file(self) -> str:
-        """The probe file by the job's comment; empty when it does not ask for tracing.
-
-        Raises:
-            DatacrumbsError: (exit 2) when its metadata is not exactly right.
-        """
+        """By its comment."""
         return probe_file_of_comment(self.comment)
-
-
-def note_of(job: str) -> str:
-    """What the notes of a job are called, by its number."""
-    return f"slurm-{job}"
 
 
 def job_id(environment: Mapping[str, str]) -> str:
