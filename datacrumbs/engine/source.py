@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -57,11 +58,11 @@ def assemble(plan: Plan) -> str:
 
     Each part begins with a line that gives it its own name and line numbers in what the compiler says.
     """
-    parts = [_part(name, _read(name)) for name in _BEFORE_SNIPPETS]
+    parts = list(map(_own_part, _BEFORE_SNIPPETS))
     parts += [_part(snippet_file(snippet), snippet.text) for snippet in plan.snippets]
     cases = f"#define DC_SNIPPETS_ENTRY(CASE) {_cases(plan, 'entry')}\n"
     cases += f"#define DC_SNIPPETS_RETURN(CASE) {_cases(plan, 'return')}"
-    parts += [_part(_CASES, cases), *(_part(name, _read(name)) for name in _AFTER_SNIPPETS)]
+    parts += [_part(_CASES, cases), *map(_own_part, _AFTER_SNIPPETS)]
     return "\n".join(parts) + "\n"
 
 
@@ -83,9 +84,7 @@ def is_before_snippets(file: str) -> bool:
 
 def up_to_snippet(snippet: Snippet) -> str:
     """The C text up to the end of a snippet: whether it is complete by itself."""
-    return "\n".join(
-        [*(_part(name, _read(name)) for name in _BEFORE_SNIPPETS), _part(snippet_file(snippet), snippet.text)]
-    )
+    return "\n".join([*map(_own_part, _BEFORE_SNIPPETS), _part(snippet_file(snippet), snippet.text)])
 
 
 def snippet_file(snippet: Snippet) -> str:
@@ -163,6 +162,8 @@ def map_entries(plan: Plan, configuration: SystemConfiguration) -> dict[str, int
     }
 
 
-def _read(name: str) -> str:
+# A start needs the text more than once: for the program, and for the name under which its costs are kept.
+@cache
+def _own_part(name: str) -> str:
     place = files("datacrumbs.model") if name == _CONTRACT else files("datacrumbs.engine") / "bpf"
-    return _INCLUDED.sub("", (place / name).read_text(encoding="utf-8"))
+    return _part(name, _INCLUDED.sub("", (place / name).read_text(encoding="utf-8")))
