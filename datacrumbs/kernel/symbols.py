@@ -63,12 +63,6 @@ def kernel_symbols() -> tuple[KernelSymbol, ...]:
     return tuple(symbols)
 
 
-def forget_symbols() -> None:
-    """Have what is known of the running kernel's symbols read again."""
-    kernel_symbols.cache_clear()
-    _functions.cache_clear()
-
-
 @cache
 def _functions() -> dict[str, str]:
     symbols = kernel_symbols()
