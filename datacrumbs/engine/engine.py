@@ -110,6 +110,9 @@ class Engine:
         configuration: Sizes of rings and tables.
         marks: Whose processes may be traced, and by which marks.
 
+    Attributes:
+        maps: The program's maps, by their names.
+
     """
 
     def __init__(self, program: _Program, configuration: SystemConfiguration, marks: Marks) -> None:
@@ -118,6 +121,7 @@ class Engine:
         self._late = program.late
         self._flags = program.flags
         self._loaded = program.loaded
+        self.maps = program.loaded.maps
         self._kinds = program.kinds
         self._group = marks.group
         self._attached = Attached()
@@ -126,14 +130,12 @@ class Engine:
         for setting, value in counting.guard_settings(configuration, possible_processors()).items():
             self._set(setting, value)
         self._ring_maps = RingMaps(
-            self._loaded.maps["dc_calls"].descriptor,
+            self.maps["dc_calls"].descriptor,
             configuration.call_ring_mib * _MIB,
-            self._loaded.maps["dc_name_ring"].descriptor,
+            self.maps["dc_name_ring"].descriptor,
             configuration.name_ring_mib * _MIB,
         )
-        self._profiles = counting.Profiles(
-            self._loaded.maps["dc_profiles"], lambda epoch: self._set(Setting.EPOCH, epoch)
-        )
+        self._profiles = counting.Profiles(self.maps["dc_profiles"], lambda epoch: self._set(Setting.EPOCH, epoch))
 
     @classmethod
     def load(
@@ -217,7 +219,7 @@ class Engine:
             What became of each process that was found.
         """
         for process, began in processes.items():
-            self._loaded.maps["dc_wanted"].put(process.to_bytes(4, "little"), began.to_bytes(8, "little"))
+            self.maps["dc_wanted"].put(process.to_bytes(4, "little"), began.to_bytes(8, "little"))
         if group or self._group:
             self._set(Setting.GROUP, group or self._group)  # before the look at those that run, so that none is between
         asked = self._unanswered()
@@ -226,19 +228,19 @@ class Engine:
         for process in asked.keys() - set(taken["process"].tolist()):
             self._answer(process, asked[process], Take.ENDED)
         for process in processes:
-            self._loaded.maps["dc_wanted"].remove(process.to_bytes(4, "little"))
+            self.maps["dc_wanted"].remove(process.to_bytes(4, "little"))
         return {int(row["process"]): Take(int(row["outcome"])) for row in taken}
 
     # Process -> when it began: what programs have asked for, and no look has answered.
     def _unanswered(self) -> dict[int, int]:
-        processes, values = self._loaded.maps["dc_asked"].items(_ASKED_MOST)
+        processes, values = self.maps["dc_asked"].items(_ASKED_MOST)
         rows = values.view(np.uint64)
         is_open = (rows[:, 1] == Take.ASKED) & (processes != 0)
         return dict(zip(processes[is_open].tolist(), rows[is_open, 0].tolist(), strict=True))
 
     def _answer(self, process: int, began: int, outcome: Take) -> None:
         value = began.to_bytes(8, "little") + int(outcome).to_bytes(8, "little")
-        self._loaded.maps["dc_asked"].put(process.to_bytes(4, "little"), value)
+        self.maps["dc_asked"].put(process.to_bytes(4, "little"), value)
 
     def load_the_rest(self) -> bool:
         """Load what is needed only if somebody asks, in the background; gives whether that is done.
@@ -252,7 +254,7 @@ class Engine:
     @property
     def asks(self) -> int:
         """How often programs of the run's user have asked that a running process be traced; then `take` decides."""
-        return int(self._loaded.maps["dc_asks"].read(1).view(np.uint64)[0, 0])
+        return int(self.maps["dc_asks"].read(1).view(np.uint64)[0, 0])
 
     def attach_late(self, target: Target, path: str, skip: Collection[int] = ()) -> EngineReport:
         """Attach what the plan has for a target to another file, which has been verified to hold the same.
@@ -272,7 +274,7 @@ class Engine:
 
     def keep_as(self, plan: Plan) -> None:
         """From now on keep as much of each call as this plan says, which has the same functions."""
-        self._loaded.maps["dc_functions"].fill(function_table.describe(plan))
+        self.maps["dc_functions"].fill(function_table.describe(plan))
 
     @property
     def attaches_late_by_perf(self) -> bool:
@@ -283,11 +285,11 @@ class Engine:
     @property
     def mapping_ring(self) -> int:
         """Descriptor of the ring of mappings (`contract.MAPPING`); -1 where late files do not matter."""
-        return self._loaded.maps["dc_mapping_ring"].descriptor if self._late else -1
+        return self.maps["dc_mapping_ring"].descriptor if self._late else -1
 
     def tell_again(self, file: bytes) -> None:
         """Have the kernel side report a file again when it is mapped again; ``file``: as `contract.MAPPED_KEY`."""
-        self._loaded.maps["dc_mapped"].remove(file)
+        self.maps["dc_mapped"].remove(file)
 
     @property
     def ring_maps(self) -> RingMaps:
@@ -307,7 +309,7 @@ class Engine:
 
     def lost(self) -> int:
         """How many calls were lost so far; cheap."""
-        return int(self._loaded.maps["dc_losses"].read(1).view(np.uint64)[0, 0])
+        return int(self.maps["dc_losses"].read(1).view(np.uint64)[0, 0])
 
     def losses(self) -> NDArray[np.int64]:
         """Calls lost so far, of shape (functions, counters.LOSSES)."""
@@ -334,11 +336,11 @@ class Engine:
         functions = len(self._plan.functions)
         if not functions:
             return np.zeros((0, 1), COUNT)
-        return np.asarray(self._loaded.maps["dc_counts"].read(functions).view(COUNT)[..., 0])
+        return np.asarray(self.maps["dc_counts"].read(functions).view(COUNT)[..., 0])
 
     def totals(self) -> dict[str, int]:
         """What was counted for the run as a whole, by `counters.TOTALS`."""
-        values = self._loaded.maps["dc_totals"].read(len(counters.TOTALS)).view(np.uint64)[:, 0]
+        values = self.maps["dc_totals"].read(len(counters.TOTALS)).view(np.uint64)[:, 0]
         return {name: int(value) for name, value in zip(counters.TOTALS, values, strict=True)}
 
     def close(self) -> None:
@@ -348,21 +350,21 @@ class Engine:
         self._loaded.close()
 
     def _fill_tables(self, marks: Marks) -> None:
-        self._loaded.maps["dc_functions"].fill(function_table.describe(self._plan))
-        self._loaded.maps["dc_system_calls"].fill(function_table.system_call_table(self._plan, os.uname().machine))
+        self.maps["dc_functions"].fill(function_table.describe(self._plan))
+        self.maps["dc_system_calls"].fill(function_table.system_call_table(self._plan, os.uname().machine))
         self._set(Setting.OWNER, marks.owner)
         self._set(Setting.UNNAMED, int(marks.unnamed))
         for name in marks.names:
-            self._loaded.maps["dc_run_names"].put(os.fsencode(name), b"\1")
+            self.maps["dc_run_names"].put(os.fsencode(name), b"\1")
         for name in marks.awaited:
             parent, _, own = os.fsencode(name).rpartition(b"/")
-            self._loaded.maps["dc_group_names"].put(parent.ljust(GROUP_NAME_SIZE, b"\0") + own, b"\1")
+            self.maps["dc_group_names"].put(parent.ljust(GROUP_NAME_SIZE, b"\0") + own, b"\1")
         self._set(Setting.WITHIN, int(bool(marks.awaited)))
         self._set(Setting.MAKER, marks.maker)
         self._set(Setting.MINIMUM_DURATION, self._plan.filters.minimum_duration_ns)
 
     def _set(self, setting: Setting, value: int) -> None:
-        self._loaded.maps["dc_settings"].set(setting, value.to_bytes(8, "little"))
+        self.maps["dc_settings"].set(setting, value.to_bytes(8, "little"))
 
     def _descriptor(self, name: str) -> int:
         try:

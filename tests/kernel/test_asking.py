@@ -174,7 +174,7 @@ def test_who_may_ask_for_what(
     with waiting("/usr/bin/python3", "-c", WAIT, *steps) as process:
         given, said = ask(of_nobody, *before, run_id=run_id, process=process)
         assert given == status, said
-        traced = of_nobody._loaded.maps["dc_traced"].read(65536).any()
+        traced = of_nobody.maps["dc_traced"].read(65536).any()
         assert traced == (status == DONE)
 
 

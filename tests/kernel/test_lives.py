@@ -117,7 +117,7 @@ def test_process_ids_are_used_again_without_mistake(tracer, lives: Path) -> None
 
     trace = tracer.run(str(lives), "short", "499")
     assert trace.count("getppid") == 2 * 499
-    assert not tracer.engine._loaded.maps["dc_traced"].read(65536).any()
+    assert not tracer.engine.maps["dc_traced"].read(65536).any()
     subprocess.run([lives, "short", "499"], check=True)
     assert len(tracer.drain()) == 0
 

@@ -143,7 +143,7 @@ def test_who_may_be_traced(of_nobody: Engine, steps: tuple[str, ...], outcome: T
     with waiting("/usr/bin/python3", "-c", WAIT, *steps) as process:
         assert of_nobody.take({process: began(process)}) == {process: outcome}
         assert of_nobody.take({process: began(process) + 1}) == {process: Take.ANOTHER}
-    assert not of_nobody._loaded.maps["dc_traced"].read(65536).any()
+    assert not of_nobody.maps["dc_traced"].read(65536).any()
 
 
 def test_a_process_that_has_ended(of_nobody: Engine) -> None:
@@ -152,7 +152,7 @@ def test_a_process_that_has_ended(of_nobody: Engine) -> None:
     assert of_nobody.take({process.pid: began(process.pid)}) == {process.pid: Take.ENDED}
     process.wait()
     assert of_nobody.take({process.pid: 1}) == {}
-    assert not of_nobody._loaded.maps["dc_traced"].read(65536).any()
+    assert not of_nobody.maps["dc_traced"].read(65536).any()
 
 
 def identities(tracer, name: str) -> list[int]:

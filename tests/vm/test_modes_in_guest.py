@@ -23,7 +23,7 @@ CALLS = 1009
 @pytest.fixture
 def profiling(tracer: Tracer) -> Iterator[Tracer]:
     """The guest's engine with every function profiled, as if its plan said so."""
-    table = tracer.engine._loaded.maps["dc_functions"]
+    table = tracer.engine.maps["dc_functions"]
     tracer.drain()
     table.fill(describe(with_mode(tracer.plan, Mode.PROFILE)))
     yield tracer
