@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from datacrumbs import client
-from datacrumbs.daemon import confinement, ways
+from datacrumbs.daemon import capture_ways, confinement
 from datacrumbs.daemon.child_process import has_ended
 from datacrumbs.daemon.chosen import GROUP_MOUNTS
 from datacrumbs.daemon.kept_costs import KeptCosts, decode, encode
@@ -244,7 +244,7 @@ def _calibrate(request: RunRequest, plan: Plan, go: int, answer: int) -> dict[st
             groups = tuple(replace(group, mode=mode, sample=sample) for group in own.groups)
             engine.keep_as(replace(own, groups=groups))
             traced = _measured(library, names, null)
-            costs |= find_costs(bare, gated, twice, traced, ways.variant(mode, sample), is_split=is_split)
+            costs |= find_costs(bare, gated, twice, traced, capture_ways.variant(mode, sample), is_split=is_split)
     finally:
         engine.close()
     return costs
@@ -325,9 +325,9 @@ def find_costs(
         name: _interval(bare[name], *((gated[name], twice[name]) if name in _SYSTEM_CALLS else (nothing,) * 2), calls)
         for name, calls in traced.items()
     }
-    members: dict[str, tuple[str, ...]] = {ways.SYSTEM_CALL: _SYSTEM_CALLS}
+    members: dict[str, tuple[str, ...]] = {capture_ways.SYSTEM_CALL: _SYSTEM_CALLS}
     for returns, (emulated, stepped) in ((True, _FUNCTIONS[:2]), (False, _FUNCTIONS[2:])):
-        plain, single = (ways.library_way(returns=returns, stepped=each) for each in (False, True))
+        plain, single = (capture_ways.library_way(returns=returns, stepped=each) for each in (False, True))
         members |= {plain: (emulated,), single: (stepped,)} if is_split else {plain: (emulated, stepped)}
     costs = {}
     for way, names in members.items():

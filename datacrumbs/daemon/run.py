@@ -18,6 +18,7 @@ from datacrumbs import client
 from datacrumbs.daemon import confinement
 from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.daemon.calibration import Calibration
+from datacrumbs.daemon.capture_ways import CaptureWays
 from datacrumbs.daemon.chosen import Asked, take
 from datacrumbs.daemon.chrony import chrony_setter
 from datacrumbs.daemon.ending import Ending
@@ -44,7 +45,6 @@ from datacrumbs.daemon.run_files import RunFiles
 from datacrumbs.daemon.run_request import RunResult
 from datacrumbs.daemon.sealer_process import SealerProcess
 from datacrumbs.daemon.waiting import SignalWait
-from datacrumbs.daemon.ways import Ways
 from datacrumbs.daemon.writer_process import WriterProcess
 from datacrumbs.engine.engine import Engine, Marks
 from datacrumbs.engine.kernel_programs import has_libraries
@@ -120,7 +120,7 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
         stack.callback(engine.close)
         calibration.before_attaching()
         report, skipped = _attach(engine, request)
-        ways = Ways(plan, request.targets)
+        ways = CaptureWays(plan, request.targets)
         late = None
         if finder is not None:
             rules = LateRules(user, request.configuration.late_files, skipped)
@@ -239,7 +239,7 @@ class _Run:
         late: LateWatch | None,
         sealer: SealerProcess | None,
         calibration: Calibration,
-        ways: Ways,
+        ways: CaptureWays,
     ) -> None:
         self._request = request
         self._configuration = request.configuration

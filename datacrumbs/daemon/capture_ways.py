@@ -1,4 +1,4 @@
-"""In which way the calls of a plan's functions are captured: what a call costs depends on it."""
+"""Ways of capture: by which kinds of probes the calls of each function are recorded, and so what one of them costs."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def is_emulated(code: bytes) -> bool:
     return (first, second) == (_WIDTH, _NOP) or (first == _TWO_BYTES and second in _NEAR_JUMPS)
 
 
-class Ways:
+class CaptureWays:
     """The ways of a plan's functions.
 
     Their instructions are read at once: the attach has just read them, and a file system that is gone at the end of a

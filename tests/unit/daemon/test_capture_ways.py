@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.daemon.ways import Ways, is_emulated
+from datacrumbs.daemon.capture_ways import CaptureWays, is_emulated
 from datacrumbs.elf.execution import Execution
 from datacrumbs.elf.x86_execution import x86_execution
 from datacrumbs.model.plan import Attach, Function, Group, Mode, Plan, Returns, Target
@@ -57,7 +57,7 @@ def test_calls_by_way(tmp_path: Path) -> None:
         Group("c", "c", Attach.TRACEPOINT, kernel, (Function("event", "a:b", "BLOCK"),)),
     )
     descriptor = os.open(file, os.O_RDONLY)
-    ways = Ways(Plan((), groups), Files({library: descriptor}))  # type: ignore[arg-type]
+    ways = CaptureWays(Plan((), groups), Files({library: descriptor}))  # type: ignore[arg-type]
     os.close(descriptor)
     calls = ways.calls([FunctionCounts(entered=number) for number in (2, 3, 5, 7, 11, 0, 13, 17, 19)])
     assert calls == {
