@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.channel import Channel, Gone, Received
 from datacrumbs.daemon.handover import read_profiles
-from datacrumbs.daemon.lookers import Lookers
 from datacrumbs.daemon.messages import (
     AddNotes,
     AddProfiles,
@@ -27,6 +26,7 @@ from datacrumbs.daemon.messages import (
     Show,
     Written,
 )
+from datacrumbs.daemon.snapshot_server import SnapshotServer
 from datacrumbs.daemon.spool import Spool
 from datacrumbs.engine.ring import RingMaps, Rings
 from datacrumbs.errors import DatacrumbsError
@@ -92,7 +92,7 @@ class Writing:
         self._writer = writer
         self._spool = spool
         self._waker = waker
-        self._lookers: Lookers | None = None
+        self._snapshots: SnapshotServer | None = None
         self._finish: Finish | None = None
         self._deadline = float("inf")
         self._alone = False
@@ -120,18 +120,18 @@ class Writing:
         self._try(self._writer.flush)
         if self._finish:
             self._close(self._finish)
-        if self._lookers:
+        if self._snapshots:
             state = ENDED if self._finish else CUT_SHORT
-            self._lookers.answer(lambda: self._writer.snapshot(state), everyone=True)
-            self._lookers.close()
+            self._snapshots.answer(lambda: self._writer.snapshot(state), everyone=True)
+            self._snapshots.close()
 
     def _listen(self, seconds: float, *, asleep: bool) -> None:
         if self._alone or self._finish:
             return
         wakers = [self._waker] if asleep else []
-        if self._lookers:
-            wakers += self._lookers.wakers
-            seconds = min(seconds, _SHORTEST_WAIT) if self._lookers.is_busy else seconds
+        if self._snapshots:
+            wakers += self._snapshots.wakers
+            seconds = min(seconds, _SHORTEST_WAIT) if self._snapshots.is_busy else seconds
         try:
             received = self._channel.receive(seconds, wakers)
         except Gone:
@@ -142,17 +142,17 @@ class Writing:
 
     # What ended before the question is in the answer, if the rings are emptied in time.
     def _show(self, *, drained: bool) -> None:
-        if not self._lookers:
+        if not self._snapshots:
             return
-        self._lookers.hear()
-        if self._lookers.is_asked and (drained or self._lookers.is_overdue):
-            self._lookers.answer(lambda: self._writer.snapshot(RUNNING))
+        self._snapshots.hear()
+        if self._snapshots.is_asked and (drained or self._snapshots.is_overdue):
+            self._snapshots.answer(lambda: self._writer.snapshot(RUNNING))
 
     def _obey(self, received: Received) -> None:
         match received.message:
             case Show(uid=uid):
                 listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, received.descriptors[0])
-                self._lookers = Lookers(listener, uid)
+                self._snapshots = SnapshotServer(listener, uid)
             case Finish(seconds=seconds) as finish:
                 self._finish = finish
                 self._deadline = time.monotonic() + seconds

@@ -9,8 +9,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.identity import Owner
-from datacrumbs.daemon.lookers import Lookers
 from datacrumbs.daemon.run_files import RunFiles
+from datacrumbs.daemon.snapshot_server import SnapshotServer
 from datacrumbs.trace.snapshot import ENDED, RUNNING
 
 if TYPE_CHECKING:
@@ -44,19 +44,19 @@ class LiveRun:
         self.files = RunFiles(prefix / "run/datacrumbs", run)
         self.files.announce(prefix / "trace", ME)
         self._make = snapshot or (lambda writer, state: writer.snapshot(state))
-        self._lookers = Lookers(self.files.listen(ME), ME.uid)
+        self._snapshots = SnapshotServer(self.files.listen(ME), ME.uid)
         self._woken, self._waker = os.pipe()
         self._thread = threading.Thread(target=self._answer)
         self._thread.start()
 
     def _answer(self) -> None:
-        while self._woken not in select.select([self._woken, *self._lookers.wakers], [], [], 0.02)[0]:
-            self._lookers.hear()
-            if self._lookers.is_asked:
-                self._lookers.answer(lambda: self._make(self.writer, RUNNING))
-        self._lookers.hear()
-        self._lookers.answer(lambda: self._make(self.writer, ENDED), everyone=True)
-        self._lookers.close()
+        while self._woken not in select.select([self._woken, *self._snapshots.wakers], [], [], 0.02)[0]:
+            self._snapshots.hear()
+            if self._snapshots.is_asked:
+                self._snapshots.answer(lambda: self._make(self.writer, RUNNING))
+        self._snapshots.hear()
+        self._snapshots.answer(lambda: self._make(self.writer, ENDED), everyone=True)
+        self._snapshots.close()
 
     def end(self) -> None:
         """Let it end; idempotent."""

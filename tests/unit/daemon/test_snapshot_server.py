@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.daemon import lookers
-from datacrumbs.daemon.lookers import MOST, Lookers
+from datacrumbs.daemon import snapshot_server
+from datacrumbs.daemon.snapshot_server import MOST, SnapshotServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ class Run:
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(self.path)
         listener.listen(64)
-        self.lookers = Lookers(listener, ME)
+        self.server = SnapshotServer(listener, ME)
         self.made = 0
 
     def make(self) -> bytes:
@@ -40,20 +40,20 @@ class Run:
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(60)
         connection.connect(self.path)
-        self.lookers.hear()
+        self.server.hear()
         return connection
 
     def turn(self) -> None:
-        self.lookers.hear()
-        if self.lookers.is_asked:
-            self.lookers.answer(self.make)
+        self.server.hear()
+        if self.server.is_asked:
+            self.server.answer(self.make)
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Iterator[Run]:
     made = Run(tmp_path / "s")
     yield made
-    made.lookers.close()
+    made.server.close()
 
 
 @pytest.fixture
@@ -80,10 +80,10 @@ def test_a_byte_is_a_question_and_each_gets_one_answer(run: Run, clock: list[flo
         assert (first.recv(99), second.recv(99), run.made) == (LINE, LINE, 1)
         first.send(b"?")
         run.turn()
-        assert (run.made, run.lookers.is_busy) == (1, True)  # not more often than that
+        assert (run.made, run.server.is_busy) == (1, True)  # not more often than that
         clock[0] += 0.25
         run.turn()
-        assert (first.recv(99), run.made, run.lookers.is_busy) == (LINE, 2, False)
+        assert (first.recv(99), run.made, run.server.is_busy) == (LINE, 2, False)
 
 
 def test_the_dearer_snapshots_are_the_rarer_they_are(
@@ -98,14 +98,14 @@ def test_the_dearer_snapshots_are_the_rarer_they_are(
 
     with run.connect() as connection:
         connection.send(b"?")
-        run.lookers.hear()
-        run.lookers.answer(dear)
+        run.server.hear()
+        run.server.answer(dear)
         connection.send(b"?")
         clock[0] += 1.9
-        run.lookers.hear()
-        assert not run.lookers.is_asked
+        run.server.hear()
+        assert not run.server.is_asked
         clock[0] += 0.2
-        assert run.lookers.is_asked
+        assert run.server.is_asked
 
 
 def test_who_asks_too_much_or_says_more_is_hung_up_on(run: Run) -> None:
@@ -113,38 +113,38 @@ def test_who_asks_too_much_or_says_more_is_hung_up_on(run: Run) -> None:
         with run.connect() as connection:
             for word in words:
                 connection.send(word)
-                run.lookers.hear()
+                run.server.hear()
             assert is_hung_up(connection), words
-    assert len(run.lookers.wakers) == 1
+    assert len(run.server.wakers) == 1
 
 
 def test_who_does_not_read_is_not_waited_for(run: Run, clock: list[float]) -> None:
     with run.connect() as connection:
         connection.send(b"?")
-        run.lookers.hear()
-        run.lookers.answer(lambda: bytes(8 << 20))
-        assert run.lookers.is_busy
+        run.server.hear()
+        run.server.answer(lambda: bytes(8 << 20))
+        assert run.server.is_busy
         clock[0] += 11
-        run.lookers.hear()
-        assert len(run.lookers.wakers) == 1
+        run.server.hear()
+        assert len(run.server.wakers) == 1
 
 
 def test_a_large_answer_arrives_whole(run: Run) -> None:
     with run.connect() as connection:
         connection.send(b"?")
-        run.lookers.hear()
-        run.lookers.answer(lambda: bytes(3 << 20))
+        run.server.hear()
+        run.server.answer(lambda: bytes(3 << 20))
         got = 0
         while got < 3 << 20:
             got += len(connection.recv(1 << 16))
-            run.lookers.hear()
-        assert not run.lookers.is_busy
+            run.server.hear()
+        assert not run.server.is_busy
 
 
 @pytest.mark.skipif(ME != 0, reason="other users' connections are made by root")
 def test_only_root_and_the_runs_user_are_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(tmp_path / "s")
-    run.lookers._uid = 4711
+    run.server._uid = 4711
     uid = [4711]
     credentials = socket.socket.getsockopt
     monkeypatch.setattr(
@@ -153,24 +153,24 @@ def test_only_root_and_the_runs_user_are_heard(tmp_path: Path, monkeypatch: pyte
         lambda self, *what: struct.pack("3i", 1, uid[0], 1) if len(what) == 3 else credentials(self, *what),
     )
     own = [run.connect() for _ in range(MOST)]
-    assert len(run.lookers.wakers) == 1 + MOST // 2  # some are left for root
+    assert len(run.server.wakers) == 1 + MOST // 2  # some are left for root
     uid[0] = 0
     roots = run.connect()
-    assert len(run.lookers.wakers) == 2 + MOST // 2
+    assert len(run.server.wakers) == 2 + MOST // 2
     uid[0] = 4712
     with run.connect() as connection:
         assert is_hung_up(connection)
     for each in (*own, roots):
         each.close()
-    run.lookers.close()
+    run.server.close()
 
 
 def test_all_are_told_at_the_end(run: Run) -> None:
     with run.connect() as asking, run.connect() as silent:
         asking.send(b"?")
-        run.lookers.hear()
-        run.lookers.answer(run.make, everyone=True)
-        run.lookers.close()
+        run.server.hear()
+        run.server.answer(run.make, everyone=True)
+        run.server.close()
         assert (asking.recv(99), silent.recv(99), run.made) == (LINE, LINE, 1)
         assert is_hung_up(asking)
 
@@ -178,7 +178,7 @@ def test_all_are_told_at_the_end(run: Run) -> None:
 def test_a_question_does_not_wait_for_ever(run: Run, clock: list[float]) -> None:
     with run.connect() as connection:
         connection.send(b"?")
-        run.lookers.hear()
-        assert not run.lookers.is_overdue
-        clock[0] += lookers._LONGEST_SECONDS + 0.1
-        assert run.lookers.is_overdue
+        run.server.hear()
+        assert not run.server.is_overdue
+        clock[0] += snapshot_server._LONGEST_SECONDS + 0.1
+        assert run.server.is_overdue

@@ -1,7 +1,7 @@
-"""Those who look on while a run goes on: they ask by a byte, and get a line of JSON.
+"""The server of a run's snapshots: a client asks by a byte, and gets a line of JSON.
 
-They are the run's user and root, as the kernel says of each connection; what they send is never parsed. None of them
-is waited for: who does not take an answer, or asks again before, is hung up on.
+Clients are the run's user and root, as the kernel says of each connection; what they send is never parsed. None of
+them is waited for: one that does not take its answer, or asks again before it has it, is disconnected.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _READ = 16
 
 
 @dataclass(slots=True)
-class _Looker:
+class _Client:
     connection: socket.socket
     uid: int
     asks: bool = False
@@ -36,8 +36,8 @@ class _Looker:
     out: memoryview = field(default_factory=lambda: memoryview(b""))
 
 
-class Lookers:
-    """The connections of a run.
+class SnapshotServer:
+    """The connections to a run.
 
     Args:
         listener: A listening socket; the object's from now on.
@@ -48,58 +48,58 @@ class Lookers:
         self._listener = listener
         self._listener.settimeout(0)
         self._uid = uid
-        self._lookers: list[_Looker] = []
+        self._clients: list[_Client] = []
         self._next = 0.0
 
     @property
     def wakers(self) -> list[int]:
-        """Descriptors that are readable when somebody wants something."""
-        return [self._listener.fileno(), *(looker.connection.fileno() for looker in self._lookers)]
+        """Descriptors that are readable when a client wants something."""
+        return [self._listener.fileno(), *(client.connection.fileno() for client in self._clients)]
 
     @property
     def is_asked(self) -> bool:
         """Whether it is time for a snapshot."""
-        waiting = any(looker.asks for looker in self._lookers)
+        waiting = any(client.asks for client in self._clients)
         return waiting and time.monotonic() >= self._next
 
     @property
     def is_overdue(self) -> bool:
-        """Whether somebody has waited for long."""
-        return any(looker.asks and time.monotonic() - looker.since > _LONGEST_SECONDS for looker in self._lookers)
+        """Whether a client has waited for long."""
+        return any(client.asks and time.monotonic() - client.since > _LONGEST_SECONDS for client in self._clients)
 
     @property
     def is_busy(self) -> bool:
-        """Whether somebody waits for a snapshot, or for the rest of one."""
-        return any(looker.asks or looker.out for looker in self._lookers)
+        """Whether a client waits for a snapshot, or for the rest of one."""
+        return any(client.asks or client.out for client in self._clients)
 
     def hear(self) -> None:
         """Take questions and new connections; hand on what waits to be sent."""
-        while (looker := self._accepted()) is not None:
-            self._lookers.append(looker)
-        for looker in list(self._lookers):
-            if not self._heard(looker) or not self._passed_on(looker):
-                self._hang_up(looker)
+        while (client := self._accepted()) is not None:
+            self._clients.append(client)
+        for client in list(self._clients):
+            if not self._heard(client) or not self._passed_on(client):
+                self._disconnect(client)
 
     def answer(self, make: Callable[[], bytes], *, everyone: bool = False) -> None:
-        """Make a snapshot, and send it to those who asked, or to all who are there."""
+        """Make a snapshot, and send it to those who asked, or to all clients."""
         before = time.thread_time()
         snapshot = make()
         cost = time.thread_time() - before
         now = time.monotonic()
         self._next = now + min(max(cost / COST_SHARE, _SHORTEST_SECONDS), _MOST_SECONDS)
-        for looker in list(self._lookers):
-            if looker.asks or (everyone and not looker.out):
-                looker.asks, looker.since, looker.out = False, now, memoryview(snapshot)
-                if not self._passed_on(looker):
-                    self._hang_up(looker)
+        for client in list(self._clients):
+            if client.asks or (everyone and not client.out):
+                client.asks, client.since, client.out = False, now, memoryview(snapshot)
+                if not self._passed_on(client):
+                    self._disconnect(client)
 
     def close(self) -> None:
-        """Hang up on all; what the kernel has taken by now, they can still read."""
+        """Disconnect all; what the kernel has taken by now, they can still read."""
         self._listener.close()
-        for looker in list(self._lookers):
-            self._hang_up(looker)
+        for client in list(self._clients):
+            self._disconnect(client)
 
-    def _accepted(self) -> _Looker | None:
+    def _accepted(self) -> _Client | None:
         while True:
             try:
                 connection, _ = self._listener.accept()
@@ -108,37 +108,37 @@ class Lookers:
             connection.settimeout(0)
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
             uid = _CREDENTIALS.unpack(credentials)[1]
-            same = sum(looker.uid == uid for looker in self._lookers)
-            if uid in {0, self._uid} and len(self._lookers) < MOST and (uid == 0 or same < MOST // 2):
-                return _Looker(connection, uid)
+            same = sum(client.uid == uid for client in self._clients)
+            if uid in {0, self._uid} and len(self._clients) < MOST and (uid == 0 or same < MOST // 2):
+                return _Client(connection, uid)
             connection.close()
 
     @staticmethod
-    def _heard(looker: _Looker) -> bool:
+    def _heard(client: _Client) -> bool:
         try:
-            data = looker.connection.recv(_READ)
+            data = client.connection.recv(_READ)
         except BlockingIOError:
             return True
         except OSError:
             return False
-        if len(data) != 1 or looker.asks or looker.out:
+        if len(data) != 1 or client.asks or client.out:
             return False
-        looker.asks, looker.since = True, time.monotonic()
+        client.asks, client.since = True, time.monotonic()
         return True
 
     @staticmethod
-    def _passed_on(looker: _Looker) -> bool:
-        if not looker.out:
+    def _passed_on(client: _Client) -> bool:
+        if not client.out:
             return True
         with suppress(BlockingIOError):
             try:
-                looker.out = looker.out[looker.connection.send(looker.out) :]
+                client.out = client.out[client.connection.send(client.out) :]
             except BlockingIOError:
                 raise
             except OSError:
                 return False
-        return not looker.out or time.monotonic() - looker.since < _PATIENCE_SECONDS
+        return not client.out or time.monotonic() - client.since < _PATIENCE_SECONDS
 
-    def _hang_up(self, looker: _Looker) -> None:
-        looker.connection.close()
-        self._lookers.remove(looker)
+    def _disconnect(self, client: _Client) -> None:
+        client.connection.close()
+        self._clients.remove(client)
