@@ -45,7 +45,7 @@ def exposition(documents: Sequence[Mapping[str, Any]], runs: int) -> str:
     """The text of a scrape.
 
     Args:
-        documents: As `runs.looking_on.snapshot` gives them.
+        documents: As `runs.snapshot_client.snapshot` gives them.
         runs: How many runs there are, also those that are not among them.
     """
     return "".join(f"{line}\n" for line in _lines(documents, runs))

@@ -22,7 +22,7 @@ from datacrumbs.output import printable, terminal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datacrumbs.runs.looking_on import WatchedRun
+    from datacrumbs.runs.snapshot_client import WatchedRun
 
 _VIEWS = {"f": "function", "i": "file", "p": "process", "r": "rank", "l": "layer"}
 _SORTS = {

@@ -68,7 +68,7 @@ def table_lines(
     """The lines of a table, what it is about before it.
 
     Args:
-        document: As `runs.looking_on.snapshot` gives it.
+        document: As `runs.snapshot_client.snapshot` gives it.
         choice: What is shown.
         width: Cells of a line; None for as many as it takes.
         limit: How many rows at most.

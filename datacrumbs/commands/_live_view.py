@@ -16,7 +16,7 @@ from datacrumbs.commands._live_screen import Screen
 from datacrumbs.commands._live_table import Choice, table_lines
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.output import inform
-from datacrumbs.runs.looking_on import WatchedRun, runs_to_look_at
+from datacrumbs.runs.snapshot_client import WatchedRun, runs_to_watch
 from datacrumbs.secure.files import write_atomically
 from datacrumbs.system import SystemPaths
 
@@ -60,7 +60,7 @@ def look_on(options: argparse.Namespace) -> None:
 
 
 def _last(paths: SystemPaths) -> str:
-    found = runs_to_look_at(paths)
+    found = runs_to_watch(paths)
     if not found:
         raise DatacrumbsError(
             "no run of yours is known to go on here",
@@ -92,7 +92,7 @@ def _print_json(look: WatchedRun, options: argparse.Namespace) -> None:
 
 def _write_metrics(paths: SystemPaths, options: argparse.Namespace) -> None:
     while True:
-        runs = runs_to_look_at(paths)
+        runs = runs_to_watch(paths)
         write_atomically(options.prometheus, exposition(_seen(paths, runs[:_MOST_RUNS]), len(runs)).encode())
         if options.once:
             return

@@ -20,7 +20,7 @@ from datacrumbs.commands._live_metrics import exposition
 from datacrumbs.commands._live_table import Choice, ordered
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.output import printable
-from datacrumbs.runs.looking_on import WatchedRun, runs_to_look_at, snapshot
+from datacrumbs.runs.snapshot_client import WatchedRun, runs_to_watch, snapshot
 from datacrumbs.system import SystemPaths
 
 from .live_run import LiveRun
@@ -73,10 +73,10 @@ def test_without_a_name_it_is_the_last_run(start, tmp_path: Path) -> None:
 def test_a_job_finds_its_own_run(start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     start("4711")
     monkeypatch.setenv("SLURM_JOB_ID", "4711")
-    monkeypatch.setattr("datacrumbs.runs.looking_on.daemons", lambda _: iter(()))
-    assert runs_to_look_at(SystemPaths(tmp_path)) == ["4711"]
+    monkeypatch.setattr("datacrumbs.runs.snapshot_client.daemons", lambda _: iter(()))
+    assert runs_to_watch(SystemPaths(tmp_path)) == ["4711"]
     monkeypatch.setenv("SLURM_JOB_ID", "4712")
-    assert runs_to_look_at(SystemPaths(tmp_path)) == []
+    assert runs_to_watch(SystemPaths(tmp_path)) == []
 
 
 def test_a_line_for_each_look_until_the_end(start, tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_runs_that_do_not_answer_hide_no_other(start, tmp_path: Path, monkeypatc
     hear = WatchedRun.heard
     monkeypatch.setattr(WatchedRun, "heard", heard)
     monkeypatch.setattr(_live_view, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    monkeypatch.setattr(_live_view, "runs_to_look_at", lambda _: ["4712", "4713", "4714", "4711"])
+    monkeypatch.setattr(_live_view, "runs_to_watch", lambda _: ["4712", "4713", "4714", "4711"])
     file = tmp_path / "x.prom"
     options = argparse.Namespace(prefix=tmp_path, prometheus=file, once=True, json=False, run=None, limit=None)
     silent = socket.socket(socket.AF_UNIX)

@@ -1,4 +1,4 @@
-"""Looking on at a run that goes on: asking the process that writes for what it has recorded so far.
+"""The client of a run's snapshots: asks the process that writes for what it has recorded so far.
 
 That process is the run's user's, so root believes nothing of what it says but its form.
 """
@@ -128,7 +128,7 @@ class WatchedRun:
         return DatacrumbsError(f"run {self.run} answers what is no snapshot", hint="is it of another version?")
 
 
-def runs_to_look_at(paths: SystemPaths) -> list[str]:
+def runs_to_watch(paths: SystemPaths) -> list[str]:
     """The caller's runs that go on, the last one first, as far as they can be known; for root everyone's."""
     found: dict[str, float] = {}
     with suppress(DatacrumbsError):
