@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datacrumbs.daemon.identity import Owner
-    from datacrumbs.daemon.part_maker import PartMaker
+    from datacrumbs.daemon.part_process import PartProcess
 
 _MEGABYTE = 1_000_000
 
@@ -39,7 +39,7 @@ class Parts:
         owner: Owner,
         *,
         rotate_megabytes: float = 0,
-        maker: PartMaker | None = None,
+        maker: PartProcess | None = None,
         stream: BinaryIO | None = None,
     ) -> None:
         self._directory = directory

@@ -38,7 +38,7 @@ from datacrumbs.daemon.messages import (
     Show,
     WritingRequest,
 )
-from datacrumbs.daemon.part_maker import PartMaker
+from datacrumbs.daemon.part_process import PartProcess
 from datacrumbs.daemon.parts import Parts
 from datacrumbs.daemon.provenance import known_of_run, provenance
 from datacrumbs.daemon.run_files import RunFiles
@@ -144,7 +144,7 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
             return tracing.to_the_end()
 
 
-def _parts(request: RunRequest, components: tuple[str, ...], user: Owner, maker: PartMaker | None) -> Parts:
+def _parts(request: RunRequest, components: tuple[str, ...], user: Owner, maker: PartProcess | None) -> Parts:
     if request.output is not None:
         return Parts(request.output.path.parent, components, user, stream=request.output.stream)
     rotate_megabytes = request.configuration.rotate_megabytes
@@ -179,7 +179,7 @@ def _give_up_rights(engine: Engine, own_id: int) -> None:
 # They begin before anything is loaded.
 def _processes_beside(
     request: RunRequest, user: Owner, plan: Plan, stack: ExitStack
-) -> tuple[WriterProcess, FinderProcess | None, SealerProcess | None, PartMaker | None]:
+) -> tuple[WriterProcess, FinderProcess | None, SealerProcess | None, PartProcess | None]:
     configuration = request.configuration
     writing = WritingRequest(
         plan,
@@ -203,7 +203,7 @@ def _processes_beside(
         sealer = SealerProcess(request.paths.seal_key, request.paths.seals, request.run_id)
         stack.callback(sealer.close)
     if configuration.rotate_megabytes and request.output is None:
-        maker = PartMaker(user)
+        maker = PartProcess(user)
         stack.callback(maker.close)
     return writer, finder, sealer, maker
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.daemon.identity import Owner
-from datacrumbs.daemon.part_maker import PartMaker
+from datacrumbs.daemon.part_process import PartProcess
 from datacrumbs.daemon.parts import Parts
 from datacrumbs.errors import DatacrumbsError
 
@@ -22,7 +22,7 @@ ME = Owner(os.getuid(), os.getgid(), "me")
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 def test_it_is_full_or_removed(tmp_path: Path) -> None:
-    with closing(PartMaker(ME)) as maker:
+    with closing(PartProcess(ME)) as maker:
         parts = Parts(tmp_path, ("x.pfw.gz",), ME, rotate_megabytes=0.001, maker=maker)
         assert (parts.full, parts.removed) == (False, False)
         parts.stream.write(bytes(1009))
@@ -36,7 +36,7 @@ def test_it_is_full_or_removed(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 def test_it_goes_on_in_its_file_where_no_other_can_be_made(tmp_path: Path) -> None:
-    with closing(PartMaker(ME)) as maker:
+    with closing(PartProcess(ME)) as maker:
         parts = Parts(tmp_path, ("x.pfw.gz",), ME, rotate_megabytes=0.001, maker=maker)
         parts.stream.write(bytes(1009))
         (tmp_path / "x.1.pfw.gz").touch()

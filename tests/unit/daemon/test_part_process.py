@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.daemon import part_maker
+from datacrumbs.daemon import part_process
 from datacrumbs.daemon.channel import Received
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.messages import PartMade
-from datacrumbs.daemon.part_maker import PartMaker
+from datacrumbs.daemon.part_process import PartProcess
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure import file_systems
 
@@ -33,7 +33,7 @@ def place(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, int]:
     return directory, descriptor
 
 
-def status_of(maker: PartMaker) -> dict[str, list[str]]:
+def status_of(maker: PartProcess) -> dict[str, list[str]]:
     lines = Path(f"/proc/{maker._process._pid}/status").read_text().splitlines()
     return {line.split(":")[0]: line.split()[1:] for line in lines}
 
@@ -43,7 +43,7 @@ def status_of(maker: PartMaker) -> dict[str, list[str]]:
 )
 def test_what_is_made_is_the_users_wherever(place: tuple[Path, int], capabilities: int) -> None:
     directory, descriptor = place
-    with closing(PartMaker(USER)) as maker:
+    with closing(PartProcess(USER)) as maker:
         for name in ("a.1.pfw.gz", "a.2.pfw.gz"):
             part = maker.make(name, descriptor)
             os.write(part, b"x")
@@ -65,7 +65,7 @@ def test_nothing_is_overwritten_and_no_link_followed(place: tuple[Path, int]) ->
     directory, descriptor = place
     (directory / "there").write_text("kept")
     (directory / "link").symlink_to(directory / "elsewhere")
-    with closing(PartMaker(USER)) as maker:
+    with closing(PartProcess(USER)) as maker:
         for name in ("there", "link"):
             with pytest.raises(DatacrumbsError, match=f"{name}: cannot be made: File exists"):
                 maker.make(name, descriptor)
@@ -77,7 +77,7 @@ def test_nothing_is_overwritten_and_no_link_followed(place: tuple[Path, int]) ->
 @pytest.mark.parametrize("place", [USER.uid], indirect=True)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_its_user_keeps_nobody_waiting(place: tuple[Path, int], number: signal.Signals) -> None:
-    with closing(PartMaker(USER)) as maker:
+    with closing(PartProcess(USER)) as maker:
         os.kill(maker._process._pid, number)
         for _ in range(2):
             with pytest.raises(DatacrumbsError, match="ended, or took too long"):
@@ -89,7 +89,7 @@ def test_its_user_keeps_nobody_waiting(place: tuple[Path, int], number: signal.S
 def test_what_is_not_the_users_file_is_not_taken(
     place: tuple[Path, int], path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with closing(PartMaker(USER)) as maker:
+    with closing(PartProcess(USER)) as maker:
         monkeypatch.setattr(maker, "_answer", lambda *_: Received(PartMade(), (os.open(path, os.O_RDONLY),)))
         before = len(list(Path("/proc/self/fd").iterdir()))
         with pytest.raises(DatacrumbsError, match="no file of user's"):
@@ -107,7 +107,7 @@ def test_what_is_served_in_a_namespace_of_the_users_is_not_asked(
     monkeypatch.setattr(file_systems, "_problem_of_unseen", lambda *_: asked.append("unseen") or "it is served")
     made = os.open(place[0] / "a", os.O_WRONLY | os.O_CREAT)
     os.chown(made, USER.uid, USER.gid)
-    with closing(PartMaker(USER)) as maker:
+    with closing(PartProcess(USER)) as maker:
         monkeypatch.setattr(maker, "_answer", lambda *_: Received(PartMade(), (made,)))
         with monkeypatch.context() as patched:
             patched.setattr(os, "fstat", asked.append)
@@ -121,6 +121,6 @@ def test_a_file_that_cannot_be_looked_at_is_not_taken(place: tuple[Path, int], m
     def refuse(_: int) -> str:
         raise PermissionError
 
-    monkeypatch.setattr(part_maker, "problem_of_mapped", refuse)
-    with closing(PartMaker(USER)) as maker, pytest.raises(DatacrumbsError, match="no file of user's"):
+    monkeypatch.setattr(part_process, "problem_of_mapped", refuse)
+    with closing(PartProcess(USER)) as maker, pytest.raises(DatacrumbsError, match="no file of user's"):
         maker.make("a", place[1])

@@ -33,7 +33,7 @@ _FOREVER = 3600.0
 _MORE_CALLS = ("openat", "capget", "capset", "prctl")
 
 
-class PartMaker:
+class PartProcess:
     """Begins the process, has it make files, ends it.
 
     Args:
