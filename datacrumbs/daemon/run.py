@@ -25,7 +25,7 @@ from datacrumbs.daemon.ending import Ending
 from datacrumbs.daemon.finder_process import FinderProcess
 from datacrumbs.daemon.handover import profiles_file
 from datacrumbs.daemon.identity import owner, trace_name, tracing_id
-from datacrumbs.daemon.late import LateFiles, LateRules, LateWatch
+from datacrumbs.daemon.late_files import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
 from datacrumbs.daemon.messages import (
     AddNotes,

@@ -22,7 +22,7 @@ from datacrumbs.daemon.channel import Channel, Received
 from datacrumbs.daemon.finder_process import FinderProcess
 from datacrumbs.daemon.finding import _Finding, wanted_libraries
 from datacrumbs.daemon.identity import Owner
-from datacrumbs.daemon.late import LateFiles, LateRules
+from datacrumbs.daemon.late_files import LateFiles, LateRules
 from datacrumbs.daemon.messages import FROM_FINDER, Again, Found, Missed, Unseen
 from datacrumbs.model.contract import MappingKind
 from datacrumbs.model.layouts import MAPPED_KEY, MAPPING
@@ -225,7 +225,7 @@ def test_a_file_that_is_probed_already_does_not_meet_the_limit(
     said = Said()
     said.files.counts.files_late = said.files.rules.limit
     # All but the look at the file itself, which is not the plan's here.
-    monkeypatch.setattr("datacrumbs.daemon.late.verify_mapped", lambda *_: None)
+    monkeypatch.setattr("datacrumbs.daemon.late_files.verify_mapped", lambda *_: None)
     (target,) = (group.target for group in PLAN.groups)
     said.files.targets.files[target] = -1
     said.files.targets.owners[target] = 0
