@@ -56,7 +56,7 @@ class AddNotes:
 
 @dataclass(frozen=True, slots=True)
 class AddProfiles:
-    """To the process that writes, with a descriptor: calls that were added up (`daemon.handover`)."""
+    """To the process that writes, with a descriptor: calls that were added up (`daemon.profile_transfer`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from datacrumbs.daemon.chosen import Asked, take
 from datacrumbs.daemon.chrony import chrony_setter
 from datacrumbs.daemon.ending import Ending
 from datacrumbs.daemon.finder_process import FinderProcess
-from datacrumbs.daemon.handover import profiles_file
 from datacrumbs.daemon.identity import owner, trace_name, tracing_id
 from datacrumbs.daemon.late_files import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
@@ -40,6 +39,7 @@ from datacrumbs.daemon.messages import (
 )
 from datacrumbs.daemon.part_process import PartProcess
 from datacrumbs.daemon.parts import Parts
+from datacrumbs.daemon.profile_transfer import profiles_file
 from datacrumbs.daemon.provenance import known_of_run, provenance
 from datacrumbs.daemon.run_files import RunFiles
 from datacrumbs.daemon.run_request import RunResult

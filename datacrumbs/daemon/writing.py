@@ -12,7 +12,6 @@ import time
 from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.channel import Channel, Gone, Received
-from datacrumbs.daemon.handover import read_profiles
 from datacrumbs.daemon.messages import (
     AddNotes,
     AddProfiles,
@@ -26,6 +25,7 @@ from datacrumbs.daemon.messages import (
     Show,
     Written,
 )
+from datacrumbs.daemon.profile_transfer import read_profiles
 from datacrumbs.daemon.snapshot_server import SnapshotServer
 from datacrumbs.daemon.spool import Spool
 from datacrumbs.engine.ring import RingMaps, Rings

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from datacrumbs.daemon.channel import Channel, Gone, Received
-from datacrumbs.daemon.handover import profiles_file, read_profiles
 from datacrumbs.daemon.losses import LossWatch
+from datacrumbs.daemon.profile_transfer import profiles_file, read_profiles
 from datacrumbs.engine.counters import LOSSES
 from datacrumbs.model.record import PROFILE
 

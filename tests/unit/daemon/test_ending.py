@@ -16,8 +16,8 @@ import pytest
 
 from datacrumbs.daemon.channel import Channel
 from datacrumbs.daemon.ending import FOOTER_SECONDS, STOP_SECONDS, Ending
-from datacrumbs.daemon.handover import profiles_file
 from datacrumbs.daemon.messages import FROM_WRITER, TO_WRITER, AddProfiles, Finish, Full, Profiled, Written
+from datacrumbs.daemon.profile_transfer import profiles_file
 from datacrumbs.daemon.writing import Writing
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.installed import SHIPPED, installed
