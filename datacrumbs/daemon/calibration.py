@@ -25,7 +25,7 @@ from datacrumbs import client
 from datacrumbs.daemon import capture_ways, confinement
 from datacrumbs.daemon.child_process import has_ended
 from datacrumbs.daemon.chosen import GROUP_MOUNTS
-from datacrumbs.daemon.kept_costs import KeptCosts, decode, encode
+from datacrumbs.daemon.cost_cache import CostCache, decode, encode
 from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.engine import source
 from datacrumbs.engine.engine import Engine, Marks
@@ -89,7 +89,7 @@ class Calibration:
     """
 
     def __init__(self, request: RunRequest, plan: Plan) -> None:
-        self._kept = KeptCosts(request.paths.state / "costs", _key(request, plan))
+        self._kept = CostCache(request.paths.state / "costs", _key(request, plan))
         self._costs = self._kept.load()
         self._reason = ""
         self._pid = 0
@@ -185,7 +185,7 @@ def _is_member(group: int) -> bool:
 
 
 # It keeps root's rights while it works, and ends itself if that takes too long.
-def _be_the_calibration(request: RunRequest, plan: Plan, kept: KeptCosts, go: int, answer: int) -> NoReturn:
+def _be_the_calibration(request: RunRequest, plan: Plan, kept: CostCache, go: int, answer: int) -> NoReturn:
     try:
         privilege.close_others([go, answer])
         confinement.leave_terminal()

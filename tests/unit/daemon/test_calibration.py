@@ -102,7 +102,7 @@ def test_nothing_is_begun_inside_a_group_that_is_traced(
 def test_what_was_kept_is_not_measured_again(request_of: Any) -> None:
     request = request_of(Chosen())
     plan = PLAN
-    calibration.KeptCosts(request.paths.state / "costs", calibration._key(request, plan)).save(
+    calibration.CostCache(request.paths.state / "costs", calibration._key(request, plan)).save(
         {"function": CallCost(7, 1)}
     )
     found = Calibration(request, plan)

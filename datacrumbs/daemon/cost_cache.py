@@ -22,7 +22,7 @@ _LONGEST_NS = 10**9
 _LONGEST_REASON = 200
 
 
-class KeptCosts:
+class CostCache:
     """The costs that are kept under a key.
 
     Args:
