@@ -79,7 +79,7 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
         inform("the probe program is compiled")
         return
     targets = OpenTargets(signed.plan, signed.grant.uid)
-    from datacrumbs.daemon.chosen import choose  # a refusal needs no engine
+    from datacrumbs.daemon.chosen_processes import choose  # a refusal needs no engine
     from datacrumbs.daemon.run import run  # likewise
     from datacrumbs.daemon.run_request import RunRequest
 

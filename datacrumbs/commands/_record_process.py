@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.commands._record_session import Session
-from datacrumbs.daemon.chosen import choose
+from datacrumbs.daemon.chosen_processes import choose
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.output import inform
 from datacrumbs.session.foreground import ENDING, stop_as

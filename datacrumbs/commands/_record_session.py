@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.client import launcher
 from datacrumbs.commands._record_report import RecordReport
 from datacrumbs.commands._selection import names
-from datacrumbs.daemon.chosen import Chosen
+from datacrumbs.daemon.chosen_processes import Chosen
 from datacrumbs.daemon.run_files import SUFFIX
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.model.plan import Mode

@@ -24,7 +24,7 @@ import numpy as np
 from datacrumbs import client
 from datacrumbs.daemon import capture_ways, confinement
 from datacrumbs.daemon.child_process import has_ended
-from datacrumbs.daemon.chosen import GROUP_MOUNTS
+from datacrumbs.daemon.chosen_processes import GROUP_MOUNTS
 from datacrumbs.daemon.cost_cache import CostCache, decode, encode
 from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.engine import source

@@ -19,7 +19,7 @@ from datacrumbs.daemon import confinement
 from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.daemon.calibration import Calibration
 from datacrumbs.daemon.capture_ways import CaptureWays
-from datacrumbs.daemon.chosen import Asked, take
+from datacrumbs.daemon.chosen_processes import Asked, take
 from datacrumbs.daemon.chrony import chrony_setter
 from datacrumbs.daemon.ending import Ending
 from datacrumbs.daemon.finder_process import FinderProcess

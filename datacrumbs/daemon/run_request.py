@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from datacrumbs.daemon.chosen import Chosen
+from datacrumbs.daemon.chosen_processes import Chosen
 from datacrumbs.engine.methods import AttachMethod
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from datacrumbs.daemon.chosen import Chosen
+from datacrumbs.daemon.chosen_processes import Chosen
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.output import Verbosity, begin_messages, printable, verbosity
 from datacrumbs.secure import privilege

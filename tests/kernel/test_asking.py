@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from datacrumbs import client
-from datacrumbs.daemon.chosen import Asked
+from datacrumbs.daemon.chosen_processes import Asked
 from datacrumbs.engine.engine import Marks
 from datacrumbs.model.plan import Plan
 

@@ -12,7 +12,7 @@ import pytest
 
 from datacrumbs.daemon import calibration
 from datacrumbs.daemon.calibration import Calibration
-from datacrumbs.daemon.chosen import Chosen
+from datacrumbs.daemon.chosen_processes import Chosen
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.testing import read_lines
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from datacrumbs.daemon.chosen import group_there
+from datacrumbs.daemon.chosen_processes import group_there
 from datacrumbs.engine.engine import Marks
 from datacrumbs.jobs.slurm_job import slurm_job
 from datacrumbs.model.contract import Take

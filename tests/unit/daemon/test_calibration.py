@@ -11,7 +11,7 @@ import pytest
 
 from datacrumbs.daemon import calibration
 from datacrumbs.daemon.calibration import Calibration, Times, TooBusyError, are_exact, find_costs
-from datacrumbs.daemon.chosen import Chosen
+from datacrumbs.daemon.chosen_processes import Chosen
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Target
 from datacrumbs.system import SystemConfiguration

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from datacrumbs.daemon import chosen
-from datacrumbs.daemon.chosen import PROCESSES_MOST, Chosen, choose, take
+from datacrumbs.daemon import chosen_processes
+from datacrumbs.daemon.chosen_processes import PROCESSES_MOST, Chosen, choose, take
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.model.contract import Take
@@ -48,7 +48,7 @@ def test_a_thread_is_no_process():
 
 
 def test_a_container_of_its_own(monkeypatch):
-    monkeypatch.setattr(chosen, "_FIRST_NAMESPACE", 1)
+    monkeypatch.setattr(chosen_processes, "_FIRST_NAMESPACE", 1)
     with pytest.raises(DatacrumbsError, match="process ids of this container"):
         choose([1], None)
 
@@ -99,8 +99,8 @@ class Asking:
 
 
 def look_often(engine, monkeypatch, times):
-    monkeypatch.setattr(chosen.time, "monotonic", lambda: engine.now)
-    asked = chosen.Asked(engine)
+    monkeypatch.setattr(chosen_processes.time, "monotonic", lambda: engine.now)
+    asked = chosen_processes.Asked(engine)
     for _ in range(times):
         engine.asks += 1
         asked.look()
@@ -109,8 +109,8 @@ def look_often(engine, monkeypatch, times):
 
 def test_nothing_is_looked_for_unless_a_program_asked(monkeypatch):
     engine = Asking()
-    monkeypatch.setattr(chosen.time, "monotonic", lambda: engine.now)
-    asked = chosen.Asked(engine)
+    monkeypatch.setattr(chosen_processes.time, "monotonic", lambda: engine.now)
+    asked = chosen_processes.Asked(engine)
     asked.look()
     engine.asks = 1
     asked.look()
