@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.channel import Gone
 from datacrumbs.daemon.child_process import ChildProcess
-from datacrumbs.daemon.messages import FROM_PART_MAKER, TO_PART_MAKER, Failed, MakePart, PartMade
+from datacrumbs.daemon.messages import FROM_PART_PROCESS, TO_PART_PROCESS, Failed, MakePart, PartMade
 from datacrumbs.daemon.run_files import NEW_FILE
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure import privilege
@@ -43,8 +43,8 @@ class PartProcess:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._process = ChildProcess(
-            TO_PART_MAKER,
-            FROM_PART_MAKER,
+            TO_PART_PROCESS,
+            FROM_PART_PROCESS,
             lambda: _prepared(owner),
             _ANSWER_LIMIT,
             takes_descriptors=True,
