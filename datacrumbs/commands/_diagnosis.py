@@ -23,7 +23,7 @@ from datacrumbs.output import counted, printable, printable_lines
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.keys import trusted_key_ids
 from datacrumbs.provider import Check, CheckState
-from datacrumbs.runs.asking import RunError, allowed_runs
+from datacrumbs.runs.run_client import RunError, allowed_runs
 from datacrumbs.secure.files import first_unprotected
 from datacrumbs.signer.provider_snippets import package_directories, provider_distributions
 from datacrumbs.signer.signing_client import service_key_id

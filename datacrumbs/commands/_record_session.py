@@ -120,7 +120,7 @@ class Session:
     # Without rights: what needs them, two services do.
     def _recorded_by_service(self) -> int:
         from datacrumbs.probefile.codec import decode
-        from datacrumbs.runs.asking import is_served
+        from datacrumbs.runs.run_client import is_served
         from datacrumbs.session.served_run import ServedRecording, as_probe_file
 
         if not self._options.dry_run:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from datacrumbs.commands._node_options import is_for_nodes
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.output import inform, printable
-from datacrumbs.runs.asking import shown_runs, stop_run
 from datacrumbs.runs.own_traces import daemons, own_traces
+from datacrumbs.runs.run_client import shown_runs, stop_run
 from datacrumbs.system import SystemPaths
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.daemon.identity import path_word
 from datacrumbs.daemon.run_files import SUFFIX, is_locked
 from datacrumbs.errors import DatacrumbsError, usage_error
-from datacrumbs.runs.asking import shown_runs
+from datacrumbs.runs.run_client import shown_runs
 from datacrumbs.system import read_system_configuration
 from datacrumbs.trace.last_line import footer_of
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from datacrumbs.daemon.identity import JOB_VARIABLES, run_id
 from datacrumbs.daemon.run_files import socket_path
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.runs.asking import shown_runs
 from datacrumbs.runs.own_traces import daemons
+from datacrumbs.runs.run_client import shown_runs
 from datacrumbs.trace.snapshot import CUT_SHORT, ENDED, FIGURES, RUNNING, SCOPES, VERSION
 
 if TYPE_CHECKING:

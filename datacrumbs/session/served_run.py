@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from datacrumbs.client import launcher
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.codec import decode
-from datacrumbs.runs.asking import start_run
 from datacrumbs.runs.order_options import LABEL_LIMIT, OrderOptions
+from datacrumbs.runs.run_client import start_run
 from datacrumbs.session.own_run import Outcome
 from datacrumbs.signer.signing_client import request_signature
 from datacrumbs.trace.footer import PARTS
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import argparse
     from typing import BinaryIO
 
-    from datacrumbs.runs.asking import RunningRun
+    from datacrumbs.runs.run_client import RunningRun
     from datacrumbs.system import SystemPaths
 
 _MEGABYTE = 1_000_000

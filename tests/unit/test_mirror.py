@@ -108,7 +108,7 @@ TESTED_IN = {
     "report/windows": "unit/report/test_page.py",
     "report/summary": "unit/commands/test_report.py",
     "report/tables": "unit/commands/test_report.py",
-    "runs/asking": "unit/runs/test_run_service.py",
+    "runs/run_client": "unit/runs/test_run_service.py",
     "runs/kept_run": "unit/runs/test_run_service.py",
     "runs/run_order": "unit/runs/test_run_service.py",
     "runs/run_policy": "unit/runs/test_run_service.py",

@@ -15,8 +15,8 @@ from datacrumbs.commands._diagnosis import installation_checks
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Mode
 from datacrumbs.provider import CheckState
-from datacrumbs.runs.asking import RunError, allowed_runs, is_served, shown_runs, start_run, stop_run
 from datacrumbs.runs.order_options import OrderOptions
+from datacrumbs.runs.run_client import RunError, allowed_runs, is_served, shown_runs, start_run, stop_run
 from datacrumbs.runs.run_order import start_request
 from datacrumbs.serving.protocol import LENGTH
 

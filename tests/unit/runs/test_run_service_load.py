@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from datacrumbs.install.units import RUNS_UNIT, unit_text
-from datacrumbs.runs.asking import _opened
+from datacrumbs.runs.run_client import _opened
 from datacrumbs.runs.run_order import REQUEST_LIMIT
 from datacrumbs.runs.run_service import LIMITS
 from datacrumbs.system import SystemPaths
