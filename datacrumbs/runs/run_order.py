@@ -19,8 +19,8 @@ from datacrumbs.model.contract import RUN_ID_LONGEST
 from datacrumbs.probefile.codec import parse
 from datacrumbs.probefile.envelope import COMPRESSED_LIMIT
 from datacrumbs.probefile.storage import verified
+from datacrumbs.runs.disk_space import free_bytes, taken_by
 from datacrumbs.runs.order_options import OrderOptions, checked_options
-from datacrumbs.runs.room import free_bytes, taken_by
 from datacrumbs.runs.run_policy import bounded, check_total, read_run_policy, rule_for, shown_rule
 from datacrumbs.serving.caller import with_account
 from datacrumbs.serving.denial import DenialError, denying

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from datacrumbs.runs import room
-from datacrumbs.runs.room import free_bytes, taken_by
+from datacrumbs.runs import disk_space
+from datacrumbs.runs.disk_space import free_bytes, taken_by
 from datacrumbs.serving.caller import Caller
 from datacrumbs.serving.denial import DenialError
 from datacrumbs.system import SystemConfiguration
@@ -61,7 +61,7 @@ def test_a_link_leads_nowhere(configuration, tmp_path):
 
 
 def test_there_are_not_too_many_to_look_at(configuration, monkeypatch):
-    monkeypatch.setattr(room, "ENTRIES_MOST", 2)
+    monkeypatch.setattr(disk_space, "ENTRIES_MOST", 2)
     with pytest.raises(DenialError, match="more than 2 files"):
         taken_by(configuration, ALICE)
 
@@ -69,7 +69,7 @@ def test_there_are_not_too_many_to_look_at(configuration, monkeypatch):
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
 def test_the_files_of_others_are_not_counted(configuration, tmp_path, monkeypatch):
     """One user's many would refuse everybody's runs."""
-    monkeypatch.setattr(room, "ENTRIES_MOST", 4)
+    monkeypatch.setattr(disk_space, "ENTRIES_MOST", 4)
     everywhere, before = replace(configuration, trace_pattern="{run_id}.pfw.gz"), taken(tmp_path)
     others = tmp_path / "others"
     others.mkdir()
