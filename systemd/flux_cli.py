@@ -10,7 +10,7 @@ import sys
 
 from flux.cli.plugin import CLIPlugin
 
-_SECTION = "@PACKAGE@/jobs/section.py"
+_SECTION = "@PACKAGE@/jobs/metadata_section.py"
 _VARIABLE = "DATACRUMBS_PROBE_FILE"
 
 

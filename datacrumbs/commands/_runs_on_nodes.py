@@ -13,7 +13,7 @@ from datacrumbs.commands._node_options import access_of, print_lines
 from datacrumbs.daemon.identity import run_id
 from datacrumbs.errors import ExitCode
 from datacrumbs.jobs.metadata import probe_file_of
-from datacrumbs.jobs.section import ENABLE, PROBE_FILE
+from datacrumbs.jobs.metadata_section import ENABLE, PROBE_FILE
 from datacrumbs.nodes.fan_out import node_names
 from datacrumbs.nodes.node_runs import NONE_HERE, RunOrder, start_on_nodes, stop_on_nodes
 from datacrumbs.output import inform, warn

@@ -10,7 +10,7 @@ import json
 import os
 
 from datacrumbs.errors import DatacrumbsError, usage_error
-from datacrumbs.jobs.section import ENABLE, HOW, KEY, PROBE_FILE, SectionError, asked_probe_file
+from datacrumbs.jobs.metadata_section import ENABLE, HOW, KEY, PROBE_FILE, SectionError, asked_probe_file
 from datacrumbs.probefile.codec import parse
 
 COMMENT = "comment"

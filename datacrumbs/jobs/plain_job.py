@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datacrumbs.daemon.identity import run_id
 from datacrumbs.errors import usage_error
 from datacrumbs.jobs.metadata import probe_file_of
+from datacrumbs.jobs.metadata_section import ENABLE, PROBE_FILE
 from datacrumbs.jobs.node_job import NodeJob
-from datacrumbs.jobs.section import ENABLE, PROBE_FILE
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def test_jobs_that_flux_refuses_for_whoever_wrote_their_attributes(flux: Flux, r
     assert reason in found["errstr"]
 
 
-@pytest.mark.parametrize("path", [PACKAGE / "jobs/section.py", PACKAGE.parent / "systemd/flux_cli.py"])
+@pytest.mark.parametrize("path", [PACKAGE / "jobs/metadata_section.py", PACKAGE.parent / "systemd/flux_cli.py"])
 def test_the_interpreter_of_flux_may_be_old_and_has_none_of_our_packages(path: Path) -> None:
     tree = ast.parse(path.read_text(), feature_version=OLDEST)
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
