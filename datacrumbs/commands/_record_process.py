@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from datacrumbs.daemon.waiting import SignalWait
+    from datacrumbs.session.composition_request import CompositionRequest
     from datacrumbs.session.invoker import Invoker
     from datacrumbs.session.own_run import Recording
     from datacrumbs.session.trace_file import NewTrace
-    from datacrumbs.session.wanted import Wanted
 
 
 class ProcessSession(Session):
@@ -58,10 +58,10 @@ class ProcessSession(Session):
             raise usage_error(f"--pid: {self._process}: no such process") from None
         return super()._recorded()
 
-    def _composing(self, wanted: Wanted) -> dict[str, Any]:
+    def _composing(self, request: CompositionRequest) -> dict[str, Any]:
         from datacrumbs.session.own_plan import compose_plan_of_process
 
-        return compose_plan_of_process(self._process, wanted, self._paths)
+        return compose_plan_of_process(self._process, request, self._paths)
 
     def _followed(self, recording: Recording, trace: NewTrace, failing: ExitStack) -> int:
         if os.geteuid() != 0:

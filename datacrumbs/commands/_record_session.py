@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan
     from datacrumbs.probefile.envelope import SignedPlan
     from datacrumbs.serving.limited import Child
+    from datacrumbs.session.composition_request import CompositionRequest
     from datacrumbs.session.invoker import Invoker
     from datacrumbs.session.own_run import Recording
-    from datacrumbs.session.wanted import Wanted
 
 _STOP_SECONDS = 150.0  # more than a run has to end
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -151,13 +151,13 @@ class Session:
         return self._traced(begun)
 
     def _composed_and_signed(self) -> str:
+        from datacrumbs.session.composition_request import OwnPlan
         from datacrumbs.session.served_run import signed_by_service
-        from datacrumbs.session.wanted import OwnPlan
 
-        wanted, dry = self._wanted(), self._options.dry_run
+        request, dry = self._request(), self._options.dry_run
 
         def work() -> Any:
-            composed = self._composing(wanted)
+            composed = self._composing(request)
             needless = dry or composed["status"]
             return [composed, "" if needless else signed_by_service(composed["document"], self._paths)]
 
@@ -199,10 +199,10 @@ class Session:
     def _signed_plan(self) -> SignedPlan:
         if self._options.probe_file is not None:
             return self._given_plan()
-        from datacrumbs.session.wanted import OwnPlan
+        from datacrumbs.session.composition_request import OwnPlan
 
-        wanted, subject = self._wanted(), self._subject()
-        worker = Worker(subject, lambda: self._composing(wanted))
+        request, subject = self._request(), self._subject()
+        worker = Worker(subject, lambda: self._composing(request))
         try:
             from datacrumbs.session.own_decision import begin_decision, signed  # meanwhile, as below
 
@@ -229,10 +229,10 @@ class Session:
     def _subject(self) -> Invoker:
         return self._user
 
-    def _composing(self, wanted: Wanted) -> dict[str, Any]:
+    def _composing(self, request: CompositionRequest) -> dict[str, Any]:
         from datacrumbs.session.own_plan import compose_plan
 
-        return compose_plan(self._command, wanted, self._paths)
+        return compose_plan(self._command, request, self._paths)
 
     def _given_plan(self) -> SignedPlan:
         from datacrumbs.probefile.storage import read_probe_file
@@ -243,11 +243,11 @@ class Session:
             self._options.probe_file, self._paths.trusted_keys, now=time.time(), uid=uid, as_user=uid
         )
 
-    def _wanted(self) -> Wanted:
-        from datacrumbs.session.wanted import Wanted
+    def _request(self) -> CompositionRequest:
+        from datacrumbs.session.composition_request import CompositionRequest
 
         options = self._options
-        return Wanted(
+        return CompositionRequest(
             options.site or "",
             names(options.providers),
             names(options.without),

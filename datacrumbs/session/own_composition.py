@@ -11,7 +11,7 @@ from datacrumbs.configure.host import current_host
 from datacrumbs.configure.site import Detail
 from datacrumbs.model.plan import Mode, with_mode
 from datacrumbs.probefile.codec import encode
-from datacrumbs.session.wanted import OwnPlan, Wanted
+from datacrumbs.session.composition_request import CompositionRequest, OwnPlan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 DEFAULT_SITE = "default.yaml"
 
 
-def composed(program: Path | None, wanted: Wanted, paths: SystemPaths) -> dict[str, Any]:
+def composed(program: Path | None, request: CompositionRequest, paths: SystemPaths) -> dict[str, Any]:
     """An `OwnPlan` as JSON carries it, for a program whose libraries are looked at; None for the host's alone.
 
     Raises:
         DatacrumbsError: As `compose` does.
     """
-    site = _site(wanted, paths)
-    selection = Selection(wanted.only, wanted.without, wanted.preset)
+    site = _site(request, paths)
+    selection = Selection(request.only, request.without, request.preset)
     host = replace(current_host(), program=program, others=True)
     notes = list(site.notes)
     plan = compose(site, load_selected(site, selection), host, selection, Report(notes.append))
-    if wanted.mode:
-        plan = with_mode(plan, Mode(wanted.mode))
+    if request.mode:
+        plan = with_mode(plan, Mode(request.mode))
     return asdict(OwnPlan(encode(plan).decode(), notes=tuple(notes)))
 
 
-def _site(wanted: Wanted, paths: SystemPaths) -> SiteConfiguration:
-    file = find_site_file(wanted.site, paths) if wanted.site else paths.site_files / DEFAULT_SITE
-    if not wanted.site and not file.is_file():
+def _site(request: CompositionRequest, paths: SystemPaths) -> SiteConfiguration:
+    file = find_site_file(request.site, paths) if request.site else paths.site_files / DEFAULT_SITE
+    if not request.site and not file.is_file():
         file = default_site_file()  # of a host that was not set up
     site = read_site_file(file, protected=file.parent.absolute() == paths.site_files.absolute())
-    if not wanted.sample:
+    if not request.sample:
         return site
-    detail = Detail(Mode.TRACE, wanted.sample)
+    detail = Detail(Mode.TRACE, request.sample)
     return replace(site, detail=detail, entries=tuple(replace(entry, detail=detail) for entry in site.entries))

@@ -11,19 +11,19 @@ from datacrumbs import remembered
 from datacrumbs.elf import kept
 from datacrumbs.elf.witnesses import watched
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.session.composition_request import OwnPlan
 from datacrumbs.session.programs import CommandError, executable, program_of
-from datacrumbs.session.wanted import OwnPlan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from datacrumbs.session.wanted import Wanted
+    from datacrumbs.session.composition_request import CompositionRequest
     from datacrumbs.system import SystemPaths
 
 _KIND = "plan"
 
 
-def compose_plan(command: Sequence[str], wanted: Wanted, paths: SystemPaths) -> dict[str, Any]:
+def compose_plan(command: Sequence[str], request: CompositionRequest, paths: SystemPaths) -> dict[str, Any]:
     """An `OwnPlan` as JSON carries it, for a command of this process's user in this process's environment.
 
     Raises:
@@ -34,10 +34,10 @@ def compose_plan(command: Sequence[str], wanted: Wanted, paths: SystemPaths) -> 
         program = program_of(command, os.environ)
     except CommandError as error:
         return asdict(OwnPlan(status=error.status, problem=error.message))
-    return _plan_for(program, wanted, paths)
+    return _plan_for(program, request, paths)
 
 
-def compose_plan_of_process(process: int, wanted: Wanted, paths: SystemPaths) -> dict[str, Any]:
+def compose_plan_of_process(process: int, request: CompositionRequest, paths: SystemPaths) -> dict[str, Any]:
     """An `OwnPlan` as JSON carries it, for a process of this process's user, in that one's environment.
 
     Raises:
@@ -55,17 +55,17 @@ def compose_plan_of_process(process: int, wanted: Wanted, paths: SystemPaths) ->
         program = program_of([file], os.environ)
     except CommandError:  # its file is gone, or somewhere else in this one's mount namespace
         program = None
-    return _plan_for(program, wanted, paths)
+    return _plan_for(program, request, paths)
 
 
-def _plan_for(program: Path | None, wanted: Wanted, paths: SystemPaths) -> dict[str, Any]:
+def _plan_for(program: Path | None, request: CompositionRequest, paths: SystemPaths) -> dict[str, Any]:
     kept.keep_in(kept.own_directory(paths, os.environ))
-    asked = [str(paths.prefix.absolute()), os.getcwd(), str(program or ""), asdict(wanted)]  # noqa: PTH109
+    asked = [str(paths.prefix.absolute()), os.getcwd(), str(program or ""), asdict(request)]  # noqa: PTH109
     found: dict[str, Any] | None = remembered.recall(_KIND, asked, os.environ)
     if found is None:
         with watched(kept.place()) as looking:
             from datacrumbs.session.own_composition import composed  # noqa: PLC0415 - what is remembered needs none of it
 
-            found = composed(program, wanted, paths)
+            found = composed(program, request, paths)
         remembered.remember(_KIND, asked, os.environ, looking, found)
     return found

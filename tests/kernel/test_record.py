@@ -497,7 +497,7 @@ BEFORE, AFTER = False, True
 MOMENTS = {
     "while commands are imported": ("import", "datacrumbs.commands.record", 1, BEFORE),
     "while the session is imported": ("import", "datacrumbs.commands._record_session", 1, BEFORE),
-    "before composing": ("import", "datacrumbs.session.wanted", 1, BEFORE),
+    "before composing": ("import", "datacrumbs.session.composition_request", 1, BEFORE),
     "while composing": ("import", "datacrumbs.session.own_decision", 1, BEFORE),
     "before it is decided": ("os.fork", "", 2, BEFORE),
     "when the trace is made": ("open", ".pfw.gz", 1, BEFORE),

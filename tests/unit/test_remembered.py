@@ -224,18 +224,18 @@ def test_nothing_heavy_is_imported_for_what_is_remembered():
 
 def test_the_plan_of_a_recorded_command_is_remembered_too(place, monkeypatch):
     from datacrumbs.session import own_composition
+    from datacrumbs.session.composition_request import CompositionRequest
     from datacrumbs.session.own_plan import compose_plan
-    from datacrumbs.session.wanted import Wanted
 
     made = []
     composed = own_composition.composed
     monkeypatch.setattr(own_composition, "composed", lambda *asked: made.append(asked) or composed(*asked))
-    wanted = Wanted(str(place.site), only=("site",))
+    wanted = CompositionRequest(str(place.site), only=("site",))
     first = compose_plan(["true"], wanted, place.paths)
     assert json.loads(first["document"])["groups"]
     assert json.dumps(compose_plan(["true"], wanted, place.paths)) == json.dumps(first)
     assert len(made) == 1
-    compose_plan(["true"], Wanted(str(place.site), only=("site",), sample=3), place.paths)
+    compose_plan(["true"], CompositionRequest(str(place.site), only=("site",), sample=3), place.paths)
     compose_plan(["cat"], wanted, place.paths)
     place.build(SOURCE.replace("return fd", "return fd + 1"))
     compose_plan(["true"], wanted, place.paths)

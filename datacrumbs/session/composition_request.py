@@ -1,4 +1,4 @@
-"""What a command line asks to be probed, and the plan that it gets."""
+"""What a command line asks to have probed, and the plan that it gets."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the command line asks to be probed.
+class CompositionRequest:
+    """What the command line asks to have probed.
 
     Args:
         site: A site file; empty for the default one.
