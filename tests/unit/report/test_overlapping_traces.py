@@ -13,7 +13,7 @@ import pytest
 
 from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.report.apart import check_apart
+from datacrumbs.report.overlapping_traces import check_apart
 from datacrumbs.trace.reader import find_traces, read_traces
 
 
