@@ -28,7 +28,7 @@ from datacrumbs.report.tables import (
     write_csv,
 )
 from datacrumbs.report.tracing_cost import tracing_costs
-from datacrumbs.report.wide import ONLY_WIDE
+from datacrumbs.report.wide_columns import ONLY_WIDE
 from datacrumbs.trace.mounts import mount_fields
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from datacrumbs.report.nanoseconds import with_nanoseconds
 from datacrumbs.report.nesting import from_the_top, outermost
 from datacrumbs.report.nodes import by_node
 from datacrumbs.report.views import KEYS, LEAST_BYTES, PHASE, SCOPES, SIZE_CLASS, SIZES, of_view, phase_of
-from datacrumbs.report.wide import with_wide
+from datacrumbs.report.wide_columns import with_wide
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.notes import DEGRADED, LATE, NOT_PROBED
 from datacrumbs.trace.ranks import Rank

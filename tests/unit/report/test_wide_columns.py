@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from datacrumbs.commands.report import COMMAND
-from datacrumbs.report import wide
+from datacrumbs.report import wide_columns
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,7 @@ def rows(capsys, name: str, *arguments: object) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("together", [1_000_000, 2])
 def test_functions_and_layers(trace: Path, capsys, monkeypatch: pytest.MonkeyPatch, together: int) -> None:
-    monkeypatch.setattr(wide, "ROWS", together)
+    monkeypatch.setattr(wide_columns, "ROWS", together)
     found = {row["name"]: row for row in rows(capsys, "functions", trace, "--by", "function")}
     keys = ("time_us", "self_us", "wall_us", "share")
     assert tuple(found["H5Dwrite"][key] for key in keys) == (100, 50, 100, 0.1)
@@ -51,7 +51,7 @@ def test_functions_and_layers(trace: Path, capsys, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("together", [1_000_000, 2])
 def test_files_and_processes(trace: Path, capsys, monkeypatch: pytest.MonkeyPatch, together: int) -> None:
-    monkeypatch.setattr(wide, "ROWS", together)
+    monkeypatch.setattr(wide_columns, "ROWS", together)
     files = {row["path"]: row["wall_us"] for row in rows(capsys, "files", trace, "--by", "file")}
     assert files == {"/data/one": 150, "/data/two": 20}
     processes = {row["pid"]: row for row in rows(capsys, "processes", trace, "--by", "process")}
