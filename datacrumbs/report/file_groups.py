@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from datacrumbs.report.mounted import FILE_SYSTEM, with_file_systems
-from datacrumbs.report.nodes import by_node
+from datacrumbs.report.node_files import by_node
 from datacrumbs.trace.columns import WORD
 from datacrumbs.trace.dataframes import pl
 

@@ -14,7 +14,7 @@ from datacrumbs.report.exact import exact_rows, exact_share, merged_rows
 from datacrumbs.report.file_groups import GROUPS
 from datacrumbs.report.nanoseconds import with_nanoseconds
 from datacrumbs.report.nesting import from_the_top, outermost
-from datacrumbs.report.nodes import by_node
+from datacrumbs.report.node_files import by_node
 from datacrumbs.report.views import KEYS, LEAST_BYTES, PHASE, SCOPES, SIZE_CLASS, SIZES, of_view, phase_of
 from datacrumbs.report.wide_columns import with_wide
 from datacrumbs.trace.dataframes import pl

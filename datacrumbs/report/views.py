@@ -9,7 +9,7 @@ from datacrumbs.report.call_selection import names_in
 from datacrumbs.report.estimates import SHARE
 from datacrumbs.report.file_groups import GROUPS, with_groups
 from datacrumbs.report.nesting import SECOND_FILE
-from datacrumbs.report.nodes import by_node
+from datacrumbs.report.node_files import by_node
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:

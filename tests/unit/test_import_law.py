@@ -49,7 +49,6 @@ ORDER = (
 """Each may import those above it, and itself."""
 
 SAME_STEM = {
-    "nodes": "the package reaches them, the report's module shows what was on them",
     "run": "commands are called as users call them",
     "runs": "commands are called as users call them",
     "contract": "what C and Python agree on, and, inside the test kit alone, what providers must keep",
