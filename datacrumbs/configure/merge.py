@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.configure.site import UNSAID
 from datacrumbs.elf.functions import base_name
 from datacrumbs.elf.kept import file_state, kept
-from datacrumbs.elf.returns import safe_returns
+from datacrumbs.elf.returns_by_name import returns_by_name
 from datacrumbs.output import counted, first_few
 from datacrumbs.provider import Attach, Returns
 
@@ -103,7 +103,7 @@ def _unsafe_returns(target: Target, offsets: Iterable[int]) -> Mapping[int, Retu
 
 
 def _looked_at(target: Target, offsets: Sequence[int]) -> list[list[object]]:
-    from datacrumbs.elf.calling import unsafe_returns  # noqa: PLC0415 - loads what reads files' code
+    from datacrumbs.elf.unsafe_returns import unsafe_returns  # noqa: PLC0415 - loads what reads files' code
 
     with Path(target.path).open("rb") as stream:
         return [[offset, returns.value] for offset, returns in unsafe_returns(stream, offsets).items()]
@@ -115,7 +115,7 @@ def _with_safe_returns(candidate: Candidate, unsafe: Mapping[int, Returns]) -> C
         return candidate
     names = map(base_name, (function.symbol, *function.aliases))
     ctypes = (argument.ctype for argument in function.arguments)
-    returns = safe_returns(names, ctypes)
+    returns = returns_by_name(names, ctypes)
     if returns is Returns.PROBED:
         returns = unsafe.get(function.offset, Returns.PROBED)
     if returns is function.returns:

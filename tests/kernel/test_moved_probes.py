@@ -18,7 +18,7 @@ from datacrumbs import client
 from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.elf.loader_cache import read_loader_cache
 from datacrumbs.elf.placement import probe_skips
-from datacrumbs.elf.returns import safe_returns
+from datacrumbs.elf.returns_by_name import returns_by_name
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Returns
 from datacrumbs.model.record import FIRST_KIND, CallFlag
 
@@ -74,7 +74,7 @@ def doubled(library: Path) -> Plan:
     functions: list[Function] = []
     for offset, skip in sorted(skips.items()):
         symbol = symbols[offset]
-        returns = safe_returns([symbol.name, *symbol.aliases])
+        returns = returns_by_name([symbol.name, *symbol.aliases])
         start = Function(symbol.name, symbol.name, "X", offset, arguments=REGISTERS, returns=returns)
         functions += [start, replace(start, skip=skip)]
     return Plan((), (Group("layer", "layer", Attach.UPROBE, elf_target(library), tuple(functions)),))

@@ -9,7 +9,7 @@ import pytest
 
 from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.elf.loader_cache import read_loader_cache
-from datacrumbs.elf.returns import safe_returns
+from datacrumbs.elf.returns_by_name import returns_by_name
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Returns
 
@@ -66,7 +66,7 @@ def group(library: Path, names: list[str], **returns: Returns) -> Group:
                 "X",
                 offsets[name],
                 arguments=(Argument(0, "first"),),
-                returns=returns.get(name, safe_returns([name])),
+                returns=returns.get(name, returns_by_name([name])),
             )
             for name in names
         ),

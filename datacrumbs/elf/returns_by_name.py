@@ -1,4 +1,4 @@
-"""Which functions must not have their returns probed, by their names. What the file itself says is in `calling`.
+"""Which functions must not have their returns probed, by their names. What the file itself says is in `unsafe_returns`.
 
 A return probe exchanges the return address on the stack for the kernel's own. A program notices in four ways: an
 exception finds no way on past the frame and ends the program; code that saves the return address (``setjmp``) comes
@@ -84,7 +84,7 @@ _UNWINDS = re.compile(r"_?_Unwind_.*|uw_\w+(\.\w+)*")  # the second are libgcc's
 _GO = re.compile(r"[A-Za-z_][\w/%.-]*\.(?!(?:part|isra|constprop|cold|lto_priv|llvm|localalias|clone)\b)[(*A-Za-z_].*")
 
 
-def safe_returns(names: Iterable[str], ctypes: Iterable[str] = ()) -> Returns:
+def returns_by_name(names: Iterable[str], ctypes: Iterable[str] = ()) -> Returns:
     """Whether returns of a function can be probed, by its names and by the C types of its arguments."""
     for name in names:
         if name in _NAMES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datacrumbs.elf.returns import safe_returns
+from datacrumbs.elf.returns_by_name import returns_by_name
 from datacrumbs.model.plan import Returns
 
 
@@ -34,9 +34,9 @@ from datacrumbs.model.plan import Returns
     ],
 )
 def test_names(names, expected):
-    assert safe_returns(names) is expected
+    assert returns_by_name(names) is expected
 
 
 def test_a_function_that_takes_a_function_may_call_it():
-    assert safe_returns(["walk"], ["void *", "int (*)(const char *)"]) is Returns.CALLS_BACK
-    assert safe_returns(["walk"], ["void *", "int (&)[3]"]) is Returns.PROBED
+    assert returns_by_name(["walk"], ["void *", "int (*)(const char *)"]) is Returns.CALLS_BACK
+    assert returns_by_name(["walk"], ["void *", "int (&)[3]"]) is Returns.PROBED

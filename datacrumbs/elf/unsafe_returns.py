@@ -14,7 +14,7 @@ import numpy as np
 
 from datacrumbs.elf.file import DF_1_PIE, ELF_PROBLEMS, Elf, Tag
 from datacrumbs.elf.frames import is_called
-from datacrumbs.elf.returns import safe_returns
+from datacrumbs.elf.returns_by_name import returns_by_name
 from datacrumbs.elf.segments import image_of
 from datacrumbs.elf.symbol_tables import UNDEFINED, is_function, is_public, symbol_tables
 from datacrumbs.elf.unwind import Entries, Reader, call_sites
@@ -112,7 +112,7 @@ class _Rule:
         self.silent = 2 * len(self.entries.places) < len(symbols.exported)
 
     def returns(self, address: int) -> Returns:
-        by_name = safe_returns(self.symbols.names(address))
+        by_name = returns_by_name(self.symbols.names(address))
         if by_name is not Returns.PROBED:
             return by_name
         if address == self.image.entry:

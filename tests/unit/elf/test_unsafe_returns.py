@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datacrumbs.elf.calling import unsafe_returns
 from datacrumbs.elf.functions import elf_functions
 from datacrumbs.elf.loader_cache import read_loader_cache
+from datacrumbs.elf.unsafe_returns import unsafe_returns
 from datacrumbs.model.plan import Returns
 
 SOURCE = Path(__file__).parent / "programs" / "frames.S"
