@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs import remembered
+from datacrumbs import composition_cache
 from datacrumbs.commands._selection import names
-from datacrumbs.elf import kept
+from datacrumbs.elf import analysis_cache
+from datacrumbs.elf.inspected_files import looked_at, watched
 from datacrumbs.elf.roots import root_of
-from datacrumbs.elf.witnesses import looked_at, watched
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.output import Verbosity, counted, inform, verbosity
 from datacrumbs.probefile.envelope import Grant, open_envelope, read_grant
@@ -59,7 +59,7 @@ def configure(options: argparse.Namespace) -> int | None:
         DatacrumbsError: With the exit code of what went wrong.
     """
     paths = SystemPaths(options.prefix)
-    kept.keep_in(kept.own_directory(paths, os.environ))
+    analysis_cache.keep_in(analysis_cache.own_directory(paths, os.environ))
     if options.check is not None:
         from datacrumbs.commands._probe_check import check_file
 
@@ -126,12 +126,12 @@ def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
     place = [str(paths.prefix.absolute()), str(root.directory), os.getcwd()]  # noqa: PTH109
     asked = [*place, options.site, program, *_selected(options)]
     if not options.fresh:
-        found = _remembered(remembered.recall(_KIND, asked, os.environ), paths)
+        found = _remembered(composition_cache.recall(_KIND, asked, os.environ), paths)
         if found is not None:
             _print_notes(found.notes)
             return found
     notes: list[str] = []
-    with watched(kept.place()) as looking:
+    with watched(analysis_cache.place()) as looking:
         looked_at(*_deciding(paths))
         try:
             from datacrumbs.commands._composition import composed
@@ -142,7 +142,7 @@ def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
         finally:
             _print_notes(notes)  # they also say why nothing was left
     answer["notes"] = notes
-    remembered.remember(_KIND, asked, os.environ, looking, answer)
+    composition_cache.remember(_KIND, asked, os.environ, looking, answer)
     return _of(answer, paths, is_remembered=False)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.configure.site import UNSAID
+from datacrumbs.elf.analysis_cache import cached, file_state
 from datacrumbs.elf.functions import base_name
-from datacrumbs.elf.kept import file_state, kept
 from datacrumbs.elf.returns_by_name import returns_by_name
 from datacrumbs.output import counted, first_few
 from datacrumbs.provider import Attach, Returns
@@ -98,7 +98,7 @@ def _unsafe_returns(target: Target, offsets: Iterable[int]) -> Mapping[int, Retu
     asked = sorted(offsets)
     state = file_state(Path(target.path))
     key = None if state is None else [state, target.build_id, asked]
-    found = kept("returns", key, lambda: _looked_at(target, asked))
+    found = cached("returns", key, lambda: _looked_at(target, asked))
     return {offset: Returns(returns) for offset, returns in found}
 
 

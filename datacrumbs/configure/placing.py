@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.elf.analysis_cache import cached, file_state
 from datacrumbs.elf.execution import Refusal
-from datacrumbs.elf.kept import file_state, kept
 from datacrumbs.output import counted
 from datacrumbs.provider import Attach
 
@@ -60,7 +60,7 @@ def _places(
     asked = [[offset, sorted(captured)] for offset, captured in sorted(functions.items())]
     state = file_state(Path(target.path))
     key = None if state is None else [state, target.build_id, asked, sorted(points), move, *os.uname()[2:]]
-    skips, refused = kept("places", key, lambda: _looked_at(target, functions, points, move=move))
+    skips, refused = cached("places", key, lambda: _looked_at(target, functions, points, move=move))
     return dict(skips), {place: Refusal(reason) for place, reason in refused}
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.configure.pattern import Pattern, compile_pattern
+from datacrumbs.elf.inspected_files import looked_at
 from datacrumbs.elf.signatures import SignatureError, args
-from datacrumbs.elf.witnesses import looked_at
 from datacrumbs.errors import usage_error
 from datacrumbs.model.plan import SAMPLE_LIMIT, Filters, Mode
 from datacrumbs.quantities import duration

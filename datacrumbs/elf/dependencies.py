@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.elf.file import Tag, open_elf
+from datacrumbs.elf.inspected_files import looked_at
 from datacrumbs.elf.roots import Root
-from datacrumbs.elf.witnesses import looked_at
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.secure.files import is_file
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.elf.analysis_cache import arguments_of, cached, file_state, rows_of
 from datacrumbs.elf.build_id import file_build_id
 from datacrumbs.elf.c_types import argument_label
 from datacrumbs.elf.debug_entries import (
@@ -23,8 +24,7 @@ from datacrumbs.elf.debug_entries import (
 )
 from datacrumbs.elf.debug_sections import debug_sections, has_debug_sections
 from datacrumbs.elf.file import ELF_PROBLEMS, Elf
-from datacrumbs.elf.kept import arguments_of, file_state, kept, rows_of
-from datacrumbs.elf.witnesses import looked_at
+from datacrumbs.elf.inspected_files import looked_at
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
 from datacrumbs.model.problems import with_few_names
@@ -84,7 +84,7 @@ def _function_arguments(path: Path, _modified: int, _size: int) -> Mapping[str, 
     state = file_state(path)
     looked_at(detached)
     key = None if state is None else [state, file_state(detached) if detached.exists() else None]
-    rows = kept("arguments", key, lambda: {name: rows_of(found) for name, found in _described(path).items()})
+    rows = cached("arguments", key, lambda: {name: rows_of(found) for name, found in _described(path).items()})
     return {name: arguments_of(found) for name, found in rows.items()}
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from datacrumbs.elf.file import Tag, machine_of, open_elf
-from datacrumbs.elf.witnesses import LOADER_FILES, explained, looked_at
+from datacrumbs.elf.inspected_files import LOADER_FILES, explained, looked_at
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure.files import first_unprotected, raised_privileges
 from datacrumbs.secure.user_rights import NOBODY

@@ -17,9 +17,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.elf.analysis_cache import arguments_of, cached, file_state, rows_of
 from datacrumbs.elf.dwarf import function_parameters, register_arguments
-from datacrumbs.elf.kept import arguments_of, file_state, kept, rows_of
-from datacrumbs.elf.witnesses import explained, looked_at
+from datacrumbs.elf.inspected_files import explained, looked_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,7 +67,7 @@ def _header_arguments(
     text = _preprocessed(command, include)
     # The text is all that the header and what it includes say, whatever their files are called.
     described = [hashlib.sha256(text.encode()).hexdigest(), file_state(Path(compiler)), include, command, names]
-    rows = kept("headers", described, lambda: _described(command, include, text, names))
+    rows = cached("headers", described, lambda: _described(command, include, text, names))
     return {name: arguments_of(found) for name, found in rows.items()}
 
 

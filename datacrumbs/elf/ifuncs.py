@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if __name__ != "__main__":  # the child process needs nothing of the package
-    from datacrumbs.elf.witnesses import LOADER_FILES, explained
+    from datacrumbs.elf.inspected_files import LOADER_FILES, explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

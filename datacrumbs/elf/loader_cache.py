@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.elf.witnesses import looked_at
+from datacrumbs.elf.inspected_files import looked_at
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure.files import read_bounded
 

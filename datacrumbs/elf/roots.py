@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.elf.witnesses import looked_at
+from datacrumbs.elf.inspected_files import looked_at
 from datacrumbs.errors import usage_error
 from datacrumbs.secure.file_systems import read_mounts
 from datacrumbs.secure.files import is_folder

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from datacrumbs.elf.analysis_cache import cached
 from datacrumbs.elf.c_types import argument_label
-from datacrumbs.elf.kept import kept
 from datacrumbs.kernel.btf import TypedValue, kernel_btf, modules_with_btf
 from datacrumbs.kernel.state import kernel_state
 from datacrumbs.kernel.tracefs import tracefs_directory
@@ -101,9 +101,8 @@ def kernel_functions() -> tuple[str, ...]:
 
 def kernel_functions_like(patterns: Sequence[str]) -> list[list[str]]:
     """For each regular expression the `kernel_functions` whose whole name matches, in order."""
-    return cast(
-        "list[list[str]]", kept("kernel-functions", [kernel_state(), *patterns], lambda: list(map(_matching, patterns)))
-    )
+    found = cached("kernel-functions", [kernel_state(), *patterns], lambda: list(map(_matching, patterns)))
+    return cast("list[list[str]]", found)
 
 
 def _matching(pattern: str) -> list[str]:

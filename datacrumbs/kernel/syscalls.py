@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.elf.analysis_cache import arguments_of, cached, rows_of
 from datacrumbs.elf.c_types import argument_label
-from datacrumbs.elf.kept import arguments_of, kept, rows_of
 from datacrumbs.kernel._system_call_numbers import bundled_numbers
 from datacrumbs.kernel.btf import Prototype, TypedValue, kernel_btf
 from datacrumbs.kernel.header_files import header_directories
@@ -91,7 +91,7 @@ def system_calls(machine: str) -> tuple[SystemCall, ...]:
     """
     if machine not in MACHINES:
         return ()
-    rows = kept("system-calls", [machine, kernel_state(), _headers_state(machine)], lambda: _described(machine))
+    rows = cached("system-calls", [machine, kernel_state(), _headers_state(machine)], lambda: _described(machine))
     return tuple(SystemCall(name, number, arguments_of(arguments)) for name, number, arguments in rows)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import astuple
 
-from datacrumbs.elf.kept import kept
+from datacrumbs.elf.analysis_cache import cached
 from datacrumbs.kernel.btf import TypedValue, kernel_btf
 from datacrumbs.kernel.state import kernel_state
 from datacrumbs.kernel.tracefs import tracefs_directory
@@ -58,7 +58,7 @@ def tracepoint_fields(category: str, event: str) -> tuple[TypedValue, ...] | Non
         None when the event does not exist or its record is unknown here.
 
     """
-    found = kept("trace-event", [kernel_state(), category, event], lambda: {"fields": _described(category, event)})
+    found = cached("trace-event", [kernel_state(), category, event], lambda: {"fields": _described(category, event)})
     return None if found["fields"] is None else tuple(TypedValue(*field) for field in found["fields"])
 
 

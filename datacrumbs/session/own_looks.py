@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.elf import kept
-from datacrumbs.elf.witnesses import SETTLED_SECONDS
+from datacrumbs.elf import analysis_cache
+from datacrumbs.elf.inspected_files import SETTLED_SECONDS
 from datacrumbs.signer import target_check
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ def kept_looks(directory: Path) -> Ask:
         key = [
             state,
             hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest(),
-            kept.rules(),
+            analysis_cache.rules(),
             _own_rules(),
         ]
-        if kept.taken_from(directory, _KIND, key) is not None:
+        if analysis_cache.taken_from(directory, _KIND, key) is not None:
             return "", "", ""
         found = look()
         if found == ("", "", ""):  # what is wrong is looked at again
-            kept.put_into(directory, _KIND, key, [])
+            analysis_cache.put_into(directory, _KIND, key, [])
         return found
 
     return ask

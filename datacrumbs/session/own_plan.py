@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs import remembered
-from datacrumbs.elf import kept
-from datacrumbs.elf.witnesses import watched
+from datacrumbs import composition_cache
+from datacrumbs.elf import analysis_cache
+from datacrumbs.elf.inspected_files import watched
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.session.composition_request import OwnPlan
 from datacrumbs.session.programs import CommandError, executable, program_of
@@ -59,13 +59,13 @@ def compose_plan_of_process(process: int, request: CompositionRequest, paths: Sy
 
 
 def _plan_for(program: Path | None, request: CompositionRequest, paths: SystemPaths) -> dict[str, Any]:
-    kept.keep_in(kept.own_directory(paths, os.environ))
+    analysis_cache.keep_in(analysis_cache.own_directory(paths, os.environ))
     asked = [str(paths.prefix.absolute()), os.getcwd(), str(program or ""), asdict(request)]  # noqa: PTH109
-    found: dict[str, Any] | None = remembered.recall(_KIND, asked, os.environ)
+    found: dict[str, Any] | None = composition_cache.recall(_KIND, asked, os.environ)
     if found is None:
-        with watched(kept.place()) as looking:
+        with watched(analysis_cache.place()) as looking:
             from datacrumbs.session.own_composition import composed  # noqa: PLC0415 - what is remembered needs none of it
 
             found = composed(program, request, paths)
-        remembered.remember(_KIND, asked, os.environ, looking, found)
+        composition_cache.remember(_KIND, asked, os.environ, looking, found)
     return found

@@ -25,7 +25,7 @@ ORDER = (
     "system",  # paths and the system configuration
     "elf",
     "kernel",
-    "remembered",  # what a whole composition gave
+    "composition_cache",
     "plugins",
     "probefile",
     "client",
@@ -224,4 +224,4 @@ def test_nothing_that_runs_as_root_for_others_keeps_or_takes_what_was_kept() -> 
         for file in PACKAGE.rglob("*.py")
         if "keep_in(" in file.read_text(encoding="utf-8")
     }
-    assert callers == {"commands/_composing.py", "elf/kept.py", "session/own_plan.py"}
+    assert callers == {"commands/_composing.py", "elf/analysis_cache.py", "session/own_plan.py"}

@@ -73,7 +73,7 @@ TESTED_IN = {
     "elf/ifuncs": "unit/elf/test_functions.py",
     "elf/segments": "unit/elf/test_functions.py",
     "elf/unwind": "unit/elf/test_functions.py",
-    "elf/witnesses": "unit/test_remembered.py",
+    "elf/inspected_files": "unit/test_composition_cache.py",
     "elf/x86_execution": "unit/elf/test_execution.py",
     "engine/bpf_objects": "kernel/test_start.py",
     "engine/complaints": "kernel/test_snippet_faults.py",

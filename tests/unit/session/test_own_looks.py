@@ -110,7 +110,7 @@ def test_what_others_could_have_written_is_not_taken(looks: Looks) -> None:
 
 def test_other_rules_look_again(looks: Looks, monkeypatch: pytest.MonkeyPatch) -> None:
     looks.ask()
-    monkeypatch.setattr(own_looks.kept, "rules", lambda: "others")
+    monkeypatch.setattr(own_looks.analysis_cache, "rules", lambda: "others")
     looks.ask()
     monkeypatch.setattr(own_looks, "_own_rules", lambda: "others")
     looks.ask()

@@ -1,9 +1,9 @@
-"""What a whole composition gave, remembered while nothing changes that it depended on.
+"""A cache of whole compositions: what one gave is remembered while nothing changes that it depended on.
 
 The key has what is known before anything is looked at: what was asked, by whom, in which environment, on which machine
 and kernel, with which Python. The answer records what the composition looked at, with its state:
-files and directories, absent ones too, and the code of all that took part. An answer is worth as much as `elf.kept`
-says: nothing to what runs as root for others.
+files and directories, absent ones too, and the code of all that took part. An answer is worth as much as
+`elf.analysis_cache` says: nothing to what runs as root for others.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs import __version__
-from datacrumbs.elf import kept
-from datacrumbs.elf.witnesses import unchanged
+from datacrumbs.elf import analysis_cache
+from datacrumbs.elf.inspected_files import unchanged
 from datacrumbs.kernel.state import kernel_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from datacrumbs.elf.witnesses import Watched
+    from datacrumbs.elf.inspected_files import Watched
 
 # Of a session, a terminal or a job, not of what is composed.
 _PASSING = frozenset((
@@ -44,7 +44,7 @@ def recall(kind: str, asked: Sequence[object], environment: Mapping[str, str]) -
     """
     if _TRACE_HOOKS in environment:
         return None
-    found = kept.taken(kind, _key(asked, environment))
+    found = analysis_cache.taken(kind, _key(asked, environment))
     return found["answer"] if found is not None and unchanged(found["looked_at"]) else None
 
 
@@ -54,7 +54,7 @@ def remember(
     """Remember an answer, which JSON carries unchanged, with what was looked at for it."""
     states = watched.states()
     if states is not None:
-        kept.put(kind, _key(asked, environment), {"looked_at": states, "answer": answer})
+        analysis_cache.put(kind, _key(asked, environment), {"looked_at": states, "answer": answer})
 
 
 def _key(asked: Sequence[object], environment: Mapping[str, str]) -> list[object]:

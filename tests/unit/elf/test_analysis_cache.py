@@ -12,7 +12,7 @@ import pytest
 from datacrumbs.configure import compose, current_host, read_site_file
 from datacrumbs.configure import merge as merge_module
 from datacrumbs.configure import placing as placing_module
-from datacrumbs.elf import dwarf, headers, kept, witnesses
+from datacrumbs.elf import analysis_cache, dwarf, headers, inspected_files
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.codec import encode
 
@@ -22,10 +22,10 @@ SOURCE = "int first(int fd, const char *path) { return fd; }\nint second(long a,
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     directory = tmp_path / "cache/datacrumbs"
-    monkeypatch.setattr(witnesses, "SETTLED_SECONDS", 0)
-    kept.keep_in(directory)
+    monkeypatch.setattr(inspected_files, "SETTLED_SECONDS", 0)
+    analysis_cache.keep_in(directory)
     yield directory
-    kept.keep_in(None)
+    analysis_cache.keep_in(None)
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ def composed(folder: Path, library: Path) -> bytes:
 
 
 def test_plans_from_what_was_kept_are_the_same_bytes(place, library, tmp_path, monkeypatch):
-    kept.keep_in(None)
+    analysis_cache.keep_in(None)
     plain = composed(tmp_path, library)
     assert not place.exists()
-    kept.keep_in(place)
+    analysis_cache.keep_in(place)
     assert composed(tmp_path, library) == plain
     files = {path: path.stat().st_mtime_ns for path in place.iterdir()}
     assert {path.name.split("-")[0] for path in files} >= {"arguments", "places", "returns"}
@@ -82,19 +82,19 @@ def test_another_file_under_the_same_name_is_looked_at_again(place, library, tmp
 
 
 def test_a_file_that_changed_just_now_is_not_kept(place, library, monkeypatch):
-    monkeypatch.setattr(witnesses, "SETTLED_SECONDS", 1 << 40)
+    monkeypatch.setattr(inspected_files, "SETTLED_SECONDS", 1 << 40)
     assert dwarf.function_arguments(library)
     assert not place.exists()
 
 
 def test_an_answer_is_kept_for_its_key_and_these_rules(place, monkeypatch):
-    assert kept.kept("x", ["a"], answers({"n": 1})) == {"n": 1}
-    assert kept.kept("x", ["a"], answers({"n": 2})) == {"n": 1}
-    assert kept.kept("x", ["b"], answers({"n": 3})) == {"n": 3}
-    assert kept.kept("y", ["a"], answers({"n": 4})) == {"n": 4}
-    assert kept.kept("x", None, answers({"n": 5})) == {"n": 5}
-    monkeypatch.setattr(kept, "rules", lambda: "others")
-    assert kept.kept("x", ["a"], answers({"n": 6})) == {"n": 6}
+    assert analysis_cache.cached("x", ["a"], answers({"n": 1})) == {"n": 1}
+    assert analysis_cache.cached("x", ["a"], answers({"n": 2})) == {"n": 1}
+    assert analysis_cache.cached("x", ["b"], answers({"n": 3})) == {"n": 3}
+    assert analysis_cache.cached("y", ["a"], answers({"n": 4})) == {"n": 4}
+    assert analysis_cache.cached("x", None, answers({"n": 5})) == {"n": 5}
+    monkeypatch.setattr(analysis_cache, "rules", lambda: "others")
+    assert analysis_cache.cached("x", ["a"], answers({"n": 6})) == {"n": 6}
     monkeypatch.undo()
     assert place.stat().st_mode & 0o777 == 0o700
 
@@ -113,41 +113,41 @@ def test_an_answer_is_kept_for_its_key_and_these_rules(place, monkeypatch):
     ids=["short", "changed", "empty", "long", "headless", "zeros", "older"],
 )
 def test_a_damaged_file_is_found_out_again(place, damage):
-    kept.kept("x", ["a"], answers([17]))
+    analysis_cache.cached("x", ["a"], answers([17]))
     (file,) = place.iterdir()
     file.write_bytes(damage(file.read_bytes()))
-    assert kept.kept("x", ["a"], answers([23])) == [23]
-    assert kept.kept("x", ["a"], answers()) == [23]
+    assert analysis_cache.cached("x", ["a"], answers([23])) == [23]
+    assert analysis_cache.cached("x", ["a"], answers()) == [23]
 
 
 def test_what_others_can_write_is_not_taken(place):
-    kept.kept("x", ["a"], answers([17]))
+    analysis_cache.cached("x", ["a"], answers([17]))
     (file,) = place.iterdir()
     file.chmod(0o620)
-    assert kept.kept("x", ["a"], answers([19])) == [19]
+    assert analysis_cache.cached("x", ["a"], answers([19])) == [19]
     place.chmod(0o777)
-    assert kept.kept("x", ["a"], answers([23])) == [23]
+    assert analysis_cache.cached("x", ["a"], answers([23])) == [23]
     place.chmod(0o700)
-    assert kept.kept("x", ["a"], answers([29])) == [19]
+    assert analysis_cache.cached("x", ["a"], answers([29])) == [19]
     file.unlink()
     file.symlink_to("/dev/zero")
-    assert kept.kept("x", ["a"], answers([31])) == [31]
+    assert analysis_cache.cached("x", ["a"], answers([31])) == [31]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
 def test_what_others_own_is_not_taken_by_root(place):
-    kept.kept("x", ["a"], answers([17]))
+    analysis_cache.cached("x", ["a"], answers([17]))
     (file,) = place.iterdir()
     os.chown(file, 65534, 65534)
-    assert kept.kept("x", ["a"], answers([19])) == [19]
+    assert analysis_cache.cached("x", ["a"], answers([19])) == [19]
     os.chown(place, 65534, 65534)
-    assert kept.kept("x", ["a"], answers([23])) == [23]
+    assert analysis_cache.cached("x", ["a"], answers([23])) == [23]
 
 
 def test_the_oldest_make_room(place, monkeypatch):
-    monkeypatch.setattr(kept, "KEPT", 3)
+    monkeypatch.setattr(analysis_cache, "KEPT", 3)
     for number in range(5):
-        kept.kept("x", [number], answers([number]))
+        analysis_cache.cached("x", [number], answers([number]))
         for position, file in enumerate(sorted(place.iterdir(), key=lambda path: path.stat().st_mtime_ns)):
             os.utime(file, ns=(position, position))
     bodies = [json.loads(file.read_bytes().partition(b"\n")[2]) for file in place.iterdir()]
@@ -155,6 +155,7 @@ def test_the_oldest_make_room(place, monkeypatch):
 
 
 def test_where_an_ordinary_user_keeps_it():
-    assert kept.users_directory({"HOME": "/home/me"}) == Path("/home/me/.cache/datacrumbs")
-    assert kept.users_directory({"HOME": "/home/me", "XDG_CACHE_HOME": "/scratch"}) == Path("/scratch/datacrumbs")
-    assert kept.users_directory({"XDG_CACHE_HOME": "relative"}) is None
+    users_directory, home = analysis_cache.users_directory, {"HOME": "/home/me"}
+    assert users_directory(home) == Path("/home/me/.cache/datacrumbs")
+    assert users_directory({**home, "XDG_CACHE_HOME": "/scratch"}) == Path("/scratch/datacrumbs")
+    assert users_directory({"XDG_CACHE_HOME": "relative"}) is None

@@ -1,4 +1,4 @@
-"""What took long to find out about files, kept between compositions.
+"""A cache of what took long to find out about files, kept between compositions.
 
 Only what composes keeps anything, and only once `keep_in` gave it a place: what runs for the signing
 service or the daemon neither reads nor writes it. What is kept belongs to one state of the files that it describes
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs import __version__
-from datacrumbs.elf import witnesses
+from datacrumbs.elf import inspected_files
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Argument, Role
 from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
@@ -70,7 +70,7 @@ def file_state(path: Path) -> list[object] | None:
     try:
         real = path.resolve(strict=True)
         status = real.stat()
-        if abs(time.time() - status.st_ctime) < witnesses.SETTLED_SECONDS:
+        if abs(time.time() - status.st_ctime) < inspected_files.SETTLED_SECONDS:
             return None
         identity = file_build_id(real)
     except (OSError, RuntimeError, DatacrumbsError):
@@ -79,7 +79,7 @@ def file_state(path: Path) -> list[object] | None:
     return [str(real), identity, *numbers]
 
 
-def kept(kind: str, key: Sequence[object] | None, find: Callable[[], Any]) -> Any:
+def cached(kind: str, key: Sequence[object] | None, find: Callable[[], Any]) -> Any:
     """What ``find`` gives, from what was kept if the same was asked before.
 
     Args:

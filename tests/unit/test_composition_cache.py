@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from datacrumbs import remembered
+from datacrumbs import composition_cache
 from datacrumbs.commands import _composing
 from datacrumbs.commands.probe_configurator import COMMAND
-from datacrumbs.elf import kept, witnesses
+from datacrumbs.elf import analysis_cache, inspected_files
 from datacrumbs.probefile.codec import encode
 from datacrumbs.probefile.envelope import Grant, seal
 from datacrumbs.probefile.keys import key_file_name, public_key_pem
@@ -47,7 +47,7 @@ class Place:
         monkeypatch.setitem(sys.modules, module.__name__, module)
         monkeypatch.syspath_prepend(str(folder / "packages"))
         monkeypatch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        monkeypatch.setattr(witnesses, "SETTLED_SECONDS", -(1 << 40))
+        monkeypatch.setattr(inspected_files, "SETTLED_SECONDS", -(1 << 40))
         monkeypatch.setattr("datacrumbs.commands._composition.request_signature", self.sign)
 
     def trust(self, key: Ed25519PrivateKey) -> None:
@@ -75,7 +75,7 @@ class Place:
 
     @property
     def remembered(self) -> Path:
-        (file,) = kept.place().glob("signed-*.json")
+        (file,) = analysis_cache.place().glob("signed-*.json")
         return file
 
     @property
@@ -86,7 +86,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     yield Place(tmp_path, monkeypatch)
-    kept.keep_in(None)
+    analysis_cache.keep_in(None)
 
 
 def test_the_same_again_is_the_same_file_and_says_so(place, capsys):
@@ -114,9 +114,9 @@ CHANGES = {
     "trust": lambda place, _: place.trust(Ed25519PrivateKey.generate()),
     "key gone": lambda place, _: [file.unlink() for file in place.paths.trusted_keys.iterdir()],
     "revoked": lambda place, _: (place.paths.trusted_keys / "revoked.yaml").write_text("providers: [other]\n"),
-    "kernel": lambda _, patch: patch.setattr(remembered, "kernel_state", lambda: ["another"]),
-    "processor": lambda _, patch: patch.setattr(remembered, "_processor", lambda: ["another"]),
-    "version": lambda _, patch: patch.setattr(remembered, "__version__", "another"),
+    "kernel": lambda _, patch: patch.setattr(composition_cache, "kernel_state", lambda: ["another"]),
+    "processor": lambda _, patch: patch.setattr(composition_cache, "_processor", lambda: ["another"]),
+    "version": lambda _, patch: patch.setattr(composition_cache, "__version__", "another"),
     "environment": lambda place, patch: patch.setenv("LD_LIBRARY_PATH", str(place.folder)),
     "half over": lambda place, patch: set_time(place, MONTH / 2 + 60, patch),
     "expired": lambda place, patch: set_time(place, MONTH + 60, patch),
@@ -153,7 +153,7 @@ def test_what_belongs_to_a_session_changes_nothing(place, name, monkeypatch):
 
 def test_a_kept_file_that_is_not_what_the_service_signed_is_not_given(place, monkeypatch):
     place.compose()
-    recall = remembered.recall
+    recall = composition_cache.recall
 
     def forged(*asked):
         found = recall(*asked)
@@ -161,7 +161,7 @@ def test_a_kept_file_that_is_not_what_the_service_signed_is_not_given(place, mon
         other = seal(encode(place.plan), grant, Ed25519PrivateKey.generate())
         return found | {"probe_file": base64.b64encode(other).decode()}
 
-    monkeypatch.setattr(remembered, "recall", forged)
+    monkeypatch.setattr(composition_cache, "recall", forged)
     place.compose()
     assert place.signed == 2
 
@@ -172,13 +172,13 @@ def test_code_packages_site_file_and_library_are_all_looked_at(place):
     for path in (place.library, place.folder / "packages", Path(_composing.__file__), place.paths.policy):
         assert states[str(path)] is not None
     assert states[str(place.paths.trusted_keys / "revoked.yaml")] is None
-    assert not any(path.startswith(("/proc/", "/sys/", str(kept.place()))) for path in states)
+    assert not any(path.startswith(("/proc/", "/sys/", str(analysis_cache.place()))) for path in states)
 
 
 def test_what_changed_just_now_is_not_remembered(place, monkeypatch):
-    monkeypatch.setattr(witnesses, "SETTLED_SECONDS", 1 << 40)
+    monkeypatch.setattr(inspected_files, "SETTLED_SECONDS", 1 << 40)
     place.compose()
-    assert not list(kept.place().glob("signed-*"))
+    assert not list(analysis_cache.place().glob("signed-*"))
 
 
 def test_what_an_unknown_program_read_is_not_remembered(place, monkeypatch):
@@ -190,29 +190,29 @@ def test_what_an_unknown_program_read_is_not_remembered(place, monkeypatch):
 
     monkeypatch.setattr("datacrumbs.commands._composition.request_signature", asks_somebody)
     place.compose()
-    assert not list(kept.place().glob("signed-*"))
-    with witnesses.watched() as looking, witnesses.explained("/etc/os-release"):
+    assert not list(analysis_cache.place().glob("signed-*"))
+    with inspected_files.watched() as looking, inspected_files.explained("/etc/os-release"):
         subprocess.run(["true"], check=True)
     assert looking.complete
     assert "/etc/os-release" in dict(looking.states())
 
 
 def test_absent_names_and_directories_that_were_listed_are_looked_at(tmp_path, monkeypatch):
-    monkeypatch.setattr(witnesses, "SETTLED_SECONDS", -(1 << 40))
+    monkeypatch.setattr(inspected_files, "SETTLED_SECONDS", -(1 << 40))
     listed, absent = tmp_path / "listed", tmp_path / "absent"
     listed.mkdir()
-    with witnesses.watched() as looking:
+    with inspected_files.watched() as looking:
         list(listed.glob("*.so"))
-        witnesses.looked_at(absent)
+        inspected_files.looked_at(absent)
         (tmp_path / "written").write_text("")
     states = looking.states()
     assert str(tmp_path / "written") not in dict(states)
-    assert witnesses.unchanged(states)
+    assert inspected_files.unchanged(states)
     absent.touch()
-    assert not witnesses.unchanged(states)
+    assert not inspected_files.unchanged(states)
     absent.unlink()
     (listed / "a.so").touch()
-    assert not witnesses.unchanged(states)
+    assert not inspected_files.unchanged(states)
 
 
 def test_nothing_heavy_is_imported_for_what_is_remembered():
