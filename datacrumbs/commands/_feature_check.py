@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.engine.choice import links_work
 from datacrumbs.engine.compiler import load_bcc
 from datacrumbs.engine.links import UPROBE_MULTI
+from datacrumbs.engine.method_choice import links_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.attach_results import AttachResults
-from datacrumbs.engine.choice import check_cookies
+from datacrumbs.engine.method_choice import check_cookies
 from datacrumbs.errors import DatacrumbsError, ExitCode, refusal
 from datacrumbs.kernel.declared import check_declared
 from datacrumbs.output import counted, printable

@@ -22,8 +22,8 @@ from datacrumbs.engine.attach import (
     prepare_group,
 )
 from datacrumbs.engine.bpf_objects import possible_processors
-from datacrumbs.engine.choice import EarlyLinks
 from datacrumbs.engine.loader import LoadedImage, VerifierError
+from datacrumbs.engine.method_choice import EarlyLinks
 from datacrumbs.engine.methods import TITLES, AttachMethod
 from datacrumbs.engine.preparation import prepare
 from datacrumbs.engine.ring import RingMaps

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.engine import complaints, kernel_programs, source
-from datacrumbs.engine.choice import check_cookies, choose
 from datacrumbs.engine.compiler import CompileError, compiled_program
 from datacrumbs.engine.image_store import ImageStore
 from datacrumbs.engine.loader import ITERATOR_TARGET, KERNEL_FUNCTIONS
+from datacrumbs.engine.method_choice import check_cookies, choose
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.kernel.declared import check_declared
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.engine import choice
+from datacrumbs.engine import method_choice
 from datacrumbs.engine.bpf_objects import Instructions
 from datacrumbs.engine.engine import Engine, Marks
 from datacrumbs.errors import DatacrumbsError
@@ -141,9 +141,9 @@ def test_a_stranger_cannot_give_a_program(installation: Installation, probes: Pa
 def test_a_kernel_without_cookies_is_refused_before_anything_is_compiled(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, configuration: SystemConfiguration
 ) -> None:
-    code = bytearray(choice._ASKS_FOR_COOKIE.code)
+    code = bytearray(method_choice._ASKS_FOR_COOKIE.code)
     code[4:8] = (9973).to_bytes(4, "little")  # a helper that no kernel has, as 174 is for one before 5.15
-    monkeypatch.setattr(choice, "_ASKS_FOR_COOKIE", Instructions(bytes(code), 0, ()))
+    monkeypatch.setattr(method_choice, "_ASKS_FOR_COOKIE", Instructions(bytes(code), 0, ()))
     told: list[str] = []
     with pytest.raises(DatacrumbsError, match=r"no attach cookies .* needs Linux 5\.15"):
         Engine.load(Plan((), (system_call_group(("read",)),)), configuration, Marks(0), tmp_path, tell=told.append)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.engine import choice
-from datacrumbs.engine.choice import EarlyLinks, check_cookies, choose, links_work
+from datacrumbs.engine import method_choice
+from datacrumbs.engine.method_choice import EarlyLinks, check_cookies, choose, links_work
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.errors import DatacrumbsError
 
@@ -38,11 +38,11 @@ def failing(number: int) -> Callable[..., object]:
 @pytest.fixture
 def loading(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel that loads every program."""
-    monkeypatch.setattr(choice, "load_program", lambda *_: os.open("/dev/null", os.O_RDONLY))
+    monkeypatch.setattr(method_choice, "load_program", lambda *_: os.open("/dev/null", os.O_RDONLY))
 
 
 def kernel_with(monkeypatch: pytest.MonkeyPatch, *, session: bool, multi: bool) -> None:
-    monkeypatch.setattr(choice, "links_work", lambda **asked: session if asked["session"] else multi)
+    monkeypatch.setattr(method_choice, "links_work", lambda **asked: session if asked["session"] else multi)
 
 
 @pytest.mark.parametrize(
@@ -75,10 +75,9 @@ def test_a_way_that_the_kernel_lacks_is_refused_when_it_was_asked_for(
 @pytest.mark.parametrize("session", [True, False])
 def test_links_work_where_one_was_made(monkeypatch: pytest.MonkeyPatch, *, session: bool) -> None:
     made = FakeLink()
-    monkeypatch.setattr(choice.links, "attach_uprobe_session", lambda *_: made if session else failing(errno.EINVAL)())
-    monkeypatch.setattr(
-        choice.links, "attach_uprobe_multi", lambda *_, **__: failing(errno.EINVAL)() if session else made
-    )
+    refused = failing(errno.EINVAL)
+    monkeypatch.setattr(method_choice.links, "attach_uprobe_session", lambda *_: made if session else refused())
+    monkeypatch.setattr(method_choice.links, "attach_uprobe_multi", lambda *_, **__: refused() if session else made)
     assert links_work(session=session)
     assert made.closed.wait(BOUND)
     assert not links_work(session=not session)
@@ -98,15 +97,15 @@ def test_links_work_where_one_was_made(monkeypatch: pytest.MonkeyPatch, *, sessi
 def test_only_errors_about_the_way_itself_rule_it_out(
     monkeypatch: pytest.MonkeyPatch, number: int, *, works: bool
 ) -> None:
-    monkeypatch.setattr(choice.links, "attach_uprobe_multi", failing(number))
+    monkeypatch.setattr(method_choice.links, "attach_uprobe_multi", failing(number))
     assert links_work(session=False) is works
 
 
 def test_a_kernel_without_cookies_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "load_program", failing(errno.EINVAL))
+    monkeypatch.setattr(method_choice, "load_program", failing(errno.EINVAL))
     with pytest.raises(DatacrumbsError, match="no attach cookies"):
         check_cookies()
-    monkeypatch.setattr(choice, "load_program", failing(errno.EPERM))  # said where the real programs are loaded
+    monkeypatch.setattr(method_choice, "load_program", failing(errno.EPERM))  # said where the real programs are loaded
     check_cookies()
 
 
@@ -121,8 +120,8 @@ def test_early_links_end_all(monkeypatch: pytest.MonkeyPatch) -> None:
             several.set()
         return made[-1]
 
-    monkeypatch.setattr(choice.links, "attach_uprobe_multi", attach)
-    monkeypatch.setattr(choice.links, "close_links", lambda some: [link.close() for link in some])
+    monkeypatch.setattr(method_choice.links, "attach_uprobe_multi", attach)
+    monkeypatch.setattr(method_choice.links, "close_links", lambda some: [link.close() for link in some])
     early = EarlyLinks()
     assert several.wait(BOUND)
     early.stop()
@@ -134,7 +133,7 @@ def test_early_links_end_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_early_links_do_without_where_the_kernel_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "load_program", failing(errno.EPERM))
+    monkeypatch.setattr(method_choice, "load_program", failing(errno.EPERM))
     early = EarlyLinks()
     early.stop()
     early.close()
