@@ -22,8 +22,8 @@ from datacrumbs.trace.columns import DETAILS, WORD, Readers
 from datacrumbs.trace.corrections import ClockReading, Correction, corrected_calls, corrected_profiles, correction
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
-from datacrumbs.trace.forms import check_form
 from datacrumbs.trace.json_lines import DETAILED, SCHEMA, call_columns, parse_lines, settled
+from datacrumbs.trace.line_checks import check_form
 from datacrumbs.trace.members import TraceText
 from datacrumbs.trace.mounts import MOST_MOUNTS, MOUNT, Mount, read_mount
 from datacrumbs.trace.notes import NOTE
