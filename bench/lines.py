@@ -25,8 +25,8 @@ from isal import igzip
 from datacrumbs.model.contract import MissingKind
 from datacrumbs.model.layouts import RECORD
 from datacrumbs.model.plan import Result
+from datacrumbs.trace.line_shape import Field, Shape
 from datacrumbs.trace.lines import Lines
-from datacrumbs.trace.shape import Field, Shape
 from datacrumbs.trace.templates import templates
 
 if TYPE_CHECKING:

@@ -228,7 +228,7 @@ def _is_skippable(row: np.void) -> bool:
     return bool(row["flags"] & FunctionFlag.HAS_RETURN) and not learns
 
 
-# Where the bytes of a call are that is only counted: those that a line of it would say (trace/shape.py).
+# Where the bytes of a call are that is only counted: those that a line of it would say (trace/line_shape.py).
 def _describe_bytes(row: np.void, function: Function, extra: tuple[Argument, ...], attach: Attach) -> None:
     by_slot = attach in {Attach.TRACEPOINT, Attach.USDT}
     places = [(slot if by_slot else argument.index, argument) for slot, argument in enumerate(function.arguments)]

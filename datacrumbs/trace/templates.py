@@ -9,7 +9,7 @@ import numpy as np
 
 from datacrumbs.model.contract import LONGEST_LINE, PIECES, SLOTS, NameKind, PieceKind, State
 from datacrumbs.model.layouts import OP
-from datacrumbs.trace.shape import MINUS_ONE, MOVED
+from datacrumbs.trace.line_shape import MINUS_ONE, MOVED
 from datacrumbs.trace.text import json_string
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from datacrumbs.trace.shape import Field, Shape
+    from datacrumbs.trace.line_shape import Field, Shape
 
 _LONGEST_VALUE = 21
 _NO_ITEMS = SLOTS

@@ -13,13 +13,13 @@ from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.contract import CHUNK, FIRST_KIND, MEMBER_TARGET, TEXT_LIMIT, MissingKind, NameKind
 from datacrumbs.trace.clocks import Clock, clock_line
 from datacrumbs.trace.footer import LOSSES, Footer, footer_lines, part_lines
+from datacrumbs.trace.line_shape import Shapes
 from datacrumbs.trace.lines import Lines
 from datacrumbs.trace.mounts import MOUNT, mount_fields
 from datacrumbs.trace.names import NameTable, metadata_line, name_line
 from datacrumbs.trace.notes import LOST, NAMES_FULL, Note, note_line
 from datacrumbs.trace.processes import ProcessTable
 from datacrumbs.trace.profiles import ProfileWriter, sampled_lines
-from datacrumbs.trace.shape import Shapes
 from datacrumbs.trace.snapshot import Snapshots, Standing
 from datacrumbs.trace.sums import sums_lines
 from datacrumbs.trace.templates import templates

@@ -128,7 +128,7 @@ TESTED_IN = {
     "trace/names": "unit/trace/test_writer.py",
     "trace/processes": "unit/trace/test_writer.py",
     "trace/profiles": "unit/report/test_estimates.py",
-    "trace/shape": "unit/trace/test_lines.py",
+    "trace/line_shape": "unit/trace/test_lines.py",
     "trace/store": "unit/trace/test_reader.py",
     "trace/templates": "unit/trace/test_lines.py",
 }

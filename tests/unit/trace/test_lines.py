@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from datacrumbs.model.contract import CHUNK, MEMBER_TARGET, TEXT_LIMIT, MissingKind
 from datacrumbs.model.record import RECORD, SLOTS, CallFlag, NameKind
 from datacrumbs.trace import lines, templates
+from datacrumbs.trace.line_shape import MINUS_ONE, MOVED, Shape, Shapes
 from datacrumbs.trace.lines import Lines
-from datacrumbs.trace.shape import MINUS_ONE, MOVED, Shape, Shapes
 
 SOURCE = Path(lines.__file__).parent / "src"
 HOST = "164602c7be5f9aec"
