@@ -33,8 +33,8 @@ from datacrumbs.report.overlapping_traces import check_apart
 from datacrumbs.report.path_groups import globs_of
 from datacrumbs.secure.files import write_atomically
 from datacrumbs.system import SystemPaths
+from datacrumbs.trace.call_store import SPILL_ROWS
 from datacrumbs.trace.reader import find_traces, read_traces
-from datacrumbs.trace.store import SPILL_ROWS
 
 if TYPE_CHECKING:
     import argparse

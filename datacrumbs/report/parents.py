@@ -8,8 +8,8 @@ import numpy as np
 
 from datacrumbs.report.depths import enclosing
 from datacrumbs.report.nesting import AlikeRows, library, rank
+from datacrumbs.trace.call_store import end_of_call
 from datacrumbs.trace.dataframes import pl
-from datacrumbs.trace.store import end_of_call
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

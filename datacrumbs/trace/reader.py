@@ -17,6 +17,7 @@ import numpy as np
 
 from datacrumbs.errors import usage_error
 from datacrumbs.output import counted
+from datacrumbs.trace.call_store import SPILL_ROWS, CallStore
 from datacrumbs.trace.clocks import CLOCK, read_clock_line
 from datacrumbs.trace.columns import DETAILS, WORD, Readers
 from datacrumbs.trace.corrections import ClockReading, Correction, corrected_calls, corrected_profiles, correction
@@ -30,7 +31,6 @@ from datacrumbs.trace.notes import NOTE
 from datacrumbs.trace.processes import PROCESS_EVENT
 from datacrumbs.trace.profiles import PROFILE, SAMPLED, read_profile, read_sampled
 from datacrumbs.trace.ranks import PROCESS, Rank, read_rank
-from datacrumbs.trace.store import SPILL_ROWS, CallStore
 from datacrumbs.trace.sums import SUMS, TimeSums, read_sums
 from datacrumbs.trace.text import restore
 from datacrumbs.trace.writer import RUN

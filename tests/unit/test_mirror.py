@@ -129,7 +129,7 @@ TESTED_IN = {
     "trace/processes": "unit/trace/test_writer.py",
     "trace/profiles": "unit/report/test_estimates.py",
     "trace/line_shape": "unit/trace/test_lines.py",
-    "trace/store": "unit/trace/test_reader.py",
+    "trace/call_store": "unit/trace/test_reader.py",
     "trace/templates": "unit/trace/test_lines.py",
 }
 """Modules without a test module of their own, and where what they do is seen."""
