@@ -9,7 +9,7 @@ from rich.cells import chop_cells
 
 from datacrumbs.model.layers import LAYERS
 from datacrumbs.output import counted, printable
-from datacrumbs.report.amounts import duration, size
+from datacrumbs.report.human_readable import duration, size
 from datacrumbs.report.layout import Column, lay_out
 
 if TYPE_CHECKING:

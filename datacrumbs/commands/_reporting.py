@@ -16,7 +16,6 @@ from datacrumbs.commands._report_tables import SCHEMA_VERSION, described, limits
 from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
 from datacrumbs.output import counted, inform, printable, warn
 from datacrumbs.report import PATTERN, REGRESSION
-from datacrumbs.report.amounts import size
 from datacrumbs.report.call_selection import CallSelection, check_order, parse_moment, select, select_profiles
 from datacrumbs.report.collectives import align
 from datacrumbs.report.comparing import compare
@@ -28,6 +27,7 @@ from datacrumbs.report.file_groups import GROUPS
 from datacrumbs.report.findings.judging import Findings, find
 from datacrumbs.report.findings.printing import summary
 from datacrumbs.report.findings.provider_rules import provider_rules
+from datacrumbs.report.human_readable import size
 from datacrumbs.report.node_clocks import Clocks, clocks_of
 from datacrumbs.report.overlapping_traces import check_apart
 from datacrumbs.report.path_groups import globs_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datacrumbs.output import counted, printable
-from datacrumbs.report.amounts import duration, size
+from datacrumbs.report.human_readable import duration, size
 from datacrumbs.report.layout import Column, lay_out
 from datacrumbs.report.tables import say
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from datacrumbs.output import counted, first_few, printable
-from datacrumbs.report.amounts import duration, moment, size
+from datacrumbs.report.human_readable import duration, moment, size
 from datacrumbs.report.job_ranks import ranges
 from datacrumbs.report.layout import Column, lay_out
 from datacrumbs.report.nanoseconds import NANOSECONDS

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.output import counted
-from datacrumbs.report.amounts import duration
+from datacrumbs.report.human_readable import duration
 from datacrumbs.report.nesting import runs
 from datacrumbs.trace.costs import NOT_KNOWN, read_costs
 from datacrumbs.trace.dataframes import pl

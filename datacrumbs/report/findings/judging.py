@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.model.layers import LAYERS
-from datacrumbs.report.amounts import size
 from datacrumbs.report.call_selection import select_profiles
 from datacrumbs.report.findings import SEVERITIES
 from datacrumbs.report.findings.evidence import RunCalls
@@ -15,6 +14,7 @@ from datacrumbs.report.findings.gaps import Gaps, of_selection
 from datacrumbs.report.findings.own_rules import own_rules
 from datacrumbs.report.findings.portions import of_portion, portions
 from datacrumbs.report.findings.thresholds import gates
+from datacrumbs.report.human_readable import size
 from datacrumbs.report.mounted import by_mount
 from datacrumbs.trace.dataframes import pl
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from datacrumbs.model.fault_rules import FindingRule, Suspicion
 from datacrumbs.output import counted
-from datacrumbs.report.amounts import duration, size
 from datacrumbs.report.findings.evidence import KIND_OF
 from datacrumbs.report.findings.thresholds import described, names
+from datacrumbs.report.human_readable import duration, size
 from datacrumbs.report.intervals import fresh
 from datacrumbs.trace.dataframes import pl
 

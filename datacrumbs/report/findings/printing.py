@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from datacrumbs.output import counted
-from datacrumbs.report.amounts import duration
+from datacrumbs.report.human_readable import duration
 from datacrumbs.report.tables import say
 
 if TYPE_CHECKING:

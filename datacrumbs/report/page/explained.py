@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from datacrumbs.output import counted, printable
-from datacrumbs.report.amounts import duration
 from datacrumbs.report.explanation_table import difference_columns, difference_title, tree_columns, walk
+from datacrumbs.report.human_readable import duration
 from datacrumbs.report.page.drawing import layer_class
 from datacrumbs.report.page.sections import LAYER_NAMES
 from datacrumbs.report.page.sheets import Cell, Sheet, shortened

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.output import printable
-from datacrumbs.report.amounts import duration
 from datacrumbs.report.findings.printing import evidence, headline, summary
+from datacrumbs.report.human_readable import duration
 from datacrumbs.report.page.sheets import Cell, Sheet, shortened
 
 if TYPE_CHECKING:

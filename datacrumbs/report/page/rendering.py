@@ -15,7 +15,7 @@ from markupsafe import Markup
 from datacrumbs import __version__
 from datacrumbs.model.layers import LAYERS
 from datacrumbs.output import counted, printable
-from datacrumbs.report.amounts import duration
+from datacrumbs.report.human_readable import duration
 from datacrumbs.report.page import drawing
 from datacrumbs.report.page.compared import drawn_comparison
 from datacrumbs.report.page.contents import TRACES, Contents, account, merged, verdict

@@ -11,7 +11,7 @@ import numpy as np
 from datacrumbs.model.layers import LAYERS
 from datacrumbs.output import counted
 from datacrumbs.report import PHASES
-from datacrumbs.report.amounts import duration, moment, size
+from datacrumbs.report.human_readable import duration, moment, size
 from datacrumbs.report.page import drawing
 from datacrumbs.report.page.sheets import Cell, Sheet, sheet, shortened
 from datacrumbs.report.sorting import depth_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.output import printable
-from datacrumbs.report.amounts import size
+from datacrumbs.report.human_readable import size
 from datacrumbs.report.tables import HEADINGS, TEXTS, shown
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from datacrumbs.commands import _reading_progress
 from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.output import printable
-from datacrumbs.report.amounts import duration, size
 from datacrumbs.report.call_selection import parse_moment
+from datacrumbs.report.human_readable import duration, size
 
 ROUNDS = 12
 SCRIPTS = Path(sysconfig.get_path("scripts"))
