@@ -11,7 +11,7 @@ from datacrumbs.trace.dataframes import pl
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from datacrumbs.report.heat import Heat
+    from datacrumbs.report.heatmap import Heat
 
 WINDOWS = 20
 SLICES = 2000

@@ -98,7 +98,7 @@ TESTED_IN = {
     "report/findings/evidence": "unit/report/findings/test_judging.py",
     "report/findings/gaps": "unit/report/findings/test_judging.py",
     "report/findings/own_rules": "unit/report/findings/test_judging.py",
-    "report/heat": "unit/report/test_page.py",
+    "report/heatmap": "unit/report/test_page.py",
     "report/page/contents": "unit/report/test_page.py",
     "report/page/drawing": "unit/report/test_page.py",
     "report/page/explained": "unit/report/test_explaining.py",

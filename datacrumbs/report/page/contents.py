@@ -10,12 +10,12 @@ import numpy as np
 from rich.console import Console
 
 from datacrumbs.output import counted, printable
-from datacrumbs.report.busy import Busy, busy
+from datacrumbs.report.busy_time import Busy, busy
 from datacrumbs.report.call_selection import ALL
 from datacrumbs.report.distributions import Distribution, Function, distributions
 from datacrumbs.report.estimates import is_needed
 from datacrumbs.report.findings.patterns import access_patterns
-from datacrumbs.report.heat import Heat, heat
+from datacrumbs.report.heatmap import Heat, heat
 from datacrumbs.report.nesting import outermost
 from datacrumbs.report.sorting import by_layer
 from datacrumbs.report.summary import conservation, number_of_rows, table
