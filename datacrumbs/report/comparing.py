@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.model.layers import LAYERS
-from datacrumbs.report.estimates import TIMED
+from datacrumbs.report.estimated_rows import TIMED
 from datacrumbs.report.nesting import runs, with_runs
 from datacrumbs.trace.dataframes import pl
 

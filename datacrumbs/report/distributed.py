@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.report.call_selection import EPOCH_LIMIT, CallSelection
-from datacrumbs.report.estimates import is_needed
+from datacrumbs.report.estimated_rows import is_needed
 from datacrumbs.report.job_ranks import node_rows
 from datacrumbs.report.overlapping_traces import check_lives_apart, lives_of
 from datacrumbs.report.summary import merged_table, table_share

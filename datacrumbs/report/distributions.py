@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from datacrumbs.report.estimates import is_needed, weighted
+from datacrumbs.report.estimated_rows import is_needed, weighted
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.profiles import histogram
 

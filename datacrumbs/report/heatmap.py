@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.report.estimates import is_needed, weighted
+from datacrumbs.report.estimated_rows import is_needed, weighted
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:

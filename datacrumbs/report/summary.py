@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from datacrumbs.model.layers import LAYERS
 from datacrumbs.report import PHASES, job_ranks
 from datacrumbs.report.call_selection import ALL, CallSelection, first_moment, select
-from datacrumbs.report.estimates import estimated_rows, is_needed, of_no_calls
-from datacrumbs.report.exact import exact_rows, exact_share, merged_rows
+from datacrumbs.report.estimated_rows import estimated_rows, is_needed, of_no_calls
+from datacrumbs.report.exact_rows import exact_rows, exact_share, merged_rows
 from datacrumbs.report.file_groups import GROUPS
 from datacrumbs.report.nanoseconds import with_nanoseconds
 from datacrumbs.report.nesting import from_the_top, outermost

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from datacrumbs.report import PHASES, job_ranks
 from datacrumbs.report.call_selection import names_in
-from datacrumbs.report.estimates import SHARE
+from datacrumbs.report.estimated_rows import SHARE
 from datacrumbs.report.file_groups import GROUPS, with_groups
 from datacrumbs.report.nesting import SECOND_FILE
 from datacrumbs.report.node_files import by_node

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from datacrumbs.report.exact import named, numbers
+from datacrumbs.report.exact_rows import named, numbers
 from datacrumbs.report.exports.trees import own_time, processes
 from datacrumbs.report.intervals import fresh
 from datacrumbs.report.stretches import stretches

@@ -13,7 +13,7 @@ from datacrumbs.output import counted, printable
 from datacrumbs.report.busy_time import Busy, busy
 from datacrumbs.report.call_selection import ALL
 from datacrumbs.report.distributions import Distribution, Function, distributions
-from datacrumbs.report.estimates import is_needed
+from datacrumbs.report.estimated_rows import is_needed
 from datacrumbs.report.findings.patterns import access_patterns
 from datacrumbs.report.heatmap import Heat, heat
 from datacrumbs.report.nesting import outermost

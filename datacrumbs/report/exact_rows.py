@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.report.estimates import QUANTILES, TIMED, columns
+from datacrumbs.report.estimated_rows import QUANTILES, TIMED, columns
 from datacrumbs.report.node_files import by_node
 from datacrumbs.trace.columns import WORD
 from datacrumbs.trace.dataframes import pl
