@@ -25,7 +25,7 @@ import numpy as np
 
 from datacrumbs.model.layers import LAYERS
 from datacrumbs.report.depths import enclosing, within
-from datacrumbs.report.stretches import stretches
+from datacrumbs.report.time_partitions import time_partitions
 from datacrumbs.trace.columns import WORD
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.lines import load_library
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from datacrumbs.report.stretches import Stretch
+    from datacrumbs.report.time_partitions import TimePartition
     from datacrumbs.trace.reader import Traces
 
 INSIDE_KERNEL = ("VFS", "PAGECACHE", "EXT4", "XFS", "KERNEL", "BLOCK")
@@ -58,7 +58,7 @@ MOST_THREADS = 4
 def outermost(traces: Traces, calls: pl.LazyFrame, scope: str) -> pl.LazyFrame:
     """Calls, and how each counts in the sums of a scope.
 
-    They are taken a stretch of time at once, together with the earlier calls that reach into it, and what is kept of
+    They are taken a partition of time at once, together with the earlier calls that reach into it, and what is kept of
     each is a byte, so that the memory that this takes grows little with the trace.
 
     Args:
@@ -73,7 +73,7 @@ def outermost(traces: Traces, calls: pl.LazyFrame, scope: str) -> pl.LazyFrame:
     calls = with_runs(traces, calls)
     marking = _Marking(calls, scope)
     with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS)) as pool:
-        list(pool.map(marking.look, stretches(calls, WINDOW_ROWS)))
+        list(pool.map(marking.look, time_partitions(calls, WINDOW_ROWS)))
     within, own = marking.marks.expression(WITHIN), marking.marks.expression(OWN)
     return calls.with_columns(within.alias("within"), pl.when(own).then("bytes").alias("own_bytes"))
 
@@ -157,7 +157,7 @@ class _Marking:
             moving = self._calls.filter("moved").select(CARRIER).unique().collect(engine="streaming")
             self._moving = AlikeRows([moving[key].to_numpy() for key in CARRIER])
 
-    def look(self, part: Stretch) -> None:
+    def look(self, part: TimePartition) -> None:
         reaching = self._calls.filter(pl.col("ts") < part.end, pl.col("end") >= part.begin)
         calls = reaching.collect(engine="streaming")
         category = calls["category"].to_numpy()

@@ -10,7 +10,7 @@ import numpy as np
 from datacrumbs.report.exact_rows import named, numbers
 from datacrumbs.report.exports.trees import own_time, processes
 from datacrumbs.report.intervals import fresh
-from datacrumbs.report.stretches import stretches
+from datacrumbs.report.time_partitions import time_partitions
 from datacrumbs.report.views import KEYS
 from datacrumbs.trace.dataframes import pl
 
@@ -71,7 +71,7 @@ def wall_times(traces: Traces, marked: pl.LazyFrame, keys: list[str], *, channel
     row_of = texts.join(rows, on=keys, how="left", nulls_equal=True, maintain_order="left")["row"].to_numpy()
     reached, total = np.full(len(rows), -(1 << 62), np.int64), np.zeros(len(rows), np.int64)
     placed = timed.join(places.lazy(), on=numbers(keys), nulls_equal=True).select("place", "ts", "end")
-    for part in stretches(timed, ROWS):
+    for part in time_partitions(timed, ROWS):
         calls = placed.filter(pl.col("ts") >= part.begin, pl.col("ts") < part.end).collect(engine="streaming")
         group, begin, end = row_of[calls["place"].to_numpy()], calls["ts"].to_numpy(), calls["end"].to_numpy()
         order = np.lexsort((begin, group))

@@ -1,4 +1,4 @@
-"""The dearest stretches of a run, call by call."""
+"""The stretches of a run with the most time in calls, call by call."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Window:
 def windows(
     calls: pl.LazyFrame, heat: Heat, works: pl.Expr, limits: tuple[int, int] = (WINDOWS, SLICES)
 ) -> list[Window]:
-    """Those stretches in which processes spent the most time in calls, the dearest first.
+    """Those stretches in which processes spent the most time in calls, the costliest first.
 
     Args:
         calls: Lines, with what `outermost` gives for the scope ``process`` where every call has one.
@@ -82,8 +82,8 @@ def windows(
     inside = pl.col("within") if "within" in calls.collect_schema() else pl.lit(value=False)
     calls = calls.with_columns(works.alias("works"), (works & ~inside).alias("counts"))
     sums = heat.time_us.sum(axis=0)
-    dearest = sorted(range(heat.stretches), key=lambda at: (-sums[at], at))[: limits[0]]
-    found = (_window(calls, heat, at, round(float(sums[at])), limits[1]) for at in dearest if sums[at] > 0)
+    costliest = sorted(range(heat.stretches), key=lambda at: (-sums[at], at))[: limits[0]]
+    found = (_window(calls, heat, at, round(float(sums[at])), limits[1]) for at in costliest if sums[at] > 0)
     return [window for window in found if window.slices]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.output import counted
 from datacrumbs.report.nesting import with_runs
-from datacrumbs.report.stretches import stretches
+from datacrumbs.report.time_partitions import time_partitions
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def portions(traces: Traces, calls: pl.LazyFrame, most: int | None = MOST) -> tu
             left.append(f"{some} with {rest.sum():,} calls: only the {place:,} with the most calls were looked at")
             break
         if size > LIMIT:
-            first = next(stretches(calls.filter(pl.col("run") == run, pl.col("pid") == pid), LIMIT))
+            first = next(time_partitions(calls.filter(pl.col("run") == run, pl.col("pid") == pid), LIMIT))
             found.append(Portion(((run, pid),), first.end))
             name = traces.processes.get((run, pid), "") or "a process"
             left.append(f"the calls of {name} (pid {pid}) behind the first {first.calls:,} of {size:,}")

@@ -12,8 +12,8 @@ import pytest
 from datacrumbs.report import nesting
 from datacrumbs.report.call_selection import CallSelection, select, select_profiles
 from datacrumbs.report.nesting import outermost
-from datacrumbs.report.stretches import stretches
 from datacrumbs.report.summary import table
+from datacrumbs.report.time_partitions import time_partitions
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ def test_random_stacks_are_taken_apart_as_they_were_made(made, tmp_path: Path, m
     assert np.array_equal(names == "root", ~whole["within"].to_numpy())
     # The same a stretch at a time.
     monkeypatch.setattr(nesting, "WINDOW_ROWS", 37)
-    assert len(list(stretches(traces.calls, 37))) > 4
+    assert len(list(time_partitions(traces.calls, 37))) > 4
     assert outermost(traces, traces.calls, "process").sort("order").collect().equals(whole)
 
 

@@ -1,4 +1,4 @@
-"""A run in stretches of time, each with calls that fit into memory."""
+"""A run divided by time into partitions whose calls fit into memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BINS = 10_000
 EARLIEST, LATEST = -(1 << 63), (1 << 63) - 1
 
 
-class Stretch(NamedTuple):
+class TimePartition(NamedTuple):
     """Calls that begin at or after ``begin`` and before ``end`` (epoch us), and how many they are."""
 
     begin: int
@@ -21,15 +21,15 @@ class Stretch(NamedTuple):
     calls: int
 
 
-def stretches(calls: pl.LazyFrame, most: int) -> Iterator[Stretch]:
+def time_partitions(calls: pl.LazyFrame, most: int) -> Iterator[TimePartition]:
     """Divide time so that in each part at most ``most`` calls begin, or those of one of `BINS` parts of the run.
 
     Args:
         calls: With the column ts.
-        most: Calls of a stretch.
+        most: Calls of a partition.
 
     Returns:
-        Stretches in order, from `EARLIEST` to `LATEST`.
+        Partitions in order, from `EARLIEST` to `LATEST`.
     """
     at = pl.col("ts")
     first, last, count = calls.select(at.min(), at.max().alias("last"), pl.len()).collect(engine="streaming").row(0)
@@ -40,8 +40,8 @@ def stretches(calls: pl.LazyFrame, most: int) -> Iterator[Stretch]:
         for number, here in bins.iter_rows():
             if within and within + here > most:
                 end = first + number * width
-                yield Stretch(begin, end, within)
+                yield TimePartition(begin, end, within)
                 begin, within = end, 0
             within += here
         count = within
-    yield Stretch(begin, LATEST, count)
+    yield TimePartition(begin, LATEST, count)
