@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.model.layers import LAYERS
-from datacrumbs.report.estimated_rows import TIMED
 from datacrumbs.report.nesting import runs, with_runs
+from datacrumbs.report.row_columns import TIMED
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from math import inf, sqrt
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.report.nesting import outermost, rank, runs
+from datacrumbs.report.row_columns import QUANTILES, TIMED, columns
 from datacrumbs.trace.columns import WORD
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.profiles import histogram
@@ -25,13 +26,9 @@ if TYPE_CHECKING:
 
 STRATUM = ("run", "category", "name", "symbol")
 SUMS = ("count", "errors", "bytes", "time_us")
-MOMENTS = ("begin_us", "end_us")
-QUANTILES = {"p50_us": 0.5, "p90_us": 0.9, "p99_us": 0.99}
 NORMAL_95 = 1.96
 MORE = ("mean_bytes", "waits_us", "opens")
 """Estimates without a margin."""
-TIMED = (pl.col("dur") > 0) | pl.col("ret").is_not_null()
-"""An instant has no duration, and a call whose return is not seen has none that is known."""
 HALF = 0.5
 """A margin below it does not show in a whole number."""
 SHARE = "portion"
@@ -111,24 +108,6 @@ def _scale(line: dict[str, Any], one_of: int) -> Scale:
     lost = sum(calls for key, calls in numbers.items() if key.startswith("lost_") and key not in LOST_BEFORE)
     chosen = numbers.get("recorded", 0) + filtered + numbers.get("counted_guard", 0) + lost
     return Scale(chosen, chosen + out, one_of)
-
-
-def columns(scope: str | None) -> tuple[str, ...]:
-    """Keys of a row behind those that tell rows apart, see `estimated_rows`."""
-    of_layer, of_file = ("nested",) if scope == "layer" else (), ("opens",) if scope in {"file", "process"} else ()
-    spread = (*QUANTILES, "max_us", "timed")
-    return ("count", *of_layer, *of_file, "errors", "bytes", "mean_bytes", "time_us", "waits_us", *spread, *MOMENTS)
-
-
-def of_no_calls(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with the keys of another, for what has no calls."""
-    known = {"layers": [], "count": 0, "errors": 0, "timed": 0, "approximate": [], "margin": {}}
-    return {key: known.get(key) for key in row}
-
-
-def timed(keys: list[str]) -> pl.Expr:
-    """Which of the calls that are grouped by ``keys`` have a known duration."""
-    return TIMED.any() if "name" in keys else TIMED  # a function without a result has one, too
 
 
 def estimated_rows(
@@ -253,16 +232,17 @@ def _with_strata(traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame) ->
     return calls.with_columns(run.alias("run"), *texts), profiles.with_columns(run.alias("run"))
 
 
-# Rows are put together from groups smaller than those of `keys`.
+# Which calls have a known duration. Rows are put together from groups smaller than those of `keys`.
 def _with_timed(calls: pl.LazyFrame, keys: list[str]) -> pl.LazyFrame:
     if "name" not in keys:
-        return calls.with_columns(timed(keys).alias("timed"))
-    known = calls.group_by(keys).agg(timed(keys).alias("timed")).collect(engine="streaming")
+        return calls.with_columns(TIMED.alias("timed"))
+    # A function without a result has one, too.
+    known = calls.group_by(keys).agg(TIMED.any().alias("timed")).collect(engine="streaming")
     return calls.join(known.lazy(), on=keys, how="left", nulls_equal=True)
 
 
-def quantiles(duration: pl.Expr) -> list[pl.Expr]:
-    """What is said of the spread of durations: p50_us, p90_us, p99_us and max_us."""
+def _quantiles() -> list[pl.Expr]:
+    duration = pl.col("dur").filter("timed")
     shares = [duration.quantile(share, "nearest").cast(pl.Int64).alias(name) for name, share in QUANTILES.items()]
     return [*shares, duration.max().alias("max_us")]
 
@@ -303,11 +283,6 @@ def _sums() -> list[pl.Expr]:
         pl.col("end").max(),
     ]
     return [pl.len().alias("count"), pl.col("timed").sum(), known, owns, *sums, *squares, *more]
-
-
-def _quantiles() -> list[pl.Expr]:
-    duration = pl.col("dur").filter("timed")
-    return quantiles(duration)
 
 
 # Of a sum over some of n calls that were chosen at random of N, Cochran's estimate of the variance:

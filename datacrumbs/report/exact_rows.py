@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.report.estimated_rows import QUANTILES, TIMED, columns
 from datacrumbs.report.node_files import by_node
+from datacrumbs.report.row_columns import QUANTILES, TIMED, columns
 from datacrumbs.trace.columns import WORD
 from datacrumbs.trace.dataframes import pl
 

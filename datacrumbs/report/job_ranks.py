@@ -8,7 +8,7 @@ from itertools import count, groupby
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from datacrumbs.output import counted
-from datacrumbs.report.estimated_rows import of_no_calls
+from datacrumbs.report.row_columns import of_no_calls
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.report.estimated_rows import QUANTILES
+from datacrumbs.report.row_columns import QUANTILES
 from datacrumbs.trace.sums import TimeSums
 
 if TYPE_CHECKING:

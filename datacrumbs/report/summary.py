@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from datacrumbs.model.layers import LAYERS
 from datacrumbs.report import PHASES, job_ranks
 from datacrumbs.report.call_selection import ALL, CallSelection, first_moment, select
-from datacrumbs.report.estimated_rows import estimated_rows, is_needed, of_no_calls
+from datacrumbs.report.estimated_rows import estimated_rows, is_needed
 from datacrumbs.report.exact_rows import exact_rows, exact_share, merged_rows
 from datacrumbs.report.file_groups import GROUPS
 from datacrumbs.report.nanoseconds import with_nanoseconds
 from datacrumbs.report.nesting import from_the_top, outermost
 from datacrumbs.report.node_files import by_node
+from datacrumbs.report.row_columns import of_no_calls
 from datacrumbs.report.views import KEYS, LEAST_BYTES, PHASE, SCOPES, SIZE_CLASS, SIZES, of_view, phase_of
 from datacrumbs.report.wide_columns import with_wide
 from datacrumbs.trace.dataframes import pl
