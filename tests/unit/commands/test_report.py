@@ -21,6 +21,8 @@ from datacrumbs.output import printable
 from datacrumbs.report.call_selection import parse_moment
 from datacrumbs.report.human_readable import duration, size
 
+from ..report.printed import data_of, text_of  # noqa: TID252
+
 ROUNDS = 12
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
@@ -28,16 +30,6 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 @pytest.fixture
 def trace(synthetic, tmp_path: Path) -> Path:
     return synthetic.write_trace(tmp_path / "run.pfw.gz", ROUNDS, lost=((synthetic.READ, 5),))
-
-
-def data_of(capsys, *arguments: object) -> dict:
-    assert COMMAND.run([*map(str, arguments), "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
-
-
-def text_of(capsys, *arguments: object) -> str:
-    assert COMMAND.run([*map(str, arguments)]) == 0
-    return capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
 
+from .printed import FILES, rows_of
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-FILES = {
-    "f1": "/data/run1/out.0001.h5",
-    "f2": "/data/run1/out.0002.h5",
-    "f3": "/data/run2/out.0003.h5",
-    "f4": "/usr/lib/libm.so.6",
-    "f5": "pipe:[11]",
-}
 
 
 @pytest.fixture
@@ -27,11 +20,6 @@ def trace(made, tmp_path: Path) -> Path:
     calls = [made.call("write", "SYS", 1000 + 20 * turn, 10, fhash=f"f{turn + 1}") for turn in range(4)]
     calls += [made.call("read", "SYS", 2000, 5, fhash="f5"), made.call("poll", "SYS", 3000, 5)]
     return made.write(tmp_path / "run.pfw.gz", calls, FILES)
-
-
-def rows_of(capsys, name: str, *arguments: object) -> list[dict[str, Any]]:
-    assert COMMAND.run([*map(str, arguments), "--json"]) == 0
-    return json.loads(capsys.readouterr().out)[name]
 
 
 def test_files_are_left_out(trace: Path, capsys) -> None:

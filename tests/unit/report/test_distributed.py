@@ -15,6 +15,8 @@ from datacrumbs.report import distributed
 from datacrumbs.report.call_selection import CallSelection
 from datacrumbs.report.distributed import read_distributed, run_share
 
+from .printed import data_of, text_of
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -73,25 +75,20 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "_computed", computed)
 
 
-def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    assert COMMAND.run([*map(str, arguments)]) == 0
-    return str(capsys.readouterr().out)
-
-
 @pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("view", VIEWS)
 def test_the_same_to_the_last_digit(directory: Path, capsys: pytest.CaptureFixture[str], view: str) -> None:
     for options in ([], ["--limit", "3"], ["--name", "*write"], ["--rank", "3", "--path", "/*"]):
         command = [directory, "--by", view, "--json", *options]
-        assert printed(capsys, *command, "--engine", "dask") == printed(capsys, *command)
+        assert text_of(capsys, *command, "--engine", "dask") == text_of(capsys, *command)
 
 
 @pytest.mark.usefixtures("at_once")
 def test_the_text_is_the_same(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for view in VIEWS:
-        assert printed(capsys, directory, "--by", view, "--engine", "dask") == printed(capsys, directory, "--by", view)
-    tables = json.loads(printed(capsys, directory, "--json", "--engine", "dask"))
-    alone = json.loads(printed(capsys, directory, "--json"))
+        assert text_of(capsys, directory, "--by", view, "--engine", "dask") == text_of(capsys, directory, "--by", view)
+    tables = data_of(capsys, directory, "--engine", "dask")
+    alone = data_of(capsys, directory)
     assert (tables["functions"], tables["files"]) == (alone["functions"], alone["files"])
 
 
@@ -103,8 +100,8 @@ def test_files_of_one_run_stay_together(made: ModuleType, tmp_path: Path, capsys
     for part, calls in enumerate((outer, inner)):
         made.write(tmp_path / f"{part}.pfw.gz", calls, part=part)
     command = [tmp_path, "--by", "process", "--json"]
-    both = printed(capsys, *command, "--engine", "dask")
-    assert both == printed(capsys, *command)
+    both = text_of(capsys, *command, "--engine", "dask")
+    assert both == text_of(capsys, *command)
     assert [row["count"] for row in json.loads(both)["processes"]] == [1, 0]
 
 
@@ -146,7 +143,7 @@ def test_with_dask_itself(directory: Path, capsys: pytest.CaptureFixture[str], m
     pytest.importorskip("dask")
     monkeypatch.delenv(distributed.SCHEDULER, raising=False)
     command = [directory, "--by", "rank", "--json"]
-    assert printed(capsys, *command, "--engine", "dask") == printed(capsys, *command)
+    assert text_of(capsys, *command, "--engine", "dask") == text_of(capsys, *command)
 
 
 def test_a_share_holds_no_calls(directory: Path) -> None:

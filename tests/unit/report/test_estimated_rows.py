@@ -19,6 +19,8 @@ from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.profiles import histogram, histogram_text
 from datacrumbs.trace.writer import TraceWriter
 
+from .printed import data_of
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -104,12 +106,6 @@ def sampled(path: Path, rows: np.ndarray, seed: int) -> Path:
     counts.append(FunctionCounts(syncs, syncs))
     plan = Plan((), (replace(GROUP, sample=ONE_OF), REST))
     return trace(path, plan, lines, np.zeros(0, PROFILE), counts)
-
-
-def data_of(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict:
-    capsys.readouterr()
-    assert COMMAND.run([*map(str, arguments), "--json"]) == 0
-    return json.loads(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(("view", "key"), [("function", "name"), ("file", "path"), ("process", "pid")])

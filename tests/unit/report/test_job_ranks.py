@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from datacrumbs.commands.report import COMMAND
 from datacrumbs.report.job_ranks import jobs, ranges
 from datacrumbs.trace.reader import read_traces
+
+from .printed import data_of, text_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,19 +51,8 @@ def directory(made: ModuleType, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def document(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
-    assert COMMAND.run([*map(str, arguments), "--json"]) == 0
-    read: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return read
-
-
-def text(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    assert COMMAND.run([*map(str, arguments)]) == 0
-    return str(capsys.readouterr().out)
-
-
 def test_a_row_for_each_rank(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = document(capsys, directory, "--by", "rank")["ranks"]
+    rows = data_of(capsys, directory, "--by", "rank")["ranks"]
     keys = ("job_id", "step", "rank", "count", "bytes", "time_us")
     assert [tuple(row[key] for key in keys) for row in rows] == [
         *(("4711", 3, rank, CALLS[rank], CALLS[rank] * BYTES, CALLS[rank] * DURATION) for rank in (2, 1, 0)),
@@ -72,7 +61,7 @@ def test_a_row_for_each_rank(directory: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_the_slowest_rank_and_the_sums(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    printed = text(capsys, directory, "--by", "rank")
+    printed = text_of(capsys, directory, "--by", "rank")
     calls = sum(CALLS.values())
     assert f"all ranks: {calls} calls, {calls * BYTES} B, 1.44 ms" in printed
     assert "slowest: rank 2 with 737 us, median: 451 us" in printed
@@ -80,14 +69,14 @@ def test_the_slowest_rank_and_the_sums(directory: Path, capsys: pytest.CaptureFi
 
 
 def test_what_is_missing_is_in_the_data(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (job,) = document(capsys, directory)["jobs"]
+    (job,) = data_of(capsys, directory)["jobs"]
     expected = {"0": ["one"], "1": ["one"], "2": ["two"]}
     assert job == {"job_id": "4711", "step": 3, "size": SIZE, "ranks": expected, "missing": [3, 4]}
 
 
 def test_a_row_for_each_node_also_for_one_without_calls(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (directory / "two.pfw.gz").write_bytes((directory / "two.pfw.gz").read_bytes()[:-9])
-    rows = document(capsys, directory, "--by", "node")["nodes"]
+    rows = data_of(capsys, directory, "--by", "node")["nodes"]
     keys = ("host", "count", "ranks", "begin_us", "end_us")
     last = {rank: 100 * rank + 20 * (CALLS[rank] - 1) + DURATION for rank in CALLS}
     assert [tuple(row[key] for key in keys) for row in rows] == [
@@ -98,13 +87,13 @@ def test_a_row_for_each_node_also_for_one_without_calls(directory: Path, capsys:
     states = {row["host"]: row["state"] for row in rows}
     assert (states["one"], states["idle"]) == ("complete", "complete")
     assert "cut" in states["two"] or "damaged" in states["two"]
-    assert "idle" in text(capsys, directory, "--by", "node")
+    assert "idle" in text_of(capsys, directory, "--by", "node")
 
 
 def test_calls_of_a_rank(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (row,) = document(capsys, directory, "--by", "function", "--rank", 1)["functions"]
+    (row,) = data_of(capsys, directory, "--by", "function", "--rank", 1)["functions"]
     assert (row["name"], row["count"]) == ("write", CALLS[1])
-    rows = document(capsys, directory, "--by", "process", "--rank", "1", "--rank", "2")["processes"]
+    rows = data_of(capsys, directory, "--by", "process", "--rank", "1", "--rank", "2")["processes"]
     assert sorted((row["host"], row["rank"], row["count"]) for row in rows) == [("one", 1, 41), ("two", 2, 67)]
 
 
@@ -112,9 +101,9 @@ def test_profiles_are_of_ranks_too(made: ModuleType, tmp_path: Path, capsys: pyt
     lines = [line for rank in (0, 1) for line in about(made, 100 + rank, rank)]
     profiles = [made.profile("write", "POSIX", 1_000, CALLS[rank], process=100 + rank) for rank in (0, 1)]
     made.write(tmp_path / "p.pfw.gz", [], before=[*lines, *profiles])
-    rows = document(capsys, tmp_path, "--by", "rank")["ranks"]
+    rows = data_of(capsys, tmp_path, "--by", "rank")["ranks"]
     assert {row["rank"]: row["count"] for row in rows} == {0: CALLS[0], 1: CALLS[1]}
-    rows = document(capsys, tmp_path, "--by", "rank", "--rank", "1")["ranks"]
+    rows = data_of(capsys, tmp_path, "--by", "rank", "--rank", "1")["ranks"]
     assert [(row["rank"], row["count"]) for row in rows] == [(1, CALLS[1])]
 
 

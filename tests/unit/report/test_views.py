@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from datacrumbs.commands.report import COMMAND
 
+from .printed import FILES, rows_of
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-FILES = {
-    "f1": "/data/run1/out.0001.h5",
-    "f2": "/data/run1/out.0002.h5",
-    "f3": "/data/run2/out.0003.h5",
-    "f4": "/usr/lib/libm.so.6",
-    "f5": "pipe:[11]",
-    "f6": "/top",
-}
 
 
 @pytest.fixture
@@ -39,11 +31,6 @@ def trace(made, tmp_path: Path) -> Path:
     mounts = {"/": "ext4", "/data": "lustre"}
     before = [made.metadata("datacrumbs_mount", {"point": p, "local": 1, "type": k}) for p, k in mounts.items()]
     return made.write(tmp_path / "run.pfw.gz", calls, FILES, before=before)
-
-
-def rows_of(capsys, name: str, *arguments: object) -> list[dict[str, Any]]:
-    assert COMMAND.run([*map(str, arguments), "--json"]) == 0
-    return json.loads(capsys.readouterr().out)[name]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from datacrumbs.commands.report import COMMAND
 from datacrumbs.report import wide_columns
+
+from .printed import rows_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +32,7 @@ def trace(made, tmp_path: Path) -> Path:
 
 
 def rows(capsys, name: str, *arguments: object) -> list[dict[str, Any]]:
-    assert COMMAND.run([*map(str, arguments), "--json", "--wide"]) == 0
-    return json.loads(capsys.readouterr().out)[name]
+    return rows_of(capsys, name, *arguments, "--wide")
 
 
 @pytest.mark.parametrize("together", [1_000_000, 2])
