@@ -8,6 +8,7 @@ SECOND = 1_000_000_000
 MEGABYTE = 1_000_000
 DURATIONS = "a number with ns, us, ms, s, m, h or d, such as 90s, 1.5ms or 2h"
 SIZES = "a number with K, M, G or T (powers of 1024), or KB, MB, GB or TB (powers of 1000), such as 512M or 2G"
+_LONG = 10_000
 _NUMBER = re.compile(r"((?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?) ?([A-Za-zµ]*)")
 _TIMES = {
     "ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": SECOND, "m": 60 * SECOND, "min": 60 * SECOND,
@@ -63,6 +64,24 @@ def megabytes(text: str) -> float:
         ValueError: With words for a message.
     """
     return _positive(text, size(text, MEGABYTE)) / MEGABYTE
+
+
+def shown_duration(seconds: float) -> str:
+    """A duration as users write it, in the largest unit of which it is a whole number: ``1h``, ``90s``, ``1500ms``."""
+    return _shown(round(seconds * SECOND), _TIMES) or f"{seconds:g}s"
+
+
+def shown_size(number: int) -> str:
+    """A size in bytes as users write it: ``2G``, ``1GB``; else in megabytes: ``123.5MB``."""
+    return _shown(number, _BYTES) or f"{number / MEGABYTE:.1f}MB"
+
+
+# Empty where only a unit that is much too small divides it.
+def _shown(amount: int, units: dict[str, int]) -> str:
+    for name, factor in sorted(units.items(), key=lambda item: -item[1]):
+        if amount % factor == 0 and 0 < amount // factor < _LONG:
+            return f"{amount // factor}{name}"
+    return ""
 
 
 def _positive(text: str, number: int) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from datacrumbs import __version__
-from datacrumbs.output import Verbosity, printable
+from datacrumbs.output import Verbosity, printable, terminal
 from datacrumbs.quantities import seconds
 
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
+
+    # Its lines are aligned already, and it has no words of strangers.
+    def print_usage(self, file: Any = None) -> None:
+        terminal(file or sys.stdout).write(self.format_usage())
 
 
 # Sub-commands take what is shared too: there it is set only when it is given, after what precedes them.

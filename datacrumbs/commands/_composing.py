@@ -9,7 +9,6 @@ import base64
 import json
 import os
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,8 @@ from datacrumbs.elf.roots import root_of
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.output import Verbosity, counted, inform, verbosity
 from datacrumbs.probefile.envelope import Grant, open_envelope, read_grant
-from datacrumbs.probefile.storage import instant, verified, write_probe_file
+from datacrumbs.probefile.storage import instant, write_probe_file
+from datacrumbs.signer.signature_cache import deciding_files, is_lasting
 from datacrumbs.system import SystemPaths
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
             return found
     notes: list[str] = []
     with watched(analysis_cache.place()) as looking:
-        looked_at(*_deciding(paths))
+        looked_at(*deciding_files(paths))
         try:
             from datacrumbs.commands._composition import composed
             from datacrumbs.configure import Selection, current_host
@@ -146,24 +146,15 @@ def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
     return _of(answer, paths, is_remembered=False)
 
 
-# What the signing service decides by, as far as a user can see that it changed.
-def _deciding(paths: SystemPaths) -> Sequence[Path]:
-    trusted = paths.trusted_keys
-    return (paths.policy, paths.trusted_snippets, paths.private_key, trusted, trusted / "revoked.yaml")
-
-
-# It is worth nothing by itself: its signature, its grant and what was revoked are looked at as the daemon does. Who
-# composes expects a file that lasts, so it is signed again once half of its time is over.
+# Where it would not be taken any more, it is composed again.
 def _remembered(answer: Any, paths: SystemPaths) -> Composed | None:
     if answer is None:
         return None
-    now = time.time()
     try:
         found = _of(answer, paths, is_remembered=True)
-        verified(found.probe_file, "what was kept", paths.trusted_keys, now=now, uid=os.geteuid())
     except (DatacrumbsError, ValueError, TypeError, LookupError):
         return None
-    return found if found.grant.expires - now >= (found.grant.expires - found.grant.issued) / 2 else None
+    return found if is_lasting(found.probe_file, paths) else None
 
 
 def _of(answer: dict[str, Any], paths: SystemPaths, *, is_remembered: bool) -> Composed:

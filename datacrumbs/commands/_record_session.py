@@ -79,6 +79,8 @@ class Session:
         self._ended_early = False
         self._notes: tuple[str, ...] = ()
         self._chosen = Chosen()
+        self._launching = ["datacrumbs_wrap"]
+        self._was_refused = False  # by the launcher, or it is the command's own exit status
 
     def run(self) -> int:
         """Gives a wait status."""
@@ -143,6 +145,8 @@ class Session:
                 return 0
             signed = base64.b64decode(composed)
         options, command, paths = self._options, self._command, self._paths
+        if not options.best_effort:  # the service may be of an installation whose runs see no marks of this one
+            self._launching.append("--require")
 
         def begun(trace: NewTrace) -> Recording:
             with _interruptible():
@@ -152,14 +156,15 @@ class Session:
 
     def _composed_and_signed(self) -> str:
         from datacrumbs.session.composition_request import OwnPlan
-        from datacrumbs.session.served_run import signed_by_service
+        from datacrumbs.signer.signature_cache import signed_plan
 
         request, dry = self._request(), self._options.dry_run
 
         def work() -> Any:
             composed = self._composing(request)
             needless = dry or composed["status"]
-            return [composed, "" if needless else signed_by_service(composed["document"], self._paths)]
+            signed = b"" if needless else signed_plan(composed["document"], self._paths)
+            return [composed, base64.b64encode(signed).decode()]
 
         worker = Worker(self._user, work)
         try:
@@ -187,11 +192,12 @@ class Session:
             return self._followed(recording, trace, failing)
 
     def _followed(self, recording: Recording, trace: NewTrace, failing: ExitStack) -> int:
-        wrapped = ["datacrumbs_wrap", "--run-id", recording.run_id, "--", *self._command]
+        wrapped = [*self._launching, "--run-id", recording.run_id, "--", *self._command]
         command = Foreground(launcher(), wrapped, self._user, self._mask)
         failing.pop_all()  # the command runs: now the trace stays, and the command's end is this one's
         status = command.wait(self._signals, recording)
         self._ended_early = recording.ended
+        self._was_refused = "--require" in self._launching and status == ExitCode.NOT_RUN << 8
         self._finish(recording, trace)
         return status
 
@@ -312,6 +318,14 @@ class Session:
         said = recording.messages()
         outcome = _outcome(recording)
         recording.discard()
+        if self._was_refused and isinstance(outcome, Outcome) and not outcome.entered and not self._ended_early:
+            if report is not None:
+                report.close()
+            trace.remove()
+            raise DatacrumbsError(
+                "the service of runs sees no program that this installation of DataCrumbs starts",
+                hint="use the commands of the installation that the service belongs to",
+            )
         trace.stream.close()
         for note in self._notes:
             detail(note)
@@ -324,7 +338,8 @@ class Session:
             report.close()
         if isinstance(outcome, Outcome):
             verdict = "every call accounted for" if outcome.balanced else "the counts do not balance; see the footer"
-            inform(f"{counted(outcome.recorded, 'call')} recorded, {outcome.lost:,} lost; {verdict}")
+            numbers = f"{outcome.recorded:,} recorded, {outcome.lost:,} lost"
+            inform(f"{counted(outcome.entered, 'call')} entered, {numbers}; {verdict}")
         inform(f"trace {printable(str(trace.path))}")
 
     def _tell(self, outcome: Outcome | DatacrumbsError) -> None:

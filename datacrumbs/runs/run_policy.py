@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from datacrumbs.model.plan import Mode
-from datacrumbs.quantities import DURATIONS, SIZES, megabytes, seconds
+from datacrumbs.quantities import DURATIONS, MEGABYTE, SIZES, megabytes, seconds, shown_duration, shown_size
 from datacrumbs.secure.document import Value, read_document
 from datacrumbs.serving.denial import DenialError
 from datacrumbs.signer.policy import ASK, SECTIONS, account_name
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from datacrumbs.serving.caller import Caller
 
 MODES = tuple(mode.value for mode in Mode)
-MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +101,14 @@ def bounded(rule: RunRule, signed: SignedPlan, wanted: OrderOptions, caller: Cal
     if wanted.milliseconds > longest:
         raise DenialError(
             "runs.duration",
-            f"policy: a run of {wanted.milliseconds / 1000:g} s; at most {rule.duration:g} s for user {caller.user}",
+            f"policy: a run of {shown_duration(wanted.milliseconds / 1000)}; at most {shown_duration(rule.duration)} "
+            f"for user {caller.user}",
             "ask for a shorter one",
         )
     if wanted.bytes > largest:
         raise DenialError(
             "runs.size",
-            f"policy: a trace of {wanted.bytes / MEGABYTE:g} MB; at most {rule.size:g} MB for user {caller.user}",
+            f"policy: a trace of {shown_size(wanted.bytes)}; at most {shown_size(largest)} for user {caller.user}",
             "ask for a smaller one",
         )
     return wanted.within(longest, largest)
@@ -120,11 +120,12 @@ def check_total(rule: RunRule, wanted: OrderOptions, taken: int, caller: Caller)
     Raises:
         DenialError: They would.
     """
-    if taken + wanted.bytes > rule.total * MEGABYTE:
+    most = round(rule.total * MEGABYTE)
+    if taken + wanted.bytes > most:
         raise DenialError(
             "runs.total",
-            f"policy: your files where traces are kept take {taken / MEGABYTE:g} MB, and this run may add "
-            f"{wanted.bytes / MEGABYTE:g} MB; at most {rule.total:g} MB in all for user {caller.user}",
+            f"policy: your files where traces are kept take {shown_size(taken)}, and this run may add "
+            f"{shown_size(wanted.bytes)}; at most {shown_size(most)} in all for user {caller.user}",
             "move or remove some, or ask for a smaller trace (--max-size)",
         )
 

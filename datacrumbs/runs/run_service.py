@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.quantities import MEGABYTE
 from datacrumbs.runs.kept_run import KeptRun, KeptRuns
 from datacrumbs.runs.launching import first_of, until_over
 from datacrumbs.runs.run_order import (
@@ -31,7 +32,6 @@ from datacrumbs.runs.run_order import (
     order_bytes,
     read_order,
 )
-from datacrumbs.runs.run_policy import MEGABYTE
 from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.protocol import frame
 from datacrumbs.serving.server import Server

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import subprocess
 from math import ceil
@@ -11,11 +10,9 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.client import launcher
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.probefile.codec import decode
 from datacrumbs.runs.order_options import LABEL_LIMIT, OrderOptions
 from datacrumbs.runs.run_client import start_run
 from datacrumbs.session.own_run import Outcome
-from datacrumbs.signer.signing_client import request_signature
 from datacrumbs.trace.footer import PARTS
 from datacrumbs.trace.last_line import footer_of
 
@@ -28,15 +25,6 @@ if TYPE_CHECKING:
 
 _MEGABYTE = 1_000_000
 _PART = 1 << 20
-
-
-def signed_by_service(plan: str, paths: SystemPaths) -> str:
-    """A plan's probe file from the signing service, in base64.
-
-    Raises:
-        DatacrumbsError: As `request_signature`.
-    """
-    return base64.b64encode(request_signature(decode(plan.encode()), paths)).decode()
 
 
 def asked_for_process(run: str, process: int) -> str:

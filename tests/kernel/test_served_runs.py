@@ -6,14 +6,17 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copy2
 from typing import TYPE_CHECKING
 
 import pytest
 
+from datacrumbs.client import launcher
 from datacrumbs.testing import read_lines
 
 from .conftest import COMMANDS, NOBODY
@@ -98,6 +101,35 @@ def test_a_user_records_a_command(installation: Installation, service: Service, 
     assert service.left() == []
     traces = installation.prefix / "var/log/datacrumbs/nobody"
     assert list(traces.rglob("probes-run-*")) == []
+
+
+# A launcher that no run of the service has a probe on, as of another installation.
+FOREIGN = """
+import sys
+from pathlib import Path
+from datacrumbs.commands import _record_session
+from datacrumbs.commands._main import main
+from datacrumbs.commands.record import COMMAND
+_record_session.launcher = lambda: Path(sys.argv[1])
+sys.exit(main(COMMAND, sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(("options", "status"), [((), 125), (("--best-effort",), 0)])
+def test_a_command_that_the_service_would_not_see_is_not_run_for_nothing(
+    installation: Installation, service: Service, place: Path, options: tuple[str, ...], status: int
+) -> None:
+    for name in ("bin/datacrumbs_wrap", "lib/datacrumbs/libdatacrumbs_client.so"):
+        (place / name).parent.mkdir(parents=True)
+        copy2(launcher().parents[1] / name, place / name)
+    (place / "bin").chmod(0o755)
+    words = record(installation, place, *options, "--", "/bin/sh", "-c", "echo ran; exit 0")[1:]
+    command = [sys.executable, "-c", FOREIGN, place / "bin/datacrumbs_wrap", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place, **USER)
+    assert (done.returncode, done.stdout) == (status, "" if status else "ran\n"), done.stderr
+    assert ("use the commands of the installation that the service belongs to" in done.stderr) == (status == 125)
+    assert (place / "t.pfw.gz").exists() == (not status)
+    assert service.left() == []
 
 
 def test_a_service_restarted_under_a_command_loses_no_call(

@@ -21,6 +21,7 @@ from datacrumbs.elf import analysis_cache, inspected_files
 from datacrumbs.probefile.codec import encode
 from datacrumbs.probefile.envelope import Grant, seal
 from datacrumbs.probefile.keys import key_file_name, public_key_pem
+from datacrumbs.signer import signature_cache
 from datacrumbs.system import SystemPaths
 
 SOURCE = "int first(int fd, const char *path) { return fd; }\n"
@@ -102,7 +103,7 @@ def test_the_same_again_is_the_same_file_and_says_so(place, capsys):
 
 def set_time(place, seconds, monkeypatch):
     later = types.SimpleNamespace(time=lambda: time.time() + seconds)
-    monkeypatch.setattr(_composing, "time", later)
+    monkeypatch.setattr(signature_cache, "time", later)
 
 
 CHANGES = {

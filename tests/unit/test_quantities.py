@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.quantities import MEGABYTE, SECOND, duration, megabytes, seconds, size
+from datacrumbs.quantities import MEGABYTE, SECOND, duration, megabytes, seconds, shown_duration, shown_size, size
 from datacrumbs.system import SystemPaths, read_system_configuration
 
 
@@ -41,6 +41,20 @@ def test_what_is_no_quantity(text: str) -> None:
 def test_nothing_is_no_limit(text: str) -> None:
     with pytest.raises(ValueError, match="; expected "):
         seconds(text) if text != "0M" else megabytes(text)
+
+
+@pytest.mark.parametrize("text", ["1d", "36h", "90m", "90s", "1500ms", "100ns"])
+def test_durations_are_shown_as_they_are_written(text: str) -> None:
+    assert shown_duration(seconds(text)) == text
+
+
+@pytest.mark.parametrize("text", ["900G", "1GB", "512M", "1K", "17B"])
+def test_sizes_are_shown_as_they_are_written(text: str) -> None:
+    assert shown_size(size(text)) == text
+
+
+def test_an_odd_size_is_shown_in_megabytes() -> None:
+    assert shown_size(123_456_789) == "123.5MB"
 
 
 def test_a_number_without_a_unit_where_there_is_none() -> None:

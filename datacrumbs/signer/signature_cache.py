@@ -1,0 +1,69 @@
+"""Signed files kept by who had them signed, while nothing changes that the signing service decided by.
+
+A kept file is worth nothing by itself: its signature, its grant and what was revoked are looked at here as the daemon
+looks at them, which does so again. The service itself keeps nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+from datacrumbs import composition_cache
+from datacrumbs.elf import analysis_cache
+from datacrumbs.elf.inspected_files import looked_at, watched
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.storage import verified
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from datacrumbs.system import SystemPaths
+
+_KIND = "signature"
+
+
+def deciding_files(paths: SystemPaths) -> Sequence[Path]:
+    """What the signing service decides by, as far as a user can see that it changed."""
+    trusted = paths.trusted_keys
+    return (paths.policy, paths.trusted_snippets, paths.private_key, trusted, trusted / "revoked.yaml")
+
+
+def is_lasting(probe_file: bytes, paths: SystemPaths) -> bool:
+    """Whether a kept file of this process's user would be taken now, and its grant has more than half of its time left.
+
+    Less is signed again: who composes expects a file that lasts.
+    """
+    now = time.time()
+    try:
+        grant = verified(probe_file, "what was kept", paths.trusted_keys, now=now, uid=os.geteuid()).grant
+    except DatacrumbsError:
+        return False
+    return grant.expires - now >= (grant.expires - grant.issued) / 2
+
+
+def signed_plan(plan: str, paths: SystemPaths) -> bytes:
+    """The probe file of a plan in its canonical form: a kept one, else one from the signing service.
+
+    Raises:
+        DatacrumbsError: As `request_signature`.
+    """
+    asked = [str(paths.prefix.absolute()), hashlib.sha256(plan.encode()).hexdigest()]
+    found = composition_cache.recall(_KIND, asked, {})
+    if found is not None:
+        probe_file = base64.b64decode(found)
+        if is_lasting(probe_file, paths):
+            return probe_file
+    from datacrumbs.probefile.codec import decode  # noqa: PLC0415 - what is kept needs neither
+    from datacrumbs.signer.signing_client import request_signature  # noqa: PLC0415 - likewise
+
+    with watched(analysis_cache.place()) as looking:
+        parsed = decode(plan.encode())
+        looked_at(*deciding_files(paths), *(group.target.path for group in parsed.groups if group.target.path))
+        probe_file = request_signature(parsed, paths)
+    composition_cache.remember(_KIND, asked, {}, looking, base64.b64encode(probe_file).decode())
+    return probe_file
