@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from datacrumbs.commands._node_options import NODE_LIST
 from datacrumbs.commands._registry import command_named
 from datacrumbs.commands._verbs import ACTIONS_OF_PROBES, verbs
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from command_lines import CommandLine
 
 MAIN = "datacrumbs"
-_LAUNCHER = "datacrumbs_wrap"
+_LAUNCHER, _ON_NODES = "datacrumbs_wrap", "datacrumbs_run"
 _OTHER_THAN_COMMANDS = {"run": _LAUNCHER}
 
 
@@ -35,7 +36,7 @@ def bash_verbs(script: str) -> str:
     arguments, end = rest.rsplit("\tcompopt -o filenames", 1)
     offered = f"\tif ((COMP_CWORD == 1)); then\n\t\tmapfile -t verbs < <(compgen -W '{names}' -- \"$current\")\n\tfi\n"
     reply = end.replace("\n}\n", '\n\tCOMPREPLY+=("${verbs[@]}")\n}\n', 1)
-    return f"""{head.replace("local ", "local command='' line verbs=() ", 1)}	COMPREPLY=()
+    return rf"""{head.replace("local ", "local command='' line verbs=() ", 1)}	COMPREPLY=()
 	case ${{COMP_WORDS[1]}} in
 {cases}	help)
 		((COMP_CWORD == 1)) && COMPREPLY=(help)
@@ -43,6 +44,10 @@ def bash_verbs(script: str) -> str:
 		return
 		;;
 	esac
+	if [[ $command == {_LAUNCHER} ]]; then
+		[[ " ${{COMP_WORDS[*]:2}} " == *' {NODE_LIST}'[\ =]* ]] && command={_ON_NODES}
+		((COMP_CWORD == 2)) && [[ $current == -* ]] && mapfile -t verbs < <(compgen -W '{NODE_LIST}' -- "$current")
+	fi
 	if ((COMP_CWORD > 1)) && [[ -n $command ]]; then
 		if ((COMP_CWORD == 2)) && [[ ${{COMP_WORDS[1]}} == probes ]]; then
 			mapfile -t verbs < <(compgen -W '{" ".join(ACTIONS_OF_PROBES)}' -- "$current")
@@ -67,7 +72,8 @@ def zsh_verbs(script: str, lines: Mapping[str, CommandLine]) -> str:
     commands = _commands()
     described = [f"{verb}:{lines[command].summary.replace(':', ';')}" for verb, command in commands.items()]
     quoted = "".join(f"\t{shlex.quote(each)}\n" for each in [*described, "help:Show the options of a command."])
-    cases = "".join(f"\t{verb}) words[1]={command} ;;\n" for verb, command in commands.items() if command != MAIN)
+    spelled = {**commands, "run": f"${{${{words[(r){NODE_LIST}*]:+{_ON_NODES}}}:-{_LAUNCHER}}}"}
+    cases = "".join(f"\t{verb}) words[1]={command} ;;\n" for verb, command in spelled.items() if command != MAIN)
     head, body = script.split("\n\n", 1)
     return f"""{head}
 

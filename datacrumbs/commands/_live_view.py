@@ -38,16 +38,13 @@ def look_on(options: argparse.Namespace) -> None:
             options that exclude each other.
     """
     paths = SystemPaths(options.prefix.absolute())
-    if options.limit and (options.json or options.prometheus):
-        raise usage_error("--limit is of tables; leave it out with --json and --prometheus")
+    _check(options)
     if options.prometheus:
-        if options.json or options.run:
-            raise usage_error("--prometheus writes a file about all runs; give neither RUN nor --json with it")
         _write_metrics(paths, options)
         return
     look = WatchedRun(paths, options.run or _last(paths))
     try:
-        choice = Choice(options.by, options.sort)
+        choice = Choice(options.by or "function", options.sort or "busy")
         if options.json:
             _print_json(look, options)
         elif options.once or not _is_screen():
@@ -57,6 +54,15 @@ def look_on(options: argparse.Namespace) -> None:
             Screen(look, choice, options.interval).run()
     finally:
         look.close()
+
+
+def _check(options: argparse.Namespace) -> None:
+    of_tables = {"--by": options.by, "--sort": options.sort, "--limit": options.limit}
+    if options.json or options.prometheus:
+        for name in filter(of_tables.get, of_tables):
+            raise usage_error(f"{name} is of tables; leave it out with --json and --prometheus")
+    if options.prometheus and (options.json or options.run):
+        raise usage_error("--prometheus writes a file about all runs; give neither RUN nor --json with it")
 
 
 def _last(paths: SystemPaths) -> str:

@@ -15,7 +15,7 @@ from datacrumbs.report.call_selection import CallSelection, select, select_profi
 from datacrumbs.report.findings.patterns import access_patterns
 from datacrumbs.report.findings.printing import print_findings
 from datacrumbs.report.job_ranks import jobs, node_rows
-from datacrumbs.report.sorting import column_of, columns_of, in_its_order, in_order
+from datacrumbs.report.sorting import column_of, in_its_order, in_order, shown_columns
 from datacrumbs.report.summary import conservation, degraded, late_files, table
 from datacrumbs.report.tables import (
     WIDE,
@@ -158,7 +158,7 @@ def limits(options: argparse.Namespace) -> dict[str, int | None]:
 
 
 def _tables(options: argparse.Namespace, rows_of: Rows) -> list[_Table]:
-    tables, unsorted = list[_Table](), dict[str, list[str]]()
+    tables, unsorted = list[_Table](), dict[str, str]()
     for view, most in limits(options).items():
         name = _PLURALS.get(view, f"{view}s")
         # One row more than asked for shows whether there are more.
@@ -167,13 +167,13 @@ def _tables(options: argparse.Namespace, rows_of: Rows) -> list[_Table]:
         if column:
             rows = in_order(rows, column, reverse=options.reverse)
         elif options.sort and rows:
-            unsorted[name] = columns_of(rows)
+            unsorted[name] = shown_columns(rows)
         kept = rows[:most]
         tables.append(_Table(name, kept if column else in_its_order(view, kept), len(kept) < len(rows)))
     if unsorted and len(unsorted) == sum(bool(table.rows) for table in tables):
         if not options.wide and column_of(options.sort, [dict.fromkeys(ONLY_WIDE)]):
             raise usage_error(f"--sort {options.sort}: only --wide has this column", "give --wide, too")
-        known = "; ".join(f"of {name}: {', '.join(columns)}" for name, columns in unsorted.items())
+        known = "; ".join(f"of {name}: {columns}" for name, columns in unsorted.items())
         raise usage_error(f"--sort {options.sort}: no such column; expected one {known}")
     return tables
 

@@ -28,12 +28,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+# Of this command, and of the launcher.
+_WITH_VALUES = frozenset(
+    f"--{name}" for name in ("login", "fan-out", "programs", "probe-file", "run-id", "user", "timeout", "prefix", "pid")
+)
+
+
 def is_for_nodes(words: Sequence[str]) -> bool:
     """Whether the words behind ``datacrumbs run`` are this command's, and not a command line to be marked.
 
-    The first one decides: further on, the option may be that of the command to be marked.
+    The options before a command decide: further on, the option may be that of the command to be marked.
     """
-    return bool(words) and words[0].split("=")[0] == NODE_LIST
+    following = iter(words)
+    for word in following:
+        if word.split("=")[0] == NODE_LIST:
+            return True
+        if word == "--" or not word.startswith("-"):
+            return False
+        if word in _WITH_VALUES:
+            next(following, None)
+    return False
 
 
 def _load() -> Run:

@@ -26,11 +26,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RUN",
         help="the run, as datacrumbs_list shows it (default: your last one)",
     )
-    add("--by", choices=VIEWS, default="function", help="a row per function, file, process, rank or layer")
+    add("--by", choices=VIEWS, help="a row per function (default), file, process, rank or layer")
     add(
         "--sort",
         choices=SORTS,
-        default="busy",
         help="the column whose largest values come first: time in calls per second (busy), calls per second (rate), "
         "bytes per second (throughput), or the calls, errors, bytes or time so far; or the names (default: busy)",
     )

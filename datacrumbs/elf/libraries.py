@@ -109,7 +109,9 @@ def interpreter_of(program: Path, environment: Mapping[str, str], root: Root | N
             with root.real(path).open("rb") as stream:
                 line = stream.readline(256)
         except OSError as error:
-            raise usage_error(f"{program}: cannot be read: {error.strerror}", "name a program that exists") from None
+            where = "" if root.is_own else f" in the root directory {root.directory}"
+            problem = f"{program}: cannot be read{where}: {error.strerror}"
+            raise usage_error(problem, "name a program that exists") from None
         if not line.startswith(b"#!"):
             return root.real(path)
         words = line[2:].decode("utf-8", "surrogateescape").split()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from dataclasses import dataclass
+from errno import ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.elf.inspected_files import looked_at
 from datacrumbs.errors import usage_error
 from datacrumbs.secure.file_systems import read_mounts
-from datacrumbs.secure.files import is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,15 +94,20 @@ def root_of(program: str, root: str) -> tuple[Root, str]:
 
 def _find(text: str) -> Root:
     place = Path(text)
-    if not is_folder(place):
-        raise usage_error(f"--root: {text} is not a directory", "give the directory that is the program's root")
+    try:
+        problem = "" if stat.S_ISDIR(place.stat().st_mode) else "not a directory"
+    except OSError as error:
+        gone = error.errno == ENOENT and _OF_A_PROCESS.fullmatch(text.rstrip("/"))
+        problem = "no such process" if gone else error.strerror or ""
+    if problem:
+        raise usage_error(f"{text}: {problem}", "give the directory that is the program's root")
     if _OF_A_PROCESS.fullmatch(text.rstrip("/")) is None:
         return Root(place.resolve())
     for candidate in _named(place):
         if _is_same(candidate, place):
             return Root(candidate)
     raise usage_error(
-        f"--root: {text}: no path on this host leads to that process's root",
+        f"{text}: no path on this host leads to that process's root",
         "give the directory in which the container's files are on this host",
     )
 

@@ -54,6 +54,13 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
     return [key for key in rows[0] if key not in HIDDEN] if rows else []
 
 
+def shown_columns(rows: Sequence[Row]) -> str:
+    """The same for people: each with its heading, where that is another word."""
+    return ", ".join(
+        f"{key} ({heading})" if (heading := HEADINGS.get(key, key)) != key else key for key in columns_of(rows)
+    )
+
+
 def in_order(rows: Sequence[Row], key: str, *, reverse: bool) -> list[Row]:
     """Numbers from the largest, texts from A; the other way round with ``reverse``. Rows without a value come last."""
     valued = [row for row in rows if row[key] is not None]

@@ -178,7 +178,9 @@ def snapshot(line: bytes) -> dict[str, Any] | None:
         document = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return _checked(document) if isinstance(document, dict) and document.get("version") == VERSION else None
+    if not isinstance(document, dict) or document.get("schema_version", document.get("version")) != VERSION:
+        return None  # a run of an earlier version of DataCrumbs says `version`
+    return _checked(document)
 
 
 def _checked(document: dict[str, Any]) -> dict[str, Any] | None:
@@ -195,7 +197,7 @@ def _checked(document: dict[str, Any]) -> dict[str, Any] | None:
     if None in rows.values() or not all(_is(left_out.get(view), (int,)) for view in SCOPES):
         return None
     more = {"sampled": sampled, "views": rows, "left_out": {view: left_out[view] for view in SCOPES}}
-    return {"version": VERSION, **texts, **numbers, **more}
+    return {"schema_version": VERSION, **texts, **numbers, **more}
 
 
 def _rows(view: str, rows: object) -> list[dict[str, Any]] | None:

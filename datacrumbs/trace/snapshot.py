@@ -105,7 +105,7 @@ class Snapshots:
             self._lines.mark_tally()
             self._marked = now
         document = {
-            "version": VERSION,
+            "schema_version": VERSION,
             **self._about,
             "state": standing.state,
             "begin_us": (self._begin + self._offset) // 1000,

@@ -59,6 +59,9 @@ static const char dc_client_help[] =
 	"  127  CMD was not found\n"
 	"  else the exit status of CMD\n"
 	"\n"
+	"`datacrumbs run --node-list NODES ...` is another command, which starts a run on many nodes:\n"
+	"see datacrumbs_run --help.\n"
+	"\n"
 	"example:\n"
 	"  datacrumbs_wrap dd if=/dev/zero of=/tmp/out.bin bs=1M count=1 status=none\n";
 

@@ -450,14 +450,16 @@ def test_the_option_goes_before_the_environment(tmp_path: Path) -> None:
         assert (shown.returncode, shown.stdout) == (DONE, "")
 
 
-def test_run_is_for_nodes_when_their_list_comes_first() -> None:
+def test_run_is_for_nodes_when_their_list_is_before_any_command() -> None:
     """Further on, the option may be that of a command to be marked."""
-    for words in (("datacrumbs_run",), ("datacrumbs", "run")):
+    for words in (("datacrumbs_run",), ("datacrumbs", "run"), ("datacrumbs", "run", "-q", "--run-id", "one")):
         wrong = run(*words, "--node-list=node[1-", "--probe-file", "/probes.json.gz")
         assert wrong.returncode == USAGE
         assert "--node-list 'node[1-': missing bracket" in wrong.stderr
-    marked = run("datacrumbs", "run", "echo", "--node-list", "node1")
-    assert (marked.returncode, marked.stdout) == (DONE, "--node-list node1\n")
+    for options in ((), ("--run-id", "one"), ("--",)):
+        marked = run("datacrumbs", "run", *options, "echo", "--node-list", "node1")
+        assert (marked.returncode, marked.stdout) == (DONE, "--node-list node1\n")
+    assert "datacrumbs_run --help" in run("datacrumbs", "run", "--help").stdout
 
 
 @pytest.mark.parametrize("words", [(), ("one", "--run-id", "two"), ("--node-list", "node1")])

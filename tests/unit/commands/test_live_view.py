@@ -228,7 +228,8 @@ def test_runs_that_do_not_answer_hide_no_other(start, tmp_path: Path, monkeypatc
     monkeypatch.setattr(_live_view, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(_live_view, "runs_to_watch", lambda _: ["4712", "4713", "4714", "4711"])
     file = tmp_path / "x.prom"
-    options = argparse.Namespace(prefix=tmp_path, prometheus=file, once=True, json=False, run=None, limit=None)
+    given = dict.fromkeys(("run", "limit", "by", "sort"))
+    options = argparse.Namespace(prefix=tmp_path, prometheus=file, once=True, json=False, **given)
     silent = socket.socket(socket.AF_UNIX)
     silent.bind(str(tmp_path / "run/datacrumbs/datacrumbs-4713.sock"))
     silent.listen()
@@ -273,6 +274,8 @@ def test_no_run_is_no_series(tmp_path: Path) -> None:
         (["--prometheus", "/", "--once"], 1, "/: names no file; nothing was written"),
         (["4711", "--json", "--limit", "3"], 2, "--limit is of tables"),
         (["--prometheus", "x", "--limit", "3"], 2, "--limit is of tables"),
+        (["4711", "--json", "--by", "function"], 2, "--by is of tables"),
+        (["--prometheus", "x", "--sort", "busy"], 2, "--sort is of tables"),
         (["--interval", "0"], 2, "--interval"),
         (["--limit", "0"], 2, "whole number"),
     ],
@@ -296,7 +299,7 @@ def good(synthetic) -> dict:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda found: found.update(version=2),
+        lambda found: found.update(schema_version=2),
         lambda found: found.update(run=7),
         lambda found: found.update(state="asleep"),
         lambda found: found.update(recorded=True),
@@ -319,6 +322,13 @@ def test_what_is_no_snapshot_is_refused(synthetic, change) -> None:
     assert snapshot(json.dumps(found).encode()) is not None
     change(found)
     assert snapshot(json.dumps(found).encode()) is None
+
+
+def test_a_snapshot_of_a_run_that_calls_its_version_otherwise(synthetic) -> None:
+    found = good(synthetic)
+    earlier = dict(found, version=found["schema_version"])
+    del earlier["schema_version"]
+    assert snapshot(json.dumps(earlier).encode()) == snapshot(json.dumps(found).encode())
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[" * 100_000, b"7", b"null", b'{"version":1}', b"\xff"])

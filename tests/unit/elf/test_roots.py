@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from datacrumbs.elf.libraries import interpreter_of
 from datacrumbs.elf.roots import Root, root_of
 from datacrumbs.errors import DatacrumbsError
 
@@ -68,9 +70,20 @@ def test_what_a_user_names(root: Root, tmp_path: Path) -> None:
     assert root_of("/usr/bin/app", str(tmp_path / "link")) == (root, "/usr/bin/app")
     assert root_of("app", "") == (Root(), "app")
     assert root_of("/proc/4711/exe", "") == (Root(), "/proc/4711/exe")
-    for text in (tmp_path / "absent", root.directory / "usr/lib/libx.so.1.2"):
-        with pytest.raises(DatacrumbsError, match=r"--root: .* is not a directory"):
+    for text, why in ((tmp_path / "absent", "No such file"), (root.directory / "usr/lib/libx.so.1.2", "not a direc")):
+        with pytest.raises(DatacrumbsError, match=f"^{re.escape(str(text))}: {why}"):
             root_of("app", str(text))
+
+
+def test_a_process_that_is_gone_is_no_wrong_directory() -> None:
+    with pytest.raises(DatacrumbsError, match=r"^/proc/4194305/root: no such process$"):
+        root_of("/proc/4194305/root/bin/ls", "")
+
+
+def test_a_program_is_missing_in_its_root(root: Root) -> None:
+    where = re.escape(f"/bin/nothing: cannot be read in the root directory {root.directory}: ")
+    with pytest.raises(DatacrumbsError, match=where):
+        interpreter_of(Path("/bin/nothing"), {}, root)
 
 
 @pytest.fixture
