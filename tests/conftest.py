@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ from datacrumbs.testing import Installation, _installation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import ModuleType
 
 
 def python_environment(place: Path, *requirements: str) -> Path:
@@ -27,6 +30,18 @@ def python_environment(place: Path, *requirements: str) -> Path:
         subprocess.run([place / "bin/pip", "install", "--quiet", *requirements], check=True)
         stamp.write_text(wanted, encoding="utf-8")
     return place
+
+
+def load_module(path: Path) -> ModuleType:
+    """A module by its path, loaded once."""
+    name = f"datacrumbs_tests_{path.stem}"
+    if name not in sys.modules:
+        specification = importlib.util.spec_from_file_location(name, path)
+        assert specification
+        assert specification.loader
+        sys.modules[name] = importlib.util.module_from_spec(specification)
+        specification.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
 
 
 @pytest.fixture(scope="session")

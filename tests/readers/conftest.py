@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ..conftest import python_environment  # noqa: TID252
+from ..conftest import load_module, python_environment  # noqa: TID252
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -99,7 +97,7 @@ def trace_directory(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     """The traces that the readers are given: of every variant of a line, and of a real run."""
     directory = tmp_path_factory.mktemp(request.param)
     if request.param == "synthetic":
-        synthetic = load(HERE / "synthetic.py")
+        synthetic = load_module(HERE / "synthetic.py")
         synthetic.write_trace(directory / "node1.pfw.gz", ROUNDS)
         synthetic.write_trace(directory / "node2.pfw.gz", 0)
     else:
@@ -127,28 +125,16 @@ def record(installation: Installation, work: Path) -> Path:
     return daemon.trace
 
 
-def load(path: Path) -> ModuleType:
-    """A module by its path."""
-    name = f"datacrumbs_tests_{path.stem}"
-    if name not in sys.modules:
-        specification = importlib.util.spec_from_file_location(name, path)
-        assert specification
-        assert specification.loader
-        sys.modules[name] = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
 @pytest.fixture(scope="session")
 def browsers() -> ModuleType:
-    return load(HERE / "browser.py")
+    return load_module(HERE / "browser.py")
 
 
 @pytest.fixture(scope="session")
 def made() -> ModuleType:
-    return load(HERE.parent / "unit/made.py")
+    return load_module(HERE.parent / "unit/made.py")
 
 
 @pytest.fixture(scope="session")
 def checks() -> ModuleType:
-    return load(HERE / "checks.py")
+    return load_module(HERE / "checks.py")

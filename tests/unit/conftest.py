@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,32 +10,24 @@ import pytest
 
 from datacrumbs.system import SystemPaths
 
+from ..conftest import load_module  # noqa: TID252
+
 if TYPE_CHECKING:
     from types import ModuleType
 
 NOBODY = 65534
 
 
-def load(name: str, source: Path) -> ModuleType:
-    if name not in sys.modules:
-        specification = importlib.util.spec_from_file_location(name, source)
-        assert specification
-        assert specification.loader
-        sys.modules[name] = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
     """The synthetic trace, which the tests of the real readers use too."""
-    return load("datacrumbs_tests_synthetic", Path(__file__).resolve().parents[1] / "readers/synthetic.py")
+    return load_module(Path(__file__).resolve().parents[1] / "readers/synthetic.py")
 
 
 @pytest.fixture(scope="session")
 def made() -> ModuleType:
     """Traces made line by line."""
-    return load("datacrumbs_tests_made", Path(__file__).resolve().with_name("made.py"))
+    return load_module(Path(__file__).resolve().with_name("made.py"))
 
 
 @pytest.fixture
