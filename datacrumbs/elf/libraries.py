@@ -65,6 +65,25 @@ def find_libraries(names: Sequence[str], host: Host) -> tuple[Path, ...]:
     return tuple(found.values())
 
 
+def named_libraries(provider: str, options: Mapping[str, object], key: str) -> tuple[Path, ...]:
+    """Real paths of the libraries that a provider's option names, each once; empty where it names none.
+
+    Args:
+        provider: The provider's name.
+        options: Its options, as hooks get them.
+        key: The option, a list.
+
+    Raises:
+        DatacrumbsError: (exit 2) when there is no such file.
+    """
+    named = options.get(key, ())
+    names = named if isinstance(named, tuple) else ()
+    for name in names:
+        if not Path(name).is_file():
+            raise usage_error(f"{provider}: option {key}: {name} is not a file", "name a library that exists")
+    return tuple(dict.fromkeys(Path(name).resolve() for name in names))
+
+
 def program_libraries(program: Path, environment: Mapping[str, str], root: Root | None = None) -> tuple[Path, ...]:
     """The libraries that a program loads, with its own and its libraries' DT_NEEDED, in breadth-first order.
 

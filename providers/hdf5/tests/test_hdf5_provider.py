@@ -162,7 +162,7 @@ def test_high_level_library_is_an_option() -> None:
 
 
 def test_missing_library_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(DatacrumbsError, match="No such file") as caught:
+    with pytest.raises(DatacrumbsError, match="is not a file") as caught:
         libraries.hdf5_libraries(HOST, {"libraries": (str(tmp_path / "libhdf5.so"),)})
     assert caught.value.exit_code == 2
 

@@ -205,7 +205,7 @@ def test_another_layout_gives_no_bytes(tmp_path: Path) -> None:
 
 
 def test_missing_library_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(DatacrumbsError, match="No such file") as caught:
+    with pytest.raises(DatacrumbsError, match="is not a file") as caught:
         libraries.mpi_libraries(HOST, {"libraries": (str(tmp_path / "libmpi.so"),)})
     assert caught.value.exit_code == 2
 

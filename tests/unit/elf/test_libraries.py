@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from datacrumbs.configure.host import current_host
-from datacrumbs.elf.libraries import find_libraries, interpreter_of, program_libraries
+from datacrumbs.elf.libraries import find_libraries, interpreter_of, named_libraries, program_libraries
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.provider import Host
 
@@ -112,6 +112,17 @@ def test_scripts_stand_for_their_interpreter(tmp_path):
 def test_a_program_on_the_path_may_be_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert interpreter_of(Path("env"), PLAIN).resolve() == Path(shutil.which("env", path=os.defpath)).resolve()
+
+
+def test_libraries_that_an_option_names(tmp_path):
+    (tmp_path / "libone.so.1").touch()
+    (tmp_path / "libone.so").symlink_to("libone.so.1")
+    named = tuple(str(tmp_path / name) for name in ("libone.so", "libone.so.1"))
+    assert named_libraries("hdf5", {"libraries": named}, "libraries") == ((tmp_path / "libone.so.1").resolve(),)
+    assert named_libraries("hdf5", {}, "libraries") == ()
+    with pytest.raises(DatacrumbsError, match="hdf5: option libraries: /missing is not a file") as caught:
+        named_libraries("hdf5", {"libraries": ("/missing",)}, "libraries")
+    assert caught.value.exit_code == ExitCode.USAGE
 
 
 def test_only_the_programs_libraries_are_found(tmp_path):

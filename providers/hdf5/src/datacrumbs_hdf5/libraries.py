@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.elf.dependencies import read_dynamic
 from datacrumbs.elf.file import open_elf
 from datacrumbs.elf.functions import elf_functions
-from datacrumbs.elf.libraries import find_libraries
-from datacrumbs.errors import usage_error
+from datacrumbs.elf.libraries import find_libraries, named_libraries
 
 if TYPE_CHECKING:
     from datacrumbs.provider import Host, Options
@@ -52,18 +51,10 @@ def hdf5_libraries(host: Host, options: Options) -> tuple[Path, ...]:
     Raises:
         DatacrumbsError: (exit 2) when a file that the option ``libraries`` names is missing.
     """
-    named = options.get("libraries", ())
-    if isinstance(named, tuple) and named:
-        return tuple(sorted({_existing(name) for name in named}))
+    if named := named_libraries("hdf5", options, "libraries"):
+        return tuple(sorted(named))
     found = find_libraries(NAMES, host)
     return tuple(sorted(path for path in found if not _OTHER_LANGUAGES.search(path.name) and _is_hdf5(path)))
-
-
-def _existing(name: str) -> Path:
-    try:
-        return Path(name).resolve(strict=True)
-    except OSError as error:
-        raise usage_error(f"hdf5: libraries: {name}: {error.strerror}", "name an HDF5 library that exists") from None
 
 
 def _is_hdf5(path: Path) -> bool:

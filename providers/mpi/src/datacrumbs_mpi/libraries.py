@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.elf.functions import elf_functions
-from datacrumbs.elf.libraries import find_libraries
-from datacrumbs.errors import usage_error
+from datacrumbs.elf.libraries import find_libraries, named_libraries
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from datacrumbs.provider import Host, Options
 
 # libmpi.so.40: Open MPI; libmpich.so.12: MPICH from distributions; libmpi.so.12: MPICH and Intel MPI as they
@@ -24,18 +24,10 @@ def mpi_libraries(host: Host, options: Options) -> tuple[Path, ...]:
     Raises:
         DatacrumbsError: (exit 2) when a file that the option ``libraries`` names is missing.
     """
-    named = options.get("libraries", ())
-    if isinstance(named, tuple) and named:
-        return tuple(sorted({_existing(name) for name in named}))
+    if named := named_libraries("mpi", options, "libraries"):
+        return tuple(sorted(named))
     patterns = (*NAMES, *(_FORTRAN_NAMES if options.get("fortran") else ()))
     return tuple(sorted(path for path in find_libraries(patterns, host) if _is_mpi(path)))
-
-
-def _existing(name: str) -> Path:
-    try:
-        return Path(name).resolve(strict=True)
-    except OSError as error:
-        raise usage_error(f"mpi: libraries: {name}: {error.strerror}", "name an MPI library that exists") from None
 
 
 # Other projects have libraries of these names; an MPI has these functions.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.elf.functions import elf_functions
-from datacrumbs.elf.libraries import find_libraries, interpreter_of, program_libraries
+from datacrumbs.elf.libraries import find_libraries, interpreter_of, named_libraries, program_libraries
 from datacrumbs.errors import DatacrumbsError, usage_error
 
 if TYPE_CHECKING:
@@ -39,12 +39,8 @@ def libc_files(host: Host, options: Options) -> tuple[Path, ...]:
     Raises:
         DatacrumbsError: (exit 2) when a named library or the program is missing.
     """
-    named = options.get("libc", ())
-    if isinstance(named, tuple) and named:
-        for name in named:
-            if not Path(name).is_file():
-                raise usage_error(f"posix: option libc: {name} is not a file; expected paths of C libraries")
-        return tuple(dict.fromkeys(Path(name).resolve() for name in named))
+    if named := named_libraries("posix", options, "libc"):
+        return named
     if host.program is not None:
         found = find_libraries(SONAMES, replace(host, others=False))
         own = found or _static(interpreter_of(host.program, host.environment))
