@@ -165,27 +165,11 @@ class RunningRun:
         if reply["status"] == "ended":
             self.ended, self.log = True, str(reply.get("log", ""))
 
-    def await_ready(self) -> None:
-        """Wait until programs are traced.
-
-        Raises:
-            DatacrumbsError: (exit 1) when the run has ended before.
-        """
-        while not self.ready and not self.ended:
-            self.listen()
-        if self.ended and not self.trace:
-            raise DatacrumbsError(f"the run did not begin: {self.log.strip() or 'it was ended'}")
-
     def stop(self) -> None:
         """Have it come to its end: `ended` follows."""
         self._stopping = True
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
-
-    def await_end(self) -> None:
-        """Wait until it has come to its end; its trace is complete then."""
-        while not self.ended:
-            self.listen()
 
     def close(self) -> None:
         """Let go of it: a run that has not ended does so; idempotent."""

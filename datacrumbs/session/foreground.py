@@ -47,7 +47,6 @@ class Foreground:
 
     def __init__(self, file: Path, words: Sequence[str], user: Invoker, mask: set[int]) -> None:
         self.status: int | None = None
-        self._stopped = 0
         problem, theirs = os.pipe2(os.O_CLOEXEC)
         self.pid = os.fork()
         if not self.pid:

@@ -122,11 +122,6 @@ class TraceWriter:
         """Per function: calls whose lines are in the file or wait for the next flush."""
         return self._written + self._waiting
 
-    @property
-    def names_unresolved(self) -> int:
-        """How many names calls referred to that never came."""
-        return self._names.unresolved
-
     def write(self, batch: Batch) -> None:
         """Take a batch in; its lines are in the file after the next flush.
 

@@ -152,8 +152,6 @@ def test_a_function_without_a_result_has_durations_also_beside_profiles(made, ro
 
 # ---- the rule for calls of one microsecond ----
 
-OUTER, INNER = "POSIX", "SYS"
-
 
 @pytest.mark.parametrize(
     ("first", "second", "inside"),

@@ -11,6 +11,7 @@ import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +22,9 @@ from datacrumbs.probefile.codec import encode
 from datacrumbs.probefile.envelope import Grant, seal
 from datacrumbs.signer.private_key import load_private_key
 from datacrumbs.system import SystemPaths
+
+if TYPE_CHECKING:
+    from datacrumbs.runs.run_client import RunningRun
 
 SERVICE = """
 import asyncio, sys
@@ -155,6 +159,19 @@ class Served:
 
     def decisions(self) -> str:
         return self.log.read_text()
+
+
+def until_ready(run: RunningRun) -> None:
+    """Wait until programs are traced."""
+    while not run.ready:
+        assert not run.ended, run.log
+        run.listen()
+
+
+def until_end(run: RunningRun) -> None:
+    """Wait until a run has come to its end."""
+    while not run.ended:
+        run.listen()
 
 
 @pytest.fixture

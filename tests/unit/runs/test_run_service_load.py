@@ -21,7 +21,7 @@ from datacrumbs.runs.run_order import REQUEST_LIMIT
 from datacrumbs.runs.run_service import LIMITS
 from datacrumbs.system import SystemPaths
 
-from .conftest import POLICY
+from .conftest import POLICY, until_end
 from .test_run_service import as_user, begun, shown_runs
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becomes other users")
@@ -92,7 +92,7 @@ def test_a_third_user_is_served_while_two_do_what_they_can(served):
         memory = Path(f"/proc/{process.pid}/status").read_text()
         assert process.poll() is None
         run.stop()
-        run.await_end()
+        until_end(run)
         run.close()
     assert {before, *answers} == {"allowed"}
     assert int(re.search(r"VmHWM:\s*(\d+)", memory)[1]) << 10 < ITSELF + LIMITS.memory
