@@ -1,12 +1,13 @@
 # The commands of a checkout. `sudo make demo` is the first one to run; all prepare what they need by themselves.
 
-.PHONY: help demo install test fuzz bench bench-quick bench-docs lint format doctor install-system venv clean
+.PHONY: help demo install uninstall test fuzz bench bench-quick bench-docs lint format doctor install-system venv clean
 
 PYTHON := .venv/bin/python
 
 help:
 	@echo "sudo make demo            record real programs and show what was seen"
 	@echo "sudo make install         install for the whole host, to /opt/datacrumbs; PREFIX=DIR for another place"
+	@echo "sudo make uninstall       remove it again, with what datacrumbs_setup made; PREFIX=DIR likewise"
 	@echo "sudo make test [ARGS=..]  set up and run the whole test suite"
 	@echo "make fuzz [ARGS=..]       feed what strangers' bytes reach for hours; ARGS=\"--inputs 1000 yaml\" for less"
 	@echo "sudo make bench           measure, beside other tracers; bench-quick takes less time and is rough"
@@ -24,6 +25,9 @@ demo:
 
 install:
 	@PREFIX=$(PREFIX) scripts/set-up.sh install
+
+uninstall:
+	@PREFIX=$(PREFIX) scripts/set-up.sh uninstall
 
 test:
 	@scripts/set-up.sh test

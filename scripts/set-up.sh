@@ -2,12 +2,14 @@
 # Make this machine able to run the demo, the tests or the linters. Running it again is quick: each step looks first
 # whether there is anything to do.
 #
-# usage: scripts/set-up.sh demo|test|fuzz|bench|lint|system|venv|install
+# usage: scripts/set-up.sh demo|test|fuzz|bench|lint|system|venv|install|uninstall
 set -eu
 cd "$(dirname "$0")/.."
 
 GOAL=${1:-}
 STEP=0
+# Below /usr/local, with links to what an installation has there.
+SHARED='share/man/man1 share/man/man8 share/bash-completion/completions share/zsh/site-functions'
 
 # $1 says what the step does; the total differs by goal.
 step() {
@@ -102,13 +104,29 @@ install)
 	step "commands"
 	ln -sf "$VENV"/bin/datacrumbs* /usr/local/bin/
 	note "/usr/local/bin/datacrumbs*"
-	for directory in man/man1 man/man8 bash-completion/completions zsh/site-functions; do
-		mkdir -p "/usr/local/share/$directory"
-		ln -sf "$VENV/share/$directory"/*datacrumbs* "/usr/local/share/$directory/"
+	for directory in $SHARED; do
+		mkdir -p "/usr/local/$directory"
+		ln -sf "$VENV/$directory"/*datacrumbs* "/usr/local/$directory/"
 	done
 	;;
+uninstall)
+	STEPS=2
+	require_root "uninstall from the whole host"
+	VENV=${PREFIX:-/opt/datacrumbs}
+	step "what set-up and runs have made"
+	if ! [ -x "$VENV/bin/datacrumbs_setup" ] || ! [ -f "$VENV/pyvenv.cfg" ]; then
+		fail "$VENV: nothing is installed there" "name the place, as in: sudo make uninstall PREFIX=$VENV"
+	fi
+	"$VENV/bin/datacrumbs_setup" --uninstall
+	step "commands and environment"
+	for directory in bin $SHARED; do
+		find "/usr/local/$directory" -maxdepth 1 -lname "$VENV/*" -delete 2>/dev/null || true
+	done
+	rm -rf "$VENV"
+	note "$VENV: removed"
+	;;
 *)
-	echo "usage: scripts/set-up.sh demo|test|fuzz|bench|lint|system|venv|install" >&2
+	echo "usage: scripts/set-up.sh demo|test|fuzz|bench|lint|system|venv|install|uninstall" >&2
 	exit 2
 	;;
 esac

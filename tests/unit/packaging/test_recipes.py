@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shutil
 import subprocess
@@ -70,3 +71,30 @@ def test_the_modulefile_finds_the_environment_that_it_is_in(tmp_path):
     assert found["LIBRARY_PATH"] == f"{tmp_path}/lib/datacrumbs"
     assert found["after"] == "/usr/bin:/bin"
     assert "rror" not in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="uninstalls as root")
+def test_what_is_installed_for_the_host_goes_again(tmp_path: Path) -> None:
+    place, other = tmp_path / "place", tmp_path / "other"
+    for environment in (place, other):
+        (environment / "bin").mkdir(parents=True)
+    (place / "pyvenv.cfg").touch()
+    setup = place / "bin/datacrumbs_setup"
+    setup.write_text(f"#!/bin/sh\necho $* > {tmp_path}/said\n")
+    setup.chmod(0o755)
+    link = Path("/usr/local/bin") / f"datacrumbs_{tmp_path.name}_{os.getpid()}"
+    foreign = link.with_name(f"{link.name}_foreign")
+    link.symlink_to(setup)
+    foreign.symlink_to(other)
+    try:
+        for prefix, status in ((other, 1), (place, 0)):
+            words = [REPOSITORY / "scripts/set-up.sh", "uninstall"]
+            environment = {**os.environ, "PREFIX": str(prefix)}
+            done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == status, done.stderr
+        assert (tmp_path / "said").read_text() == "--uninstall\n"
+        assert (place.exists(), other.exists()) == (False, True)
+        assert (link.is_symlink(), foreign.is_symlink()) == (False, True)
+    finally:
+        link.unlink(missing_ok=True)
+        foreign.unlink(missing_ok=True)
