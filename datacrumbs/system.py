@@ -159,6 +159,8 @@ class SystemConfiguration:
         max_megabytes: A run ends by itself when its files have this size in total, likewise; 0 for never.
         redact_paths: Shell patterns of absolute paths, such as ``/home/*/secret``: of what they match, and of all
             below it, no name gets into a trace.
+        command_lines: Whether the command lines of traced processes get into traces; if so, a site file can still leave
+            them out.
         seal_traces: Whether root seals each run: signs its counts and the digests of its trace, with a key that
             `datacrumbs_setup` makes.
         program_stores: Directories of compiled programs that hosts of one kind share and this one only reads; each
@@ -185,6 +187,7 @@ class SystemConfiguration:
     rotate_megabytes: float = 0
     max_megabytes: float = 100_000
     redact_paths: tuple[str, ...] = ()
+    command_lines: bool = True
     seal_traces: bool = False
     program_stores: tuple[str, ...] = ()
     prolog_seconds: float = 3.0

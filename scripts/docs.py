@@ -68,6 +68,7 @@ TOP_KEYS = {
     "providers": "list of entries that name providers; an item that is a plain word is a provider's name",
     "filters": "mapping: what a run leaves out and counts as `filtered`",
     "inclusion_path": "the same as `filters.inclusion_path`, as the reference system's site files have it",
+    "command_lines": "true (the default) or false: whether traces have the command lines of the processes",
     "move_probes": "true (the default) or false: whether library probes may be placed past instructions that cost more",
 }
 FILTER_KEYS = {

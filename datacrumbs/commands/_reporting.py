@@ -23,7 +23,6 @@ from datacrumbs.report.comparison_table import print_comparison
 from datacrumbs.report.explaining import explain
 from datacrumbs.report.explanation_table import print_explanation
 from datacrumbs.report.exports.endings import COMPRESSED, ending, export
-from datacrumbs.report.file_groups import GROUPS
 from datacrumbs.report.findings.judging import Findings, find
 from datacrumbs.report.findings.printing import summary
 from datacrumbs.report.findings.provider_rules import provider_rules
@@ -234,11 +233,14 @@ def _report_distributed(options: argparse.Namespace, selection: CallSelection) -
 
     others = {"--html": options.html, "--export": options.export, "--explain": options.explain}
     others |= {"--compare": options.compare, "--fail-on": options.fail_on, "--align": options.align}
-    others |= {"--wide": options.wide}
-    others |= {f"--by {view}": options.by == view for view in (PATTERN, "time", *GROUPS)}
+    others |= {"--wide": options.wide, f"--by {PATTERN}": options.by == PATTERN}
     beside = [option for option, given in others.items() if given]
     if beside:
-        raise usage_error(f"--engine and {beside[0]} exclude each other")
+        raise usage_error(
+            f"--engine and {beside[0]} exclude each other: it needs the calls of all runs together, not their sums",
+            "with --engine: tables (--by any other view, --sort, --limit, --json, --csv) of selected calls "
+            "(--name, --path, --pid, --rank, --since); without it, the same of fewer traces",
+        )
     whole = read_distributed(find_traces(options.traces or [_last()]), selection, list(limits(options)))
     print_tables(options, whole.traces, clocks_of(whole.traces.files), whole.rows, None)
 

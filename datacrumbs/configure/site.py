@@ -170,7 +170,16 @@ _IGNORED = {
     "trace_log_dir": "the system configuration decides where traces go",
     "user": "the signing service knows who asks and grants the probe file to that user",
 }
-_KEYS = ("capture_probes", "providers", "filters", "inclusion_path", "move_probes", *_DETAIL_KEYS, *_IGNORED)
+_KEYS = (
+    "capture_probes",
+    "providers",
+    "filters",
+    "inclusion_path",
+    "command_lines",
+    "move_probes",
+    *_DETAIL_KEYS,
+    *_IGNORED,
+)
 _LONGEST = 3600 * 10**9
 
 
@@ -334,6 +343,7 @@ def _filters(keys: Mapping[str, Value]) -> Filters:
     return Filters(
         minimum_duration_ns=_duration(given["minimum_duration"]) if "minimum_duration" in given else 0,
         inclusion_path=_directory(inclusion) if inclusion is not None and inclusion.content else "",
+        command_lines=keys["command_lines"].boolean() if "command_lines" in keys else True,
     )
 
 

@@ -31,11 +31,12 @@ class FinderProcess:
     Args:
         user: As whom it runs.
         plan: What is to be found.
+        command_lines: Whether it reads those of running processes that are taken.
     """
 
-    def __init__(self, user: Owner, plan: Plan) -> None:
+    def __init__(self, user: Owner, plan: Plan, *, command_lines: bool) -> None:
         self._process = ChildProcess(
-            TO_FINDER, FROM_FINDER, lambda: _prepared(user, plan), _ANSWER_LIMIT, takes_descriptors=True
+            TO_FINDER, FROM_FINDER, lambda: _prepared(user, plan, command_lines), _ANSWER_LIMIT, takes_descriptors=True
         )
         self._channel = self._process.channel
         self._gone = False
@@ -89,10 +90,10 @@ class FinderProcess:
         self._process.close()
 
 
-def _prepared(user: Owner, plan: Plan) -> Callable[[Channel], None]:
+def _prepared(user: Owner, plan: Plan, command_lines: bool) -> Callable[[Channel], None]:
     from datacrumbs.daemon.finding import find_files  # noqa: PLC0415 - meanwhile the other process loads its programs
 
     _, groups = groups_of(user.uid)
     kept = privilege.TO_FIND_FILES if user.uid else privilege.TO_FIND_FILES_OF_ROOT
     privilege.become(user.uid, user.gid, groups, kept)
-    return lambda channel: find_files(channel, plan)
+    return lambda channel: find_files(channel, plan, command_lines=command_lines)

@@ -7,6 +7,7 @@ the user cannot.
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 import time
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.daemon.channel import Channel, Gone
-from datacrumbs.daemon.messages import Again, Found, Look, Looked, Mapped, Missed, Unseen
+from datacrumbs.daemon.messages import ARGUMENTS_LIMIT, Again, Arguments, Found, Look, Looked, Mapped, Missed, Unseen
 from datacrumbs.elf.build_id import gnu_build_id
 from datacrumbs.elf.file import Tag, open_elf
 from datacrumbs.elf.functions import function_names
@@ -41,6 +42,8 @@ _OTHERS_LIMIT = 256
 _DENIED_LIMIT = 1024
 _AGAIN_SECONDS = 1.0
 PATH_LIMIT = 4096
+_PIECE, _PIECES = 1 << 16, 128
+_STARTED, _TICK_NS = 19, 1_000_000_000 // os.sysconf("SC_CLK_TCK")  # of the fields behind the name in /proc/PID/stat
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class WantedLibraries:
         return any(fnmatchcase(name, each) for name in (PurePath(path).name, soname) for each in self.names)
 
 
-def find_files(channel: Channel, plan: Plan) -> None:
+def find_files(channel: Channel, plan: Plan, *, command_lines: bool) -> None:
     """Look at what the kernel side reports, until the other process hangs up."""
     try:
         begin = None
@@ -70,7 +73,10 @@ def find_files(channel: Channel, plan: Plan) -> None:
         while True:
             message = channel.receive(finding.patience, (descriptor,))
             for payload in ring.payloads():
-                finding.look(np.frombuffer(payload, MAPPING, 1)[0])
+                mapping = np.frombuffer(payload, MAPPING, 1)[0]
+                if command_lines and mapping["kind"] == MappingKind.TAKEN:
+                    _say_arguments(channel, mapping)
+                finding.look(mapping)
             finding.judge_one()
             finding.look_again(at_once=message is not None)
             if message is not None:
@@ -216,6 +222,26 @@ class _Finding:
             if wanted.is_called(path, soname) and is_defined:
                 missed = Missed(mapped.path, mapped.time, mapped.process, wanted.provider, reason)
                 self._channel.send(missed)
+
+
+# What a process shows there may be a title that it has written over its arguments, and filled up with zeros.
+def _say_arguments(channel: Channel, mapping: np.void) -> None:
+    process = int(mapping["process"])
+    try:
+        with Path(f"/proc/{process}/cmdline").open("rb", buffering=0) as stream:
+            beginning = stream.read(ARGUMENTS_LIMIT)
+            rest = iter(lambda: len(stream.read(_PIECE)), 0)
+            whole = len(beginning) + sum(itertools.islice(rest, _PIECES))
+        status = Path(f"/proc/{process}/stat").read_bytes()
+    except OSError:  # it has ended: they are not known
+        return
+    if whole == len(beginning):
+        beginning = beginning.rstrip(b"\0") + b"\0" * bool(beginning)
+        whole = len(beginning)
+    began = int(status.rpartition(b")")[2].split()[_STARTED]) * _TICK_NS
+    asleep = -time.monotonic_ns() + time.clock_gettime_ns(time.CLOCK_BOOTTIME)  # in this order: not less than it was
+    if beginning and began <= int(mapping["time"]) + asleep:
+        channel.send(Arguments(process, beginning.hex(), whole))
 
 
 # Of the mapping, or of all that the process can execute, as links that lead to the mapped files themselves.

@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from datacrumbs.daemon.messages import Again, Found, Mapped, Missed, Unseen
+from datacrumbs.daemon.messages import ARGUMENTS_LIMIT, Again, Arguments, Found, Mapped, Missed, Unseen
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.layouts import MAPPED_KEY
 from datacrumbs.output import counted
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _TEXT_LIMIT = 200
 _PATH_LIMIT = 4096
 _NOTES_LIMIT = 256
+_ARGUMENTS_KEPT = 4096
 _PATIENCE_SECONDS = 2.0
 
 
@@ -80,6 +81,8 @@ class LateFiles:
         engine: What attaches.
         rules: What may be attached.
         tell: Takes a line for the daemon's log.
+        counts: What was done so far.
+        arguments: Of processes that were taken as they ran, for the process that writes.
     """
 
     plan: Plan
@@ -88,6 +91,7 @@ class LateFiles:
     rules: LateRules
     tell: Callable[[str], None]
     counts: LateCounts = field(default_factory=LateCounts)
+    arguments: list[Arguments] = field(default_factory=list)
     _probed: list[_Probed] = field(default_factory=list)
     _hung: bool = False
     _said_unseen: bool = False
@@ -137,6 +141,10 @@ class LateFiles:
                 return self._missed(missed, _text(provider), _text(reason))
             case Unseen(process=process, reason=reason):
                 return self._unseen(process, _text(reason))
+            case Arguments(process=process, beginning=beginning, whole=whole) as arguments:
+                size = len(bytes.fromhex(beginning))
+                if 0 < size <= min(whole, ARGUMENTS_LIMIT) and process > 0 and len(self.arguments) < _ARGUMENTS_KEPT:
+                    self.arguments.append(arguments)
             case Found() as found:
                 return self._found(received.descriptors[0], found)
         return None
@@ -250,6 +258,12 @@ class LateWatch:
     def last_notes(self) -> list[Note]:
         """The same at the end of the run, before anything is detached."""
         return self._notes(self._finder.last_messages())
+
+    def arguments(self) -> list[Arguments]:
+        """Those of processes which were found since the last time, for the process that writes."""
+        found = list(self._files.arguments)
+        self._files.arguments.clear()
+        return found
 
     @property
     def totals(self) -> dict[str, int]:

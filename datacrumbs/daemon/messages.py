@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from datacrumbs.trace.clocks import ClockSetter
 
 
+ARGUMENTS_LIMIT = 4095
+"""Bytes of a process's arguments that are kept, as the kernel side keeps them of a program that begins."""
+
+
 @dataclass(frozen=True, slots=True)
 class WritingRequest:
     """To the process that writes, with which it is begun: what is known of a run before anything is attached."""
@@ -52,6 +56,21 @@ class AddNotes:
     """To the process that writes: fields of `trace.notes.Note`, in their order, for each note."""
 
     notes: Sequence[Sequence[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """From the process that looks, and then to the process that writes: those of a process that was taken as it ran.
+
+    Args:
+        process: Whose.
+        beginning: Each with a zero behind it, as far as they fit, in hexadecimal.
+        whole: Bytes of all of them.
+    """
+
+    process: int
+    beginning: str
+    whole: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +281,7 @@ class PartMade:
     """From the process that makes files, with a descriptor: the file."""
 
 
-TO_WRITER = (Begin, AddNotes, AddProfiles, Continue, Show, Finish)
+TO_WRITER = (Begin, AddNotes, Arguments, AddProfiles, Continue, Show, Finish)
 FROM_WRITER = (Begun, Full, Profiled, Failed, Written)
 TO_SEALER = (SealRun, SealPart, SealEnd)
 FROM_SEALER = (Begun, Sealed, Failed)
@@ -270,4 +289,4 @@ TO_KEEPER = (Keep,)
 TO_PART_PROCESS = (MakePart,)
 FROM_PART_PROCESS = (PartMade, Failed)
 TO_FINDER = (Look, LookToTheEnd)
-FROM_FINDER = (Found, Missed, Unseen, Again, Looked)
+FROM_FINDER = (Found, Missed, Unseen, Again, Arguments, Looked)

@@ -197,7 +197,7 @@ def _processes_beside(
     stack.callback(writer.close)
     finder = sealer = maker = None
     if configuration.late_files and has_libraries(plan):
-        finder = FinderProcess(user, plan)
+        finder = FinderProcess(user, plan, command_lines=configuration.command_lines and plan.filters.command_lines)
         stack.callback(finder.close)
     if configuration.seal_traces:
         sealer = SealerProcess(request.paths.seal_key, request.paths.seals, request.run_id)
@@ -301,7 +301,8 @@ class _Run:
         totals = {**self._engine.totals(), **(self._late.totals if self._late else {})}
         result = None
         try:
-            self._tell_notes(notes)
+            if self._late:
+                self._tell_late(self._late, notes)
             result = self._finish(reason, ending, counts, totals)
         except DatacrumbsError as error:
             failure = error
@@ -340,7 +341,7 @@ class _Run:
             self._load_the_rest()
             self._asked.look()
             if self._late:
-                self._tell_notes(self._late.notes())
+                self._tell_late(self._late, self._late.notes())
             if self._hear_writer():
                 return "size"
             if self._parts.removed:
@@ -393,6 +394,11 @@ class _Run:
     def _tell_notes(self, notes: list[Note]) -> None:
         if notes:
             self._writer.send(AddNotes([astuple(note) for note in notes]))
+
+    def _tell_late(self, late: LateWatch, notes: list[Note]) -> None:
+        self._tell_notes(notes)
+        for arguments in late.arguments():
+            self._writer.send(arguments)
 
     def _tell_profiles(self) -> None:
         profiles = self._engine.profiles()

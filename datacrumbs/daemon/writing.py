@@ -15,6 +15,7 @@ from datacrumbs.daemon.channel import Channel, Gone, Received
 from datacrumbs.daemon.messages import (
     AddNotes,
     AddProfiles,
+    Arguments,
     Begin,
     Begun,
     Continue,
@@ -161,6 +162,8 @@ class Writing:
                 self._spool.put(read_profiles(*received.descriptors))
             case AddNotes(notes=notes):
                 self._try(lambda: self._writer.note(*(Note(*note) for note in notes)))  # type: ignore[arg-type]
+            case Arguments(process=process, beginning=beginning, whole=whole):
+                self._try(lambda: self._writer.add_arguments(process, bytes.fromhex(beginning), whole))
             case Continue(provenance=provenance):
                 stream = os.fdopen(received.descriptors[0], "wb", buffering=0)
                 self._try(lambda: self._writer.continue_in(stream, provenance).close())

@@ -125,7 +125,7 @@ class Engine:
         self._kinds = program.kinds
         self._group = marks.group
         self._attached = Attached()
-        self._fill_tables(marks)
+        self._fill_tables(marks, configuration)
         self._set(Setting.WAKE, (configuration.call_ring_mib << 20) // _WAKE_SHARE)
         for setting, value in counting.guard_settings(configuration, possible_processors()).items():
             self._set(setting, value)
@@ -349,7 +349,7 @@ class Engine:
         self._profiles.close()
         self._loaded.close()
 
-    def _fill_tables(self, marks: Marks) -> None:
+    def _fill_tables(self, marks: Marks, configuration: SystemConfiguration) -> None:
         self.maps["dc_functions"].fill(function_table.describe(self._plan))
         self.maps["dc_system_calls"].fill(function_table.system_call_table(self._plan, os.uname().machine))
         self._set(Setting.OWNER, marks.owner)
@@ -362,6 +362,7 @@ class Engine:
         self._set(Setting.WITHIN, int(bool(marks.awaited)))
         self._set(Setting.MAKER, marks.maker)
         self._set(Setting.MINIMUM_DURATION, self._plan.filters.minimum_duration_ns)
+        self._set(Setting.COMMAND_LINES, int(configuration.command_lines and self._plan.filters.command_lines))
 
     def _set(self, setting: Setting, value: int) -> None:
         self.maps["dc_settings"].set(setting, value.to_bytes(8, "little"))

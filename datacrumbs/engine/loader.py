@@ -36,6 +36,7 @@ _ARGUMENTS = {
     OwnFunction.INHERIT_HANDLE: HANDLE_REQUEST,
     OwnFunction.READ_ENVIRONMENT: REQUEST,
     OwnFunction.READ_VARIABLE: ENVIRONMENT,
+    OwnFunction.READ_COMMAND_LINE: REQUEST,
 }
 FUNCTIONS = {
     f"dc_{function.name.lower()}": (function.value, argument.itemsize) for function, argument in _ARGUMENTS.items()

@@ -61,7 +61,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {
     "fs_struct": ("pwd", "root"),
     "linux_binprm": ("filename", "file", "secureexec", "interp_flags"),
     "thread_info": ("status",),
-    "mm_struct": ("uprobes_state", "exe_file", "flags", "env_start", "env_end"),
+    "mm_struct": ("uprobes_state", "exe_file", "flags", "arg_start", "arg_end", "env_start", "env_end"),
     "uprobes_state": ("xol_area",),
     "xol_area": ("vaddr",),
 }

@@ -71,9 +71,10 @@ enum dc_call_flag {
 /* Values of `function` that are no function. */
 enum dc_record_kind {
 	DC_RECORD_FORK = 0xFFFFFF01,  /* process = parent, values[0] = child, start = time */
-	DC_RECORD_EXEC = 0xFFFFFF02,  /* file = name of the executable, values[0] = its DC_NAME_ENVIRONMENT, or 0 */
+	DC_RECORD_EXEC = 0xFFFFFF02,  /* file = name of the executable; values[0] = its DC_NAME_ENVIRONMENT, values[1] =
+				       * its  DC_NAME_COMMAND_LINE, 0 where it is not known */
 	DC_RECORD_EXIT = 0xFFFFFF03,  /* result = exit status as wait(2) has it */
-	DC_RECORD_START = 0xFFFFFF04, /* tracing of this process began (datacrumbs_start); values[0] as of EXEC */
+	DC_RECORD_START = 0xFFFFFF04, /* tracing of this process began (datacrumbs_start); values as of EXEC */
 	DC_RECORD_STOP = 0xFFFFFF05,  /* tracing of this process ended (datacrumbs_stop) */
 };
 
@@ -104,6 +105,8 @@ enum dc_name_kind {
 		5, /* where a file was, as a location, that was opened by the path `base`, which is another name */
 	DC_NAME_ENVIRONMENT =
 		6, /* variables that say which rank of which job a process is, each with a zero behind it */
+	DC_NAME_COMMAND_LINE = 7, /* of a program, each with a zero behind it, as far as they fit; `base` is the bytes
+				     of all of them */
 };
 
 /* Of a name that was found by walking up the tree. */
@@ -137,6 +140,7 @@ enum dc_mapping_kind {
 	DC_MAPPED_FILE = 1,    /* by mmap(2) */
 	DC_MAPPED_PROGRAM = 2, /* by execve(2): the program, and what the kernel maps with it */
 	DC_MAPPED_ALL = 3,     /* whatever is mapped when the tracing of a process begins */
+	DC_MAPPED_TAKEN = 4,   /* the same of a process that did not begin it itself */
 };
 
 /* ---- what a function's probe does ---- */
@@ -243,6 +247,7 @@ enum dc_setting {
 	DC_SETTING_UNNAMED,	    /* whether marks that name no run are taken */
 	DC_SETTING_WITHIN,	    /* whether marks are taken in the group only, once it is there */
 	DC_SETTING_MAKER,	    /* the user, besides root, whose group may be the run's; 0 for none */
+	DC_SETTING_COMMAND_LINES,   /* whether the arguments of programs are read */
 	DC_SETTING_WAKE,	    /* bytes in the ring from which on its reader is woken */
 	DC_SETTING_GUARD_SHARE,	    /* calls that a processor may record before it asks again */
 	DC_SETTING_GUARD_FUNCTION,  /* calls of a function in an interval */
@@ -359,6 +364,7 @@ enum dc_own_function {
 	DC_OWN_INHERIT_HANDLE = 0x70000015,
 	DC_OWN_READ_ENVIRONMENT = 0x70000016,
 	DC_OWN_READ_VARIABLE = 0x70000017,
+	DC_OWN_READ_COMMAND_LINE = 0x70000018,
 };
 
 struct dc_request {

@@ -47,6 +47,7 @@ class NameKind(IntEnum):
     COMMAND = 4
     PLACE = 5
     ENVIRONMENT = 6
+    COMMAND_LINE = 7
 
 
 class LocationFlag(IntFlag):
@@ -62,6 +63,7 @@ class MappingKind(IntEnum):
     FILE = 1
     PROGRAM = 2
     ALL = 3
+    TAKEN = 4
 
 
 REGISTERS = 6
@@ -150,15 +152,16 @@ class Setting(IntEnum):
     UNNAMED = 4
     WITHIN = 5
     MAKER = 6
-    WAKE = 7
-    GUARD_SHARE = 8
-    GUARD_FUNCTION = 9
-    GUARD_TOTAL = 10
-    GUARD_RING_HIGH = 11
-    GUARD_RING_LOW = 12
+    COMMAND_LINES = 7
+    WAKE = 8
+    GUARD_SHARE = 9
+    GUARD_FUNCTION = 10
+    GUARD_TOTAL = 11
+    GUARD_RING_HIGH = 12
+    GUARD_RING_LOW = 13
 
 
-SETTINGS = 13
+SETTINGS = 14
 GUARD_SHIFT = 27
 
 
@@ -225,6 +228,7 @@ class OwnFunction(IntEnum):
     INHERIT_HANDLE = 0x70000015
     READ_ENVIRONMENT = 0x70000016
     READ_VARIABLE = 0x70000017
+    READ_COMMAND_LINE = 0x70000018
 
 
 CHUNK = 16384

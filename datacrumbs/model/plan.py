@@ -320,15 +320,17 @@ class Sought:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What a run leaves out, counted as ``filtered``.
+    """What a run leaves out; calls are counted as ``filtered``.
 
     Args:
         minimum_duration_ns: Shorter calls are counted but not written.
         inclusion_path: Only calls on files below this directory are written; empty for all.
+        command_lines: Whether those of the processes are written, where the node's configuration does not forbid it.
     """
 
     minimum_duration_ns: int = 0
     inclusion_path: str = ""
+    command_lines: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,11 @@ RULES: dict[type, dict[str, AnyRule | dict[Context, AnyRule]]] = {
         "provider": WORD,
         "names": Many(1, 64, LIBRARY_NAME),
     },
-    Filters: {"minimum_duration_ns": whole(0, 3600 * 10**9), "inclusion_path": or_empty(_PATH)},
+    Filters: {
+        "minimum_duration_ns": whole(0, 3600 * 10**9),
+        "inclusion_path": or_empty(_PATH),
+        "command_lines": _FLAG,
+    },
     Group: {
         "provider": WORD,
         "layer": _LAYER,

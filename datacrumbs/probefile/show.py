@@ -54,6 +54,8 @@ def readable(signed_or_plan: SignedPlan | Plan) -> str:
         lines.append(f"filter    calls of at least {plan.filters.minimum_duration_ns} ns")
     if plan.filters.inclusion_path:
         lines.append(f"filter    files below {plan.filters.inclusion_path}")
+    if not plan.filters.command_lines:
+        lines.append("filter    no command lines of processes")
     if only := entries_only(plan):
         lines.append(f"entries   {only}")
     for group in plan.groups:

@@ -11,16 +11,18 @@ import json
 import os
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from datacrumbs.errors import DatacrumbsError, usage_error
-from datacrumbs.report.call_selection import EPOCH_LIMIT, CallSelection
+from datacrumbs.report.call_selection import EPOCH_LIMIT, CallSelection, select
 from datacrumbs.report.estimated_rows import is_needed
+from datacrumbs.report.file_groups import GROUPS
 from datacrumbs.report.job_ranks import node_rows
 from datacrumbs.report.overlapping_traces import check_lives_apart, lives_of
-from datacrumbs.report.summary import merged_table, table_share
+from datacrumbs.report.summary import TableShare, merged_table, table_share
+from datacrumbs.report.views import moments_of, phases_between
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.reader import TraceFile, Traces, read_traces
 from datacrumbs.trace.writer import RUN
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from datacrumbs.report.views import Phases
     from datacrumbs.trace.ranks import Rank
+
+Result = TypeVar("Result")
 
 SCHEDULER = "DASK_SCHEDULER_ADDRESS"
 """Variable with the address of a dask cluster; without it the processors of this machine are used."""
@@ -43,21 +48,48 @@ class RunShare:
     files: list[TraceFile]
     processes: dict[tuple[int, int], str]
     ranks: dict[tuple[int, int], Rank]
+    command_lines: dict[tuple[int, int], str]
     lives: pl.DataFrame
-    tables: dict[str, tuple[pl.DataFrame, pl.DataFrame]]
+    tables: dict[str, TableShare]
     is_exact: bool
 
 
-def run_share(paths: Sequence[Path], selection: CallSelection, views: Sequence[str]) -> RunShare:
-    """Read a run and sum it up; what a worker does.
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What tables of groups of files and of time need to know of all runs before the first is summed up.
+
+    Args:
+        several_nodes: Whether they are of several nodes.
+        phases: Their parts.
+    """
+
+    several_nodes: bool = False
+    phases: Phases | None = None
+
+
+def run_extent(paths: Sequence[Path], selection: CallSelection) -> tuple[set[str], tuple[Any, Any]]:
+    """Read a run for its nodes, and when the first and the last of its calls begin; what a worker does.
 
     Raises:
         DatacrumbsError: as `read_traces`.
     """
     traces = read_traces(paths)
+    return {file.host for file in traces.files}, moments_of(select(traces, selection))
+
+
+def run_share(
+    paths: Sequence[Path], selection: CallSelection, views: Sequence[str], extent: Extent = Extent()
+) -> RunShare:
+    """Read a run and sum it up; what a worker does.
+
+    Raises:
+        DatacrumbsError: as `read_traces`.
+    """
+    traces = replace(read_traces(paths), several_nodes=extent.several_nodes)
     is_exact = not is_needed(traces)
-    tables = {view: table_share(traces, selection, view) for view in views} if is_exact else {}
-    return RunShare(traces.files, traces.processes, traces.ranks, lives_of(traces), tables, is_exact)
+    tables = {view: table_share(traces, selection, view, extent.phases) for view in views} if is_exact else {}
+    about = traces.processes, traces.ranks, traces.command_lines
+    return RunShare(traces.files, *about, lives_of(traces), tables, is_exact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +97,14 @@ class WholeReport:
     """All runs together: ``traces`` without calls, and what `rows` makes tables of."""
 
     traces: Traces
-    shares: dict[str, list[tuple[pl.DataFrame, pl.DataFrame]]]
+    shares: dict[str, list[TableShare]]
     first: int
+    extent: Extent
 
     def rows(self, view: str, limit: int | None) -> list[dict[str, Any]]:
         """The rows of a table."""
-        rows = merged_table(self.traces, self.shares[view], view, limit, self.first)
+        phases = self.extent.phases if view == "time" else None
+        rows = merged_table(self.traces, self.shares[view], view, limit, self.first, phases=phases)
         return node_rows(self.traces, rows) if view == "node" else rows
 
 
@@ -93,15 +127,25 @@ def read_distributed(paths: Sequence[Path], selection: CallSelection, views: Seq
     for position, path in enumerate(paths):
         groups.setdefault(_run_of(path) or position, []).append(position)
     work = [[paths[position] for position in group] for group in groups.values()]
-    shares = _computed(run_share, [(group, selection, views) for group in work])
-    return _whole(list(groups.values()), shares, len(paths), views)
+    extent = _extent(work, selection) if {"time", *GROUPS} & set(views) else Extent()
+    shares = _computed(run_share, [(group, selection, views, extent) for group in work])
+    return _whole(list(groups.values()), shares, len(paths), views, extent)
 
 
-def _whole(groups: list[list[int]], shares: list[RunShare], count: int, views: Sequence[str]) -> WholeReport:
+def _extent(work: Sequence[Sequence[Path]], selection: CallSelection) -> Extent:
+    found = _computed(run_extent, [(group, selection) for group in work])
+    hosts = {host for hosts, _ in found for host in hosts}
+    return Extent(len(hosts) > 1, phases_between(moment for _, moments in found for moment in moments))
+
+
+def _whole(
+    groups: list[list[int]], shares: list[RunShare], count: int, views: Sequence[str], extent: Extent
+) -> WholeReport:
     files: list[TraceFile | None] = [None] * count
     processes: dict[tuple[int, int], str] = {}
     ranks: dict[tuple[int, int], Rank] = {}
-    tables: dict[str, list[tuple[pl.DataFrame, pl.DataFrame]]] = {view: [] for view in views}
+    command_lines: dict[tuple[int, int], str] = {}
+    tables: dict[str, list[TableShare]] = {view: [] for view in views}
     lives = []
     for places, share in zip(groups, shares, strict=True):
         if not share.is_exact:
@@ -113,16 +157,18 @@ def _whole(groups: list[list[int]], shares: list[RunShare], count: int, views: S
             files[place] = file
         processes |= {(places[trace], pid): name for (trace, pid), name in share.processes.items()}
         ranks |= {(places[trace], pid): rank for (trace, pid), rank in share.ranks.items()}
+        command_lines |= {(places[trace], pid): text for (trace, pid), text in share.command_lines.items()}
         lives.append(_placed(share.lives, places))
-        for view, (parts, durations) in share.tables.items():
-            tables[view].append((_placed(parts, places), _placed(durations, places)))
+        for view, table in share.tables.items():
+            of_groups = None if table.files is None else _placed(table.files, places)
+            tables[view].append(TableShare(_placed(table.parts, places), _placed(table.durations, places), of_groups))
     nothing = read_traces([])
     known = [file for file in files if file is not None]
-    traces = Traces(known, nothing.calls, processes, {}, nothing.profiles, nothing.paths, ranks=ranks)
+    traces = replace(nothing, files=known, processes=processes, ranks=ranks, command_lines=command_lines)
     if count > 1:
         check_lives_apart(traces, pl.concat(lives))
     first = pl.concat(lives)["begin"].min()
-    return WholeReport(traces, tables, first if isinstance(first, int) else 0)
+    return WholeReport(traces, tables, first if isinstance(first, int) else 0, extent)
 
 
 # With positions among all traces instead of those among a run's.
@@ -156,7 +202,7 @@ def _run_of(path: Path) -> tuple[str, str, str] | None:
 
 
 # dask is an extra, and large: it is imported where it is asked for.
-def _computed(function: Callable[..., RunShare], tasks: list[tuple[Any, ...]]) -> list[RunShare]:
+def _computed(function: Callable[..., Result], tasks: list[tuple[Any, ...]]) -> list[Result]:
     with _extra():
         dask = import_module("dask")
     delayed = [dask.delayed(function)(*task) for task in tasks]

@@ -22,7 +22,7 @@ def by_node(traces: Traces, frame: Frame, *, channels: bool) -> Frame:
         frame: With the columns trace and path.
         channels: Whether its names are those of pipes and the like, which no two nodes share.
     """
-    if len({file.host for file in traces.files}) < 2:
+    if len({file.host for file in traces.files}) < 2 and not traces.several_nodes:
         return frame
     path = pl.col("path")
     for position, file in enumerate(traces.files):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno as errno_names
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.model.layers import LAYERS
@@ -16,7 +17,7 @@ from datacrumbs.report.nanoseconds import with_nanoseconds
 from datacrumbs.report.nesting import from_the_top, outermost
 from datacrumbs.report.node_files import by_node
 from datacrumbs.report.row_columns import of_no_calls
-from datacrumbs.report.views import KEYS, LEAST_BYTES, PHASE, SCOPES, SIZE_CLASS, SIZES, of_view, phase_of
+from datacrumbs.report.views import KEYS, LEAST_BYTES, PHASE, SCOPES, SIZE_CLASS, SIZES, of_view, phases_of
 from datacrumbs.report.wide_columns import with_wide
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.notes import DEGRADED, LATE, NOT_PROBED
@@ -25,6 +26,7 @@ from datacrumbs.trace.ranks import Rank
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from datacrumbs.report.views import Phases
     from datacrumbs.trace.reader import TraceFile, Traces
 
 STRETCH_GAP_US = 200_000  # longer than the interval in which the guard decides
@@ -65,7 +67,7 @@ def table(
         ``margin``, see `estimated_rows`.
     """
     keys, scope = KEYS[view], SCOPES.get(view)
-    phases = phase_of(calls, profiles) if view == "time" else None
+    phases = phases_of(calls, profiles) if view == "time" else None
     selected, known = calls, marked is not None
     calls, profiles = _of_view(traces, calls if marked is None else marked, profiles, view, selection, known=known)
     if is_needed(traces):
@@ -79,20 +81,42 @@ def table(
     if view in {"function", "layer"}:
         rows = with_nanoseconds(traces, rows)
     if view in GROUPS:
-        rows = _with_files(traces, rows, [calls, profiles.lazy()], view)
-    first = first_moment(traces)
-    rows = [_readable(traces, row, first) for row in rows]
-    return _with_beginnings(rows, phases[0] - first, phases[1], all_of_them=limit is None) if phases else rows
+        rows = _with_files(traces, rows, _group_files([calls, profiles.lazy()], view), view)
+    return _finished(traces, rows, limit, first_moment(traces), phases)
 
 
-def table_share(traces: Traces, selection: CallSelection, view: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What `merged_table` makes rows of, from all files of some runs in which each call has a line."""
-    calls, _ = _of_view(traces, select(traces, selection), traces.profiles, view, selection, known=False)
-    return exact_share(traces, calls, KEYS[view], SCOPES.get(view))
+@dataclass(frozen=True, slots=True)
+class TableShare:
+    """What some runs give to a table: sums, how many calls took how long, and of groups of files the files."""
+
+    parts: pl.DataFrame
+    durations: pl.DataFrame
+    files: pl.DataFrame | None = None
+
+
+def table_share(traces: Traces, selection: CallSelection, view: str, phases: Phases | None = None) -> TableShare:
+    """What `merged_table` makes rows of, from all files of some runs in which each call has a line.
+
+    Args:
+        traces: The runs.
+        selection: Which calls.
+        view: What a row is.
+        phases: Those of all runs, where the view is ``time``.
+    """
+    calls = select(traces, selection)
+    calls, _ = _of_view(traces, calls, traces.profiles, view, selection, known=False, phases=phases)
+    files = _group_files([calls], view) if view in GROUPS else None
+    return TableShare(*exact_share(traces, calls, KEYS[view], SCOPES.get(view)), files)
 
 
 def merged_table(
-    traces: Traces, shares: Sequence[tuple[pl.DataFrame, pl.DataFrame]], view: str, limit: int | None, first: int
+    traces: Traces,
+    shares: Sequence[TableShare],
+    view: str,
+    limit: int | None,
+    first: int,
+    *,
+    phases: Phases | None = None,
 ) -> list[dict[str, Any]]:
     """The rows that `table` gives of all traces.
 
@@ -102,22 +126,40 @@ def merged_table(
         view: What a row is.
         limit: How many rows at most.
         first: The beginning of the first call, epoch us.
+        phases: As those of the shares.
     """
-    rows = merged_rows(traces, shares, KEYS[view], SCOPES.get(view), limit, channels=view == "channel")
+    sums = [(share.parts, share.durations) for share in shares]
+    rows = merged_rows(traces, sums, KEYS[view], SCOPES.get(view), limit, channels=view == "channel")
     if view in {"function", "layer"}:
         rows = with_nanoseconds(traces, rows)
-    return [_readable(traces, row, first) for row in rows]
+    if view in GROUPS:
+        rows = _with_files(traces, rows, pl.concat(share.files for share in shares if share.files is not None), view)
+    return _finished(traces, rows, limit, first, phases)
+
+
+def _finished(
+    traces: Traces, rows: list[dict[str, Any]], limit: int | None, first: int, phases: Phases | None
+) -> list[dict[str, Any]]:
+    rows = [_readable(traces, row, first) for row in rows]
+    return _with_beginnings(rows, phases.first - first, phases.width, all_of_them=limit is None) if phases else rows
 
 
 # The calls and profiles of a view, and how each call counts; ``known`` where they say how they count already.
 def _of_view(
-    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, view: str, selection: CallSelection, *, known: bool
+    traces: Traces,
+    calls: pl.LazyFrame,
+    profiles: pl.DataFrame,
+    view: str,
+    selection: CallSelection,
+    *,
+    known: bool,
+    phases: Phases | None = None,
 ) -> tuple[pl.LazyFrame, pl.DataFrame]:
     scope, estimated = SCOPES.get(view), is_needed(traces)
     if not known and (scope == "layer" or (scope == "process" and not estimated)):
         # Before any are left out: those that are may be around others.
         calls = outermost(traces, calls, scope)
-    calls, profiles = of_view(traces, calls, profiles, view, selection)
+    calls, profiles = of_view(traces, calls, profiles, view, selection, phases=phases)
     if scope is None:
         calls = calls.with_columns(pl.lit(value=False).alias("within"), pl.col("bytes").alias("own_bytes"))
     return outermost(traces, calls, scope) if scope == "file" and not estimated else calls, profiles
@@ -134,12 +176,13 @@ def _with_beginnings(rows: list[dict[str, Any]], first: int, width: int, *, all_
     ]
 
 
-# How many files each group has.
-def _with_files(
-    traces: Traces, rows: list[dict[str, Any]], frames: Sequence[pl.LazyFrame], view: str
-) -> list[dict[str, Any]]:
+def _group_files(frames: Sequence[pl.LazyFrame], view: str) -> pl.DataFrame:
     place = [pl.col(view).cast(pl.String), "trace", "path"]
-    every = pl.concat([frame.select(place).unique() for frame in frames]).collect(engine="streaming")
+    return pl.concat([frame.select(place).unique() for frame in frames]).collect(engine="streaming")
+
+
+# How many files each group has.
+def _with_files(traces: Traces, rows: list[dict[str, Any]], every: pl.DataFrame, view: str) -> list[dict[str, Any]]:
     files = by_node(traces, every, channels=False).group_by(view).agg(pl.col("path").n_unique())
     number = dict(files.iter_rows())
     return [{view: row[view], "files": number[row[view]]} | row for row in rows]
@@ -222,6 +265,15 @@ def _balanced(counts: dict[str, Any]) -> bool:
     return bool(counts["entered"] == sum(counts.get(part, 0) for part in PARTS[1:]) + _lost(counts))
 
 
+def _process(traces: Traces, process: tuple[int, int]) -> dict[str, Any]:
+    about: dict[str, Any] = {"host": traces.files[process[0]].host, "process": traces.processes.get(process, "")}
+    if traces.ranks:
+        about["rank"] = traces.ranks.get(process, Rank()).rank
+    if traces.command_lines:
+        about["command_line"] = traces.command_lines.get(process)
+    return about
+
+
 def _readable(traces: Traces, row: dict[str, Any], first: int) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, value in row.items():
@@ -233,10 +285,7 @@ def _readable(traces: Traces, row: dict[str, Any], first: int) -> dict[str, Any]
             result["error"] = errno_names.errorcode.get(value, str(value)) if value else "failed"
             result["meaning"] = os.strerror(value) if value else "no errno"
         elif key == "trace":
-            result["host"] = traces.files[value].host
-            result["process"] = traces.processes.get((value, row["pid"]), "")
-            if traces.ranks:
-                result["rank"] = traces.ranks.get((value, row["pid"]), Rank()).rank
+            result |= _process(traces, (value, row["pid"]))
         elif key == job_ranks.NUMBER:
             result["rank"] = value
         elif key == SIZE_CLASS:

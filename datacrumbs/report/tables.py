@@ -31,6 +31,7 @@ HEADINGS = {
     "path": "file",
     "host": "host",
     "process": "process",
+    "command_line": "command line",
     "pid": "pid",
     "job_id": "job",
     "step": "step",
@@ -61,17 +62,19 @@ HEADINGS = {
 }
 TEXTS = frozenset(
     {"access", "layer", "layers", "name", "path", "host", "process", "error", "meaning", "job_id", "state", "size"}
-    | {"directory", "series", "filesystem", "program"}
+    | {"directory", "series", "filesystem", "program", "command_line"}
 )
 FOLDED = frozenset({"path", "meaning", "process", "name", "layers", "host", "state"})
-FOLDED |= {"directory", "series", "filesystem", "program"}
+FOLDED |= {"directory", "series", "filesystem", "program", "command_line"}
 NOT_SHOWN = frozenset({"timed", "approximate", "margin", "least_bytes", *NANOSECONDS})
 WIDE = frozenset({"mean_bytes", "opens", "p90_us", "max_us", "begin_us", "end_us"})
 """Columns that are shown where all are asked for."""
 MOMENTS = frozenset({"begin_us", "end_us", "from_us"})
-IF_ANY = frozenset({"nested", "waits_us"})
+IF_ANY = frozenset({"nested", "waits_us", "command_line"})
 """Columns that are shown where any row has more than nothing in them."""
 LOSERS_SHOWN = 5
+LONGEST_COMMAND = 120
+"""Characters of a command line in a table for people."""
 
 
 def print_table(
@@ -229,6 +232,8 @@ def _cell(key: str, row: dict[str, Any]) -> str:
     value = row[key]
     if value is None or (key == "waits_us" and not value):
         return ""
+    if key == "command_line" and len(value) > LONGEST_COMMAND:
+        return printable(f"{value[:LONGEST_COMMAND]} ...")
     if key in TEXTS:
         return printable(", ".join(value) if isinstance(value, list) else str(value))
     return _number(key, value, row)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from datacrumbs.report import PHASES, job_ranks
 from datacrumbs.report.call_selection import names_in
@@ -13,6 +13,8 @@ from datacrumbs.report.node_files import by_node
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from datacrumbs.report.call_selection import CallSelection
     from datacrumbs.trace.reader import Traces
 
@@ -55,8 +57,21 @@ SIZES = ("0 B", "< 512 B", "512 B +", "4 KiB +", "64 KiB +", "256 KiB +", "1 MiB
 """Classes of sizes, each up to the next one."""
 
 
+class Phases(NamedTuple):
+    """Equal parts of a run: when the first one begins, epoch us, and how long each is, us."""
+
+    first: int
+    width: int
+
+
 def of_view(
-    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, view: str, selection: CallSelection
+    traces: Traces,
+    calls: pl.LazyFrame,
+    profiles: pl.DataFrame,
+    view: str,
+    selection: CallSelection,
+    *,
+    phases: Phases | None = None,
 ) -> tuple[pl.LazyFrame, pl.DataFrame]:
     """The calls and profiles that a view is about, with the columns of `KEYS`, ``waiting`` and ``opening``.
 
@@ -66,6 +81,7 @@ def of_view(
         profiles: The calls that were added up, likewise.
         view: Of `KEYS`.
         selection: That selection.
+        phases: Those of the view ``time``; None for those of these calls and profiles.
     """
     calls, profiles = _marked(traces, calls), _marked(traces, profiles)
     if view in {"error", "failure"}:
@@ -76,7 +92,7 @@ def of_view(
     if view == "node":
         return job_ranks.with_hosts(traces, calls), job_ranks.with_hosts(traces, profiles)
     if view == "time":
-        return _with_phases(calls, profiles)
+        return _with_phases(calls, profiles, phases or phases_of(calls, profiles))
     if view == "size":
         places = pl.sum_horizontal((pl.col("bytes") >= least).cast(pl.Int64) for least in LEAST_BYTES) - 1
         # Of calls that were added up it is not known how large each was.
@@ -85,16 +101,25 @@ def of_view(
     return _of_files(traces, calls, profiles, view, selection) if SCOPES[view] == "file" else (calls, profiles)
 
 
-def phase_of(calls: pl.LazyFrame, profiles: pl.DataFrame) -> tuple[int, int]:
-    """The moment at which the first of `PHASES` begins (epoch us), and how long each is."""
-    extremes = calls.select(pl.col("ts").min(), pl.col("ts").max().alias("last")).collect(engine="streaming").row(0)
-    moments = [*extremes, profiles["begin"].min(), profiles["end"].max()]
+def phases_of(calls: pl.LazyFrame, profiles: pl.DataFrame) -> Phases:
+    """The parts of a run with these calls."""
+    return phases_between([*moments_of(calls), profiles["begin"].min(), profiles["end"].max()])
+
+
+def moments_of(calls: pl.LazyFrame) -> tuple[Any, Any]:
+    """When the first and the last of some calls begin, epoch us; None where there is none."""
+    begins = calls.select(pl.col("ts").min(), pl.col("ts").max().alias("last")).collect(engine="streaming")
+    return begins.row(0)
+
+
+def phases_between(moments: Iterable[object]) -> Phases:
+    """The parts of a run in which these moments are, None apart."""
     known = [moment for moment in moments if isinstance(moment, int)]
-    return min(known, default=0), (max(known, default=0) - min(known, default=0)) // PHASES + 1
+    return Phases(min(known, default=0), (max(known, default=0) - min(known, default=0)) // PHASES + 1)
 
 
-def _with_phases(calls: pl.LazyFrame, profiles: pl.DataFrame) -> tuple[pl.LazyFrame, pl.DataFrame]:
-    first, width = phase_of(calls, profiles)
+def _with_phases(calls: pl.LazyFrame, profiles: pl.DataFrame, phases: Phases) -> tuple[pl.LazyFrame, pl.DataFrame]:
+    first, width = phases
     phase = ((pl.col("ts") - first) // width).cast(pl.Int64).alias(PHASE)
     return calls.with_columns(phase), _spread(profiles, first, width)
 

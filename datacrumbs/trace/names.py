@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from datacrumbs.model.record import NameKind
+from datacrumbs.trace.command_lines import command_line
 from datacrumbs.trace.redaction import Redaction
 from datacrumbs.trace.text import hash_number, hash_text, json_string, normalise, raw_argument, raw_bytes
 
@@ -22,7 +23,7 @@ RECENT_LIMIT = 65536
 DEPTH_LIMIT = 64  # bases of bases; the kernel's own path limit allows fewer useful ones
 PLACE_LIMIT = 16  # of one name, such as that of a link which is set again and again
 FILE_KINDS = (NameKind.PATH, NameKind.LOCATION)
-_WITHOUT_LINE = (NameKind.COMMAND, NameKind.ENVIRONMENT)
+_WITHOUT_LINE = (NameKind.COMMAND, NameKind.ENVIRONMENT, NameKind.COMMAND_LINE)
 BEYOND, STRING_BEYOND = "[name beyond names_mib]", "[string beyond names_mib]"
 _COST = 60  # bytes of a name beside its text
 _INCLUDED, _FILE, _WRITTEN, _COMMAND = 1, 2, 4, 8
@@ -146,6 +147,8 @@ class NameTable:
 
     def _resolve(self, name: Name, waiting: dict[int, Name]) -> str:
         text = name.text
+        if name.kind is NameKind.COMMAND_LINE:
+            return command_line(text, name.base, self._redaction)
         if name.kind not in FILE_KINDS:
             return text
         base, depth = name.base, 0

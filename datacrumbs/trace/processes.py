@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.model.record import RecordKind
+from datacrumbs.model.record import NameKind, RecordKind
+from datacrumbs.trace.command_lines import COMMAND_HASH
 from datacrumbs.trace.names import metadata_line
 from datacrumbs.trace.ranks import PROCESS, Rank, rank_of, starts_ranks, without_rank
+from datacrumbs.trace.text import hash_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +38,8 @@ class ProcessTable:
         self._offset = epoch_offset_ns
         self._labels: dict[int, str] = {}
         self._ranks: dict[int, Rank] = {}
+        self._arguments: dict[int, int] = {}  # identities of command lines
+        self._expected: dict[int, int] = {}  # the same of processes whose records have not come yet
         self._threads: dict[int, set[int]] = {}
         self._past: dict[int, tuple[str, Rank]] = {}
 
@@ -64,6 +68,18 @@ class ProcessTable:
                 lines += self._introduce(process, process)
         return lines
 
+    def add_command_line(self, process: int, identity: int) -> list[str]:
+        """Metadata lines about a process, now that the name is known which its command line has.
+
+        Where its beginning has not been taken in yet, the lines come with that.
+        """
+        if process in self._labels and not self._arguments.get(process):
+            self._arguments[process] = identity
+            return self._process_name(process)
+        if process not in self._labels and len(self._expected) < _PAST:
+            self._expected[process] = identity
+        return []
+
     def lifecycle(self, records: NDArray[np.void]) -> list[str]:
         """Metadata lines for FORK, EXEC, EXIT, START and STOP records, in their order."""
         lines: list[str] = []
@@ -87,6 +103,8 @@ class ProcessTable:
             details.append(("path", path))
             self._labels[process] = path.rsplit("/", 1)[-1]
             self._find_rank(process, int(record["values"][0]))
+            self._arguments[process] = int(record["values"][1]) or self._expected.get(process, 0)
+            self._expected.pop(process, None)
             lines += self._process_name(process)
         elif kind == RecordKind.EXIT:
             details.append(("status", int(record["result"])))
@@ -94,6 +112,7 @@ class ProcessTable:
             self._threads.pop(process, None)
             self._labels.pop(process, None)
             self._ranks.pop(process, None)
+            self._arguments.pop(process, None)
         name = RecordKind(kind).name.lower() if kind in set(RecordKind) else f"kind_{kind:x}"
         microseconds = (int(record["start"]) + self._offset) // 1000
         what: list[tuple[str, str | int]] = [("event", name), ("time", microseconds), *details]
@@ -114,11 +133,21 @@ class ProcessTable:
     def _process_name(self, process: int) -> list[str]:
         rank = self._ranks.get(process, Rank())
         number = "" if rank.rank is None else f" (rank {rank.rank})"
+        lines, command_line = self._command_line(process)
         about = [
             metadata_line(PROCESS, process, process, [("hhash", self._host_hash), ("name", name), ("value", value)])
-            for name, value in rank.described()
+            for name, value in [*rank.described(), *command_line]
         ]
-        return [metadata_line("process_name", process, process, [("name", self._label(process) + number)]), *about]
+        label = metadata_line("process_name", process, process, [("name", self._label(process) + number)])
+        return [*lines, label, *about]
+
+    # The line of its text, where that is not in the file yet, and what refers to it; nothing where it is not known.
+    def _command_line(self, process: int) -> tuple[list[str], list[tuple[str, str]]]:
+        identity = self._arguments.get(process, 0)
+        if not identity or not self._names.text(identity):
+            return [], []
+        hashes, _, lines = self._names.find(np.array([identity], np.uint64), NameKind.COMMAND_LINE)
+        return lines, [(COMMAND_HASH, hash_text(int(hashes[0])))]
 
     # A program that a rank executes without the variables is still one of that rank.
     def _find_rank(self, process: int, environment: int) -> None:
@@ -132,6 +161,7 @@ class ProcessTable:
         self._ranks.pop(child, None)
         if process in self._ranks:
             self._ranks[child] = self._ranks[process]
+        self._arguments[child] = self._arguments.get(process, 0)
 
     def _remember(self, process: int) -> None:
         self._past.pop(process, None)

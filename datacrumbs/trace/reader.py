@@ -20,6 +20,7 @@ from datacrumbs.output import counted
 from datacrumbs.trace.call_store import SPILL_ROWS, CallStore
 from datacrumbs.trace.clocks import CLOCK, read_clock_line
 from datacrumbs.trace.columns import DETAILS, WORD, Readers
+from datacrumbs.trace.command_lines import COMMAND_HASH
 from datacrumbs.trace.corrections import ClockReading, Correction, corrected_calls, corrected_profiles, correction
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
@@ -171,8 +172,11 @@ class Traces:
         copies: Calls that name a second file.
         processes: (trace, pid) -> last known process name.
         ranks: (trace, pid) -> which rank of which job the process is, where that is known.
+        command_lines: (trace, pid) -> that of the last program that the process executed, where it is known, quoted as
+            for a shell; with surrogateescape.
         raw_paths: hash -> text with surrogateescape, for names that are not valid UTF-8.
         spill: Directory of temporary files, removed with this object.
+        several_nodes: Whether there are traces of other nodes beside these, see `datacrumbs.report.node_files.by_node`.
     """
 
     files: list[TraceFile]
@@ -184,6 +188,8 @@ class Traces:
     copies: int = 0
     spill: Path | None = None
     ranks: dict[tuple[int, int], Rank] = field(default_factory=dict)
+    command_lines: dict[tuple[int, int], str] = field(default_factory=dict)
+    several_nodes: bool = False
 
     def __post_init__(self) -> None:
         if self.spill:
@@ -251,8 +257,18 @@ def read_traces(
     calls, profiles = store.calls(_Paths(names)), gathering.profiles(names)
     corrections = {position: file.correction for position, file in enumerate(files)}
     calls, profiles = corrected_calls(calls, corrections), corrected_profiles(profiles, corrections)
-    processes, raw_paths, ranks = gathering.processes, gathering.raw_paths, gathering.ranks()
-    return Traces(files, calls, processes, raw_paths, profiles, names, store.copies, store.spill, ranks)
+    return Traces(
+        files,
+        calls,
+        gathering.processes,
+        gathering.raw_paths,
+        profiles,
+        names,
+        store.copies,
+        store.spill,
+        gathering.ranks(),
+        gathering.command_lines(),
+    )
 
 
 # Numbers of a line that no kernel gives: sums of them would be beyond all numbers.
@@ -275,6 +291,7 @@ class _Gathering:
         self.processes: dict[tuple[int, int], str] = {}
         self.raw_paths: dict[str, str] = {}
         self._about: dict[tuple[int, int], dict[str, str]] = {}
+        self._strings: list[pl.DataFrame] = []
 
     def read(self, position: int, path: Path) -> TraceFile:
         trace = TraceFile(path)
@@ -303,6 +320,14 @@ class _Gathering:
     def ranks(self) -> dict[tuple[int, int], Rank]:
         ranks = {process: read_rank(about) for process, about in self._about.items()}
         return {process: rank for process, rank in ranks.items() if rank != Rank()}
+
+    def command_lines(self) -> dict[tuple[int, int], str]:
+        hashes = {process: about[COMMAND_HASH] for process, about in self._about.items() if about.get(COMMAND_HASH)}
+        wanted = pl.Series(list(set(hashes.values())), dtype=TEXT)
+        empty = pl.DataFrame(schema={"value": TEXT, "text": TEXT, "raw": TEXT})
+        texts = pl.concat([empty, *self._strings]).filter(pl.col("value").is_in(wanted.implode()))
+        known = {value: _restored(text, raw) for value, text, raw in texts.iter_rows()}
+        return {process: known[value] for process, value in hashes.items() if value in known}
 
     def _part(self, position: int, trace: TraceFile, part: CallPart) -> None:
         calls = part.calls
@@ -350,11 +375,22 @@ class _Gathering:
         for value, raw in files.drop_nulls("raw").select("value", "raw").iter_rows():
             with suppress(ValueError):  # not ours: the text that stands beside it is all there is
                 self.raw_paths[value] = restore(raw)
-        for pid, text in rows.filter(pl.col("name") == "process_name").select("pid", "text").iter_rows():
-            self.processes[position, pid] = text
-        about = rows.filter(pl.col("name") == PROCESS).drop_nulls(["pid", "value"])
-        for pid, name, value in about.select("pid", "text", "value").iter_rows():
-            self._about.setdefault((position, pid), {})[name] = value
+        strings = rows.filter(pl.col("name") == "SH").drop_nulls("value")
+        self._strings.append(strings.select("value", "text", "raw"))
+        about = rows.filter(pl.col("name").is_in(["process_name", PROCESS])).drop_nulls("pid")
+        for kind, pid, name, value in about.select("name", "pid", "text", "value").iter_rows():
+            process = position, pid
+            if kind == "process_name":
+                self.processes[process] = name
+                self._about.get(process, {}).pop(COMMAND_HASH, None)  # of what it executed before
+            elif value is not None:
+                self._about.setdefault(process, {})[name] = value
+
+
+def _restored(text: str, raw: str | None) -> str:
+    with suppress(ValueError):  # not ours
+        return restore(raw) if raw else text
+    return text
 
 
 class _Paths:

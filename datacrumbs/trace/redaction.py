@@ -9,12 +9,16 @@ import secrets
 from typing import TYPE_CHECKING
 
 from datacrumbs.model.record import CUT, DELETED
-from datacrumbs.trace.text import raw_bytes
+from datacrumbs.trace.text import normalise, raw_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _KEY_BYTES, _DIGITS = 16, 12
+_OPTION = re.compile(r"(--[A-Za-z0-9][A-Za-z0-9-]*=)(.*)", re.DOTALL)
+_PLAIN_ARGUMENT = re.compile(r"--?|-[A-Za-z]|--[A-Za-z0-9-]+|[-+]?[0-9]+(?:\.[0-9]+)?[A-Za-z%]?", re.ASCII)
+"""What names no file: a short or long option without a value, a number with its unit."""
+_PLAIN_PATH = re.compile(r"/[\w./+@%~-]*", re.ASCII)
 
 
 class Redaction:
@@ -60,6 +64,19 @@ class Redaction:
     def word(self, text: str) -> str:
         """A name whose place is not known, such as that of a process."""
         return self._hidden([text], 0) if self._patterns else text
+
+    def argument(self, text: str) -> str:
+        """An argument of a program as it may be shown.
+
+        Options, numbers and absolute paths of plain characters can be told. Anything else may be, or have in it, a name
+        below a hidden directory, since the directory from which it starts is not known: it is hidden whole.
+        """
+        if not self._patterns or _PLAIN_ARGUMENT.fullmatch(text):
+            return text
+        option = _OPTION.fullmatch(text)
+        if option:
+            return option[1] + self.argument(option[2])
+        return self.path(normalise(text)) if _PLAIN_PATH.fullmatch(text) else self.word(text)
 
     # How many components before the last one of a pattern.
     def _visible(self, parts: Sequence[str]) -> int | None:

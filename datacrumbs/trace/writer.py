@@ -11,6 +11,7 @@ import numpy as np
 from datacrumbs import __version__
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.contract import CHUNK, FIRST_KIND, MEMBER_TARGET, TEXT_LIMIT, MissingKind, NameKind
+from datacrumbs.model.record import Name
 from datacrumbs.trace.clocks import Clock, clock_line
 from datacrumbs.trace.footer import LOSSES, Footer, footer_lines, part_lines
 from datacrumbs.trace.line_shape import Shapes
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from datacrumbs.model.plan import Plan
-    from datacrumbs.model.record import Batch, Name
+    from datacrumbs.model.record import Batch
     from datacrumbs.trace.mounts import Mount
 
 _OPEN, _FAILED, _CLOSED = range(3)
@@ -234,6 +235,23 @@ class TraceWriter:
         self._take_text(self._processes.introduce_known(profiles["process"]))
         self._take_text(self.profiles.lines(profiles))
         self.note(*self.profiles.notes(profiles))
+
+    def add_arguments(self, process: int, beginning: bytes, whole: int) -> None:
+        """Take in the arguments of a process that was executed before it was traced.
+
+        Args:
+            process: Which is traced by now; its records may still be in the rings.
+            beginning: Each with a zero behind it, as far as they are kept.
+            whole: Bytes of all of them.
+
+        Raises:
+            DatacrumbsError: Writing failed.
+        """
+        text = beginning.decode("utf-8", "surrogateescape")
+        name = Name(hash_number(f"{whole} {text}"), NameKind.COMMAND_LINE, whole, text)
+        self._take_names([name])
+        self._take_text(self._processes.add_command_line(process, name.identity))
+        self._raise_once()
 
     def tick(self) -> None:
         """Close the member if the last one is older than ``flush_seconds``."""

@@ -156,6 +156,8 @@ long bpf_task_pt_regs(struct task_struct *task);
 #define DC_MM_STRUCT_UPROBES_STATE 0
 #define DC_MM_STRUCT_EXE_FILE 0
 #define DC_MM_STRUCT_FLAGS 0
+#define DC_MM_STRUCT_ARG_START 0
+#define DC_MM_STRUCT_ARG_END 0
 #define DC_MM_STRUCT_ENV_START 0
 #define DC_MM_STRUCT_ENV_END 0
 #define DC_UPROBES_STATE_XOL_AREA 0

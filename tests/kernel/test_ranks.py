@@ -46,7 +46,7 @@ def ranks(trace: TraceLines) -> dict[int, dict[str, str]]:
     """Process -> what its lines say of its rank."""
     found: dict[int, dict[str, str]] = defaultdict(dict)
     for line in trace.metadata:
-        if line["name"] == "PR":
+        if line["name"] == "PR" and line["args"]["name"] != "cmd_hash":
             found[line["pid"]][line["args"]["name"]] = line["args"]["value"]
     return found
 

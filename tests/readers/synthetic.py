@@ -118,13 +118,14 @@ FILES = (
     "pipe:[4711]",
     "socket:[815]",
 )
-FIRST_FILE, DIRECTORY, RELATIVE, DATASET, LOST, PROGRAM = 1, 100, 101, 102, 999, 103
+FIRST_FILE, DIRECTORY, RELATIVE, DATASET, LOST, PROGRAM, COMMAND_LINE = 1, 100, 101, 102, 999, 103, 104
 NAMES = (
     *(Name(FIRST_FILE + row, NameKind.LOCATION, 0, text) for row, text in enumerate(FILES)),
     Name(RELATIVE, NameKind.PATH, DIRECTORY, "./sub//../file"),  # before its base, which comes in the same batch
     Name(DIRECTORY, NameKind.LOCATION, 0, "/home/user"),
     Name(DATASET, NameKind.STRING, 0, 'group/"temperature"'),
     Name(PROGRAM, NameKind.LOCATION, 0, "/usr/bin/dd"),
+    Name(COMMAND_LINE, NameKind.COMMAND_LINE, 4711, "dd\0if=a b\0\udcff"),
 )
 
 
@@ -219,9 +220,11 @@ def lifecycle(kind: RecordKind, process: int, *, child: int = 0, file: int = 0) 
 
 def batches(rounds: int, size: int = 4096) -> list[Batch]:
     """The records as reads of the ring would give them, an empty one among them."""
+    executed = lifecycle(RecordKind.EXEC, 1000, file=PROGRAM)
+    executed["values"][0, 1] = COMMAND_LINE
     start = [
         lifecycle(RecordKind.START, 1000),
-        lifecycle(RecordKind.EXEC, 1000, file=PROGRAM),
+        executed,
         lifecycle(RecordKind.FORK, 1000, child=1001),
         lifecycle(RecordKind.FORK, 1000, child=1002),
     ]

@@ -1,4 +1,4 @@
-"""What says of a process which rank it is, read from its environment by the guest's kernel."""
+"""What a process was executed with: its arguments, and what says which rank it is, read by the guest's kernel."""
 
 from __future__ import annotations
 
@@ -37,3 +37,12 @@ def test_the_variables_of_a_rank_are_kept_and_no_others(tracer: Tracer) -> None:
 def test_without_such_variables_nothing_is_kept(tracer: Tracer) -> None:
     trace = tracer.run("/bin/true")
     assert (environments(trace, RecordKind.EXEC), environments(trace, RecordKind.START)) == ([""], [""])
+
+
+def test_the_arguments_are_kept(tracer: Tracer) -> None:
+    arguments = ["/bin/true", "", "a b", "x" * 5000]
+    trace = tracer.run(*arguments)
+    whole = sum(len(each) + 1 for each in arguments)
+    executed = trace.events[trace.events["function"] == RecordKind.EXEC]
+    (name,) = [trace.names[identity] for identity in executed["values"][:, 1].tolist()]
+    assert (name.text, name.base) == ("\0".join(arguments)[:4095], whole)

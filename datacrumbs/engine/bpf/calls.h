@@ -360,7 +360,7 @@ static __always_inline void dc_point(struct dc_call *call, const struct dc_funct
 	call->active = 0;
 }
 
-static __always_inline void dc_event_of(u64 process_and_thread, u32 kind, u64 value, s64 result, u64 file)
+static __always_inline void dc_event_of(u64 process_and_thread, u32 kind, u64 value, u64 second, s64 result, u64 file)
 {
 	struct dc_record *record = dc_calls.ringbuf_reserve(sizeof(struct dc_record));
 	if (!record) {
@@ -375,12 +375,13 @@ static __always_inline void dc_event_of(u64 process_and_thread, u32 kind, u64 va
 	record->result = result;
 	record->file = file;
 	record->values[0] = value;
+	record->values[1] = second;
 	dc_calls.ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline void dc_event(u32 kind, u64 value, s64 result, u64 file)
 {
-	dc_event_of(bpf_get_current_pid_tgid(), kind, value, result, file);
+	dc_event_of(bpf_get_current_pid_tgid(), kind, value, 0, result, file);
 }
 
 #endif

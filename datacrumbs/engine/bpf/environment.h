@@ -1,5 +1,5 @@
-/* Which rank of which job a process is, from the environment that it was executed with. Only variables that say so are
- * handed on, and only short ones: what else is in an environment is nobody's business. */
+/* What a process was executed with: its arguments, and from its environment which rank of which job it is. Only
+ * variables that say so are handed on, and only short ones: what else is in an environment is nobody's business. */
 /* SPDX-License-Identifier: GPL-2.0-only */
 #ifndef DC_ENVIRONMENT_H
 #define DC_ENVIRONMENT_H
@@ -91,13 +91,45 @@ int dc_read_environment(struct dc_request *request)
 	return 0;
 }
 
-/* Identity of the variables of the current process that say which rank it is; 0 for none. */
-static __always_inline u64 dc_rank_variables(void)
+/* Its arguments, likewise, as far as they fit. */
+#define DC_CALL_READ_COMMAND_LINE ((int (*)(struct dc_request *))DC_OWN_READ_COMMAND_LINE)
+
+int dc_read_command_line(struct dc_request *request)
 {
-	struct dc_request request = {};
-	request.subject = (u64)DC_FOLLOW((void *)bpf_get_current_task_btf(), DC_TASK_MM);
-	if (request.subject)
+	struct dc_scratch *scratch = request ? dc_take_scratch() : NULL;
+	if (!scratch)
+		return 0;
+	u64 start = dc_kernel_u64(request->subject + DC_MM_STRUCT_ARG_START);
+	u64 whole = dc_kernel_u64(request->subject + DC_MM_STRUCT_ARG_END) - start;
+	u64 length = whole < DC_PATH_MAX ? whole : DC_PATH_MAX - 1;
+	DC_BOUND_LENGTH(length);
+	scratch->head.inode = 0;
+	scratch->head.device = 0;
+	scratch->head.flags = 0;
+	scratch->head.magic = 0;
+	if (length && !bpf_probe_read_user(scratch->bytes, length, (void *)start))
+		request->identity = dc_send_name(scratch, DC_NAME_COMMAND_LINE, whole, length);
+	dc_give_scratch(scratch);
+	return 0;
+}
+
+/* Identity of the variables of the current process that say which rank it is; 0 for none. */
+static __always_inline u64 dc_rank_variables(u64 memory)
+{
+	struct dc_request request = {.subject = memory};
+	if (memory)
 		DC_CALL_READ_ENVIRONMENT(&request);
+	return request.identity;
+}
+
+/* Identity of the arguments of the current process; 0 where they cannot or are not to be read. */
+static __always_inline u64 dc_command_line(u64 memory)
+{
+	struct dc_request request = {.subject = memory};
+	u32 which = DC_SETTING_COMMAND_LINES;
+	u64 *wanted = dc_settings.lookup(&which);
+	if (memory && wanted && *wanted)
+		DC_CALL_READ_COMMAND_LINE(&request);
 	return request.identity;
 }
 

@@ -55,13 +55,13 @@ static __always_inline void dc_mapped_program(void)
 		dc_tell_mapping(bpf_get_current_pid_tgid() >> 32, DC_MAPPED_PROGRAM, inode, 0, 0);
 }
 
-static __always_inline void dc_mapped_before(u32 process)
+static __always_inline void dc_mapped_before(u32 process, u32 kind)
 {
-	dc_tell_mapping(process, DC_MAPPED_ALL, 0, 0, 0);
+	dc_tell_mapping(process, kind, 0, 0, 0);
 }
 #else
 #define dc_mapped_program()
-#define dc_mapped_before(process)
+#define dc_mapped_before(process, kind)
 #endif
 
 #endif

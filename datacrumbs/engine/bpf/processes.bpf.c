@@ -69,6 +69,14 @@ static __always_inline u64 dc_executable(u64 program)
 	return request.identity;
 }
 
+/* What the current process executes, from now on or when it marks itself. */
+static __always_inline void dc_tell_program(u32 kind, u64 name)
+{
+	u64 memory = (u64)DC_FOLLOW((void *)bpf_get_current_task_btf(), DC_TASK_MM);
+	u64 variables = dc_rank_variables(memory);
+	dc_event_of(bpf_get_current_pid_tgid(), kind, variables, dc_command_line(memory), 0, name);
+}
+
 /* Whether a mark is for this run: it names it, or names none where such marks are taken. */
 static __always_inline int dc_is_for_this_run(u64 named)
 {
@@ -107,8 +115,8 @@ int dc_client_mark(struct pt_regs *context)
 	if (thread)
 		thread->marked = now;
 	dc_mark(process);
-	dc_event(DC_RECORD_START, dc_rank_variables(), 0, dc_command_name());
-	dc_mapped_before(process);
+	dc_tell_program(DC_RECORD_START, dc_command_name());
+	dc_mapped_before(process, DC_MAPPED_ALL);
 	return 0;
 }
 
@@ -200,7 +208,7 @@ int dc_process_exec(struct bpf_raw_tracepoint_args *context)
 					dc_take(context->args[0], process) == DC_TAKE_TAKEN))
 		return 0;
 	dc_drop_handles();
-	dc_event(DC_RECORD_EXEC, dc_rank_variables(), 0, dc_executable(context->args[2]));
+	dc_tell_program(DC_RECORD_EXEC, dc_executable(context->args[2]));
 	if (!dc_may_execute(context->args[2])) {
 		dc_stop(process);
 		return 0;

@@ -68,17 +68,17 @@ static __always_inline u32 dc_take(u64 task, u32 process)
 		DC_CALL_RESOLVE(&program);
 	dc_started.update(&process, &now);
 	dc_make_owner(process, 1);
-	dc_event_of(whole, DC_RECORD_START, 0, 0, program.identity);
+	dc_event_of(whole, DC_RECORD_START, 0, 0, 0, program.identity);
 	dc_mark(process);
 	/* Its last thread counts itself out before it looks for the mark to remove it, and one that executes a program
 	 * has that program's rights before it does. */
 	outcome = dc_has_ended(task) ? DC_TAKE_ENDED : dc_may_take(task);
 	if (outcome != DC_TAKE_TAKEN) {
 		dc_unmark(process);
-		dc_event_of(whole, DC_RECORD_STOP, 0, 0, 0);
+		dc_event_of(whole, DC_RECORD_STOP, 0, 0, 0, 0);
 		return outcome;
 	}
-	dc_mapped_before(process);
+	dc_mapped_before(process, DC_MAPPED_TAKEN);
 	return DC_TAKE_TAKEN;
 }
 

@@ -139,7 +139,9 @@ class _Timeline:
         name = self._traces.processes.get((run, pid), "")
         host = self._traces.files[run].host
         title = f"{host}: {name}" if len(self._traces.files) > 1 else name
-        descriptor = field(3, field(1, shown) + field(6, printable(title)))
+        command_line = self._traces.command_lines.get((run, pid), "")
+        known = field(2, printable(command_line)) if command_line else b""
+        descriptor = field(3, field(1, shown) + known + field(6, printable(title)))
         track = self._processes[run, pid] = self._track(0, title or str(pid), descriptor)
         return track, shown
 

@@ -210,7 +210,8 @@ def process_sheet(contents: Contents) -> Sheet:
         return Cell(f"{part:.1f} %", f"{part:.4f}")
 
     several = len({file.host for file in contents.traces.files}) > 1
-    keys = (*(("host",) if several else ()), "process", "pid", "layers", *MEASURES, "share", "p99_us", "max_us")
+    several_keys, known = ("host",) if several else (), ("command_line",) if contents.traces.command_lines else ()
+    keys = (*several_keys, "process", "pid", "layers", *MEASURES, "share", "p99_us", "max_us", *known)
     caption = "Sums of the outermost calls in each thread of the process. Share: of the time of all processes here."
     return sheet("processes", caption, keys, found.rows, {"share": share}, total=found.total, budget=OTHER_BUDGET)
 

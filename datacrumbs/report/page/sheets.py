@@ -110,7 +110,7 @@ def _cell(key: str, row: dict[str, Any], made: dict[str, Callable[[dict[str, Any
         return made[key](row)
     text = shown(key, row)
     if key in TEXTS:
-        return Cell(shortened(text), is_text=True, mark="path" if key in {"path", "process"} else "")
+        return Cell(shortened(text), is_text=True, mark="path" if key in {"path", "process", "command_line"} else "")
     value = row[key]
     exact = value is None or text == str(value)
     return Cell(text, "" if exact else str(value))

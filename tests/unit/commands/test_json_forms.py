@@ -59,6 +59,10 @@ def traces(made, synthetic, tmp_path: Path) -> dict[str, Path]:
         call("read", "SYS", 99_900, 9, process=8, ret=-1, errno=11, fhash="f3"),
     ]
     rank = [made.metadata("PR", {"hhash": "00", "name": name, "value": "3"}, 8) for name in ("rank", "size")]
+    rank += [
+        made.metadata("SH", {"name": "model -v", "value": "aa"}),
+        made.metadata("PR", {"hhash": "00", "name": "cmd_hash", "value": "aa"}, 8),
+    ]
     mount = made.metadata("datacrumbs_mount", {"point": "/", "local": 1, "type": "ext4", "block_bytes": 4096})
     costs = {"calls system call": "1509", "cost system call": "331 ±17 ns", "calls kernel event": "3"}
     cost = made.metadata("datacrumbs_provenance", costs)

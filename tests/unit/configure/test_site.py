@@ -94,6 +94,11 @@ def test_our_entries_name_a_provider_and_need_nothing_else(site):
     assert (read.filters.minimum_duration_ns, read.filters.inclusion_path) == (10_000, "/data")
 
 
+def test_command_lines_are_kept_unless_the_file_says_otherwise(site):
+    assert site("").filters.command_lines
+    assert not site("command_lines: false").filters.command_lines
+
+
 def test_the_usdt_provider_of_a_reference_entry_is_no_provider_of_ours(site):
     (entry,) = site("capture_probes: [{name: p, probe: usdt, type: usdt, binary_path: /x, provider: sys}]").entries
     assert isinstance(entry, ReferenceEntry)

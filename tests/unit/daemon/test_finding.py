@@ -23,7 +23,7 @@ from datacrumbs.daemon.finder_process import FinderProcess
 from datacrumbs.daemon.finding import _Finding, wanted_libraries
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.late_files import LateFiles, LateRules
-from datacrumbs.daemon.messages import FROM_FINDER, Again, Found, Missed, Unseen
+from datacrumbs.daemon.messages import FROM_FINDER, Again, Arguments, Found, Missed, Unseen
 from datacrumbs.model.contract import MappingKind
 from datacrumbs.model.layouts import MAPPED_KEY, MAPPING
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Sought, Target
@@ -115,6 +115,24 @@ def test_a_process_that_is_gone(pair: tuple[_Finding, Channel]) -> None:
     assert channel.receive() == Received(Again(KEY.hex()))
 
 
+def test_arguments_of_a_process_that_runs() -> None:
+    said: list[Arguments] = []
+    channel: Any = SimpleNamespace(send=said.append)
+    command = [sys.executable, "-c", "print(flush=True); input()", "ä" * 3000]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()  # before that, the kernel may not have set its arguments yet
+        record = mapping(process.pid, MappingKind.TAKEN)
+        finding_module._say_arguments(channel, record)
+        record["time"] -= 3600 * 10**9  # of a process that had its number before
+        finding_module._say_arguments(channel, record)
+        process.communicate(b"\n")
+    finding_module._say_arguments(channel, mapping(process.pid, MappingKind.TAKEN))
+    (found,) = said
+    whole = "".join(f"{each}\0" for each in command).encode()
+    assert (found.process, found.whole, bytes.fromhex(found.beginning)) == (process.pid, len(whole), whole[:4095])
+
+
 def test_all_mappings_of_a_process_that_was_denied_are_looked_at_later(
     pair: tuple[_Finding, Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +181,11 @@ class Said:
         Missed("xx", 1, 1, "z", ""),
         Found("00", 1, 1, "ab" * 20),
         Found("00", 1, 1, "ab"),
+        Arguments(7, "xx", 1),
+        Arguments(7, "", 0),
+        Arguments(7, "00" * 4096, 4096),
+        Arguments(7, "0000", 1),
+        Arguments(-7, "00", 1),
     ],
 )
 def test_what_makes_no_sense_is_passed_over(message: object) -> None:
@@ -170,6 +193,7 @@ def test_what_makes_no_sense_is_passed_over(message: object) -> None:
     assert said.files.take(Received(message)) is None
     assert not said.again
     assert not said.lines
+    assert not said.files.arguments
 
 
 def test_words_of_the_other_process_are_bounded() -> None:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 BEGIN = 1_790_000_000_000_000
 FILES = {"00000000000000a1": "/shared/x", "00000000000000a2": "/local/y", "00000000000000a3": "pipe:[7]"}
 NODES, CALLS = 5, 101
-VIEWS = ("function", "file", "channel", "process", "rank", "node", "layer", "error")
+VIEWS = ("function", "file", "channel", "process", "rank", "node", "layer", "error", "size")
+VIEWS += ("directory", "series", "filesystem", "time")
 
 
 def node(made: ModuleType, directory: Path, number: int) -> Path:
@@ -33,7 +34,9 @@ def node(made: ModuleType, directory: Path, number: int) -> Path:
     randomness = random.Random(number)
     calls: list[dict[str, Any]] = []
     lines = [
-        made.metadata("datacrumbs_mount", {"point": point, "local": int(point == "/local")})
+        made.metadata(
+            "datacrumbs_mount", {"point": point, "local": int(point == "/local"), "type": f"type{len(point)}"}
+        )
         for point in ("/", "/local")
     ]
     for process in (100, 101):
@@ -125,10 +128,20 @@ def test_moments_count_from_the_epoch(directory: Path) -> None:
         read_distributed(list(directory.iterdir()), CallSelection(since=1), ["function"])
 
 
-@pytest.mark.parametrize("option", [["--html", "x"], ["--explain", "write"], ["--fail-on", "note"], ["--align", "mpi"]])
+@pytest.mark.parametrize(
+    "option", [["--html", "x"], ["--explain", "write"], ["--fail-on", "note"], ["--align", "mpi"], ["--wide"]]
+)
 def test_only_tables(directory: Path, option: list[str]) -> None:
     with pytest.raises(DatacrumbsError, match=f"--engine and {option[0]} exclude each other"):
         COMMAND.run([str(directory), "--engine", "dask", *option])
+
+
+def test_what_works_is_said(directory: Path) -> None:
+    with pytest.raises(
+        DatacrumbsError, match="--engine and --by pattern exclude each other: it needs the calls"
+    ) as caught:
+        COMMAND.run([str(directory), "--engine", "dask", "--by", "pattern"])
+    assert caught.value.hint.startswith("with --engine: tables")
 
 
 def test_without_dask_the_extra_is_named(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +161,6 @@ def test_with_dask_itself(directory: Path, capsys: pytest.CaptureFixture[str], m
 
 def test_a_share_holds_no_calls(directory: Path) -> None:
     share = run_share([directory / "node0.pfw.gz"], CallSelection(), ["layer"])
-    parts, durations = share.tables["layer"]
-    assert len(parts) < 10
-    assert len(durations) <= 2 * 311
+    table = share.tables["layer"]
+    assert len(table.parts) < 10
+    assert len(table.durations) <= 2 * 311

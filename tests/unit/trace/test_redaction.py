@@ -43,6 +43,30 @@ def test_what_is_hidden(path: str, shown: str) -> None:
     assert found == shown or re.fullmatch(shown, found)
 
 
+@pytest.mark.parametrize(
+    ("argument", "shown"),
+    [
+        ("/home/ada/secret/x", f"/home/ada/{HIDDEN}/{HIDDEN}"),
+        ("/home//ada/./secret/x", f"/home/ada/{HIDDEN}/{HIDDEN}"),
+        ("/opt/model", "/opt/model"),
+        ("--in=/home/ada/secret", f"--in=/home/ada/{HIDDEN}"),
+        ("--in=secret", f"--in={HIDDEN}"),
+        ("-I/home/ada/secret", HIDDEN),
+        ("/opt:/home/ada/secret", HIDDEN),
+        ("file:///home/ada/secret", HIDDEN),
+        ("secret/x", HIDDEN),
+        ("budget.txt", HIDDEN),
+        ("open('/home/ada/secret')", HIDDEN),
+        ("", HIDDEN),
+        *((plain, plain) for plain in ("-v", "--verbose", "--", "-", "23", "-7", "1.5", "64M", "10%")),
+    ],
+)
+def test_what_is_hidden_of_arguments(argument: str, shown: str) -> None:
+    """What cannot be told from a name below a hidden directory is hidden whole."""
+    assert re.fullmatch(shown, Redaction(PATTERNS).argument(argument))
+    assert Redaction(()).argument(argument) == argument
+
+
 def test_names_of_a_run_are_the_same_and_of_another_run_different() -> None:
     one, other = Redaction(PATTERNS), Redaction(PATTERNS)
     path = "/home/ada/secret/x"

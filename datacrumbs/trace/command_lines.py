@@ -1,0 +1,36 @@
+"""Command lines of processes as texts: quoted as for a shell, so that the arguments can be told apart."""
+
+from __future__ import annotations
+
+import codecs
+import shlex
+from typing import TYPE_CHECKING
+
+from datacrumbs.trace.text import raw_bytes
+
+if TYPE_CHECKING:
+    from datacrumbs.trace.redaction import Redaction
+
+COMMAND_HASH = "cmd_hash"
+"""Name of a process's line whose value is the hash of its command line, as DFTracer calls it."""
+
+
+def command_line(arguments: str, whole: int, redaction: Redaction) -> str:
+    """The command line that a trace shows.
+
+    Args:
+        arguments: Each with a zero behind it; the beginning of them where they did not fit.
+        whole: Bytes of all of them.
+        redaction: Hides what is not to be shown.
+
+    Returns:
+        What a shell would take for the same arguments. Where some are missing, ``[cut: N bytes in all]`` follows, which
+        as an argument would be in quotation marks.
+    """
+    data = raw_bytes(arguments)
+    if whole <= len(data):
+        return shlex.join(redaction.argument(each) for each in arguments.removesuffix("\0").split("\0"))
+    # Without the beginning of a character whose other bytes are not there.
+    kept = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(data)
+    shown = shlex.join(redaction.argument(each) for each in kept.removesuffix("\0").split("\0"))
+    return f"{shown} [cut: {whole} bytes in all]"
