@@ -18,7 +18,7 @@ from datacrumbs.probefile.storage import instant, read_probe_file
 from datacrumbs.probefile.targets import OpenTargets
 from datacrumbs.provider import Check, CheckState
 from datacrumbs.secure.user_rights import groups_of
-from datacrumbs.serving.limited import LimitError
+from datacrumbs.serving.limited import UNDECIDED, UNDECIDED_HINT, LimitError, UndecidedError
 from datacrumbs.signer.target_check import check_target
 from datacrumbs.signer.target_rule import wanted_places
 
@@ -99,6 +99,8 @@ def _target(target: Target, wanted: WantedPlaces, uid: int) -> str:
     gid, groups = groups_of(uid)
     try:
         finding = check_target(wanted, uid, gid, groups)
+    except UndecidedError:
+        raise DatacrumbsError(f"target {target.path}: not examined: {UNDECIDED}", hint=UNDECIDED_HINT) from None
     except (LimitError, OSError, ValueError):
         raise DatacrumbsError(f"target {target.path}: it could not be examined within the limits") from None
     if finding["code"]:

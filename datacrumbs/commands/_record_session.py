@@ -224,7 +224,7 @@ class Session:
         # What is imported while other processes work costs no time where another processor is idle.
         from datacrumbs.daemon import run  # noqa: F401
 
-        return signed(self._answer_of(child), plan_bytes, subject)
+        return signed(*self._answer_of(child), plan_bytes, subject)
 
     # What the command line has to name, in advice.
     @property
@@ -291,7 +291,7 @@ class Session:
         while not worker.has_ended():
             self._attend(worker)
 
-    def _answer_of(self, child: Child) -> bytes:
+    def _answer_of(self, child: Child) -> tuple[bytes, int]:
         with os.fdopen(child.answer, "rb", buffering=0) as stream:
             answer = b""
             try:
@@ -303,7 +303,7 @@ class Session:
                 child.kill()
                 child.wait()
                 raise
-        return b"" if child.wait() else answer
+        return answer, child.wait()
 
     def _finish(self, recording: Recording, trace: NewTrace) -> None:
         deadline = time.monotonic() + _STOP_SECONDS

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LENGTH_LIMIT = 4096
 """Characters of an expression."""
 TIME_LIMIT = 10.0
-"""Seconds that one expression may take over all symbols of a target."""
+"""Seconds of processor time that one expression may take over all symbols of a target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,11 @@ class Pattern:
         """Those of ``symbols`` that match.
 
         Raises:
-            DatacrumbsError: (exit 2) when matching takes longer than `TIME_LIMIT`.
+            DatacrumbsError: (exit 2) when matching takes more than `TIME_LIMIT`.
         """
         error = self.where.error(
-            f"takes longer than {TIME_LIMIT:.0f} s to match", "an expression without nested repetition such as (a+)+"
+            f"takes more than {TIME_LIMIT:.0f} s of processor time to match",
+            "an expression without nested repetition such as (a+)+",
         )
         with _time_limit(TIME_LIMIT, error):
             return frozenset(symbol for symbol in symbols if self.expression.fullmatch(symbol))
@@ -74,10 +75,10 @@ def _time_limit(seconds: float, error: DatacrumbsError) -> Iterator[None]:
     def expire(_signal: int, _frame: FrameType | None) -> None:
         raise error
 
-    previous = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    previous = signal.signal(signal.SIGVTALRM, expire)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, previous)

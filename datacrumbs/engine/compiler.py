@@ -52,8 +52,10 @@ _OF_TABLES = {
     "bpf_table_flags_id": ctypes.c_int,
 }
 LIMITED_SECONDS = 30
-"""Processor time of a limited compilation; on the clock it may take twice as long."""
-_OUT_OF_TIME = frozenset((signal.SIGXCPU, signal.SIGALRM, signal.SIGKILL))
+"""Processor time of a limited compilation."""
+_LIMITED_CLOCK_SECONDS = 300
+"""Its time on the clock where this process has no alarm of its own: for a compiler that waits without end."""
+_OUT_OF_LIMITS = frozenset((signal.SIGXCPU, signal.SIGKILL))
 _LIMITED_MEMORY = 768 << 20
 _WORDS_SHOWN = 4000
 _SHOW_LINES = 8  # bcc's DEBUG_SOURCE
@@ -70,6 +72,10 @@ class CompileError(DatacrumbsError):
             hint="a snippet may be wrong, or " + _HEADERS_HINT,
         )
         self.words = words
+
+
+class SlowCompilerError(DatacrumbsError):
+    """A compilation did not end in its time on the clock, which says nothing about the program."""
 
 
 def load_bcc() -> Any:
@@ -145,13 +151,16 @@ def complaint(text: str, flags: Sequence[str], *, limited: bool = False) -> str:
 
     Raises:
         DatacrumbsError: (exit 1) when bcc, headers or type information are missing, or the limits are too narrow.
+        SlowCompilerError: (exit 1) when its time on the clock is over.
 
     """
     if importlib.util.find_spec("bcc") is None:
         raise DatacrumbsError("bcc is not importable by this Python")
     words, status = _words(text, flags, limited=limited)
-    if limited and -status in _OUT_OF_TIME:
-        raise DatacrumbsError("the probe program does not compile within the limits")
+    if limited and -status in _OUT_OF_LIMITS:
+        raise DatacrumbsError(f"the probe program does not compile in {LIMITED_SECONDS} s of processor time")
+    if limited and -status == signal.SIGALRM:
+        raise SlowCompilerError("the compiler was not ready in time: this host is very busy, or it waits for a file")
     if not status or _UNPRIVILEGED.search(words):
         return ""
     return words or f"the compiler ended with {status}"
@@ -207,7 +216,8 @@ def check_found(child: subprocess.Popen[bytes], words: bytes) -> None:
 
 
 def _request(types: Btf, text: str, flags: Sequence[str], debug: int = 0, *, limited: bool = False) -> bytes:
-    return json.dumps([text, [*flags, *structures.definitions(types)], debug, limited]).encode()
+    seconds = (signal.getitimer(signal.ITIMER_REAL)[0] or _LIMITED_CLOCK_SECONDS) if limited else 0
+    return json.dumps([text, [*flags, *structures.definitions(types)], debug, seconds]).encode()
 
 
 # Offsets and type ids are those of the kernel's build, which its notes identify.
@@ -269,12 +279,12 @@ def main() -> None:
     except DatacrumbsError as error:
         json.dump([error.message, error.hint], sys.stderr)
         sys.exit(_NO_COMPILER)
-    text, flags, debug, limited = json.load(sys.stdin)
-    if limited:
+    text, flags, debug, seconds = json.load(sys.stdin)
+    if seconds:
         resource.setrlimit(resource.RLIMIT_AS, (_LIMITED_MEMORY, _LIMITED_MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (LIMITED_SECONDS, LIMITED_SECONDS))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        signal.alarm(2 * LIMITED_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         give_up_root()
     compiled = compiler(text=text.encode(), cflags=flags, debug=debug)
     with os.fdopen(output, "wb") as stream:

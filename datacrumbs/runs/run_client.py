@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     _Opened = tuple[socket.socket, dict[str, Any]]
 
-ANSWER_SECONDS = 180.0
+ANSWER_SECONDS = 600.0
+"""Longer than the service takes at most to judge a request, as for signatures."""
 RECLAIM_SECONDS = 30.0
 """How long a client tries to claim its run from the service's successor; less than the service waits for it."""
 BUSY_SECONDS = 60.0

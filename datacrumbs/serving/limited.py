@@ -10,14 +10,16 @@ import gc
 import math
 import os
 import resource
+import select
 import signal
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.secure.privilege import close_others
+from datacrumbs.secure.user_rights import NOBODY, rights_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +33,14 @@ class LimitError(Exception):
     """The child ended without an answer: a limit ended it, or a mistake."""
 
 
+class UndecidedError(LimitError):
+    """Its time on the clock was over, which says nothing about its work: other processes may have taken that time."""
+
+
+UNDECIDED = "this host is very busy, or a file system does not answer; nothing was found wrong"
+UNDECIDED_HINT = "try again when the host is less busy"
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What a child may take.
@@ -38,16 +48,27 @@ class Bounds:
     Args:
         memory: Bytes of address space beyond what it inherits.
         processor_seconds: Processor time of itself, and together with its children if they take what is `remaining`.
-        clock_seconds: Time on the clock.
+        clock_seconds: Time on the clock, on a host that is not busy (`stretched`).
     """
 
     memory: int
     processor_seconds: float
     clock_seconds: float
 
+    def stretched(self) -> Bounds:
+        """With more time on the clock if more processes want to run at the moment than the host has processors for.
+
+        Work is bounded by processor time; the clock is there for what waits without end. How long work takes on the
+        clock depends on the other processes.
+        """
+        factor = min(max(_runnable() / (os.cpu_count() or 1), 1.0), LONGEST_FACTOR)
+        return replace(self, clock_seconds=self.clock_seconds * factor)
+
 
 CHECK = Bounds(memory=416 << 20, processor_seconds=30, clock_seconds=90)
 """What checks a plan."""
+LONGEST_FACTOR = 4.0
+"""By which the time on the clock grows at most, so that a request cannot take the service's time for long."""
 _own: Bounds | None = None  # of this process, where it is such a child
 
 
@@ -83,8 +104,11 @@ class Child:
 
     def kill(self) -> None:
         """Kill it if it still runs; `wait` has to follow."""
-        with suppress(PermissionError):  # it has given up root; its own limits end it
+        try:
             os.kill(self.pid, signal.SIGKILL)
+        except PermissionError:  # it has given up root
+            with rights_of(NOBODY, NOBODY, []):
+                os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
         """Wait for its end; gives its wait status."""
@@ -96,7 +120,7 @@ def start(work: Callable[[], bytes], bounds: Bounds, keep: tuple[int, ...] = ())
 
     Args:
         work: What to do; an exception ends the child with status 1.
-        bounds: Its limits.
+        bounds: Its limits, as they are to hold: see `Bounds.stretched`.
         keep: Descriptors that it needs; all others are closed, but the standard streams.
 
     Raises:
@@ -128,14 +152,55 @@ def answer(work: Callable[[], bytes], bounds: Bounds, most: int, keep: tuple[int
 
     Raises:
         LimitError: When the child ended in another way than with its answer.
+        UndecidedError: When that was for the time on the clock.
         OSError: When no process or pipe can be made.
     """
     child = start(work, bounds, keep)
-    with os.fdopen(child.answer, "rb") as stream:
-        data = stream.read(most)
-    if child.wait():
-        raise LimitError
+    try:
+        # The child's own alarm comes first, but for one that was stopped.
+        data = _read(child.answer, most, time.monotonic() + bounds.clock_seconds + 1)
+    finally:
+        os.close(child.answer)
+    if data is None:
+        child.kill()
+        child.wait()
+        raise UndecidedError
+    check_end(child.wait())
     return data
+
+
+def _read(descriptor: int, most: int, deadline: float) -> bytes | None:
+    data = b""
+    while len(data) < most:
+        if not select.select([descriptor], [], [], max(deadline - time.monotonic(), 0))[0]:
+            return None
+        part = os.read(descriptor, most - len(data))
+        if not part:
+            break
+        data += part
+    return data
+
+
+def check_end(status: int) -> None:
+    """Check that a child ended with its answer.
+
+    Args:
+        status: What `Child.wait` gave.
+
+    Raises:
+        LimitError: It did not.
+        UndecidedError: It did not, for the time on the clock.
+    """
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM:
+        raise UndecidedError
+    if status:
+        raise LimitError
+
+
+# How many threads want to run: at this moment, which may be an odd one, and in the last minute.
+def _runnable() -> float:
+    minute, _, _, now, *_ = Path("/proc/loadavg").read_text(encoding="ascii").split()
+    return max(float(minute), float(now.partition("/")[0]))
 
 
 # Never returns: what calls it belongs to the parent.

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from datacrumbs.errors import ExitCode
 from datacrumbs.serving.denial import DenialError
+from datacrumbs.serving.limited import UNDECIDED, UNDECIDED_HINT
 from datacrumbs.serving.protocol import LENGTH, frame
 
 FAULT_LIMIT = 8000
@@ -85,10 +86,19 @@ def busy(service: ServiceName) -> DenialError:
 
 
 def too_much() -> DenialError:
-    """The refusal of what takes more memory or time than one request may."""
+    """The refusal of what takes more memory or processor time than one request may."""
     return DenialError(
-        "request.limits", "the request exceeds the memory or time of one request", "select fewer functions"
+        "request.limits", "the request exceeds the memory or processor time of one request", "select fewer functions"
     )
+
+
+def undecided(missed: str) -> DenialError:
+    """The reply when the time on the clock is over, which says nothing about the request.
+
+    Args:
+        missed: What was not done in time.
+    """
+    return DenialError("service.undecided", f"{missed}: {UNDECIDED}", UNDECIDED_HINT, exit_code=ExitCode.FAILED)
 
 
 def failed(service: ServiceName) -> DenialError:

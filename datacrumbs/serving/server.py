@@ -23,7 +23,7 @@ from datacrumbs.errors import DatacrumbsError, refusal
 from datacrumbs.serving.caller import SubordinateIds, peer_of, share_of
 from datacrumbs.serving.decisions import Decision, DecisionLog, milliseconds_since
 from datacrumbs.serving.denial import DenialError
-from datacrumbs.serving.limited import Bounds, Child, start
+from datacrumbs.serving.limited import Bounds, Child, LimitError, UndecidedError, check_end, start
 from datacrumbs.serving.protocol import LENGTH
 from datacrumbs.serving.replies import (
     RequestReport,
@@ -33,6 +33,7 @@ from datacrumbs.serving.replies import (
     read_report,
     refusal_frame,
     too_much,
+    undecided,
 )
 from datacrumbs.serving.shares import Limits, Share, Shares
 
@@ -286,15 +287,12 @@ class Server:
             raise busy(self.name) from None
         with ExitStack() as place:
             place.callback(self._checks.release)
-            try:
-                async with self._answer_of(work, self.limits.check, killed=place.close) as reader:
-                    (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
-                    report = read_report(await reader.readexactly(min(size, REPORT_LIMIT)))
-                    body.clear()
-                    self.hold(visit, report.size)
-                    reply = await reader.readexactly(report.size)
-            except asyncio.IncompleteReadError:
-                raise too_much() from None
+            async with self._answer_of(work, self.limits.check, killed=place.close) as reader:
+                (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+                report = read_report(await reader.readexactly(min(size, REPORT_LIMIT)))
+                body.clear()
+                self.hold(visit, report.size)
+                reply = await reader.readexactly(report.size)
         if report.fault:
             self._logger.error("%s", report.fault)
         return report, reply
@@ -360,7 +358,9 @@ class Server:
 
         ``killed`` is called before. The kernel does not end a process that waits for a file system which hangs. Then
         its user waits for its end, who has one such process at most; what others wait for is given back by ``killed``.
+        An answer that is too short for what reads it is a refusal, by how the child ended.
         """
+        bounds = bounds.stretched()
         try:
             child = start(work, bounds)
         except OSError:  # no process or no descriptor
@@ -369,22 +369,41 @@ class Server:
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(child.answer, "rb", 0)
         )
+        is_short = False
         try:
             # The child's own alarm comes first.
             async with asyncio.timeout(bounds.clock_seconds + 1):
                 yield reader
         except TimeoutError:
-            raise too_much() from None
+            raise self._undecided() from None
+        except asyncio.IncompleteReadError:
+            is_short = True
         finally:
             transport.close()
             child.kill()
             killed()
-            await ended(child)
+            status = await ended(child)
+        if is_short:
+            raise self._refusal(status)
+
+    def _undecided(self) -> DenialError:
+        return undecided(f"the {self.name.words} did not get to a decision in time")
+
+    def _refusal(self, status: int) -> DenialError:
+        try:
+            check_end(status)
+        except UndecidedError:
+            return self._undecided()
+        except LimitError:
+            pass
+        return too_much()
 
 
-async def ended(child: Child) -> None:
-    """Wait until a child has ended."""
-    await process_end(child.pid, child.wait)
+async def ended(child: Child) -> int:
+    """Wait until a child has ended; gives its wait status."""
+    statuses: list[int] = []
+    await process_end(child.pid, lambda: statuses.append(child.wait()))
+    return statuses[0]
 
 
 async def process_end(pid: int, wait: Callable[[], object] = lambda: None) -> None:

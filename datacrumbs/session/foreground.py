@@ -10,14 +10,16 @@ import errno
 import os
 import resource
 import signal
-from contextlib import suppress
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.secure.privilege import end_with_parent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from datacrumbs.daemon.waiting import SignalWait
     from datacrumbs.session.invoker import Invoker
@@ -33,6 +35,7 @@ SIGNALS = frozenset(signal.valid_signals() - _OWN)
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 _FROM_KERNEL = 1  # si_code of what a process sent is 0 or less
 _CANNOT_BEGIN = 125
+_LOOK_SECONDS = 0.05
 
 
 class Foreground:
@@ -90,7 +93,8 @@ class Foreground:
             if not os.WIFSTOPPED(status):
                 self.status = status
                 return
-            stop_as(os.WSTOPSIG(status))
+            with _continued_with(self.pid):
+                stop_as(os.WSTOPSIG(status))
             # Who continued this process alone meant the command; a shell continues the whole group.
             if _is_stopped(self.pid):
                 self._pass_on(signal.SIGCONT)
@@ -105,6 +109,31 @@ def stop_as(number: int) -> None:
     os.kill(os.getpid(), number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})  # stops here
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+
+# What continues a command may mean it alone, such as a process of its own or a debugger. This process has to go on
+# then, too, and while it is stopped only another one can see that.
+@contextmanager
+def _continued_with(command: int) -> Iterator[None]:
+    watcher = os.fork()
+    if not watcher:
+        _watch(command, os.getppid())
+    try:
+        yield
+    finally:
+        os.kill(watcher, signal.SIGKILL)
+        os.waitpid(watcher, 0)
+
+
+def _watch(command: int, recorder: int) -> None:
+    try:
+        end_with_parent(signal.SIGKILL)
+        while os.getppid() == recorder:
+            if _is_stopped(recorder) and not _is_stopped(command):
+                os.kill(recorder, signal.SIGCONT)
+            time.sleep(_LOOK_SECONDS)
+    finally:
+        os._exit(0)
 
 
 def _is_stopped(pid: int) -> bool:

@@ -13,7 +13,16 @@ from datacrumbs.probefile.codec import digest, parse
 from datacrumbs.probefile.envelope import PAYLOAD_TYPE, Grant, enveloped, open_form, payload_of, read_payload, verify
 from datacrumbs.probefile.revocation import read_revocations
 from datacrumbs.serving.caller import Caller, with_account
-from datacrumbs.serving.limited import CHECK, Child, start
+from datacrumbs.serving.limited import (
+    CHECK,
+    UNDECIDED,
+    UNDECIDED_HINT,
+    Child,
+    LimitError,
+    UndecidedError,
+    check_end,
+    start,
+)
 from datacrumbs.session.own_looks import kept_looks
 from datacrumbs.signer.authority import Standards, check_schema, decide
 from datacrumbs.signer.policy import PolicyRule, read_policy
@@ -33,22 +42,29 @@ GRANT_SECONDS = 10 * 365 * 86400  # for as long as the command runs: the key is 
 
 def begin_decision(plan_bytes: bytes, user: Invoker, paths: SystemPaths) -> Child:
     """Judge a plan in a child with the limits of a request to the signing service; `signed` takes its answer."""
-    return start(lambda: _judged(plan_bytes, user, paths), CHECK)
+    return start(lambda: _judged(plan_bytes, user, paths), CHECK.stretched())
 
 
-def signed(answer: bytes, plan_bytes: bytes, user: Invoker) -> SignedPlan:
+def signed(answer: bytes, status: int, plan_bytes: bytes, user: Invoker) -> SignedPlan:
     """The plan, signed with a key that is in memory only and gone with this process.
 
     Args:
-        answer: Of the child that `begin_decision` gave; empty when a limit ended it.
+        answer: Of the child that `begin_decision` gave.
+        status: Its wait status.
         plan_bytes: The plan.
         user: Whose processes are traced.
 
     Raises:
-        DatacrumbsError: The plan was refused.
+        DatacrumbsError: The plan was refused, or a limit ended the child.
     """
-    if not answer:
-        raise DatacrumbsError("checking the plan exceeds the allowed memory or time", hint="select fewer functions")
+    try:
+        check_end(status)
+    except UndecidedError:
+        raise DatacrumbsError(f"the plan was not checked in time: {UNDECIDED}", hint=UNDECIDED_HINT) from None
+    except LimitError:
+        raise DatacrumbsError(
+            "checking the plan exceeds the allowed memory or processor time", hint="select fewer functions"
+        ) from None
     refused = json.loads(answer)
     if refused:
         message, hint, code = refused

@@ -13,7 +13,7 @@ from datacrumbs.probefile.codec import digest, encode, plan_from_document
 from datacrumbs.probefile.envelope import Grant, key_id, seal
 from datacrumbs.probefile.revocation import read_revocations
 from datacrumbs.serving.denial import denying
-from datacrumbs.serving.limited import Bounds, answer
+from datacrumbs.serving.limited import UNDECIDED, UNDECIDED_HINT, Bounds, UndecidedError, answer
 from datacrumbs.signer.compilation import Compilation
 from datacrumbs.signer.policy import check_policy, read_policy
 from datacrumbs.signer.private_key import load_private_key
@@ -140,7 +140,10 @@ def checked_key_id(paths: SystemPaths) -> str:
         except DatacrumbsError as error:
             return json.dumps([error.message, error.hint, int(error.exit_code)]).encode()
 
-    found = json.loads(answer(read, KEY_BOUNDS, ANSWER_LIMIT))
+    try:
+        found = json.loads(answer(read, KEY_BOUNDS.stretched(), ANSWER_LIMIT))
+    except UndecidedError:
+        raise DatacrumbsError(f"{paths.private_key}: not read in time: {UNDECIDED}", hint=UNDECIDED_HINT) from None
     if len(found) > 1:
         raise DatacrumbsError(found[0], hint=found[1], exit_code=ExitCode(found[2]))
     return str(found[0])

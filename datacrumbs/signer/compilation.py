@@ -62,21 +62,27 @@ class Compilation:
 
     def _compile(self, snippets: dict[str, Snippet]) -> list[str]:
         said = _complaints(snippets.values())
+        if said is None:
+            return []
         if not said:
             self._said.update(dict.fromkeys(snippets, ""))
         for key, snippet in snippets.items():
             if _place(snippet) in said:
-                alone = said if len(snippets) == 1 else _complaints((snippet,))
+                alone = said if len(snippets) == 1 else _complaints((snippet,)) or {}
                 self._said.update((key, words) for words in alone.values())
         return list(said.values())
 
 
-# What the compiler says of snippets together, by provider and file; nothing where nothing can be compiled.
-def _complaints(snippets: Iterable[Snippet]) -> dict[tuple[str, str], str]:
+# What the compiler says of snippets together, by provider and file; nothing where nothing can be compiled, and None
+# where it was not ready in time, which another time it may be.
+def _complaints(snippets: Iterable[Snippet]) -> dict[tuple[str, str], str] | None:
+    from datacrumbs.engine.compiler import SlowCompilerError  # noqa: PLC0415 - as below
     from datacrumbs.engine.complaints import find_complaints  # noqa: PLC0415 - most plans need none of it
 
     try:
         faults = find_complaints(tuple(snippets), limited=True)
+    except SlowCompilerError:
+        return None
     except DatacrumbsError:
         faults = ()
     return {(fault.provider, fault.file): str(fault) for fault in faults}

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan
     from datacrumbs.system import SystemPaths
 
-REPLY_SECONDS = 180.0
-"""Longer than the service takes at most: for the request to arrive, its turn, its check, the reply."""
+REPLY_SECONDS = 600.0
+"""Longer than the service takes at most: for the request to arrive, its turn, its check on a busy host, the reply."""
 RETRY_SECONDS = 60.0
 CONNECT_TIME = struct.pack("@ll", 20, 0)
 FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0

@@ -75,7 +75,7 @@ def check_target(wanted: WantedPlaces, uid: int, gid: int, groups: list[int], as
         ask: Gives what a look at the open file finds, or what it found before.
 
     Raises:
-        LimitError: When the limits ended the look.
+        LimitError: When the limits ended the look; an `UndecidedError` when that was the time on the clock.
     """
     target = Target(wanted["path"], wanted["build_id"])
     try:
@@ -153,5 +153,5 @@ def _in_child(work: Callable[[], Verdict], keep: tuple[int, ...] = ()) -> Verdic
     # Here, since the child may have no rights to read it; and not before a look, since it takes as long as a small one.
     from datacrumbs.signer import looking  # noqa: F401, PLC0415
 
-    code, message, hint = json.loads(answer(without_rights, remaining(LOOK), ANSWER_LIMIT, keep))
+    code, message, hint = json.loads(answer(without_rights, remaining(LOOK.stretched()), ANSWER_LIMIT, keep))
     return str(code), str(message), str(hint)

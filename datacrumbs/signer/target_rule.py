@@ -10,7 +10,8 @@ from datacrumbs.errors import RECREATE
 from datacrumbs.kernel.declared import check_declared
 from datacrumbs.model.plan import Attach
 from datacrumbs.serving.denial import DenialError, denying
-from datacrumbs.serving.limited import LimitError
+from datacrumbs.serving.limited import LimitError, UndecidedError
+from datacrumbs.serving.replies import undecided
 from datacrumbs.signer.target_check import check_target, look_now
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def no_places(target: Target) -> WantedPlaces:
 def _finding(wanted: WantedPlaces, caller: Caller, ask: Ask) -> Finding:
     try:
         return check_target(wanted, caller.uid, caller.gid, list(caller.group_ids), ask)
+    except UndecidedError:
+        raise undecided(f"target {wanted['path']}: not examined in time") from None
     except (LimitError, OSError, ValueError):
         raise DenialError(
             "target.unreadable", "the target files could not be examined within the limits", "select fewer targets"

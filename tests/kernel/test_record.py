@@ -403,6 +403,30 @@ def test_a_command_that_is_stopped_and_continued(terminal: Terminal, prefix: Pat
     assert calls_on(read_lines(only_trace(tmp_path)), "write", tmp_path / "out") == 37
 
 
+# Stopped and continued by a process of its own, when what records it has stopped as well.
+STOPS_ITS_PARENT = """
+import os, signal
+from pathlib import Path
+command, recorder = os.getpid(), os.getppid()
+if not os.fork():
+    os.kill(command, signal.SIGSTOP)
+    while Path(f"/proc/{recorder}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"T":
+        pass
+    os.kill(command, signal.SIGCONT)
+    os._exit(0)
+os.wait()
+raise SystemExit(7)
+"""
+
+
+def test_a_command_that_its_own_process_stops_and_continues(prefix: Path, tmp_path: Path) -> None:
+    """What continues the command need not know what records it."""
+    words = ("-o", tmp_path / "trace.pfw.gz", "--providers", "sys", "--", sys.executable, "-c", STOPS_ITS_PARENT)
+    done = record(prefix, *words)
+    assert done.returncode == 7, done.stderr
+    assert_complete(read_lines(tmp_path / "trace.pfw.gz"))
+
+
 SLOW_REPORT = """
 import sys
 from datacrumbs.commands import report

@@ -3,13 +3,18 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from datacrumbs.runs.run_client import ANSWER_SECONDS
 from datacrumbs.serving import limited
-from datacrumbs.serving.limited import Bounds, LimitError, answer, remaining
+from datacrumbs.serving.limited import Bounds, LimitError, UndecidedError, answer, remaining
+from datacrumbs.serving.shares import Limits
+from datacrumbs.signer.signing_client import REPLY_SECONDS
 
 WIDE = Bounds(memory=256 << 20, processor_seconds=30, clock_seconds=60)
 BURNT = 0.4
@@ -54,6 +59,35 @@ def test_the_children_of_a_child_share_its_processor_time():
     looks = json.loads(answer(request, Bounds(256 << 20, 2, 600), 100))
     assert 0 < looks <= 2 / BURNT
     assert used_by_children() - before < 2 + 1 + BURNT  # the kernel counts whole seconds
+
+
+def test_a_child_that_gets_no_processor_is_not_at_fault():
+    """What others take of the clock says nothing about its work; what it takes itself does."""
+    with pytest.raises(UndecidedError):
+        answer(lambda: os.kill(os.getpid(), signal.SIGSTOP) or b"", replace(WIDE, clock_seconds=0.1), 100)
+    with pytest.raises(LimitError) as caught:
+        answer(lambda: os.kill(os.getpid(), signal.SIGXCPU) or b"", WIDE, 100)
+    assert not isinstance(caught.value, UndecidedError)
+
+
+@pytest.mark.parametrize(("runnable", "seconds"), [(0, 60), (8, 60), (12, 90), (31, 232.5), (1000, 240)])
+def test_a_busy_host_gives_more_time_on_the_clock(monkeypatch, runnable, seconds):
+    """As much as makes up for the others, and not without end: a request holds up the next one of its user."""
+    monkeypatch.setattr(limited.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(limited, "_runnable", lambda: runnable)
+    assert WIDE.stretched() == replace(WIDE, clock_seconds=seconds)
+
+
+def test_a_client_waits_longer_than_a_service_takes(monkeypatch):
+    """A decision for which its client does not wait is work for nothing."""
+    monkeypatch.setattr(limited, "_runnable", lambda: 1 << 20)
+    limits = Limits()
+    longest = limits.request_seconds + 2 * limits.wait_seconds + limits.check.stretched().clock_seconds + 1
+    assert longest + limits.reply_seconds < min(REPLY_SECONDS, ANSWER_SECONDS)
+
+
+def test_what_wants_to_run_is_what_the_kernel_says():
+    assert limited._runnable() >= 1  # this process
 
 
 def test_memory_is_counted_beyond_what_is_inherited():

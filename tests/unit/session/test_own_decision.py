@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 
 import pytest
 
 from datacrumbs.configure import Selection, compose, current_host, read_site_file
 from datacrumbs.engine import complaints
+from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.codec import encode
+from datacrumbs.serving.limited import CHECK, start
 from datacrumbs.session.invoker import invoker
 from datacrumbs.session.own_decision import begin_decision, signed
 from datacrumbs.system import SystemPaths
@@ -27,6 +30,22 @@ def test_its_snippets_are_compiled_by_the_engine_alone(tmp_path, monkeypatch):
     child = begin_decision(plan_bytes, user, SystemPaths(tmp_path))
     with os.fdopen(child.answer, "rb") as stream:
         answer = stream.read()
-    assert child.wait() == 0
     assert json.loads(answer) == []
-    assert signed(answer, plan_bytes, user).plan == plan
+    assert signed(answer, child.wait(), plan_bytes, user).plan == plan
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "words", "hint"),
+    [
+        (signal.SIGXCPU, "exceeds the allowed memory or processor time", "select fewer functions"),
+        (signal.SIGALRM, "not checked in time: this host is very busy", "try again"),
+    ],
+)
+def test_a_limit_blames_the_plan_for_what_it_takes_alone(ended_by, words, hint):
+    """How long a check takes on the clock is up to what else runs."""
+    child = start(lambda: os.kill(os.getpid(), ended_by) or b"", CHECK)
+    os.close(child.answer)
+    with pytest.raises(DatacrumbsError, match=words) as caught:
+        signed(b"", child.wait(), b"", invoker(os.environ))
+    assert hint in caught.value.hint
+    assert caught.value.exit_code is ExitCode.FAILED

@@ -104,6 +104,16 @@ class TestSnippets:
             monkeypatch.setattr(compiler, "_words", lambda *_, **__: ("", -signal.SIGXCPU))
         assert sign(installation, plan)
 
+    def test_a_compiler_that_was_not_ready_in_time_is_asked_again(self, installation, monkeypatch):
+        """How long it takes on the clock is up to what else runs: nothing of it is remembered."""
+        snippet, compilation = installation.plan().snippets[0], Compilation()
+        monkeypatch.setattr(compiler, "_words", lambda *_, **__: ("", -signal.SIGALRM))
+        compilation.check((snippet,))
+        assert not compilation.said()
+        monkeypatch.setattr(compiler, "_words", lambda *_, **__: ("", 0))
+        compilation.check((snippet,))
+        assert list(compilation.said().values()) == [""]
+
     def test_a_licence_that_the_text_does_not_state(self, installation):
         text = "/* SPDX-License-Identifier: Apache-2.0 */\n"
         installation.trust(text)

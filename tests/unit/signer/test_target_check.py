@@ -10,15 +10,23 @@ import pytest
 
 from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.elf.usdt import usdt_probes
+from datacrumbs.errors import ExitCode
 from datacrumbs.serving.caller import Caller
 from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.limited import Bounds, LimitError
 from datacrumbs.signer import target_check, target_rule
 from datacrumbs.signer.policy import PolicyRule
 
+BOUND = 300.0  # seconds until what never comes is a failure
+
 
 def _takes_memory():
     return bytes(bytearray(1 << 30))
+
+
+# It is stopped before it can take any, as others could for as long on a busy host.
+def _gets_no_processor():
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _takes_processor_time():
@@ -26,13 +34,23 @@ def _takes_processor_time():
         pass
 
 
-@pytest.mark.parametrize("work", [_takes_memory, _takes_processor_time, signal.pause, os.abort])
-def test_an_examination_that_ends_badly_is_a_denial(installation, monkeypatch, work):
+@pytest.mark.parametrize(
+    ("work", "words", "code"),
+    [
+        (_takes_memory, "could not be examined within the limits", ExitCode.REFUSED),
+        (_takes_processor_time, "could not be examined within the limits", ExitCode.REFUSED),
+        (os.abort, "could not be examined within the limits", ExitCode.REFUSED),
+        (_gets_no_processor, "not examined in time: this host is very busy", ExitCode.FAILED),
+    ],
+)
+def test_an_examination_that_ends_badly_is_a_denial(installation, monkeypatch, work, words, code):
     monkeypatch.setattr(target_check, "_problem", lambda *_: work())
-    monkeypatch.setattr(target_check, "LOOK", Bounds(memory=64 << 20, processor_seconds=1, clock_seconds=3))
+    clock = 0.2 if work is _gets_no_processor else BOUND
+    monkeypatch.setattr(target_check, "LOOK", Bounds(64 << 20, processor_seconds=1, clock_seconds=clock))
     caller = Caller(0, 0, 1, "me", frozenset(), (0,))
-    with pytest.raises(DenialError, match="could not be examined within the limits"):
+    with pytest.raises(DenialError, match=words) as caught:
         target_rule.check_targets(installation.plan(), caller, PolicyRule())
+    assert caught.value.exit_code is code
 
 
 def test_files_are_looked_at_by_a_process_without_rights():
