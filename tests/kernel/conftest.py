@@ -107,6 +107,20 @@ RUN = f"tracer-{os.getpid()}"
 """What the programs of these tests name: other runs beside them do not get theirs."""
 
 
+def nobodys_probes(installation: Installation, directory: Path, text: str) -> Path:
+    """A probe file that a user without rights composed from the text of a site file."""
+    directory.mkdir(exist_ok=True)
+    os.chown(directory, NOBODY, NOBODY)
+    site, probes = directory / "site.yaml", directory / "mine.json.gz"
+    site.write_text(text)
+    done = subprocess.run(
+        [COMMANDS / "datacrumbs_probe_configurator", "--prefix", installation.prefix, site, probes],
+        user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, check=False, cwd="/",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return probes
+
+
 class Tracer:
     """An attached engine that runs commands and sorts out what they left."""
 

@@ -9,7 +9,6 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,7 @@ import pytest
 
 from datacrumbs.testing import read_lines
 
-from .conftest import COMMANDS, NOBODY
+from .conftest import NOBODY, nobodys_probes
 from .workloads import writer_of
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def test_processes_of_a_short_life(installation: Installation, seeks: Path, crow
 def test_a_fork_bomb_within_the_limits_of_its_user(
     installation: Installation, crowd: Path, shared_directory: Path
 ) -> None:
-    with installation.daemon(own_probes(installation, shared_directory / "bomb")) as daemon:
+    with installation.daemon(nobodys_probes(installation, shared_directory / "bomb", SEEKS)) as daemon:
         made = made_by(
             daemon, crowd, "bomb", str(BOMB_SECONDS),
             user=NOBODY, group=NOBODY, extra_groups=[], cwd="/",
@@ -99,20 +98,6 @@ def test_a_fork_bomb_within_the_limits_of_its_user(
         trace = daemon.lines()
     assert made > 1000
     check_exact(trace, made)
-
-
-def own_probes(installation: Installation, directory: Path) -> Path:
-    """A probe file of a user without rights."""
-    directory.mkdir()
-    os.chown(directory, NOBODY, NOBODY)
-    site, probes = directory / "site.yaml", directory / "mine.json.gz"
-    site.write_text(SEEKS)
-    done = subprocess.run(
-        [COMMANDS / "datacrumbs_probe_configurator", "--prefix", installation.prefix, site, probes],
-        user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, check=False, cwd="/",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return probes
 
 
 def test_many_daemons_at_once(installation: Installation, seeks: Path, crowd: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from datacrumbs.client import client_library
 from datacrumbs.testing import read_lines
 
-from .conftest import COMMANDS, NOBODY, SITE
+from .conftest import COMMANDS, NOBODY, SITE, nobodys_probes
 
 if TYPE_CHECKING:
     from datacrumbs.testing import Installation
@@ -41,17 +41,7 @@ def test_two_daemons_at_once_see_the_same(installation: Installation, probes: Pa
 @pytest.fixture
 def users_probes(installation: Installation, shared_directory: Path) -> Path:
     """A probe file that an ordinary user composed."""
-    directory = Path(tempfile.mkdtemp(prefix="user-", dir=shared_directory))
-    os.chown(directory, NOBODY, NOBODY)
-    site = directory / "site.yaml"
-    site.write_text(SITE)
-    probes = directory / "mine.json.gz"
-    done = subprocess.run(
-        [COMMANDS / "datacrumbs_probe_configurator", "--prefix", installation.prefix, site, probes],
-        user=NOBODY, group=NOBODY, extra_groups=[], capture_output=True, text=True, check=False, cwd="/",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return probes
+    return nobodys_probes(installation, Path(tempfile.mkdtemp(prefix="user-", dir=shared_directory)), SITE)
 
 
 def test_run_of_an_ordinary_user(installation: Installation, users_probes: Path) -> None:
