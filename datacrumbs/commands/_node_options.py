@@ -27,11 +27,15 @@ def add_node_options(parser: argparse.ArgumentParser, *, required: bool) -> None
         metavar="NODES",
         help="on these nodes, over ssh: node[1-4,7],login1, or @GROUP, as ClusterShell takes them",
     )
-    group = parser.add_argument_group("how nodes are reached")
+    group = parser.add_argument_group("how to reach the nodes")
     group.add_argument("--login", metavar="USER", default="", help="log in there as USER, such as root")
     group.add_argument("--sudo", action="store_true", help="become root there by sudo, without a password")
     group.add_argument(
-        "--fan-out", type=whole_number, metavar="N", default=FAN_OUT, help=f"nodes asked at once (default: {FAN_OUT})"
+        "--fan-out",
+        type=whole_number,
+        metavar="N",
+        default=FAN_OUT,
+        help=f"nodes contacted at a time (default: {FAN_OUT})",
     )
     group.add_argument(
         "--programs",
@@ -46,7 +50,7 @@ def is_for_nodes(options: argparse.Namespace) -> bool:
     """Whether the command is for nodes and not for this host.
 
     Raises:
-        DatacrumbsError: (exit 2) when it is said how nodes are reached, but not which: they may have been forgotten.
+        DatacrumbsError: (exit 2) when it is said how to reach the nodes, but not which: they may have been forgotten.
     """
     if options.node_list is not None:
         return True

@@ -20,7 +20,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         action="append",
         default=[],
-        help="use only these; site, syscalls, kprobe, uprobe, usdt and custom select entries with the key `probe`",
+        help="use only these providers; site, syscalls, kprobe, uprobe, usdt and custom select entries with the key "
+        "`probe`",
     )
     add(
         "--without",

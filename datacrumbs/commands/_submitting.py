@@ -30,8 +30,8 @@ def submitting(name: str, summary: str, example: str) -> Command:
         name=name,
         summary=summary,
         description=(
-            f"All other options and words are {name}'s own and pass unchanged, with their exit status. A comment "
-            "of yours is kept."
+            f"All other options and words are {name}'s own and pass unchanged, as does its exit status. Your "
+            "own --comment is kept."
         ),
         examples=(example,),
         arguments=partial(_arguments, name),
@@ -49,7 +49,9 @@ def _arguments(name: str, parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         ENABLE, nargs="?", choices=("yes", "no"), const="yes", default="yes", help="no: leave the job untraced"
     )
-    parser.add_argument("words", nargs="*", metavar="WORD", help=f"options of {name}, script or program, and its words")
+    parser.add_argument(
+        "words", nargs="*", metavar="WORD", help=f"options of {name}, the script or program, and its arguments"
+    )
 
 
 # Ours first, whatever is between them; what is not ours is no option to our parser.

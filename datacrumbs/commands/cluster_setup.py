@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--trust-key", type=Path, metavar="PEM", help="trust this public key of a signing host there; -: standard input"
     )
-    add("--unsetup", action="store_true", help="take back what the stage made; traces and changed files stay")
+    add("--unsetup", action="store_true", help="undo what the stage made; traces and changed files stay")
     add_timeout(parser, "for each node", _SECONDS)
     add_dry_run(parser)
     add_prefix(parser)
@@ -46,11 +46,12 @@ def _load() -> Run:
 
 COMMAND = Command(
     name="cluster_setup",
-    summary="Set up compute nodes over ssh, and have their schedulers call what starts the runs of jobs.",
+    summary="Set up compute nodes over ssh, and link what their schedulers call when jobs begin and end.",
     description=(
-        "It needs to be root there: --login root, or --sudo. Without --node-list: on this host. The package is "
-        "installed there already. A scheduler's own configuration is never changed; the output says what it lacks. "
-        "Prints a line for each node, and with --dry-run or -v what is made. Exit status 1: it failed on some node."
+        "Needs root on the nodes: --login root, or --sudo. Without --node-list, it sets up this host. The package must "
+        "be installed there already. A scheduler's own configuration is never changed; the output says what is missing "
+        "from it. Prints a line for each node; with --dry-run or -v also what is made. Exit status 1: it failed on at "
+        "least one node."
     ),
     examples=(
         'datacrumbs_cluster_setup --node-list "node[1-4]" --stage all --trust-key KEYID.pem --login root',

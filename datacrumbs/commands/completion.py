@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own options."""
-    parser.add_argument("shell", choices=["bash", "zsh"], metavar="{bash,zsh}", help="for which shell")
+    parser.add_argument("shell", choices=["bash", "zsh"], metavar="{bash,zsh}", help="the shell")
 
 
 def _load() -> Run:
@@ -26,7 +26,7 @@ def _load() -> Run:
 COMMAND = Command(
     name="completion",
     summary="Print the completion of all commands for a shell.",
-    description="Packages install it where shells look for it; elsewhere, source what this prints.",
+    description="Packages have installed it where shells look for it. Elsewhere, source what this command prints.",
     examples=("source <(datacrumbs_completion bash)",),
     arguments=arguments,
     load=_load,

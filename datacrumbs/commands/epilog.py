@@ -18,11 +18,11 @@ def _load() -> Run:
 
 COMMAND = Command(
     name="epilog",
-    summary="End the run of a job, as its epilog.",
+    summary="End a job's run; called by the scheduler's epilog.",
     description=(
-        "The job is that of the environment (SLURM_JOB_ID or FLUX_JOB_ID). Let the scheduler call the script "
+        "The environment names the job (SLURM_JOB_ID or FLUX_JOB_ID). Let the scheduler call the script "
         "/etc/datacrumbs/slurm/epilog or /etc/datacrumbs/flux/epilog, which calls this for jobs that need it. "
-        "The exit status is 0 whatever becomes of tracing."
+        "The exit status is always 0, so that tracing makes no job fail."
     ),
     examples=("SLURM_JOB_ID=28 datacrumbs_epilog", "FLUX_JOB_ID=f2oXdF3 datacrumbs_epilog"),
     arguments=add_prefix,

@@ -26,8 +26,8 @@ def _load() -> Run:
 
 COMMAND = Command(
     name="list",
-    summary="List your runs and traces, the last one first: when, what, how large, and whether it is complete.",
-    description="Traces are looked for where this host keeps them and in the working directory. Root sees everyone's.",
+    summary="List your runs and traces, newest first: when, what, how large, and whether it is complete.",
+    description="It looks for traces where this host keeps them and in the working directory. Root sees everyone's.",
     examples=("datacrumbs_list",),
     arguments=arguments,
     load=_load,

@@ -36,10 +36,10 @@ def _load() -> Run:
 
 COMMAND = Command(
     name="mark",
-    summary="Have a running process of yours traced by a run of yours, with its threads and from now on its children.",
+    summary="Have one of your runs trace a running process of yours: its threads, and its children from now on.",
     description=(
-        "It needs no root, and the run must be going on. What a debugger of yours may not look into is not traced "
-        "(ptrace(2)). When it ends with 0, the process is traced from then on."
+        "Needs no root, but a run that is going on. A process that you may not debug (ptrace(2)) is refused. Exit "
+        "status 0: the process is traced from then on."
     ),
     examples=("datacrumbs_mark --run-id myrun 4711",),
     arguments=arguments,

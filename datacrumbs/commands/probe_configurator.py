@@ -22,10 +22,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--program", type=filled, metavar="EXE", help="probe only the libraries that EXE loads")
     add(
         "--root", type=filled, metavar="DIR",
-        help="EXE is in this root directory (of a container, a chroot; /proc/PID/root), with its libraries",
+        help="find EXE and its libraries below this root directory (of a container, a chroot; /proc/PID/root)",
     )  # fmt: skip
-    add("--no-move", action="store_true", help="leave each library probe on its function's first instruction")
-    add("--fresh", action="store_true", help="compose and sign again, though nothing has changed since the last time")
+    add("--no-move", action="store_true", help="put each library probe on its function's first instruction")
+    add("--fresh", action="store_true", help="compose and sign again even if nothing has changed since the last time")
     add("--show", nargs="?", const="", metavar="FILE", help="print a probe file and exit")
     add(
         "--check", nargs="?", const="", metavar="FILE",

@@ -18,12 +18,12 @@ def _load() -> Run:
 
 COMMAND = Command(
     name="prolog",
-    summary="Start the run of a job that asks for tracing, as its prolog.",
+    summary="Start the run of a job that asks for tracing; called by the scheduler's prolog.",
     description=(
-        "The job is that of the environment (SLURM_JOB_ID or FLUX_JOB_ID, and others); Flux's jobspec is read from "
+        "The environment names the job (SLURM_JOB_ID or FLUX_JOB_ID, and others); Flux's jobspec is read from "
         "standard input. Let the scheduler call the script /etc/datacrumbs/slurm/prolog or "
         "/etc/datacrumbs/flux/prolog, which calls this for jobs that need it. "
-        "The exit status is 0 whatever becomes of tracing."
+        "The exit status is always 0, so that tracing makes no job fail."
     ),
     examples=(
         "SLURM_JOB_ID=28 SLURM_JOB_UID=1000 datacrumbs_prolog",

@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "-p", "--pid", type=whole_number, metavar="PID",
-        help="record this running process, and from now on its children, in place of a command, until Ctrl-C",
+        help="instead of a command, record this running process, and its children from now on, until Ctrl-C",
     )  # fmt: skip
     add(
         "-o", "--output", type=_file, metavar="FILE",
@@ -80,9 +80,9 @@ COMMAND = Command(
     name="record",
     summary="Run a command, trace it and all that it starts, and print a report when it has ended.",
     description=(
-        "It needs root, or the services datacrumbs_sign_probes and datacrumbs_runs on this host; under sudo CMD runs "
-        "as the user who called. The exit status is CMD's; 125 if it was not run "
-        "because it could not be traced, 126 if it cannot be executed, 127 if it was not found."
+        "Needs root, or the services datacrumbs_sign_probes and datacrumbs_runs on this host. Under sudo, CMD runs as "
+        "the user who called sudo. The exit status is CMD's; 125 if it was not run because it could not be traced, 126 "
+        "if it cannot be executed, 127 if it was not found."
     ),
     examples=(
         "sudo datacrumbs_record dd if=/dev/zero of=/tmp/out.bin bs=1M count=1",

@@ -23,6 +23,37 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TRACE",
         help="a trace (.pfw.gz), or a directory of them (default: your last one)",
     )
+    _add_tables(parser)
+    _add_forms(parser)
+    _add_selection(parser)
+    add(
+        "--engine",
+        choices=("dask",),
+        help="read run by run, on all processors or on the cluster at DASK_SCHEDULER_ADDRESS, for more traces than one "
+        "machine has memory for; tables alone",
+    )
+    add(
+        "--align",
+        choices=("mpi",),
+        help="shift the clocks of several nodes so that collective calls of MPI are in order: none is left before all "
+        "have entered",
+    )
+    add(
+        "--fail-on",
+        choices=(*SEVERITIES, REGRESSION),
+        help="end with status 4 where there is a finding of this severity or above (says so on stderr if rules were "
+        "not judged); with --compare, where there is a regression: a function that takes more time than before",
+    )
+    add(
+        "--limit",
+        type=whole_number,
+        metavar="N",
+        help=f"at most N rows of each table (default: {FILES_SHOWN} files when functions are listed too, else all)",
+    )
+
+
+def _add_tables(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--by",
         choices=(*VIEWS, PATTERN),
@@ -59,6 +90,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LATER",
         help="compare the runs TRACE with the runs LATER, function by function",
     )
+
+
+def _add_forms(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the data as JSON")
     form.add_argument("--csv", action="store_true", help="print one table as CSV: that of --by, else the functions")
@@ -72,6 +106,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="write the calls to OUT in the form that its name ends in: .parquet, .csv, .pftrace, .pftrace.gz "
         "(Perfetto), .speedscope.json, .collapsed (flame graphs)",
     )
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--name", action="append", default=[], type=filled, metavar="GLOB", help="only functions whose name matches")
     add(
         "--path",
@@ -92,33 +130,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--pid", action="append", default=[], type=int, metavar="N", help="only this process")
     add("--rank", action="append", default=[], type=_rank, metavar="N", help="only processes of this rank")
-    add(
-        "--engine",
-        choices=("dask",),
-        help="read run by run, on all processors or on the cluster of DASK_SCHEDULER_ADDRESS: for more traces than one "
-        "machine has memory for; tables alone",
-    )
-    add(
-        "--align",
-        choices=("mpi",),
-        help="shift the clocks of several nodes so that collective calls of MPI are in order: none is left before all "
-        "have entered",
-    )
     moment = "after the first call, in seconds or with a unit, such as 1500us or 5m; or epoch microseconds"
     add("--since", metavar="TIME", help=f"only calls that end at or after TIME ({moment})")
     add("--until", metavar="TIME", help="only calls that begin at or before TIME")
-    add(
-        "--fail-on",
-        choices=(*SEVERITIES, REGRESSION),
-        help="end with status 4 where there is a finding of this severity or above (says so on stderr if rules were "
-        "not judged); with --compare, where there is a regression: a function that takes more time than before",
-    )
-    add(
-        "--limit",
-        type=whole_number,
-        metavar="N",
-        help=f"at most N rows of each table (default: {FILES_SHOWN} files when functions are listed too, else all)",
-    )
 
 
 def _rank(text: str) -> int:

@@ -21,8 +21,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--probe-file", required=True, metavar="FILE", help="signed probe file, where each node has it")
     add("--run-id", metavar="ID", help="default: the scheduler's job id, else a timestamp")
-    add("--user", metavar="USER", help="trace the programs of USER, whose probe file it must be (default: who calls)")
-    add("--keep-going", action="store_true", help="leave the run on nodes where it started though it did not on others")
+    add("--user", metavar="USER", help="trace USER's programs; the probe file must be granted to USER (default: you)")
+    add(
+        "--keep-going",
+        action="store_true",
+        help="keep the run on the nodes where it started, even if it failed on others",
+    )
     add_timeout(parser, "until programs are traced on a node", START_SECONDS)
     add_prefix(parser)
     add_json(parser)
@@ -58,12 +62,12 @@ def _load() -> Run:
 
 COMMAND = Command(
     name="run",
-    summary="Start a run on many nodes over ssh, or on none when one of them cannot.",
+    summary="Start a run on many nodes over ssh: on all of them, or on none.",
     description=(
-        "It needs to be root there: --login root, or --sudo. Programs that were marked there by datacrumbs_wrap are "
-        "traced from then on, until datacrumbs_stop. Prints a line for each node. Exit status 0: on all of them; 1: "
-        "some failed, and the run was ended where it had started, unless --keep-going. To mark a command on this host, "
-        "use datacrumbs_wrap, or datacrumbs run CMD; datacrumbs run --node-list ... is this command."
+        "Needs root on the nodes: --login root, or --sudo. Programs that datacrumbs_wrap marks there are traced from "
+        "then on, until datacrumbs_stop. Prints a line for each node. Exit status 0: the run is on all of them; 1: it "
+        "failed on some, and was ended where it had started, unless --keep-going. To mark a command on this host, use "
+        "datacrumbs_wrap, or datacrumbs run CMD; datacrumbs run --node-list ... is this command."
     ),
     examples=('datacrumbs_run --node-list "node[1-4]" --probe-file /home/me/probes.json.gz --run-id myrun --sudo',),
     arguments=arguments,

@@ -19,7 +19,7 @@ def _load() -> Run:
 COMMAND = Command(
     name="runs",
     summary="Run the service that starts and stops runs for users as the policy allows, until SIGTERM.",
-    description="It logs its decisions to standard error. Runs go on when it ends; the next one takes them up.",
+    description="It logs its decisions to standard error. Runs continue when it ends; its successor takes them over.",
     examples=("datacrumbs_runs    # as root; normally: systemctl start datacrumbs_runs.socket",),
     arguments=add_prefix,
     load=_load,

@@ -33,10 +33,10 @@ def _load() -> Run:
 
 COMMAND = Command(
     name="service_wrapper",
-    summary="Start or end the run of a job on this node, as its prolog and epilog do, without a scheduler.",
+    summary="Start or end a job's run on this node, as prolog and epilog do, but without a scheduler.",
     description=(
-        "It needs root. The run traces the marked programs of USER that name it or no run. Stopping it needs neither "
-        "the user nor the probe file. Exit status 0: programs are traced, or the trace is complete."
+        "Needs root. The run traces USER's marked programs that name this run or none. To stop it, neither the user "
+        "nor the probe file is needed. Exit status 0: programs are traced, or the trace is complete."
     ),
     examples=(
         "sudo datacrumbs_service_wrapper start test-1 alice /home/alice/probes.json.gz",

@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", nargs="?", help="the run, as datacrumbs_list shows it")
     parser.add_argument("--run-id", metavar="ID", help="the same as RUN")
     parser.add_argument(
-        "--probe-file", metavar="FILE", help="not needed; taken so that the words of datacrumbs_run fit"
+        "--probe-file", metavar="FILE", help="ignored; accepted so that the options of datacrumbs_run can be used again"
     )
     add_timeout(parser, "until the trace is complete", _SECONDS)
     add_prefix(parser)
@@ -39,7 +39,7 @@ COMMAND = Command(
     summary="End a run of yours, and wait until its trace is complete.",
     description=(
         "The programs that it traces go on. Root can end everyone's runs. With --node-list: a run that datacrumbs_run "
-        "started, with a line for each node; exit status 1 when it did not end on some, or was on none."
+        "started, with a line for each node; exit status 1 if it did not end on some node, or was on none."
     ),
     examples=(
         "datacrumbs_stop run-20261128T214804-3cc8db996e0d3ef3",

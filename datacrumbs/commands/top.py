@@ -75,8 +75,8 @@ def _load() -> Run:
 COMMAND = Command(
     name="top",
     summary="Watch a run: what its programs do now, by function, file, process, rank or layer.",
-    description="The run's user and root see it. Keys on a terminal: f, i, p, r and l choose the view, < and > the\n"
-    "column that makes the order, and q quits. --json prints a line for each look, until the run ends.",
+    description="Only the run's user and root may watch it. Keys on a terminal: f, i, p, r and l choose the view, "
+    "< and > the\ncolumn that makes the order, and q quits. --json prints a line for each look, until the run ends.",
     examples=(
         "datacrumbs_top",
         "datacrumbs_top 4711 --by file --sort throughput",

@@ -20,7 +20,7 @@ ACTIONS = {
     "verify": "compare the trusted snippets with those installed now; exit 1 if an installed one is not trusted",
     "revoke": "refuse what was signed before, here and in runs that start later",
     "restore": "take back a revocation",
-    "verify-seal": "print what a node has sealed of a run, and compare files with that trace",
+    "verify-seal": "print what a node's seal says of a run, and compare files with that trace",
 }
 _VALUED = {
     "--provider": ("NAME", "a provider"),
