@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING
 from datacrumbs.commands._node_options import is_for_nodes
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.output import inform, printable
+from datacrumbs.report.human_readable import size
+from datacrumbs.report.layout import Column, lay_out
 from datacrumbs.runs.own_traces import daemons, own_traces
 from datacrumbs.runs.run_client import shown_runs, stop_run
 from datacrumbs.system import SystemPaths
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator, Sequence
+
+    from datacrumbs.runs.own_traces import OwnTrace
 
 _LOOK_SECONDS = 0.1
 
@@ -32,10 +37,17 @@ def show_runs(options: argparse.Namespace) -> None:
         return
     if not found:
         inform("no runs and no traces of yours; datacrumbs record CMD makes one")
-    for each in found:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.when))
-        words = [when, f"{each.size:>12,}", f"{each.state:<13}", each.run, each.command, each.trace]
-        print("  ".join(printable(word) for word in words if word))
+        return
+    for line in lay_out(list(_columns(found)), None):
+        print(line)
+
+
+def _columns(found: Sequence[OwnTrace]) -> Iterator[Column]:
+    moments = tuple(time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.when)) for each in found)
+    yield Column("when", moments)
+    yield Column("size", tuple(size(each.size) for each in found), right=True)
+    for heading in ("state", "run", "command", "trace"):
+        yield Column(heading, tuple(printable(getattr(each, heading)) for each in found))
 
 
 def end_run(options: argparse.Namespace) -> int | None:

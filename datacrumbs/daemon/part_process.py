@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.daemon.channel import Gone
 from datacrumbs.daemon.child_process import ChildProcess
 from datacrumbs.daemon.messages import FROM_PART_PROCESS, TO_PART_PROCESS, Failed, MakePart, PartMade
-from datacrumbs.daemon.run_files import NEW_FILE
+from datacrumbs.daemon.run_files import NEW_FILE, hold
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure import privilege
 from datacrumbs.secure.file_systems import problem_of_mapped
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _ANSWER_LIMIT = 1 << 14
 _ANSWER_SECONDS = 2.0
 _FOREVER = 3600.0
-_MORE_CALLS = ("openat", "capget", "capset", "prctl")
+_MORE_CALLS = ("openat", "flock", "capget", "capset", "prctl")
 
 
 class PartProcess:
@@ -113,6 +113,7 @@ def _make_parts(owner: Owner, channel: Channel) -> None:
             except OSError as error:
                 channel.send(Failed(f"{received.message.name}: cannot be made: {error.strerror}", ""))
             else:
+                hold(part)
                 channel.send(PartMade(), [part])
                 os.close(part)
             finally:

@@ -84,7 +84,17 @@ def _create(directory: Path, components: tuple[str, ...], place: int, owner: Own
             hint="give another run id, or move the old trace away",
         ) from None
     os.fchown(trace, owner.uid, owner.gid)
+    hold(trace)
     return os.fdopen(trace, "wb", buffering=0)
+
+
+def hold(trace: int) -> None:
+    """Lock a new file of a trace until nothing has it open any more: by that others see that it is being written.
+
+    Where the file system has no locks, they do not.
+    """
+    with suppress(OSError):
+        fcntl.flock(trace, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def let_read(descriptor: int, uid: int) -> None:

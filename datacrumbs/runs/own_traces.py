@@ -17,7 +17,7 @@ from datacrumbs.daemon.run_files import SUFFIX, is_locked
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.runs.run_client import shown_runs
 from datacrumbs.system import read_system_configuration
-from datacrumbs.trace.last_line import footer_of
+from datacrumbs.trace.last_line import footer_of, is_being_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,8 @@ class OwnTrace:
         run: Its id while it goes on, else the trace's name.
         command: What was run, where that is known.
         size: Of the trace, in bytes.
-        state: ``complete``, ``being written``, or ``not complete``: cut short, or written by a run that is not known.
+        state: ``complete``, ``being written``, or ``not complete``: cut short, or, where the file system has no locks,
+            written by a run that is not known.
         trace: Where it is; empty for a run that is not ready.
     """
 
@@ -136,7 +137,7 @@ def _described(path: Path) -> OwnTrace:
         raise OSError
     name = path.name.removesuffix(SUFFIX)
     recorded = _RECORDED.fullmatch(name)
-    state = COMPLETE if footer_of(path) is not None else INCOMPLETE
+    state = COMPLETE if footer_of(path) is not None else WRITTEN if is_being_written(path) else INCOMPLETE
     return OwnTrace(
         int(status.st_mtime), name, recorded["command"] if recorded else "", status.st_size, state, str(path)
     )

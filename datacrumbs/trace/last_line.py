@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from datacrumbs.trace.footer import FOOTER
 
@@ -28,9 +29,8 @@ def footer_of(path: Path) -> dict[str, int] | None:
     Raises:
         OSError: When it cannot be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
+    with _opened(path) as stream:
+        status = os.fstat(stream.fileno())
         if not stat.S_ISREG(status.st_mode):
             return None
         stream.seek(max(status.st_size - _TAIL, 0))
@@ -49,6 +49,26 @@ def footer_of(path: Path) -> dict[str, int] | None:
             return _footer(text.rstrip(b",]\n ").rpartition(b"\n")[2])
         place = tail.rfind(_MEMBER, 0, place)
     return None
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a process that writes it has a trace open; unknown, and False, where its file system has no locks.
+
+    Raises:
+        OSError: When it cannot be read.
+    """
+    with _opened(path) as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def _opened(path: Path) -> BinaryIO:
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
 
 
 def _footer(line: bytes) -> dict[str, int] | None:

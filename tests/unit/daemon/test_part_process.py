@@ -17,6 +17,7 @@ from datacrumbs.daemon.messages import PartMade
 from datacrumbs.daemon.part_process import PartProcess
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure import file_systems
+from datacrumbs.trace.last_line import is_being_written
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 USER = Owner(997, 991, "user")
@@ -47,6 +48,7 @@ def test_what_is_made_is_the_users_wherever(place: tuple[Path, int], capabilitie
         for name in ("a.1.pfw.gz", "a.2.pfw.gz"):
             part = maker.make(name, descriptor)
             os.write(part, b"x")
+            assert is_being_written(directory / name)
             os.close(part)
             made = (directory / name).stat()
             assert (made.st_uid, made.st_gid, stat.S_IMODE(made.st_mode), made.st_size) == (997, 991, 0o600, 1)

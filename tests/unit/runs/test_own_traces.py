@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from datacrumbs.daemon.identity import Owner
+from datacrumbs.daemon.run_files import create_trace
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.runs.own_traces import COMPLETE, INCOMPLETE, last_trace, own_traces
+from datacrumbs.runs.own_traces import COMPLETE, INCOMPLETE, WRITTEN, last_trace, own_traces
 from datacrumbs.system import SystemPaths
 from datacrumbs.trace.last_line import footer_of
 
@@ -44,6 +46,17 @@ def test_the_last_one_comes_first_and_says_whether_it_is_complete(paths, tmp_pat
         ("probes-23-host", "", COMPLETE),
     ]
     assert last_trace(paths).name == "datacrumbs-dd-20260101T000000.pfw.gz"
+
+
+def test_one_that_is_open_is_being_written(paths, tmp_path):
+    owner = Owner(os.geteuid(), os.getegid(), "me")
+    with create_trace(tmp_path / "here", ("t.pfw.gz",), owner) as stream:
+        stream.write(gzip.compress(b"[\n"))
+        copy = os.dup(stream.fileno())
+        assert [each.state for each in own_traces(paths)] == [WRITTEN]
+    assert [each.state for each in own_traces(paths)] == [WRITTEN]  # another process of the run has it
+    os.close(copy)
+    assert [each.state for each in own_traces(paths)] == [INCOMPLETE]
 
 
 def test_without_a_trace_it_says_so(paths):
