@@ -92,8 +92,8 @@ class ProcessSession(Session):
             problem = worker.result()
         finally:
             worker.close()
-        if not problem and select.select([self._descriptor], [], [], 0)[0]:
-            problem = f"process {self._process} has ended"  # and another one may have got its number
+        if select.select([self._descriptor], [], [], 0)[0]:  # and another one may have got its number
+            raise DatacrumbsError(f"process {self._process} has ended")
         if problem:
             raise DatacrumbsError(problem, hint="it must be open to you as to a debugger of yours (ptrace(2))")
 

@@ -24,6 +24,9 @@ datacrumbs help record        show the options of one command"""
 _VERBS = {"probes": "probe_configurator", "sign": "sign_probes"}
 """Verbs that are called otherwise than their command."""
 _RUN = "run"
+_PREFIX = "--prefix"
+_SHARED = {_PREFIX, "-q", "--quiet", "-v", "--verbose"}
+_FOR_ALL = (["help"], ["help", "help"], ["help", "-h"], ["help", "--help"])
 _JOINING = dict.fromkeys(map(ord, "-_"))
 ACTIONS_OF_PROBES = {"make": (), "show": ("--show",), "list": ("--list",), "check": ("--check",)}
 """What follows ``probes``, for options of its command."""
@@ -45,8 +48,9 @@ def run(words: Sequence[str], begun: Callable[[], None]) -> int:
     begin_messages("datacrumbs")
     if not words:
         return _printed(lambda: BEGINNING)
+    words = _verb_first(words)
     first, rest = words[0], list(words[1:])
-    if first in {"-h", "--help"} or list(words) == ["help"]:
+    if first in {"-h", "--help"} or list(words) in _FOR_ALL:
         return _printed(_overview)
     if first == "help":
         return guarded(lambda: _help(rest[0], begun))
@@ -60,6 +64,19 @@ def run(words: Sequence[str], begun: Callable[[], None]) -> int:
     if first == "probes" and rest and rest[0] in ACTIONS_OF_PROBES:
         rest = [*ACTIONS_OF_PROBES[rest[0]], *rest[1:]]
     return main(command_named(verbs()[first]), rest, begun, _called(first))
+
+
+# What all commands share may be given before the verb, too; behind it, and behind an action of probes, is its place.
+def _verb_first(words: Sequence[str]) -> list[str]:
+    following = list(words)
+    shared: list[str] = []
+    while following and following[0].split("=")[0] in _SHARED:
+        taken = 2 if following[0] == _PREFIX else 1
+        shared, following = shared + following[:taken], following[taken:]
+    if not following or following[0] not in {*verbs(), _RUN, "help"}:
+        return list(words)
+    place = 2 if following[:1] == ["probes"] and following[1:2] and following[1] in ACTIONS_OF_PROBES else 1
+    return [*following[:place], *shared, *following[place:]]
 
 
 def _printed(text: Callable[[], str]) -> int:

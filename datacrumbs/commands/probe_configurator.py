@@ -45,7 +45,10 @@ def _load() -> Run:
 COMMAND = Command(
     name="probe_configurator",
     summary="Create a probe file for this host from a site file and have the signing service sign it.",
-    description="Any user may run it.",
+    description=(
+        "Any user may run it. datacrumbs probes make SITE.yaml OUT.json.gz is the same; datacrumbs probes show FILE, "
+        "check FILE and list are its options of these names."
+    ),
     examples=(
         "datacrumbs_probe_configurator default.yaml /tmp/probes.json.gz --without mpi",
         "datacrumbs_probe_configurator default.yaml /tmp/probes.json.gz --root /srv/container --program /usr/bin/app",

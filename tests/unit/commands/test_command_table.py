@@ -525,3 +525,21 @@ def test_a_mistyped_command_is_not_taken_for_a_probe_file(tmp_path: Path, word: 
     done = run("datacrumbs", word, "x.pfw.gz", cwd=tmp_path)
     assert done.returncode == 2
     assert f"{word!r} is neither a command nor a probe file{known}" in done.stderr
+
+
+def test_what_all_commands_share_may_precede_the_verb(tmp_path: Path) -> None:
+    for words in (["--prefix", tmp_path, "-q"], [f"--prefix={tmp_path}", "--quiet"]):
+        done = run("datacrumbs", *words, "list")
+        assert (done.returncode, done.stdout, done.stderr) == (DONE, "", "")
+        shown = run("datacrumbs", *words, "probes", "show", tmp_path / "absent")
+        assert (shown.returncode, shown.stderr.splitlines()[0]) == (
+            USAGE,
+            f"datacrumbs_probe_configurator: {tmp_path}/absent: cannot be opened: No such file or directory",
+        )
+    (tmp_path / "list").touch()
+    probes = run("datacrumbs", "-q", f"{tmp_path}/list")
+    assert f"{tmp_path}/list: cut short" in probes.stderr
+
+
+def test_help_of_help() -> None:
+    assert run("datacrumbs", "help", "help").stdout == run("datacrumbs", "--help").stdout
