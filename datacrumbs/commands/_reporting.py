@@ -46,6 +46,13 @@ if TYPE_CHECKING:
 _GZIP = b"\x1f\x8b"
 
 
+def _moment(option: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_moment(text)
+    except DatacrumbsError as error:
+        raise usage_error(f"{option}: {error.message}") from None
+
+
 def report(options: argparse.Namespace) -> ExitCode:
     """Print the report; of traces that are cut short it says so.
 
@@ -61,8 +68,8 @@ def report(options: argparse.Namespace) -> ExitCode:
         globs_of(tuple(options.not_path)),
         tuple(options.pid),
         tuple(options.rank),
-        None if options.since is None else parse_moment(options.since),
-        None if options.until is None else parse_moment(options.until),
+        _moment("--since", options.since),
+        _moment("--until", options.until),
     )
     check_order(selection.since, selection.until)
     _check_table_options(options)

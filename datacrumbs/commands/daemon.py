@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import DAEMON, Command, add_prefix, quantity
+from datacrumbs.commands._command import DAEMON, Command, add_prefix, quantity, whole_number
 from datacrumbs.engine.methods import AttachMethod
 from datacrumbs.model.plan import Mode
 from datacrumbs.quantities import megabytes, seconds
@@ -41,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--pid",
-        type=int,
+        type=whole_number,
         action="append",
         default=[],
         metavar="PID",

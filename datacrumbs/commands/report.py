@@ -128,7 +128,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         help="no calls on files whose path matches; @loader are the loader's and the locale's files, @python Python's "
         "modules, @system those below /proc, /sys and /dev",
     )
-    add("--pid", action="append", default=[], type=int, metavar="N", help="only this process")
+    add("--pid", action="append", default=[], type=whole_number, metavar="N", help="only this process")
     add("--rank", action="append", default=[], type=_rank, metavar="N", help="only processes of this rank")
     moment = "after the first call, in seconds or with a unit, such as 1500us or 5m; or epoch microseconds"
     add("--since", metavar="TIME", help=f"only calls that end at or after TIME ({moment})")

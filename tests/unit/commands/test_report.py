@@ -174,6 +174,8 @@ def test_moments() -> None:
     for bad in ("soon", "-1", "1x", "inf", "nan"):
         with pytest.raises(DatacrumbsError):
             parse_moment(bad)
+    with pytest.raises(DatacrumbsError, match=r"^--until: '1x' is not a time"):
+        COMMAND.run(["absent.pfw.gz", "--until", "1x"])
 
 
 def test_a_trace_that_is_cut_short_is_called_so(synthetic, tmp_path: Path, capsys) -> None:
