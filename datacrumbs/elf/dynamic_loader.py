@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+from datacrumbs.elf.asked_programs import CLOCK_SECONDS, NoAnswerError, bound_processor_time
 from datacrumbs.elf.file import Tag, machine_of, open_elf
-from datacrumbs.elf.inspected_files import LOADER_FILES, explained, looked_at
+from datacrumbs.elf.inspected_files import LOADER_FILES, explained, looked_at, may_differ_next_time
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure.files import first_unprotected, raised_privileges
 from datacrumbs.secure.user_rights import NOBODY
@@ -31,7 +32,6 @@ _LOADER = re.compile(r"ld-linux[\w.-]*\.so\.\d+|ld64\.so\.\d+|ld-musl-\w+\.so\.1
 _LINE = re.compile(r"\t(?:.+ => )?(\S*/.*) \(0x[0-9a-f]+\)")
 _NOT_FOUND = re.compile(r"\t.+ => not found")
 _SEPARATORS = re.compile(r"[\s:$]")  # a loader would take a path with one of these for something else
-_SECONDS = 30
 _OUTPUT_LIMIT = 4 << 20
 _TEXT_LIMIT = 64 << 10  # of one variable; Linux takes 128 KiB
 
@@ -130,6 +130,7 @@ def _answer(command: Sequence[str], variables: Mapping[str, str], *, as_nobody: 
             user=NOBODY if as_nobody else None,
             group=NOBODY if as_nobody else None,
             extra_groups=[] if as_nobody else None,
+            preexec_fn=bound_processor_time,  # noqa: PLW1509 - what composes has one thread
         )
     except OSError:
         return None
@@ -137,8 +138,9 @@ def _answer(command: Sequence[str], variables: Mapping[str, str], *, as_nobody: 
         try:
             output = _bounded_output(cast("IO[bytes]", child.stdout).fileno())
             if output is not None:
-                child.wait(_SECONDS)
-        except subprocess.TimeoutExpired:
+                child.wait(CLOCK_SECONDS)
+        except (NoAnswerError, subprocess.TimeoutExpired):
+            may_differ_next_time()
             output = None
         finally:
             child.kill()
@@ -146,11 +148,11 @@ def _answer(command: Sequence[str], variables: Mapping[str, str], *, as_nobody: 
 
 
 def _bounded_output(descriptor: int) -> bytes | None:
-    output, deadline = b"", time.monotonic() + _SECONDS
+    output, deadline = b"", time.monotonic() + CLOCK_SECONDS
     while len(output) <= _OUTPUT_LIMIT:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([descriptor], [], [], left)[0]:
-            return None
+            raise NoAnswerError("the loader did not answer in time")
         piece = os.read(descriptor, 1 << 16)
         if not piece:
             return output

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.elf.analysis_cache import arguments_of, cached, file_state, rows_of
+from datacrumbs.elf.asked_programs import ask
 from datacrumbs.elf.dwarf import function_parameters, register_arguments
 from datacrumbs.elf.inspected_files import explained, looked_at
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from datacrumbs.model.plan import Argument
 
-_SECONDS = 60
 _ATTEMPTS = 3
 _UNDECLARED = re.compile(r"'(\w+)' undeclared|use of undeclared identifier '(\w+)'")
 _FILE_LINE = re.compile(r'^# \d+ "([^"\n]+)"', re.MULTILINE)
@@ -49,6 +49,9 @@ def header_arguments(
     Returns:
         Name -> arguments, at most 6. Empty when there is no header, no C compiler, or one that does not
         describe declarations in its debug information (clang): functions then have no argument specs.
+
+    Raises:
+        NoAnswerError: (exit 1) The compiler was not ready in time.
     """
     folders = tuple(dict.fromkeys([*([header.parent] if header.is_absolute() else []), *include_dirs]))
     return _header_arguments(header, tuple(sorted(set(names))), folders)
@@ -177,11 +180,8 @@ def _compiler() -> str:
 
 
 def _run(command: list[str], source: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "LC_ALL": "C"}
     try:
         with explained(command[0]):
-            return subprocess.run(
-                command, input=source, capture_output=True, text=True, check=False, timeout=_SECONDS, env=environment
-            )
-    except (OSError, subprocess.TimeoutExpired) as error:
+            return ask(command, {**os.environ, "LC_ALL": "C"}, text=source)
+    except OSError as error:
         return subprocess.CompletedProcess(command, 1, "", str(error))

@@ -11,21 +11,21 @@ import ctypes
 import json
 import os
 import resource
-import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if __name__ != "__main__":  # the child process needs nothing of the package
-    from datacrumbs.elf.inspected_files import LOADER_FILES, explained
+    from datacrumbs.elf.asked_programs import NoAnswerError, ask
+    from datacrumbs.elf.inspected_files import LOADER_FILES, explained, may_differ_next_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from datacrumbs.elf.functions import ElfFunction
 
-_SECONDS = 30
+_PROCESSOR_SECONDS = 30
 _MEMORY = 4 << 30
 _NOBODY = 65534
 OWN_ROOT = Path("/")
@@ -92,22 +92,15 @@ def _ask(path: Path, names: Sequence[str]) -> tuple[dict[str, tuple[str, int]], 
     command = [sys.executable, "-I", str(Path(__file__).resolve()), str(path)]
     try:
         with path.open("rb") as library, explained(*LOADER_FILES):
-            done = subprocess.run(
-                [*command, f"/proc/self/fd/{library.fileno()}", *names],
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=_SECONDS,
-                env=environment,
-                pass_fds=(library.fileno(),),
-                start_new_session=True,
-            )
+            command += [f"/proc/self/fd/{library.fileno()}", *names]
+            done = ask(command, environment, descriptors=(library.fileno(),))
+        if done.returncode:
+            return {}, f"the library cannot be loaded: the loading process ended with status {done.returncode}"
         answer = json.loads(done.stdout)
         return {name: (str(file), int(at)) for name, (file, at) in answer["places"].items()}, str(answer["problem"])
-    except subprocess.CalledProcessError as error:
-        return {}, f"the library cannot be loaded: the loading process ended with status {error.returncode}"
-    except subprocess.TimeoutExpired:
-        return {}, f"the library cannot be loaded: it takes more than {_SECONDS} s"
+    except NoAnswerError as error:
+        may_differ_next_time()
+        return {}, f"the library was not loaded: {error.message}"
     # What the library makes its process say is as good as the library.
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         return {}, f"the library cannot be loaded: {error}"
@@ -142,7 +135,7 @@ def _address(library: ctypes.CDLL, name: str) -> int:
 
 
 def _give_up_rights() -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
+    resource.setrlimit(resource.RLIMIT_CPU, (_PROCESSOR_SECONDS, _PROCESSOR_SECONDS))
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

@@ -97,6 +97,12 @@ def explained(*paths: Path | str) -> Iterator[None]:
         _explained.pop()
 
 
+def may_differ_next_time() -> None:
+    """Say that what was found out depended on more than files, such as how busy the host was: none of it is kept."""
+    for found in _watching:
+        found.complete = False
+
+
 def _notice(event: str, arguments: tuple[object, ...]) -> None:
     if not _watching:
         return
@@ -107,8 +113,7 @@ def _notice(event: str, arguments: tuple[object, ...]) -> None:
     elif event in {"os.listdir", "os.scandir"}:
         _add(arguments[0] or ".")
     elif event == "subprocess.Popen" and not _explained:
-        for found in _watching:
-            found.complete = False
+        may_differ_next_time()
 
 
 def _add(path: object) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.elf.asked_programs import ask
 from datacrumbs.elf.inspected_files import explained, looked_at
 from datacrumbs.secure.files import is_file, is_folder
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PYTHON = re.compile(r"python(3(\.\d+)?)?[a-z]*")
-_SECONDS = 30
 # The search path; and, of a virtual environment or one of conda, where its packages have libraries that belong to no
 # module: an MPI, which mpi4py's wheel looks for by name.
 _QUESTION = """
@@ -48,19 +47,15 @@ class PythonFolders:
 
 
 def python_folders(program: Path, environment: Mapping[str, str]) -> PythonFolders:
-    """The folders of an interpreter; empty when it does not answer."""
+    """The folders of an interpreter; empty when it cannot say.
+
+    Raises:
+        NoAnswerError: (exit 1) It did not answer in time: what it loads would be left out.
+    """
     try:
         with explained(program, program.parent.parent / "pyvenv.cfg"):
-            answer = subprocess.run(
-                [str(program), "-c", _QUESTION],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=_SECONDS,
-                env=dict(environment),
-                cwd="/",
-            )
-    except (OSError, subprocess.TimeoutExpired):
+            answer = ask([str(program), "-c", _QUESTION], environment, folder="/")
+    except OSError:
         return PythonFolders()
     if answer.returncode:
         return PythonFolders()

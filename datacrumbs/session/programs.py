@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.elf.asked_programs import NoAnswerError, ask
 from datacrumbs.elf.dependencies import read_dynamic
 from datacrumbs.elf.libraries import interpreter_of
 from datacrumbs.errors import DatacrumbsError
@@ -23,7 +23,6 @@ _LAUNCHERS = {
     "stdbuf", "taskset", "time", "timeout",
 }  # fmt: skip
 _SCRIPT_HEAD = 4096
-_SHIM_SECONDS = 10
 # pyenv, rbenv and asdf: `exec "/home/me/.pyenv/libexec/pyenv" exec "$program" "$@"`.
 _SHIM = re.compile(r'^\s*exec "?(/[^"\s]+)"? exec\b', re.MULTILINE)
 # What pip writes where an interpreter's path is too long for a first line, or has a blank.
@@ -76,6 +75,9 @@ def program_of(command: Sequence[str], environment: Mapping[str, str]) -> Path |
 
     A script means its interpreter, a shim of a version manager what it leads to, and a launcher the program among its
     arguments.
+
+    Raises:
+        NoAnswerError: (exit 1) A version manager did not answer in time.
     """
     words = list(command)
     path = executable(words[0], environment)
@@ -89,6 +91,8 @@ def program_of(command: Sequence[str], environment: Mapping[str, str]) -> Path |
     try:
         path = _behind(path.absolute(), environment)
         interpreter = interpreter_of(path, environment)
+    except NoAnswerError:
+        raise
     except (DatacrumbsError, OSError, ValueError):
         return None
     # Not resolved: the link to the interpreter in a virtual environment is what makes it that environment's.
@@ -111,11 +115,7 @@ def _behind(path: Path, environment: Mapping[str, str]) -> Path:
     if trampoline := _TRAMPOLINE.search(head):
         return Path(trampoline[1])
     if shim := _SHIM.search(head):
-        answer = subprocess.run(
-            [shim[1], "which", path.name],
-            capture_output=True, text=True, check=False, timeout=_SHIM_SECONDS, env=dict(environment),
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        answer = ask([shim[1], "which", path.name], environment)
         found = Path(answer.stdout.strip())
         return found if answer.returncode == 0 and found.is_absolute() else path
     return path

@@ -211,7 +211,7 @@ def test_the_loader_gets_no_rights_of_root_and_little_of_the_environment(fake_lo
 )
 def test_a_loader_that_does_not_answer_properly_is_no_answer(fake_loader, monkeypatch, text):
     monkeypatch.setattr(dynamic_loader, "_OUTPUT_LIMIT", 1 << 16)
-    monkeypatch.setattr(dynamic_loader, "_SECONDS", 0.5)
+    monkeypatch.setattr(dynamic_loader, "CLOCK_SECONDS", 0.5)
     fake_loader(text)
     assert loaded_files(Path("/bin/sh"), {}) is None
 

@@ -1,0 +1,73 @@
+"""Programs that are run to be asked something while a plan is composed: compilers, interpreters, loaders.
+
+What one does is bounded by processor time. How long that takes on the clock depends on what else runs on the host: a
+program that does not answer there in time has not said no, and nothing is concluded from it.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+from typing import TYPE_CHECKING
+
+from datacrumbs.errors import DatacrumbsError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+PROCESSOR_SECONDS = 60
+CLOCK_SECONDS = 300.0
+"""For a program that waits without end, such as for a file system that hangs."""
+
+
+class NoAnswerError(DatacrumbsError):
+    """A program did not answer in time on the clock."""
+
+
+def ask(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    text: str = "",
+    folder: str | None = None,
+    descriptors: Collection[int] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and take what it writes.
+
+    Args:
+        command: The program and its arguments.
+        environment: Its environment.
+        text: Its standard input.
+        folder: Its working directory, if not this process's.
+        descriptors: Of this process, that it inherits.
+
+    Raises:
+        NoAnswerError: (exit 1) It does not end in `CLOCK_SECONDS`.
+        OSError: It cannot be executed.
+    """
+    try:
+        return subprocess.run(
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=CLOCK_SECONDS,
+            env=environment,
+            cwd=folder,
+            pass_fds=descriptors,
+            start_new_session=True,
+            preexec_fn=bound_processor_time,
+        )
+    except subprocess.TimeoutExpired:
+        raise NoAnswerError(
+            f"{command[0]} did not answer in {CLOCK_SECONDS:.0f} s: this host is very busy, or it waits for something",
+            hint="try again when the host is less busy",
+        ) from None
+
+
+def bound_processor_time() -> None:
+    """Bound that of this process and, each by itself, of all that it starts."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    most = PROCESSOR_SECONDS if hard == resource.RLIM_INFINITY else min(PROCESSOR_SECONDS, hard)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
