@@ -40,7 +40,7 @@ _PROCESSOR = ("vendor_id", "model name", "flags", "Features", "CPU implementer",
 def recall(kind: str, asked: Sequence[object], environment: Mapping[str, str]) -> Any:
     """What was remembered of the same question; None where there is nothing, or something changed since.
 
-    Nothing is remembered for who wants to see the hooks called.
+    Nothing is remembered where hook calls are to be shown.
     """
     if _TRACE_HOOKS in environment:
         return None

@@ -92,7 +92,7 @@ def _taken_back(paths: SystemPaths, options: argparse.Namespace) -> Iterator[Ste
         yield from uninstall(paths, dry_run=options.dry_run)
 
 
-# What was changed is read again by who has read it before.
+# Processes that have read what was changed read it again.
 def _reloading(steps: Iterator[Step], paths: SystemPaths, *, dry_run: bool) -> Iterator[Step]:
     units, changed = False, set()
     for step in steps:

@@ -242,7 +242,7 @@ def _plan(candidates: Iterable[Candidate], site: SiteConfiguration, providers: P
     )
 
 
-# A library of a provider may be where nobody looks now, such as in a container.
+# A library of a provider may be where it is not looked for now, such as in a container.
 def _sought(names: Iterable[str], providers: Providers) -> tuple[Sought, ...]:
     described = map(providers.describe, sorted(names))
     return tuple(Sought(each.name, tuple(sorted(each.libraries))) for each in described if each.libraries)

@@ -1,4 +1,4 @@
-"""What could not be attached on this host, kept so that it is not tried in vain each time.
+"""What could not be attached on this host, kept so that it is not tried again at each start.
 
 Only failures that last are kept: one caused by a lack of memory would leave the function out of all later runs.
 A failure counts only for the same file content (build-id) of the same owner on the same kernel. A build-id is what the

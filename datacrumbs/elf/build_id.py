@@ -39,7 +39,7 @@ def file_build_id(path: Path | str) -> str:
 
 
 def stream_build_id(stream: BufferedReader, name: str) -> str:
-    """`file_build_id` of a file that is already open, so that nobody can swap it in between.
+    """`file_build_id` of a file that is already open, so that it cannot be swapped in between.
 
     Args:
         stream: Opened for reading; its position is changed.

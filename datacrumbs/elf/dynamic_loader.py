@@ -63,7 +63,7 @@ def loaded_files(
         variables = {name: environment.get(name, "") for name in VARIABLES} | {"LD_PRELOAD": preloaded}
         with explained(*LOADER_FILES, *_searched(variables["LD_LIBRARY_PATH"])):
             lines = _answer([loader, "--list", str(real)], variables, as_nobody=asks_as_root)
-        # What is closed to nobody may be open to who runs the program.
+        # What user nobody may not read may be readable for the user who runs the program.
         if lines is None or (asks_as_root and any(map(_NOT_FOUND.fullmatch, lines))):
             return None
         found.update(dict.fromkeys(Path(match[1]).absolute() for match in map(_LINE.fullmatch, lines) if match))

@@ -37,7 +37,7 @@ class Windows:
         self.entered = np.zeros(len(low), bool)
 
     def hits(self, targets: Addresses) -> tuple[Addresses, Addresses]:
-        """Which targets lie in a window: their places among the targets, and their windows."""
+        """Which targets are in a window: their places among the targets, and their windows."""
         index = np.searchsorted(self.low, targets, "right") - 1
         inside = (index >= 0) & (targets <= self.high[index])
         return np.flatnonzero(inside), index[inside]

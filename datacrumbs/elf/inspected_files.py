@@ -1,6 +1,6 @@
 """What was looked at while something was found out: files and directories by whose state it shows that nothing changed.
 
-Python reports what it opens and lists by its audit events. What it does not report, those who look say by
+Python reports what it opens and lists by its audit events. What it does not report is added by
 `looked_at`: names that are asked for without opening anything, and what a program reads that is run.
 """
 
@@ -37,7 +37,7 @@ class Watched:
 
     def __init__(self, apart: Path | None = None) -> None:
         self.started = time.time()
-        self.complete = True  # False once a program was run of which nobody says what it reads
+        self.complete = True  # False once a program was run whose reads are unknown
         self._apart = f"{apart}/" if apart is not None else ""
         self._paths: set[str] = set()
 

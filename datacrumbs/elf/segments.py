@@ -51,7 +51,7 @@ class ProgramImage:
         unwind: Addresses of the unwind entries, as the sorted table of the file has them.
         described: Addresses of the functions that these entries are of.
         frames: Address and size of the unwind entries themselves, for files without a table (static programs).
-        constants: Ranges of addresses (the end excluded) that nobody writes once the program is loaded.
+        constants: Ranges of addresses (the end excluded) that are not written once the program is loaded.
     """
 
     machine: str

@@ -127,7 +127,7 @@ def attributes(layout: str, *values: int | bytes) -> ctypes.Array[ctypes.c_char]
 
 
 def address(data: bytes) -> int:
-    """Where bytes lie in memory, for as long as they are referred to."""
+    """Where bytes are in memory, for as long as they are referred to."""
     return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
 
 

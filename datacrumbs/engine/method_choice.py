@@ -66,7 +66,7 @@ def links_work(*, session: bool) -> bool:
     """Whether the kernel makes uprobe session links, or else multi links, found by making one."""
     try:
         with Trial(session=session) as trial:
-            threading.Thread(target=trial.attach().close).start()  # nobody needs to wait for it
+            threading.Thread(target=trial.attach().close).start()  # which takes long, and is not waited for
     except OSError as error:
         return error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
     return platform.machine() in {"x86_64", "aarch64"}
@@ -81,7 +81,7 @@ _PLACE = links.sites([0], [0])
 
 
 class Trial:
-    """A program that does nothing, and a file that nobody has mapped, to attach it to.
+    """A program that does nothing, and a file that no process has mapped, to attach it to.
 
     Args:
         session: For session links; else for multi links.

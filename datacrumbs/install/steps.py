@@ -199,7 +199,7 @@ def _key_pair(paths: SystemPaths) -> Iterator[Step]:
     yield trust_public_key(paths, key.public_key(), new=step.state == "made")
 
 
-# A key of the node's own, apart from those that sign probe files: who is root on one node must not sign for others.
+# A key of the node's own, apart from those that sign probe files: root on one node must not sign for other nodes.
 def _seal_key_pair(paths: SystemPaths) -> Iterator[Step]:
     if not read_system_configuration(paths).seal_traces:
         return

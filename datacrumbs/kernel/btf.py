@@ -268,7 +268,7 @@ class Btf:
         if kind in _QUALIFIERS:
             return self._qualified(kind, referred)
         if kind == Kind.PROTOTYPE:
-            return "void ()"  # a callback: who reads a trace needs no more of it
+            return "void ()"  # a callback: readers of a trace need no more of it
         return _KEYWORDS.get(kind, "") + (self.text_at(name) or "{...}")
 
     def _qualified(self, kind: int, referred: int) -> str:

@@ -20,7 +20,7 @@ def header_directories() -> tuple[Path, ...]:
 
 
 def missing_headers() -> Path | None:
-    """Where bcc looks for kernel headers in vain; None when they are there.
+    """Where bcc looks for kernel headers and does not find them; None when they are there.
 
     Of a kernel that carries its headers, bcc before 0.30 would then take them from a directory in /tmp that anybody can
     have made (CVE-2024-2314).

@@ -29,7 +29,7 @@ _ANSWER_LONGEST = 4 << 20
 _OPTIONS = "-oServerAliveInterval=5 -oServerAliveCountMax=3"
 """ssh notices a node that has gone while a command runs."""
 _LINE_COST = 128
-"""As how many bytes a line is counted at least: it takes as long to hear."""
+"""As how many bytes a line is counted at least: it takes as long to read."""
 _NODES_MOST = 1 << 16
 _TOO_MANY = f"it names more than {_NODES_MOST:,} nodes"
 _PIECE = re.compile(r"\[(?P<ranges>[^\[\]]*)\]|[,!&^]")
@@ -43,7 +43,7 @@ class Ends:
     Args:
         statuses: Exit status of each node that ended it.
         late: Nodes that did not in time.
-        too_long: Nodes that printed more than is heard.
+        too_long: Nodes that printed more than is read.
         interrupted: Whether this process was interrupted.
     """
 
@@ -127,7 +127,7 @@ def run_over_ssh(
     """
     task = task_self()
     for stream in ("stdout", "stderr"):
-        task.set_default(f"{stream}_msgtree", False)  # noqa: FBT003 - else all that is heard is kept there as well
+        task.set_default(f"{stream}_msgtree", False)  # noqa: FBT003 - else all that is read is kept there as well
     task.set_info("fanout", fan_out)
     task.set_info("connect_timeout", CONNECT_SECONDS)
     task.set_info("ssh_options", f"{task.info('ssh_options') or ''} {_OPTIONS}".strip())

@@ -161,7 +161,7 @@ def ask(nodes: Sequence[str], line: str, access: Access, seconds: float, given: 
 
     def answer(node: str) -> Answer:
         if node in ends.too_long:
-            return Answer(node, NodeOutcome.SILENT, messages=("its answer is too long, and was not heard to its end",))
+            return Answer(node, NodeOutcome.SILENT, messages=("its answer is too long, and was not read to its end",))
         status = ends.statuses.get(node)
         output, messages = (tuple(said.get((node, stream), ())) for stream in ("stdout", "stderr"))
         return Answer(node, _outcome(status, is_late=node in ends.late), status, output, messages)

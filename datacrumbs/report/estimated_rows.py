@@ -1,6 +1,6 @@
 """Tables over calls that are not all lines of the trace: some were sampled, some added up in the kernel.
 
-What sampling left out is counted for each function, so a function's lines stand for a known number of
+What sampling left out is counted for each function, so a function's lines represent a known number of
 calls. A sum over some of them is scaled by that, and its margin is that of stratified random sampling,
 the functions being the strata: nothing of it is left where the number itself was counted.
 """
@@ -47,13 +47,13 @@ class Scale:
 
     @property
     def factor(self) -> float:
-        """How many calls each line stands for."""
+        """How many calls each line represents."""
         return self.population / self.chosen if self.chosen else float(self.one_of)
 
 
 @dataclass(slots=True)
 class _Row:
-    # A row in the making: sums and their variances, and what tells its quantiles.
+    # A row in the making: sums and their variances, and what its quantiles are found from.
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SUMS, 0.0))
     variances: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SUMS, 0.0))
     nested: float = 0.0
@@ -95,7 +95,7 @@ def scales(traces: Traces) -> dict[tuple[int, str, str, str], Scale]:
     counts: dict[tuple[Any, ...], dict[str, Any]] = {}
     sampled: dict[tuple[int, str, str, str], int] = {}
     for run, trace in zip(runs(traces), traces.files, strict=True):
-        # The counts of a run stand in its last file, what is sampled in each.
+        # The counts of a run are in its last file, what is sampled in each.
         counts |= {(run, *(line.get(key) for key in STRATUM[1:])): line for line in trace.counts}
         sampled |= {(run, *function): one_of for function, one_of in trace.sampled.items()}
     return {function: _scale(counts.get(function, {}), one_of) for function, one_of in sampled.items()}
@@ -126,7 +126,7 @@ def estimated_rows(
         calls: The lines to be in it with the columns of `views.of_view`, and for the scope ``layer`` those of
             `outermost`.
         profiles: The profiles to be in it, likewise; where rows are of parts of them, with `SHARE`.
-        keys: Columns that tell rows apart.
+        keys: Columns that distinguish rows.
         scope: What is added up, see `outermost`; None where nothing is.
         names: Globs of functions; of those none of whose calls was chosen, the number of calls is added. None to add
             none, where calls are selected otherwise.
@@ -208,7 +208,7 @@ def weighted(
         scope: ``process`` or ``layer``.
 
     Returns:
-        Both with ``factor``: how many calls each stands for. Only those that count are left.
+        Both with ``factor``: how many calls each represents. Only those that count are left.
     """
     calls, profiles = _with_strata(traces, calls, profiles)
     if scope == "process":

@@ -30,7 +30,7 @@ def exact_rows(
     Args:
         traces: Where the calls come from.
         calls: The lines to be in it, with the columns of `outermost` and of `views.of_view`.
-        keys: Columns that rows are told apart by.
+        keys: Columns that distinguish rows.
         scope: What is added up, see `outermost`; None where nothing is.
         limit: How many rows at most.
         channels: Whether paths are names of channels.
@@ -54,7 +54,7 @@ def exact_share(
     Args:
         traces: Where the calls come from: all files of some runs.
         calls: The lines, as for `exact_rows`.
-        keys: Columns that rows are told apart by.
+        keys: Columns that distinguish rows.
         scope: What is added up.
     """
     parts, durations = _parts(calls, keys, scope), _durations(calls, keys, None)
@@ -75,7 +75,7 @@ def merged_rows(
     Args:
         traces: Their files; of the shares, the column ``trace`` is a position among these.
         shares: What `exact_share` gave.
-        keys: Columns that rows are told apart by.
+        keys: Columns that distinguish rows.
         scope: What is added up.
         limit: How many rows at most.
         channels: Whether paths are names of channels.
@@ -128,7 +128,7 @@ def named(traces: Traces, parts: pl.DataFrame, keys: list[str], *, channels: boo
     Args:
         traces: Where they come from.
         parts: With the columns of `numbers`.
-        keys: Columns that rows are told apart by.
+        keys: Columns that distinguish rows.
         channels: Whether paths are names of channels.
     """
     parts = _with_texts(traces, parts, keys)

@@ -1,7 +1,7 @@
 """Which calls are inside others, so that sums over several functions count each byte and microsecond once.
 
 Lines of our own say how deep a call was, which `depths` turns into the calls around it. In other traces a call is
-inside another one of its thread when it lies within that one's interval. Lines have whole microseconds, so what begins
+inside another one of its thread when it is within that one's interval. Lines have whole microseconds, so what begins
 or ends in the same microsecond is decided by what else is known:
 
 * A call that takes time is inside whatever covers it. Of two calls with the same interval, the one of the higher layer

@@ -13,7 +13,7 @@ TIMED = (pl.col("dur") > 0) | pl.col("ret").is_not_null()
 
 
 def columns(scope: str | None) -> tuple[str, ...]:
-    """Keys of a row behind those that tell rows apart, see `estimated_rows`."""
+    """Keys of a row after those that distinguish rows, see `estimated_rows`."""
     of_layer, of_file = ("nested",) if scope == "layer" else (), ("opens",) if scope in {"file", "process"} else ()
     spread = (*QUANTILES, "max_us", "timed")
     return ("count", *of_layer, *of_file, "errors", "bytes", "mean_bytes", "time_us", "waits_us", *spread, *MOMENTS)

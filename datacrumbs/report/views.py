@@ -1,4 +1,4 @@
-"""What a row of a table can be: the columns that tell rows apart, and the calls that a table is about."""
+"""What a row of a table can be: the columns that distinguish rows, and the calls that a table is about."""
 
 from __future__ import annotations
 

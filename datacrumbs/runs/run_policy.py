@@ -78,7 +78,7 @@ def rule_for(policy: RunPolicy, caller: Caller) -> RunRule:
 
 
 def shown_rule(rule: RunRule) -> dict[str, object]:
-    """What a user may be told of the rule: not for whom else it is."""
+    """What a user may know of the rule: not whom else it is for."""
     return {
         "modes": list(rule.modes),
         "at_once": rule.at_once,

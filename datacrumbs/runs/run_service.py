@@ -271,7 +271,7 @@ class RunService(Server):
                 live.stop.set()
             await first_of(live.over, self.stopping)
             if live.over.is_set():
-                with suppress(OSError, TimeoutError):  # who has died does not wait for it
+                with suppress(OSError, TimeoutError):  # its caller may have died
                     await self.send(visit, frame(self._outcome(live)))
         finally:
             listening.cancel()

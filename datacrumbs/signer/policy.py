@@ -56,7 +56,7 @@ class PolicyRule:
         targets: Shell patterns (``*`` matches ``/`` too) of target paths; ``kernel`` for the kernel.
         events: Shell patterns of trace events of the kernel, ``category:event``.
         kernel_functions: Shell patterns of kernel functions.
-        target_owners: Account names that may own a target; ``caller`` for who asks, ``*`` for all.
+        target_owners: Account names that may own a target; ``caller`` for the user who asks, ``*`` for all.
         max_functions: Most functions of a plan.
         grant_days: How long a grant holds.
     """

@@ -48,7 +48,7 @@ class TraceText:
 
     Args:
         path: The trace.
-        passed: Is told by `worked` how many more bytes of the file it has read.
+        passed: `worked` calls it with how many more bytes of the file it has read.
 
     Attributes:
         damage: After reading: what is wrong with the compressed file, or empty.

@@ -32,7 +32,7 @@ _INCLUDED, _FILE, _WRITTEN, _COMMAND = 1, 2, 4, 8
 class NameTable:
     """All names seen so far.
 
-    A name costs its text and about 60 bytes: identities lie in one sorted array, new ones wait in a
+    A name costs its text and about 60 bytes: identities are in one sorted array, new ones wait in a
     dict until there are enough to be worth a merge.
 
     Args:

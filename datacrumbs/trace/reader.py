@@ -79,7 +79,7 @@ class TraceFile:
         closed: Whether the last line is there.
         events: Process lifecycle, in order.
         notes: What happened in intervals, such as losses.
-        sampled: (category, name, symbol) -> one of how many calls stands in the trace, where not all do.
+        sampled: (category, name, symbol) -> one of how many calls is in the trace, where not all are.
         mounts: Mount point -> its file system, see `node_mounts`.
         clocks: Readings of the node's clocks.
         correction: What was added to the times of its calls and profiles, by those readings.
@@ -240,7 +240,7 @@ def read_traces(
         paths: Trace files.
         spill_rows: How many calls may stay in memory.
         details: Whether the calls have the columns of `DETAILS`, too (null where a call has no such argument).
-        passed: Is told how many more bytes of the files have been read.
+        passed: Called with how many more bytes of the files have been read.
 
     Raises:
         DatacrumbsError: (exit 2) when a file is missing, empty, not gzip or something else than a trace.

@@ -1,4 +1,4 @@
-"""What a run has recorded so far, as a document of bounded size, for those who look on while it goes on."""
+"""What a run has recorded so far, as a document of bounded size, for those who watch it."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_a_node_that_prints_without_end(programs: Path, endless: str) -> None:
     first, second = ask(("node1", "node2"), access.command_line("program", ()), access, BOUND).answers
     assert (first.outcome, first.output) == (NodeOutcome.DONE, ("well",))
     assert (second.outcome, second.is_definite, second.output) == (NodeOutcome.SILENT, False, ())
-    assert second.last_message == "its answer is too long, and was not heard to its end"
+    assert second.last_message == "its answer is too long, and was not read to its end"
 
 
 def test_a_node_whose_answer_is_nested_without_end_hides_no_other(programs: Path) -> None:

@@ -63,7 +63,7 @@ def curated_calls() -> dict[str, Call]:
 def uncurated_call(kernel_name: str, arguments: tuple[Argument, ...]) -> Call:
     """A call that only the machine describes: every system call fails with ``-errno``.
 
-    Addresses of user memory are left out: nothing is read from them, and nobody reads them.
+    Addresses of user memory are left out: nothing is read from them, and by themselves they say nothing.
     """
     captured = tuple(argument for argument in arguments if argument.role is not Role.OUT)
     return Call(kernel_name, kernel_name, "SYS", _classes("-", captured), Result.STATUS, captured)
