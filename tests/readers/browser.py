@@ -123,9 +123,9 @@ class Browser:
                     found += [] if url.startswith(("file:", "data:", "blob:")) else [url]
         return found
 
-    def screenshot(self, place: Path, height: int | None = None) -> None:
-        """A PNG of the page from its top, of that height, or whole."""
+    def screenshot(self, place: Path, height: int | None = None, top: int = 0) -> None:
+        """A PNG of the page, or of a part of it."""
         size = self.send("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"], "scale": 1}
+        clip = {"x": 0, "y": top, "width": size["width"], "height": height or size["height"] - top, "scale": 1}
         shot = self.send("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)
         place.write_bytes(base64.b64decode(shot["data"]))

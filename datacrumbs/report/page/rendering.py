@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,15 @@ LABELLED = 28
 LONGEST_LABEL = 26
 
 
+def unbroken(text: str) -> str:
+    """Text in which no line ends between a number and its unit."""
+    return re.sub(r"(?<=[0-9]) (?=(?:[num]?s|[KMGT]?i?B)\b)", "\u00a0", text)
+
+
 def render(contents: Contents) -> str:
     """The page as text."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["unbroken"] = unbroken
     template = environment.from_string(_asset("page.html"))
     style, script = _asset("page.css"), _asset("page.js")
     headline, qualifiers = verdict(contents)

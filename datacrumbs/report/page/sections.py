@@ -50,7 +50,7 @@ def tiles(contents: Contents) -> list[tuple[str, str, str]]:
         result.insert(1, ("in calls", share, f"{duration(busy.total_us)}: some thread was in a traced call"))
     if known := [cost.bounds_us for cost in contents.costs if cost.is_known]:
         middle, margin = middle_and_margin((sum(low for low, _ in known), sum(high for _, high in known)))
-        result.append(("tracing", middle, f"{margin}, what its probes cost threads of the run, an estimate"))
+        result.append(("tracing", middle, f"{margin}: what probes cost the threads, an estimate"))
     result.append(("files", f"{contents.tables['file'].total:,}", "with calls that are traced"))
     result.append(("processes", f"{processes.total:,}", f"in {counted(len(contents.traces.files), 'trace')}"))
     return result

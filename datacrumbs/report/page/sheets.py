@@ -108,7 +108,7 @@ def bandwidth(row: dict[str, Any]) -> Cell:
 def _cell(key: str, row: dict[str, Any], made: dict[str, Callable[[dict[str, Any]], Cell]]) -> Cell:
     if key in made:
         return made[key](row)
-    text = shown(key, row)
+    text = row[key] or "" if key == "command_line" else shown(key, row)
     if key in TEXTS:
         return Cell(shortened(text), is_text=True, mark="path" if key in {"path", "process", "command_line"} else "")
     value = row[key]

@@ -16,7 +16,7 @@ from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.report.call_selection import CallSelection, select, select_profiles
 from datacrumbs.report.page.contents import Contents, gather
-from datacrumbs.report.page.rendering import render
+from datacrumbs.report.page.rendering import render, unbroken
 from datacrumbs.report.summary import table
 from datacrumbs.report.tables import shown
 from datacrumbs.trace.reader import read_traces
@@ -375,3 +375,8 @@ def test_a_comparison_has_the_figures_of_the_table(made, tmp_path: Path, capsys)
     table = capsys.readouterr().out
     (row,) = [line for line in table.splitlines() if " read " in line]
     assert all(each in row for each in ("+49%", "<0.001", "slower", page.column("compared", "per call after")[0]))
+
+
+def test_numbers_and_units_stay_together() -> None:
+    assert unbroken("101 ms of 3 B, 4.0 KiB, 7 s") == "101\u00a0ms of 3\u00a0B, 4.0\u00a0KiB, 7\u00a0s"
+    assert unbroken("2 sums, 3 ranks, rank 3") == "2 sums, 3 ranks, rank 3"

@@ -67,7 +67,7 @@ def small_independent(evidence: Evidence, limits: Mapping[str, float]) -> Iterat
     for row in _dearest(passed):
         text = (
             f"{row['small']:,} of {row['calls']:,} transfers of a file that several ranks use are small and not "
-            f"collective, half of them at most {row['median'] / 1024:,.1f} KiB"
+            f"collective, half of them at most {row['median']:,.0f} bytes"
         )
         yield Suspicion(row["process"], int(row["time"]), text, "MPIIO", str(row["path"]))
 
