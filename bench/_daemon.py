@@ -40,11 +40,13 @@ class Daemon:
     """A running daemon.
 
     Args:
+        name: Of the run.
         ready_seconds: From the start of its process to its ready file.
         stop_seconds: From the signal to the end of its process; 0 while it runs.
     """
 
     process: subprocess.Popen[bytes]
+    name: str
     trace: Path
     log: Path
     ready_seconds: float
@@ -62,7 +64,7 @@ class Daemon:
 
     def processor_seconds(self) -> float:
         """User and system time of all its processes until now."""
-        return sum(map(_processor_seconds, tree(self.process.pid)))
+        return processor_seconds(self.process.pid)
 
     def resident_mib(self) -> float:
         """Memory of all its processes; what they share is counted once."""
@@ -128,7 +130,7 @@ def daemon(site: Installation, probes: Path, *options: str) -> Iterator[Daemon]:
             raise SystemExit(f"{process.args!r} did not become ready:\n{log.read_text(errors='replace')}")
         time.sleep(0.001)
     seconds = time.perf_counter() - begin
-    running = Daemon(process, Path(json.loads(ready.read_text())["trace"]), log, seconds)
+    running = Daemon(process, name, Path(json.loads(ready.read_text())["trace"]), log, seconds)
     try:
         yield running
     finally:
@@ -149,6 +151,11 @@ def tree(pid: int) -> list[int]:
             for thread in Path(f"/proc/{parent}/task").iterdir():
                 found += [int(child) for child in (thread / "children").read_text().split()]
     return found
+
+
+def processor_seconds(pid: int) -> float:
+    """User and system time of a process and those that it started, until now."""
+    return sum(map(_processor_seconds, tree(pid)))
 
 
 # Fields 14 to 17 of /proc/PID/stat: its own time, and that of the children it waited for.

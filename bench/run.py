@@ -30,6 +30,7 @@ MEASUREMENTS = (
     "sustained",
     "size",
     "idle",
+    "watching",
     "programs",
     "reading",
 )
