@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _ANSWER_LIMIT = 1 << 16
 _TEXT_LIMIT = 1000
+_END_SECONDS = 5.0  # within those that the seal has: only behind its end the trace can be sealed
 _FOR_LOOKERS = ("accept4", "getsockopt")
 
 
@@ -79,7 +80,7 @@ class WriterProcess:
 
     def close(self) -> bool:
         """Have it end, and wait for that; gives whether it has. Idempotent."""
-        return self._process.close()
+        return self._process.close(_END_SECONDS)
 
 
 # Meanwhile the other process loads its programs. What is run later must be there while root may still read it: an
