@@ -167,6 +167,8 @@ class SystemConfiguration:
             directory on the way there must be root's.
         prolog_seconds: How long a job waits in its prolog until its run is ready; seconds, or with a unit.
         epilog_seconds: How long its epilog waits until the trace is complete, likewise; it is completed in any case.
+        signing_host: Address and port of the host that signs, for the relay of a login node that does not:
+            ``10.0.0.1:7411``; empty where there is no relay.
     """
 
     trace_log_dir: Path
@@ -192,6 +194,7 @@ class SystemConfiguration:
     program_stores: tuple[str, ...] = ()
     prolog_seconds: float = 3.0
     epilog_seconds: float = 1.0
+    signing_host: str = ""
 
 
 def read_system_configuration(paths: SystemPaths) -> SystemConfiguration:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from datacrumbs.probefile.keys import trusted_key_ids
 from datacrumbs.provider import Check, CheckState
 from datacrumbs.runs.run_client import RunError, allowed_runs
 from datacrumbs.secure.files import first_unprotected
+from datacrumbs.secure.user_rights import NOBODY, rights_of
 from datacrumbs.signer.provider_snippets import package_directories, provider_distributions
 from datacrumbs.signer.signing_client import service_key_id
 from datacrumbs.system import SystemPaths, read_system_configuration
@@ -174,7 +176,10 @@ def _private_key(paths: SystemPaths) -> Check:
 
 
 def _service(paths: SystemPaths) -> Check:
-    name, key = "signing service", service_key_id(paths)
+    name = "signing service"
+    # By a relay, root of this host is nobody's caller.
+    with rights_of(NOBODY, NOBODY, []) if read_system_configuration(paths).signing_host else nullcontext():
+        key = service_key_id(paths)
     if key not in trusted_key_ids(paths.trusted_keys):
         detail = f"signs with key {key[:16]}, which this host does not trust"
         return Check(name, CheckState.WARNING, detail, f"copy its public key to {paths.trusted_keys}")

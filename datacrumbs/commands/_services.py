@@ -17,6 +17,7 @@ from datacrumbs.system import SEARCHED, SystemPaths
 
 if TYPE_CHECKING:
     import argparse
+    import socket
     from collections.abc import Callable
     from pathlib import Path
 
@@ -39,7 +40,7 @@ def serve_runs(arguments: argparse.Namespace) -> None:
     read_run_policy(paths.policy)
     check_run_directory(paths)
     KeptRuns(paths).prepare()
-    serve(RunService(paths, launcher(paths)), paths.runs_socket, lambda: "")
+    serve(RunService(paths, launcher(paths)), paths.runs_socket, passed_socket(), lambda: "")
 
 
 def begin_log() -> None:
@@ -47,15 +48,15 @@ def begin_log() -> None:
     logging.basicConfig(level=_LEVELS[verbosity()], format="%(name)s: %(message)s", stream=sys.stderr)
 
 
-def serve(service: Server, path: Path, more: Callable[[], str]) -> None:
+def serve(service: Server, path: Path, listener: socket.socket | None, more: Callable[[], str]) -> None:
     """Run a service until a signal, on systemd's socket or one of its own.
 
     Args:
         service: It.
         path: Of the socket.
+        listener: Systemd's, if it passed one.
         more: What to say of it once it answers.
     """
-    listener = passed_socket()
     own = listener is None
     if listener is None:
         listener = listen(path, service.name)

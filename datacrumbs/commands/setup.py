@@ -21,7 +21,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--stage",
         choices=STAGES,
         default="all",
-        help="login: where probe files are signed; compute: where programs are traced (default: all)",
+        help="login: where probe files are signed; relay: another login node, which asks there; compute: where "
+        "programs are traced (default: all, which is login and compute)",
     )
     add_prefix(parser)
     add("--trust-key", type=Path, metavar="PEM", help="trust the public key of this signing host")

@@ -16,11 +16,9 @@ from datacrumbs.daemon.run_files import files_of_past_runs
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.install.step import Step, by_root, performed, removed, removed_if_empty
 from datacrumbs.install.units import (
-    RUN_UNIT,
-    RUNS_SOCKET,
-    RUNS_UNIT,
-    SIGNING_SOCKET,
-    SIGNING_UNIT,
+    RELAY_UNITS,
+    RUN_UNITS,
+    SIGNING_UNITS,
     drop_in_directory,
     hooks,
     shipped,
@@ -47,6 +45,10 @@ if TYPE_CHECKING:
 
     from datacrumbs.system import SystemPaths
 
+SIGNING = ("login", "all")
+TRACING = ("compute", "all")
+RELAYING = ("relay",)
+"""Stages by what they make a host able to do."""
 BUNDLED = ("posix", "sys", "mpi", "hdf5")
 
 
@@ -57,7 +59,8 @@ def install(
 
     Args:
         paths: The installation.
-        stage: ``login`` (where plans are signed), ``compute`` (where programs are traced) or ``all``.
+        stage: ``login`` (where plans are signed), ``compute`` (where programs are traced), ``all`` (both), or ``relay``
+            (a login node that hands plans to the signing host).
         trust_key: A signing host's public key to be trusted here.
         dry_run: Change nothing, and give the steps that would be done.
 
@@ -70,32 +73,39 @@ def install(
 def _install(paths: SystemPaths, stage: str, trust_key: Ed25519PublicKey | None) -> Iterator[Step]:
     for directory, mode in _directories(paths, stage):
         yield _directory(directory, mode)
-    if stage != "compute":
+    if stage in SIGNING:
         yield from _key_pair(paths)
     yield _file(paths.policy, shipped("policy.yaml"))
     if paths.policy.exists():  # not in a dry run
         read_policy(paths.policy)
         read_run_policy(paths.policy)
-    if stage != "compute":
-        yield from _trust_bundled(paths)
-        yield from _site_file(paths)
-        for name in (SIGNING_SOCKET, SIGNING_UNIT):
-            yield from unit(paths, name)
+    yield from _for_composing(paths, stage)
     if trust_key is not None:
         yield trust_public_key(paths, trust_key)
     yield _file(paths.system_file, shipped("datacrumbs.yaml"))
     yield from temporary_files(paths)
-    if stage != "login":
+    if stage in TRACING:
         yield from _seal_key_pair(paths)
-        for name in (RUN_UNIT, RUNS_SOCKET, RUNS_UNIT):
+        for name in RUN_UNITS:
             yield from unit(paths, name)
         yield from hooks(paths)
-        if stage == "compute" and trust_key is None and not trusted_key_ids(paths.trusted_keys):
-            yield Step(
-                "missing",
-                str(paths.trusted_keys),
-                "no key is trusted here: run datacrumbs_setup --stage compute --trust-key <the signing host's .pem>",
-            )
+    if stage not in SIGNING and trust_key is None and not trusted_key_ids(paths.trusted_keys):
+        yield Step(
+            "missing",
+            str(paths.trusted_keys),
+            f"no key is trusted here: run datacrumbs_setup --stage {stage} --trust-key <the signing host's .pem>",
+        )
+
+
+# What users who have plans signed here need, whoever signs them.
+def _for_composing(paths: SystemPaths, stage: str) -> Iterator[Step]:
+    if stage in SIGNING:
+        yield from _trust_bundled(paths)
+    if stage in (*SIGNING, *RELAYING):
+        yield from _site_file(paths)
+    for stages, names in ((SIGNING, SIGNING_UNITS), (RELAYING, RELAY_UNITS)):
+        for name in names if stage in stages else ():
+            yield from unit(paths, name)
 
 
 def uninstall(paths: SystemPaths, *, dry_run: bool = False) -> Iterator[Step]:
@@ -139,15 +149,17 @@ def _uninstall_defaults(paths: SystemPaths) -> Iterator[Step]:
 
 def _directories(paths: SystemPaths, stage: str) -> list[tuple[Path, int]]:
     common = [(paths.configuration, 0o755), (paths.trusted_keys, 0o755), (paths.run, SEARCHED)]
-    login = [(paths.private_key.parent, 0o700), (paths.site_files, 0o755)]
-    compute = [
+    signing = [(paths.private_key.parent, 0o700)]
+    composing = [(paths.site_files, 0o755)]
+    tracing = [
         *((directory, 0o755) for directory in paths.hooks),
         (paths.runs, SEARCHED),
         (paths.jobs, SEARCHED),
         (paths.state, 0o700),
         (paths.traces, SEARCHED),
     ]
-    return common + (login if stage != "compute" else []) + (compute if stage != "login" else [])
+    wanted = ((signing, SIGNING), (composing, (*SIGNING, *RELAYING)), (tracing, TRACING))
+    return common + [each for made, stages in wanted if stage in stages for each in made]
 
 
 def _seal_directories(paths: SystemPaths) -> list[tuple[Path, int]]:

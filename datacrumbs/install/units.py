@@ -27,9 +27,15 @@ if TYPE_CHECKING:
 
 SIGNING_UNIT = "datacrumbs_sign_probes.service"
 SIGNING_SOCKET = "datacrumbs_sign_probes.socket"
+REMOTE_SOCKET = "datacrumbs_sign_remote.socket"
+RELAY_UNIT = "datacrumbs_sign_relay.service"
+RELAY_SOCKET = "datacrumbs_sign_relay.socket"
 RUN_UNIT = "datacrumbs@.service"
 RUNS_UNIT = "datacrumbs_runs.service"
 RUNS_SOCKET = "datacrumbs_runs.socket"
+SIGNING_UNITS = (SIGNING_SOCKET, SIGNING_UNIT, REMOTE_SOCKET)
+RELAY_UNITS = (RELAY_SOCKET, RELAY_UNIT)
+RUN_UNITS = (RUN_UNIT, RUNS_SOCKET, RUNS_UNIT)
 HOOKS = {
     "slurm_prolog": "slurm/prolog",
     "slurm_epilog": "slurm/epilog",
@@ -76,7 +82,7 @@ def hooks(paths: SystemPaths) -> Iterator[Step]:
 
 def written(paths: SystemPaths) -> list[Path]:
     """All that the others here may have written."""
-    units = [paths.prefix / _UNITS / name for name in (SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT, RUNS_UNIT, RUNS_SOCKET)]
+    units = [paths.prefix / _UNITS / name for name in (*SIGNING_UNITS, *RELAY_UNITS, *RUN_UNITS)]
     return [
         *units,
         *(paths.configuration / name for name in HOOKS.values()),

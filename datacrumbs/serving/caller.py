@@ -34,6 +34,7 @@ class Caller:
         groups: Names of the account's groups; none without an account.
         group_ids: Their numbers, and its effective group.
         has_account: Whether the account database knows it.
+        host: Address of the other host where it asks; empty for this one.
     """
 
     uid: int
@@ -43,6 +44,7 @@ class Caller:
     groups: frozenset[str]
     group_ids: tuple[int, ...]
     has_account: bool = True
+    host: str = ""
 
     def is_among(self, users: tuple[str, ...], groups: tuple[str, ...]) -> bool:
         """Whether a rule for these users and groups is for this caller; ``*`` is every account."""

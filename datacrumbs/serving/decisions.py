@@ -102,7 +102,7 @@ class DecisionLog:
 
 
 def line(decision: Decision, left_out: Counter[str] | None = None, plans: list[str] | None = None) -> str:
-    """One log line: ASCII JSON with fixed keys; those of what was left out only where something was."""
+    """One log line: ASCII JSON with fixed keys; another host and what was left out only where there is one."""
     caller = decision.caller
     document: dict[str, object] = {
         "decision": decision.outcome,
@@ -114,6 +114,8 @@ def line(decision: Decision, left_out: Counter[str] | None = None, plans: list[s
         "reason": decision.reason,
         "ms": decision.milliseconds,
     }
+    if caller and caller.host:
+        document["host"] = caller.host
     if left_out:
         document["left_out"] = dict(sorted(left_out.items()))
         document["signed_plans"] = plans or []

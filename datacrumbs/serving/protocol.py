@@ -1,10 +1,14 @@
-"""What goes over the signing socket: a 4-byte big-endian length, then that many bytes of JSON, each way once."""
+"""What goes over a service's socket: a 4-byte big-endian length, then that many bytes of JSON, each way once."""
 
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 from datacrumbs.probefile.codec import canonical
+
+if TYPE_CHECKING:
+    import socket
 
 LENGTH = struct.Struct(">I")
 REQUEST_LIMIT = 32 << 20
@@ -16,3 +20,26 @@ def frame(document: object) -> bytes:
     """A message ready to be sent."""
     body = canonical(document)
     return LENGTH.pack(len(body)) + body
+
+
+def receive_message(connection: socket.socket, limit: int) -> bytes:
+    """The next message on a connection that waits for it.
+
+    Raises:
+        EOFError: When the connection closes before its end, or it has more bytes than the limit.
+        OSError: When the connection breaks, or its time is over.
+    """
+    (size,) = LENGTH.unpack(_receive(connection, LENGTH.size))
+    if size > limit:
+        raise EOFError(f"a message of {size} bytes")
+    return _receive(connection, size)
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        part = connection.recv(min(size - len(data), 1 << 20))
+        if not part:
+            raise EOFError("the connection closed early")
+        data += part
+    return bytes(data)

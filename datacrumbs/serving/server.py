@@ -38,7 +38,7 @@ from datacrumbs.serving.replies import (
 from datacrumbs.serving.shares import Limits, Share, Shares
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
     from pathlib import Path
 
     from datacrumbs.serving.caller import Caller
@@ -77,7 +77,10 @@ def signal_descriptor(numbers: Iterable[int]) -> int:
 
 @dataclass(slots=True)
 class Visit:
-    """One connection, from accept to close; ``newcomer_of``: by whose subordinate ids it came."""
+    """One connection, from accept to close.
+
+    ``newcomer_of``: by whose subordinate ids it came. ``digest``: of the one request that may come from another host.
+    """
 
     connection: socket.socket
     peer: Caller
@@ -85,6 +88,7 @@ class Visit:
     started: float
     held: int = 0
     newcomer_of: str | None = None
+    digest: bytes = b""
 
 
 class Server:
@@ -106,6 +110,7 @@ class Server:
         self._subordinates = SubordinateIds()
         self._newcomers: Counter[str | None] = Counter()  # by whose subordinate ids they come
         self._tasks: set[asyncio.Task[None]] = set()
+        self._listeners: set[socket.socket] = set()
 
     async def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT; requests in work are finished first.
@@ -127,10 +132,11 @@ class Server:
         await self.begin()
         listener.settimeout(0)
         listener.listen(BACKLOG)  # systemd's may be shorter
-        self._listen(listener)
+        self._listen(listener, lambda connection: self._admit(connection, peer_of(connection)))
         ready()
         await self.stopping.wait()
-        loop.remove_reader(listener)
+        for each in self._listeners:
+            loop.remove_reader(each)
         loop.remove_reader(stops)
         os.close(stops)
         await self._finish()
@@ -143,12 +149,13 @@ class Server:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._log.flush()
 
-    def _listen(self, listener: socket.socket) -> None:
+    def _listen(self, listener: socket.socket, admit: Callable[[socket.socket], None]) -> None:
+        self._listeners.add(listener)
         if not self.stopping.is_set():
-            self.loop.add_reader(listener, self._accept, listener)
+            self.loop.add_reader(listener, self._accept, listener, admit)
 
     # A refused connection costs neither a task nor a descriptor, so that a flood of them holds up little else.
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket, admit: Callable[[socket.socket], None]) -> None:
         for _ in range(ACCEPTS_A_TURN):
             try:
                 connection, _ = listener.accept()
@@ -156,35 +163,53 @@ class Server:
                 return
             except OSError:  # no descriptor or no memory
                 self.loop.remove_reader(listener)
-                self.loop.call_later(OUT_OF_DESCRIPTORS_SECONDS, self.loop.add_reader, listener, self._accept, listener)
+                self.loop.call_later(OUT_OF_DESCRIPTORS_SECONDS, self._listen, listener, admit)
                 return
             connection.settimeout(0)
-            self._admit(connection, peer_of(connection))
+            admit(connection)
 
-    def _admit(self, connection: socket.socket, peer: Caller) -> None:
+    def _admit(self, connection: socket.socket, peer: Caller, digest: bytes = b"") -> None:
         started = time.monotonic()
         known = self._known_share(peer.uid)
         share = None
         if known is not None or self._has_room_for_newcomer(peer.uid):
             share = self._shares.enter(peer.uid if known is None else known)
         if share is None:
-            self.note(NEWCOMER if known is None else known, peer, started, RequestReport("refused", "service.busy"))
-            with suppress(OSError):
-                connection.send(self._busy)
-            connection.close()
+            visit = Visit(connection, peer, Share(NEWCOMER if known is None else known), started)
+            self._refuse(visit, RequestReport("refused", "service.busy"), self._busy)
             return
         owner = self._subordinates.owner(peer.uid)
         # Counted here: more are accepted before the task begins.
         self._newcomers[owner] += known is None
-        task = self.loop.create_task(self._serve(Visit(connection, peer, share, started, newcomer_of=owner), known))
+        self._spawn(self._serve(Visit(connection, peer, share, started, newcomer_of=owner, digest=digest), known))
+
+    def _refuse(self, visit: Visit, report: RequestReport, reply: bytes) -> None:
+        self.note(visit.share.key, visit.peer, visit.started, report)
+        with suppress(OSError):
+            visit.connection.send(reply)
+        visit.connection.close()
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, visit: Visit, known: int | None) -> None:
         try:
-            if known is None:
-                await self._look_up(visit)
-            await self.answer(visit)
+            async with self._reported(visit):
+                if known is None:
+                    await self._look_up(visit)
+                await self.answer(visit)
+        finally:
+            visit.connection.close()
+            self._shares.give_back(visit.share, visit.held)
+            self._shares.leave(visit.share)
+
+    # What is raised within is reported to the caller and to the log.
+    @asynccontextmanager
+    async def _reported(self, visit: Visit) -> AsyncIterator[None]:
+        try:
+            yield
         except DenialError as error:
             self.note(
                 visit.share.key, visit.peer, visit.started, RequestReport("refused", error.code, reason=error.message)
@@ -197,10 +222,6 @@ class Server:
             self._logger.exception("a request failed")
             with suppress(OSError, TimeoutError):
                 await self.send(visit, refusal_frame(failed(self.name)))
-        finally:
-            visit.connection.close()
-            self._shares.give_back(visit.share, visit.held)
-            self._shares.leave(visit.share)
 
     # Each subordinate id is new until it is looked up: their user has as many places among newcomers as connections.
     def _has_room_for_newcomer(self, uid: int) -> bool:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 KERNEL = "kernel"
 CALLER = "caller"
-SECTIONS = ("rules", "runs", "runs_at_once")
-"""Keys of the policy: of the signing service the first, of the service that runs probe files the others."""
+SECTIONS = ("rules", "remote_hosts", "runs", "runs_at_once")
+"""Keys of the policy: of the signing service the first two, of the service that runs probe files the others."""
 # What the provider `sys` probes. An event can be about another task than the one in which it happens, and an integer
 # that a kernel function takes can be an address: others are the site's to allow.
 EVENTS = (

@@ -15,6 +15,7 @@ from datacrumbs.probefile.codec import parse
 from datacrumbs.serving.caller import with_account
 from datacrumbs.serving.denial import DenialError, denying
 from datacrumbs.serving.protocol import VERSION, frame
+from datacrumbs.serving.remote_server import check_bound
 from datacrumbs.serving.replies import (
     FAULT_LIMIT,
     REASON_LIMIT,
@@ -34,17 +35,25 @@ if TYPE_CHECKING:
 SIGNING = ServiceName("signing service", "datacrumbs_sign_probes", "signer")
 
 
-def answer_request(authority: Authority, peer: Caller, body: bytearray) -> bytes:
-    """The report with its length, then the reply's frame."""
+def answer_request(authority: Authority, peer: Caller, body: bytearray, digest: bytes = b"") -> bytes:
+    """The report with its length, then the reply's frame.
+
+    Args:
+        authority: Decides.
+        peer: Who asks.
+        body: The request.
+        digest: Of what a peer on another host asks for.
+    """
     known = authority.compilation.said()
-    report, reply = _judged(authority, peer, body)
+    report, reply = _judged(authority, peer, body, digest)
     compiled = tuple(item for item in authority.compilation.said().items() if item[0] not in known)
     return reported(replace(report, found=compiled), reply)
 
 
-def _judged(authority: Authority, peer: Caller, body: bytearray) -> tuple[RequestReport, bytes]:
+def _judged(authority: Authority, peer: Caller, body: bytearray, asked: bytes) -> tuple[RequestReport, bytes]:
     caller, digest = peer, ""
     try:
+        check_bound(body, asked)
         caller = with_account(peer)
         document = request_plan(bytes(body))
         if document is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import decode, encode, parse
-from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION
+from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION, receive_message
 
 if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan
@@ -56,7 +56,11 @@ def request_signature(plan: Plan, paths: SystemPaths) -> bytes:
     reply = _ask(paths, b'{"version":%d,"request":"sign","plan":%b}' % (VERSION, plan_bytes))
     if reply.get("status") == "signed":
         return base64.b64decode(str(reply["probe_file"]), validate=True)
-    raise SigningError(
+    raise _refused(reply)
+
+
+def _refused(reply: dict[str, object]) -> SigningError:
+    return SigningError(
         str(reply.get("code", "service.fault")),
         f"the signing service refused: {reply.get('message', 'without a reason')}",
         str(reply.get("hint", "")),
@@ -68,9 +72,13 @@ def service_key_id(paths: SystemPaths) -> str:
     """Key id of the running service, for `datacrumbs_doctor` and for waiting until it is ready.
 
     Raises:
+        SigningError: When the service refuses to say.
         DatacrumbsError: (exit 1) when the service is not running or does not answer.
     """
-    return str(_ask(paths, b'{"version":%d,"request":"status"}' % VERSION).get("key_id", ""))
+    reply = _ask(paths, b'{"version":%d,"request":"status"}' % VERSION)
+    if reply.get("status") != "ready":
+        raise _refused(reply)
+    return str(reply.get("key_id", ""))
 
 
 # A service that is busy, or dies under the request, is asked again, for a bounded time.
@@ -108,8 +116,7 @@ def _exchange(paths: SystemPaths, body: bytes) -> dict[str, object]:
             # A service that has refused already does not read; its reply says why.
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(LENGTH.pack(len(body)) + body)
-            (size,) = LENGTH.unpack(_receive(connection, LENGTH.size))
-            reply = parse(_receive(connection, min(size, REPLY_LIMIT)), "reply")
+            reply = parse(receive_message(connection, REPLY_LIMIT), "reply")
         except (ConnectionResetError, EOFError) as error:
             raise _PassingError(_unanswered(path, error)) from None
         except OSError as error:
@@ -147,13 +154,3 @@ def _unanswered(path: object, error: Exception) -> DatacrumbsError:
     return DatacrumbsError(
         f"{path}: the signing service did not answer: {error}", hint="see journalctl -u datacrumbs_sign_probes"
     )
-
-
-def _receive(connection: socket.socket, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        part = connection.recv(min(size - len(data), 1 << 20))
-        if not part:
-            raise EOFError("the connection closed early")
-        data += part
-    return bytes(data)

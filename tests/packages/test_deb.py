@@ -18,7 +18,11 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="mounts and changes the root directory"),
 ]
 PROVIDERS = ("hdf5", "mpi", "posix", "sys")
-UNITS = ("datacrumbs@.service", "datacrumbs_sign_probes.service", "datacrumbs_sign_probes.socket")
+UNITS = (
+    "datacrumbs@.service",
+    *("datacrumbs_sign_probes.service", "datacrumbs_sign_probes.socket", "datacrumbs_sign_remote.socket"),
+    *("datacrumbs_sign_relay.service", "datacrumbs_sign_relay.socket"),
+)
 
 
 def contents(deb):

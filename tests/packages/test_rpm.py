@@ -16,7 +16,11 @@ from .conftest import REPOSITORY, run
 pytestmark = pytest.mark.slow
 PROVIDERS = ("hdf5", "mpi", "posix", "sys")
 DD = ("dd", "if=/dev/zero", "of=/root/out", "bs=1", "status=none")
-UNITS = ("datacrumbs@.service", "datacrumbs_sign_probes.service", "datacrumbs_sign_probes.socket")
+UNITS = (
+    "datacrumbs@.service",
+    *("datacrumbs_sign_probes.service", "datacrumbs_sign_probes.socket", "datacrumbs_sign_remote.socket"),
+    *("datacrumbs_sign_relay.service", "datacrumbs_sign_relay.socket"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -46,8 +46,8 @@ class Box:
                 stderr=console,
                 start_new_session=True,
             )
-        self._wait(self._find_init, "no systemd")
-        self._wait(lambda: self.systemctl("is-system-running").stdout.strip() in {"running", "degraded"}, "no boot")
+        self.wait_for(self._find_init, "no systemd")
+        self.wait_for(lambda: self.systemctl("is-system-running").stdout.strip() in {"running", "degraded"}, "no boot")
 
     def stop(self) -> None:
         """Power off and remove everything; idempotent."""
@@ -100,6 +100,14 @@ class Box:
         """A path in the box, as the host reaches it."""
         return Path(f"/proc/{self.init}/root{inside}")
 
+    def wait_for(self, reached: Callable[[], bool], problem: str) -> None:
+        """Wait for what its start brings about."""
+        deadline = time.monotonic() + BOOT_SECONDS
+        while not reached():
+            if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"{problem} in {self.name}:\n{self.console.read_text(errors='replace')}")
+            time.sleep(0.05)
+
     def _find_init(self) -> bool:
         assert self.process is not None
         waiting = [self.process.pid]
@@ -113,10 +121,3 @@ class Box:
                     return True
                 waiting += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         return False
-
-    def _wait(self, reached: Callable[[], bool], problem: str) -> None:
-        deadline = time.monotonic() + BOOT_SECONDS
-        while not reached():
-            if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
-                raise AssertionError(f"{problem} in {self.name}:\n{self.console.read_text(errors='replace')}")
-            time.sleep(0.05)

@@ -200,14 +200,7 @@ class Cluster:
         node.path("/etc/slurm/slurm.conf").write_text(text)
         kind = "CgroupPlugin=cgroup/v2\nCgroupMountpoint=/sys/fs/cgroup/unified\n"
         node.path("/etc/slurm/cgroup.conf").write_text(f"CgroupAutomount=no\n{kind}")
-        key = node.path("/etc/munge/munge.key")
-        key.unlink(missing_ok=True)
-        key.write_bytes(self.key)
-        node.done("sh", "-c", "chown munge:munge /etc/munge/munge.key && chmod 400 /etc/munge/munge.key")
-        node.done("install", "-d", "-o", "munge", "-g", "munge", "-m", "755", "/run/munge")
-        munged = ("munged", "-F", "--log-file=/run/munge/log", "--seed-file=/run/munge/seed")
-        node.done("systemd-run", "--quiet", "--unit=tests-munged", "--uid=munge", *munged)
-        self.awaited(node.path("/run/munge/munge.socket.2").exists, "no munged")
+        node.start_munge(self.key)
         if node is self.first:
             node.done("systemd-run", "--quiet", "--unit=tests-ctld", "slurmctld", "-D")
         library = "/usr/local/lib/only_v2.so"

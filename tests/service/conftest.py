@@ -40,6 +40,17 @@ class Machine(Box):
         for user in USERS:
             self.done("useradd", "--create-home", user)
 
+    def start_munge(self, key: bytes) -> None:
+        """Start munged with the key that all machines of a site have."""
+        path = self.path("/etc/munge/munge.key")
+        path.unlink(missing_ok=True)
+        path.write_bytes(key)
+        self.done("sh", "-c", "chown munge:munge /etc/munge/munge.key && chmod 400 /etc/munge/munge.key")
+        self.done("install", "-d", "-o", "munge", "-g", "munge", "-m", "755", "/run/munge")
+        munged = ("munged", "-F", "--log-file=/run/munge/log", "--seed-file=/run/munge/seed")
+        self.done("systemd-run", "--quiet", "--unit=tests-munged", "--uid=munge", *munged)
+        self.wait_for(self.path("/run/munge/munge.socket.2").exists, "no munged")
+
     def done(self, *command: str | Path) -> str:
         """Run a command that must succeed; gives its output."""
         result = self.run(*command)

@@ -90,7 +90,7 @@ VIEWS += ["rank", "series", "size", "time"]
         ("datacrumbs_report tr", ["trace.pfw.gz", "traces"]),
         ("datacrumbs_report --json trace", ["trace.pfw.gz", "traces"]),
         ("datacrumbs_setup --prefix t", ["traces"]),
-        ("datacrumbs_setup --stage ", ["all", "compute", "login"]),
+        ("datacrumbs_setup --stage ", ["all", "compute", "login", "relay"]),
         ("datacrumbs_setup --trust-key t", ["trace.pfw.gz", "traces"]),
         ("datacrumbs_trust re", ["remove", "restore", "revoke"]),
         ("datacrumbs_trust --json ver", ["verify", "verify-seal"]),

@@ -99,6 +99,22 @@ class TestSetup:
         assert "missing" not in states(install(node, "compute", key))
         assert trusted_key_ids(node.trusted_keys) == [public.stem]
 
+    def test_a_relay_gets_no_key_and_nothing_for_runs(self, paths, tmp_path):
+        list(install(paths, "login"))
+        relay = SystemPaths(tmp_path / "relay")
+        relay.prefix.mkdir()
+        assert "missing" in states(install(relay, "relay"))
+        public = next(paths.trusted_keys.iterdir())
+        key = parse_public_key(public.read_bytes(), public)
+        assert "missing" not in states(install(relay, "relay", key))
+        assert not relay.private_key.exists()
+        assert not relay.traces.exists()
+        assert (relay.site_files / "default.yaml").exists()
+        units = sorted(path.name for path in (relay.prefix / "etc/systemd/system").iterdir())
+        assert units == ["datacrumbs_sign_relay.service", "datacrumbs_sign_relay.socket"]
+        list(uninstall(relay))
+        assert not (relay.prefix / "etc/systemd/system" / units[0]).exists()
+
     def test_the_shipped_configuration_is_the_default_one(self, paths):
         list(install(paths, "all"))
         shipped = read_system_configuration(paths)

@@ -10,11 +10,13 @@ from datacrumbs.errors import DatacrumbsError
 from datacrumbs.install.steps import install, uninstall
 from datacrumbs.install.units import (
     PACKAGED,
+    RELAY_UNIT,
+    RELAY_UNITS,
     RUN_UNIT,
-    RUNS_SOCKET,
+    RUN_UNITS,
     RUNS_UNIT,
-    SIGNING_SOCKET,
     SIGNING_UNIT,
+    SIGNING_UNITS,
     drop_in_directory,
     unit_text,
 )
@@ -26,7 +28,7 @@ from .installing import files_below, states
 class TestPackagedUnits:
     """A distribution's package owns its units; a copy below /etc would hide them."""
 
-    NAMES = (SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT, RUNS_UNIT, RUNS_SOCKET)
+    NAMES = (*SIGNING_UNITS, *RUN_UNITS)
 
     @pytest.fixture(params=PACKAGED)
     def packaged(self, paths, request):
@@ -80,13 +82,15 @@ class TestPackagedUnits:
 
 
 class TestUnits:
-    @pytest.mark.parametrize("name", [SIGNING_UNIT, SIGNING_SOCKET, RUN_UNIT, RUNS_UNIT, RUNS_SOCKET])
+    @pytest.mark.parametrize("name", [*SIGNING_UNITS, *RELAY_UNITS, *RUN_UNITS])
     def test_systemd_accepts_the_units(self, paths, name, tmp_path):
         assert verified(_unit(paths, name, tmp_path)) == (0, "")
 
     # systemd-analyze takes tenths as whole numbers, and lets what is equal pass. Of a run's unit, 3 are for two system
     # calls that are asked how wrong the clock may be; CAP_SYS_TIME, with which they set it, is not in its bounding set.
-    @pytest.mark.parametrize(("name", "exposure"), [(SIGNING_UNIT, 17), (RUN_UNIT, 24 + 3), (RUNS_UNIT, 17)])
+    @pytest.mark.parametrize(
+        ("name", "exposure"), [(SIGNING_UNIT, 17), (RELAY_UNIT, 23), (RUN_UNIT, 24 + 3), (RUNS_UNIT, 17)]
+    )
     def test_units_are_confined(self, paths, name, exposure, tmp_path):
         unit = _unit(paths, name, tmp_path)
         security = ["systemd-analyze", "security", "--offline=true", "--no-pager"]
@@ -108,12 +112,13 @@ class TestUnits:
 
 # The unit as installed; the commands' own paths depend on where this tree is.
 def _unit(paths, name, directory):
-    list(install(paths, "all"))
+    for stage in ("all", "relay"):
+        list(install(paths, stage))
     text = (paths.prefix / "etc/systemd/system" / name).read_text()
     for mark in ("@SCRIPTS@", "@PREFIX@", "@TRACES@"):
         assert mark not in text
     # Those of a service name each other.
-    for neighbour in {SIGNING_SOCKET, SIGNING_UNIT, RUNS_SOCKET, RUNS_UNIT, name}:
+    for neighbour in {*SIGNING_UNITS, *RELAY_UNITS, *RUN_UNITS}:
         text = (paths.prefix / "etc/systemd/system" / neighbour).read_text()
         unit = directory / neighbour.replace("@", "@run1")
         unit.write_text(re.sub(r"(?m)^(Exec\w+)=.*", r"\1=/bin/true", text))

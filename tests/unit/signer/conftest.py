@@ -38,7 +38,7 @@ from datacrumbs.serving.shares import Limits
 caller.SUBORDINATE_IDS = Path({subordinates!r})
 {before}
 _signing.Service = functools.partial(Service, limits=Limits({limits}))
-sys.exit(guarded(lambda: _signing.serve(Path({prefix!r}))))
+sys.exit(guarded(lambda: _signing.{serve}))
 """
 
 
@@ -98,8 +98,8 @@ class SigningInstallation:
         return self.plan(groups=(Group("posix", "libc", Attach.UPROBE, target, (function,)),), snippets=())
 
     @contextmanager
-    def service(self, limits: str = "", before: str = ""):
-        places = {"prefix": str(self.paths.prefix), "subordinates": str(self.subordinates)}
+    def service(self, limits: str = "", before: str = "", serve: str = "serve(Path({!r}))"):
+        places = {"serve": serve.format(str(self.paths.prefix)), "subordinates": str(self.subordinates)}
         code = SERVICE.format(limits=limits, before=before, **places)
         with (
             self.log.open("ab") as log,

@@ -1,0 +1,203 @@
+"""A service that can be asked from other hosts, too, by their own services.
+
+The kernel of this host does not know who is at the other end. So a connection begins with a proof: this side sends a
+random number, the other side a MUNGE credential, made by the user who asks, over that number and the digest of the
+request. Only then the connection is counted to that user's share, as if the user were here, and the request is read.
+
+What comes from other hosts' users themselves is not listened to: their processes have no port below 1024.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Protocol
+
+from datacrumbs.secure.user_rights import groups_of
+from datacrumbs.serving import munge
+from datacrumbs.serving.caller import Caller
+from datacrumbs.serving.denial import DenialError
+from datacrumbs.serving.limited import Bounds
+from datacrumbs.serving.protocol import LENGTH, VERSION, frame
+from datacrumbs.serving.replies import RequestReport, busy, refusal_frame
+from datacrumbs.serving.server import BACKLOG, Server, Visit
+from datacrumbs.serving.shares import ROOT, Limits, Share
+
+if TYPE_CHECKING:
+    import socket
+    from ipaddress import IPv4Address, IPv6Address
+
+    from datacrumbs.serving.replies import ServiceName
+
+FIRST_FREE_PORT = 1024
+NONCE_BYTES = 32
+CREDENTIAL_LIMIT = 4096
+UNPROVEN = 32
+"""Most connections of which it is not proven yet who calls."""
+PROOF_SECONDS = 10.0
+PROOF = Bounds(memory=64 << 20, processor_seconds=5, clock_seconds=10)
+PROOFS = 4
+_PURPOSE = b"datacrumbs request 1\n"
+_UNKNOWN = -1
+_UNPROVEN_SHARE = -3
+"""Of the log: callers of whom nothing is proven."""
+
+
+class Hosts(Protocol):
+    """Which other hosts may ask."""
+
+    def check(self, address: IPv4Address | IPv6Address) -> None:
+        """Raise `DenialError` unless a host may ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Where other hosts ask, and which ones may: a bound TCP socket, and the hosts."""
+
+    listener: socket.socket
+    hosts: Hosts
+
+
+def binding(nonce: bytes, request: bytes | bytearray) -> bytes:
+    """What the credential for a request is made over."""
+    return _PURPOSE + nonce + hashlib.sha256(request).digest()
+
+
+def check_bound(request: bytes | bytearray, digest: bytes) -> None:
+    """Check that a request is the one for which its caller made the credential.
+
+    Args:
+        request: It.
+        digest: What `proven` found; empty for a request of this host, which needs none.
+
+    Raises:
+        DenialError: When it is another one.
+    """
+    if digest and hashlib.sha256(request).digest() != digest:
+        raise DenialError("remote.binding", "the MUNGE credential is for another request")
+
+
+def proven(text: bytes, nonce: bytes) -> tuple[int, int, bytes]:
+    """Who made a credential: user, group, and the digest of the request for which it was made.
+
+    The group counts if it is one of the account's on this host; otherwise it is the account's own.
+
+    Raises:
+        DenialError: When it proves nothing here.
+    """
+    try:
+        proof = munge.proof(text)
+    except munge.MungeError as error:
+        code = "remote.munge" if error.unavailable else "remote.credential"
+        raise DenialError(code, error.message, error.hint, exit_code=error.exit_code) from None
+    expected = binding(nonce, b"")
+    digest = proof.payload[-hashlib.sha256().digest_size :]
+    if len(proof.payload) != len(expected) or proof.payload[: -len(digest)] != expected[: -len(digest)]:
+        raise DenialError("remote.binding", "the MUNGE credential is for another connection")
+    if proof.reader != os.geteuid():
+        raise DenialError("remote.credential", "the MUNGE credential is not for the signer alone")
+    if proof.uid == ROOT:
+        raise DenialError("remote.root", "root of another host is not root here", "ask as a user")
+    gid, groups = groups_of(proof.uid)
+    return proof.uid, proof.gid if proof.gid in groups else gid, digest
+
+
+class RemoteServer(Server):
+    """Answers requests of this host's users and, by other hosts' services, of theirs.
+
+    Args:
+        name: How the service is called.
+        limits: What callers may use up.
+        remote: Where other hosts ask; None where they may not.
+    """
+
+    def __init__(self, name: ServiceName, limits: Limits, remote: Remote | None = None) -> None:
+        super().__init__(name, limits)
+        self._remote = remote
+        self._unproven = 0
+
+    async def begin(self) -> None:
+        """Listen to other hosts."""
+        await super().begin()
+        self._proofs = asyncio.Semaphore(PROOFS)
+        if self._remote is not None:
+            self._remote.listener.settimeout(0)
+            self._remote.listener.listen(BACKLOG)
+            self._listen(self._remote.listener, self._meet)
+
+    def _meet(self, connection: socket.socket) -> None:
+        try:
+            host, port = connection.getpeername()[:2]
+        except OSError:  # gone already
+            connection.close()
+            return
+        unknown = Caller(_UNKNOWN, _UNKNOWN, 0, "", frozenset(), (), has_account=False, host=str(plain_address(host)))
+        visit = Visit(connection, unknown, Share(_UNPROVEN_SHARE), time.monotonic())
+        try:
+            self._check_peer(host, port)
+        except DenialError as error:
+            self._refuse(visit, RequestReport("refused", error.code, reason=error.message), refusal_frame(error))
+            return
+        self._unproven += 1
+        self._spawn(self._prove(visit))
+
+    def _check_peer(self, host: str, port: int) -> None:
+        if self._remote is not None:
+            self._remote.hosts.check(plain_address(host))
+        if port >= FIRST_FREE_PORT:
+            raise DenialError(
+                "remote.port", f"port {port} of {host} is not root's", "ask the signing service of that host"
+            )
+        if self._unproven >= UNPROVEN:
+            raise busy(self.name)
+
+    async def _prove(self, visit: Visit) -> None:
+        found = None
+        try:
+            async with self._reported(visit):
+                found = await self._proven(visit)
+        finally:
+            self._unproven -= 1
+            if found is None:
+                visit.connection.close()
+        if found is not None:
+            self._admit(visit.connection, *found)
+
+    async def _proven(self, visit: Visit) -> tuple[Caller, bytes]:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        async with asyncio.timeout(PROOF_SECONDS):
+            await self.loop.sock_sendall(visit.connection, frame({"version": VERSION, "nonce": nonce.hex()}))
+            (size,) = LENGTH.unpack(await self._receive(visit, LENGTH.size))
+            if not 0 < size <= CREDENTIAL_LIMIT:
+                raise DenialError("remote.credential", f"a credential of {size} bytes")
+            text = bytes(await self._receive(visit, size))
+        async with self._proofs, self._answer_of(lambda: _proof_answer(text, nonce), PROOF) as reader:
+            answer = await reader.read()
+        if not answer:
+            raise DenialError("remote.munge", "MUNGE did not answer in time", "see the log of munged")
+        found = json.loads(answer)
+        if isinstance(found, dict):
+            raise DenialError(found["code"], found["message"], found["hint"])
+        uid, gid, digest = found
+        peer = Caller(uid, gid, 0, str(uid), frozenset(), (gid,), has_account=False, host=visit.peer.host)
+        return peer, bytes.fromhex(digest)
+
+
+def _proof_answer(text: bytes, nonce: bytes) -> bytes:
+    try:
+        uid, gid, digest = proven(text, nonce)
+    except DenialError as error:
+        return json.dumps({"code": error.code, "message": error.message, "hint": error.hint}).encode()
+    return json.dumps([uid, gid, digest.hex()]).encode()
+
+
+def plain_address(host: str) -> IPv4Address | IPv6Address:
+    """The address of a peer, that of IPv4 also where it comes by a socket for both."""
+    address = ip_address(host.partition("%")[0])
+    return getattr(address, "ipv4_mapped", None) or address

@@ -1,0 +1,79 @@
+"""A signing host and another login node on one machine, with a munged for both: what tests of the relay run in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from datacrumbs.install.steps import install
+from datacrumbs.serving.protocol import LENGTH, receive_message
+from datacrumbs.signer.relay import SigningHost, connect, host_and_port
+from datacrumbs.system import SystemPaths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from .conftest import SigningInstallation
+
+HERE = "127.0.0.1"
+"""The address from which all connections to the loopback network come."""
+
+
+class TwoHosts:
+    """The signing host is the installation; the other one has a prefix of its own, and no key.
+
+    Args:
+        signing: The installation of the signing host.
+        munged: The socket that both use.
+    """
+
+    def __init__(self, signing: SigningInstallation, munged: Path) -> None:
+        self.signing, self.munged = signing, munged
+        number = os.getpid()
+        # An address of this process's own, so that the port is free.
+        self.address = f"127.{1 + number // 65536 % 250}.{number // 256 % 256}.{1 + number % 250}:7411"
+        self.other = SystemPaths(signing.directory / "other")
+        self.other.prefix.mkdir()
+        list(install(self.other, "relay"))
+        self.other.system_file.write_text(f"signing_host: {self.address}\n")
+        for key in signing.paths.trusted_keys.glob("*.pem"):
+            shutil.copy(key, self.other.trusted_keys)
+        self.allow(HERE)
+
+    @property
+    def where(self) -> SigningHost:
+        return SigningHost(*host_and_port(self.address, "test"), self.other.trusted_keys)
+
+    def allow(self, *hosts: str) -> None:
+        """Let these hosts ask, and no others."""
+        rules = "rules:\n  - users: ['*']\n"
+        self.signing.policy(f"{rules}remote_hosts: [{', '.join(hosts)}]\n" if hosts else rules)
+
+    def signer(self, limits: str = "", munged: Path | None = None):
+        """The signing service."""
+        return self.signing.service(limits, self._before(munged), serve=f"serve(Path({{!r}}), {self.address!r})")
+
+    def relay(self, munged: Path | None = None):
+        """The relay of the other host; its log goes to that of the signing service."""
+        return self.signing.service("", self._before(munged), serve=f"relay(Path({str(self.other.prefix)!r}))")
+
+    @contextmanager
+    def both(self) -> Iterator[None]:
+        """Both services."""
+        with self.signer(), self.relay():
+            yield
+
+    def _before(self, munged: Path | None) -> str:
+        return f"from datacrumbs.serving import munge; munge.SOCKET = {str(munged or self.munged)!r}"
+
+
+def ask(where: SigningHost, made: Callable[[bytes], bytes], body: bytes) -> bytes:
+    """The reply to a request with the credential that ``made`` makes of the nonce's message."""
+    with connect(where) as connection:
+        text = made(receive_message(connection, 1 << 16))
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.sendall(LENGTH.pack(len(text)) + text + LENGTH.pack(len(body)) + body)
+        return receive_message(connection, 1 << 20)

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+
+from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.model.plan import Target
+from datacrumbs.probefile.storage import verified
+from datacrumbs.serving import munge
+from datacrumbs.serving.protocol import LENGTH, receive_message
+from datacrumbs.serving.remote_server import CREDENTIAL_LIMIT, UNPROVEN, binding
+from datacrumbs.signer.relay import connect, host_and_port
+from datacrumbs.signer.signing_client import SigningError, request_signature, service_key_id
+
+from ..munged import KEY_BYTES, munged  # noqa: TID252 - a daemon of the tests
+from .relaying import HERE, TwoHosts, ask
+
+BOUND = 300.0
+NOBODY = 65534
+STATUS = b'{"version":1,"request":"status"}'
+SECONDS = 60
+
+
+@pytest.fixture
+def hosts(installation, monkeypatch):
+    with munged() as socket:
+        monkeypatch.setattr(munge, "SOCKET", str(socket))
+        yield TwoHosts(installation, socket)
+
+
+@pytest.fixture
+def signed(hosts, as_nobody):
+    """What the relay's user gets for the installation's plan: a probe file in hex, or the words of a failure."""
+    return lambda: as_nobody(lambda: request_signature(hosts.signing.plan(), hosts.other).hex())
+
+
+def made_as(uid: int, reader: int = 0, seconds: int = SECONDS, body: bytes = STATUS):
+    """Makes the credential of a user for a nonce, as a relay does."""
+
+    def made(challenge: bytes) -> bytes:
+        nonce = bytes.fromhex(json.loads(challenge)["nonce"])
+        os.seteuid(uid)
+        try:
+            return munge.credential(binding(nonce, body), reader=reader, seconds=seconds)
+        finally:
+            os.seteuid(0)
+
+    return made
+
+
+def code_of(reply: bytes) -> str:
+    document = json.loads(reply)
+    return str(document.get("code", document["status"]))
+
+
+def test_a_plan_of_another_host_is_signed_for_who_asks_there(hosts, signed):
+    with hosts.both():
+        data = bytes.fromhex(signed())
+        found = verified(data, "p", hosts.other.trusted_keys, now=time.time(), uid=NOBODY)
+        assert found.plan == hosts.signing.plan()
+        assert (found.grant.uid, found.grant.user) == (NOBODY, "nobody")
+    decided = [json.loads(line.partition(": ")[2]) for line in hosts.signing.decisions().splitlines() if ": {" in line]
+    assert [(each["decision"], each["user"], each.get("host")) for each in decided] == [
+        ("signed", "nobody", HERE),
+        ("signed", "nobody", None),
+    ]
+    assert {each["plan"] for each in decided} == {found.digest}
+
+
+def test_the_other_host_says_which_key_signs(hosts, as_nobody):
+    with hosts.both():
+        there = as_nobody(lambda: service_key_id(hosts.other))
+        assert there == service_key_id(hosts.signing.paths)
+
+
+def test_root_of_another_host_is_not_root(hosts):
+    with hosts.both(), pytest.raises(SigningError, match="root of another host") as caught:
+        request_signature(hosts.signing.plan(), hosts.other)
+    assert caught.value.code == "remote.root"
+
+
+def test_refusals_of_the_signing_host_reach_the_user(hosts, signed):
+    hosts.signing.policy(f"rules:\n  - users: [daemon]\nremote_hosts: [{HERE}]\n")
+    with hosts.both():
+        assert "no rule allows user nobody" in signed()
+
+
+# Only what the signing host has itself can be checked, and with the rights that the user has there.
+@pytest.mark.parametrize("kind", ["absent", "other", "closed"])
+def test_a_target_that_the_signing_host_cannot_check_is_refused(hosts, as_nobody, kind):
+    target = hosts.signing.target()
+    plan = hosts.signing.plan_of(replace(target, build_id="ab" * 20) if kind == "other" else target)
+    if kind == "absent":
+        plan = hosts.signing.plan_of(Target("/nowhere/libtwo.so", target.build_id), hosts.signing.offsets()[0])
+    if kind == "closed":
+        hosts.signing.library.chmod(0o700)
+    with hosts.both():
+        text = as_nobody(lambda: request_signature(plan, hosts.other))
+    assert text.startswith("SigningError")
+    assert hosts.signing.decided() == {"target.changed": 2}
+
+
+def test_no_host_may_ask_by_default(hosts, signed):
+    hosts.allow()
+    with hosts.both():
+        assert f"{HERE} is not among remote_hosts" in signed()
+    assert hosts.signing.decided() == {"remote.host": 2}
+
+
+def test_a_host_that_the_policy_does_not_name_is_refused(hosts, signed):
+    hosts.allow("127.0.0.2", "10.0.0.0/8", "'::1'")
+    with hosts.both():
+        assert f"{HERE} is not among remote_hosts" in signed()
+        hosts.allow("127.0.0.0/29")
+        assert bytes.fromhex(signed())
+
+
+def test_a_user_of_the_other_host_cannot_ask_without_its_relay(hosts):
+    with hosts.signer(), socket.create_connection((hosts.where.name, hosts.where.port), BOUND) as connection:
+        assert code_of(receive_message(connection, 1 << 16)) == "remote.port"
+
+
+def test_a_credential_counts_once(hosts):
+    used = []
+
+    def once(challenge: bytes) -> bytes:
+        used.append((challenge, made_as(NOBODY)(challenge)))
+        return used[0][1]
+
+    with hosts.signer():
+        assert code_of(ask(hosts.where, once, STATUS)) == "ready"
+        assert code_of(ask(hosts.where, lambda _: used[0][1], STATUS)) == "remote.credential"
+        # Nor one that munged has not seen, made for another connection.
+        fresh = made_as(NOBODY)(used[0][0])
+        assert code_of(ask(hosts.where, lambda _: fresh, STATUS)) == "remote.binding"
+    assert "Replayed" in hosts.signing.decisions()
+
+
+def test_what_proves_nothing_is_refused(hosts):
+    cases = {
+        made_as(NOBODY): "ready",
+        made_as(NOBODY, body=b"another"): "remote.binding",
+        made_as(NOBODY, reader=4242): "remote.credential",
+        made_as(NOBODY, reader=munge.ANYONE): "remote.credential",
+        made_as(0): "remote.root",
+        lambda _: munge.credential(b"", reader=0, seconds=SECONDS): "remote.binding",
+        lambda _: b"MUNGE:AwQFAAD2zq7oMiIO9:": "remote.credential",
+        lambda _: b"\0\xff": "remote.credential",
+        lambda _: b"": "remote.credential",
+        lambda _: b"x" * (CREDENTIAL_LIMIT + 1): "remote.credential",
+    }
+    with hosts.signer():
+        found = [code_of(ask(hosts.where, made, STATUS)) for made in cases]
+    assert found == list(cases.values())
+
+
+def test_an_expired_credential_is_refused(hosts):
+    def late(challenge: bytes) -> bytes:
+        text = made_as(NOBODY, seconds=1)(challenge)
+        over = time.time() + 2
+        while time.time() <= over:  # munged counts in whole seconds of this clock
+            time.sleep(0.1)
+        return text
+
+    with hosts.signer():
+        assert code_of(ask(hosts.where, late, STATUS)) == "remote.credential"
+    assert "Expired" in hosts.signing.decisions()
+
+
+def test_a_cluster_with_another_key_proves_nothing(hosts, signed):
+    with munged(b"\7" * KEY_BYTES) as other, hosts.signer(), hosts.relay(munged=other):
+        assert "Invalid credential" in signed()
+
+
+@pytest.mark.parametrize(("side", "code"), [("relay", "relay.munge"), ("signer", "remote.munge")])
+def test_a_host_without_munge_says_so(hosts, signed, side, code):
+    gone = {side: hosts.signing.directory / "gone"}
+    with hosts.signer(munged=gone.get("signer")), hosts.relay(munged=gone.get("relay")):
+        assert "MUNGE does not answer on this host" in signed()
+    assert code in hosts.signing.decided()
+
+
+def test_a_signing_host_that_is_not_there_is_named(hosts, signed):
+    with hosts.relay():
+        assert f"the signing host {hosts.address} did not answer: [Errno 111] Connection refused" in signed()
+
+
+# What somebody on the way has exchanged, for instance.
+def test_a_reply_that_this_host_does_not_trust_is_no_reply(hosts, signed):
+    for key in hosts.other.trusted_keys.glob("*.pem"):
+        key.unlink()
+    with hosts.both():
+        assert "no key is trusted on this host" in signed()
+    assert hosts.signing.decided() == {"signed": 1, "relay.reply": 1}
+
+
+def test_connections_that_prove_nothing_are_bounded_and_take_no_users_place(hosts, signed):
+    with hosts.both(), ExitStack() as held:
+        for _ in range(UNPROVEN):
+            last = held.enter_context(connect(hosts.where))
+            assert "nonce" in json.loads(receive_message(last, 1 << 16))
+        with connect(hosts.where) as one_more:
+            assert code_of(receive_message(one_more, 1 << 16)) == "service.busy"
+        # Users of the signing host itself notice nothing.
+        assert service_key_id(hosts.signing.paths)
+        last.close()
+        assert bytes.fromhex(signed())  # by trying again, as commands do
+
+
+def test_a_users_connections_of_all_hosts_are_one_share(hosts):
+    with hosts.signer(limits="connections_per_user=1"), connect(hosts.where) as first:
+        text = made_as(NOBODY)(receive_message(first, 1 << 16))
+        first.sendall(LENGTH.pack(len(text)) + text)  # proven, and the request does not come
+        codes = []
+        while codes[-1:] != ["service.busy"]:
+            assert len(codes) < 100
+            codes.append(code_of(ask(hosts.where, made_as(NOBODY), STATUS)))
+    assert set(codes) <= {"ready", "service.busy"}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("10.0.0.1:7411", ("10.0.0.1", 7411)), ("[fd00::1]:65535", ("fd00::1", 65535)), ("login1:1", ("login1", 1))],
+)
+def test_a_host_with_a_port(text, found):
+    assert host_and_port(text, "signing_host") == found
+
+
+@pytest.mark.parametrize("text", ["", "10.0.0.1", "10.0.0.1:", ":7411", "fd00::1:7411", "a:0", "a:65536", "a:7x"])
+def test_what_is_no_host_with_a_port(text):
+    with pytest.raises(DatacrumbsError, match=r"signing_host: .* expected e\.g\. 10\.0\.0\.1:7411") as caught:
+        host_and_port(text, "signing_host")
+    assert caught.value.exit_code is ExitCode.USAGE
