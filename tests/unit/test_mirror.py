@@ -115,6 +115,7 @@ TESTED_IN = {
     "runs/snapshot_client": "unit/commands/test_live_view.py",
     "secure/file_systems": "unit/probefile/test_mapped_files.py",
     "secure/files": "unit/daemon/test_run_files_races.py",
+    "serving/remote_server": "unit/signer/test_relay.py",
     "serving/replies": "unit/signer/test_service.py",
     "serving/server": "unit/signer/test_service.py",
     "serving/shares": "unit/signer/test_service_load.py",

@@ -21,6 +21,7 @@ from datacrumbs.plugins import hookspecs, load_providers
 from datacrumbs.provider import Attach
 from datacrumbs.serving.caller import Caller
 from datacrumbs.signer.policy import check_policy, read_policy
+from datacrumbs.signer.remote_hosts import read_remote_hosts
 from datacrumbs.system import SystemConfiguration, SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:
@@ -169,6 +170,7 @@ def test_the_examples_of_the_policy_are_valid(tmp_path: Path) -> None:
     for block in examples:
         file.write_text(block, encoding="utf-8")
         assert all(rule.targets for rule in read_policy(file))
+        read_remote_hosts(file)
 
 
 @pytest.mark.parametrize("groups", [(), ("io-analysts",)], ids=["anybody", "analyst"])
