@@ -55,7 +55,7 @@ def serve():
     KeptRuns(paths).prepare()
     launcher = {kind}((sys.executable, "-I", {daemon!r}, {prefix!r}))
     service = RunService(paths, launcher, replace(LIMITS, {limits}), claim_seconds={claim_seconds})
-    _services.serve(service, paths.runs_socket, lambda: "")
+    _services.serve(service, paths.runs_socket, None, lambda: "")
 sys.exit(guarded(serve))
 """
 DAEMON = """
