@@ -25,7 +25,7 @@ from datacrumbs.serving.caller import Caller
 from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.limited import Bounds
 from datacrumbs.serving.protocol import LENGTH, VERSION, frame
-from datacrumbs.serving.replies import RequestReport, busy, refusal_frame
+from datacrumbs.serving.replies import RequestReport, busy, refusal_frame, undecided
 from datacrumbs.serving.server import BACKLOG, Server, Visit
 from datacrumbs.serving.shares import ROOT, Limits, Share
 
@@ -40,7 +40,7 @@ NONCE_BYTES = 32
 CREDENTIAL_LIMIT = 4096
 UNPROVEN = 32
 """Most connections of which it is not proven yet who calls."""
-PROOF_SECONDS = 10.0
+PROOF_SECONDS = 30.0
 PROOF = Bounds(memory=64 << 20, processor_seconds=5, clock_seconds=10)
 PROOFS = 4
 _PURPOSE = b"datacrumbs request 1\n"
@@ -171,30 +171,34 @@ class RemoteServer(Server):
 
     async def _proven(self, visit: Visit) -> tuple[Caller, bytes]:
         nonce = secrets.token_bytes(NONCE_BYTES)
-        async with asyncio.timeout(PROOF_SECONDS):
-            await self.loop.sock_sendall(visit.connection, frame({"version": VERSION, "nonce": nonce.hex()}))
-            (size,) = LENGTH.unpack(await self._receive(visit, LENGTH.size))
-            if not 0 < size <= CREDENTIAL_LIMIT:
-                raise DenialError("remote.credential", f"a credential of {size} bytes")
-            text = bytes(await self._receive(visit, size))
+        try:
+            async with asyncio.timeout(PROOF_SECONDS):
+                text = await self._credential(visit, nonce)
+        except TimeoutError:
+            raise undecided("no MUNGE credential came in time") from None
         async with self._proofs, self._answer_of(lambda: _proof_answer(text, nonce), PROOF) as reader:
-            answer = await reader.read()
-        if not answer:
-            raise DenialError("remote.munge", "MUNGE did not answer in time", "see the log of munged")
-        found = json.loads(answer)
+            (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+            found = json.loads(await reader.readexactly(size))
         if isinstance(found, dict):
             raise DenialError(found["code"], found["message"], found["hint"])
         uid, gid, digest = found
         peer = Caller(uid, gid, 0, str(uid), frozenset(), (gid,), has_account=False, host=visit.peer.host)
         return peer, bytes.fromhex(digest)
 
+    async def _credential(self, visit: Visit, nonce: bytes) -> bytes:
+        await self.loop.sock_sendall(visit.connection, frame({"version": VERSION, "nonce": nonce.hex()}))
+        (size,) = LENGTH.unpack(await self._receive(visit, LENGTH.size))
+        if not 0 < size <= CREDENTIAL_LIMIT:
+            raise DenialError("remote.credential", f"a credential of {size} bytes")
+        return bytes(await self._receive(visit, size))
+
 
 def _proof_answer(text: bytes, nonce: bytes) -> bytes:
     try:
         uid, gid, digest = proven(text, nonce)
     except DenialError as error:
-        return json.dumps({"code": error.code, "message": error.message, "hint": error.hint}).encode()
-    return json.dumps([uid, gid, digest.hex()]).encode()
+        return frame({"code": error.code, "message": error.message, "hint": error.hint})
+    return frame([uid, gid, digest.hex()])
 
 
 def plain_address(host: str) -> IPv4Address | IPv6Address:

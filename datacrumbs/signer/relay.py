@@ -23,7 +23,14 @@ from datacrumbs.serving.caller import with_account
 from datacrumbs.serving.denial import DenialError, denying
 from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION, receive_message
 from datacrumbs.serving.remote_server import FIRST_FREE_PORT, binding
-from datacrumbs.serving.replies import REASON_LIMIT, RequestReport, ServiceName, refusal_frame, reported
+from datacrumbs.serving.replies import (
+    REASON_LIMIT,
+    RequestReport,
+    ServiceName,
+    refusal_frame,
+    reported,
+    undecided,
+)
 from datacrumbs.serving.server import Server
 from datacrumbs.serving.shares import ROOT, Limits
 from datacrumbs.signer.authority import check_schema
@@ -124,6 +131,8 @@ def _exchange(where: SigningHost, caller: Caller, body: bytes) -> bytes:
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(LENGTH.pack(len(text)) + text + LENGTH.pack(len(body)) + body)
             return receive_message(connection, REPLY_LIMIT)
+    except TimeoutError:
+        raise undecided(f"the signing host {where} did not answer in time") from None
     except (OSError, EOFError) as error:
         raise DenialError(
             "relay.connection",
