@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 import threading
 from contextlib import contextmanager, suppress
@@ -9,12 +10,14 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from datacrumbs.errors import ExitCode
+from datacrumbs.model.plan import Attach, Function, Group, Plan, Provenance, Target
 from datacrumbs.serving.protocol import frame
 from datacrumbs.serving.replies import busy, refusal_frame
 from datacrumbs.signer import signing_client
 from datacrumbs.signer.request import SIGNING
-from datacrumbs.signer.signing_client import SigningError, service_key_id
+from datacrumbs.signer.signing_client import SigningError, request_signature, service_key_id
 
+PROVENANCE = Provenance("many", "datacrumbs-many", "0.1.0", "libmany", 40)
 READY = frame({"status": "ready", "key_id": "a" * 64})
 
 
@@ -55,8 +58,21 @@ def test_a_service_that_dies_is_asked_again(paths):
 
 
 def test_a_large_request_to_a_service_that_answers_before_it_reads(paths):
-    with answering(paths, [refusal_frame(busy(SIGNING)), READY]):
-        assert signing_client._ask(paths, b" " * (8 << 20))["status"] == "ready"
+    functions = tuple(
+        Function(
+            f"f{number}",
+            f"f{number}",
+            "POSIX",
+            offset=number,
+            aliases=tuple(f"{number}_{n:a>1000}" for n in range(200)),
+        )
+        for number in range(1, 41)
+    )
+    target = Target("/usr/lib/libmany.so", "a" * 40)
+    plan = Plan((PROVENANCE,), (Group("many", "libmany", Attach.UPROBE, target, functions),), ())
+    signed = frame({"status": "signed", "probe_file": base64.b64encode(b"signed").decode()})
+    with answering(paths, [refusal_frame(busy(SIGNING)), signed]):
+        assert request_signature(plan, paths) == b"signed"
 
 
 def test_a_service_that_stays_busy_is_not_one_that_does_not_run(paths, monkeypatch):
