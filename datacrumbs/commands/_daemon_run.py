@@ -20,6 +20,9 @@ from datacrumbs.system import SystemPaths, read_system_configuration
 if TYPE_CHECKING:
     import argparse
 
+    from datacrumbs.daemon.run_request import RunRequest
+    from datacrumbs.system import SystemConfiguration
+
 
 def record(arguments: argparse.Namespace) -> None:
     """Trace until the end of a run, or do one of the things that a unit does beside."""
@@ -52,13 +55,7 @@ def record(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, identifier: str | None) -> None:
-    limits = {
-        "duration_seconds": arguments.duration,
-        "rotate_megabytes": arguments.rotate_size,
-        "max_megabytes": arguments.max_size,
-    }
-    given = {key: value for key, value in limits.items() if value is not None}
-    configuration = replace(read_system_configuration(paths), **{**instance.limits, **given})
+    configuration = _configuration(arguments, paths, instance)
     now = time.time()
     identity = run_id(identifier, os.environ, now)
     if os.geteuid() != 0 and not arguments.print_program:
@@ -80,10 +77,9 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
         return
     targets = OpenTargets(signed.plan, signed.grant.uid)
     from datacrumbs.daemon.chosen_processes import choose  # a refusal needs no engine
-    from datacrumbs.daemon.run import run  # likewise
-    from datacrumbs.daemon.run_request import RunRequest
+    from datacrumbs.daemon.run_request import RunRequest  # likewise
 
-    result = run(
+    _trace(
         RunRequest(
             instance.probes,
             signed,
@@ -98,6 +94,22 @@ def _run(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance, 
             attach_method=method,
         )
     )
+
+
+def _configuration(arguments: argparse.Namespace, paths: SystemPaths, instance: Instance) -> SystemConfiguration:
+    limits = {
+        "duration_seconds": arguments.duration,
+        "rotate_megabytes": arguments.rotate_size,
+        "max_megabytes": arguments.max_size,
+    }
+    given = {key: value for key, value in limits.items() if value is not None}
+    return replace(read_system_configuration(paths), **{**instance.limits, **given})
+
+
+def _trace(request: RunRequest) -> None:
+    from datacrumbs.daemon.run import run  # likewise
+
+    result = run(request)
     verdict = "every call accounted for" if result.balanced else "the counts do not balance; see the footer"
     inform(f"{counted(result.entered, 'call')} entered, {result.recorded:,} recorded, {result.lost:,} lost; {verdict}")
     inform(f"trace {result.trace}" + (f" and {counted(result.files - 1, 'more file')}" if result.files > 1 else ""))

@@ -102,32 +102,18 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
         inform(f"attaching {counted(len(plan.functions), 'function')} for {user.name}")
         if only := entries_only(plan):
             inform(only)
-        engine = Engine.load(
-            plan,
-            request.configuration,
-            Marks(
-                user.uid,
-                request.names or (request.run_id,),
-                request.unnamed,
-                request.chosen.group,
-                request.chosen.awaited,
-                request.chosen.maker,
-            ),
-            request.paths.state,
-            attach_method=request.attach_method,
-            tell=inform,
-        )
+        engine = _engine(request, user, plan)
         stack.callback(engine.close)
         calibration.before_attaching()
         report, skipped = _attach(engine, request)
         ways = CaptureWays(plan, request.targets)
         late = None
-        if finder is not None:
+        if finder is None:
+            request.targets.close()
+        else:
+            stack.callback(request.targets.close)
             rules = LateRules(user, request.configuration.late_files, skipped)
             late = LateWatch(finder, LateFiles(plan, request.targets, engine, rules, inform))
-            stack.callback(request.targets.close)
-        else:
-            request.targets.close()
         parts = _parts(request, components, user, maker)
         stack.callback(parts.close)
         tracing = _Run(request, engine, writer, parts, report, late, sealer, calibration, ways)
@@ -206,6 +192,15 @@ def _processes_beside(
         maker = PartProcess(user)
         stack.callback(maker.close)
     return writer, finder, sealer, maker
+
+
+def _engine(request: RunRequest, user: Owner, plan: Plan) -> Engine:
+    chosen = request.chosen
+    names = request.names or (request.run_id,)
+    marks = Marks(user.uid, names, request.unnamed, chosen.group, chosen.awaited, chosen.maker)
+    return Engine.load(
+        plan, request.configuration, marks, request.paths.state, attach_method=request.attach_method, tell=inform
+    )
 
 
 def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, frozenset[int]]:
