@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 MOST_LAYERS, MOST_FUNCTIONS = 64, 32
-"""Of a run: those that took the most time."""
+"""Rows of a run that are shown: those that took the most time."""
 _WHOLE = (
     ("start_time_seconds", "gauge", "begin_us", "When the run began, since the epoch."),
     ("recorded_calls_total", "counter", "recorded", "Calls with lines of their own."),

@@ -1,4 +1,4 @@
-"""A run on a terminal, as it goes on: drawn by the sequences that every terminal has, keys read one by one."""
+"""A live view of a run on a terminal: drawn by the sequences that every terminal has, keys read one by one."""
 
 from __future__ import annotations
 

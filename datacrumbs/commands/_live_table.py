@@ -29,7 +29,7 @@ FIELDS = {
 """Column -> what it shows of a row."""
 NAME = "name"
 HEADINGS = {"busy": "busy", "rate": "calls/s", "throughput": "bytes/s"}
-"""Of columns that are called otherwise than the order that they make."""
+"""Headings of columns that differ from the name of their order."""
 _NAMES: dict[str, dict[str, Callable[[Row], str]]] = {
     "function": {"layer": lambda row: layer(row["layer"]), "function": lambda row: row["function"] + _of(row)},
     "layer": {"layer": lambda row: layer(row["layer"])},

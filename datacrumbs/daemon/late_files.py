@@ -1,4 +1,4 @@
-"""Files that are mapped while a run goes on, as the process that traces sees them.
+"""Files that programs map during a run, as the process that traces sees them.
 
 The process that looks at them (`datacrumbs.daemon.finding`) is the user's, so it is believed nothing. A file that it
 hands over is checked here, and probed if it is what the plan has under another name.

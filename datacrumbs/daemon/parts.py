@@ -1,4 +1,4 @@
-"""The files of one run: the first, and those in which it goes on."""
+"""The files of one run's trace: the first, and those in which it continues."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MEGABYTE = 1_000_000
 
 
 class Parts:
-    """Makes a run's files, and knows when they are too big.
+    """Makes a run's files, and knows when one is full.
 
     Args:
         directory: The trace directory.
@@ -76,7 +76,7 @@ class Parts:
 
     @property
     def removed(self) -> bool:
-        """Whether the file that is written has no name any more."""
+        """Whether the file that is written has been removed."""
         state = self._state()
         return state is not None and state.st_nlink == 0
 

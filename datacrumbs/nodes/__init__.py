@@ -1,1 +1,1 @@
-"""Doing the same on many nodes, over ssh."""
+"""Running the same command on many nodes, over ssh."""

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10
 _LOOK_SECONDS = 0.1
-"""How often it is looked whether there was an interruption, or a node prints too much."""
+"""How often to check for an interruption, and for a node that prints too much."""
 _ANSWER_LONGEST = 4 << 20
-"""Bytes that a node may print, about; one that prints more is waited for no longer."""
+"""Bytes that a node may print, about; one that prints more is not waited for any longer."""
 _OPTIONS = "-oServerAliveInterval=5 -oServerAliveCountMax=3"
 """ssh notices a node that has gone while a command runs."""
 _LINE_COST = 128
-"""As how many bytes a line is counted at least: it takes as long to read."""
+"""How many bytes a line counts as at least, since a short one takes as long to read."""
 _NODES_MOST = 1 << 16
 _TOO_MANY = f"it names more than {_NODES_MOST:,} nodes"
 _PIECE = re.compile(r"\[(?P<ranges>[^\[\]]*)\]|[,!&^]")
@@ -38,7 +38,7 @@ _NUMBER = re.compile(r"[\d_]+")
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """How a command came to its end on nodes.
+    """How a command ended on nodes.
 
     Args:
         statuses: Exit status of each node that ended it.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 WRAPPER = "datacrumbs_service_wrapper"
 NONE_HERE = "none"
-"""What it prints where there is no run to be ended."""
+"""What ending a run prints where there is none."""
 END_SECONDS = 60.0
 
 
