@@ -111,6 +111,12 @@ class Session:
             raise _not_run(error) from None
 
     def _recorded(self) -> int:
+        try:
+            os.getcwd()  # noqa: PTH109 - is asked for what it raises
+        except OSError as error:
+            raise DatacrumbsError(
+                f"the working directory: {error.strerror}", hint="change to one that exists"
+            ) from None
         if os.geteuid() != 0:
             return self._recorded_by_service()
         plan = self._signed_plan()

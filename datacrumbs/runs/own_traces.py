@@ -119,8 +119,11 @@ def _trace_files(configuration: SystemConfiguration) -> Iterator[Path]:
     if os.geteuid() != 0 and configuration.trace_pattern.startswith("{user}/"):
         with suppress(KeyError):  # a user without an account
             top /= path_word(pwd.getpwuid(os.geteuid()).pw_name)
+    places = [(top, True)]
+    with suppress(OSError):  # it is gone
+        places.append((Path.cwd(), False))
     seen = set()
-    for directory, below in ((top, True), (Path.cwd(), False)):
+    for directory, below in places:
         for place, directories, names in os.walk(directory):
             if not below:
                 directories.clear()

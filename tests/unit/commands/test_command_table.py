@@ -543,3 +543,13 @@ def test_what_all_commands_share_may_precede_the_verb(tmp_path: Path) -> None:
 
 def test_help_of_help() -> None:
     assert run("datacrumbs", "help", "help").stdout == run("datacrumbs", "--help").stdout
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:
+    for words, status, said in (
+        ("datacrumbs_record -n true", NOT_RUN, "datacrumbs_record: the working directory: No such file or directory"),
+        (f"datacrumbs_list -q --prefix {tmp_path}", DONE, ""),
+    ):
+        script = f"mkdir gone; cd gone; rmdir ../gone; exec {SCRIPTS}/{words}"
+        done = subprocess.run(["sh", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr.partition("\n")[0]) == (status, "", said)
