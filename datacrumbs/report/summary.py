@@ -269,8 +269,6 @@ def _process(traces: Traces, process: tuple[int, int]) -> dict[str, Any]:
     about: dict[str, Any] = {"host": traces.files[process[0]].host, "process": traces.processes.get(process, "")}
     if traces.ranks:
         about["rank"] = traces.ranks.get(process, Rank()).rank
-    if traces.command_lines:
-        about["command_line"] = traces.command_lines.get(process)
     return about
 
 
@@ -295,4 +293,6 @@ def _readable(traces: Traces, row: dict[str, Any], first: int) -> dict[str, Any]
             result[key] = None if value is None else value - first
         else:
             result[key] = value
+    if "trace" in row and traces.command_lines:
+        result["command_line"] = traces.command_lines.get((row["trace"], row["pid"]))
     return result

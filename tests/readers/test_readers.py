@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from datacrumbs.commands.report import COMMAND
+
 if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
@@ -56,6 +58,15 @@ def test_perfetto_names_processes_and_threads(perfetto, trace_directory: Path) -
     assert all(name for _, name in rows)
     if trace_directory.name.startswith("synthetic"):
         assert rows[0] == [1000, "dd"]
+
+
+def test_perfetto_labels_processes_with_their_command_lines(perfetto, trace_directory: Path, tmp_path: Path) -> None:
+    exported = tmp_path / "trace.pftrace"
+    assert COMMAND.run([str(traces(trace_directory)[0]), "--export", str(exported)]) == 0
+    query = "select string_value from process join args using (arg_set_id) where key glob '*process_label*'"
+    (rows,) = perfetto.query(exported, query)
+    beginning = "dd 'if=a b'" if trace_directory.name.startswith("synthetic") else "/bin/dd if=/dev/zero "
+    assert any(label.startswith(beginning) for (label,) in rows)
 
 
 def test_perfetto_keeps_nesting(perfetto, trace_directory: Path) -> None:

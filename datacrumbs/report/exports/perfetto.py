@@ -140,8 +140,8 @@ class _Timeline:
         host = self._traces.files[run].host
         title = f"{host}: {name}" if len(self._traces.files) > 1 else name
         command_line = self._traces.command_lines.get((run, pid), "")
-        known = field(2, printable(command_line)) if command_line else b""
-        descriptor = field(3, field(1, shown) + known + field(6, printable(title)))
+        label = field(8, printable(command_line)) if command_line else b""
+        descriptor = field(3, field(1, shown) + field(6, printable(title)) + label)
         track = self._processes[run, pid] = self._track(0, title or str(pid), descriptor)
         return track, shown
 
