@@ -81,6 +81,7 @@ class RunService(Server):
         launcher: How runs become processes.
         limits: What callers may use up.
         claim_seconds: How long a run of an earlier service waits for its client.
+        ready_seconds: How long a run may take to begin.
     """
 
     def __init__(
@@ -89,12 +90,14 @@ class RunService(Server):
         launcher: Launcher,
         limits: Limits | None = None,
         claim_seconds: float = CLAIM_SECONDS,
+        ready_seconds: float = READY_SECONDS,
     ) -> None:
         super().__init__(RUNS, limits or LIMITS)
         self._paths = paths
         self._places = KeptRuns(paths)
         self._launcher = launcher
         self._claim_seconds = claim_seconds
+        self._ready_seconds = ready_seconds
         self._live: dict[str, _Live] = {}
         self._attending: set[asyncio.Task[None]] = set()
 
@@ -233,10 +236,11 @@ class RunService(Server):
 
     async def _until_gone(self, live: _Live) -> None:
         end = self.loop.create_task(until_over(live.kept.pid))
-        deadline = self.loop.time() + READY_SECONDS
+        deadline = self.loop.time() + self._ready_seconds
         while not end.done():
             self._look(live)
             if not live.ready.is_set() and self.loop.time() > deadline:
+                live.log = f"it was not ready in {self._ready_seconds:g} s and was ended: this host is very busy"
                 live.stop.set()
             await asyncio.wait([end], timeout=None if live.ready.is_set() else LOOK_SECONDS)
 

@@ -54,7 +54,8 @@ def serve():
     _services.check_run_directory(paths)
     KeptRuns(paths).prepare()
     launcher = {kind}((sys.executable, "-I", {daemon!r}, {prefix!r}))
-    service = RunService(paths, launcher, replace(LIMITS, {limits}), claim_seconds={claim_seconds})
+    seconds = dict(claim_seconds={claim_seconds}, ready_seconds={ready_seconds})
+    service = RunService(paths, launcher, replace(LIMITS, {limits}), **seconds)
     _services.serve(service, paths.runs_socket, None, lambda: "")
 sys.exit(guarded(serve))
 """
@@ -76,8 +77,9 @@ Path(prefix, "seen").write_text(json.dumps({**values, "uid": os.getuid(), "envir
 if Path(prefix, "broken").exists():
     log.write_text("it cannot begin\\n")
     sys.exit(1)
-(directory / "new").write_text(json.dumps({"pid": os.getpid(), "trace": f"/traces/{run}"}))
-(directory / "new").rename(ready)
+if not Path(prefix, "slow").exists():
+    (directory / "new").write_text(json.dumps({"pid": os.getpid(), "trace": f"/traces/{run}"}))
+    (directory / "new").rename(ready)
 signal.sigwait({signal.SIGTERM})
 Path(prefix, f"ended-{run}").touch()
 """
@@ -124,13 +126,19 @@ class Served:
 
     @contextmanager
     def service(
-        self, limits: str = "", claim_seconds: float = BOUND, stop: int = signal.SIGTERM, kind: str = "ChildLauncher"
+        self,
+        limits: str = "",
+        claim_seconds: float = BOUND,
+        stop: int = signal.SIGTERM,
+        kind: str = "ChildLauncher",
+        ready_seconds: float = BOUND,
     ):
         code = SERVICE.format(
             prefix=str(self.paths.prefix),
             daemon=str(self.daemon),
             limits=limits,
             claim_seconds=claim_seconds,
+            ready_seconds=ready_seconds,
             kind=kind,
         )
         with (

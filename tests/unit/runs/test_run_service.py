@@ -404,6 +404,17 @@ def test_a_run_that_cannot_begin_says_why(served):
         assert served.left() == []
 
 
+def test_a_run_that_is_not_ready_in_time_is_not_said_to_be_wrong(served):
+    (served.paths.prefix / "slow").touch()
+    with served.service(ready_seconds=0.1):
+        run = start_run(served.paths, served.signed(), OrderOptions())
+        until_end(run)
+        run.close()
+        assert not run.ready
+        assert run.log == "it was not ready in 0.1 s and was ended: this host is very busy"
+        assert served.left() == []
+
+
 @pytest.mark.parametrize(
     ("request_", "code"),
     [
