@@ -17,7 +17,7 @@ from datacrumbs import __version__
 from datacrumbs.testing import Installation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
 TRACE_SOURCES = Path(__file__).resolve().parents[1] / "datacrumbs/trace/src"
@@ -84,7 +84,7 @@ def workplace() -> Iterator[Path]:
 def build(name: str, directory: Path) -> Path:
     """Compile a program of ours."""
     output = directory / name
-    _succeed(["cc", "-O2", "-o", output, PROGRAMS / f"{name}.c", "-lpthread", "-ldl"])
+    output_of(["cc", "-O2", "-o", output, PROGRAMS / f"{name}.c", "-lpthread", "-ldl"])
     return output
 
 
@@ -93,7 +93,7 @@ def build_trace_library(directory: Path, encoder: Path) -> Path:
     output = directory / "libtrace.so"
     sources = [path for path in TRACE_SOURCES.glob("*.c") if path.name not in _ENCODER]
     flags = ["-std=c11", "-O3", "-fPIC", "-shared", "-fvisibility=hidden", f"-I{TRACE_SOURCES}"]
-    _succeed(["cc", *flags, "-o", output, *sorted(sources), encoder])
+    output_of(["cc", *flags, "-o", output, *sorted(sources), encoder])
     return output
 
 
@@ -112,20 +112,15 @@ def library(functions: int, directory: Path, beginning: str = "push") -> Path:
     )
     source = output.with_suffix(".s")
     source.write_text(f"\t.text\n{text}\n\t.section .note.GNU-stack\n", encoding="utf-8")
-    _succeed(["cc", "-shared", "-Wl,--build-id", "-o", output, source])
+    output_of(["cc", "-shared", "-Wl,--build-id", "-o", output, source])
     return output
 
 
-def library_site(path: Path, names: str = "f_.*") -> str:
-    """A site file that probes functions of a library."""
-    entry = {"name": "bench", "probe": "uprobe", "type": "binary", "file": str(path), "regex": names}
+def library_site(path: Path) -> str:
+    """A site file that probes the functions of a library of `library`."""
+    entry = {"name": "bench", "probe": "uprobe", "type": "binary", "file": str(path), "regex": "f_.*"}
     lines = "\n    ".join(f'{key}: "{value}"' for key, value in entry.items())
     return f"capture_probes:\n  - {lines.removeprefix('    ')}\n"
-
-
-def output_of(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
-    """Standard output of a command that must succeed; a figure of a failed run means nothing."""
-    return _succeed(command, environment)
 
 
 def tell(message: str) -> None:
@@ -133,8 +128,8 @@ def tell(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def _succeed(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:
-    merged = {**os.environ, **environment} if environment else None
+def output_of(command: Sequence[str | Path]) -> str:
+    """Standard output of a command that must succeed; a figure of a failed run means nothing."""
     done = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -142,7 +137,6 @@ def _succeed(command: Sequence[str | Path], environment: Mapping[str, str] | Non
         text=True,
         errors="replace",
         check=False,
-        env=merged,
         close_fds=False,  # lets the interpreter spawn without copying its own page tables
     )
     if done.returncode:

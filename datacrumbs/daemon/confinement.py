@@ -116,7 +116,7 @@ def read_nothing() -> None:
     os.close(null)
 
 
-def confine_beside(more_calls: Iterable[str] = ()) -> None:
+def confine_beside(more_calls: Iterable[str]) -> None:
     """From now on only use what is open, and read files: begin no program, open no socket, write no other file.
 
     Args:
@@ -125,7 +125,7 @@ def confine_beside(more_calls: Iterable[str] = ()) -> None:
     _filter(_ERRNO | _ERROR, _ALLOW, [*map(_PathRule, (*_BESIDE.split(), *more_calls)), *_READING])
 
 
-def confine_tracing(*, perf_events: bool = False) -> None:
+def confine_tracing(*, perf_events: bool) -> None:
     """From now on begin no program, and do nothing that a run needs only at its beginning, or never.
 
     Args:

@@ -26,18 +26,16 @@ class Ending:
     """The time from the moment on when a run is to end.
 
     Args:
-        seconds: How long it may take in all.
-        footer_seconds: How much of that is for the footer.
+        seconds: How long it may take in all, `FOOTER_SECONDS` of it for the footer.
     """
 
-    def __init__(self, seconds: float = STOP_SECONDS, footer_seconds: float = FOOTER_SECONDS) -> None:
+    def __init__(self, seconds: float = STOP_SECONDS) -> None:
         self._deadline = time.monotonic() + seconds
-        self._footer_seconds = footer_seconds
 
     @property
     def writing_seconds(self) -> float:
         """How long the process that writes may still write calls."""
-        return max(0.0, self._deadline - self._footer_seconds - time.monotonic())
+        return max(0.0, self._deadline - FOOTER_SECONDS - time.monotonic())
 
     @property
     def sealing_seconds(self) -> float:

@@ -128,7 +128,7 @@ class _Finding:
             return 0.0
         return _AGAIN_SECONDS if self._denied else _FOREVER
 
-    def look_again(self, *, at_once: bool = False) -> None:
+    def look_again(self, *, at_once: bool) -> None:
         """Look again at processes that could not be looked at, such as one in a new user namespace."""
         latest = float("inf") if at_once else time.monotonic() - _AGAIN_SECONDS
         due = [mapping for mapping, since in self._denied if since <= latest]

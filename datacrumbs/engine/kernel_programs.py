@@ -60,9 +60,7 @@ _OF_EVERY_RUN = ("dc_process_fork", "dc_process_exec", "dc_process_exit", *CLIEN
 _BY_MULTI_LINK = frozenset((*_OF_PLANS[Attach.UPROBE], *CLIENT_PROGRAMS.values()))
 
 
-def kinds(
-    plan: Plan, method: AttachMethod, *, late: bool, members: bool = False, awaited: bool = False
-) -> dict[str, ProgramKind]:
+def kinds(plan: Plan, method: AttachMethod, *, late: bool, members: bool, awaited: bool) -> dict[str, ProgramKind]:
     """The programs of a plan, and as what each is loaded.
 
     Args:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datacrumbs.system import SystemPaths
 
 
-def prepare_rotation(paths: SystemPaths, *, dry_run: bool = False) -> Iterator[Step]:
+def prepare_rotation(paths: SystemPaths, *, dry_run: bool) -> Iterator[Step]:
     """Make the next signing key and trust it here; the present one goes on signing until `rotate`.
 
     Raises:
@@ -38,7 +38,7 @@ def _prepare_rotation(paths: SystemPaths) -> Iterator[Step]:
     yield replace(step, note="copy it to every compute node, then: datacrumbs_setup --rotate-key")
 
 
-def rotate(paths: SystemPaths, *, dry_run: bool = False) -> Iterator[Step]:
+def rotate(paths: SystemPaths, *, dry_run: bool) -> Iterator[Step]:
     """Sign with the next key from now on. The old public key stays trusted, so what it signed goes on to hold.
 
     Raises:

@@ -32,7 +32,7 @@ class Step:
     act: Callable[[], Step | None] = field(default=lambda: None, repr=False, compare=False)
 
 
-def performed(steps: Iterable[Step], *, dry_run: bool = False) -> Iterator[Step]:
+def performed(steps: Iterable[Step], *, dry_run: bool) -> Iterator[Step]:
     """Do each step before the next one is thought of; in a dry run, only say what would be done."""
     for step in steps:
         if dry_run:

@@ -139,7 +139,7 @@ def _uninstall_defaults(paths: SystemPaths) -> Iterator[Step]:
     defaults = {
         paths.policy: shipped("policy.yaml"),
         paths.system_file: shipped("datacrumbs.yaml"),
-        paths.site_files / "default.yaml": _in_package("configure/default.yaml"),
+        paths.site_files / "default.yaml": _default_site(),
     }
     for path, default in defaults.items():
         if path.exists():
@@ -166,8 +166,8 @@ def _seal_directories(paths: SystemPaths) -> list[tuple[Path, int]]:
     return [(paths.seal_key.parent, 0o700), (paths.seal_keys, 0o755), (paths.state, 0o700), (paths.seals, 0o700)]
 
 
-def _in_package(name: str) -> bytes:
-    source = files("datacrumbs").joinpath(name)
+def _default_site() -> bytes:
+    source = files("datacrumbs").joinpath("configure/default.yaml")
     return source.read_bytes() if source.is_file() else b""
 
 
@@ -262,7 +262,7 @@ def _trust_bundled(paths: SystemPaths) -> Iterator[Step]:
 
 
 def _site_file(paths: SystemPaths) -> Iterator[Step]:
-    content = _in_package("configure/default.yaml")
+    content = _default_site()
     if content:
         yield _file(paths.site_files / "default.yaml", content)
 

@@ -68,26 +68,23 @@ class Window:
     slices: list[Slice] = field(default_factory=list)
 
 
-def windows(
-    calls: pl.LazyFrame, heat: Heat, works: pl.Expr, limits: tuple[int, int] = (WINDOWS, SLICES)
-) -> list[Window]:
-    """Those stretches in which processes spent the most time in calls, the costliest first.
+def windows(calls: pl.LazyFrame, heat: Heat, works: pl.Expr) -> list[Window]:
+    """Those `WINDOWS` stretches in which processes spent the most time in calls, the costliest first.
 
     Args:
         calls: Lines, with what `outermost` gives for the scope ``process`` where every call has one.
         heat: Of the calls that matter: says which stretches these are.
         works: Which calls matter: they decide which threads and slices are shown, and the others fill up.
-        limits: How many windows, and how many slices in each.
     """
     inside = pl.col("within") if "within" in calls.collect_schema() else pl.lit(value=False)
     calls = calls.with_columns(works.alias("works"), (works & ~inside).alias("counts"))
     sums = heat.time_us.sum(axis=0)
-    costliest = sorted(range(heat.stretches), key=lambda at: (-sums[at], at))[: limits[0]]
-    found = (_window(calls, heat, at, round(float(sums[at])), limits[1]) for at in costliest if sums[at] > 0)
+    costliest = sorted(range(heat.stretches), key=lambda at: (-sums[at], at))[:WINDOWS]
+    found = (_window(calls, heat, at, round(float(sums[at]))) for at in costliest if sums[at] > 0)
     return [window for window in found if window.slices]
 
 
-def _window(calls: pl.LazyFrame, heat: Heat, at: int, time_us: int, most: int) -> Window:
+def _window(calls: pl.LazyFrame, heat: Heat, at: int, time_us: int) -> Window:
     begin = heat.first_us + at * heat.width_us
     end = pl.col("ts") + pl.max_horizontal("dur", 0)
     inside = calls.filter(pl.col("ts") < begin + heat.width_us, end >= begin).with_columns(end.alias("end"), rank())
@@ -99,7 +96,7 @@ def _window(calls: pl.LazyFrame, heat: Heat, at: int, time_us: int, most: int) -
     columns = ["works", "lane", "category", "name", "path", "ts", "dur", "end", "rank", "order", "bytes", "errno"]
     of_lanes = inside.join(shown.lazy().select("lane", *THREAD), on=THREAD).select(columns)
     longest = (
-        of_lanes.sort("works", "dur", "order", descending=[True, True, False]).head(most).collect(engine="streaming")
+        of_lanes.sort("works", "dur", "order", descending=[True, True, False]).head(SLICES).collect(engine="streaming")
     )
     ordered = longest.sort("lane", "ts", "end", "rank", "order", descending=[False, False, True, False, False])
     slices = list(_nested(ordered.iter_rows(named=True), begin))

@@ -103,7 +103,7 @@ def _details(frame: pl.DataFrame) -> Iterator[pl.Expr]:
         yield pl.col("args").struct.field(name).cast(DETAILS[name], strict=False).alias(name)
 
 
-def settled(calls: pl.DataFrame, *, ours: bool, deep: bool = False) -> pl.DataFrame:
+def settled(calls: pl.DataFrame, *, ours: bool, deep: bool) -> pl.DataFrame:
     """The calls with what lines leave unsaid.
 
     Args:
