@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from datacrumbs.trace.unattached import Unattached
+
 _SHOWN_NOTES = 20
 _KIND = "signed"
 
@@ -124,7 +126,14 @@ def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
     root, name = root_of(options.program or "", options.root or "")
     program = shutil.which(name) if name and root.is_own else name
     place = [str(paths.prefix.absolute()), str(root.directory), os.getcwd()]  # noqa: PTH109
-    asked = [*place, options.site, program, *_selected(options)]
+    failures = _known_failures(options)
+    asked = [
+        *place,
+        options.site,
+        program,
+        *_selected(options),
+        [[each.key, failures[each]] for each in sorted(failures)],
+    ]
     if not options.fresh:
         found = _remembered(composition_cache.recall(_KIND, asked, os.environ), paths)
         if found is not None:
@@ -138,12 +147,21 @@ def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
             from datacrumbs.configure import Selection, current_host
 
             host = current_host(name, str(root.directory))
-            answer = composed(options.site, host, Selection(*_selected(options)), paths, notes.append)
+            answer = composed(options.site, host, Selection(*_selected(options)), paths, notes.append, failures)
         finally:
             _print_notes(notes)  # they also say why nothing was left
     answer["notes"] = notes
     composition_cache.remember(_KIND, asked, os.environ, looking, answer)
     return _of(answer, paths, is_remembered=False)
+
+
+def _known_failures(options: argparse.Namespace) -> dict[Unattached, str]:
+    if not options.known_failures:
+        return {}
+    from datacrumbs.trace.reader import find_traces
+    from datacrumbs.trace.unattached import unattached_in
+
+    return unattached_in(find_traces(options.known_failures))
 
 
 # Where it would not be taken any more, it is composed again.

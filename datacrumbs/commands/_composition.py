@@ -9,17 +9,24 @@ from typing import TYPE_CHECKING
 from datacrumbs.commands._progress import progress_bar
 from datacrumbs.configure import Selection, compose, find_site_file, load_selected, read_site_file
 from datacrumbs.configure.compose import Report
+from datacrumbs.configure.known_failures import without_failures
 from datacrumbs.signer.signing_client import request_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from datacrumbs.provider import Host
     from datacrumbs.system import SystemPaths
+    from datacrumbs.trace.unattached import Unattached
 
 
-def composed(
-    site: str, host: Host, selection: Selection, paths: SystemPaths, note: Callable[[str], None]
+def composed(  # noqa: PLR0917 - what a composition takes
+    site: str,
+    host: Host,
+    selection: Selection,
+    paths: SystemPaths,
+    note: Callable[[str], None],
+    failures: Mapping[Unattached, str],
 ) -> dict[str, object]:
     """Compose a site file's plan and have it signed.
 
@@ -29,6 +36,7 @@ def composed(
         selection: What is left of the site file.
         paths: The installation.
         note: Told what the user should know.
+        failures: What is known to fail where it is to run.
 
     Returns:
         What `commands._composing.Composed` has, as JSON carries it.
@@ -40,6 +48,7 @@ def composed(
     providers = load_selected(read, selection)
     with progress_bar("composing") as progress:
         plan = compose(read, providers, host, selection, Report(note, progress))
+    plan = without_failures(plan, failures, note)
     counts = Counter(group.provider for group in plan.groups for _ in group.functions)
     return {
         "counts": [[entry.name, counts[entry.name]] for entry in plan.providers],

@@ -25,6 +25,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="find EXE and its libraries below this root directory (of a container, a chroot; /proc/PID/root)",
     )  # fmt: skip
     add("--no-move", action="store_true", help="put each library probe on its function's first instruction")
+    add(
+        "--known-failures", type=filled, action="append", default=[], metavar="TRACE",
+        help="leave out what could not be probed in the run of this trace, or of the traces in this directory",
+    )  # fmt: skip
     add("--fresh", action="store_true", help="compose and sign again even if nothing has changed since the last time")
     add("--show", nargs="?", const="", metavar="FILE", help="print a probe file and exit")
     add(

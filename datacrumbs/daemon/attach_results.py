@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Attach
+from datacrumbs.trace.unattached import Unattached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -72,11 +73,11 @@ class AttachResults:
 
     def record(self, plan: Plan, owners: Mapping[Target, int], failures: Sequence[AttachFailure]) -> None:
         """Keep those failures of a run that last."""
-        lasting = {failure.function: failure for failure in failures if failure.lasts}
+        lasting = lasting_failures(plan, failures)
         with self._database() as database:
             for identity, (owner, build_id, attach, symbol, offset) in _keys(plan, owners):
                 failure = lasting.get(identity)
-                if failure and (attach, failure.number) != _OF_ANOTHER_RUN:
+                if failure:
                     database.execute(
                         "INSERT OR REPLACE INTO lasting_failures VALUES (?, ?, ?, ?, ?, ?, ?)",
                         (owner, build_id, self._kernel, attach, symbol, offset, failure.reason),
@@ -102,6 +103,27 @@ class AttachResults:
                 f"{self._path}: cannot keep attach results: {error}",
                 hint=f"free space in {self._path.parent}, or remove the file if it is damaged; it will be recreated",
             ) from None
+
+
+def lasting_failures(plan: Plan, failures: Sequence[AttachFailure]) -> dict[int, AttachFailure]:
+    """By function, those of a run's failures that the next run on this kernel would have, too."""
+    lasting = {failure.function: failure for failure in failures if failure.lasts}
+    ways = [str(group.attach) for group in plan.groups for _ in group.functions] if lasting else []
+    return {
+        identity: failure
+        for identity, failure in lasting.items()
+        if (ways[identity], failure.number) != _OF_ANOTHER_RUN
+    }
+
+
+def unattached(plan: Plan, failed: Mapping[int, str]) -> dict[Unattached, str]:
+    """What a trace says of functions that could not be probed; ``failed`` has the reasons by function."""
+    places = [(group, function) for group in plan.groups for function in group.functions] if failed else []
+    found = {}
+    for identity, reason in failed.items():
+        group, function = places[identity]
+        found[Unattached(group.target.build_id, str(group.attach), function.symbol, function.offset)] = reason
+    return found
 
 
 def _keys(plan: Plan, owners: Mapping[Target, int]) -> Iterator[tuple[int, tuple[int, str, str, str, int]]]:

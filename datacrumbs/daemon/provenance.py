@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 from datacrumbs import __version__
 from datacrumbs.trace.redaction import Redaction
+from datacrumbs.trace.unattached import unattached_entries
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from datacrumbs.daemon.run_request import RunRequest
     from datacrumbs.engine.engine import EngineReport
+    from datacrumbs.trace.unattached import Unattached
 
 
-def provenance(request: RunRequest, report: EngineReport) -> dict[str, str]:
+def provenance(request: RunRequest, report: EngineReport, failed: Mapping[Unattached, str]) -> dict[str, str]:
     """For the trace's head and footer: what the run is, and how it was attached."""
     signed = request.signed
     hidden = Redaction(request.configuration.redact_paths)
@@ -38,6 +42,7 @@ def provenance(request: RunRequest, report: EngineReport) -> dict[str, str]:
             for group in signed.plan.groups
             if group.target.seen_as
         },
+        **unattached_entries(failed),
     }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs import client
 from datacrumbs.daemon import confinement
-from datacrumbs.daemon.attach_results import AttachResults
+from datacrumbs.daemon.attach_results import AttachResults, lasting_failures, unattached
 from datacrumbs.daemon.calibration import Calibration
 from datacrumbs.daemon.capture_ways import CaptureWays
 from datacrumbs.daemon.chosen_processes import Asked, take
@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan
     from datacrumbs.model.record import FunctionCounts
     from datacrumbs.trace.notes import Note
+    from datacrumbs.trace.unattached import Unattached
 
 STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _TICK = 0.25
@@ -105,7 +106,7 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
         engine = _engine(request, user, plan)
         stack.callback(engine.close)
         calibration.before_attaching()
-        report, skipped = _attach(engine, request)
+        report, skipped, failed = _attach(engine, request)
         ways = CaptureWays(plan, request.targets)
         late = None
         if finder is None:
@@ -116,7 +117,8 @@ def run(request: RunRequest, announce: Callable[[], None] = lambda: None) -> Run
             late = LateWatch(finder, LateFiles(plan, request.targets, engine, rules, inform))
         parts = _parts(request, components, user, maker)
         stack.callback(parts.close)
-        tracing = _Run(request, engine, writer, parts, report, late, sealer, calibration, ways)
+        about = provenance(request, report, failed)
+        tracing = _Run(request, engine, writer, parts, about, late, sealer, calibration, ways)
         tracing.begin(files, user)
         _give_up_rights(engine, own_id)
         notify("READY=1")
@@ -203,7 +205,8 @@ def _engine(request: RunRequest, user: Owner, plan: Plan) -> Engine:
     )
 
 
-def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, frozenset[int]]:
+# What was attached, what was not tried since it had failed before, and why each function failed that always will here.
+def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, frozenset[int], dict[Unattached, str]]:
     results = AttachResults(request.paths.attach_results)
     plan = request.signed.plan
     owners = request.targets.owners
@@ -218,7 +221,8 @@ def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, frozense
         )
     if not report.functions:
         raise DatacrumbsError("no function of the plan could be probed", hint="run datacrumbs_doctor")
-    return report, skipped
+    reasons = {each.function: each.reason for each in lasting_failures(plan, report.failures).values()}
+    return report, skipped, unattached(plan, dict.fromkeys(skipped, "failed before") | reasons)
 
 
 class _Run:
@@ -230,7 +234,7 @@ class _Run:
         engine: Engine,
         writer: WriterProcess,
         parts: Parts,
-        report: EngineReport,
+        about: dict[str, str],
         late: LateWatch | None,
         sealer: SealerProcess | None,
         calibration: Calibration,
@@ -251,7 +255,7 @@ class _Run:
         self._losses = LossWatch(engine.lost, engine.losses, request.configuration.flush_seconds)
         self._profiles_due = time.monotonic() + request.configuration.profile_seconds
         self._profiles_told = False
-        self._provenance = provenance(request, report)
+        self._provenance = about
 
     def begin(self, files: RunFiles, user: Owner) -> None:
         """Write the head of the trace, and announce it; if that fails, nothing of it stays."""

@@ -17,6 +17,7 @@ import pytest
 from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.engine.attach import AttachFailure
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Target
+from datacrumbs.probefile.storage import read_unverified
 from datacrumbs.testing import read_lines
 
 from .conftest import NOBODY
@@ -219,6 +220,33 @@ def test_a_failed_function_is_tried_again_when_its_file_changes(tmp_path: Path) 
     assert results.known_failures(plan("bb"), roots) == frozenset()
     users = dict.fromkeys(roots, NOBODY)  # a build-id is what a file says of itself
     assert results.known_failures(plan("aa"), users) == frozenset()
+
+
+def test_what_failed_on_a_node_is_left_out_of_the_next_plan(
+    installation: Installation, layer: Path, lives: Path
+) -> None:
+    entry = f"name: layer\n    probe: uprobe\n    type: binary\n    file: {layer}\n    regex: layer_(add|call)"
+    site = installation.prefix / "failing.yaml"
+    site.write_text(f"capture_probes:\n  - {entry}\n")
+    command = ("datacrumbs_probe_configurator", site, site.with_suffix(".json.gz"))
+    installation.command(*command, check=True)
+    plan = read_unverified(command[-1]).plan
+    assert [function.symbol for function in plan.functions] == ["layer_add", "layer_call"]
+    results = AttachResults(installation.prefix / "var/lib/datacrumbs/attach.sqlite")
+    results.record(plan, {}, [AttachFailure(0, "layer_add", "Invalid argument", errno.EINVAL)])
+    try:
+        with installation.daemon(command[-1]) as daemon:
+            daemon.wrap(lives, "callbacks")
+            assert daemon.lines().tally() == {"layer_call": 5}
+    finally:
+        (installation.prefix / "var/lib/datacrumbs/attach.sqlite").unlink()
+    words = f"layer_add of {layer} is left out: it could not be probed (kernel {os.uname().release}: failed before)"
+    done = installation.command(*command, "--known-failures", daemon.trace.parent, check=True)
+    assert words in done.stderr
+    assert [function.symbol for function in read_unverified(command[-1]).plan.functions] == ["layer_call"]
+    # What is kept of a composition is for the same question.
+    assert words not in installation.command(*command, check=True).stderr
+    assert words in installation.command(*command, "--known-failures", daemon.trace, check=True).stderr
 
 
 def test_names_are_plain_and_strings_are_safe(traced: Run) -> None:
