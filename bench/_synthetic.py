@@ -122,6 +122,7 @@ def _batch(random: np.random.Generator, now: NDArray[np.int64], numbers: dict[st
             calls["thread"] = 1000 + lane[rows] // THREADS + 100 * (lane[rows] % THREADS)
             calls["function"] = numbers[names[depth]]
             calls["flags"] = int(CallFlag.RETURNED)
+            calls["depth"] = depth
             calls["file"] = file[rows]
             calls["result"] = np.where(number < 5, size[rows], 0)
             calls["values"][:, 0] = 3

@@ -70,6 +70,8 @@ def detail(message: str) -> None:
 
 def printable(text: str) -> str:
     """Text that cannot steer a terminal: control characters and lone surrogates are shown as escapes."""
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
         for character in text

@@ -15,6 +15,7 @@ from datacrumbs.report.call_selection import CallSelection, select, select_profi
 from datacrumbs.report.findings.patterns import access_patterns
 from datacrumbs.report.findings.printing import print_findings
 from datacrumbs.report.job_ranks import jobs, node_rows
+from datacrumbs.report.nesting import Nesting
 from datacrumbs.report.sorting import column_of, in_its_order, in_order, shown_columns
 from datacrumbs.report.summary import conservation, degraded, late_files, table
 from datacrumbs.report.tables import (
@@ -28,12 +29,13 @@ from datacrumbs.report.tables import (
     write_csv,
 )
 from datacrumbs.report.tracing_cost import tracing_costs
+from datacrumbs.report.views import SCOPES
 from datacrumbs.report.wide_columns import ONLY_WIDE
 from datacrumbs.trace.mounts import mount_fields
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from rich.console import Console
 
@@ -135,9 +137,10 @@ def _print(console: Console, options: argparse.Namespace, table: _Table, clocks:
         print_order(console, table.rows, clocks)
 
 
-def rows_of(traces: Traces, selection: CallSelection, *, wide: bool) -> Rows:
-    """The rows of a table; given a view, and how many at most."""
+def rows_of(traces: Traces, selection: CallSelection, views: Iterable[str], *, wide: bool) -> Rows:
+    """The rows of a table, one of these views; given the view, and how many at most."""
     calls, profiles = select(traces, selection), select_profiles(traces, selection)
+    nesting = Nesting(traces, calls, filter(None, map(SCOPES.get, views)))
 
     def rows(view: str, most: int | None) -> list[dict[str, Any]]:
         if view == PATTERN:
@@ -145,7 +148,7 @@ def rows_of(traces: Traces, selection: CallSelection, *, wide: bool) -> Rows:
             for reason in left:
                 warn(printable(reason))
             return patterns
-        found = table(traces, calls, profiles, view, most, selection=selection, wide=wide)
+        found = table(traces, calls, profiles, view, most, selection=selection, nesting=nesting, wide=wide)
         return node_rows(traces, found) if view == "node" else found
 
     return rows

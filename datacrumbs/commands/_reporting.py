@@ -98,7 +98,7 @@ def report(options: argparse.Namespace) -> ExitCode:
         explanation = _explained(options, traces, selection) if options.explain else None
         _write_page(traces, selection, findings, Path(options.html), explanation=explanation)
     else:
-        print_tables(options, traces, clocks, rows_of(traces, selection, wide=options.wide), findings)
+        print_tables(options, traces, clocks, rows_of(traces, selection, limits(options), wide=options.wide), findings)
     return _status(findings, options.fail_on)
 
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import ctypes
+from ctypes import c_uint32, c_uint64, c_void_p
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.report.intervals import fresh
-from datacrumbs.report.nesting import THREAD, from_the_top
+from datacrumbs.report.nesting import THREAD, AlikeRows, from_the_top
+from datacrumbs.report.time_partitions import EARLIEST
 from datacrumbs.trace.dataframes import pl
+from datacrumbs.trace.lines import load_library
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from datacrumbs.report.time_partitions import TimePartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,42 +42,70 @@ class Busy:
     first_us: int = 0
 
 
-def busy(marked: pl.LazyFrame) -> Busy:
-    """Add up intervals.
+def busy(marked: pl.LazyFrame, partitions: Iterable[TimePartition]) -> Busy:
+    """Add up intervals, in the order of their beginnings and some at a time.
 
     A layer never contains a higher one. So what a thread spent in a layer itself is what it spent in that layer and
     those below it, less what it spent in those below it.
 
     Args:
         marked: Calls as `outermost` gives them for the scope ``layer``.
+        partitions: Of time, in order, each with calls that fit into memory.
     """
     begin, end = pl.col("ts"), pl.col("ts") + pl.max_horizontal("dur", 0)
     first, last = marked.select(begin.min(), end.max().alias("end")).collect(engine="streaming").row(0)
     if first is None:
         return Busy({}, {})
     timed = marked.filter(~pl.col("within"), pl.col("dur") > 0)
-    threads = timed.select(THREAD).unique().collect(engine="streaming").sort(THREAD).with_row_index("lane")
-    ranks = {category: position for position, category in enumerate(_categories(timed))}
+    names = _categories(timed)
+    ranks = {category: position for position, category in enumerate(names)}
     layer = pl.col("category").cast(pl.String).replace_strict(ranks, return_dtype=pl.UInt32).alias("layer")
-    columns = [(begin - first).alias("begin"), (end - first).alias("end"), layer, "lane"]
-    calls = timed.join(threads.lazy(), on=THREAD).select(columns).collect(engine="streaming")
-    wall = {name: _union(calls.filter(pl.col("layer") == position)) for name, position in ranks.items()}
-    total = _union(calls)
-    own, below = {}, 0
-    for name, position in reversed(ranks.items()):
-        here = _union(calls.filter(pl.col("layer") >= position), "lane")
-        own[name], below = here - below, here
-    return Busy(own, wall, total, last - first, first)
+    rows = timed.select(pl.col(THREAD).cast(pl.Int64), begin, end.alias("end"), layer)
+    covering = _Covering(len(names))
+    for part in partitions:
+        covering.add(rows.filter(pl.col("ts") >= part.begin, pl.col("ts") < part.end).collect(engine="streaming"))
+    below = [*covering.below.tolist(), 0]
+    own = {name: below[position] - below[position + 1] for name, position in reversed(ranks.items())}
+    *wall, total = covering.alone.tolist()
+    return Busy(own, dict(zip(names, wall, strict=True)), total, last - first, first)
 
 
 # Of the calls, from the application down.
 def _categories(calls: pl.LazyFrame) -> list[str]:
-    found = calls.select(pl.col("category").cast(pl.String).unique()).collect(engine="streaming").to_series()
-    return from_the_top(found)
+    found = calls.select(pl.col("category").unique()).collect(engine="streaming").to_series()
+    return from_the_top(found.cast(pl.String))
 
 
-# What intervals cover, each lane for itself.
-def _union(intervals: pl.DataFrame, lane: str | None = None) -> int:
-    ordered = intervals.sort(*([lane] if lane else []), "begin")
-    lanes = ordered[lane].to_numpy().astype(np.int64) if lane else np.zeros(len(ordered), np.int64)
-    return int(fresh(lanes, ordered["begin"].to_numpy(), ordered["end"].to_numpy()).sum())
+class _Covering:
+    # Sums over calls of layers with numbers from the highest down, and up to where these calls reach.
+    def __init__(self, layers: int) -> None:
+        self._layers = layers
+        self._threads: dict[tuple[int, ...], int] = {}
+        self._of_threads = np.empty((0, layers), np.int64)
+        self._of_all = np.full(layers + 1, EARLIEST, np.int64)
+        self.below, self.alone = np.zeros(layers, np.int64), np.zeros(layers + 1, np.int64)
+
+    # None of the calls begins before one that was added earlier.
+    def add(self, calls: pl.DataFrame) -> None:
+        begin, end, layer = (np.ascontiguousarray(calls[name].to_numpy()) for name in ("ts", "end", "layer"))
+        thread = self._threads_of(calls)
+        sequence = np.argsort(begin)
+        inputs = (sequence, begin, end, thread, layer)
+        outputs = (self._of_threads, self._of_all, self.below, self.alone)
+        places = [array.ctypes.data for array in inputs]
+        _library().dc_cover(len(calls), *places, self._layers, *(array.ctypes.data for array in outputs))
+
+    def _threads_of(self, calls: pl.DataFrame) -> NDArray[np.uint32]:
+        found = AlikeRows([calls[name].to_numpy() for name in THREAD])
+        numbers = [self._threads.setdefault(thread, len(self._threads)) for thread in found.distinct()]
+        new = len(self._threads) - len(self._of_threads)
+        self._of_threads = np.concatenate([self._of_threads, np.full((new, self._layers), EARLIEST, np.int64)])
+        return np.array(numbers, np.uint32)[found.numbers]
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    library = load_library()
+    library.dc_cover.restype = None
+    library.dc_cover.argtypes = [c_uint64, *[c_void_p] * 5, c_uint32, *[c_void_p] * 4]
+    return library

@@ -41,24 +41,20 @@ def enclosing(calls: pl.DataFrame, thread: NDArray[np.uint32]) -> NDArray[np.int
     return parents
 
 
-def within(parents: NDArray[np.int64], group: NDArray[np.int64], member: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether any of the calls around each call is a member, and of its group.
+def within(
+    parents: NDArray[np.int64], group: NDArray[np.int64] | None, member: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether any of the calls around each call is of its group; and whether any of these is a member.
 
     Args:
         parents: (n,) from `enclosing`.
-        group: (n,) what the calls must have in common.
-        member: (n,) the calls that are asked about.
+        group: (n,) what the calls must have in common; None for nothing.
+        member: (n,) the calls that are asked about; None for all.
     """
-    result = np.zeros(len(parents), np.bool_)
-    rows = np.flatnonzero(parents >= 0)
-    around = parents[rows]
-    while len(rows):
-        found = member[around] & (group[around] == group[rows])
-        result[rows[found]] = True
-        around = parents[around]
-        further = ~found & (around >= 0)
-        rows, around = rows[further], around[further]
-    return result
+    inside = np.empty(len(parents), np.uint8)
+    places = [None if array is None else array.ctypes.data for array in (parents, group, member)]
+    _library().dc_within(len(parents), *places, inside.ctypes.data)
+    return (inside & 1) != 0, (inside & 2) != 0
 
 
 @cache
@@ -66,4 +62,6 @@ def _library() -> ctypes.CDLL:
     library = load_library()
     library.dc_enclose.restype = c_int
     library.dc_enclose.argtypes = [c_uint64, c_void_p, c_uint32, *[c_void_p] * 5]
+    library.dc_within.restype = None
+    library.dc_within.argtypes = [c_uint64, *[c_void_p] * 4]
     return library

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,12 +46,8 @@ class Heat:
 
 
 def heat(
-    traces: Traces,
-    calls: pl.LazyFrame,
-    profiles: pl.DataFrame,
-    marked: pl.LazyFrame | None,
-    whole: Heat | None = None,
-) -> Heat:
+    traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, marked: pl.LazyFrame | None, works: pl.Expr
+) -> tuple[Heat, Heat]:
     """Sum the calls of each process by stretches of the run; the sums of a row are those of the table of processes.
 
     Args:
@@ -59,26 +55,43 @@ def heat(
         calls: The lines.
         profiles: The profiles.
         marked: What `outermost` gives of the calls for the scope ``process``; None where not every call has a line.
-        whole: That of more calls, whose stretches are used; None for those of these calls.
+        works: Which calls matter.
+
+    Returns:
+        That of all calls; and in the same stretches that of the lines that matter, without profiles.
     """
     if is_needed(traces) or marked is None:
-        calls, profiles = weighted(traces, calls, profiles, "process")
-        lines = calls.with_columns(pl.col("bytes").alias("own_bytes"))
-    else:
-        lines = marked.with_columns(pl.lit(1.0).alias("factor"))
-        profiles = profiles.clear().with_columns(factor=pl.lit(1.0))
-    first, width, number = (whole.first_us, whole.width_us, whole.stretches) if whole else _stretches(lines, profiles)
-    places = (
-        pl.concat([lines.select(PLACE).unique().collect(engine="streaming"), profiles.select(PLACE)])
-        .unique()
-        .sort(PLACE)
+        whole = _weighted(traces, calls, profiles, None)
+        return whole, _weighted(traces, calls.filter(works), profiles.clear(), whole)
+    lines = marked.with_columns(pl.lit(1.0).alias("factor"), works.alias("works"))
+    first, width, number = _stretches(lines, profiles.clear())
+    added, long = _sums(lines, first, width)
+    found = (
+        _empty(added.select(PLACE), first, width, number),
+        _empty(added.filter("works").select(PLACE), first, width, number),
     )
-    rows = {place: row for row, place in enumerate(places.iter_rows())}
-    result = Heat(first, width, list(rows), np.zeros((len(rows), number)), np.zeros((len(rows), number)))
-    _add_lines(result, lines, rows)
+    for result, only in zip(found, (pl.lit(value=True), pl.col("works")), strict=True):
+        _add_lines(result, added.filter(only), long.filter(only))
+    return found
+
+
+# The same where not every call has a line; in the stretches of another one, if given.
+def _weighted(traces: Traces, calls: pl.LazyFrame, profiles: pl.DataFrame, other: Heat | None) -> Heat:
+    calls, profiles = weighted(traces, calls, profiles, "process")
+    lines = calls.with_columns(pl.col("bytes").alias("own_bytes"), pl.lit(value=True).alias("works"))
+    first, width, number = (other.first_us, other.width_us, other.stretches) if other else _stretches(lines, profiles)
+    added, long = _sums(lines, first, width)
+    result = _empty(pl.concat([added.select(PLACE), profiles.select(PLACE)]), first, width, number)
+    _add_lines(result, added, long)
+    rows = {place: row for row, place in enumerate(result.places)}
     for part in profiles.iter_rows(named=True):
         _add_profile(result, rows[part["trace"], part["pid"]], part)
-    return Heat(first, width, result.places, result.time_us, result.bytes, spread=len(profiles) > 0)
+    return replace(result, spread=len(profiles) > 0)
+
+
+def _empty(places: pl.DataFrame, first: int, width: int, number: int) -> Heat:
+    rows = list(places.unique().sort(PLACE).iter_rows())
+    return Heat(first, width, rows, np.zeros((len(rows), number)), np.zeros((len(rows), number)))
 
 
 # The first moment, the length of a stretch, and how many there are.
@@ -94,21 +107,27 @@ def _stretches(lines: pl.LazyFrame, profiles: pl.DataFrame) -> tuple[int, int, i
     return first, width, (last - first) // width + 1
 
 
-def _add_lines(result: Heat, lines: pl.LazyFrame, rows: dict[tuple[int, int], int]) -> None:
-    stretch = ((pl.col("ts") - result.first_us) // result.width_us).alias("stretch")
+# What is added up of lines in each stretch, and the lines that reach from one stretch into the next: a thread is in one
+# call at a time, so that these are few.
+def _sums(lines: pl.LazyFrame, first: int, width: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    at, until = (((moment - first) // width) for moment in (pl.col("ts"), pl.col("ts") + pl.col("dur")))
+    lines = lines.with_columns(at.alias("stretch"), until.alias("until"))
+    counts = ~pl.col("within") & (pl.col("dur") > 0)
+    is_short = pl.col("stretch") == pl.col("until")
     moved = (pl.col("own_bytes") * pl.col("factor")).sum().alias("bytes")
-    for trace, process, at, size in lines.group_by(*PLACE, stretch).agg(moved).collect(engine="streaming").iter_rows():
+    took = (pl.col("dur") * pl.col("factor")).filter(counts & is_short).sum().alias("time")
+    added = lines.group_by(*PLACE, "works", "stretch").agg(moved, took).collect(engine="streaming")
+    long = lines.filter(counts, pl.col("stretch") < pl.col("until"))
+    columns = (*PLACE, "works", "ts", "dur", "stretch", "until", "factor")
+    return added, long.select(columns).collect(engine="streaming")
+
+
+def _add_lines(result: Heat, added: pl.DataFrame, long: pl.DataFrame) -> None:
+    rows = {place: row for row, place in enumerate(result.places)}
+    for trace, process, _, at, size, time in added.iter_rows():
         result.bytes[rows[trace, process], at] += size
-    timed = lines.filter(~pl.col("within"), pl.col("dur") > 0).with_columns(stretch)
-    until = ((pl.col("ts") + pl.col("dur") - result.first_us) // result.width_us).alias("until")
-    timed = timed.with_columns(until)
-    short = timed.filter(pl.col("stretch") == pl.col("until")).group_by(*PLACE, "stretch")
-    took = (pl.col("dur") * pl.col("factor")).sum()
-    for trace, process, at, time in short.agg(took).collect(engine="streaming").iter_rows():
         result.time_us[rows[trace, process], at] += time
-    # A thread is in one call at a time, so that few calls reach from one stretch into the next.
-    long = timed.filter(pl.col("stretch") < pl.col("until")).select(*PLACE, "ts", "dur", "stretch", "until", "factor")
-    for trace, process, begin, duration, at, last, factor in long.collect(engine="streaming").iter_rows():
+    for trace, process, _, begin, duration, at, last, factor in long.iter_rows():
         _spread(result, rows[trace, process], (begin, begin + duration, at, last), factor)
 
 

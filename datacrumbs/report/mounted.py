@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.mounts import differing, value_at
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from datacrumbs.trace.reader import Traces
+
+    Value = str | int | None
 
 FILE_SYSTEM = "filesystem"
 """Column that `with_file_systems` adds."""
@@ -44,7 +47,7 @@ def with_file_systems(traces: Traces, frame: Frame) -> Frame:
     return frame.join(kinds, on=_PLACE, how="left")
 
 
-def by_mount(values: Mapping[str, str | int | None], kind: type[pl.DataType]) -> pl.Expr:
+def by_mount(values: Mapping[str, Value], kind: type[pl.DataType]) -> pl.Expr:
     """What belongs to the column ``path``, by the longest mount point that it is below; null if there is none.
 
     A path is looked up once however many rows have it, in a time that does not grow with the number of mounts.
@@ -57,7 +60,14 @@ def by_mount(values: Mapping[str, str | int | None], kind: type[pl.DataType]) ->
 
     def looked_up(paths: pl.Series) -> pl.Series:
         names = paths.unique().drop_nulls()
-        found = pl.Series([value_at(name, kept) for name in names], dtype=kind)
+        of_directory = cache(partial(value_at, mounts=kept))
+        found = pl.Series([_of_file(name, kept, of_directory) for name in names], dtype=kind)
         return paths.replace_strict(names, found, default=None, return_dtype=kind)
 
     return pl.col("path").cast(pl.String).map_batches(looked_up, return_dtype=kind(), is_elementwise=True)
+
+
+# Files are many, the directories that they are in few.
+def _of_file(path: str, values: Mapping[str, Value], of_directory: Callable[[str], Value]) -> Value:
+    place = path.rstrip("/")
+    return values[place] if place in values else of_directory(place.rpartition("/")[0] or path[:1])

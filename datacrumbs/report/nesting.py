@@ -18,7 +18,7 @@ import ctypes
 import os
 from concurrent.futures import ThreadPoolExecutor
 from ctypes import c_int, c_uint32, c_uint64, c_void_p
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from datacrumbs.report.time_partitions import TimePartition
     from datacrumbs.trace.reader import Traces
 
+    Scope = tuple[str | None, NDArray[np.bool_] | None]
+
 INSIDE_KERNEL = ("VFS", "PAGECACHE", "EXT4", "XFS", "KERNEL", "BLOCK")
 """Categories of what serves the calls of the others, also when the thread that caused it has gone on."""
 THREAD = ("run", "pid", "tid")
@@ -49,33 +51,64 @@ SCOPES: dict[str, str | None] = {"layer": "category", "file": "fhash", "process"
 NO_WORD = (1 << 32) - 1
 SECOND_FILE = 1 << 48
 """Above the number of any line: added to it where the line is taken for its second file."""
-WITHIN, OWN = np.uint8(1), np.uint8(2)
-"""What a call is marked with: it is inside another one, and its bytes count."""
-WINDOW_ROWS = 1_000_000
+WITHIN, OWN = 1, 2
+"""What a call is marked with for a scope: it is inside another one, and its bytes count."""
+BITS = 2
+"""Of a mark, for each scope."""
+WINDOW_ROWS = 500_000
 MOST_THREADS = 4
 
 
 def outermost(traces: Traces, calls: pl.LazyFrame, scope: str) -> pl.LazyFrame:
-    """Calls, and how each counts in the sums of a scope.
+    """Calls, and how each counts in the sums of a scope; see `Nesting`."""
+    return Nesting(traces, calls, [scope]).outermost(scope)
 
-    They are taken a partition of time at once, together with the earlier calls that reach into it, and what is kept of
-    each is a byte, so that the memory that this takes grows little with the trace.
+
+class Nesting:
+    """Which calls are inside others, for several scopes at once.
+
+    Calls are taken a partition of time at once, together with the earlier calls that reach into it, and what is kept of
+    each is a byte, so that the memory that this takes grows little with the trace. It is done when it is first asked
+    for.
 
     Args:
-        traces: Where they come from.
+        traces: Where the calls come from.
         calls: Those that a report is about.
-        scope: What is added up, of `SCOPES`: the calls of a layer, on a file, or of a process.
-
-    Returns:
-        The calls with the columns ``run`` (the position of the run's first file), ``within`` (it is inside another call
-        of the scope and its thread), and ``own_bytes`` (its bytes, or null where those of another call include them).
+        scopes: What is added up, of `SCOPES`: the calls of a layer, on a file, or of a process.
     """
-    calls = with_runs(traces, calls)
-    marking = _Marking(calls, scope)
-    with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS)) as pool:
-        list(pool.map(marking.look, time_partitions(calls, WINDOW_ROWS)))
-    within, own = marking.marks.expression(WITHIN), marking.marks.expression(OWN)
-    return calls.with_columns(within.alias("within"), pl.when(own).then("bytes").alias("own_bytes"))
+
+    def __init__(self, traces: Traces, calls: pl.LazyFrame, scopes: Iterable[str]) -> None:
+        self._traces = traces
+        self._calls = with_runs(traces, calls)
+        self.scopes = tuple(dict.fromkeys(scopes))
+
+    @cached_property
+    def partitions(self) -> list[TimePartition]:
+        """Of time, each with calls that fit into memory."""
+        return list(time_partitions(self._calls, WINDOW_ROWS))
+
+    @cached_property
+    def _marking(self) -> _Marking:
+        marking = _Marking(self._calls, self.scopes)
+        with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS)) as pool:
+            list(pool.map(marking.look, self.partitions))
+        return marking
+
+    def outermost(self, scope: str, calls: pl.LazyFrame | None = None) -> pl.LazyFrame:
+        """Calls, and how each counts in the sums of a scope.
+
+        Args:
+            scope: One of those that were named.
+            calls: Some of the calls, with whatever columns they have; None for all. For the scope ``file``, all or none
+                of those on a file.
+
+        Returns:
+            The calls with the columns ``run`` (the position of the run's first file), ``within`` (it is inside another
+            call of the scope and its thread), and ``own_bytes`` (its bytes, or null where those of another call include
+            them).
+        """
+        calls = self._calls if calls is None else with_runs(self._traces, calls)
+        return self._marking.marked(calls, scope)
 
 
 def rank() -> pl.Expr:
@@ -93,7 +126,10 @@ def runs(traces: Traces) -> list[int]:
 
 def with_runs(traces: Traces, calls: pl.LazyFrame) -> pl.LazyFrame:
     """Calls with the column ``run``: the position of the first file of each call's run."""
-    run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(runs(traces))), return_dtype=pl.Int64)
+    firsts = runs(traces)
+    if len(firsts) < 2:  # which spares looking at each call
+        return calls.with_columns(pl.lit(0, pl.Int64).alias("run"))
+    run = pl.col("trace").cast(pl.Int64).replace_strict(dict(enumerate(firsts)), return_dtype=pl.Int64)
     return calls.with_columns(run.alias("run"))
 
 
@@ -131,51 +167,57 @@ class _Marks:
 
 class _Marking:
     # Finds which calls are inside others, a window at a time.
-    def __init__(self, calls: pl.LazyFrame, scope: str) -> None:
-        self._shared = SCOPES[scope]
-        self._by_layer = scope == "layer"
+    def __init__(self, calls: pl.LazyFrame, scopes: Sequence[str]) -> None:
+        self._scopes = scopes
         is_copy, order = pl.col("order") >= SECOND_FILE, pl.col("order")
         most = calls.select(order.filter(~is_copy).max().alias("lines"), order.filter(is_copy).max().alias("copies"))
         lines, copies = most.collect(engine="streaming").row(0)
         sizes = (0 if lines is None else lines + 1, 0 if copies is None else copies - SECOND_FILE + 1)
-        self.marks = _Marks(*sizes)
-        category = pl.col("category").cast(WORD)
-        codes, names = _categories(calls.select(category))
+        self._marks = _Marks(*sizes)
+        codes, self._names = _categories(calls)
         order_of = {name: position for position, name in enumerate(LAYERS, start=1)}
         self._ranks = np.zeros(max(codes, default=0) + 1, np.uint8)
-        self._ranks[codes] = [order_of.get(name, 0) for name in names]
-        inside_kernel = np.isin(names, INSIDE_KERNEL)
-        self._kernel = np.zeros(len(self._ranks), np.bool_)
-        if not self._by_layer and not inside_kernel.all():
-            self._kernel[codes] = inside_kernel
+        self._ranks[codes] = [order_of.get(name, 0) for name in self._names]
         physical = [pl.col(key).cast(pl.Int64).to_physical() for key in THREAD]
         words = [pl.col(key).cast(WORD).to_physical().fill_null(NO_WORD).cast(pl.Int64) for key in CARRIER[2:]]
         moved = (pl.col("bytes") > 0).fill_null(value=False).alias("moved")
         self._calls = calls.select(*physical, *words, "ts", "end", "order", "depth", moved)
         self._moving: AlikeRows | None = None
-        if not self._by_layer:
+        if any(scope != "layer" for scope in scopes):
             moving = self._calls.filter("moved").select(CARRIER).unique().collect(engine="streaming")
             self._moving = AlikeRows([moving[key].to_numpy() for key in CARRIER])
 
     def look(self, part: TimePartition) -> None:
         reaching = self._calls.filter(pl.col("ts") < part.end, pl.col("end") >= part.begin)
         calls = reaching.collect(engine="streaming")
-        category = calls["category"].to_numpy()
-        kernel = self._kernel[category]
         # What reaches a file while a layer flushes or closes it is what that layer's own calls moved before.
         moving = self._moving
         wanted = None if moving is None else moving.has([calls[key].to_numpy() for key in CARRIER])
-        inside, covered = _inside(calls, self._shared, self._ranks[category], wanted)
-        within = inside | kernel
-        own = ~within if wanted is None else wanted & ~(covered | kernel)
+        scopes = [(SCOPES[scope], None if scope == "layer" else wanted) for scope in self._scopes]
+        marks = np.zeros(len(calls), np.uint8)
+        for place, (inside, own) in enumerate(_inside(calls, scopes, self._ranks[calls["category"].to_numpy()])):
+            marks |= ((inside * WITHIN | own * OWN) << (BITS * place)).astype(np.uint8)
         here = calls["ts"].to_numpy() >= part.begin
-        order = calls["order"].to_numpy()[here]
-        self.marks.put(order, (within * WITHIN | own * OWN).astype(np.uint8)[here])
+        self._marks.put(calls["order"].to_numpy()[here], marks[here])
+
+    def marked(self, calls: pl.LazyFrame, scope: str) -> pl.LazyFrame:
+        shift = BITS * self._scopes.index(scope)
+        within, own = (self._marks.expression(np.uint8(bit << shift)) for bit in (WITHIN, OWN))
+        if scope != "layer" and self._has_causes(calls):
+            caused = pl.col("category").cast(pl.String).is_in(INSIDE_KERNEL)
+            within, own = within | caused, own & ~caused
+        return calls.with_columns(within.alias("within"), pl.when(own).then("bytes").alias("own_bytes"))
+
+    # Whether some of the calls serve others of them.
+    def _has_causes(self, calls: pl.LazyFrame) -> bool:
+        if not set(INSIDE_KERNEL) & set(self._names):
+            return False
+        return not set(_categories(calls)[1]) <= set(INSIDE_KERNEL)
 
 
 # The categories that there are: their codes and names.
 def _categories(calls: pl.LazyFrame) -> tuple[list[int], list[str]]:
-    found = calls.unique().collect(engine="streaming").to_series()
+    found = calls.select(pl.col("category").cast(WORD).unique()).collect(engine="streaming").to_series()
     return found.to_physical().to_list(), found.cast(pl.String).to_list()
 
 
@@ -198,12 +240,18 @@ class AlikeRows:
         outputs = (self.numbers.ctypes.data, self._firsts.ctypes.data, self._table.ctypes.data, len(self._table) - 1)
         self.count = int(library().dc_number_rows(rows, _places(self._columns), len(columns), *outputs))
 
+    def distinct(self) -> list[tuple[int, ...]]:
+        """Of each number what its rows have in the columns."""
+        return list(zip(*(column.tolist() for column in self._distinct()), strict=True))
+
     def in_order(self) -> NDArray[np.uint32]:
         """Of each number the place of its rows in the order of the first column, then the second one, and so on."""
-        distinct = [column[self._firsts[: self.count]] for column in reversed(self._columns)]
         places = np.empty(self.count, np.uint32)
-        places[np.lexsort(distinct)] = np.arange(self.count, dtype=np.uint32)
+        places[np.lexsort(self._distinct()[::-1])] = np.arange(self.count, dtype=np.uint32)
         return places
+
+    def _distinct(self) -> list[NDArray[np.int64]]:
+        return [column[self._firsts[: self.count]] for column in self._columns]
 
     def has(self, columns: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
         """Which of other rows are among these, which must differ from each other."""
@@ -219,30 +267,42 @@ def _places(columns: Sequence[NDArray[np.int64]]) -> ctypes.Array[c_void_p]:
     return (c_void_p * len(columns))(*(column.ctypes.data for column in columns))
 
 
-# Whether each call is inside another of its thread with the same value of ``shared``; and whether each of those that
-# are wanted is inside another wanted one.
+# For each scope, its shared column and the calls that may carry its bytes (None for those inside no other): whether
+# each call is inside another of its thread with the same value of that column, and whether its bytes count.
 def _inside(
-    calls: pl.DataFrame, shared: str | None, rank: NDArray[np.uint8], wanted: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    calls: pl.DataFrame, scopes: Sequence[Scope], rank: NDArray[np.uint8]
+) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     deep = calls["depth"].is_not_null().to_numpy()
-    inside, covered = np.zeros(len(calls), np.bool_), np.zeros(len(calls), np.bool_)
-    for rows, find in ((deep, _inside_by_depth), (~deep, inside_by_time)):
+    found = [(np.zeros(len(calls), np.bool_), np.zeros(len(calls), np.bool_)) for _ in scopes]
+    for rows, find in ((deep, _inside_by_depth), (~deep, _inside_by_time)):
         if rows.all():
-            return find(calls, shared, rank, wanted)
+            found = find(calls, scopes, rank)
+            break
         if rows.any():
-            part = None if wanted is None else wanted[rows]
-            inside[rows], covered[rows] = find(calls.filter(pl.Series(rows)), shared, rank[rows], part)
-    return inside, covered
+            some = [(shared, None if wanted is None else wanted[rows]) for shared, wanted in scopes]
+            for whole, part in zip(found, find(calls.filter(pl.Series(rows)), some, rank[rows]), strict=True):
+                whole[0][rows], whole[1][rows] = part
+    carried = zip(scopes, found, strict=True)
+    return [(inside, ~inside if wanted is None else wanted & ~covered) for (_, wanted), (inside, covered) in carried]
 
 
 def _inside_by_depth(
-    calls: pl.DataFrame, shared: str | None, _: NDArray[np.uint8], wanted: NDArray[np.bool_] | None
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    calls: pl.DataFrame, scopes: Sequence[Scope], _: NDArray[np.uint8]
+) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
     thread = AlikeRows([calls[key].to_numpy() for key in THREAD])
     parents = _beside_originals(calls, enclosing(calls, thread.numbers))
-    group = calls[shared].to_numpy() if shared else np.zeros(len(calls), np.int64)
-    inside = within(parents, group, np.ones(len(calls), np.bool_))
-    return inside, inside if wanted is None else wanted & within(parents, group, wanted)
+    found = []
+    for shared, wanted in scopes:
+        group = np.ascontiguousarray(calls[shared].to_numpy(), np.int64) if shared else None
+        inside, covered = within(parents, group, wanted)
+        found.append((inside, inside if wanted is None else wanted & covered))
+    return found
+
+
+def _inside_by_time(
+    calls: pl.DataFrame, scopes: Sequence[Scope], rank: NDArray[np.uint8]
+) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    return [inside_by_time(calls, shared, rank, wanted) for shared, wanted in scopes]
 
 
 # A line that is taken for its second file, too, is in the place of one call: what is inside either is inside both.

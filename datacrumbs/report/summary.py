@@ -14,7 +14,7 @@ from datacrumbs.report.estimated_rows import estimated_rows, is_needed
 from datacrumbs.report.exact_rows import exact_rows, exact_share, merged_rows
 from datacrumbs.report.file_groups import GROUPS
 from datacrumbs.report.nanoseconds import with_nanoseconds
-from datacrumbs.report.nesting import from_the_top, outermost
+from datacrumbs.report.nesting import Nesting, from_the_top, outermost
 from datacrumbs.report.node_files import by_node
 from datacrumbs.report.row_columns import of_no_calls
 from datacrumbs.report.views import KEYS, LEAST_BYTES, PHASE, SCOPES, SIZE_CLASS, SIZES, of_view, phases_of
@@ -41,7 +41,7 @@ def table(
     limit: int | None = None,
     *,
     selection: CallSelection = ALL,
-    marked: pl.LazyFrame | None = None,
+    nesting: Nesting | None = None,
     wide: bool = False,
 ) -> list[dict[str, Any]]:
     """One row per function, file, channel, process, rank, node, layer or kind of error, the most time first.
@@ -56,8 +56,7 @@ def table(
         view: What a row is, of `datacrumbs.report.VIEWS`; or ``failure``, a kind of error of a file.
         limit: How many rows at most.
         selection: By which the calls were selected.
-        marked: What `outermost` gives of the calls for the view's scope, where that is known already and the view is of
-            all calls.
+        nesting: Of the calls, where several tables need it; what it lacks is found for this one.
         wide: Whether rows have the columns of `with_wide`, too, where each call has a line.
 
     Returns:
@@ -68,8 +67,8 @@ def table(
     """
     keys, scope = KEYS[view], SCOPES.get(view)
     phases = phases_of(calls, profiles) if view == "time" else None
-    selected, known = calls, marked is not None
-    calls, profiles = _of_view(traces, calls if marked is None else marked, profiles, view, selection, known=known)
+    selected = calls
+    calls, profiles = _of_view(traces, calls, profiles, view, selection, nesting=nesting)
     if is_needed(traces):
         names = selection.whole_functions
         rows = estimated_rows(traces, calls, profiles, keys, scope, names=names)
@@ -104,7 +103,7 @@ def table_share(traces: Traces, selection: CallSelection, view: str, phases: Pha
         phases: Those of all runs, where the view is ``time``.
     """
     calls = select(traces, selection)
-    calls, _ = _of_view(traces, calls, traces.profiles, view, selection, known=False, phases=phases)
+    calls, _ = _of_view(traces, calls, traces.profiles, view, selection, phases=phases)
     files = _group_files([calls], view) if view in GROUPS else None
     return TableShare(*exact_share(traces, calls, KEYS[view], SCOPES.get(view)), files)
 
@@ -144,7 +143,7 @@ def _finished(
     return _with_beginnings(rows, phases.first - first, phases.width, all_of_them=limit is None) if phases else rows
 
 
-# The calls and profiles of a view, and how each call counts; ``known`` where they say how they count already.
+# The calls and profiles of a view, and how each call counts.
 def _of_view(
     traces: Traces,
     calls: pl.LazyFrame,
@@ -152,17 +151,26 @@ def _of_view(
     view: str,
     selection: CallSelection,
     *,
-    known: bool,
+    nesting: Nesting | None = None,
     phases: Phases | None = None,
 ) -> tuple[pl.LazyFrame, pl.DataFrame]:
     scope, estimated = SCOPES.get(view), is_needed(traces)
-    if not known and (scope == "layer" or (scope == "process" and not estimated)):
+    if scope == "layer" or (scope == "process" and not estimated):
         # Before any are left out: those that are may be around others.
-        calls = outermost(traces, calls, scope)
+        calls = _nested(traces, calls, scope, nesting)
     calls, profiles = of_view(traces, calls, profiles, view, selection, phases=phases)
     if scope is None:
         calls = calls.with_columns(pl.lit(value=False).alias("within"), pl.col("bytes").alias("own_bytes"))
-    return outermost(traces, calls, scope) if scope == "file" and not estimated else calls, profiles
+    if scope == "file" and not estimated:
+        # Of groups of files, and of lines that are taken for their second files too, more is inside one another.
+        calls = _nested(traces, calls, scope, None if view in GROUPS or traces.copies else nesting)
+    return calls, profiles
+
+
+def _nested(traces: Traces, calls: pl.LazyFrame, scope: str, nesting: Nesting | None) -> pl.LazyFrame:
+    if nesting is None or scope not in nesting.scopes:
+        return outermost(traces, calls, scope)
+    return nesting.outermost(scope, calls)
 
 
 # Rows of phases, each with its beginning; and those without any call, where all are wanted.

@@ -141,13 +141,17 @@ def _spread(profiles: pl.DataFrame, first: int, width: int) -> pl.DataFrame:
     return cut.with_columns(*sums, (after - before).alias(SHARE)).filter(count > 0)
 
 
+def on_channel(traces: Traces, frame: pl.LazyFrame | pl.DataFrame) -> pl.Expr:
+    """Which calls of a frame are on what programs wait on and what is no file."""
+    channels = traces.paths.filter(pl.col("path").str.contains(CHANNEL))["fhash"]
+    return pl.col("fhash").is_in(channels.cast(frame.collect_schema()["fhash"]).implode()).fill_null(value=False)
+
+
 # Which calls wait, and which open a file.
 def _marked(traces: Traces, frame: Frame) -> Frame:
-    channels = traces.paths.filter(pl.col("path").str.contains(CHANNEL))["fhash"]
     kind = frame.collect_schema()
-    on_channel = pl.col("fhash").is_in(channels.cast(kind["fhash"]).implode()).fill_null(value=False)
     waits, opens = (pl.col("name").is_in(pl.Series(names, dtype=kind["name"]).implode()) for names in (WAITS, OPENS))
-    return frame.with_columns((on_channel | waits).alias("waiting"), opens.alias("opening"))
+    return frame.with_columns((on_channel(traces, frame) | waits).alias("waiting"), opens.alias("opening"))
 
 
 def _of_files(

@@ -86,8 +86,7 @@ def windows(calls: pl.LazyFrame, heat: Heat, works: pl.Expr) -> list[Window]:
 
 def _window(calls: pl.LazyFrame, heat: Heat, at: int, time_us: int) -> Window:
     begin = heat.first_us + at * heat.width_us
-    end = pl.col("ts") + pl.max_horizontal("dur", 0)
-    inside = calls.filter(pl.col("ts") < begin + heat.width_us, end >= begin).with_columns(end.alias("end"), rank())
+    inside = calls.filter(pl.col("ts") < begin + heat.width_us, pl.col("end") >= begin).with_columns(rank())
     seconds = pl.min_horizontal("end", begin + heat.width_us) - pl.max_horizontal("ts", begin)
     times = [seconds.filter("counts").sum().alias("working"), seconds.sum().alias("time")]
     lanes = inside.group_by(THREAD).agg(pl.len(), *times).collect(engine="streaming")

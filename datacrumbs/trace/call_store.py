@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from datacrumbs.trace.columns import DETAILS
+from datacrumbs.trace.columns import DETAILS, WORD
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ FILE_ROWS, GROUP_ROWS = 1 << 20, 1 << 18
 NUMBERS = ("order", "pid", "tid", "dur", "ret", "errno", "bytes", "depth")
 COLUMNS: tuple[str, ...] = ("trace", "order", "category", "name", "symbol", "pid", "tid", "ts", "dur")
 COLUMNS += ("ret", "errno", "bytes", "fhash", "to_hash", "depth", "end")
+_KINDS: dict[str, Any] = dict.fromkeys(("category", "name", "symbol", "fhash", "to_hash"), WORD) | DETAILS
+"""Of columns that are no Int64."""
 LAST_MOMENT = (1 << 63) - 1
 _MOST = (1 << 32) - 1
 
@@ -53,7 +55,8 @@ class CallStore:
         begin, self._order = self._order, self._order + len(calls)
         kind = pl.UInt32 if self._order <= _MOST else pl.Int64
         order = pl.int_range(begin, self._order, dtype=kind, eager=True).alias("order")
-        self._kept.append((trace, calls.with_columns(order)))
+        # What no call of a part has takes no room.
+        self._kept.append((trace, calls.select(*_there(calls), order)))
         self.copies += len(calls) - calls["to_hash"].null_count()
         self._rows += len(calls)
         if self._rows >= self._spill_rows:
@@ -92,7 +95,7 @@ class CallStore:
                 together.append(_whole(trace, frame))
                 rows += len(frame)
             self._files.append(self.spill / f"{len(self._files):06}.parquet")
-            frame = pl.concat(together, how="vertical_relaxed").collect()
+            frame = pl.concat(together, how="diagonal_relaxed").collect()
             frame.write_parquet(self._files[-1], compression="lz4", row_group_size=GROUP_ROWS)
         self._rows = 0
         # More are to be expected, and what tables take will be needed, too.
@@ -112,11 +115,16 @@ def _whole(trace: int, frame: pl.DataFrame) -> pl.LazyFrame:
 
 def _public(calls: pl.LazyFrame, details: Sequence[str]) -> pl.LazyFrame:
     numbers = {name: pl.col(name).cast(pl.Int64) for name in NUMBERS}
-    return calls.select(numbers.get(name, pl.col(name)) for name in (*COLUMNS, *details))
+    lacking = {*COLUMNS, *details} - set(calls.collect_schema().names())
+    nothing = {name: pl.lit(None, _KINDS.get(name, pl.Int64)).alias(name) for name in lacking}
+    return calls.select(nothing.get(name, numbers.get(name, pl.col(name))) for name in (*COLUMNS, *details))
+
+
+def _there(calls: pl.DataFrame) -> list[str]:
+    counts = calls.null_count().row(0)
+    return [name for name, number in zip(calls.columns, counts, strict=True) if number < len(calls)]
 
 
 def _nothing() -> pl.DataFrame:
-    word = pl.Categorical()
-    kinds = dict.fromkeys(("category", "name", "symbol", "fhash", "to_hash"), word)
     kept = [name for name in COLUMNS if name not in {"trace", "end"}]
-    return pl.DataFrame(schema={name: kinds.get(name, pl.Int64) for name in kept} | DETAILS)
+    return pl.DataFrame(schema={name: _KINDS.get(name, pl.Int64) for name in (*kept, *DETAILS)})

@@ -264,7 +264,7 @@ class _Judging:
 
 # With the column ``unit``: what a request should begin at a multiple of. Files are few, so each is looked up once.
 def _with_units(traces: Traces, frame: pl.DataFrame) -> pl.DataFrame:
-    files = frame.select("run", pl.col("path").cast(pl.String)).unique().drop_nulls()
+    files = frame.select("run", "path").unique().drop_nulls()
     parts = []
     for (run,), part in files.partition_by("run", as_dict=True).items():
         mounts = traces.files[run].mounts.items()
@@ -272,8 +272,7 @@ def _with_units(traces: Traces, frame: pl.DataFrame) -> pl.DataFrame:
         parts.append(part.with_columns(by_mount(units, pl.Int64).alias("unit")))
     if not parts:
         return frame.with_columns(pl.lit(None, pl.Int64).alias("unit"))
-    known = pl.concat(parts).with_columns(pl.col("path").cast(frame.schema["path"]))
-    return frame.join(known, on=["run", "path"], how="left")
+    return frame.join(pl.concat(parts), on=["run", "path"], how="left")
 
 
 def gathered(traces: Traces, calls: pl.LazyFrame) -> RunCalls:

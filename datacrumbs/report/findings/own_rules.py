@@ -12,6 +12,7 @@ from datacrumbs.report.findings.evidence import KIND_OF
 from datacrumbs.report.findings.thresholds import described, names
 from datacrumbs.report.human_readable import duration, size
 from datacrumbs.report.intervals import fresh
+from datacrumbs.report.parents import NONE
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -38,10 +39,11 @@ def own_rules() -> tuple[FindingRule, ...]:
 
 # Rows of a frame with a limit passed, each with the file that has the most time of its process.
 def _suspicions(
-    passed: pl.DataFrame, of: pl.DataFrame, sentence: Any, grave: Any = lambda _: True
+    passed: pl.DataFrame, calls: pl.DataFrame | pl.LazyFrame, sentence: Any, grave: Any = lambda _: True
 ) -> Iterator[Suspicion]:
     if passed.is_empty():
         return
+    of = calls.select("process", "path", "category", "dur").lazy().collect()
     files = of.group_by("process", "path").agg(TIME).sort("time", "path", descending=[True, False])
     dearest = files.unique("process", keep="first", maintain_order=True).select(
         "process", pl.col("path").alias("dearest")
@@ -54,7 +56,7 @@ def _suspicions(
 
 def _small(kind: str) -> Any:
     def judge(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
-        requests = evidence.requests.filter(pl.col("kind") == kind, pl.col("bytes") > 0)
+        requests = evidence.requests.lazy().filter(pl.col("kind") == kind, pl.col("bytes") > 0)
         # What a file has at its beginning, or up to its end, cannot be moved in larger requests.
         is_all = (pl.col("pattern") == "first").fill_null(value=False)
         is_all |= (pl.col("bytes") < pl.col("count")).fill_null(value=False)
@@ -65,7 +67,7 @@ def _small(kind: str) -> Any:
             pl.col("dur").filter(is_small).sum().alias("time"),
         ]
         median = pl.col("bytes").filter(is_small).median().alias("median")
-        found = requests.group_by("process").agg(CALLS, *sums, median)
+        found = requests.group_by("process").agg(CALLS, *sums, median).collect()
         passed = found.filter(pl.col("small") > limits["requests"], pl.col("small") > limits["part"] * pl.col("calls"))
         passed = _with_io(passed, evidence).filter(pl.col("time") > limits["time"] * pl.col("io"))
 
@@ -89,11 +91,10 @@ def _with_io(frame: pl.DataFrame, evidence: Any) -> pl.DataFrame:
 
 def _random(kind: str) -> Any:
     def judge(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
-        requests = evidence.requests.filter(pl.col("kind") == kind, pl.col("bytes") > 0)
+        requests = evidence.requests.lazy().filter(pl.col("kind") == kind, pl.col("bytes") > 0)
         back = pl.col("pattern") == "random"
-        found = requests.group_by("process").agg(
-            CALLS, back.sum().alias("random"), pl.col("dur").filter(back).sum().alias("time")
-        )
+        sums = (back.sum().alias("random"), pl.col("dur").filter(back).sum().alias("time"))
+        found = requests.group_by("process").agg(CALLS, *sums).collect()
         part = pl.col("random") / pl.col("calls")
         passed = found.filter(pl.col("random") > limits["requests"], part > limits["part"])
 
@@ -225,14 +226,13 @@ def _streams(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
     calls = evidence.calls
     if not (calls["category"].cast(pl.String) == "STDIO").any():
         return ()
-    nested = evidence.nested.with_row_index("row")
-    outer = nested.select(
-        pl.col("row").alias("parent").cast(pl.Int64), pl.col("category").cast(pl.String).alias("above")
+    nested = evidence.nested
+    parents = nested["parent"].replace({NONE: None})
+    above = nested["category"].gather(parents).cast(pl.String).alias("above")
+    data = nested.select("process", "name", "category", "path", "bytes", "dur", above).filter(
+        pl.col("name").cast(pl.String).is_in([n for n, k in KIND_OF.items() if k in {"read", "write"}]),
+        pl.col("bytes") > 0,
     )
-    data = nested.filter(
-        pl.col("name").cast(pl.String).is_in([n for n, k in KIND_OF.items() if k in {"read", "write"}])
-    )
-    data = data.filter(pl.col("bytes") > 0).join(outer, on="parent", how="left")
     of_stream = pl.col("above") == "STDIO"
     top = data.filter((pl.col("above").is_null()) | of_stream)
     small = of_stream & (pl.col("bytes") < limits["size_bytes"])

@@ -18,7 +18,7 @@ SUMS = ("count", *PATTERNS[1:], "unknown", "bytes", "time_us", "timed")
 
 
 def access_patterns(
-    traces: Traces, calls: pl.LazyFrame, most: int | None = None
+    traces: Traces, calls: pl.LazyFrame, most: int | None = None, *, partly: bool = True
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """One row per file and direction, the most time first.
 
@@ -26,6 +26,7 @@ def access_patterns(
         traces: Read with their details.
         calls: Those of a selection.
         most: How many portions of calls to look at; None for all.
+        partly: Whether to give rows of some of the calls where not all are in these portions.
 
     Returns:
         Dicts with path, access (read or write), count (requests at the border to the kernel that moved bytes),
@@ -33,7 +34,9 @@ def access_patterns(
         its end), unknown (their place is not known), bytes, mean_bytes, largest_bytes, time_us. The first request on
         a descriptor is consecutive. And, in words, the calls that are not in them.
     """
-    parts, left = portions(traces, calls, most)
+    parts, left = portions(traces, calls, most, partly=partly)
+    if not parts:
+        return [], left
     rows = pl.concat([_rows(traces, of_portion(traces, calls, part)) for part in parts])
     sums = rows.group_by(KEYS).agg(pl.col(SUMS).sum(), pl.col("largest_bytes").max())
     mean = (pl.col("bytes") / pl.col("count")).round().cast(pl.Int64).alias("mean_bytes")

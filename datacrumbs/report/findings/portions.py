@@ -32,13 +32,16 @@ class Portion:
     before: int | None = None
 
 
-def portions(traces: Traces, calls: pl.LazyFrame, most: int | None = MOST) -> tuple[list[Portion], list[str]]:
+def portions(
+    traces: Traces, calls: pl.LazyFrame, most: int | None = MOST, *, partly: bool = True
+) -> tuple[list[Portion], list[str]]:
     """Divide calls.
 
     Args:
         traces: Where they come from.
         calls: Of any number of processes.
         most: How many portions at most; None for all.
+        partly: Whether to give any where they do not have all of the calls.
 
     Returns:
         The portions, and what is in none of them, in words.
@@ -59,13 +62,17 @@ def portions(traces: Traces, calls: pl.LazyFrame, most: int | None = MOST) -> tu
             left.append(f"{some} with {rest.sum():,} calls: only the {place:,} with the most calls were looked at")
             break
         if size > LIMIT:
+            name = traces.processes.get((run, pid), "") or "a process"
+            if not partly:
+                return [], [f"calls of {name} (pid {pid}), which has {size:,}"]
             first = next(time_partitions(calls.filter(pl.col("run") == run, pl.col("pid") == pid), LIMIT))
             found.append(Portion(((run, pid),), first.end))
-            name = traces.processes.get((run, pid), "") or "a process"
             left.append(f"the calls of {name} (pid {pid}) behind the first {first.calls:,} of {size:,}")
         else:
             together.append((run, pid))
             number += size
+    if left and not partly:
+        return [], left
     return ([*found, Portion(tuple(together))] if together else found), left
 
 

@@ -16,20 +16,20 @@ from datacrumbs.report.distributions import Distribution, Function, distribution
 from datacrumbs.report.estimated_rows import is_needed
 from datacrumbs.report.findings.patterns import access_patterns
 from datacrumbs.report.heatmap import Heat, heat
-from datacrumbs.report.nesting import outermost
+from datacrumbs.report.nesting import Nesting
 from datacrumbs.report.sorting import by_layer
 from datacrumbs.report.summary import conservation, number_of_rows, table
 from datacrumbs.report.tables import print_trace
 from datacrumbs.report.tracing_cost import TracingCost, tracing_costs
-from datacrumbs.report.views import CHANNEL
+from datacrumbs.report.views import on_channel
 from datacrumbs.report.windows import Window, windows
-from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
     from datacrumbs.report.call_selection import CallSelection
     from datacrumbs.report.comparing import Change
     from datacrumbs.report.explaining import Explanation
     from datacrumbs.report.findings.judging import Findings
+    from datacrumbs.trace.dataframes import pl
     from datacrumbs.trace.reader import TraceFile, Traces
 
 FILES, CHANNELS, FAILURES, PROCESSES = 5000, 500, 500, 2000
@@ -94,39 +94,39 @@ def gather(
 ) -> Contents:
     """Everything that a page needs, of the calls that a selection leaves."""
     estimated = is_needed(traces)
-    layered = outermost(traces, calls, "layer")
-    functions = table(traces, calls, profiles, "function", selection=selection, marked=layered)
-    layers = table(traces, calls, profiles, "layer", selection=selection, marked=layered)
-    by_process = None if estimated else outermost(traces, calls, "process")
-    found = heat(traces, calls, profiles, by_process)
+    nesting = Nesting(traces, calls, ("layer",) if estimated else ("layer", "process", "file"))
+    layered = nesting.outermost("layer")
+    by_process = None if estimated else nesting.outermost("process")
+
+    def rows(view: str, limit: int | None = None) -> list[dict[str, Any]]:
+        return table(traces, calls, profiles, view, limit, selection=selection, nesting=nesting)
+
     # What programs wait for shows in the heat map; where they work is what a window is for.
-    works = ~pl.col("path").str.contains(CHANNEL).fill_null(value=False)
-    marked = None if by_process is None else by_process.filter(works)
-    working = heat(traces, calls.filter(works), profiles.clear(), marked, found)
+    works = ~on_channel(traces, calls)
+    found, working = heat(traces, calls, profiles, by_process, works)
     contents = Contents(
         traces,
         selection != ALL,
         estimated,
         int(profiles["count"].sum()),
-        by_layer(functions),
-        layers,
+        by_layer(rows("function")),
+        rows("layer"),
         distributions(traces, layered, profiles),
-        busy(layered),
+        busy(layered, nesting.partitions),
         found,
         windows(calls if by_process is None else by_process, working, works),
         findings,
     )
     contents.costs = tracing_costs(traces)
     if findings is not None:
-        rows, left = access_patterns(traces, calls, PORTIONS_SHOWN)
-        contents.patterns = Rows([] if left else rows[:PATTERNS_SHOWN], len(rows))
+        patterns, _ = access_patterns(traces, calls, PORTIONS_SHOWN, partly=False)
+        contents.patterns = Rows(patterns[:PATTERNS_SHOWN], len(patterns))
     for view, limit in {"file": FILES, "channel": CHANNELS, "failure": FAILURES, "process": PROCESSES}.items():
-        marked = by_process if view == "process" else None
-        rows = table(traces, calls, profiles, view, limit + 1, selection=selection, marked=marked)
-        total = len(rows)
+        kept = rows(view, limit + 1)
+        total = len(kept)
         if total > limit:
             total = number_of_rows(traces, calls, profiles, view, selection)
-        contents.tables[view] = Rows(rows[:limit], total)
+        contents.tables[view] = Rows(kept[:limit], total)
     return contents
 
 

@@ -473,3 +473,22 @@ EXPORT int dc_enclose(uint64_t rows, const uint32_t *thread, uint32_t threads, c
 	free(alike);
 	return 0;
 }
+
+/*
+ * Sets bit 1 of each call that is inside another one of its group, and bit 2 of each that is inside one that is a
+ * member as well. `parents` has rows, or -1; all calls are of one group, or members, where it is NULL.
+ */
+EXPORT void dc_within(uint64_t rows, const int64_t *parents, const int64_t *group, const uint8_t *member,
+		      uint8_t *inside)
+{
+	for (uint64_t row = 0; row < rows; row++) {
+		uint8_t bits = 0;
+
+		for (int64_t around = parents[row]; around >= 0 && bits != 3; around = parents[around]) {
+			if (group && group[around] != group[row])
+				continue;
+			bits |= !member || member[around] ? 3 : 1;
+		}
+		inside[row] = bits;
+	}
+}

@@ -94,12 +94,11 @@ def test_threads_apart_and_lines_without_a_depth(first: int) -> None:
 def test_within_looks_at_all_calls_around() -> None:
     parents = np.array([-1, 0, 1, 2, 0])
     group = np.array([7, 8, 7, 8, 9])
-    everyone = np.ones(5, np.bool_)
-    assert within(parents, group, everyone).tolist() == [False, False, True, True, False]
-    assert within(parents, group, np.array([False, True, True, True, True])).tolist() == [
-        False,
-        False,
-        False,
-        True,
-        False,
-    ]
+    members = np.array([False, True, True, True, True])
+    inside, in_member = within(parents, group, members)
+    assert inside.tolist() == [False, False, True, True, False]
+    assert in_member.tolist() == [False, False, False, True, False]
+    assert [found.tolist() for found in within(parents, group, None)] == [inside.tolist()] * 2
+    inside, in_member = within(parents, None, members)
+    assert inside.tolist() == [False, True, True, True, True]
+    assert in_member.tolist() == [False, False, True, True, False]
