@@ -266,3 +266,23 @@ def test_calls_that_are_kept_in_files(made, tmp_path: Path, view: str, monkeypat
     assert parts.spill
     found, wanted = (table(each, each.calls, each.profiles, view) for each in (parts, whole))
     assert found == wanted
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_one_look_is_enough_for_all_tables(made, tmp_path: Path, deep: bool) -> None:
+    """Also where the calls on files all serve others, and those on channels do not."""
+    chooser = random.Random(7)
+    calls = []
+    for turn in range(211):
+        file, begin = chooser.choice(list(FILES)), 10 * turn + chooser.randrange(3)
+        layers = ("POSIX", "SYS") if file in {"f3", "f4"} else ("VFS", "EXT4")
+        for depth, layer in enumerate(layers):
+            more = {"depth": depth} if deep and depth else {}
+            line = made.call("read", layer, begin + depth, 9 - 2 * depth, bytes=turn, fhash=file, **more)
+            calls.insert(chooser.randrange(len(calls) + 1), line)
+    traces = read_traces([made.write(tmp_path / "run.pfw.gz", calls, FILES)])
+    look = nesting.Nesting(traces, traces.calls, nesting.SCOPES)
+    for view in ("function", "file", "channel", "process", "layer"):
+        rows = table(traces, traces.calls, traces.profiles, view)
+        assert rows
+        assert table(traces, traces.calls, traces.profiles, view, nesting=look) == rows
