@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
+from datacrumbs.secure.files import check_protected, make_private, read_bounded, write_atomically
 from datacrumbs.trace.costs import CallCost
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class CostCache:
             DatacrumbsError: (exit 1) They cannot be written.
             OSError: Likewise.
         """
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self._directory)
         check_protected(self._directory)
         write_atomically(self._path, encode(costs), 0o600)
         kept = sorted(self._directory.glob(f"*{_SUFFIX}"), key=lambda path: path.lstat().st_mtime_ns)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.engine import image as images
 from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.secure.files import check_protected, first_unprotected, read_bounded, write_atomically
+from datacrumbs.secure.files import check_protected, first_unprotected, make_private, read_bounded, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,7 +68,7 @@ class ImageStore:
     def save(self, key: str, image: Image) -> None:
         """Keep an image; without room or permission the next start compiles again."""
         with suppress(OSError, DatacrumbsError):
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._directory)
             check_protected(self._directory)
             path = self._directory / f"{key}{_SUFFIX}"
             if path.is_symlink() or not path.is_file():

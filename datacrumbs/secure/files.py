@@ -188,6 +188,12 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
             temporary.unlink()
 
 
+def make_private(directory: Path) -> None:
+    """Make a directory and the one that it is in, as far as they are not there, open to this user alone."""
+    for place in (directory.parent, directory):
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
 def is_file(path: Path) -> bool:
     """Whether a regular file is there; also False where this user cannot look (``Path.is_file`` raises there)."""
     try:

@@ -17,11 +17,12 @@ COSTS = {"system call": CallCost(331, 17), "function": CallCost(1999, 101)}
 
 
 def test_what_is_kept_is_found(tmp_path: Path) -> None:
-    CostCache(tmp_path / "costs", "a").save(COSTS)
-    assert CostCache(tmp_path / "costs", "a").load() == COSTS
-    assert CostCache(tmp_path / "costs", "c").load() == {}
-    assert (tmp_path / "costs").stat().st_mode & 0o777 == 0o700
-    assert [path.stat().st_mode & 0o777 for path in (tmp_path / "costs").iterdir()] == [0o600]
+    costs = tmp_path / "lib/datacrumbs/costs"
+    CostCache(costs, "a").save(COSTS)
+    assert CostCache(costs, "a").load() == COSTS
+    assert CostCache(costs, "c").load() == {}
+    assert {place.stat().st_mode & 0o777 for place in (costs, costs.parent)} == {0o700}
+    assert [path.stat().st_mode & 0o777 for path in costs.iterdir()] == [0o600]
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770])
