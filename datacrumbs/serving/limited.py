@@ -69,6 +69,7 @@ CHECK = Bounds(memory=416 << 20, processor_seconds=30, clock_seconds=90)
 """What checks a plan."""
 LONGEST_FACTOR = 4.0
 """By which the time on the clock grows at most, so that a request cannot take the service's time for long."""
+_LOAD = Path("/proc/loadavg")
 _own: Bounds | None = None  # of this process, where it is such a child
 
 
@@ -197,9 +198,13 @@ def check_end(status: int) -> None:
         raise LimitError
 
 
-# How many threads want to run: at this moment, which may be an odd one, and in the last minute.
+# How many threads want to run: at this moment, which may be an odd one, and in the last minute. A unit that sees
+# nothing but processes below /proc (ProcSubset=pid) does not know it, and gives the longest time.
 def _runnable() -> float:
-    minute, _, _, now, *_ = Path("/proc/loadavg").read_text(encoding="ascii").split()
+    try:
+        minute, _, _, now, *_ = _LOAD.read_text(encoding="ascii").split()
+    except FileNotFoundError:
+        return math.inf
     return max(float(minute), float(now.partition("/")[0]))
 
 

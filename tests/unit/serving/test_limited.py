@@ -90,6 +90,12 @@ def test_what_wants_to_run_is_what_the_kernel_says():
     assert limited._runnable() >= 1  # this process
 
 
+def test_where_the_load_is_hidden_the_time_is_the_longest(monkeypatch, tmp_path):
+    """As from the service of runs, whose unit sees nothing but processes below /proc."""
+    monkeypatch.setattr(limited, "_LOAD", tmp_path / "absent")
+    assert WIDE.stretched().clock_seconds == WIDE.clock_seconds * limited.LONGEST_FACTOR
+
+
 def test_memory_is_counted_beyond_what_is_inherited():
     held = bytearray(300 << 20)
     assert answer(lambda: b"%d" % len(bytearray(64 << 20)), WIDE, 100) == b"%d" % (64 << 20)
