@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import socket
+import stat
 import struct
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -33,6 +34,8 @@ _BACKLOG = 16
 _ACL_VERSION, _NO_ID = 2, 0xFFFFFFFF
 _MAY_READ, _MAY_CONNECT = 4, 6
 _ACL_OWNER, _ACL_USER, _ACL_GROUP, _ACL_MASK, _ACL_OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20
+_NEW_DIRECTORY = 0o1500
+"""Mode of a directory that a run has made and not given away yet, by which it is told from what root made otherwise."""
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """How a file of a trace is opened: nothing is overwritten, no link is followed."""
@@ -152,7 +155,7 @@ def _open_directory(directory: Path) -> int:
 def _enter(directory: Path, descriptor: int, part: str, owner: Owner) -> int:
     _refuse_served(directory, descriptor, part)
     try:
-        os.mkdir(part, 0o700, dir_fd=descriptor)
+        os.mkdir(part, _NEW_DIRECTORY, dir_fd=descriptor)
         made = True
     except FileExistsError:
         made = False
@@ -165,7 +168,8 @@ def _enter(directory: Path, descriptor: int, part: str, owner: Owner) -> int:
                 "remove it; the daemon makes its directories itself",
             ) from None
         raise
-    if _stays_with_root(below, owner) and made:
+    _give_new(below, owner, made=made)
+    if made and os.fstat(below).st_uid == os.geteuid() != owner.uid:
         os.close(below)
         raise refusal(f"{directory}: {part!r} is not the directory that was made there", "start again")
     return below
@@ -174,10 +178,12 @@ def _enter(directory: Path, descriptor: int, part: str, owner: Owner) -> int:
 # Of the runs that find a new directory at once, each gives it away before it puts anything into it, so none waits for
 # the one that made it. The directory above may be the user's, who could have put another one of root's under the name:
 # what has something in it stays root's. What another user's run was given first is entered as any that is found.
-def _stays_with_root(directory: int, owner: Owner) -> bool:
-    if os.fstat(directory).st_uid == os.geteuid() and not os.listdir(directory):
+def _give_new(directory: int, owner: Owner, *, made: bool) -> None:
+    state = os.fstat(directory)
+    is_new = made or stat.S_IMODE(state.st_mode) == _NEW_DIRECTORY
+    if state.st_uid == os.geteuid() and is_new and not os.listdir(directory):
+        os.fchmod(directory, 0o700)  # as long as it is root's
         os.fchown(directory, owner.uid, owner.gid)
-    return os.fstat(directory).st_uid == os.geteuid() != owner.uid
 
 
 # The user may have mounted something over the user's own directory: a program that serves it could let root's thread

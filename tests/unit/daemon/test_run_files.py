@@ -92,6 +92,38 @@ def test_what_another_run_did_with_a_new_directory(
     assert owners == ([0] if refused else [1001, 1000])
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives directories away")
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o1777, 0o500])
+def test_an_empty_directory_of_roots_stays_roots(tmp_path: Path, mode: int) -> None:
+    """A mount point, say; what a run of somebody's has made a moment ago is told from it by its mode."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here").chmod(mode)
+    create_trace(tmp_path, ("here", "mine", "a.pfw.gz"), Owner(1000, 1000, "me")).close()
+    owners = [path.stat().st_uid for path in (tmp_path / "here", tmp_path / "here/mine", *tmp_path.glob("here/*/*"))]
+    assert owners == [0, 1000, 1000]
+    assert stat.S_IMODE((tmp_path / "here").stat().st_mode) == mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives directories away")
+def test_a_directory_of_a_run_that_was_killed_is_given_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def killed(*_: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fchown", killed)
+        patched.setattr(os, "fchmod", killed)
+        with pytest.raises(KilledError):
+            create_trace(tmp_path, ("mine", "a.pfw.gz"), Owner(1000, 1000, "me"))
+    create_trace(tmp_path, ("mine", "a.pfw.gz"), Owner(1000, 1000, "me")).close()
+    state = (tmp_path / "mine").stat()
+    assert (state.st_uid, stat.S_IMODE(state.st_mode)) == (1000, 0o700)
+
+
 def test_missing_trace_directory(tmp_path: Path) -> None:
     with pytest.raises(DatacrumbsError, match="cannot open the trace directory") as caught:
         create_trace(tmp_path / "missing", ("a.pfw.gz",), _ME)
