@@ -5,6 +5,7 @@ Folders for processors of one kind (glibc-hwcaps, $PLATFORM) are left out.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,13 +15,14 @@ from datacrumbs.elf.file import Tag, open_elf
 from datacrumbs.elf.inspected_files import looked_at
 from datacrumbs.elf.roots import Root
 from datacrumbs.errors import DatacrumbsError, usage_error
-from datacrumbs.secure.files import is_file
+from datacrumbs.secure.files import is_file, read_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from datacrumbs.elf.file import Elf
 
+_FOLDERS_LIMIT = 64 << 10
 _TRIPLETS = {"EM_X86_64": "x86_64-linux-gnu", "EM_AARCH64": "aarch64-linux-gnu", "EM_PPC64": "powerpc64le-linux-gnu"}
 
 
@@ -190,7 +192,10 @@ class Loader:
     def _default_folders(self) -> Iterator[Path]:
         if self._musl:
             listed = self._root.real(Path(f"/etc/{Path(self._program.interpreter).name.replace('.so.1', '')}.path"))
-            text = listed.read_text(encoding="utf-8") if is_file(listed) else "/lib:/usr/local/lib:/usr/lib"
+            try:
+                text = os.fsdecode(read_bounded(listed, _FOLDERS_LIMIT, follow=True))
+            except DatacrumbsError:  # it may be of a container's image, so it may be anything
+                text = "/lib:/usr/local/lib:/usr/lib"
             yield from (Path(part) for part in text.replace("\n", ":").split(":") if part)
             return
         triplet = _TRIPLETS.get(self._program.machine, "")

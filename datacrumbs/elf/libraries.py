@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import Path
@@ -125,14 +126,18 @@ def interpreter_of(program: Path, environment: Mapping[str, str], root: Root | N
         path = _on_path(program.name, environment, root) or program
     for _depth in range(4):  # the kernel follows as many
         try:
-            with root.real(path).open("rb") as stream:
+            real = root.real(path)
+            kind = real.stat().st_mode
+            if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):  # which may hold up who opens it
+                raise usage_error(f"{program}: {real} is not a regular file", "name a program")
+            with real.open("rb") as stream:
                 line = stream.readline(256)
         except OSError as error:
             where = "" if root.is_own else f" in the root directory {root.directory}"
             problem = f"{program}: cannot be read{where}: {error.strerror}"
             raise usage_error(problem, "name a program that exists") from None
         if not line.startswith(b"#!"):
-            return root.real(path)
+            return real
         words = line[2:].decode("utf-8", "surrogateescape").split()
         if words and Path(words[0]).name == "env":
             words = [word for word in words[1:] if not word.startswith("-") and "=" not in word]

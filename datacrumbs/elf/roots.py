@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _OF_A_PROCESS = re.compile(r"(/proc/[0-9]+/root)(/.*)?")
 _LINKS_MOST = 40  # as many as the kernel follows
+_NOWHERE = Path("/dev/null/links")  # nothing can be there
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +50,12 @@ class Root:
                 del reached[-1:]
                 continue
             place = self.directory.joinpath(*reached, part)
-            target = _link(place) if links < _LINKS_MOST else None
+            target = _link(place)
             if target is None:
                 reached.append(part)
                 continue
+            if links == _LINKS_MOST:
+                return _NOWHERE
             looked_at(place)
             links += 1
             if target.is_absolute():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from datacrumbs.configure.host import current_host
 from datacrumbs.elf.libraries import find_libraries, interpreter_of, named_libraries, program_libraries
+from datacrumbs.elf.roots import Root
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.provider import Host
 
@@ -191,6 +193,29 @@ def test_musl_programs_load_musl(tmp_path):
     program = compile_program(tmp_path / "program", compiler="musl-gcc")
     [loaded] = program_libraries(program, PLAIN)
     assert loaded.name.startswith("ld-musl-")
+
+
+@pytest.mark.parametrize("place", ["program", "interpreter"])
+def test_a_program_that_is_no_file_is_not_waited_for(tmp_path, place):
+    """In an image of a container anything can be anywhere; a FIFO holds up who opens it until another does."""
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "script").write_text(f"#!{tmp_path}/fifo\n")
+    with pytest.raises(DatacrumbsError, match="not a regular file") as caught:
+        interpreter_of(tmp_path / {"program": "fifo", "interpreter": "script"}[place], {})
+    assert caught.value.exit_code is ExitCode.USAGE
+
+
+@pytest.mark.skipif(shutil.which("musl-gcc") is None, reason="needs musl")
+@pytest.mark.parametrize("content", [b"/own\n/\xff", b"/" * (64 << 20), None], ids=["no-text", "large", "fifo"])
+def test_the_folders_of_an_images_musl_can_be_anything(tmp_path, content):
+    program = compile_program(tmp_path / "program", compiler="musl-gcc")
+    (tmp_path / "etc").mkdir()
+    listed = tmp_path / "etc" / f"ld-musl-{platform.machine()}.path"
+    if content is None:
+        os.mkfifo(listed)
+    else:
+        listed.write_bytes(content)
+    assert program_libraries(program, {}, Root(tmp_path)) == ()  # none of its libraries is in the image
 
 
 def test_missing_programs_are_a_clear_error(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -51,13 +52,28 @@ def root(tmp_path: Path) -> Root:
         ("/lib/deep/up", "etc/passwd"),
         ("/lib/outside", "etc/passwd"),
         ("/lib/absent/x", "usr/lib/absent/x"),
-        ("/loop/x", "loop/x"),
         ("/", ""),
     ],
 )
 def test_links_lead_nowhere_outside(root: Root, path: str, found: str) -> None:
     assert root.real(Path(path)) == root.directory / found
     assert root.seen(root.directory / found) == Path("/") / found
+
+
+@pytest.mark.parametrize("last", ["/usr/lib/libx.so.1.2", "/../../../../../../../../etc/passwd", "chain0"])
+@pytest.mark.parametrize("links", [40, 41, 200])
+def test_more_links_than_the_kernel_follows_lead_nowhere(root: Root, last: str, links: int) -> None:
+    """The one after them would be followed by the kernel, in this process's root directory."""
+    names = [*(f"chain{number}" for number in range(links)), last]
+    for name, target in itertools.pairwise(names):
+        (root.directory / name).symlink_to(target)
+    reached = root.real(Path("/chain0"))
+    found = links == 40 and last == "/usr/lib/libx.so.1.2"
+    assert reached.is_file() == found
+    assert reached.exists() == found
+    assert not reached.is_symlink()
+    for path in ("/loop", "/loop/x", "/loop/../usr/lib/libx.so.1.2"):
+        assert not root.real(Path(path)).exists()
 
 
 def test_the_own_root_leaves_links_to_the_system() -> None:
