@@ -12,7 +12,7 @@ from datacrumbs.errors import refusal
 from datacrumbs.output import Verbosity, inform, verbosity
 from datacrumbs.secure.files import check_protected
 from datacrumbs.secure.systemd import notify, passed_socket
-from datacrumbs.serving.server import listen
+from datacrumbs.serving.listening import listen
 from datacrumbs.system import SEARCHED, SystemPaths
 
 if TYPE_CHECKING:

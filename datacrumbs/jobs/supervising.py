@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.serving.server import process_end
+from datacrumbs.serving.process_ends import process_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from datacrumbs.serving.server import process_end
+from datacrumbs.serving.process_ends import process_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -33,6 +33,7 @@ from datacrumbs.serving.replies import (
     failed,
     refusal_frame,
     reported,
+    taken,
     too_much,
 )
 from datacrumbs.system import read_system_configuration
@@ -82,7 +83,7 @@ def order_bytes(paths: SystemPaths, peer: Caller, body: bytearray) -> bytes:
     caller, digest = peer, ""
     try:
         caller = with_account(peer)
-        order = _parsed(bytes(body))
+        order = _parsed(taken(body))
         if order.kind == START:
             order, digest = _judged(paths, caller, order)
         elif order.kind == ALLOWED:

@@ -40,6 +40,7 @@ from datacrumbs.serving.shares import Limits
 if TYPE_CHECKING:
     from datacrumbs.runs.launching import Launcher
     from datacrumbs.runs.run_order import Order
+    from datacrumbs.serving.caller import Caller
     from datacrumbs.serving.replies import RequestReport
     from datacrumbs.serving.server import Visit
     from datacrumbs.system import SystemPaths
@@ -109,12 +110,16 @@ class RunService(Server):
             self._attend(live, begin=False)
             self.loop.call_later(self._claim_seconds, self._end_unless_held, live)
 
+    def judge(self, peer: Caller, body: bytearray, _digest: bytes) -> bytes:
+        """Judge an order; see `order_bytes`."""
+        return order_bytes(self._paths, peer, body)
+
     async def answer(self, visit: Visit) -> None:
         """Answer a connection's request; one that starts or claims a run is open for as long as that goes on."""
         body = await self.read(visit)
         async with self.turn(visit):
             peer = visit.peer
-            report, reply = await self.judged(visit, lambda: order_bytes(self._paths, peer, body), body)
+            report, reply = await self.judged(visit, body)
             if report.decision:
                 self.note(visit.share.key, peer, visit.started, report)
                 await self.send(visit, reply)

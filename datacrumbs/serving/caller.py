@@ -57,8 +57,12 @@ class Caller:
 def peer_of(connection: socket.socket) -> Caller:
     """The peer of an AF_UNIX connection, by SO_PEERCRED; nothing that only the account database knows."""
     size = PEER_CREDENTIALS.size
-    pid, uid, gid = PEER_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
-    return Caller(uid, gid, pid, str(uid), frozenset(), (gid,), has_account=False)
+    return caller_of(*PEER_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)))
+
+
+def caller_of(pid: int, uid: int, gid: int, host: str = "") -> Caller:
+    """The caller of whom this is known, and nothing from the account database."""
+    return Caller(uid, gid, pid, str(uid), frozenset(), (gid,), has_account=False, host=host)
 
 
 def with_account(peer: Caller) -> Caller:

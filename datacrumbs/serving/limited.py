@@ -71,6 +71,7 @@ LONGEST_FACTOR = 4.0
 """By which the time on the clock grows at most, so that a request cannot take the service's time for long."""
 _LOAD = Path("/proc/loadavg")
 _own: Bounds | None = None  # of this process, where it is such a child
+_used_before = 0.0  # processor time of this process, by which its bounds do not count
 
 
 def remaining(whole: Bounds) -> Bounds:
@@ -85,7 +86,8 @@ def remaining(whole: Bounds) -> Bounds:
     if _own is None:
         return whole
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    processor = _own.processor_seconds - time.process_time() - children.ru_utime - children.ru_stime
+    used = time.process_time() - _used_before + children.ru_utime + children.ru_stime
+    processor = _own.processor_seconds - used
     if processor <= 0:
         raise LimitError
     return Bounds(whole.memory, processor, signal.getitimer(signal.ITIMER_REAL)[0])
@@ -115,13 +117,18 @@ class Child:
         """Wait for its end; gives its wait status."""
         return os.waitpid(self.pid, 0)[1]
 
+    def has_ended(self) -> bool:
+        """Whether it has ended, in which case it is waited for."""
+        return os.waitpid(self.pid, os.WNOHANG)[0] == self.pid
 
-def start(work: Callable[[], bytes], bounds: Bounds, keep: tuple[int, ...] = ()) -> Child:
+
+def start(work: Callable[[], bytes], bounds: Bounds | None, keep: tuple[int, ...] = ()) -> Child:
     """Run ``work`` in a child; its answer arrives at `Child.answer`.
 
     Args:
         work: What to do; an exception ends the child with status 1.
-        bounds: Its limits, as they are to hold: see `Bounds.stretched`.
+        bounds: Its limits, as they are to hold: see `Bounds.stretched`; None for work that sets them itself, by
+            `limit`, before it takes up what others made.
         keep: Descriptors that it needs; all others are closed, but the standard streams.
 
     Raises:
@@ -156,7 +163,11 @@ def answer(work: Callable[[], bytes], bounds: Bounds, most: int, keep: tuple[int
         UndecidedError: When that was for the time on the clock.
         OSError: When no process or pipe can be made.
     """
-    child = start(work, bounds, keep)
+    return answered(start(work, bounds, keep), bounds, most)
+
+
+def answered(child: Child, bounds: Bounds, most: int) -> bytes:
+    """The answer of a child that works, waited for; arguments and errors as of `answer`."""
     try:
         # The child's own alarm comes first, but for one that was stopped.
         data = _read(child.answer, most, time.monotonic() + bounds.clock_seconds + 1)
@@ -209,7 +220,7 @@ def _runnable() -> float:
 
 
 # Never returns: what calls it belongs to the parent.
-def _run(work: Callable[[], bytes], bounds: Bounds, writer: int, keep: tuple[int, ...]) -> None:
+def _run(work: Callable[[], bytes], bounds: Bounds | None, writer: int, keep: tuple[int, ...]) -> None:
     status = 1
     try:
         gc.freeze()  # a collection would copy what is shared with the parent
@@ -217,7 +228,11 @@ def _run(work: Callable[[], bytes], bounds: Bounds, writer: int, keep: tuple[int
             signal.signal(number, signal.SIG_IGN)  # it is the parent that stops; it waits for this answer, or kills
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OUR_SIGNALS)
         close_others({writer, *keep})
-        _limit(bounds)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(EASY_VICTIM)
+        if bounds is not None:
+            limit(bounds)
         data = work()
         with os.fdopen(writer, "wb") as stream:
             stream.write(data)
@@ -228,16 +243,14 @@ def _run(work: Callable[[], bytes], bounds: Bounds, writer: int, keep: tuple[int
         os._exit(status)
 
 
-def _limit(bounds: Bounds) -> None:
-    global _own  # noqa: PLW0603 - a fork's own, once
-    _own = bounds
+def limit(bounds: Bounds) -> None:
+    """Set the limits of a child, in the child, once; they count from here."""
+    global _own, _used_before
+    _own, _used_before = bounds, time.process_time()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, max(bounds.clock_seconds, 0.001))  # a fork has none
     inherited = int(Path("/proc/self/statm").read_text().split()[0]) * PAGE
     # Soft: a child of its own may have other bounds, and inherits this one's memory.
     resource.setrlimit(resource.RLIMIT_AS, (inherited + bounds.memory, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    seconds = math.ceil(bounds.processor_seconds)
+    seconds = math.ceil(_used_before + bounds.processor_seconds)
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(EASY_VICTIM)

@@ -22,6 +22,11 @@ def frame(document: object) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
+def sign_request(plan_bytes: bytes) -> bytes:
+    """The request to sign a plan, from its canonical bytes."""
+    return b'{"version":%d,"request":"sign","plan":%b}' % (VERSION, plan_bytes)
+
+
 def receive_message(connection: socket.socket, limit: int) -> bytes:
     """The next message on a connection that waits for it.
 

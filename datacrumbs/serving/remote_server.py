@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from datacrumbs.secure.user_rights import groups_of
 from datacrumbs.serving import munge
-from datacrumbs.serving.caller import Caller
+from datacrumbs.serving.caller import Caller, caller_of
 from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.limited import Bounds
+from datacrumbs.serving.listening import BACKLOG
 from datacrumbs.serving.protocol import LENGTH, VERSION, frame
 from datacrumbs.serving.replies import RequestReport, busy, refusal_frame, undecided
-from datacrumbs.serving.server import BACKLOG, Server, Visit
+from datacrumbs.serving.server import Server, Visit
 from datacrumbs.serving.shares import ROOT, Limits, Share
 
 if TYPE_CHECKING:
@@ -115,10 +116,11 @@ class RemoteServer(Server):
         name: How the service is called.
         limits: What callers may use up.
         remote: Where other hosts ask; None where they may not.
+        spares: As for `Server`.
     """
 
-    def __init__(self, name: ServiceName, limits: Limits, remote: Remote | None = None) -> None:
-        super().__init__(name, limits)
+    def __init__(self, name: ServiceName, limits: Limits, remote: Remote | None = None, spares: int = 0) -> None:
+        super().__init__(name, limits, spares)
         self._remote = remote
         self._unproven = 0
 
@@ -182,8 +184,7 @@ class RemoteServer(Server):
         if isinstance(found, dict):
             raise DenialError(found["code"], found["message"], found["hint"])
         uid, gid, digest = found
-        peer = Caller(uid, gid, 0, str(uid), frozenset(), (gid,), has_account=False, host=visit.peer.host)
-        return peer, bytes.fromhex(digest)
+        return caller_of(0, uid, gid, visit.peer.host), bytes.fromhex(digest)
 
     async def _credential(self, visit: Visit, nonce: bytes) -> bytes:
         await self.loop.sock_sendall(visit.connection, frame({"version": VERSION, "nonce": nonce.hex()}))

@@ -54,6 +54,13 @@ class RequestReport:
     found: tuple[tuple[str, str], ...] = ()
 
 
+def taken(body: bytearray) -> bytes:
+    """The bytes of a request, which is emptied: it counts to the memory of the child that judges it."""
+    data = bytes(body)
+    body.clear()
+    return data
+
+
 def reported(report: RequestReport, reply: bytes) -> bytes:
     """A child's answer: the report with its length, then the reply."""
     head = json.dumps(asdict(report) | {"size": len(reply)}).encode()

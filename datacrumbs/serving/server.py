@@ -9,21 +9,22 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import gc
+import json
 import logging
 import os
 import signal
-import socket
 import time
 from collections import Counter
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.serving.caller import SubordinateIds, peer_of, share_of
+from datacrumbs.serving.caller import Caller, SubordinateIds, caller_of, peer_of, share_of
 from datacrumbs.serving.decisions import Decision, DecisionLog, milliseconds_since
 from datacrumbs.serving.denial import DenialError
-from datacrumbs.serving.limited import Bounds, Child, LimitError, UndecidedError, check_end, start
+from datacrumbs.serving.limited import Bounds, LimitError, UndecidedError, check_end, start
+from datacrumbs.serving.listening import BACKLOG
+from datacrumbs.serving.process_ends import ended
 from datacrumbs.serving.protocol import LENGTH
 from datacrumbs.serving.replies import (
     RequestReport,
@@ -36,15 +37,16 @@ from datacrumbs.serving.replies import (
     undecided,
 )
 from datacrumbs.serving.shares import Limits, Share, Shares
+from datacrumbs.serving.spares import Spares, order_of, prepare
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
-    from pathlib import Path
+    from contextlib import AbstractAsyncContextManager
 
-    from datacrumbs.serving.caller import Caller
+    from datacrumbs.serving.limited import Child
+    from datacrumbs.serving.spares import Spare
 
-SOCKET_MODE = 0o666  # any user may ask; the policy decides
-BACKLOG = 1024  # connects beyond it wait for the service, in their order
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 ACCEPTS_A_TURN = 32
 OUT_OF_DESCRIPTORS_SECONDS = 0.1
@@ -54,6 +56,9 @@ LOOK_UP = Bounds(memory=64 << 20, processor_seconds=5, clock_seconds=30)
 LOOK_UPS = 4
 KNOWN_LIMIT = 4096
 KNOWN_SECONDS = 60.0
+FILL_SECONDS = 0.1  # so that what was just begun has the processor
+REST_SECONDS = 0.1
+"""Between requests of a user for which children are begun: a fork holds up the one thread that serves all."""
 _SIGNAL_SET_BYTES = 128  # sigset_t of glibc and musl
 NEWCOMER = -2
 """The share in the log of ids that are not looked up yet."""
@@ -80,6 +85,7 @@ class Visit:
     """One connection, from accept to close.
 
     ``newcomer_of``: by whose subordinate ids it came. ``digest``: of the one request that may come from another host.
+    ``rests``: whether a child was begun for it that another user could have had.
     """
 
     connection: socket.socket
@@ -89,6 +95,7 @@ class Visit:
     held: int = 0
     newcomer_of: str | None = None
     digest: bytes = b""
+    rests: bool = False
 
 
 class Server:
@@ -97,9 +104,10 @@ class Server:
     Args:
         name: How the service is called.
         limits: What callers may use up.
+        spares: How many children wait for requests.
     """
 
-    def __init__(self, name: ServiceName, limits: Limits) -> None:
+    def __init__(self, name: ServiceName, limits: Limits, spares: int = 0) -> None:
         self.name = name
         self.limits = limits
         self._logger = logging.getLogger(f"datacrumbs.{name.logger}")
@@ -111,6 +119,8 @@ class Server:
         self._newcomers: Counter[str | None] = Counter()  # by whose subordinate ids they come
         self._tasks: set[asyncio.Task[None]] = set()
         self._listeners: set[socket.socket] = set()
+        self._spares = Spares(lambda: self._child_for_a_request(warm=True), spares)
+        self._filling: asyncio.TimerHandle | None = None
 
     async def run(self, listener: socket.socket, ready: Callable[[], None]) -> None:
         """Serve until SIGTERM or SIGINT; requests in work are finished first.
@@ -133,6 +143,7 @@ class Server:
         listener.settimeout(0)
         listener.listen(BACKLOG)  # systemd's may be shorter
         self._listen(listener, lambda connection: self._admit(connection, peer_of(connection)))
+        self._fill()
         ready()
         await self.stopping.wait()
         for each in self._listeners:
@@ -147,7 +158,30 @@ class Server:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for child in self._spares.clear():
+            await ended(child)
         self._log.flush()
+
+    def _fill(self) -> None:
+        self._filling = None
+        if self.stopping.is_set():
+            return
+        try:
+            more = self._spares.fill()
+        except OSError:  # no process or no descriptor: then each request begins its own
+            more = True
+        if more:
+            self._fill_later()
+
+    def _fill_later(self) -> None:
+        if self._filling is None and self._spares.most:
+            self._filling = self.loop.call_later(FILL_SECONDS, self._fill)
+
+    def renew_spares(self) -> None:
+        """Have other children wait for requests than those that were begun before something changed."""
+        for child in self._spares.clear():
+            self.loop.create_task(ended(child))
+        self._fill()
 
     def _listen(self, listener: socket.socket, admit: Callable[[socket.socket], None]) -> None:
         self._listeners.add(listener)
@@ -290,13 +324,25 @@ class Server:
         finally:
             visit.share.turn.release()
 
-    async def judged(self, visit: Visit, work: Callable[[], bytes], body: bytearray) -> tuple[RequestReport, bytes]:
-        """What a child answers that has the request's limits: its report and its reply (see `reported`).
+    def judge(self, peer: Caller, body: bytearray, digest: bytes) -> bytes:
+        """Judge a request, in a child with a request's limits; gives the report and the reply (see `reported`).
+
+        Args:
+            peer: Who asks.
+            body: The request, which may be emptied.
+            digest: Of the one request that may come from another host; empty for those of this host.
+        """
+        raise NotImplementedError
+
+    def warm_up(self) -> None:
+        """Go through what `judge` does, in a child that waits for a request of anybody's."""
+
+    async def judged(self, visit: Visit, body: bytearray) -> tuple[RequestReport, bytes]:
+        """What a child answers that judges a request: its report and its reply.
 
         Args:
             visit: Whose request it is.
-            work: The child's.
-            body: What it works on, which this process no longer needs.
+            body: The request, which is emptied.
 
         Raises:
             DenialError: When there is no room, or it takes too much.
@@ -308,15 +354,47 @@ class Server:
             raise busy(self.name) from None
         with ExitStack() as place:
             place.callback(self._checks.release)
-            async with self._answer_of(work, self.limits.check, killed=place.close) as reader:
+            spare = self._spare_for(visit)
+            place.enter_context(spare.orders)
+            bounds = self.limits.check.stretched()
+            async with self._answering(lambda: spare.child, bounds, killed=place.close) as reader:
+                await self._order(spare, bounds, visit, body)
                 (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
                 report = read_report(await reader.readexactly(min(size, REPORT_LIMIT)))
-                body.clear()
                 self.hold(visit, report.size)
                 reply = await reader.readexactly(report.size)
         if report.fault:
             self._logger.error("%s", report.fault)
         return report, reply
+
+    def _spare_for(self, visit: Visit) -> Spare:
+        self._fill_later()
+        ready = self._spares.take(visit.share.key)
+        visit.rests = ready is None and self._spares.most > 0
+        try:
+            return ready or self._child_for_a_request(warm=False)
+        except OSError:  # no process or no descriptor
+            raise busy(self.name) from None
+
+    def _child_for_a_request(self, *, warm: bool) -> Spare:
+        def work(data: bytearray, _descriptors: list[int]) -> bytes:
+            (size,) = LENGTH.unpack_from(data)
+            begin = LENGTH.size + size
+            pid, uid, gid, host, digest = json.loads(data[LENGTH.size : begin])
+            del data[:begin]
+            return self.judge(caller_of(pid, uid, gid, host), data, bytes.fromhex(digest))
+
+        return prepare(work, self.warm_up if warm else None)
+
+    async def _order(self, spare: Spare, bounds: Bounds, visit: Visit, body: bytearray) -> None:
+        peer = visit.peer
+        head = json.dumps([peer.pid, peer.uid, peer.gid, peer.host, visit.digest.hex()]).encode()
+        data = LENGTH.pack(len(head)) + head
+        spare.orders.settimeout(0)
+        with suppress(OSError):  # one that has ended gives no answer either
+            await self.loop.sock_sendall(spare.orders, order_of(bounds, len(data) + len(body)) + data)
+            await self.loop.sock_sendall(spare.orders, body)
+        body.clear()
 
     def hold(self, visit: Visit, size: int) -> None:
         """Count these bytes to the user, instead of those before.
@@ -365,15 +443,26 @@ class Server:
         async with asyncio.timeout(self.limits.reply_seconds):
             await self.loop.sock_sendall(visit.connection, reply)
 
+    async def rest(self, visit: Visit) -> None:
+        """Have the user's next request wait, where this one could not have a child that was ready."""
+        if visit.rests:
+            await asyncio.sleep(REST_SECONDS)
+
     def note(self, share: int, peer: Caller, started: float, report: RequestReport) -> None:
         """Log a decision."""
         caller = replace(peer, user=report.user or peer.user)
         milliseconds = milliseconds_since(started)
         self._log.add(share, Decision(report.decision, report.code, caller, report.digest, report.reason, milliseconds))
 
+    def _answer_of(
+        self, work: Callable[[], bytes], bounds: Bounds
+    ) -> AbstractAsyncContextManager[asyncio.StreamReader]:
+        bounds = bounds.stretched()
+        return self._answering(lambda: start(work, bounds), bounds)
+
     @asynccontextmanager
-    async def _answer_of(
-        self, work: Callable[[], bytes], bounds: Bounds, killed: Callable[[], object] = lambda: None
+    async def _answering(
+        self, begun: Callable[[], Child], bounds: Bounds, killed: Callable[[], object] = lambda: None
     ) -> AsyncIterator[asyncio.StreamReader]:
         """What a child answers, as a stream; whatever happens, the child is gone afterwards.
 
@@ -381,9 +470,8 @@ class Server:
         its user waits for its end, who has one such process at most; what others wait for is given back by ``killed``.
         An answer that is too short for what reads it is a refusal, by how the child ended.
         """
-        bounds = bounds.stretched()
         try:
-            child = start(work, bounds)
+            child = begun()
         except OSError:  # no process or no descriptor
             raise busy(self.name) from None
         reader = asyncio.StreamReader()
@@ -418,67 +506,3 @@ class Server:
         except LimitError:
             pass
         return too_much()
-
-
-async def ended(child: Child) -> int:
-    """Wait until a child has ended; gives its wait status."""
-    statuses: list[int] = []
-    await process_end(child.pid, lambda: statuses.append(child.wait()))
-    return statuses[0]
-
-
-async def process_end(pid: int, wait: Callable[[], object] = lambda: None) -> None:
-    """Wait until a process has ended, a child or not.
-
-    Args:
-        pid: Its id.
-        wait: Waits for a child; called as soon as that will not take time.
-    """
-    loop = asyncio.get_running_loop()
-    try:
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    gone = asyncio.Event()
-    loop.add_reader(process, gone.set)
-    try:
-        await gone.wait()
-        wait()
-    finally:
-        loop.remove_reader(process)
-        os.close(process)
-
-
-def listen(path: Path, name: ServiceName) -> socket.socket:
-    """Bind a service's socket, in a directory that only its owner may change.
-
-    Raises:
-        DatacrumbsError: (exit 1) when a service is listening there already or the path is no socket.
-    """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _remove_stale(path, name)
-        listener.bind(str(path))
-        path.chmod(SOCKET_MODE)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise DatacrumbsError(f"{path}: cannot listen: {error}", hint="run datacrumbs_setup first") from None
-    except DatacrumbsError:
-        listener.close()
-        raise
-    return listener
-
-
-def _remove_stale(path: Path, name: ServiceName) -> None:
-    if path.is_symlink() or (path.exists() and not path.is_socket()):
-        raise refusal(f"{path}: exists and is not a socket")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink()
-        except FileNotFoundError:
-            return
-        else:
-            raise DatacrumbsError(f"{path}: a {name.words} is already listening", hint="stop it first")

@@ -56,32 +56,43 @@ class Authority:
         """Identity of the signing key, which is in this process's memory from then on."""
         return key_id(load_private_key(self.paths.private_key).public_key())
 
-    def sign(self, plan_bytes: bytes, plan: Plan, caller: Caller) -> bytes:
+    def sign(self, plan_bytes: bytes, plan: Plan, caller: Caller, ask: Ask = look_now) -> bytes:
         """The bytes of the probe file.
 
         Args:
             plan_bytes: Canonical bytes of the plan.
             plan: The plan, as `check_schema` gave it.
             caller: Who asks.
+            ask: As for `check_target`.
 
         Raises:
             DenialError: With a code for the check that failed.
         """
         with denying("service.configuration"):
-            rules = read_policy(self.paths.policy)
-            trusted = read_trusted(self.paths.trusted_snippets)
-            revoked = read_revocations(self.paths.trusted_keys)
-        rule = decide(plan, digest(plan_bytes), caller, Standards(rules, trusted, revoked))
+            standards = self.standards()
+        rule = decide(plan, digest(plan_bytes), caller, standards, ask)
         if plan.snippets:
             self.compilation.check(plan.snippets)
         # Not before: the children that look at targets inherit the memory of this process.
         with denying("service.configuration"):
             key = load_private_key(self.paths.private_key)
-            revoked.check_key(key_id(key.public_key()), "this host's plans")
+            standards.revoked.check_key(key_id(key.public_key()), "this host's plans")
         issued = int(time.time())
         grant = Grant(caller.uid, caller.user, self.host, issued, issued + rule.grant_days * SECONDS_A_DAY)
         with denying("plan.size"):
             return seal(plan_bytes, grant, key)
+
+    def standards(self) -> Standards:
+        """By what plans are judged now.
+
+        Raises:
+            DatacrumbsError: A file cannot be read, others may change it, or its content is wrong.
+        """
+        return Standards(
+            read_policy(self.paths.policy),
+            read_trusted(self.paths.trusted_snippets),
+            read_revocations(self.paths.trusted_keys),
+        )
 
 
 @dataclass(frozen=True, slots=True)

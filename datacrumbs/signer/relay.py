@@ -95,11 +95,15 @@ class Relay(Server):
         super().__init__(RELAY, limits or Limits())
         self.where = where
 
+    def judge(self, peer: Caller, body: bytearray, _digest: bytes) -> bytes:
+        """Ask the signing host; see `relayed`."""
+        return relayed(self.where, peer, bytes(body))
+
     async def answer(self, visit: Visit) -> None:
         """Answer a connection's one request by one reply."""
         body = await self.read(visit)
         async with self.turn(visit):
-            report, reply = await self.judged(visit, lambda: relayed(self.where, visit.peer, bytes(body)), body)
+            report, reply = await self.judged(visit, body)
             if report.decision:
                 self.note(visit.share.key, visit.peer, visit.started, report)
             await self.send(visit, reply)

@@ -24,44 +24,50 @@ from datacrumbs.serving.replies import (
     failed,
     refusal_frame,
     reported,
+    taken,
     too_much,
 )
 from datacrumbs.signer.authority import check_schema
+from datacrumbs.signer.target_check import look_now
 
 if TYPE_CHECKING:
     from datacrumbs.serving.caller import Caller
     from datacrumbs.signer.authority import Authority
+    from datacrumbs.signer.target_check import Ask
 
 SIGNING = ServiceName("signing service", "datacrumbs_sign_probes", "signer")
 
 
-def answer_request(authority: Authority, peer: Caller, body: bytearray, digest: bytes = b"") -> bytes:
+def answer_request(
+    authority: Authority, peer: Caller, body: bytearray, digest: bytes = b"", ask: Ask = look_now
+) -> bytes:
     """The report with its length, then the reply's frame.
 
     Args:
         authority: Decides.
         peer: Who asks.
-        body: The request.
+        body: The request, which is emptied.
         digest: Of what a peer on another host asks for.
+        ask: As for `check_target`.
     """
     known = authority.compilation.said()
-    report, reply = _judged(authority, peer, body, digest)
+    report, reply = _judged(authority, peer, body, digest, ask)
     compiled = tuple(item for item in authority.compilation.said().items() if item[0] not in known)
     return reported(replace(report, found=compiled), reply)
 
 
-def _judged(authority: Authority, peer: Caller, body: bytearray, asked: bytes) -> tuple[RequestReport, bytes]:
+def _judged(authority: Authority, peer: Caller, body: bytearray, asked: bytes, ask: Ask) -> tuple[RequestReport, bytes]:
     caller, digest = peer, ""
     try:
         check_bound(body, asked)
         caller = with_account(peer)
-        document = request_plan(bytes(body))
+        document = request_plan(taken(body))
         if document is None:
             ready = {"status": "ready", "key_id": authority.key_id, "version": __version__}
             return RequestReport(), frame(ready)
         plan, plan_bytes, digest = check_schema(document)
         del document  # what looks at the targets has its own memory beside this one's
-        signed = authority.sign(plan_bytes, plan, caller)
+        signed = authority.sign(plan_bytes, plan, caller, ask)
         reply = frame({"status": "signed", "probe_file": base64.b64encode(signed).decode()})
     except (DenialError, MemoryError) as caught:
         error = caught if isinstance(caught, DenialError) else too_much()

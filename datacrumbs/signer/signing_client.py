@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import decode, encode, parse
-from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION, receive_message
+from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION, receive_message, sign_request
 
 if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan
@@ -53,7 +53,7 @@ def request_signature(plan: Plan, paths: SystemPaths) -> bytes:
     """
     plan_bytes = encode(plan)
     decode(plan_bytes)
-    reply = _ask(paths, b'{"version":%d,"request":"sign","plan":%b}' % (VERSION, plan_bytes))
+    reply = _ask(paths, sign_request(plan_bytes))
     if reply.get("status") == "signed":
         return base64.b64decode(str(reply["probe_file"]), validate=True)
     raise _refused(reply)

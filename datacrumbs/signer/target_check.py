@@ -19,10 +19,13 @@ from datacrumbs.model.plan import Target
 from datacrumbs.probefile.targets import check_build_id, open_target_file
 from datacrumbs.secure.user_rights import give_up_root, rights_of
 from datacrumbs.serving.limited import Bounds, answer, remaining
+from datacrumbs.serving.spares import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from io import BufferedReader
+
+    from datacrumbs.serving.spares import Spare
 
     Ask = Callable[[BufferedReader, "WantedPlaces", Callable[[], "Verdict"]], "Verdict"]
 
@@ -85,14 +88,15 @@ def check_target(wanted: WantedPlaces, uid: int, gid: int, groups: list[int], as
         return Finding(code="target.changed", message=error.message, hint=error.hint, owner=-1, mode=0)
     with stream:
         status = os.fstat(stream.fileno())
-        look = partial(_in_child, lambda: _judged(stream, target, wanted), keep=(stream.fileno(),))
+        look = partial(_in_child, lambda: judged(stream, target, wanted), keep=(stream.fileno(),))
         code, message, hint = ask(stream, wanted, look)
     if code == "target.changed":
         return Finding(code=code, message=message, hint=hint, owner=-1, mode=0)
     return Finding(code=code, message=message, hint=hint, owner=status.st_uid, mode=status.st_mode)
 
 
-def _judged(stream: BufferedReader, target: Target, wanted: WantedPlaces) -> Verdict:
+def judged(stream: BufferedReader, target: Target, wanted: WantedPlaces) -> Verdict:
+    """What a look at an open file finds, in a process that has no rights to lose."""
     try:
         check_build_id(stream, target)
     except DatacrumbsError as error:
@@ -142,16 +146,62 @@ def _problem(stream: BufferedReader, wanted: WantedPlaces) -> tuple[str, str] | 
     return None
 
 
+class ReadyLook:
+    """A child that is begun before the first look, and has given up root before it has seen anything.
+
+    Args:
+        practise: Goes through a look, in the child.
+
+    Raises:
+        OSError: When no process can be made.
+    """
+
+    def __init__(self, practise: Callable[[], None]) -> None:
+        def practised() -> None:
+            give_up_root()
+            practise()
+
+        self._spare: Spare | None = prepare(_ordered_look, practised)
+
+    def ask(self, stream: BufferedReader, wanted: WantedPlaces, look: Callable[[], Verdict]) -> Verdict:
+        """What the child finds; later looks have children of their own."""
+        spare, self._spare = self._spare, None
+        if spare is None:
+            return look()
+        bounds = remaining(LOOK.stretched())
+        return _verdict(spare.answer(bounds, json.dumps(wanted).encode(), ANSWER_LIMIT, [stream.fileno()]))
+
+    def dismiss(self) -> None:
+        """Let it end if it was not needed."""
+        if self._spare is not None:
+            self._spare.dismiss()
+            self._spare.child.wait()
+
+
+# In the child: the file is what it gets, the places are what the order says.
+def _ordered_look(order: bytearray, descriptors: list[int]) -> bytes:
+    wanted: WantedPlaces = json.loads(order)
+    wanted["usdt"] = [(place, semaphore) for place, semaphore in wanted["usdt"]]
+    with os.fdopen(descriptors[0], "rb") as stream:
+        target = Target(wanted["path"], wanted["build_id"])
+        return _without_rights(lambda: judged(stream, target, wanted))
+
+
 # The answer of a function that runs in a child without any rights, within what is left of this process's limits.
 def _in_child(work: Callable[[], Verdict], keep: tuple[int, ...] = ()) -> Verdict:
-    def without_rights() -> bytes:
-        memory, _ = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        give_up_root()
-        return json.dumps(work()).encode()
-
     # Here, since the child may have no rights to read it; and not before a look, since it takes as long as a small one.
     from datacrumbs.signer import looking  # noqa: F401, PLC0415
 
-    code, message, hint = json.loads(answer(without_rights, remaining(LOOK.stretched()), ANSWER_LIMIT, keep))
+    return _verdict(answer(lambda: _without_rights(work), remaining(LOOK.stretched()), ANSWER_LIMIT, keep))
+
+
+def _without_rights(work: Callable[[], Verdict]) -> bytes:
+    memory, _ = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    give_up_root()
+    return json.dumps(work()).encode()
+
+
+def _verdict(answer: bytes) -> Verdict:
+    code, message, hint = json.loads(answer)
     return str(code), str(message), str(hint)

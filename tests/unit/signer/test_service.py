@@ -471,3 +471,80 @@ def test_log_lines_hold_nothing_unescaped(installation):
     assert len(lines) == 1
     assert lines[0].isprintable()
     assert json.loads(lines[0].split(": ", 1)[1])["decision"] == "refused"
+
+
+def ready_children(process: subprocess.Popen[str], number: int) -> set[int]:
+    """The children of a service that wait for a request, once there are so many, each with one that looks at files."""
+    end = time.monotonic() + BOUND
+    while time.monotonic() < end:
+        pids = {int(pid) for pid in children_of(process.pid) if len(children_of(int(pid))) == 1}
+        if len(pids) == number:
+            return pids
+        time.sleep(0.02)
+    raise AssertionError(f"{number} children are not ready within {BOUND} s")
+
+
+def children_of(pid: int) -> list[str]:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return []
+
+
+def test_a_request_is_answered_by_a_child_that_was_begun_before_it(installation, as_nobody):
+    """Each by one, of which none is used twice."""
+    with installation.service("checks=3") as process:
+        before = ready_children(process, 3)
+        assert service_key_id(installation.paths)
+        assert as_nobody(lambda: service_key_id(installation.paths))
+        between = ready_children(process, 3)
+        assert len(before & between) == 1  # of which no other request is known
+        offset = installation.offsets()[0]
+        assert request_signature(installation.plan_of(installation.target(), offset), installation.paths)
+        assert before & between <= ready_children(process, 3)  # its user has had one just now
+
+
+def test_a_request_is_answered_where_no_child_is_ready(installation):
+    with installation.service("checks=2") as process:
+        for pid in ready_children(process, 2):
+            os.kill(pid, signal.SIGKILL)
+        assert service_key_id(installation.paths)
+        assert ready_children(process, 2)
+
+
+RESTS = 1.5
+ONE_A_USER = f"from datacrumbs.serving import spares; spares.EVERY_SECONDS = 900; server.REST_SECONDS = {RESTS}"
+
+
+def test_a_user_who_asks_all_the_time_rests(installation):
+    """From the second request on, for which no child is ready: the third and the fourth wait. Others do not."""
+    status = message({"version": 1, "request": "status"})
+    with installation.service("", ONE_A_USER) as process, ExitStack() as stack:
+        ready_children(process, 3)
+        asking = [stack.enter_context(connected(installation, NOBODY)) for _ in range(4)]
+        began = time.monotonic()
+        for connection in asking:
+            connection.sendall(status)
+        assert service_key_id(installation.paths)
+        assert [reply_of(connection)["status"] for connection in asking] == ["ready"] * 4
+        assert time.monotonic() - began >= 2 * RESTS
+
+
+def test_what_changes_while_a_child_waits_holds_for_its_request(installation):
+    with installation.service("checks=1") as process:
+        ready_children(process, 1)
+        installation.policy("rules:\n  - users: ['nobody']\n")
+        with pytest.raises(SigningError) as caught:
+            request_signature(installation.plan(), installation.paths)
+        assert caught.value.code == "policy.user"
+
+
+def test_children_that_wait_end_with_the_service(installation):
+    with installation.service("checks=2") as process:
+        waiting = ready_children(process, 2)
+        process.kill()
+        for pid in waiting:
+            with suppress(ProcessLookupError):
+                ending = os.pidfd_open(pid)
+                assert select.select([ending], [], [], BOUND)[0]
+                os.close(ending)
+        process.returncode = process.wait() and 0

@@ -1,7 +1,7 @@
 """The signing service under load by two users: a third one is served, and what the service takes stays in its limits.
 
 ``DATACRUMBS_SIGNING_CLIENTS`` of each kind and user (200) and ``DATACRUMBS_SIGNING_SECONDS`` (60) make it long; the
-third user's times are then printed, with ``pytest -s``.
+third user then asks once a second, and its times are printed, with ``pytest -s``.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from datacrumbs.serving.protocol import REPLY_LIMIT
 from datacrumbs.serving.shares import Limits
 from datacrumbs.signer import target_check
 from datacrumbs.signer.places import probe_places
-from datacrumbs.signer.signing_client import _exchange
+from datacrumbs.signer.signing_client import _exchange, service_key_id
 from datacrumbs.system import SystemPaths
+
+from .test_service import ready_children
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becomes other users")
 
@@ -42,6 +44,8 @@ MIB = 1 << 20
 CROWD = Path(__file__).with_name("crowd.py")
 ITSELF = 128 * MIB
 """What the service and its libraries take, without requests and replies."""
+WAITS = 24 * MIB
+"""What a child that waits for a request takes, and the one of it that waits for a file."""
 COPIED = 32 * MIB
 """What a child copies of memory that it shares with its parent."""
 
@@ -57,9 +61,10 @@ MEMORY_MAX = int(unit("MemoryMax").removesuffix("G")) << 30
 def test_the_limits_add_up_to_less_than_the_units():
     limits = Limits()
     check = limits.check.memory + target_check.LOOK.memory + 2 * COPIED
-    assert ITSELF + limits.memory + limits.checks * check < MEMORY_MAX
+    waiting = limits.checks * WAITS
+    assert ITSELF + limits.memory + limits.checks * check + waiting < MEMORY_MAX
     assert limits.memory_per_user * len(ATTACKERS) + max(limits.request_bytes, REPLY_LIMIT) <= limits.memory
-    assert limits.connections + 2 * limits.checks + 100 < int(unit("LimitNOFILE"))
+    assert limits.connections + 4 * limits.checks + 100 < int(unit("LimitNOFILE"))
     assert limits.checks > len(ATTACKERS)
     assert unit("OOMPolicy") == "continue"
 
@@ -170,6 +175,22 @@ def ask(installation, body):
         os.seteuid(0)
 
 
+def test_children_that_wait_take_little_memory(installation):
+    def own(pid):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        taken = sum(int(size) << 10 for size in re.findall(r"^Private_Dirty:\s*(\d+)", text, re.MULTILINE))
+        return taken + sum(own(int(child)) for child in children)
+
+    with installation.service() as process:
+        waiting = ready_children(process, Limits().checks)
+        service_key_id(installation.paths)  # by now they have warmed up
+        ready_children(process, Limits().checks)
+        for pid in waiting:
+            with suppress(FileNotFoundError):  # of the one that has answered
+                assert own(pid) < WAITS
+
+
 @pytest.mark.parametrize("kinds", [*((kind,) for kind in KINDS), KINDS], ids=[*KINDS, "all"])
 def test_a_third_user_is_served_while_two_do_what_they_can(installation, kinds):
     third = installation.directory / "libthird.so"
@@ -184,6 +205,7 @@ def test_a_third_user_is_served_while_two_do_what_they_can(installation, kinds):
             started = time.monotonic()
             answers = []
             while len(answers) < REQUESTS or time.monotonic() - started < SECONDS:
+                time.sleep(min(SECONDS, 1.0))  # in a long run it asks as users do, not one after the other
                 answers.append(ask(installation, body))
             elapsed = time.monotonic() - started
         memory.stopped.set()

@@ -1,0 +1,59 @@
+"""What a child goes through before its request comes must be what a request takes, and end well."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from datacrumbs.serving.limited import CHECK, answer
+from datacrumbs.signer import authority as authorities
+from datacrumbs.signer import practice, private_key, target_check
+from datacrumbs.signer.authority import open_authority
+
+
+def test_a_request_is_gone_through_to_its_reply(installation, monkeypatch):
+    def never(*_: object) -> None:
+        raise AssertionError("the real key")
+
+    steps = []
+    monkeypatch.setattr(private_key, "load_private_key", never)
+    monkeypatch.setattr(authorities, "load_private_key", never)
+    monkeypatch.setattr(practice, "reported", lambda *parts: steps.append(parts))
+    practice.practise_request(authorities.Authority(installation.paths, "host"))
+    ((report, reply),) = steps
+    assert report.decision == "signed"
+    assert b"probe_file" in reply
+
+
+@pytest.mark.parametrize("policy", ["rules: []\n", "rules:\n  - users: [nobody]\n", "no policy"])
+def test_a_policy_that_does_not_allow_it_is_no_matter(installation, policy):
+    authority = open_authority(installation.paths)
+    installation.policy(policy)
+    practice.practise_request(authority)
+
+
+def test_a_look_finds_nothing_wrong(monkeypatch):
+    seen = []
+    judged = target_check.judged
+    monkeypatch.setattr(practice, "judged", lambda *parts: seen.append(judged(*parts)))
+    practice.practise_look()
+    assert seen == [("", "", "")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives up root")
+def test_a_look_that_is_ready_has_no_rights(installation, monkeypatch):
+    monkeypatch.setattr(target_check, "judged", lambda *_: (str(os.getresuid()), str(os.getgroups()), ""))
+
+    def work() -> bytes:
+        look = target_check.ReadyLook(lambda: None)
+        wanted = {"path": str(installation.library), "build_id": "", "usdt": []}
+        with installation.library.open("rb") as stream:
+            found = [look.ask(stream, wanted, lambda: ("another", "", "")) for _ in range(2)]
+        look.dismiss()
+        return json.dumps(found).encode()
+
+    first, second = json.loads(answer(work, CHECK, 10_000))
+    assert first == ["(65534, 65534, 65534)", "[]", ""]
+    assert second == ["another", "", ""]
