@@ -123,6 +123,7 @@ TESTED_IN = {
     "session/own_plan": "kernel/test_record.py",
     "session/own_run": "kernel/test_record.py",
     "signer/authority": "unit/signer/test_policy.py",
+    "signer/request": "unit/signer/test_service.py",
     "system": "unit/install/test_steps.py",
     "trace/json_lines": "unit/trace/test_columns.py",
     "trace/members": "unit/trace/test_lines.py",
