@@ -28,9 +28,8 @@ def command_line(arguments: str, whole: int, redaction: Redaction) -> str:
         as an argument would be in quotation marks.
     """
     data = raw_bytes(arguments)
-    if whole <= len(data):
-        return shlex.join(redaction.argument(each) for each in arguments.removesuffix("\0").split("\0"))
-    # Without the beginning of a character whose other bytes are not there.
-    kept = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(data)
-    shown = shlex.join(redaction.argument(each) for each in kept.removesuffix("\0").split("\0"))
-    return f"{shown} [cut: {whole} bytes in all]"
+    is_cut = whole > len(data)
+    if is_cut:  # without the beginning of a character whose other bytes are not there
+        arguments = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(data)
+    shown = shlex.join(map(redaction.argument, arguments.removesuffix("\0").split("\0")))
+    return f"{shown} [cut: {whole} bytes in all]" if is_cut else shown

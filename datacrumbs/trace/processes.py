@@ -103,8 +103,8 @@ class ProcessTable:
             details.append(("path", path))
             self._labels[process] = path.rsplit("/", 1)[-1]
             self._find_rank(process, int(record["values"][0]))
-            self._arguments[process] = int(record["values"][1]) or self._expected.get(process, 0)
-            self._expected.pop(process, None)
+            expected = self._expected.pop(process, 0) if kind == RecordKind.START else 0
+            self._arguments[process] = int(record["values"][1]) or expected
             lines += self._process_name(process)
         elif kind == RecordKind.EXIT:
             details.append(("status", int(record["result"])))

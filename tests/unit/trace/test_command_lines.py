@@ -110,9 +110,11 @@ def test_those_of_a_process_that_ran_come_before_or_after_its_records(synthetic,
     expected = {(0, PROCESS): "server -x"}
     assert recorded(synthetic, tmp_path / "a", PROGRAM, start, found) == expected
     assert recorded(synthetic, tmp_path / "b", PROGRAM, found, start) == expected
-    executed = begins(synthetic, RecordKind.EXEC, LINE)
+    executed, unread = (begins(synthetic, RecordKind.EXEC, line) for line in (LINE, 0))
     steps = [PROGRAM, name(LINE, "model"), start, executed, found]
     assert recorded(synthetic, tmp_path / "c", *steps) == {(0, PROCESS): "model"}
+    assert recorded(synthetic, tmp_path / "d", PROGRAM, found, start, unread) == {}
+    assert recorded(synthetic, tmp_path / "e", PROGRAM, found, unread, start) == expected
 
 
 def test_each_part_of_a_run_has_them(synthetic, tmp_path: Path) -> None:
