@@ -87,7 +87,10 @@ def goals(spent: dict[str, list[Spent]], long: Spent) -> list[Goal]:
     found = [
         Goal("a large trace to tables", TABLES_SECONDS, wall[TABLES], "s"),
         Goal("the same, to a page", PAGE_SECONDS, wall[PAGE], "s"),
-        Goal("memory for tables", PEAK_MIB, max(each.peak_mib for each in spent[TABLES]), "MiB"),
+        *(
+            Goal(f"memory for {what}", PEAK_MIB, max(each.peak_mib for each in spent[name]), "MiB")
+            for what, name in (("tables", TABLES), ("a page", PAGE))
+        ),
         Goal(f"memory for {TIMES} times as many calls", PEAK_MIB, long.peak_mib, "MiB"),
         Goal(f"time for {TIMES} times as many calls", LINEAR * TIMES, long.processor / short, "times"),
     ]
