@@ -53,6 +53,10 @@ class Spare:
         except OSError:
             return None
 
+    def has_ended(self) -> bool:
+        """Whether it has ended; what it says of being ready is heard as well."""
+        return self.is_ready() is None or self.is_ready() is None
+
     def give(self, bounds: Bounds, data: bytes, descriptors: Iterable[int] = ()) -> None:
         """Give it its order.
 

@@ -165,7 +165,11 @@ class ReadyLook:
 
     def ask(self, stream: BufferedReader, wanted: WantedPlaces, look: Callable[[], Verdict]) -> Verdict:
         """What the child finds; later looks have children of their own."""
-        spare, self._spare = self._spare, None
+        spare = self._spare
+        if spare is not None and spare.has_ended():  # whoever is nobody can end it while it waits
+            self.dismiss()
+            spare = None
+        self._spare = None
         if spare is None:
             return look()
         bounds = remaining(LOOK.stretched())

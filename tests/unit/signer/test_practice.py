@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +59,17 @@ def test_a_look_that_is_ready_has_no_rights(installation, monkeypatch):
     first, second = json.loads(answer(work, CHECK, 10_000))
     assert first == ["(65534, 65534, 65534)", "[]", ""]
     assert second == ["another", "", ""]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives up root")
+def test_a_look_that_was_ended_while_it_waited_is_begun_again(installation):
+    def work() -> bytes:
+        look = target_check.ReadyLook(lambda: None)
+        (pid,) = map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        with installation.library.open("rb") as stream:
+            found = look.ask(stream, {}, lambda: ("", "another", ""))
+        return json.dumps([found, Path(f"/proc/{pid}").exists()]).encode()
+
+    assert json.loads(answer(work, CHECK, 10_000)) == [["", "another", ""], False]
