@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol
 
+from datacrumbs.errors import ExitCode
 from datacrumbs.secure.user_rights import groups_of
 from datacrumbs.serving import munge
 from datacrumbs.serving.caller import Caller, caller_of
@@ -42,7 +43,8 @@ CREDENTIAL_LIMIT = 4096
 UNPROVEN = 32
 """Most connections of which it is not proven yet who calls."""
 PROOF_SECONDS = 30.0
-PROOF = Bounds(memory=64 << 20, processor_seconds=5, clock_seconds=10)
+PROOF = Bounds(memory=64 << 20, processor_seconds=5, clock_seconds=20)
+"""Of the child that has a credential decoded; the library waits for munged for 10 seconds."""
 PROOFS = 4
 _PURPOSE = b"datacrumbs request 1\n"
 _UNKNOWN = -1
@@ -182,7 +184,8 @@ class RemoteServer(Server):
             (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
             found = json.loads(await reader.readexactly(size))
         if isinstance(found, dict):
-            raise DenialError(found["code"], found["message"], found["hint"])
+            exit_code = ExitCode(found["exit_code"])
+            raise DenialError(found["code"], found["message"], found["hint"], exit_code=exit_code)
         uid, gid, digest = found
         return caller_of(0, uid, gid, visit.peer.host), bytes.fromhex(digest)
 
@@ -198,7 +201,7 @@ def _proof_answer(text: bytes, nonce: bytes) -> bytes:
     try:
         uid, gid, digest = proven(text, nonce)
     except DenialError as error:
-        return frame({"code": error.code, "message": error.message, "hint": error.hint})
+        return refusal_frame(error)
     return frame([uid, gid, digest.hex()])
 
 

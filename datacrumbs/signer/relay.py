@@ -203,12 +203,14 @@ def _document(where: SigningHost, message: bytes) -> dict[str, object]:
 def _checked(where: SigningHost, caller: Caller, body: bytes, reply: bytes) -> RequestReport:
     document = _document(where, reply)
     status = document.get("status")
+    name = f"the reply of {where}"
     if status == "ready":
         return RequestReport()
-    if status != "signed":
-        code, reason = str(document.get("code"))[:REASON_LIMIT], str(document.get("message"))[:REASON_LIMIT]
+    if status == "refused":
+        code, reason = (str(document.get(key))[:REASON_LIMIT] for key in ("code", "message"))
         return RequestReport("refused", code, caller.user, reason=reason)
-    name = f"the reply of {where}"
+    if status != "signed":
+        raise DenialError("relay.reply", f"{name} is neither a probe file nor a refusal")
     with denying("relay.reply"):
         try:
             data = base64.b64decode(str(document.get("probe_file")), validate=True)

@@ -13,11 +13,13 @@ from datacrumbs.signer.relay import SigningHost, connect, host_and_port
 from datacrumbs.system import SystemPaths
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .conftest import SigningInstallation
 
+BOUND = 300.0  # seconds until what never comes is a failure
 HERE = "127.0.0.1"
 """The address from which all connections to the loopback network come."""
 
@@ -70,9 +72,16 @@ class TwoHosts:
         return f"from datacrumbs.serving import munge; munge.SOCKET = {str(munged or self.munged)!r}"
 
 
+def connected(where: SigningHost) -> socket.socket:
+    """A connection as the relay has it, which waits longer."""
+    connection = connect(where)
+    connection.settimeout(BOUND)
+    return connection
+
+
 def ask(where: SigningHost, made: Callable[[bytes], bytes], body: bytes) -> bytes:
     """The reply to a request with the credential that ``made`` makes of the nonce's message."""
-    with connect(where) as connection:
+    with connected(where) as connection:
         text = made(receive_message(connection, 1 << 16))
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(LENGTH.pack(len(text)) + text + LENGTH.pack(len(body)) + body)

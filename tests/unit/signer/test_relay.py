@@ -4,8 +4,9 @@ import json
 import os
 import select
 import socket
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 import pytest
@@ -14,15 +15,17 @@ from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.model.plan import Target
 from datacrumbs.probefile.storage import verified
 from datacrumbs.serving import munge
+from datacrumbs.serving.caller import Caller
+from datacrumbs.serving.limited import CHECK, answer
 from datacrumbs.serving.protocol import LENGTH, receive_message
 from datacrumbs.serving.remote_server import CREDENTIAL_LIMIT, UNPROVEN, binding
-from datacrumbs.signer.relay import connect, host_and_port
+from datacrumbs.serving.replies import read_report
+from datacrumbs.signer.relay import host_and_port, relayed
 from datacrumbs.signer.signing_client import SigningError, request_signature, service_key_id
 
 from ..munged import KEY_BYTES, munged  # noqa: TID252 - a daemon of the tests
-from .relaying import HERE, TwoHosts, ask
+from .relaying import BOUND, HERE, TwoHosts, ask, connected
 
-BOUND = 300.0
 NOBODY = 65534
 STATUS = b'{"version":1,"request":"status"}'
 SECONDS = 60
@@ -37,8 +40,9 @@ def hosts(installation, monkeypatch):
 
 @pytest.fixture
 def signed(hosts, as_nobody):
-    """What the relay's user gets for the installation's plan: a probe file in hex, or the words of a failure."""
-    return lambda: as_nobody(lambda: request_signature(hosts.signing.plan(), hosts.other).hex())
+    """What the relay's user gets for a plan: a probe file in hex, or the words of a failure."""
+    plan = hosts.signing.plan_of(hosts.signing.target())
+    return lambda: as_nobody(lambda: request_signature(plan, hosts.other).hex())
 
 
 def made_as(uid: int, reader: int = 0, seconds: int = SECONDS, body: bytes = STATUS):
@@ -64,7 +68,7 @@ def test_a_plan_of_another_host_is_signed_for_who_asks_there(hosts, signed):
     with hosts.both():
         data = bytes.fromhex(signed())
         found = verified(data, "p", hosts.other.trusted_keys, now=time.time(), uid=NOBODY)
-        assert found.plan == hosts.signing.plan()
+        assert found.plan == hosts.signing.plan_of(hosts.signing.target())
         assert (found.grant.uid, found.grant.user) == (NOBODY, "nobody")
     decided = [json.loads(line.partition(": ")[2]) for line in hosts.signing.decisions().splitlines() if ": {" in line]
     assert [(each["decision"], each["user"], each.get("host")) for each in decided] == [
@@ -187,6 +191,11 @@ def test_a_host_without_munge_says_so(hosts, signed, side, code):
     assert code in hosts.signing.decided()
 
 
+def test_a_host_without_munge_is_no_refusal_for_security(hosts):
+    with hosts.signer(munged=hosts.signing.directory / "gone"):
+        assert json.loads(ask(hosts.where, made_as(NOBODY), STATUS))["exit_code"] == ExitCode.FAILED
+
+
 def test_a_signing_host_that_is_not_there_is_named(hosts, signed):
     with hosts.relay():
         assert f"the signing host {hosts.address} did not answer: [Errno 111] Connection refused" in signed()
@@ -201,12 +210,63 @@ def test_a_reply_that_this_host_does_not_trust_is_no_reply(hosts, signed):
     assert hosts.signing.decided() == {"signed": 1, "relay.reply": 1}
 
 
+def frames(*messages: bytes) -> bytes:
+    return b"".join(LENGTH.pack(len(each)) + each for each in messages)
+
+
+CHALLENGE = b'{"version":1,"nonce":"' + b"ab" * 32 + b'"}'
+
+
+# A signing host that is something else, or was taken over.
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"", "relay.connection"),
+        (b"\0", "relay.connection"),
+        (LENGTH.pack(0xFFFFFFFF), "relay.connection"),
+        (b"SSH-2.0-OpenSSH_9.2p1\r\n", "relay.connection"),
+        (frames(b"[" * 50000), "relay.reply"),
+        (frames(b"\xff"), "relay.reply"),
+        (frames(b"[]"), "relay.reply"),
+        (frames(b"{}"), "relay.reply"),
+        (frames(b'{"version":2,"nonce":"ab"}'), "relay.reply"),
+        (frames(b'{"version":1,"nonce":"xy"}'), "relay.reply"),
+        (frames(CHALLENGE), "relay.connection"),
+        (frames(CHALLENGE, b"{}"), "relay.reply"),
+        (frames(CHALLENGE, b"[]"), "relay.reply"),
+        (frames(CHALLENGE, b'{"status":"signed"}'), "relay.reply"),
+        (frames(CHALLENGE, b'{"probe_file":"AAAA","status":"signed"}'), "relay.reply"),
+        (frames(CHALLENGE, b'{"probe_file":5,"status":"signed"}'), "relay.reply"),
+    ],
+)
+def test_whatever_the_signing_host_sends_the_user_gets_a_refusal(hosts, sent, code):
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(1 << 16):
+                pass
+
+    where = hosts.where
+    with socket.create_server((where.name, where.port)) as listener:
+        listener.settimeout(BOUND)
+        other = threading.Thread(target=serve, args=(listener,))
+        other.start()
+        caller = Caller(NOBODY, NOBODY, 1, "nobody", frozenset(), (NOBODY,))
+        found = answer(lambda: relayed(where, caller, STATUS), CHECK, 1 << 20)
+        other.join(BOUND)
+    (size,) = LENGTH.unpack_from(found)
+    report = read_report(found[LENGTH.size : LENGTH.size + size])
+    assert (report.decision, report.code, report.fault) == ("refused", code, "")
+
+
 def test_connections_that_prove_nothing_are_bounded_and_take_no_users_place(hosts, signed):
     with hosts.both(), ExitStack() as held:
         for _ in range(UNPROVEN):
-            last = held.enter_context(connect(hosts.where))
+            last = held.enter_context(connected(hosts.where))
             assert "nonce" in json.loads(receive_message(last, 1 << 16))
-        with connect(hosts.where) as one_more:
+        with connected(hosts.where) as one_more:
             assert code_of(receive_message(one_more, 1 << 16)) == "service.busy"
         # Users of the signing host itself notice nothing.
         assert service_key_id(hosts.signing.paths)
@@ -218,7 +278,7 @@ def test_a_users_connections_of_all_hosts_are_one_share(hosts):
     with hosts.signer(limits="connections_per_user=1, request_seconds=300"), ExitStack() as held:
 
         def hold() -> socket.socket:  # a connection that is proven, and whose request does not come
-            connection = held.enter_context(connect(hosts.where))
+            connection = held.enter_context(connected(hosts.where))
             text = made_as(NOBODY)(receive_message(connection, 1 << 16))
             connection.sendall(LENGTH.pack(len(text)) + text)
             return connection
