@@ -101,7 +101,7 @@ def test_a_login_node_without_a_key_asks_the_signing_host(host):
     assert "policy: 127.0.0.1 is not among remote_hosts" in refused.stderr
 
     policy = login.path("/etc/datacrumbs/policy.yaml")
-    policy.write_text(f"{policy.read_text()}remote_hosts: [127.0.0.1]\n")
+    policy.write_text(policy.read_text().replace("remote_hosts: []", "remote_hosts: [127.0.0.1]"))
     other.done_product(*ask, user="alice")
     shown = other.done_product("datacrumbs_probe_configurator", "--show", "/home/alice/p.json.gz", "--json")
     assert json.loads(shown)["grant"]["user"] == "alice"
