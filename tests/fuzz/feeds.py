@@ -50,7 +50,7 @@ from datacrumbs.signer.places import probe_places
 from datacrumbs.signer.policy import read_policy
 from datacrumbs.signer.request import request_plan
 from datacrumbs.signer.snippets import read_trusted
-from datacrumbs.signer.target_check import _problem
+from datacrumbs.signer.target_check import judged
 from datacrumbs.signer.target_rule import no_places
 from datacrumbs.system import SystemPaths, read_system_configuration
 from datacrumbs.trace.columns import Readers
@@ -289,12 +289,11 @@ def _elf_seeds() -> list[bytes]:
 # As the signing service reads a caller's file, without the process of its own that it does this in.
 def _elf(data: bytes) -> None:
     path = _write(_DIRECTORY / "target", data)
-    wanted = no_places(Target(str(path), "a" * 40))
     functions = _seed_functions()
     with path.open("rb") as stream:
-        wanted["build_id"] = stream_build_id(stream, "fuzz")
+        target = Target(str(path), stream_build_id(stream, "fuzz"))
         moved = [(offset, 4, [0]) for offset in functions[::2]]
-        _problem(stream, wanted | {"functions": functions, "returns": functions, "moved": moved})
+        judged(stream, target, no_places(target) | {"functions": functions, "returns": functions, "moved": moved})
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.errors import ExitCode
 from datacrumbs.serving.caller import Caller
 from datacrumbs.serving.denial import DenialError
-from datacrumbs.serving.limited import Bounds, LimitError
+from datacrumbs.serving.limited import Bounds
 from datacrumbs.signer import target_check, target_rule
 from datacrumbs.signer.policy import PolicyRule
 
@@ -44,7 +45,7 @@ def _takes_processor_time():
     ],
 )
 def test_an_examination_that_ends_badly_is_a_denial(installation, monkeypatch, work, words, code):
-    monkeypatch.setattr(target_check, "_problem", lambda *_: work())
+    monkeypatch.setattr(target_check, "judged", lambda *_: work())
     clock = 0.2 if work is _gets_no_processor else BOUND
     monkeypatch.setattr(target_check, "LOOK", Bounds(64 << 20, processor_seconds=1, clock_seconds=clock))
     caller = Caller(0, 0, 1, "me", frozenset(), (0,))
@@ -53,15 +54,16 @@ def test_an_examination_that_ends_badly_is_a_denial(installation, monkeypatch, w
     assert caught.value.exit_code is code
 
 
-def test_files_are_looked_at_by_a_process_without_rights():
-    answer = target_check._in_child(lambda: tuple(map(str, (os.getresuid(), os.getresgid(), os.getgroups()))))
-    assert answer == ("(65534, 65534, 65534)", "(65534, 65534, 65534)", "[]")
+def test_files_are_looked_at_by_a_process_without_rights(monkeypatch):
+    def rights(*_):
+        return tuple(map(str, (os.getresuid(), os.getresgid(), os.getgroups())))
+
+    monkeypatch.setattr(target_check, "judged", rights)
+    wanted = target_rule.no_places(elf_target(Path("/bin/true").resolve()))
+    finding = target_check.check_target(wanted, os.getuid(), os.getgid(), [])
+    nobody = "(65534, 65534, 65534)"
+    assert (finding["code"], finding["message"], finding["hint"]) == (nobody, nobody, "[]")
     assert os.geteuid() == 0
-
-
-def test_a_look_that_ends_badly_ends_the_examination():
-    with pytest.raises(LimitError):
-        target_check._in_child(lambda: os._exit(3))
 
 
 VECTORS = """
