@@ -250,9 +250,11 @@ class Server:
             )
             with suppress(OSError, TimeoutError):
                 await self.send(visit, refusal_frame(error))
-        except (OSError, TimeoutError):
-            self.note(visit.share.key, visit.peer, visit.started, RequestReport("dropped", "connection.lost"))
-        except Exception:  # the event loop's boundary: one request must not end the service
+        except Exception as error:  # the event loop's boundary: one request must not end the service
+            # Errors of a connection name no file.
+            if isinstance(error, OSError) and error.filename is None:
+                self.note(visit.share.key, visit.peer, visit.started, RequestReport("dropped", "connection.lost"))
+                return
             self._logger.exception("a request failed")
             with suppress(OSError, TimeoutError):
                 await self.send(visit, refusal_frame(failed(self.name)))

@@ -77,6 +77,14 @@ def test_a_plan_is_signed_for_its_caller(installation):
     assert not installation.paths.signing_socket.exists()
 
 
+def test_a_file_that_the_service_lacks_is_no_lost_connection(installation):
+    before = "Service.answer = lambda *_: open('/absent')"
+    with installation.service(before=before):
+        reply = raw(installation, message({"version": 1, "request": "status"}))
+    assert (reply["status"], reply["code"]) == ("refused", "service.fault")
+    assert "No such file or directory: '/absent'" in installation.decisions()
+
+
 def test_the_caller_is_who_the_kernel_says(installation, as_nobody):
     path = installation.directory / "p.json.gz"
     with installation.service():
