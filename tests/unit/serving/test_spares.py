@@ -192,5 +192,6 @@ def test_those_that_are_cleared_end():
     with stocked() as (stock, made):
         children = stock.clear()
         assert [child.pid for child in children] == [spare.child.pid for spare in made]
-        assert [os.waitstatus_to_exitcode(child.wait()) for child in children] == [-signal.SIGKILL] * 2
-        assert not Path(f"/proc/{made[0].child.pid}").exists()
+        for child in children:  # killed, or by themselves, since no order comes any more
+            child.wait()
+            assert not Path(f"/proc/{child.pid}").exists()
