@@ -37,6 +37,6 @@ def munged(key: bytes = b"") -> Iterator[Path]:
             assert any("work threads" in line for line in said), "munged did not start"
             yield directory / "socket"
         finally:
-            process.terminate()
-            process.wait(60)
+            process.kill()  # it misses a signal to end that comes just before it waits for the next request
+            process.wait(300)
             shutil.rmtree(directory)
