@@ -35,15 +35,19 @@ class TwoHosts:
     def __init__(self, signing: SigningInstallation, munged: Path) -> None:
         self.signing, self.munged = signing, munged
         number = os.getpid()
-        # An address of this process's own, so that the port is free.
-        self.address = f"127.{1 + number // 65536 % 250}.{number // 256 % 256}.{1 + number % 250}:7411"
         self.other = SystemPaths(signing.directory / "other")
         self.other.prefix.mkdir()
         list(install(self.other, "relay"))
-        self.other.system_file.write_text(f"signing_host: {self.address}\n")
+        # An address of this process's own, so that the port is free.
+        self.set_address(f"127.{1 + number // 65536 % 250}.{number // 256 % 256}.{1 + number % 250}:7411")
         for key in signing.paths.trusted_keys.glob("*.pem"):
             shutil.copy(key, self.other.trusted_keys)
         self.allow(HERE)
+
+    def set_address(self, address: str) -> None:
+        """Where the signing host listens, and the relay asks."""
+        self.address = address
+        self.other.system_file.write_text(f"signing_host: {address}\n")
 
     @property
     def where(self) -> SigningHost:
@@ -54,13 +58,15 @@ class TwoHosts:
         rules = "rules:\n  - users: ['*']\n"
         self.signing.policy(f"{rules}remote_hosts: [{', '.join(hosts)}]\n" if hosts else rules)
 
-    def signer(self, limits: str = "", munged: Path | None = None):
+    def signer(self, limits: str = "", munged: Path | None = None, network: str = ""):
         """The signing service."""
-        return self.signing.service(limits, self._before(munged), serve=f"serve(Path({{!r}}), {self.address!r})")
+        return self.signing.service(
+            limits, self._before(munged, network), serve=f"serve(Path({{!r}}), {self.address!r})"
+        )
 
-    def relay(self, munged: Path | None = None):
+    def relay(self, munged: Path | None = None, network: str = ""):
         """The relay of the other host; its log goes to that of the signing service."""
-        return self.signing.service("", self._before(munged), serve=f"relay(Path({str(self.other.prefix)!r}))")
+        return self.signing.service("", self._before(munged, network), serve=f"relay(Path({str(self.other.prefix)!r}))")
 
     @contextmanager
     def both(self) -> Iterator[None]:
@@ -68,8 +74,12 @@ class TwoHosts:
         with self.signer(), self.relay():
             yield
 
-    def _before(self, munged: Path | None) -> str:
-        return f"from datacrumbs.serving import munge; munge.SOCKET = {str(munged or self.munged)!r}"
+    def _before(self, munged: Path | None, network: str) -> str:
+        lines = [f"from datacrumbs.serving import munge; munge.SOCKET = {str(munged or self.munged)!r}"]
+        if network:
+            namespace = f"os.open('/run/netns/{network}', os.O_RDONLY)"
+            lines.append(f"import ctypes, os; assert ctypes.CDLL(None).setns({namespace}, 0) == 0")
+        return "\n".join(lines)
 
 
 def connected(where: SigningHost) -> socket.socket:

@@ -4,6 +4,7 @@ import json
 import os
 import select
 import socket
+import subprocess
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -76,6 +77,36 @@ def test_a_plan_of_another_host_is_signed_for_who_asks_there(hosts, signed):
         ("signed", "nobody", None),
     ]
     assert {each["plan"] for each in decided} == {found.digest}
+
+
+@pytest.fixture
+def networks():
+    """Two network namespaces that reach each other; names and addresses, the signing host's first."""
+    names = [f"dc{side}{os.getpid()}" for side in "ab"]
+    ends = {name: f"10.97.{os.getpid() % 250}.{place}" for place, name in enumerate(names, 1)}
+    with ExitStack() as made:
+        for name in names:
+            subprocess.run(["ip", "netns", "add", name], check=True)
+            made.callback(subprocess.run, ["ip", "netns", "delete", name], check=True)
+        a, b = names
+        pair = ["ip", "link", "add", a, "netns", a, "type", "veth", "peer", "name", b, "netns", b]
+        subprocess.run(pair, check=True)
+        for name, address in ends.items():
+            inside = ["ip", "--netns", name]
+            subprocess.run([*inside, "address", "add", f"{address}/24", "dev", name], check=True)
+            subprocess.run([*inside, "link", "set", name, "up"], check=True)
+        yield ends
+
+
+def test_two_hosts_with_networks_of_their_own(hosts, signed, networks):
+    (here, address), (there, other) = networks.items()
+    hosts.set_address(f"{address}:7411")
+    hosts.allow(HERE)
+    with hosts.signer(network=here), hosts.relay(network=there):
+        assert f"{other} is not among remote_hosts" in signed()
+        hosts.allow(other)
+        assert bytes.fromhex(signed())
+    assert f'"host": "{other}"' in hosts.signing.decisions()
 
 
 def test_the_other_host_says_which_key_signs(hosts, as_nobody):
