@@ -172,8 +172,9 @@ class Spares:
         """A spare for this user, if one has warmed up and the user has had none lately."""
         self._look()
         now = time.monotonic()
-        if not self._waiting or now - self._last.pop(key, -EVERY_SECONDS) < EVERY_SECONDS:
+        if not self._waiting or now - self._last.get(key, -EVERY_SECONDS) < EVERY_SECONDS:
             return None
+        self._last.pop(key, None)
         while len(self._last) >= REMEMBERED:
             del self._last[next(iter(self._last))]
         self._last[key] = now

@@ -158,6 +158,7 @@ def test_a_user_gets_one_at_a_time_and_others_theirs(monkeypatch):
         first = stock.take(7)
         assert first is made[0]
         assert stock.take(7) is None  # has had one
+        assert stock.take(7) is None  # which is not forgotten for having asked
         second = stock.take(8)
         assert second is made[1]
         assert stock.take(9) is None  # none is left
