@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import os
 import re
 import signal
@@ -324,7 +325,7 @@ class Session:
         said = recording.messages()
         outcome = _outcome(recording)
         recording.discard()
-        if self._was_refused and isinstance(outcome, Outcome) and not outcome.entered and not self._ended_early:
+        if self._was_refused and not self._ended_early and _saw_nothing(outcome, trace.path):
             if report is not None:
                 report.close()
             trace.remove()
@@ -393,6 +394,13 @@ def _outcome(recording: Recording) -> Outcome | DatacrumbsError:
         return recording.outcome()
     except DatacrumbsError as error:
         return error
+
+
+def _saw_nothing(outcome: Outcome | DatacrumbsError, trace: Path) -> bool:
+    if not isinstance(outcome, Outcome) or outcome.entered:
+        return False
+    with gzip.open(trace) as stream:
+        return not any(b'"process_name"' in line for line in stream)
 
 
 def _not_run(error: DatacrumbsError) -> DatacrumbsError:

@@ -36,7 +36,7 @@ def serve(prefix: Path, listen: str = "") -> None:
         prefix: Of the installation.
         listen: Address and port where relays of other hosts ask; empty where systemd listens, or nothing does.
     """
-    paths = _begun(prefix)
+    paths = _begun(prefix, "datacrumbs_sign_probes")
     authority = open_authority(paths)
     read_remote_hosts(paths.policy)
     _services.check_run_directory(paths)
@@ -49,7 +49,7 @@ def serve(prefix: Path, listen: str = "") -> None:
 
 def relay(prefix: Path) -> None:
     """Run the relay of the installation below a prefix until a signal."""
-    paths = _begun(prefix)
+    paths = _begun(prefix, "datacrumbs_sign_probes --relay")
     configured = read_system_configuration(paths).signing_host
     if not configured:
         raise usage_error(f"{paths.system_file}: a relay needs the key signing_host, e.g. signing_host: 10.0.0.1:7411")
@@ -59,9 +59,9 @@ def relay(prefix: Path) -> None:
     _services.serve(Relay(where), paths.signing_socket, passed_socket(), lambda: f", for {where}")
 
 
-def _begun(prefix: Path) -> SystemPaths:
+def _begun(prefix: Path, command: str) -> SystemPaths:
     if os.geteuid() != 0 and prefix == Path("/"):
-        raise refusal("the signing service of this host runs as root only", "sudo datacrumbs_sign_probes")
+        raise refusal("the signing service of this host runs as root only", f"sudo {command}")
     _services.begin_log()
     return SystemPaths(prefix)
 
@@ -72,4 +72,4 @@ def _listener(text: str) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        raise DatacrumbsError(f"{text}: cannot listen: {error}") from None
+        raise DatacrumbsError(f"{text}: cannot listen: {error.strerror or error}") from None

@@ -75,6 +75,8 @@ def _verb_first(words: Sequence[str]) -> list[str]:
         shared, following = shared + following[:taken], following[taken:]
     if not following or following[0] not in {*verbs(), _RUN, "help"}:
         return list(words)
+    if following[0] == "help":
+        return following
     place = 2 if following[:1] == ["probes"] and following[1:2] and following[1] in ACTIONS_OF_PROBES else 1
     return [*following[:place], *shared, *following[place:]]
 

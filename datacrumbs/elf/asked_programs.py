@@ -6,7 +6,9 @@ program that does not answer there in time has not said no, and nothing is concl
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -45,25 +47,30 @@ def ask(
         NoAnswerError: (exit 1) It does not end in `CLOCK_SECONDS`.
         OSError: It cannot be executed.
     """
-    try:
-        return subprocess.run(
-            command,
-            input=text,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=CLOCK_SECONDS,
-            env=environment,
-            cwd=folder,
-            pass_fds=descriptors,
-            start_new_session=True,
-            preexec_fn=bound_processor_time,
-        )
-    except subprocess.TimeoutExpired:
-        raise NoAnswerError(
-            f"{command[0]} did not answer in {CLOCK_SECONDS:.0f} s: this host is very busy, or it waits for something",
-            hint="try again when the host is less busy",
-        ) from None
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=folder,
+        pass_fds=descriptors,
+        start_new_session=True,
+        preexec_fn=bound_processor_time,  # noqa: PLW1509 - sets a limit, takes no lock
+    ) as process:
+        try:
+            said = process.communicate(text, CLOCK_SECONDS)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)  # with what it has started, such as the compiler proper
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise NoAnswerError(
+                    f"{command[0]} did not answer in {CLOCK_SECONDS:.0f} s: this host is very busy, or the program is "
+                    "waiting for something",
+                    hint="try again when the host is less busy",
+                ) from None
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, *said)
 
 
 def bound_processor_time() -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datacrumbs.engine.links import Link
     from datacrumbs.model.plan import Function, Group
 
-    CompositionRequest = Sequence[tuple[int, Function]]
+    NumberedFunctions = Sequence[tuple[int, Function]]
 
 _ENOTSUPP = 524  # the kernel's own, of an instruction that it does not probe
 LASTING = frozenset({errno.EINVAL, errno.ENOEXEC, errno.EILSEQ, errno.EOPNOTSUPP, _ENOTSUPP})
@@ -94,7 +94,7 @@ class PreparedGroup:
 
     group: Group
     path: str
-    wanted: CompositionRequest
+    wanted: NumberedFunctions
     sites: NDArray[np.void]
     returns: NDArray[np.bool_]
     operand_rows: Mapping[tuple[int, str], int]
@@ -228,7 +228,7 @@ def _attach_usdt(prepared: PreparedGroup, programs: Programs, attached: Attached
             )
 
 
-def _attach_kernel(wanted: CompositionRequest, programs: Programs, attached: Attached) -> None:
+def _attach_kernel(wanted: NumberedFunctions, programs: Programs, attached: Attached) -> None:
     remove_left_definitions()
     for identity, function in wanted:
         if function.return_probe:

@@ -245,7 +245,7 @@ class RunService(Server):
         while not end.done():
             self._look(live)
             if not live.ready.is_set() and self.loop.time() > deadline:
-                live.log = f"it was not ready in {self._ready_seconds:g} s and was ended: this host is very busy"
+                live.log = f"it was not ready in {self._ready_seconds:g} s and was ended; this host may be very busy"
                 live.stop.set()
             await asyncio.wait([end], timeout=None if live.ready.is_set() else LOOK_SECONDS)
 
@@ -256,7 +256,7 @@ class RunService(Server):
 
     def _places_cleared(self, live: _Live) -> None:
         run = live.kept.run
-        live.log = live.log or self._places.log_tail(run)
+        live.log = "\n".join(filter(None, (live.log, self._places.log_tail(run))))
         self._places.remove(run)
         del self._live[run]
         live.over.set()

@@ -27,7 +27,7 @@ from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.limited import Bounds
 from datacrumbs.serving.listening import BACKLOG
 from datacrumbs.serving.protocol import LENGTH, VERSION, frame
-from datacrumbs.serving.replies import RequestReport, busy, refusal_frame, undecided
+from datacrumbs.serving.replies import RequestReport, busy, refusal_frame
 from datacrumbs.serving.server import Server, Visit
 from datacrumbs.serving.shares import ROOT, Limits, Share
 
@@ -179,7 +179,12 @@ class RemoteServer(Server):
             async with asyncio.timeout(PROOF_SECONDS):
                 text = await self._credential(visit, nonce)
         except TimeoutError:
-            raise undecided("no MUNGE credential came in time") from None
+            raise DenialError(
+                "remote.credential",
+                "no MUNGE credential came in time",
+                "see the log of munged on the host that asks",
+                exit_code=ExitCode.FAILED,
+            ) from None
         async with self._proofs, self._answer_of(lambda: _proof_answer(text, nonce), PROOF) as reader:
             (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
             found = json.loads(await reader.readexactly(size))

@@ -117,7 +117,7 @@ class Server:
         self._known_others: dict[int, tuple[int, float]] = {}  # ids that are not their own share: any number of them
         self._subordinates = SubordinateIds()
         self._newcomers: Counter[str | None] = Counter()  # by whose subordinate ids they come
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._listeners: set[socket.socket] = set()
         self._spares = Spares(lambda: self._child_for_a_request(warm=True), spares)
         self._filling: asyncio.TimerHandle | None = None
@@ -180,7 +180,7 @@ class Server:
     def renew_spares(self) -> None:
         """Have other children wait for requests than those that were begun before something changed."""
         for child in self._spares.clear():
-            self.loop.create_task(ended(child))
+            self._spawn(ended(child))
         self._fill()
 
     def _listen(self, listener: socket.socket, admit: Callable[[socket.socket], None]) -> None:
@@ -223,7 +223,7 @@ class Server:
             visit.connection.send(reply)
         visit.connection.close()
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+    def _spawn(self, work: Coroutine[object, object, object]) -> None:
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -86,18 +86,25 @@ class Foreground:
 
     # A shell sees this process: it stops when the command does.
     def _look(self) -> None:
-        while True:
-            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
-            if not pid:
-                return
-            if not os.WIFSTOPPED(status):
+        status = self._change()
+        while status is not None:
+            is_stopped = os.WIFSTOPPED(status)
+            if is_stopped:
+                with _continued_with(self.pid):
+                    stop_as(os.WSTOPSIG(status))
+            elif not os.WIFCONTINUED(status):
                 self.status = status
                 return
-            with _continued_with(self.pid):
-                stop_as(os.WSTOPSIG(status))
-            # Who continued this process alone meant the command; a shell continues the whole group.
-            if _is_stopped(self.pid):
+            status = self._change()
+            # Who continued this process alone meant the command; a shell continues the whole group. A command that has
+            # been stopped again since then is another matter.
+            if is_stopped and status is None:
                 self._pass_on(signal.SIGCONT)
+
+    # What has happened to the command since the last time.
+    def _change(self) -> int | None:
+        pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+        return status if pid else None
 
     def _pass_on(self, number: int) -> None:
         with suppress(OSError):

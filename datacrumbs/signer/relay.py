@@ -29,7 +29,7 @@ from datacrumbs.serving.replies import (
     ServiceName,
     refusal_frame,
     reported,
-    undecided,
+    taken,
 )
 from datacrumbs.serving.server import Server
 from datacrumbs.serving.shares import ROOT, Limits
@@ -97,7 +97,7 @@ class Relay(Server):
 
     def judge(self, peer: Caller, body: bytearray, _digest: bytes) -> bytes:
         """Ask the signing host; see `relayed`."""
-        return relayed(self.where, peer, bytes(body))
+        return relayed(self.where, peer, taken(body))
 
     async def answer(self, visit: Visit) -> None:
         """Answer a connection's one request by one reply."""
@@ -136,11 +136,16 @@ def _exchange(where: SigningHost, caller: Caller, body: bytes) -> bytes:
                 connection.sendall(LENGTH.pack(len(text)) + text + LENGTH.pack(len(body)) + body)
             return receive_message(connection, REPLY_LIMIT)
     except TimeoutError:
-        raise undecided(f"the signing host {where} did not answer in time") from None
+        raise DenialError(
+            "relay.connection",
+            f"the signing host {where} did not answer in time",
+            "check that it is up, and that its firewall lets this host in",
+            exit_code=ExitCode.FAILED,
+        ) from None
     except (OSError, EOFError) as error:
         raise DenialError(
             "relay.connection",
-            f"the signing host {where} did not answer: {error}",
+            f"the signing host {where} did not answer: {getattr(error, 'strerror', None) or error}",
             "an administrator looks there: systemctl status datacrumbs_sign_remote.socket",
             exit_code=ExitCode.FAILED,
         ) from None
@@ -155,7 +160,11 @@ def connect(where: SigningHost) -> socket.socket:
     problem = OSError("no port below 1024 is free")
     for family, kind, protocol, _, address in socket.getaddrinfo(where.name, where.port, type=socket.SOCK_STREAM):
         for port in range(FIRST_FREE_PORT - 1, _FIRST_PORT - 1, -1):
-            connection = socket.socket(family, kind, protocol)
+            try:
+                connection = socket.socket(family, kind, protocol)
+            except OSError as error:  # a family that this host does not have
+                problem = error
+                break
             connection.settimeout(CONNECT_SECONDS)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # of connections that are over
             try:

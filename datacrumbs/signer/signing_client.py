@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import decode, encode, parse
 from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION, receive_message, sign_request
+from datacrumbs.system import read_system_configuration
 
 if TYPE_CHECKING:
     from datacrumbs.model.plan import Plan
@@ -90,7 +91,7 @@ def _ask(paths: SystemPaths, body: bytes) -> dict[str, object]:
             reply = _exchange(paths, body)
             if reply.get("code") != BUSY:
                 return reply
-            error: DatacrumbsError = _busy()
+            error: DatacrumbsError = _busy(paths)
         except _PassingError as passing:
             error = passing.error
         if time.monotonic() + delay > end:
@@ -118,9 +119,9 @@ def _exchange(paths: SystemPaths, body: bytes) -> dict[str, object]:
                 connection.sendall(LENGTH.pack(len(body)) + body)
             reply = parse(receive_message(connection, REPLY_LIMIT), "reply")
         except (ConnectionResetError, EOFError) as error:
-            raise _PassingError(_unanswered(path, error)) from None
+            raise _PassingError(_unanswered(paths, error)) from None
         except OSError as error:
-            raise _unanswered(path, error) from None
+            raise _unanswered(paths, error) from None
     if not isinstance(reply, dict):
         raise DatacrumbsError(f"{path}: the reply is not an object; is it the signing service?")
     return reply
@@ -133,24 +134,32 @@ def _connect(connection: socket.socket, paths: SystemPaths) -> None:
     try:
         connection.connect(str(path))
     except BlockingIOError:
-        raise _PassingError(_busy()) from None
+        raise _PassingError(_busy(paths)) from None
     except OSError as error:
+        unit = _unit(paths)
+        by_hand = "datacrumbs_sign_probes" + (" --relay" if unit.endswith("relay") else "")
         raise DatacrumbsError(
             f"{path}: the signing service is not running: {error.strerror or error}",
-            hint=("systemctl start datacrumbs_sign_probes, or as root: " if own else "") + "datacrumbs_sign_probes",
+            hint=(f"systemctl start {unit}, or as root: " if own else "") + by_hand,
         ) from None
 
 
-def _busy() -> SigningError:
+def _busy(paths: SystemPaths) -> SigningError:
     return SigningError(
         BUSY,
         f"the signing service is busy: no room for this request within {RETRY_SECONDS:g} s",
-        "it is running: try again; its log says whose requests it has: journalctl -u datacrumbs_sign_probes",
+        f"it is running: try again; its log says whose requests it has: journalctl -u {_unit(paths)}",
         ExitCode.FAILED,
     )
 
 
-def _unanswered(path: object, error: Exception) -> DatacrumbsError:
+def _unanswered(paths: SystemPaths, error: Exception) -> DatacrumbsError:
     return DatacrumbsError(
-        f"{path}: the signing service did not answer: {error}", hint="see journalctl -u datacrumbs_sign_probes"
+        f"{paths.signing_socket}: the signing service did not answer: {error}",
+        hint=f"see journalctl -u {_unit(paths)}",
     )
+
+
+# What answers here: the service, or its relay where another host signs.
+def _unit(paths: SystemPaths) -> str:
+    return "datacrumbs_sign_relay" if read_system_configuration(paths).signing_host else "datacrumbs_sign_probes"

@@ -31,5 +31,9 @@ def command_line(arguments: str, whole: int, redaction: Redaction) -> str:
     is_cut = whole > len(data)
     if is_cut:  # without the beginning of a character whose other bytes are not there
         arguments = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(data)
-    shown = shlex.join(map(redaction.argument, arguments.removesuffix("\0").split("\0")))
-    return f"{shown} [cut: {whole} bytes in all]" if is_cut else shown
+    *ended, last = arguments.split("\0")
+    shown = [redaction.argument(each) for each in ended]
+    if last:  # of a path that is cut it is not known whether it is to be hidden
+        shown.append(redaction.word(last) if is_cut else redaction.argument(last))
+    text = shlex.join(shown)
+    return f"{text} [cut: {whole} bytes in all]" if is_cut else text

@@ -132,6 +132,15 @@ def test_a_command_that_the_service_would_not_see_is_not_run_for_nothing(
     assert service.left() == []
 
 
+def test_a_command_may_end_as_one_that_was_not_run(installation: Installation, service: Service, place: Path) -> None:
+    """Also one of which no call is recorded."""
+    (place / "nothing.yaml").write_text("capture_probes:\n  - provider: sys\n    functions: [swapoff]\n")
+    command = record(installation, place, "--site", place / "nothing.yaml", "--", "/bin/sh", "-c", "exit 125")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place, **USER)
+    assert (done.returncode, "sees no program" in done.stderr) == (125, False), done.stderr
+    assert (place / "t.pfw.gz").exists()
+
+
 def test_a_service_restarted_under_a_command_loses_no_call(
     installation: Installation, service: Service, place: Path
 ) -> None:

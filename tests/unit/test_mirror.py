@@ -119,7 +119,6 @@ TESTED_IN = {
     "serving/replies": "unit/signer/test_service.py",
     "serving/server": "unit/signer/test_service.py",
     "serving/shares": "unit/signer/test_service_load.py",
-    "session/foreground": "kernel/test_record.py",
     "session/own_plan": "kernel/test_record.py",
     "session/own_run": "kernel/test_record.py",
     "signer/authority": "unit/signer/test_policy.py",

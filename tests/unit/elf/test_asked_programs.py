@@ -50,9 +50,21 @@ def test_what_a_program_does_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.usefixtures("late")
 def test_a_program_that_gets_no_processor_has_not_answered() -> None:
-    with pytest.raises(NoAnswerError, match="sh did not answer in 0 s: this host is very busy, or it waits") as caught:
+    with pytest.raises(
+        NoAnswerError, match="sh did not answer in 0 s: this host is very busy, or the program is"
+    ) as caught:
         ask(["sh", "-c", STOPS], {})
     assert "try again" in caught.value.hint
+
+
+@pytest.mark.usefixtures("late")
+def test_what_it_has_started_ends_with_it(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    with pytest.raises(NoAnswerError):
+        ask(["sh", "-c", f"sleep 600 & {STOPS}"], {"PATH": os.defpath}, folder=str(tmp_path), descriptors=[writer])
+    os.close(writer)
+    assert os.read(reader, 1) == b""  # once all that had it have ended
+    os.close(reader)
 
 
 @pytest.mark.usefixtures("late")

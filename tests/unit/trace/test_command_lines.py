@@ -60,6 +60,13 @@ def test_what_is_cut_is_said(kept: str, shown: str) -> None:
     assert command_line(kept, 9, PLAIN) == shown
 
 
+def test_a_path_that_is_cut_inside_a_hidden_name_is_hidden() -> None:
+    redaction = Redaction(["/home/*/moonshot"])
+    assert "moon" not in command_line("x\0/home/ada/moonsh", 99, redaction)
+    assert command_line("x\0/home/ada/sun\0", 99, redaction).endswith(" /home/ada/sun [cut: 99 bytes in all]")
+    assert command_line("x\0/home/ada/sun", 15, redaction).endswith(" /home/ada/sun")
+
+
 def recorded(synthetic, path: Path, *steps: object) -> dict[tuple[int, int], str]:
     """What a reader gets of a trace that takes these in: names, records, or arguments of a running process."""
     stream = io.BytesIO()
