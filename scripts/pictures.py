@@ -1,7 +1,7 @@
 """Draw the pictures of reports' pages in docs/images from traces, with a headless Chromium.
 
     datacrumbs record --no-report --site grid.yaml -o grid.pfw.gz mpirun.openmpi -n 4 python3 grid.py grid.h5
-    scripts/pictures.py page-h5py=grid.pfw.gz page-timeline=grid.pfw.gz
+    .venv/bin/python scripts/pictures.py page-h5py=grid.pfw.gz page-timeline=grid.pfw.gz
 
 Each argument is the name of a picture and the trace that it shows. A picture whose name ends in `timeline` has the
 first of the most expensive windows, in the dark; any other the beginning of the page. Look at each before it is kept.

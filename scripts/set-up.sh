@@ -97,6 +97,7 @@ install)
 	require_root "install for the whole host"
 	prepare_system demo
 	VENV=${PREFIX:-/opt/datacrumbs}
+	VENV=${VENV%/}
 	step "virtual environment"
 	make_venv
 	step "datacrumbs and its providers in it"
@@ -113,9 +114,10 @@ uninstall)
 	STEPS=2
 	require_root "uninstall from the whole host"
 	VENV=${PREFIX:-/opt/datacrumbs}
+	VENV=${VENV%/}
 	step "what set-up and runs have made"
 	if ! [ -x "$VENV/bin/datacrumbs_setup" ] || ! [ -f "$VENV/pyvenv.cfg" ]; then
-		fail "$VENV: nothing is installed there" "name the place, as in: sudo make uninstall PREFIX=$VENV"
+		fail "$VENV: nothing is installed there" "name the place: sudo make uninstall PREFIX=DIR"
 	fi
 	"$VENV/bin/datacrumbs_setup" --uninstall
 	step "commands and environment"

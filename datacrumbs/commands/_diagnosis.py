@@ -24,6 +24,7 @@ from datacrumbs.output import counted, printable, printable_lines
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.keys import trusted_key_ids
 from datacrumbs.provider import Check, CheckState
+from datacrumbs.quantities import MEGABYTE, shown_duration, shown_size
 from datacrumbs.runs.run_client import RunError, allowed_runs
 from datacrumbs.secure.files import first_unprotected
 from datacrumbs.secure.user_rights import NOBODY, rights_of
@@ -177,7 +178,7 @@ def _private_key(paths: SystemPaths) -> Check:
 
 def _service(paths: SystemPaths) -> Check:
     name = "signing service"
-    # By a relay, root of this host is nobody's caller.
+    # A relay's signing host refuses root, so root asks as nobody.
     with rights_of(NOBODY, NOBODY, []) if read_system_configuration(paths).signing_host else nullcontext():
         key = service_key_id(paths)
     if key not in trusted_key_ids(paths.trusted_keys):
@@ -193,8 +194,9 @@ def _runs(paths: SystemPaths) -> Check:
         may = allowed_runs(paths)
     except RunError as error:
         return Check(name, CheckState.WARNING, f"{paths.runs_socket}: {error.message}", error.hint)
-    sizes = f"traces of {may['size']:g} MB and {may['total']:g} MB in all"
-    most = f"{counted(may['at_once'], 'run')} at once, of {may['duration']:g} s, {sizes}"
+    size, total = (shown_size(round(may[key] * MEGABYTE)) for key in ("size", "total"))
+    lasting = shown_duration(may["duration"])
+    most = f"{counted(may['at_once'], 'run')} at once, of {lasting}, traces of {size} and {total} in all"
     return Check(name, CheckState.OK, f"{paths.runs_socket}: {' or '.join(may['modes'])}; {most}")
 
 

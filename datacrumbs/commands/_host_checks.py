@@ -183,7 +183,7 @@ def _features() -> Iterator[Check]:
         yield Check(
             "BPF programs",
             CheckState.WARNING,
-            f"not known: the compiler was not ready in {_COMPILE_SECONDS:.0f} s, as on a very busy host",
+            f"unknown: the compiler did not finish in {_COMPILE_SECONDS:.0f} s; the host may be very busy",
             "run datacrumbs_doctor again when the host is less busy",
         )
         return

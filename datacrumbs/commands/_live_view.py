@@ -60,7 +60,7 @@ def _check(options: argparse.Namespace) -> None:
     of_tables = {"--by": options.by, "--sort": options.sort, "--limit": options.limit}
     if options.json or options.prometheus:
         for name in filter(of_tables.get, of_tables):
-            raise usage_error(f"{name} is of tables; leave it out with --json and --prometheus")
+            raise usage_error(f"{name} applies to tables only; it cannot be used with --json or --prometheus")
     if options.prometheus and (options.json or options.run):
         raise usage_error("--prometheus writes a file about all runs; give neither RUN nor --json with it")
 

@@ -244,9 +244,9 @@ def _report_distributed(options: argparse.Namespace, selection: CallSelection) -
     beside = [option for option, given in others.items() if given]
     if beside:
         raise usage_error(
-            f"--engine and {beside[0]} exclude each other: it needs the calls of all runs together, not their sums",
+            f"--engine and {beside[0]} exclude each other: {beside[0]} needs the calls of all runs together",
             "with --engine: tables (--by any other view, --sort, --limit, --json, --csv) of selected calls "
-            "(--name, --path, --pid, --rank, --since); without it, the same of fewer traces",
+            "(--name, --path, --pid, --rank, --since); or leave out --engine and read fewer traces",
         )
     whole = read_distributed(find_traces(options.traces or [_last()]), selection, list(limits(options)))
     print_tables(options, whole.traces, clocks_of(whole.traces.files), whole.rows, None)

@@ -30,7 +30,7 @@ def without_failures(plan: Plan, failures: Mapping[Unattached, str], note: Calla
         return plan
     groups = tuple(group for group in groups if group.functions)
     if all(group.helper for group in groups):
-        raise usage_error("no function is left that could be probed before", "leave out --known-failures")
+        raise usage_error("every function of the plan is among the known failures", "leave out --known-failures")
     providers = {group.provider for group in groups}
     snippets = {(group.provider, function.snippet) for group in groups for function in group.functions}
     return replace(
@@ -49,5 +49,5 @@ def _without(group: Group, failures: Mapping[Unattached, str], note: Callable[[s
     for function in group.functions:
         if (reason := failure(function)) is not None:
             where = group.target.path or "the kernel"
-            note(f"{function.symbol} of {where} is left out: it could not be probed ({reason})")
+            note(f"{function.symbol} of {where} is left out: it could not be probed before ({reason})")
     return replace(group, functions=tuple(each for each in group.functions if failure(each) is None))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ANSWER_LIMIT = 1 << 16
 _TEXT_LIMIT = 1000
 _END_SECONDS = 5.0  # within those that the seal has: only behind its end the trace can be sealed
-_FOR_LOOKERS = ("accept4", "getsockopt")
+_FOR_CLIENTS = ("accept4", "getsockopt")
 
 
 class WriterProcess:
@@ -34,7 +34,7 @@ class WriterProcess:
 
     def __init__(self, user: Owner, request: WritingRequest) -> None:
         prepare = lambda: _prepared(user, request)  # noqa: E731
-        self._process = ChildProcess(TO_WRITER, FROM_WRITER, prepare, _ANSWER_LIMIT, more_calls=_FOR_LOOKERS)
+        self._process = ChildProcess(TO_WRITER, FROM_WRITER, prepare, _ANSWER_LIMIT, more_calls=_FOR_CLIENTS)
         self._channel = self._process.channel
 
     def fileno(self) -> int:

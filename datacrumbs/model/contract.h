@@ -492,7 +492,7 @@ struct dc_figures {
 };
 
 /*
- * Calls of a process and function on a file, for those who look on while a run goes on. What is inside another call is
+ * Calls of a process and function on a file, for those who watch a run. What is inside another call is
  * not counted again: of the same layer, on the same file, of the thread. Those of `before` were there at the last mark.
  * What most calls change is in the first two lines of a processor's cache.
  */

@@ -37,7 +37,7 @@ class UndecidedError(LimitError):
     """Its time on the clock was over, which says nothing about its work: other processes may have taken that time."""
 
 
-UNDECIDED = "this host is very busy, or a file system does not answer; nothing was found wrong"
+UNDECIDED = "this host is very busy, or a file system does not answer; no fault was found"
 UNDECIDED_HINT = "try again when the host is less busy"
 
 

@@ -55,7 +55,7 @@ class RequestReport:
 
 
 def taken(body: bytearray) -> bytes:
-    """The bytes of a request, which is emptied: it counts to the memory of the child that judges it."""
+    """The bytes of a request, which is emptied: it counts towards the memory of the child that judges it."""
     data = bytes(body)
     body.clear()
     return data

@@ -240,7 +240,9 @@ def test_what_failed_on_a_node_is_left_out_of_the_next_plan(
             assert daemon.lines().tally() == {"layer_call": 5}
     finally:
         (installation.prefix / "var/lib/datacrumbs/attach.sqlite").unlink()
-    words = f"layer_add of {layer} is left out: it could not be probed (kernel {os.uname().release}: failed before)"
+    words = (
+        f"layer_add of {layer} is left out: it could not be probed before (kernel {os.uname().release}: failed before)"
+    )
     done = installation.command(*command, "--known-failures", daemon.trace.parent, check=True)
     assert words in done.stderr
     assert [function.symbol for function in read_unverified(command[-1]).plan.functions] == ["layer_call"]

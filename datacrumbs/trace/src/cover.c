@@ -17,7 +17,7 @@ static int64_t fresh(int64_t begin, int64_t end, int64_t *reached)
 
 /*
  * Adds the times that calls cover and those before them do not. `sequence` has the rows by their beginning. Of layers,
- * which are less than `layers`, the first is the highest. `of_threads` has of each thread, and `of_all` at once, up to
+ * fewer than `layers`, the first is the highest. `of_threads` has of each thread, and `of_all` at once, up to
  * where the calls of a layer and those below cover all, or of that layer alone; the last of `of_all` is of any call.
  * Times are added to `below`, of each thread for itself, and to `alone` likewise.
  */

@@ -1,4 +1,4 @@
-/* Calls added up by process, function and file, in bounded memory, for those who look on while a run goes on. */
+/* Calls added up by process, function and file, in bounded memory, for those who watch a run. */
 /* SPDX-License-Identifier: MIT */
 #include "lines.h"
 

@@ -31,7 +31,7 @@ def test_each_function_that_is_left_out_is_noted() -> None:
     notes: list[str] = []
     plan = without_failures(PLAN, failed("write", 32), notes.append)
     assert [function.symbol for function in plan.functions] == ["read", "put"]
-    assert notes == ["write of /lib/x.so is left out: it could not be probed (kernel 6.1: Invalid argument)"]
+    assert notes == ["write of /lib/x.so is left out: it could not be probed before (kernel 6.1: Invalid argument)"]
 
 
 def test_what_only_they_needed_goes_with_them() -> None:

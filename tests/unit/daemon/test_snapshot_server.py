@@ -1,4 +1,4 @@
-"""Those who look on: who is heard, and what they can do to the process that writes, which is nothing."""
+"""Those who watch a run: who is heard, and what they can do to the process that writes, which is nothing."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_only_tables(directory: Path, option: list[str]) -> None:
 
 def test_what_works_is_said(directory: Path) -> None:
     with pytest.raises(
-        DatacrumbsError, match="--engine and --by pattern exclude each other: it needs the calls"
+        DatacrumbsError, match="--engine and --by pattern exclude each other: --by pattern needs the calls"
     ) as caught:
         COMMAND.run([str(directory), "--engine", "dask", "--by", "pattern"])
     assert caught.value.hint.startswith("with --engine: tables")

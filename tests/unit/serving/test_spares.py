@@ -6,13 +6,13 @@ import resource
 import select
 import signal
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from datacrumbs.serving import spares
-from datacrumbs.serving.limited import Bounds, LimitError, remaining
+from datacrumbs.serving.limited import Bounds, LimitError, UndecidedError, remaining
 from datacrumbs.serving.spares import Spares, prepare
 
 WIDE = Bounds(memory=256 << 20, processor_seconds=30, clock_seconds=60)
@@ -92,20 +92,26 @@ def test_its_limits_count_from_its_order():
 
 
 @pytest.mark.parametrize(
-    ("work", "bounds"),
+    ("work", "bounds", "outcome"),
     [
-        (lambda *_: bytes(512 * MIB), WIDE),
-        (lambda *_: burnt(60) or b"", Bounds(256 * MIB, 1, 60)),
-        (lambda *_: signal.pause() or b"", Bounds(256 * MIB, 30, 0.5)),
-        (lambda *_: os._exit(0), WIDE),
+        (lambda *_: bytes(512 * MIB), WIDE, LimitError),
+        (lambda *_: burnt(60) or b"", Bounds(256 * MIB, 1, 600), LimitError),
+        (lambda *_: signal.pause() or b"", Bounds(256 * MIB, 30, 0.5), UndecidedError),
     ],
-    ids=["memory", "processor", "clock", "no-answer"],
+    ids=["memory", "processor", "clock"],
 )
-def test_its_limits_end_it(work, bounds):
+def test_its_limits_end_it(work, bounds, outcome):
     spare = prepare(work, nothing)
     assert until_ready(spare)
-    with suppress(LimitError):
-        assert spare.answer(bounds, b"", 100) == b""
+    with pytest.raises(LimitError) as caught:
+        spare.answer(bounds, b"", 100)
+    assert type(caught.value) is outcome
+
+
+def test_one_that_ends_without_an_answer():
+    spare = prepare(lambda *_: os._exit(0), nothing)
+    assert until_ready(spare)
+    assert spare.answer(WIDE, b"", 100) == b""
 
 
 def test_it_ends_when_nobody_can_give_it_an_order():

@@ -39,7 +39,7 @@ class TwoHosts:
         self.other.prefix.mkdir()
         list(install(self.other, "relay"))
         # An address of this process's own, so that the port is free.
-        self.set_address(f"127.{1 + number // 65536 % 250}.{number // 256 % 256}.{1 + number % 250}:7411")
+        self.set_address(f"127.{1 + number // 65536 % 250}.{number // 256 % 256}.{number % 256}:7411")
         for key in signing.paths.trusted_keys.glob("*.pem"):
             shutil.copy(key, self.other.trusted_keys)
         self.allow(HERE)
