@@ -180,7 +180,8 @@ def _enter(directory: Path, descriptor: int, part: str, owner: Owner) -> int:
 # what has something in it stays root's. What another user's run was given first is entered as any that is found.
 def _give_new(directory: int, owner: Owner, *, made: bool) -> None:
     state = os.fstat(directory)
-    is_new = made or stat.S_IMODE(state.st_mode) == _NEW_DIRECTORY
+    # A directory takes set-group-id from the one above.
+    is_new = made or stat.S_IMODE(state.st_mode) & ~stat.S_ISGID == _NEW_DIRECTORY
     if state.st_uid == os.geteuid() and is_new and not os.listdir(directory):
         os.fchmod(directory, 0o700)  # as long as it is root's
         os.fchown(directory, owner.uid, owner.gid)

@@ -70,6 +70,8 @@ CHECK = Bounds(memory=416 << 20, processor_seconds=30, clock_seconds=90)
 LONGEST_FACTOR = 4.0
 """By which the time on the clock grows at most, so that a request cannot take the service's time for long."""
 _LOAD = Path("/proc/loadavg")
+_GRACE_SECONDS = 1.0
+"""How much later than a child's own alarm its parent kills it."""
 _own: Bounds | None = None  # of this process, where it is such a child
 _used_before = 0.0  # processor time of this process, by which its bounds do not count
 
@@ -90,7 +92,9 @@ def remaining(whole: Bounds) -> Bounds:
     processor = _own.processor_seconds - used
     if processor <= 0:
         raise LimitError
-    return Bounds(whole.memory, processor, signal.getitimer(signal.ITIMER_REAL)[0])
+    # This process has to be there still to kill it: it may have been stopped.
+    clock = signal.getitimer(signal.ITIMER_REAL)[0] - 2 * _GRACE_SECONDS
+    return Bounds(whole.memory, processor, max(clock, 0.001))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +174,7 @@ def answered(child: Child, bounds: Bounds, most: int) -> bytes:
     """The answer of a child that works, waited for; arguments and errors as of `answer`."""
     try:
         # The child's own alarm comes first, but for one that was stopped.
-        data = _read(child.answer, most, time.monotonic() + bounds.clock_seconds + 1)
+        data = _read(child.answer, most, time.monotonic() + bounds.clock_seconds + _GRACE_SECONDS)
     finally:
         os.close(child.answer)
     if data is None:

@@ -15,9 +15,10 @@ import json
 import os
 import secrets
 import time
+from collections import Counter
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from datacrumbs.errors import ExitCode
 from datacrumbs.secure.user_rights import groups_of
@@ -42,10 +43,17 @@ NONCE_BYTES = 32
 CREDENTIAL_LIMIT = 4096
 UNPROVEN = 32
 """Most connections of which it is not proven yet who calls."""
+UNPROVEN_OF_A_HOST = 6
+"""Those of one host: twice as many as its relay has at once."""
+OF_A_HOST = 64
+"""Most connections of one host's users: its root can be each of them."""
+NEWCOMERS_OF_A_HOST = 8
+"""Most of them from users who are being looked up."""
 PROOF_SECONDS = 30.0
 PROOF = Bounds(memory=64 << 20, processor_seconds=5, clock_seconds=20)
 """Of the child that has a credential decoded; the library waits for munged for 10 seconds."""
 PROOFS = 4
+_Key = TypeVar("_Key")
 _PURPOSE = b"datacrumbs request 1\n"
 _UNKNOWN = -1
 _UNPROVEN_SHARE = -3
@@ -124,12 +132,17 @@ class RemoteServer(Server):
     def __init__(self, name: ServiceName, limits: Limits, remote: Remote | None = None, spares: int = 0) -> None:
         super().__init__(name, limits, spares)
         self._remote = remote
-        self._unproven = 0
+        self._unproven: Counter[str] = Counter()  # connections by host
+        self._proven: Counter[str] = Counter()
+        self._newcomers_of: Counter[str] = Counter()
+        self._remote_of: Counter[int] = Counter()  # by user
 
     async def begin(self) -> None:
         """Listen to other hosts."""
         await super().begin()
         self._proofs = asyncio.Semaphore(PROOFS)
+        # One check at least is for users of this host.
+        self._remote_checks = asyncio.Semaphore(max(self.limits.checks - 1, 1))
         if self._remote is not None:
             self._remote.listener.settimeout(0)
             self._remote.listener.listen(BACKLOG)
@@ -148,7 +161,7 @@ class RemoteServer(Server):
         except DenialError as error:
             self._refuse(visit, RequestReport("refused", error.code, reason=error.message), refusal_frame(error))
             return
-        self._unproven += 1
+        self._unproven[visit.peer.host] += 1
         self._spawn(self._prove(visit))
 
     def _check_peer(self, host: str, port: int) -> None:
@@ -158,22 +171,70 @@ class RemoteServer(Server):
             raise DenialError(
                 "remote.port", f"port {port} of {host} is not root's", "ask the signing service of that host"
             )
-        if self._unproven >= UNPROVEN:
+        if self._unproven.total() >= UNPROVEN or self._unproven[str(plain_address(host))] >= UNPROVEN_OF_A_HOST:
             raise busy(self.name)
 
     async def _prove(self, visit: Visit) -> None:
         found = None
         try:
             async with self._reported(visit):
-                found = await self._proven(visit)
+                caller, digest = await self._identified(visit)
+                self._check_room(caller)
+                found = caller, digest
         finally:
-            self._unproven -= 1
+            _less(self._unproven, visit.peer.host)
             if found is None:
                 visit.connection.close()
         if found is not None:
-            self._admit(visit.connection, *found)
+            self._admit_remote(visit, *found)
 
-    async def _proven(self, visit: Visit) -> tuple[Caller, bytes]:
+    # Of the users of one host together, since root there can be each of them; and of one user who asks from any.
+    def _check_room(self, peer: Caller) -> None:
+        is_new = self._known_share(peer.uid) is None
+        if (
+            self._proven[peer.host] >= OF_A_HOST
+            or (is_new and self._newcomers_of[peer.host] >= NEWCOMERS_OF_A_HOST)
+            or self._remote_of[peer.uid] >= max(self.limits.connections_per_user // 2, 1)
+        ):
+            raise busy(self.name)
+
+    def _admit_remote(self, visit: Visit, peer: Caller, digest: bytes) -> None:
+        is_new = self._known_share(peer.uid) is None
+        if self._admit(visit.connection, peer, digest):
+            self._proven[peer.host] += 1
+            self._remote_of[peer.uid] += 1
+            self._newcomers_of[peer.host] += is_new
+
+    async def _serve(self, visit: Visit, known: int | None) -> None:
+        try:
+            await super()._serve(visit, known)
+        finally:
+            if visit.peer.host:
+                _less(self._proven, visit.peer.host)
+                _less(self._remote_of, visit.peer.uid)
+
+    async def _look_up(self, visit: Visit) -> None:
+        try:
+            await super()._look_up(visit)
+        finally:
+            if visit.peer.host:
+                _less(self._newcomers_of, visit.peer.host)
+
+    async def judged(self, visit: Visit, body: bytearray) -> tuple[RequestReport, bytes]:
+        """As for `Server`; requests of other hosts leave room for those of this one."""
+        if not visit.peer.host:
+            return await super().judged(visit, body)
+        try:
+            async with asyncio.timeout(self.limits.wait_seconds):
+                await self._remote_checks.acquire()
+        except TimeoutError:
+            raise busy(self.name) from None
+        try:
+            return await super().judged(visit, body)
+        finally:
+            self._remote_checks.release()
+
+    async def _identified(self, visit: Visit) -> tuple[Caller, bytes]:
         nonce = secrets.token_bytes(NONCE_BYTES)
         try:
             async with asyncio.timeout(PROOF_SECONDS):
@@ -200,6 +261,12 @@ class RemoteServer(Server):
         if not 0 < size <= CREDENTIAL_LIMIT:
             raise DenialError("remote.credential", f"a credential of {size} bytes")
         return bytes(await self._receive(visit, size))
+
+
+def _less(counter: Counter[_Key], key: _Key) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
 
 
 def _proof_answer(text: bytes, nonce: bytes) -> bytes:

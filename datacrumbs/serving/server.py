@@ -183,13 +183,13 @@ class Server:
             self._spawn(ended(child))
         self._fill()
 
-    def _listen(self, listener: socket.socket, admit: Callable[[socket.socket], None]) -> None:
+    def _listen(self, listener: socket.socket, admit: Callable[[socket.socket], object]) -> None:
         self._listeners.add(listener)
         if not self.stopping.is_set():
             self.loop.add_reader(listener, self._accept, listener, admit)
 
     # A refused connection costs neither a task nor a descriptor, so that a flood of them holds up little else.
-    def _accept(self, listener: socket.socket, admit: Callable[[socket.socket], None]) -> None:
+    def _accept(self, listener: socket.socket, admit: Callable[[socket.socket], object]) -> None:
         for _ in range(ACCEPTS_A_TURN):
             try:
                 connection, _ = listener.accept()
@@ -202,7 +202,8 @@ class Server:
             connection.settimeout(0)
             admit(connection)
 
-    def _admit(self, connection: socket.socket, peer: Caller, digest: bytes = b"") -> None:
+    # Whether there is room for it.
+    def _admit(self, connection: socket.socket, peer: Caller, digest: bytes = b"") -> bool:
         started = time.monotonic()
         known = self._known_share(peer.uid)
         share = None
@@ -211,11 +212,12 @@ class Server:
         if share is None:
             visit = Visit(connection, peer, Share(NEWCOMER if known is None else known), started)
             self._refuse(visit, RequestReport("refused", "service.busy"), self._busy)
-            return
+            return False
         owner = self._subordinates.owner(peer.uid)
         # Counted here: more are accepted before the task begins.
         self._newcomers[owner] += known is None
         self._spawn(self._serve(Visit(connection, peer, share, started, newcomer_of=owner, digest=digest), known))
+        return True
 
     def _refuse(self, visit: Visit, report: RequestReport, reply: bytes) -> None:
         self.note(visit.share.key, visit.peer, visit.started, report)

@@ -42,10 +42,14 @@ if TYPE_CHECKING:
 @cache
 def plan() -> Plan:
     """A plan of a function of the smallest file of a package that is needed anyway; made once, before any request."""
-    path = min(Path(np.__file__).resolve().parent.rglob("*.so"), key=lambda file: file.stat().st_size)
-    with path.open("rb") as stream:
-        offsets = sorted(probe_places(stream).functions)
-        offset = next((each for each in offsets if not unsafe_returns(stream, [each])), offsets[0])
+    for path in sorted(Path(np.__file__).resolve().parent.rglob("*.so"), key=lambda file: file.stat().st_size):
+        with path.open("rb") as stream:
+            offsets = sorted(probe_places(stream).functions)
+            if offsets:
+                offset = next((each for each in offsets if not unsafe_returns(stream, [each])), offsets[0])
+                break
+    else:
+        raise DatacrumbsError(f"{np.__file__}: no library of numpy has a function", hint="install numpy again")
     function = Function("practice", "practice", "PRACTICE", offset=offset)
     target = Target(str(path), file_build_id(path))
     provenance = Provenance("practice", "datacrumbs", __version__, "practice", 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import errno
 import socket
+import struct
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ CONNECT_SECONDS = 10.0
 REPLY_SECONDS = 70.0
 """With the time to connect less than a child has for a request (`limited.CHECK`)."""
 CHALLENGE_LIMIT = 64 << 10
+_AT_ONCE = struct.pack("@ii", 1, 0)
+"""How a connection is closed: its port is one of few, and would be taken for a minute on some hosts."""
 _FIRST_PORT = 512  # below are well-known services
 _TAKEN = (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
 
@@ -134,7 +137,9 @@ def _exchange(where: SigningHost, caller: Caller, body: bytes) -> bytes:
             # A signing host that has refused already does not read; its reply says why.
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.sendall(LENGTH.pack(len(text)) + text + LENGTH.pack(len(body)) + body)
-            return receive_message(connection, REPLY_LIMIT)
+            reply = receive_message(connection, REPLY_LIMIT)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+            return reply
     except TimeoutError:
         raise DenialError(
             "relay.connection",

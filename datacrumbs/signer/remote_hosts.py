@@ -43,6 +43,7 @@ class RemoteHosts:
         self._policy = policy
         self._state: tuple[int, int, int] | None = None
         self._networks: Networks = ()
+        self._problem: DatacrumbsError | None = None
 
     def check(self, address: IPv4Address | IPv6Address) -> None:
         """Check that a host may ask.
@@ -64,6 +65,11 @@ class RemoteHosts:
             raise DatacrumbsError(f"{self._policy}: {error.strerror}") from None
         state = (status.st_ino, status.st_mtime_ns, status.st_size)
         if state != self._state:
-            self._networks = read_remote_hosts(self._policy)
-            self._state = state
+            self._state, self._networks, self._problem = state, (), None
+            try:
+                self._networks = read_remote_hosts(self._policy)
+            except DatacrumbsError as error:
+                self._problem = error
+        if self._problem is not None:
+            raise DatacrumbsError(self._problem.message, hint=self._problem.hint)
         return self._networks

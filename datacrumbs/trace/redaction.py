@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 _KEY_BYTES, _DIGITS = 16, 12
 _OPTION = re.compile(r"(--[A-Za-z0-9][A-Za-z0-9-]*=)(.*)", re.DOTALL)
-_PLAIN_ARGUMENT = re.compile(r"--?|-[A-Za-z]|--[A-Za-z0-9-]+|[-+]?[0-9]+(?:\.[0-9]+)?[A-Za-z%]?", re.ASCII)
-"""What names no file: a short or long option without a value, a number with its unit."""
+_PLAIN_ARGUMENT = re.compile(r"--?|-[A-Za-z]|--[A-Za-z0-9-]+|[-+]?[0-9]{1,5}(?:\.[0-9]{1,5})?[A-Za-z%]?", re.ASCII)
+"""What names no file: a short or long option without a value, a number with its unit; a long one may be a name."""
+_ELSEWHERE = re.compile(r"/proc/(?:.*/)?(?:cwd|root|fd)(?:/|$)")
+"""A path from where a process is, which is not known."""
 _PLAIN_PATH = re.compile(r"/[\w./+@%~-]*", re.ASCII)
 
 
@@ -76,7 +78,8 @@ class Redaction:
         option = _OPTION.fullmatch(text)
         if option:
             return option[1] + self.argument(option[2])
-        return self.path(normalise(text)) if _PLAIN_PATH.fullmatch(text) else self.word(text)
+        is_known = _PLAIN_PATH.fullmatch(text) and not _ELSEWHERE.search(normalise(text))
+        return self.path(normalise(text)) if is_known else self.word(text)
 
     # How many components before the last one of a pattern.
     def _visible(self, parts: Sequence[str]) -> int | None:

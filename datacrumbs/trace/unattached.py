@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from datacrumbs.errors import DatacrumbsError
 from datacrumbs.trace.footer import PROVENANCE
 from datacrumbs.trace.members import TraceText
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 MOST = 256
 """Functions of a run that its trace names."""
+_MOST_READ, _LONGEST_LINE, _LONGEST_REASON = 65_536, 1 << 20, 200
+"""Bounds on what is believed of traces, which may be another's: functions, bytes, characters."""
 _WORDS = "not attached"
 _KEY = re.compile(
     rf"{_WORDS} (?P<attach>[a-z]+) (?P<build_id>\S+) 0x(?P<offset>[0-9a-f]{{1,16}}) (?P<symbol>.+)", re.DOTALL
@@ -56,7 +59,7 @@ def read_unattached(provenance: Mapping[str, object]) -> dict[Unattached, str]:
     for key, reason in provenance.items():
         if parts := _KEY.fullmatch(key):
             each = Unattached(parts["build_id"], parts["attach"], parts["symbol"], int(parts["offset"], 16))
-            found[each] = f"kernel {provenance.get('kernel')}: {reason}"
+            found[each] = f"kernel {provenance.get('kernel')}: {reason}"[:_LONGEST_REASON]
     return found
 
 
@@ -64,7 +67,7 @@ def unattached_in(traces: Iterable[Path]) -> dict[Unattached, str]:
     """What could not be probed in the runs of these traces. Other lines of them are not parsed.
 
     Raises:
-        DatacrumbsError: For a file that cannot be read.
+        DatacrumbsError: For a file that cannot be read, or too many functions.
     """
     found: dict[Unattached, str] = {}
     mark = f'"{PROVENANCE}"'.encode()
@@ -72,7 +75,10 @@ def unattached_in(traces: Iterable[Path]) -> dict[Unattached, str]:
         for chunk in TraceText(path).chunks():
             if mark in chunk:
                 for line in chunk.splitlines():
-                    found |= _of_line(line) if mark in line else {}
+                    found |= _of_line(line) if mark in line and len(line) <= _LONGEST_LINE else {}
+            if len(found) > _MOST_READ:
+                problem = f"{path}: with those before it, more than {_MOST_READ:,} functions that could not be probed"
+                raise DatacrumbsError(problem, hint="name fewer traces")
     return found
 
 

@@ -105,9 +105,12 @@ def test_an_empty_directory_of_roots_stays_roots(tmp_path: Path, mode: int) -> N
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives directories away")
+@pytest.mark.parametrize("above", [0o755, 0o2755])
 def test_a_directory_of_a_run_that_was_killed_is_given_to_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, above: int
 ) -> None:
+    tmp_path.chmod(above)
+
     class KilledError(Exception):
         pass
 

@@ -122,5 +122,16 @@ def test_a_child_has_no_descriptors_but_those_that_it_needs():
             os.close(descriptor)
 
 
+def test_a_child_of_a_child_is_killed_while_that_is_there():
+    """It may have been stopped, and then its own alarm does not end it."""
+
+    def times() -> bytes:
+        left = remaining(WIDE).clock_seconds
+        return json.dumps([left, signal.getitimer(signal.ITIMER_REAL)[0]]).encode()
+
+    theirs, own = json.loads(answer(times, Bounds(256 << 20, 30, 600), 100))
+    assert theirs + limited._GRACE_SECONDS < own
+
+
 def test_this_process_has_no_bounds_of_its_own():
     assert limited.remaining(WIDE) == WIDE

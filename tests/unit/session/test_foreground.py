@@ -2,69 +2,68 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from datacrumbs.daemon.waiting import SignalWait
+from datacrumbs.serving.limited import Bounds, answer
 from datacrumbs.session import foreground
-from datacrumbs.session.foreground import Foreground
+from datacrumbs.session.foreground import SIGNALS, Foreground
 from datacrumbs.session.invoker import invoker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
-TAKEN = foreground.SIGNALS - {signal.SIGALRM}  # the tests' own time limit
-
-
-@pytest.fixture
-def command() -> Iterator[tuple[Foreground, int]]:
-    """Stops itself, and ends with 7 once something is written to it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, TAKEN)
-    theirs, ours = os.pipe()
-    os.set_inheritable(theirs, True)  # noqa: FBT003 - its only form
-    words = ["sh", "-c", f"kill -STOP $$; read word </proc/self/fd/{theirs}; exit 7"]
-    yield Foreground(Path("/bin/sh"), words, invoker(os.environ), before), ours
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    os.close(theirs)
-    os.close(ours)
+BOUNDS = Bounds(memory=1 << 30, processor_seconds=60, clock_seconds=300)
+TAKEN = SIGNALS - {signal.SIGALRM}  # which ends what takes longer than the bounds
 
 
-def until_stopped(process: int) -> None:
-    while Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-        pass
+def recorded(go_on: Callable[[Foreground, int], bool]) -> tuple[int, list[int]]:
+    """The exit status of a command that stops itself, and the signals by which what records it has stopped.
+
+    In a process of its own: signals to one that has threads are anybody's.
+
+    Args:
+        go_on: What happens while it is stopped, given the command and the number of the stop; gives whether the command
+            may end.
+    """
+
+    def work() -> bytes:
+        stops: list[int] = []
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, TAKEN)
+        theirs, ours = os.pipe()
+        os.set_inheritable(theirs, True)  # noqa: FBT003 - its only form
+        words = ["sh", "-c", f"kill -STOP $$; read word </proc/self/fd/{theirs}; exit 7"]
+
+        def stop(number: int) -> None:
+            stops.append(number)
+            if go_on(command, len(stops)):
+                os.write(ours, b"\n")
+
+        foreground.stop_as = stop
+        command = Foreground(Path("/bin/sh"), words, invoker(os.environ), mask)
+        return json.dumps([os.waitstatus_to_exitcode(command.wait(SignalWait(TAKEN))), stops]).encode()
+
+    status, stops = json.loads(answer(work, BOUNDS, 1000))
+    return status, stops
 
 
-def test_a_command_that_is_stopped_again_at_once_stays_stopped(
-    command: tuple[Foreground, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_that_is_stopped_again_at_once_stays_stopped() -> None:
     """As by two key strokes, of which the second comes before the one that records has gone on."""
-    running, go = command
-    stops: list[int] = []
 
-    def stop(number: int) -> None:
-        stops.append(number)
-        os.kill(running.pid, signal.SIGCONT)  # what a shell does
-        if len(stops) == 1:
-            os.kill(running.pid, signal.SIGTSTP)
-            until_stopped(running.pid)
-        else:
-            os.write(go, b"\n")
+    def twice(command: Foreground, time: int) -> bool:
+        os.kill(command.pid, signal.SIGCONT)  # what a shell does
+        if time == 1:
+            os.kill(command.pid, signal.SIGTSTP)
+            while Path(f"/proc/{command.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+                pass
+        return time == 2
 
-    monkeypatch.setattr(foreground, "stop_as", stop)
-    assert running.wait(SignalWait(TAKEN)) == 7 << 8
-    assert stops == [signal.SIGSTOP, signal.SIGTSTP]
+    assert recorded(twice) == (7, [signal.SIGSTOP, signal.SIGTSTP])
 
 
-def test_a_command_goes_on_with_the_one_that_records_it(
-    command: tuple[Foreground, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    running, go = command
-    stops: list[int] = []
-    monkeypatch.setattr(foreground, "stop_as", stops.append)
-    os.write(go, b"\n")
-    assert running.wait(SignalWait(TAKEN)) == 7 << 8
-    assert stops == [signal.SIGSTOP]
+def test_a_command_goes_on_with_the_one_that_records_it() -> None:
+    assert recorded(lambda _command, _time: True) == (7, [signal.SIGSTOP])

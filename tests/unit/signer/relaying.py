@@ -58,11 +58,11 @@ class TwoHosts:
         rules = "rules:\n  - users: ['*']\n"
         self.signing.policy(f"{rules}remote_hosts: [{', '.join(hosts)}]\n" if hosts else rules)
 
-    def signer(self, limits: str = "", munged: Path | None = None, network: str = ""):
-        """The signing service."""
-        return self.signing.service(
-            limits, self._before(munged, network), serve=f"serve(Path({{!r}}), {self.address!r})"
-        )
+    def signer(self, limits: str = "", munged: Path | None = None, network: str = "", **bounds: int):
+        """The signing service, with other bounds of `remote_server` where they are given."""
+        lines = [self._before(munged, network), "from datacrumbs.serving import remote_server"]
+        lines += [f"remote_server.{name} = {number}" for name, number in bounds.items()]
+        return self.signing.service(limits, "\n".join(lines), serve=f"serve(Path({{!r}}), {self.address!r})")
 
     def relay(self, munged: Path | None = None, network: str = ""):
         """The relay of the other host; its log goes to that of the signing service."""

@@ -19,7 +19,7 @@ from datacrumbs.serving import munge
 from datacrumbs.serving.caller import Caller
 from datacrumbs.serving.limited import CHECK, answer
 from datacrumbs.serving.protocol import LENGTH, receive_message
-from datacrumbs.serving.remote_server import CREDENTIAL_LIMIT, UNPROVEN, binding
+from datacrumbs.serving.remote_server import CREDENTIAL_LIMIT, UNPROVEN_OF_A_HOST, binding
 from datacrumbs.serving.replies import read_report
 from datacrumbs.signer.relay import host_and_port, relayed
 from datacrumbs.signer.signing_client import SigningError, request_signature, service_key_id
@@ -293,8 +293,8 @@ def test_whatever_the_signing_host_sends_the_user_gets_a_refusal(hosts, sent, co
 
 
 def test_connections_that_prove_nothing_are_bounded_and_take_no_users_place(hosts, signed):
-    with hosts.both(), ExitStack() as held:
-        for _ in range(UNPROVEN):
+    with hosts.signer(PROOF_SECONDS=600), hosts.relay(), ExitStack() as held:
+        for _ in range(UNPROVEN_OF_A_HOST):
             last = held.enter_context(connected(hosts.where))
             assert "nonce" in json.loads(receive_message(last, 1 << 16))
         with connected(hosts.where) as one_more:
@@ -305,14 +305,47 @@ def test_connections_that_prove_nothing_are_bounded_and_take_no_users_place(host
         assert bytes.fromhex(signed())  # by trying again, as commands do
 
 
+def held_by(hosts: TwoHosts, uid: int, held: ExitStack) -> socket.socket:
+    """A connection that is proven, and whose request does not come."""
+    connection = held.enter_context(connected(hosts.where))
+    text = made_as(uid)(receive_message(connection, 1 << 16))
+    connection.sendall(LENGTH.pack(len(text)) + text)
+    return connection
+
+
+STRANGER = 2_000_000_000
+
+
+def test_the_users_of_one_host_are_bounded_together(hosts):
+    """Its root can be each of them; those of the signing host notice nothing."""
+    with hosts.signer("request_seconds=300", OF_A_HOST=3), ExitStack() as held:
+        waiting = {uid: held_by(hosts, uid, held) for uid in (1, 2, 3)}
+        end, code = time.monotonic() + BOUND, ""
+        while code != "service.busy":
+            assert code in {"", "ready"}
+            assert time.monotonic() < end
+            for uid, connection in waiting.items():
+                if select.select([connection], [], [], 0)[0]:  # refused: the one below was there first
+                    waiting[uid] = held_by(hosts, uid, held)
+            code = code_of(ask(hosts.where, made_as(STRANGER), STATUS))
+        assert service_key_id(hosts.signing.paths)
+        waiting[1].close()
+        while code == "service.busy":
+            assert time.monotonic() < end
+            code = code_of(ask(hosts.where, made_as(STRANGER), STATUS))
+
+
+def test_newcomers_of_one_host_are_bounded_together(hosts):
+    with hosts.signer(NEWCOMERS_OF_A_HOST=0):
+        assert code_of(ask(hosts.where, made_as(STRANGER), STATUS)) == "service.busy"
+        assert service_key_id(hosts.signing.paths)
+
+
 def test_a_users_connections_of_all_hosts_are_one_share(hosts):
     with hosts.signer(limits="connections_per_user=1, request_seconds=300"), ExitStack() as held:
 
-        def hold() -> socket.socket:  # a connection that is proven, and whose request does not come
-            connection = held.enter_context(connected(hosts.where))
-            text = made_as(NOBODY)(receive_message(connection, 1 << 16))
-            connection.sendall(LENGTH.pack(len(text)) + text)
-            return connection
+        def hold() -> socket.socket:
+            return held_by(hosts, NOBODY, held)
 
         first, end, code = hold(), time.monotonic() + BOUND, ""
         while code != "service.busy":

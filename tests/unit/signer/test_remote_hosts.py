@@ -47,7 +47,7 @@ def test_a_change_holds_at_once(policy):
     policy("remote_hosts: [10.0.0.1]")
     assert code(hosts, "10.0.0.12") == "remote.host"
     policy("remote_hosts: all")
-    assert code(hosts, "10.0.0.12") == "service.configuration"
+    assert code(hosts, "10.0.0.12") == code(hosts, "10.0.0.12") == "service.configuration"
     policy("").unlink()
     assert code(hosts, "10.0.0.12") == "service.configuration"
 

@@ -58,6 +58,10 @@ def test_what_is_hidden(path: str, shown: str) -> None:
         ("budget.txt", HIDDEN),
         ("open('/home/ada/secret')", HIDDEN),
         ("", HIDDEN),
+        ("4711001234", HIDDEN),
+        ("/proc/self/cwd/x", HIDDEN),
+        ("/proc/4711/task/4712/root/data/x", HIDDEN),
+        ("/opt/../proc//self/cwd", HIDDEN),
         *((plain, plain) for plain in ("-v", "--verbose", "--", "-", "23", "-7", "1.5", "64M", "10%")),
     ],
 )

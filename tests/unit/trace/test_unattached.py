@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.trace import unattached
 from datacrumbs.trace.unattached import MOST, Unattached, read_unattached, unattached_entries, unattached_in
 
 if TYPE_CHECKING:
@@ -58,3 +59,15 @@ def test_what_traces_say_is_taken_together(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DatacrumbsError, match="nowhere"):
         unattached_in([tmp_path / "nowhere"])
+
+
+def test_what_is_read_of_traces_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be another user's."""
+    key = "not attached uprobe abc 0x10 f"
+    long = trace(tmp_path / "long.pfw.gz", provenance({key: "x", "y": "z" * (1 << 20)}))
+    assert unattached_in([long]) == {}
+    wordy = trace(tmp_path / "wordy.pfw.gz", provenance({key: "x" * 1000}))
+    assert [len(reason) for reason in unattached_in([wordy]).values()] == [200]
+    monkeypatch.setattr(unattached, "_MOST_READ", 0)
+    with pytest.raises(DatacrumbsError, match=r"wordy.*more than 0 functions"):
+        unattached_in([wordy])
