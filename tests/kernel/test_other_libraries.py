@@ -94,7 +94,7 @@ def test_what_is_not_in_there(installation: Installation, root: Path, tmp_path: 
     for options, said in {
         ("--root", str(root)): "--root: no program is given",
         ("--root", str(root), "--program", "no-such-program"): "no-such-program: cannot be read",
-        ("--root", str(tmp_path / "absent"), "--program", "dd"): "is not a directory",
+        ("--root", str(tmp_path / "absent"), "--program", "dd"): "No such file or directory",
     }.items():
         with pytest.raises(AssertionError, match=said):
             installation.probes(SITE, *options)
