@@ -59,6 +59,6 @@ def test_another_place_file_or_way_is_no_failure(other: dict[Unattached, str]) -
 
 def test_nothing_left_is_an_error() -> None:
     everything = failed("read", 16) | failed("write", 32) | failed("put", 48)
-    with pytest.raises(DatacrumbsError, match="no function is left") as caught:
+    with pytest.raises(DatacrumbsError, match="every function of the plan") as caught:
         without_failures(PLAN, everything, [].append)
     assert caught.value.exit_code is ExitCode.USAGE

@@ -196,7 +196,7 @@ def test_a_user_is_told_what_runs_the_policy_allows(served):
         with as_user(NOBODY):
             allowed = allowed_runs(served.paths)
         checks = {check.name: check for check in installation_checks(served.paths)}
-        assert "trace or profile; 2 runs at once, of 3600 s" in checks["service of runs"].detail
+        assert "trace or profile; 2 runs at once, of 1h" in checks["service of runs"].detail
         with as_user(1), pytest.raises(RunError, match="no rule of `runs`"):
             allowed_runs(served.paths)
         served.paths.policy.write_text("rules: []\n")
