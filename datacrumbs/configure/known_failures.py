@@ -11,7 +11,7 @@ from datacrumbs.trace.unattached import Unattached
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from datacrumbs.model.plan import Function, Group, Plan
+    from datacrumbs.model.plan import Group, Plan
 
 
 def without_failures(plan: Plan, failures: Mapping[Unattached, str], note: Callable[[str], None]) -> Plan:
@@ -42,12 +42,12 @@ def without_failures(plan: Plan, failures: Mapping[Unattached, str], note: Calla
 
 
 def _without(group: Group, failures: Mapping[Unattached, str], note: Callable[[str], None]) -> Group:
-    def failure(function: Function) -> str | None:
-        place = Unattached(group.target.build_id, str(group.attach), function.symbol, function.offset)
-        return failures.get(place)
-
+    kept = []
     for function in group.functions:
-        if (reason := failure(function)) is not None:
-            where = group.target.path or "the kernel"
-            note(f"{function.symbol} of {where} is left out: it could not be probed before ({reason})")
-    return replace(group, functions=tuple(each for each in group.functions if failure(each) is None))
+        place = Unattached(group.target.build_id, str(group.attach), function.symbol, function.offset)
+        if place not in failures:
+            kept.append(function)
+            continue
+        where = group.target.path or "the kernel"
+        note(f"{function.symbol} of {where} is left out: it could not be probed before ({failures[place]})")
+    return replace(group, functions=tuple(kept))

@@ -97,7 +97,7 @@ def _install(paths: SystemPaths, stage: str, trust_key: Ed25519PublicKey | None)
         )
 
 
-# What users who have plans signed here need, whoever signs them.
+# For users who have plans signed here, by this host or by another.
 def _for_composing(paths: SystemPaths, stage: str) -> Iterator[Step]:
     if stage in SIGNING:
         yield from _trust_bundled(paths)

@@ -14,6 +14,8 @@ LENGTH = struct.Struct(">I")
 REQUEST_LIMIT = 32 << 20
 REPLY_LIMIT = 32 << 20
 VERSION = 1
+PART = 256 << 10
+"""Bytes that are received at once."""
 
 
 def frame(document: object) -> bytes:
@@ -34,17 +36,23 @@ def receive_message(connection: socket.socket, limit: int) -> bytes:
         EOFError: When the connection closes before its end, or it has more bytes than the limit.
         OSError: When the connection breaks, or its time is over.
     """
-    (size,) = LENGTH.unpack(_receive(connection, LENGTH.size))
+    (size,) = LENGTH.unpack(receive(connection, LENGTH.size))
     if size > limit:
         raise EOFError(f"a message of {size} bytes")
-    return _receive(connection, size)
+    return bytes(receive(connection, size))
 
 
-def _receive(connection: socket.socket, size: int) -> bytes:
+def receive(connection: socket.socket, size: int) -> bytearray:
+    """The next bytes of this number, waited for.
+
+    Raises:
+        EOFError: When the connection closes before.
+        OSError: When it breaks, or its time is over.
+    """
     data = bytearray()
     while len(data) < size:
-        part = connection.recv(min(size - len(data), 1 << 20))
+        part = connection.recv(min(size - len(data), PART))
         if not part:
             raise EOFError("the connection closed early")
         data += part
-    return bytes(data)
+    return data

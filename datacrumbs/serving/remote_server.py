@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 from datacrumbs.errors import ExitCode
 from datacrumbs.secure.user_rights import groups_of
@@ -30,7 +30,7 @@ from datacrumbs.serving.listening import BACKLOG
 from datacrumbs.serving.protocol import LENGTH, VERSION, frame
 from datacrumbs.serving.replies import RequestReport, busy, refusal_frame
 from datacrumbs.serving.server import Server, Visit
-from datacrumbs.serving.shares import ROOT, Limits, Share
+from datacrumbs.serving.shares import ROOT, Limits, Share, count_down
 
 if TYPE_CHECKING:
     import socket
@@ -53,7 +53,6 @@ PROOF_SECONDS = 30.0
 PROOF = Bounds(memory=64 << 20, processor_seconds=5, clock_seconds=20)
 """Of the child that has a credential decoded; the library waits for munged for 10 seconds."""
 PROOFS = 4
-_Key = TypeVar("_Key")
 _PURPOSE = b"datacrumbs request 1\n"
 _UNKNOWN = -1
 _UNPROVEN_SHARE = -3
@@ -154,24 +153,25 @@ class RemoteServer(Server):
         except OSError:  # gone already
             connection.close()
             return
-        unknown = Caller(_UNKNOWN, _UNKNOWN, 0, "", frozenset(), (), has_account=False, host=str(plain_address(host)))
+        address = plain_address(host)
+        unknown = Caller(_UNKNOWN, _UNKNOWN, 0, "", frozenset(), (), has_account=False, host=str(address))
         visit = Visit(connection, unknown, Share(_UNPROVEN_SHARE), time.monotonic())
         try:
-            self._check_peer(host, port)
+            self._check_peer(address, port)
         except DenialError as error:
             self._refuse(visit, RequestReport("refused", error.code, reason=error.message), refusal_frame(error))
             return
         self._unproven[visit.peer.host] += 1
         self._spawn(self._prove(visit))
 
-    def _check_peer(self, host: str, port: int) -> None:
+    def _check_peer(self, host: IPv4Address | IPv6Address, port: int) -> None:
         if self._remote is not None:
-            self._remote.hosts.check(plain_address(host))
+            self._remote.hosts.check(host)
         if port >= FIRST_FREE_PORT:
             raise DenialError(
                 "remote.port", f"port {port} of {host} is not root's", "ask the signing service of that host"
             )
-        if self._unproven.total() >= UNPROVEN or self._unproven[str(plain_address(host))] >= UNPROVEN_OF_A_HOST:
+        if self._unproven.total() >= UNPROVEN or self._unproven[str(host)] >= UNPROVEN_OF_A_HOST:
             raise busy(self.name)
 
     async def _prove(self, visit: Visit) -> None:
@@ -182,11 +182,11 @@ class RemoteServer(Server):
                 self._check_room(caller)
                 found = caller, digest
         finally:
-            _less(self._unproven, visit.peer.host)
+            count_down(self._unproven, visit.peer.host)
             if found is None:
                 visit.connection.close()
         if found is not None:
-            self._admit_remote(visit, *found)
+            self._admit(visit.connection, *found)
 
     # Of the users of one host together, since root there can be each of them; and of one user who asks from any.
     def _check_room(self, peer: Caller) -> None:
@@ -198,37 +198,33 @@ class RemoteServer(Server):
         ):
             raise busy(self.name)
 
-    def _admit_remote(self, visit: Visit, peer: Caller, digest: bytes) -> None:
-        is_new = self._known_share(peer.uid) is None
-        if self._admit(visit.connection, peer, digest):
-            self._proven[peer.host] += 1
-            self._remote_of[peer.uid] += 1
-            self._newcomers_of[peer.host] += is_new
+    def _count(self, visit: Visit, *, is_new: bool) -> None:
+        super()._count(visit, is_new=is_new)
+        if visit.peer.host:
+            self._proven[visit.peer.host] += 1
+            self._remote_of[visit.peer.uid] += 1
+            self._newcomers_of[visit.peer.host] += is_new
 
     async def _serve(self, visit: Visit, known: int | None) -> None:
         try:
             await super()._serve(visit, known)
         finally:
             if visit.peer.host:
-                _less(self._proven, visit.peer.host)
-                _less(self._remote_of, visit.peer.uid)
+                count_down(self._proven, visit.peer.host)
+                count_down(self._remote_of, visit.peer.uid)
 
     async def _look_up(self, visit: Visit) -> None:
         try:
             await super()._look_up(visit)
         finally:
             if visit.peer.host:
-                _less(self._newcomers_of, visit.peer.host)
+                count_down(self._newcomers_of, visit.peer.host)
 
     async def judged(self, visit: Visit, body: bytearray) -> tuple[RequestReport, bytes]:
         """As for `Server`; requests of other hosts leave room for those of this one."""
         if not visit.peer.host:
             return await super().judged(visit, body)
-        try:
-            async with asyncio.timeout(self.limits.wait_seconds):
-                await self._remote_checks.acquire()
-        except TimeoutError:
-            raise busy(self.name) from None
+        await self.wait_for(self._remote_checks)
         try:
             return await super().judged(visit, body)
         finally:
@@ -261,12 +257,6 @@ class RemoteServer(Server):
         if not 0 < size <= CREDENTIAL_LIMIT:
             raise DenialError("remote.credential", f"a credential of {size} bytes")
         return bytes(await self._receive(visit, size))
-
-
-def _less(counter: Counter[_Key], key: _Key) -> None:
-    counter[key] -= 1
-    if not counter[key]:
-        del counter[key]
 
 
 def _proof_answer(text: bytes, nonce: bytes) -> bytes:

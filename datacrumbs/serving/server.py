@@ -25,7 +25,7 @@ from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.limited import Bounds, LimitError, UndecidedError, check_end, start
 from datacrumbs.serving.listening import BACKLOG
 from datacrumbs.serving.process_ends import ended
-from datacrumbs.serving.protocol import LENGTH
+from datacrumbs.serving.protocol import LENGTH, PART
 from datacrumbs.serving.replies import (
     RequestReport,
     ServiceName,
@@ -36,7 +36,7 @@ from datacrumbs.serving.replies import (
     too_much,
     undecided,
 )
-from datacrumbs.serving.shares import Limits, Share, Shares
+from datacrumbs.serving.shares import Limits, Share, Shares, count_down
 from datacrumbs.serving.spares import Spares, order_of, prepare
 
 if TYPE_CHECKING:
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 ACCEPTS_A_TURN = 32
 OUT_OF_DESCRIPTORS_SECONDS = 0.1
-PART = 256 << 10
 REPORT_LIMIT = 1 << 20
 LOOK_UP = Bounds(memory=64 << 20, processor_seconds=5, clock_seconds=30)
 LOOK_UPS = 4
@@ -202,8 +201,7 @@ class Server:
             connection.settimeout(0)
             admit(connection)
 
-    # Whether there is room for it.
-    def _admit(self, connection: socket.socket, peer: Caller, digest: bytes = b"") -> bool:
+    def _admit(self, connection: socket.socket, peer: Caller, digest: bytes = b"") -> None:
         started = time.monotonic()
         known = self._known_share(peer.uid)
         share = None
@@ -212,12 +210,15 @@ class Server:
         if share is None:
             visit = Visit(connection, peer, Share(NEWCOMER if known is None else known), started)
             self._refuse(visit, RequestReport("refused", "service.busy"), self._busy)
-            return False
-        owner = self._subordinates.owner(peer.uid)
+            return
+        visit = Visit(connection, peer, share, started, newcomer_of=self._subordinates.owner(peer.uid), digest=digest)
         # Counted here: more are accepted before the task begins.
-        self._newcomers[owner] += known is None
-        self._spawn(self._serve(Visit(connection, peer, share, started, newcomer_of=owner, digest=digest), known))
-        return True
+        self._count(visit, is_new=known is None)
+        self._spawn(self._serve(visit, known))
+
+    # What `_serve` and `_look_up` give back.
+    def _count(self, visit: Visit, *, is_new: bool) -> None:
+        self._newcomers[visit.newcomer_of] += is_new
 
     def _refuse(self, visit: Visit, report: RequestReport, reply: bytes) -> None:
         self.note(visit.share.key, visit.peer, visit.started, report)
@@ -291,9 +292,7 @@ class Server:
                     known = int(text)
                     self._remember(uid, known)
         finally:
-            self._newcomers[visit.newcomer_of] -= 1
-            if not self._newcomers[visit.newcomer_of]:
-                del self._newcomers[visit.newcomer_of]
+            count_down(self._newcomers, visit.newcomer_of)
         if known != visit.share.key:
             # Leaves first, so that a full service has room for the one that it has already.
             before = visit.share
@@ -315,14 +314,22 @@ class Server:
         """
         raise NotImplementedError
 
+    async def wait_for(self, place: asyncio.Lock | asyncio.Semaphore) -> None:
+        """Take a place, whose release has to follow.
+
+        Raises:
+            DenialError: When there is none in time.
+        """
+        try:
+            async with asyncio.timeout(self.limits.wait_seconds):
+                await place.acquire()
+        except TimeoutError:
+            raise busy(self.name) from None
+
     @asynccontextmanager
     async def turn(self, visit: Visit) -> AsyncIterator[None]:
         """A user's requests, one after the other."""
-        try:
-            async with asyncio.timeout(self.limits.wait_seconds):
-                await visit.share.turn.acquire()
-        except TimeoutError:
-            raise busy(self.name) from None
+        await self.wait_for(visit.share.turn)
         try:
             yield
         finally:
@@ -351,11 +358,7 @@ class Server:
         Raises:
             DenialError: When there is no room, or it takes too much.
         """
-        try:
-            async with asyncio.timeout(self.limits.wait_seconds):
-                await self._checks.acquire()
-        except TimeoutError:
-            raise busy(self.name) from None
+        await self.wait_for(self._checks)
         with ExitStack() as place:
             place.callback(self._checks.release)
             spare = self._spare_for(visit)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
 from datacrumbs.serving.limited import CHECK, Bounds
 from datacrumbs.serving.protocol import REQUEST_LIMIT
+
+if TYPE_CHECKING:
+    from collections import Counter
 
 ROOT = 0
 MIB = 1 << 20
@@ -42,6 +46,16 @@ class Limits:
     memory_per_user: int = 48 * MIB
     checks: int = 3
     check: Bounds = CHECK
+
+
+_Key = TypeVar("_Key")
+
+
+def count_down(counter: Counter[_Key], key: _Key) -> None:
+    """Count one less, and forget what is down to none."""
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]
 
 
 @dataclass(slots=True)

@@ -16,7 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from datacrumbs.serving.limited import Bounds, Child, LimitError, answered, limit, start
+from datacrumbs.serving.limited import Bounds, Child, answered, limit, start
+from datacrumbs.serving.protocol import receive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 ORDER = struct.Struct("<QddI")  # the bounds, and how many bytes of input follow
 WARM_UP_SECONDS = 60.0
-PART = 256 << 10
 READY = b"."
 EVERY_SECONDS = 1.0
 """How often a user gets a spare: to make one takes more than a request does."""
@@ -92,7 +92,7 @@ class Spare:
 
 
 def order_of(bounds: Bounds, size: int) -> bytes:
-    """The beginning of an order with so many bytes of input."""
+    """The beginning of an order whose input has this many bytes."""
     return ORDER.pack(bounds.memory, bounds.processor_seconds, bounds.clock_seconds, size)
 
 
@@ -128,17 +128,7 @@ def _when_ordered(orders: socket.socket, work: Work, warm_up: Callable[[], None]
     data, descriptors, _, _ = socket.recv_fds(orders, ORDER.size, 1, socket.MSG_WAITALL)
     memory, processor, clock, size = ORDER.unpack(data)
     limit(Bounds(memory, processor, clock))
-    return work(_received(orders, size), descriptors)
-
-
-def _received(orders: socket.socket, size: int) -> bytearray:
-    data = bytearray()
-    while len(data) < size:
-        part = orders.recv(min(size - len(data), PART))
-        if not part:
-            raise LimitError
-        data += part
-    return data
+    return work(receive(orders, size), descriptors)
 
 
 @dataclass(slots=True)

@@ -166,7 +166,7 @@ class ReadyLook:
     def ask(self, stream: BufferedReader, wanted: WantedPlaces, look: Callable[[], Verdict]) -> Verdict:
         """What the child finds; later looks have children of their own."""
         spare = self._spare
-        if spare is not None and spare.has_ended():  # whoever is nobody can end it while it waits
+        if spare is not None and spare.has_ended():  # any process of user nobody can end it while it waits
             self.dismiss()
             spare = None
         self._spare = None

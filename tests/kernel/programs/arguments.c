@@ -1,5 +1,5 @@
 /* Arguments of processes: `arguments rewrite WORD...` writes others over its own, forks a process and executes a
- * program; `arguments storm NUMBER` executes so many programs, each in a process of its own, which ends at once. */
+ * program; `arguments storm NUMBER` executes NUMBER programs, each in a process of its own, which ends at once. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

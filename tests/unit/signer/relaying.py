@@ -58,10 +58,10 @@ class TwoHosts:
         rules = "rules:\n  - users: ['*']\n"
         self.signing.policy(f"{rules}remote_hosts: [{', '.join(hosts)}]\n" if hosts else rules)
 
-    def signer(self, limits: str = "", munged: Path | None = None, network: str = "", **bounds: int):
-        """The signing service, with other bounds of `remote_server` where they are given."""
+    def signer(self, limits: str = "", munged: Path | None = None, network: str = "", before: str = "", **bounds: int):
+        """The signing service, with other bounds of `remote_server` where they are given, and other lines before."""
         lines = [self._before(munged, network), "from datacrumbs.serving import remote_server"]
-        lines += [f"remote_server.{name} = {number}" for name, number in bounds.items()]
+        lines += [f"remote_server.{name} = {number}" for name, number in bounds.items()] + [before]
         return self.signing.service(limits, "\n".join(lines), serve=f"serve(Path({{!r}}), {self.address!r})")
 
     def relay(self, munged: Path | None = None, network: str = ""):

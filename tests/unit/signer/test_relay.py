@@ -341,6 +341,51 @@ def test_newcomers_of_one_host_are_bounded_together(hosts):
         assert service_key_id(hosts.signing.paths)
 
 
+def test_half_of_a_users_connections_are_for_other_hosts(hosts, as_nobody):
+    with hosts.signer("connections_per_user=8, request_seconds=300"), ExitStack() as held:
+        waiting = [held_by(hosts, NOBODY, held) for _ in range(4)]
+        end, code = time.monotonic() + BOUND, ""
+        while code != "service.busy":
+            assert code in {"", "ready"}
+            assert time.monotonic() < end
+            refused = select.select(waiting, [], [], 0)[0]  # those that came when the one below was there
+            waiting = [held_by(hosts, NOBODY, held) if each in refused else each for each in waiting]
+            code = code_of(ask(hosts.where, made_as(NOBODY), STATUS))
+        assert as_nobody(lambda: service_key_id(hosts.signing.paths))
+
+
+# Requests of other hosts are judged without end.
+ENDLESS = """
+import signal
+from datacrumbs.signer.service import Service
+judge = Service.judge
+Service.judge = lambda self, peer, *rest: (signal.pause() if peer.host else b"") or judge(self, peer, *rest)
+"""
+
+
+def test_a_check_is_left_for_users_of_the_signing_host(hosts):
+    with hosts.signer("checks=2", before=ENDLESS, OF_A_HOST=2), ExitStack() as held:
+
+        def asking(uid: int) -> socket.socket:
+            connection = held_by(hosts, uid, held)
+            connection.sendall(LENGTH.pack(len(STATUS)) + STATUS)
+            return connection
+
+        waiting = {uid: asking(uid) for uid in (1, 2)}
+        end, code = time.monotonic() + BOUND, ""
+        while code != "service.busy":  # both are in
+            assert time.monotonic() < end
+            for uid, connection in waiting.items():
+                if select.select([connection], [], [], 0)[0]:  # refused: the one below was there first
+                    waiting[uid] = asking(uid)
+            with connected(hosts.where) as third:
+                text = made_as(3)(receive_message(third, 1 << 16))
+                third.sendall(LENGTH.pack(len(text)) + text)
+                if select.select([third], [], [], 1)[0]:
+                    code = code_of(receive_message(third, 1 << 16))
+        assert service_key_id(hosts.signing.paths)
+
+
 def test_a_users_connections_of_all_hosts_are_one_share(hosts):
     with hosts.signer(limits="connections_per_user=1, request_seconds=300"), ExitStack() as held:
 

@@ -483,7 +483,7 @@ RECEIVE = next(call.number for call in system_calls(platform.machine()) if call.
 
 
 def ready_children(process: subprocess.Popen[str], number: int) -> set[int]:
-    """The children of a service that wait for a request, once there are so many, each with one that looks at files."""
+    """The children of a service that wait for a request, each with one that looks at files, once it is this many."""
     end = time.monotonic() + BOUND
     while time.monotonic() < end:
         pids = {int(pid) for pid in children_of(process.pid) if waits_for_an_order(int(pid))}
