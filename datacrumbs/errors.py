@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
 RECREATE = "recreate the probe file with datacrumbs_probe_configurator"
 """The hint for a probe file that no longer fits what it probes, or what reads it."""
@@ -58,6 +61,20 @@ class DatacrumbsError(Exception):
         self.hint = hint
         self.exit_code = exit_code
 
+    @property
+    def text(self) -> str:
+        """The message with its hint, as users read it."""
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+    def parts(self) -> tuple[str, str, int]:
+        """What `of_parts` makes the error of again, in another process: JSON carries it."""
+        return self.message, self.hint, int(self.exit_code)
+
+    @staticmethod
+    def of_parts(message: str, hint: str, code: int) -> DatacrumbsError:
+        """The error of another process, by its `parts`."""
+        return DatacrumbsError(message, hint=hint, exit_code=ExitCode(code))
+
 
 def usage_error(message: str, hint: str = "") -> DatacrumbsError:
     """The error for a wrong command line or configuration (exit 2)."""
@@ -67,6 +84,35 @@ def usage_error(message: str, hint: str = "") -> DatacrumbsError:
 def refusal(message: str, hint: str = "") -> DatacrumbsError:
     """The error for something refused for security (exit 3)."""
     return DatacrumbsError(message, hint=hint, exit_code=ExitCode.REFUSED)
+
+
+def unforeseen(error: BaseException) -> DatacrumbsError:
+    """The error for an exception that no caller foresaw: the system's own words where it is the system's."""
+    if not isinstance(error, OSError):
+        return DatacrumbsError(f"{type(error).__name__}: {error}")
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
+    return DatacrumbsError(f"{where}{error.strerror or error}", hint=hint_of(error))
+
+
+def hint_of(error: OSError) -> str:
+    """What to do about a failure that has the same cause wherever it shows; empty where that is not known."""
+    return "raise the limit of open files (ulimit -n)" if error.errno == errno.EMFILE else ""
+
+
+@contextmanager
+def reworded(prefix: str = "", *, hint: str = "", exit_code: ExitCode | None = None) -> Iterator[None]:
+    """Give the errors of a block what only its caller knows: where it was, and what that means.
+
+    Args:
+        prefix: What the message begins with.
+        hint: For an error that has none.
+        exit_code: In place of the error's own; None keeps that.
+    """
+    try:
+        yield
+    except DatacrumbsError as error:
+        code = error.exit_code if exit_code is None else exit_code
+        raise DatacrumbsError(f"{prefix}{error.message}", hint=error.hint or hint, exit_code=code) from None
 
 
 def did_you_mean(name: str, known: Collection[str]) -> str:

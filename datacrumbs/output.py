@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _PLAIN = re.compile(r"[\t\n -~]*")
+_MESSAGE = re.compile(r"datacrumbs\w*: ")
 
 
 class Verbosity(IntEnum):
@@ -81,6 +82,12 @@ def printable(text: str) -> str:
 def one_line(lines: Iterable[str]) -> str:
     """Lines of a message of ours as one line, its hint behind a semicolon."""
     return " ".join(line.strip() for line in lines).replace(" hint: ", "; ")
+
+
+def last_message(lines: Sequence[str]) -> str:
+    """The last message of a command of ours among lines, with its hint, as one line; empty where there is none."""
+    begun = [place for place, line in enumerate(lines) if _MESSAGE.match(line)]
+    return _MESSAGE.sub("", one_line(lines[begun[-1] :])) if begun else ""
 
 
 def counted(number: int, noun: str, plural: str = "") -> str:

@@ -21,7 +21,7 @@ _BYTES = {"B": 1} | {
 }
 
 
-def duration(text: str, bare: int | None = None) -> int:
+def read_duration(text: str, bare: int | None = None) -> int:
     """A duration in nanoseconds.
 
     Args:
@@ -34,7 +34,7 @@ def duration(text: str, bare: int | None = None) -> int:
     return _quantity(text, _TIMES, bare, f"is not a duration; expected {DURATIONS}")
 
 
-def size(text: str, bare: int | None = None) -> int:
+def read_size(text: str, bare: int | None = None) -> int:
     """A size in bytes.
 
     Args:
@@ -54,7 +54,7 @@ def seconds(text: str) -> float:
     Raises:
         ValueError: With words for a message.
     """
-    return _positive(text, duration(text, SECOND)) / SECOND
+    return _positive(text, read_duration(text, SECOND)) / SECOND
 
 
 def megabytes(text: str) -> float:
@@ -63,7 +63,7 @@ def megabytes(text: str) -> float:
     Raises:
         ValueError: With words for a message.
     """
-    return _positive(text, size(text, MEGABYTE)) / MEGABYTE
+    return _positive(text, read_size(text, MEGABYTE)) / MEGABYTE
 
 
 def shown_duration(seconds: float) -> str:

@@ -6,12 +6,14 @@ work in a private tree. The configuration is ``etc/datacrumbs/datacrumbs.yaml``.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.quantities import MEGABYTE, SECOND, duration, size
+from datacrumbs.quantities import MEGABYTE, SECOND, read_duration, read_size
 from datacrumbs.secure.document import Value, read_document_if_present
+from datacrumbs.secure.files import check_protected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,116 +22,79 @@ SEARCHED = 0o711
 """Mode of a directory where users find what they know the name of, and do not learn of each other."""
 
 
+def make_searched(directory: Path) -> None:
+    """Make a directory of this mode, unless it is there.
+
+    Raises:
+        DatacrumbsError: (exit 3) when others than root may change it.
+    """
+    with suppress(FileExistsError):
+        directory.mkdir(parents=True)
+        directory.chmod(SEARCHED)  # whatever the umask is
+    check_protected(directory)
+
+
+class _Below:
+    """A path below the prefix of the installation that is asked for it."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __get__(self, paths: SystemPaths, _: type[SystemPaths]) -> Path:
+        return paths.prefix / self._path
+
+
 @dataclass(frozen=True, slots=True)
 class SystemPaths:
     """The places of one installation below ``prefix``."""
 
     prefix: Path = Path("/")
 
-    @property
-    def configuration(self) -> Path:
-        """Directory of all configuration, root-owned."""
-        return self.prefix / "etc/datacrumbs"
-
-    @property
-    def system_file(self) -> Path:
-        """The system configuration."""
-        return self.configuration / "datacrumbs.yaml"
-
-    @property
-    def site_files(self) -> Path:
-        """Directory of site files that users give to the configurator."""
-        return self.configuration / "configs"
-
-    @property
-    def private_key(self) -> Path:
-        """The signing key, mode 0400, on the signing host only."""
-        return self.configuration / "keys/signing.key"
-
-    @property
-    def next_private_key(self) -> Path:
-        """The key that will sign after the next rotation; its public half travels before."""
-        return self.configuration / "keys/next.key"
-
-    @property
-    def seal_key(self) -> Path:
-        """The key that this node seals its traces with, mode 0400; it signs nothing else."""
-        return self.configuration / "keys/seal.key"
-
-    @property
-    def seal_keys(self) -> Path:
-        """Directory of public keys whose seals are believed; none of them is trusted to sign probe files."""
-        return self.configuration / "seal-keys"
-
-    @property
-    def trusted_keys(self) -> Path:
-        """Directory of public keys, one ``<key id>.pem`` each, and of ``revoked.yaml``."""
-        return self.configuration / "trust"
-
-    @property
-    def trusted_snippets(self) -> Path:
-        """The list of snippet digests that an administrator trusts."""
-        return self.configuration / "trusted-snippets.yaml"
-
-    @property
-    def policy(self) -> Path:
-        """What the signing service grants to whom."""
-        return self.configuration / "policy.yaml"
-
-    @property
-    def run(self) -> Path:
-        """Ready files, environment files, the signing socket."""
-        return self.prefix / "run/datacrumbs"
-
-    @property
-    def signing_socket(self) -> Path:
-        """The signing service's AF_UNIX socket."""
-        return self.run / "sign.sock"
-
-    @property
-    def runs(self) -> Path:
-        """What the service of runs keeps of each of its runs, and its probe file."""
-        return self.run / "runs"
-
-    @property
-    def runs_socket(self) -> Path:
-        """That service's AF_UNIX socket."""
-        return self.run / "runs.sock"
-
-    @property
-    def jobs(self) -> Path:
-        """What prologs leave for epilogs, and for the jobs' users."""
-        return self.run / "jobs"
+    configuration = _Below("etc/datacrumbs")
+    """Directory of all configuration, root-owned."""
+    system_file = _Below("etc/datacrumbs/datacrumbs.yaml")
+    """The system configuration."""
+    site_files = _Below("etc/datacrumbs/configs")
+    """Directory of site files that users give to the configurator."""
+    private_key = _Below("etc/datacrumbs/keys/signing.key")
+    """The signing key, mode 0400, on the signing host only."""
+    next_private_key = _Below("etc/datacrumbs/keys/next.key")
+    """The key that will sign after the next rotation; its public half travels before."""
+    seal_key = _Below("etc/datacrumbs/keys/seal.key")
+    """The key that this node seals its traces with, mode 0400; it signs nothing else."""
+    seal_keys = _Below("etc/datacrumbs/seal-keys")
+    """Directory of public keys whose seals are believed; none of them is trusted to sign probe files."""
+    trusted_keys = _Below("etc/datacrumbs/trust")
+    """Directory of public keys, one ``<key id>.pem`` each, and of ``revoked.yaml``."""
+    trusted_snippets = _Below("etc/datacrumbs/trusted-snippets.yaml")
+    """The list of snippet digests that an administrator trusts."""
+    policy = _Below("etc/datacrumbs/policy.yaml")
+    """What the signing service grants to whom."""
+    run = _Below("run/datacrumbs")
+    """Ready files, environment files, the signing socket."""
+    signing_socket = _Below("run/datacrumbs/sign.sock")
+    """The signing service's AF_UNIX socket."""
+    runs = _Below("run/datacrumbs/runs")
+    """What the service of runs keeps of each of its runs, and its probe file."""
+    runs_socket = _Below("run/datacrumbs/runs.sock")
+    """That service's AF_UNIX socket."""
+    jobs = _Below("run/datacrumbs/jobs")
+    """What prologs leave for epilogs, and for the jobs' users."""
+    state = _Below("var/lib/datacrumbs")
+    """What is kept between runs."""
+    seals = _Below("var/lib/datacrumbs/seals")
+    """The seals of this node's runs."""
+    kept = _Below("var/lib/datacrumbs/kept")
+    """What compositions and reports by root have found out about files."""
+    attach_results = _Below("var/lib/datacrumbs/attach.sqlite")
+    """SQLite file of what could and could not be attached."""
+    traces = _Below("var/log/datacrumbs")
+    """Default trace directory."""
 
     @property
     def hooks(self) -> tuple[Path, ...]:
         """Directories of what schedulers are to call and load."""
         return (self.configuration / "slurm", self.configuration / "flux")
-
-    @property
-    def state(self) -> Path:
-        """What is kept between runs."""
-        return self.prefix / "var/lib/datacrumbs"
-
-    @property
-    def seals(self) -> Path:
-        """The seals of this node's runs."""
-        return self.state / "seals"
-
-    @property
-    def kept(self) -> Path:
-        """What compositions by root have found out about files."""
-        return self.state / "kept"
-
-    @property
-    def attach_results(self) -> Path:
-        """SQLite file of what could and could not be attached."""
-        return self.state / "attach.sqlite"
-
-    @property
-    def traces(self) -> Path:
-        """Default trace directory."""
-        return self.prefix / "var/log/datacrumbs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,9 +223,9 @@ def _pattern(value: Value) -> str:
 
 
 _UNITS: dict[str, tuple[Callable[[str, int], int], int]] = {
-    "_seconds": (duration, SECOND),
-    "_mib": (size, 1 << 20),
-    "_megabytes": (size, MEGABYTE),
+    "_seconds": (read_duration, SECOND),
+    "_mib": (read_size, 1 << 20),
+    "_megabytes": (read_size, MEGABYTE),
 }
 """Keys whose value may have a unit, by how they end: the parser, and the unit of a bare number."""
 _LIMITS = {"late_files", "duration_seconds", "rotate_megabytes", "max_megabytes"}

@@ -1,7 +1,8 @@
-"""Programs that are run to be asked something while a plan is composed: compilers, interpreters, loaders.
+"""Programs that are run to be asked something, or to change a file: compilers, interpreters, loaders, patchelf.
 
-What one does is bounded by processor time. How long that takes on the clock depends on what else runs on the host: a
-program that does not answer there in time has not said no, and nothing is concluded from it.
+Each is in a session of its own: its user, who may be another one, can look into it, and then type into a terminal that
+it has. What one does is bounded by processor time. How long that takes on the clock depends on what else runs on the
+host: a program that does not answer there in time has not said no, and nothing is concluded from it.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def ask(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        errors="surrogateescape",
         env=environment,
         cwd=folder,
         pass_fds=descriptors,

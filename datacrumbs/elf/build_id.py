@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from datacrumbs.cache import inspected_files
 from datacrumbs.elf.file import ELF_PROBLEMS, Elf
 from datacrumbs.errors import DatacrumbsError
 
@@ -38,6 +41,21 @@ def file_build_id(path: Path | str) -> str:
         return stream_build_id(stream, str(path))
 
 
+def file_state(path: Path) -> list[object] | None:
+    """What identifies a file's content; None when that cannot be known, or the file changed just now.
+
+    The build-id is not enough: anyone can make a file with any build-id. Only root can set the time of a change back.
+    """
+    with suppress(OSError, RuntimeError, DatacrumbsError):
+        real = path.resolve(strict=True)
+        status = real.stat()
+        if abs(time.time() - status.st_ctime) < inspected_files.SETTLED_SECONDS:
+            return None
+        numbers = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return [str(real), file_build_id(real), *numbers]
+    return None
+
+
 def stream_build_id(stream: BufferedReader, name: str) -> str:
     """`file_build_id` of a file that is already open, so that it cannot be swapped in between.
 
@@ -49,14 +67,12 @@ def stream_build_id(stream: BufferedReader, name: str) -> str:
         size = os.fstat(stream.fileno()).st_size
         if size > FILE_LIMIT:
             raise DatacrumbsError(f"{name}: {size} bytes; expected a file of at most {FILE_LIMIT} bytes")
-        return gnu_build_id(stream) or _content_digest(stream)
+        if found := gnu_build_id(stream):
+            return found
+        stream.seek(0)
+        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
     except OSError as error:
         raise DatacrumbsError(f"{name}: cannot be read: {error.strerror}") from None
-
-
-def _content_digest(stream: BufferedReader) -> str:
-    stream.seek(0)
-    return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
 def gnu_build_id(stream: BufferedReader) -> str:

@@ -11,74 +11,27 @@ if TYPE_CHECKING:
 _LABEL_LIMIT = 48
 
 _SIGNED = {
-    "char": 1,
-    "signed char": 1,
-    "short": 2,
-    "int": 4,
-    "long": 8,
-    "long long": 8,
-    "int8_t": 1,
-    "int16_t": 2,
-    "int32_t": 4,
-    "int64_t": 8,
-    "intptr_t": 8,
-    "ptrdiff_t": 8,
-    "ssize_t": 8,
-    "off_t": 8,
-    "off64_t": 8,
-    "loff_t": 8,
-    "time_t": 8,
-    "clock_t": 8,
-    "suseconds_t": 8,
-    "pid_t": 4,
-    "clockid_t": 4,
-    "key_t": 4,
-    "herr_t": 4,
-    "htri_t": 4,
-    "hssize_t": 8,
-    "hid_t": 8,
-    "MPI_Offset": 8,
-    "MPI_Aint": 8,
-    "MPI_Count": 8,
+    1: "char, signed char, int8_t",
+    2: "short, int16_t, __s16",
+    4: "int, int32_t, __s32, pid_t, clockid_t, timer_t, key_t, key_serial_t, mqd_t, rwf_t, herr_t, htri_t",
+    8: "long, long long, int64_t, intptr_t, ptrdiff_t, ssize_t, off_t, off64_t, loff_t, time_t, clock_t, suseconds_t, "
+    "hssize_t, hid_t, MPI_Offset, MPI_Aint, MPI_Count",
 }
 _UNSIGNED = {
-    "bool": 1,
-    "_Bool": 1,
-    "hbool_t": 1,
-    "unsigned char": 1,
-    "unsigned short": 2,
-    "unsigned int": 4,
-    "unsigned": 4,
-    "unsigned long": 8,
-    "unsigned long long": 8,
-    "uint8_t": 1,
-    "uint16_t": 2,
-    "uint32_t": 4,
-    "uint64_t": 8,
-    "uintptr_t": 8,
-    "size_t": 8,
-    "hsize_t": 8,
-    "haddr_t": 8,
-    "dev_t": 8,
-    "ino_t": 8,
-    "nfds_t": 8,
-    "mode_t": 4,
-    "umode_t": 2,
-    "uid_t": 4,
-    "gid_t": 4,
-    "id_t": 4,
-    "socklen_t": 4,
-    "sa_family_t": 2,
-    "u8": 1,
-    "u16": 2,
-    "u32": 4,
-    "u64": 8,
-    "sector_t": 8,
-    "pgoff_t": 8,
-    "gfp_t": 4,
-    "fmode_t": 4,
-    "blk_opf_t": 4,
+    1: "bool, _Bool, hbool_t, unsigned char, uint8_t, u8",
+    2: "unsigned short, uint16_t, u16, umode_t, sa_family_t",
+    4: "unsigned int, unsigned, uint32_t, u32, __u32, mode_t, uid_t, gid_t, id_t, qid_t, socklen_t, gfp_t, fmode_t, "
+    "blk_opf_t",
+    8: "unsigned long, unsigned long long, uint64_t, u64, __u64, uintptr_t, size_t, hsize_t, haddr_t, dev_t, ino_t, "
+    "nfds_t, sector_t, pgoff_t, aio_context_t",
 }
+_TYPES = {
+    name: (size, signed)
+    for names_by_size, signed in ((_SIGNED, True), (_UNSIGNED, False))
+    for size, names in names_by_size.items()
+    for name in names.split(", ")
+}
+_REGISTER = (8, True)
 _QUALIFIERS = re.compile(r"\b(const|volatile|restrict|__restrict|register|struct|union)\b")
 # "short int", "long unsigned int" as debug information spells them
 _REDUNDANT_INT = re.compile(r"(?<=\w) int$")
@@ -95,12 +48,7 @@ def integer_type(ctype: str) -> tuple[int, bool]:
         return 8, False
     if re.search(r"\benum\b", text):
         return 4, False
-    name = normal_name(text)
-    if name in _SIGNED:
-        return _SIGNED[name], True
-    if name in _UNSIGNED:
-        return _UNSIGNED[name], False
-    return 8, True
+    return _TYPES.get(normal_name(text), _REGISTER)
 
 
 def normal_name(ctype: str) -> str:

@@ -6,13 +6,14 @@ Folders for processors of one kind (glibc-hwcaps, $PLATFORM) are left out.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.cache.inspected_files import looked_at
 from datacrumbs.elf.file import Tag, open_elf
-from datacrumbs.elf.inspected_files import looked_at
 from datacrumbs.elf.roots import Root
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.secure.files import is_file, read_bounded
@@ -57,11 +58,9 @@ def read_dynamic(path: Path) -> DynamicFile | None:
 
 @lru_cache(maxsize=4096)
 def _read_dynamic(path: Path, _modified: int, _size: int) -> DynamicFile | None:
-    try:
-        with open_elf(path) as elf:
-            return _dynamic_of(elf, path)
-    except DatacrumbsError:
-        return None
+    with suppress(DatacrumbsError), open_elf(path) as elf:
+        return _dynamic_of(elf, path)
+    return None
 
 
 def _dynamic_of(elf: Elf, path: Path) -> DynamicFile:
@@ -192,10 +191,9 @@ class Loader:
     def _default_folders(self) -> Iterator[Path]:
         if self._musl:
             listed = self._root.real(Path(f"/etc/{Path(self._program.interpreter).name.replace('.so.1', '')}.path"))
-            try:
+            text = "/lib:/usr/local/lib:/usr/lib"
+            with suppress(DatacrumbsError):  # it may be of a container's image, so it may be anything
                 text = os.fsdecode(read_bounded(listed, _FOLDERS_LIMIT, follow=True))
-            except DatacrumbsError:  # it may be of a container's image, so it may be anything
-                text = "/lib:/usr/local/lib:/usr/lib"
             yield from (Path(part) for part in text.replace("\n", ":").split(":") if part)
             return
         triplet = _TRIPLETS.get(self._program.machine, "")

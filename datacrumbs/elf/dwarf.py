@@ -8,8 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.elf.analysis_cache import arguments_of, cached, file_state, rows_of
-from datacrumbs.elf.build_id import file_build_id
+from datacrumbs.cache.analysis_cache import arguments_of, cached, rows_of
+from datacrumbs.cache.inspected_files import looked_at
+from datacrumbs.elf.build_id import file_build_id, file_state
 from datacrumbs.elf.c_types import argument_label
 from datacrumbs.elf.debug_entries import (
     BYTE_SIZE,
@@ -24,7 +25,6 @@ from datacrumbs.elf.debug_entries import (
 )
 from datacrumbs.elf.debug_sections import debug_sections, has_debug_sections
 from datacrumbs.elf.file import ELF_PROBLEMS, Elf
-from datacrumbs.elf.inspected_files import looked_at
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Role
 from datacrumbs.model.problems import with_few_names
@@ -75,11 +75,11 @@ def function_arguments(path: Path | str) -> Mapping[str, tuple[Argument, ...]]:
         state = real.stat()
     except OSError as error:
         raise DatacrumbsError(f"{path}: cannot be read: {error.strerror}") from None
-    return _function_arguments(real, state.st_mtime_ns, state.st_size)
+    return arguments_in_memory(real, state.st_mtime_ns, state.st_size)
 
 
 @lru_cache(maxsize=16)
-def _function_arguments(path: Path, _modified: int, _size: int) -> Mapping[str, tuple[Argument, ...]]:
+def arguments_in_memory(path: Path, _modified: int, _size: int) -> Mapping[str, tuple[Argument, ...]]:
     detached = _detached(file_build_id(path))
     state = file_state(path)
     looked_at(detached)

@@ -13,12 +13,13 @@ import select
 import stat
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
+from datacrumbs.cache.inspected_files import LOADER_FILES, explained, looked_at, may_differ_next_time
 from datacrumbs.elf.asked_programs import CLOCK_SECONDS, NoAnswerError, bound_processor_time
 from datacrumbs.elf.file import Tag, machine_of, open_elf
-from datacrumbs.elf.inspected_files import LOADER_FILES, explained, looked_at, may_differ_next_time
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure.files import first_unprotected, raised_privileges
 from datacrumbs.secure.user_rights import NOBODY
@@ -78,7 +79,7 @@ def _searched(library_path: str) -> list[str]:
 
 # The loader that a program names, when it may be asked.
 def _loader_of(program: Path) -> str | None:
-    try:
+    with suppress(OSError, RuntimeError, DatacrumbsError):
         with program.open("rb") as stream:
             if raised_privileges(stream.fileno()):
                 return None
@@ -87,8 +88,7 @@ def _loader_of(program: Path) -> str | None:
             if watched or elf.machine != machine_of(platform.machine()):
                 return None
             return elf.interpreter if _is_the_systems(Path(elf.interpreter)) else None
-    except (OSError, RuntimeError, DatacrumbsError):
-        return None
+    return None
 
 
 # Any program can be named as a loader: only root may have put it there, under a loader's name.
@@ -130,6 +130,7 @@ def _answer(command: Sequence[str], variables: Mapping[str, str], *, as_nobody: 
             user=NOBODY if as_nobody else None,
             group=NOBODY if as_nobody else None,
             extra_groups=[] if as_nobody else None,
+            start_new_session=True,
             preexec_fn=bound_processor_time,  # noqa: PLW1509 - what composes has one thread
         )
     except OSError:

@@ -17,10 +17,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.elf.analysis_cache import arguments_of, cached, file_state, rows_of
+from datacrumbs.cache.analysis_cache import arguments_of, cached, rows_of
+from datacrumbs.cache.inspected_files import explained, looked_at
 from datacrumbs.elf.asked_programs import ask
+from datacrumbs.elf.build_id import file_state
 from datacrumbs.elf.dwarf import function_parameters, register_arguments
-from datacrumbs.elf.inspected_files import explained, looked_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

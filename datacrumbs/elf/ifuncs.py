@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if __name__ != "__main__":  # the child process needs nothing of the package
+    from datacrumbs.cache.inspected_files import LOADER_FILES, explained, may_differ_next_time
     from datacrumbs.elf.asked_programs import NoAnswerError, ask
-    from datacrumbs.elf.inspected_files import LOADER_FILES, explained, may_differ_next_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -117,7 +117,7 @@ def _answer(path: str, opened: str, names: Sequence[str]) -> dict[str, object]:
         return {"places": {}, "problem": f"the library cannot be loaded: {error}"}
     addresses = {name: _address(library, name) for name in names}
     places = {}
-    for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+    for line in os.fsdecode(Path("/proc/self/maps").read_bytes()).split("\n")[:-1]:
         fields = line.split(maxsplit=5)
         start, end = (int(part, 16) for part in fields[0].split("-"))
         for name, address in addresses.items():

@@ -10,11 +10,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.cache.inspected_files import looked_at
 from datacrumbs.elf.build_id import file_build_id
 from datacrumbs.elf.dependencies import Loader, read_dynamic
 from datacrumbs.elf.dynamic_loader import loaded_files
 from datacrumbs.elf.file import machine_of
-from datacrumbs.elf.inspected_files import looked_at
 from datacrumbs.elf.loader_cache import CACHE, read_loader_cache
 from datacrumbs.elf.python_programs import extension_modules, is_python
 from datacrumbs.elf.roots import Root

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.elf.inspected_files import looked_at
+from datacrumbs.cache.inspected_files import looked_at
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure.files import read_bounded
 
@@ -30,11 +31,10 @@ def read_loader_cache(file: Path = CACHE) -> Mapping[str, tuple[Path, ...]]:
     It may be of a container's image, so it may be anything.
     """
     looked_at(file)
-    try:
+    with suppress(OSError, DatacrumbsError, struct.error, ValueError):
         state = file.stat()
         return _read(file, state.st_mtime_ns, state.st_size)
-    except (OSError, DatacrumbsError, struct.error, ValueError):
-        return {}
+    return {}
 
 
 @lru_cache(maxsize=8)

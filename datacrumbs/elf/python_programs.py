@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.cache.inspected_files import explained, looked_at
 from datacrumbs.elf.asked_programs import ask
-from datacrumbs.elf.inspected_files import explained, looked_at
 from datacrumbs.secure.files import is_file, is_folder
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from errno import ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.elf.inspected_files import looked_at
+from datacrumbs.cache.inspected_files import looked_at
 from datacrumbs.errors import usage_error
 from datacrumbs.secure.file_systems import read_mounts
 

@@ -28,16 +28,8 @@ _MOST_PREFIXES = 4  # that the kernel's decoder keeps
 _VEX_2, _VEX_3, _EVEX, _REX_2 = 0xC5, 0xC4, 0x62, 0xD5
 _FIVE_BYTES = 5
 # As the kernel's list has them (arch/x86/kernel/alternative.c); Linux before 6.16 single-steps the long ones.
-_NOPS = (
-    b"\x90",
-    b"\x66\x90",
-    b"\x0f\x1f\x00",
-    b"\x0f\x1f\x40\x00",
-    b"\x0f\x1f\x44\x00\x00",
-    b"\x66\x0f\x1f\x44\x00\x00",
-    b"\x0f\x1f\x80\x00\x00\x00\x00",
-    b"\x0f\x1f\x84\x00\x00\x00\x00\x00",
-)
+_NOPS = "90 6690 0f1f00 0f1f4000 0f1f440000 660f1f440000 0f1f8000000000 0f1f840000000000"
+_NO_OPERATIONS = frozenset(map(bytes.fromhex, _NOPS.split()))
 
 
 def _bytes(*ranges: int | tuple[int, int]) -> frozenset[int]:
@@ -127,7 +119,7 @@ def x86_execution(code: bytes, *, at_entry: bool = True) -> Execution | Refusal:
         return found if isinstance(found, Refusal) else Refusal.UNKNOWN
     if not at_entry and size == _FIVE_BYTES and _may_be_replaced(encoded, code):
         return Refusal.RED_ZONE
-    return Execution.EMULATED if code[:size] in _NOPS else found
+    return Execution.EMULATED if code[:size] in _NO_OPERATIONS else found
 
 
 def _encoded(code: bytes) -> _Encoded | Refusal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from datacrumbs.elf.inspected_files import looked_at
+from datacrumbs.cache.inspected_files import looked_at
 
 MODULES = Path("/lib/modules", os.uname().release)
 

@@ -16,56 +16,46 @@ if TYPE_CHECKING:
 
     from datacrumbs.kernel.btf import Btf
 
-MEMBERS: dict[str, tuple[str, ...]] = {
-    "task_struct": (
-        "files",
-        "fs",
-        "signal",
-        "tgid",
-        "pid",
-        "cred",
-        "real_cred",
-        "start_time",
-        "start_boottime",
-        "cgroups",
-        "comm",
-        "exit_code",
-        "mm",
-        "sas_ss_sp",
-        "sas_ss_size",
-        "utask",
-        "seccomp",
-        "pending",
-    ),
-    "seccomp": ("mode",),
-    "sigpending": ("signal",),
-    "sigaction": ("sa_handler", "sa_flags"),
-    "cred": ("uid", "euid", "suid", "gid", "egid", "sgid", "cap_permitted", "user_ns"),
-    "user_namespace": ("level", "owner"),
-    "css_set": ("dfl_cgrp",),
-    "cgroup": ("self", "kn", "root"),
-    "cgroup_root": ("hierarchy_id",),
-    "cgroup_subsys_state": ("parent",),
-    "kernfs_node": ("id", "name"),
-    "signal_struct": ("live",),
-    "files_struct": ("fdt",),
-    "fdtable": ("fd", "max_fds"),
-    "file": ("f_inode", "f_path", "f_op"),
-    "path": ("mnt", "dentry"),
-    "inode": ("i_ino", "i_sb", "i_mode", "i_size", "i_generation", "i_nlink", "i_dentry"),
-    "super_block": ("s_dev", "s_magic"),
-    "dentry": ("d_name", "d_parent", "d_inode", "d_hash", "d_u"),
-    "qstr": ("name", "hash_len"),
-    "vfsmount": ("mnt_root",),
-    "mount": ("mnt", "mnt_parent", "mnt_mountpoint"),
-    "fs_struct": ("pwd", "root"),
-    "linux_binprm": ("filename", "file", "secureexec", "interp_flags"),
-    "thread_info": ("status",),
-    "mm_struct": ("uprobes_state", "exe_file", "flags", "arg_start", "arg_end", "env_start", "env_end"),
-    "uprobes_state": ("xol_area",),
-    "xol_area": ("vaddr",),
+MEMBERS = {
+    "task_struct": "files fs signal tgid pid cred real_cred start_time start_boottime comm exit_code mm sas_ss_sp "
+    "sas_ss_size pending",
+    "sigpending": "signal",
+    "sigaction": "sa_handler sa_flags",
+    "cred": "uid euid suid gid egid sgid cap_permitted user_ns",
+    "user_namespace": "level owner",
+    "signal_struct": "live",
+    "files_struct": "fdt",
+    "fdtable": "fd max_fds",
+    "file": "f_inode f_path f_op",
+    "path": "mnt dentry",
+    "inode": "i_ino i_sb i_mode i_size i_generation i_nlink i_dentry",
+    "super_block": "s_dev s_magic",
+    "dentry": "d_name d_parent d_inode d_hash d_u",
+    "qstr": "name hash_len",
+    "vfsmount": "mnt_root",
+    "mount": "mnt mnt_parent mnt_mountpoint",
+    "fs_struct": "pwd root",
+    "linux_binprm": "filename fdpath file secureexec interp_flags",
+    "mm_struct": "exe_file flags arg_start arg_end env_start env_end",
 }
 """Structure -> members whose offsets the program is compiled with."""
+OPTIONAL = {
+    "thread_info": "status",  # only where it distinguishes 32-bit programs (x86)
+    "task_struct": "seccomp cgroups utask",
+    # Only where the kernel has seccomp.
+    "seccomp": "mode",
+    # Only where the kernel has control groups.
+    "css_set": "dfl_cgrp",
+    "cgroup": "self kn root",
+    "cgroup_root": "hierarchy_id",
+    "cgroup_subsys_state": "parent",
+    "kernfs_node": "id name",
+    # Only where the kernel has uprobes.
+    "mm_struct": "uprobes_state",
+    "uprobes_state": "xol_area",
+    "xol_area": "vaddr",
+}
+"""The same of what a kernel may lack."""
 
 _BIT_FIELDS = {("linux_binprm", "secureexec")}
 
@@ -76,28 +66,6 @@ CAST_TARGETS = ("timespec64", "pt_regs")
 
 TURNS = ("bpf_iter_num_new", "bpf_iter_num_next", "bpf_iter_num_destroy")
 """The kernel's functions by which a program counts the turns of a loop (Linux 6.4 and later)."""
-
-_OPTIONAL = {
-    ("thread_info", "status"),  # only where it distinguishes 32-bit programs (x86)
-    # Only where the kernel has seccomp.
-    ("task_struct", "seccomp"),
-    ("seccomp", "mode"),
-    # Only where the kernel has control groups.
-    ("task_struct", "cgroups"),
-    ("css_set", "dfl_cgrp"),
-    ("cgroup", "self"),
-    ("cgroup", "kn"),
-    ("cgroup", "root"),
-    ("cgroup_root", "hierarchy_id"),
-    ("cgroup_subsys_state", "parent"),
-    ("kernfs_node", "id"),
-    ("kernfs_node", "name"),
-    # Only where the kernel has uprobes.
-    ("task_struct", "utask"),
-    ("mm_struct", "uprobes_state"),
-    ("uprobes_state", "xol_area"),
-    ("xol_area", "vaddr"),
-}
 
 
 def running_kernel() -> Btf:
@@ -116,16 +84,17 @@ def running_kernel() -> Btf:
 
 
 def struct_offsets(types: Btf) -> dict[tuple[str, str], int]:
-    """Offset in bits of each of MEMBERS, as ``("task_struct", "files")`` -> 14592; -1 for what this kernel lacks.
+    """Offset in bits of each member, as ``("task_struct", "files")`` -> 14592; -1 for what this kernel lacks.
 
     Raises:
         DatacrumbsError: (exit 1) when the kernel lacks a member.
     """
     offsets = {}
-    for structure, members in MEMBERS.items():
+    for structure in dict.fromkeys((*MEMBERS, *OPTIONAL)):
         found = types.member_bits(structure)
-        for member in members:
-            if member not in found and (structure, member) not in _OPTIONAL:
+        needed, optional = (table.get(structure, "").split() for table in (MEMBERS, OPTIONAL))
+        for member in (*needed, *optional):
+            if member not in found and member in needed:
                 raise DatacrumbsError(f"struct {structure} of this kernel has no member {member}")
             offsets[structure, member] = found.get(member, -1)
     return offsets

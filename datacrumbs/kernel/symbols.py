@@ -9,10 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from datacrumbs.elf.analysis_cache import cached
+from datacrumbs.cache.analysis_cache import cached
+from datacrumbs.cache.running_kernel import kernel_state
 from datacrumbs.elf.c_types import argument_label
 from datacrumbs.kernel.btf import TypedValue, kernel_btf, modules_with_btf
-from datacrumbs.kernel.state import kernel_state
 from datacrumbs.kernel.tracefs import tracefs_directory
 from datacrumbs.model.plan import ARGUMENT_LIMIT, Argument, Result, Role
 
@@ -164,9 +164,7 @@ def value_arguments(parameters: tuple[TypedValue, ...]) -> tuple[Argument, ...]:
 
 
 def _result(result: TypedValue | None) -> Result:
-    if result is None:
-        return Result.VOID
-    if not result.scalar:
+    if result is None or not result.scalar:
         return Result.VOID
     if result.pointer:
         return Result.POINTER

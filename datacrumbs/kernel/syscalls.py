@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.elf.analysis_cache import arguments_of, cached, rows_of
-from datacrumbs.elf.c_types import argument_label
+from datacrumbs.cache.analysis_cache import arguments_of, cached, rows_of
+from datacrumbs.cache.running_kernel import kernel_state
+from datacrumbs.elf.c_types import argument_label, integer_type
 from datacrumbs.kernel._system_call_numbers import bundled_numbers
 from datacrumbs.kernel.btf import Prototype, TypedValue, kernel_btf
 from datacrumbs.kernel.header_files import header_directories
-from datacrumbs.kernel.state import kernel_state
 from datacrumbs.kernel.symbols import kernel_symbols
 from datacrumbs.kernel.tracefs import tracefs_directory
 from datacrumbs.kernel.tracepoints import parse_format
@@ -47,14 +47,6 @@ _PROTOTYPE = re.compile(r"asmlinkage\s+long\s+sys_(\w+)\s*\(([^;{}]*)\)\s*;")
 _PROTOTYPES = "include/linux/syscalls.h"
 _PARAMETER = re.compile(r"(?P<type>.*?)(?P<name>\b\w+)?")
 _TYPE_WORDS = frozenset(("int", "long", "unsigned", "char", "short", "size_t", "void"))
-_SIZES = {
-    "int": (4, True), "unsigned": (4, False), "unsigned int": (4, False), "__s32": (4, True), "__u32": (4, False),
-    "u32": (4, False), "uint32_t": (4, False), "pid_t": (4, True), "uid_t": (4, False), "gid_t": (4, False),
-    "qid_t": (4, False), "key_t": (4, True), "mqd_t": (4, True), "clockid_t": (4, True), "timer_t": (4, True),
-    "key_serial_t": (4, True), "rwf_t": (4, True), "umode_t": (2, False), "__s16": (2, True), "u16": (2, False),
-    "size_t": (8, False), "unsigned long": (8, False), "u64": (8, False), "__u64": (8, False), "long": (8, True),
-    "loff_t": (8, True), "off_t": (8, True), "aio_context_t": (8, False),
-}  # fmt: skip
 _PATH_LABELS = frozenset(("path", "pathname", "filename", "oldname", "newname", "name", "specialfile", "dir_name"))
 
 
@@ -212,8 +204,7 @@ def _declared_value(declaration: str) -> TypedValue:
 
 
 def _typed_value(name: str, ctype: str) -> TypedValue:
-    size, signed = (8, False) if ctype.endswith("*") else _SIZES.get(ctype.removeprefix("const "), (8, True))
-    return TypedValue(name, ctype, size, signed)
+    return TypedValue(name, ctype, *integer_type(ctype))
 
 
 def _argument(value: TypedValue, position: int) -> Argument:

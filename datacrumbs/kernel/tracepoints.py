@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import astuple
 
-from datacrumbs.elf.analysis_cache import cached
+from datacrumbs.cache.analysis_cache import cached
+from datacrumbs.cache.running_kernel import kernel_state
 from datacrumbs.kernel.btf import TypedValue, kernel_btf
-from datacrumbs.kernel.state import kernel_state
 from datacrumbs.kernel.tracefs import tracefs_directory
 
 _FIELD = re.compile(
@@ -25,23 +25,14 @@ _ADDRESSES = frozenset((
 TEXT = "char["
 # Events that share the record of their class. The kernel's BTF names records by class and says
 # nowhere which events belong to one.
-_CLASSES = {
-    "block_bio_backmerge": "block_bio",
-    "block_bio_frontmerge": "block_bio",
-    "block_bio_queue": "block_bio",
-    "block_getrq": "block_bio",
-    "block_io_done": "block_rq",
-    "block_io_start": "block_rq",
-    "block_rq_complete": "block_rq_completion",
-    "block_rq_error": "block_rq_completion",
-    "block_rq_insert": "block_rq",
-    "block_rq_issue": "block_rq",
-    "block_rq_merge": "block_rq",
-    "mm_filemap_add_to_page_cache": "mm_filemap_op_page_cache",
-    "mm_filemap_delete_from_page_cache": "mm_filemap_op_page_cache",
-    "mm_filemap_get_pages": "mm_filemap_op_page_cache_range",
-    "mm_filemap_map_pages": "mm_filemap_op_page_cache_range",
+_EVENTS_OF_CLASSES = {
+    "block_bio": "block_bio_backmerge block_bio_frontmerge block_bio_queue block_getrq",
+    "block_rq": "block_io_done block_io_start block_rq_insert block_rq_issue block_rq_merge",
+    "block_rq_completion": "block_rq_complete block_rq_error",
+    "mm_filemap_op_page_cache": "mm_filemap_add_to_page_cache mm_filemap_delete_from_page_cache",
+    "mm_filemap_op_page_cache_range": "mm_filemap_get_pages mm_filemap_map_pages",
 }
+_CLASSES = {event: name for name, events in _EVENTS_OF_CLASSES.items() for event in events.split()}
 
 
 def tracepoint_fields(category: str, event: str) -> tuple[TypedValue, ...] | None:
@@ -65,7 +56,7 @@ def tracepoint_fields(category: str, event: str) -> tuple[TypedValue, ...] | Non
 def _described(category: str, event: str) -> list[list[object]] | None:
     fields = _fields_from_btf(event)
     if fields is None:
-        fields = _fields_from_tracefs(category, event)
+        fields = fields_from_tracefs(category, event)
     return None if fields is None else [list(astuple(field)) for field in fields]
 
 
@@ -122,7 +113,7 @@ def _fields_from_btf(event: str) -> tuple[TypedValue, ...] | None:
     )
 
 
-def _fields_from_tracefs(category: str, event: str) -> tuple[TypedValue, ...] | None:
+def fields_from_tracefs(category: str, event: str) -> tuple[TypedValue, ...] | None:
     text = _format_text(category, event)
     return parse_format(text) if text else None
 

@@ -209,6 +209,8 @@ enum dc_request_kind {
 	DC_REQUEST_FILE,	/* struct file at this address */
 };
 
+enum { DC_REQUEST_START_KNOWN = 1 << 7 }; /* beside the kind */
+
 enum dc_operand_kind {
 	DC_OPERAND_REGISTER = 1,
 	DC_OPERAND_MEMORY = 2,
@@ -369,9 +371,10 @@ enum dc_own_function {
 
 struct dc_request {
 	uint64_t subject;
-	uint64_t identity;
-	uint32_t kind; /* enum dc_request_kind */
+	uint64_t identity; /* where DC_REQUEST_START_KNOWN, first the name of `base` */
+	uint32_t kind;	   /* enum dc_request_kind */
 	int32_t base;
+	uint64_t root; /* likewise the name of the process's root, if that is not all */
 };
 
 struct dc_vector {

@@ -100,6 +100,9 @@ class RequestKind(IntEnum):
     FILE = 6
 
 
+REQUEST_START_KNOWN = 128
+
+
 class OperandKind(IntEnum):
     """`enum dc_operand_kind`."""
 

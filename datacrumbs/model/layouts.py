@@ -167,11 +167,12 @@ PROFILE_SUMS = _layout(
 
 
 REQUEST = _layout(
-    24,
+    32,
     ("subject", "<u8", 0),
     ("identity", "<u8", 8),
     ("kind", "<u4", 16),
     ("base", "<i4", 20),
+    ("root", "<u8", 24),
 )
 """`struct dc_request`."""
 

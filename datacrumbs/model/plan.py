@@ -304,6 +304,11 @@ class Provenance:
     layer: str
     position: int
 
+    @property
+    def release(self) -> str:
+        """What it was made by, as traces say it."""
+        return f"{self.distribution} {self.version}"
+
 
 @dataclass(frozen=True, slots=True)
 class Sought:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.model.parameters import snippet_parameters
@@ -47,11 +48,18 @@ class Problem:
 
 def problems(value: Any, attach: Context = None) -> Iterator[Problem]:
     """What a plan does not allow of a dataclass that a provider made, names and types in files aside."""
-    for field, of_plan in TABLE[type(value), attach]:
-        found = _OF_PROVIDERS.get((type(value), field), of_plan)
-        yield from value_problems(getattr(value, field), found, attach, (field,))
+    kind: type = type(value)
+    for field, found in _table(kind, attach):
+        given = getattr(value, field)
+        if not (isinstance(found, Rule) and found.allows(given)):
+            yield from value_problems(given, found, attach, (field,))
     if isinstance(value, Snippet):
         yield from parameter_problems(value.text)
+
+
+@cache
+def _table(kind: type, attach: Context) -> tuple[tuple[str, AnyRule], ...]:
+    return tuple((field, _OF_PROVIDERS.get((kind, field), found)) for field, found in TABLE[kind, attach])
 
 
 def value_problems(value: Any, found: AnyRule, attach: Context, path: tuple[str | int, ...] = ()) -> Iterator[Problem]:

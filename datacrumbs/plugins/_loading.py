@@ -36,22 +36,11 @@ def load_providers(
             provider that cannot be imported or that breaks the contract. The message names the
             distribution.
     """
-    entry_points = importlib.metadata.entry_points(group=ENTRY_POINT_GROUP)
-    return load_entry_points(entry_points, without=without, only=only, named=named)
-
-
-def load_entry_points(
-    entry_points: Iterable[EntryPoint],
-    without: Collection[str] = (),
-    only: Collection[str] | None = None,
-    named: Collection[str] = (),
-) -> Providers:
-    """What `load_providers` does, for the given entry points; the tests' way in."""
-    found = _by_name(entry_points)
+    found = _by_name(importlib.metadata.entry_points(group=ENTRY_POINT_GROUP))
     _check_names("--providers", only or (), found)
     _check_names("--without", set(without).difference(named), found)
     wanted = [name for name in sorted(found) if name not in without and (only is None or name in only)]
-    return _load({_origin(found[name]): found[name].load for name in wanted})
+    return load({_origin(found[name]): found[name].load for name in wanted})
 
 
 def load_module(module: object, name: str, distribution: str, version: str) -> Providers:
@@ -66,16 +55,21 @@ def load_module(module: object, name: str, distribution: str, version: str) -> P
     Raises:
         DatacrumbsError: (exit 2) when it breaks the contract.
     """
-    return _load({Origin(name, distribution, version): lambda: module})
+    return load({Origin(name, distribution, version): lambda: module})
 
 
-def _load(loaders: Mapping[Origin, Callable[[], object]]) -> Providers:
+def load(loaders: Mapping[Origin, Callable[[], object]]) -> Providers:
+    """The providers of some origins, each by what imports its module.
+
+    Raises:
+        DatacrumbsError: As `load_providers` does, but for names.
+    """
     manager = pluggy.PluginManager("datacrumbs")
     manager.add_hookspecs(hookspecs)
     if os.environ.get(_tracing.VARIABLE) == "1":
         _tracing.trace_hook_calls(manager)
-    for origin, load in loaders.items():
-        _register(manager, origin, load)
+    for origin, imported in loaders.items():
+        _register(manager, origin, imported)
     origins = {origin.name: origin for origin in loaders}
     _check_pending(manager, origins)
     providers = Providers(manager, origins)
@@ -107,10 +101,10 @@ def _check_names(option: str, names: Collection[str], found: Collection[str]) ->
             )
 
 
-def _register(manager: pluggy.PluginManager, origin: Origin, load: Callable[[], object]) -> None:
+def _register(manager: pluggy.PluginManager, origin: Origin, imported: Callable[[], object]) -> None:
     hint = f"{update_advice(origin.distribution)}, or go on without it: --without {origin.name}"
     try:
-        manager.register(load(), name=origin.name)
+        manager.register(imported(), name=origin.name)
     except (pluggy.PluginValidationError, DatacrumbsError) as error:
         raise usage_error(f"provider {origin.name!r} of {origin.distribution}: {error}", hint) from error
     except Exception as error:  # whatever foreign code raises while it is imported

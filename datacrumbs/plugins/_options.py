@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from datacrumbs.errors import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from datacrumbs.provider import Option, Options, OptionValue
 
-TYPES: dict[str, type] = {"string": str, "integer": int, "boolean": bool, "list": tuple}
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_EXPECTED = {
-    "string": "a string",
-    "integer": "a whole number",
-    "boolean": "true or false",
-    "list": "a list of strings",
+_TYPES: dict[str, tuple[type, str]] = {
+    "string": (str, "a string"),
+    "integer": (int, "a whole number"),
+    "boolean": (bool, "true or false"),
+    "list": (str, "a list of strings"),
 }
+"""Type of an option -> that of its value, or of each of a list, and how messages call it."""
 
 
 class OptionError(ValueError):
@@ -30,20 +30,17 @@ class OptionError(ValueError):
         self.key = key
 
 
-def check_option(option: Option) -> None:
-    """Check a declaration.
-
-    Raises:
-        ValueError: For a name, a type or a default that makes no sense.
-    """
+def option_problems(option: Option) -> Iterator[str]:
+    """What makes no sense in a declaration."""
     if not _NAME.fullmatch(option.name):
-        raise ValueError(f"option {option.name!r}: not a lower case word")
-    if option.type not in TYPES:
-        raise ValueError(f"option {option.name!r}: type is {option.type!r}; expected one of {', '.join(TYPES)}")
-    try:
-        _checked(option, option.default)
-    except OptionError as error:
-        raise ValueError(f"option {option.name!r}: default is {error}") from None
+        yield "not a lower case word"
+    elif option.type not in _TYPES:
+        yield f"type is {option.type!r}; expected one of {', '.join(_TYPES)}"
+    else:
+        try:
+            _checked(option, option.default)
+        except OptionError as error:
+            yield f"default is {error}"
 
 
 def resolve_options(name: str, declared: Iterable[Option], given: Mapping[str, object]) -> Options:
@@ -68,39 +65,14 @@ def resolve_options(name: str, declared: Iterable[Option], given: Mapping[str, o
 
 
 def _checked(option: Option, value: object) -> OptionValue:
-    convert = _CONVERT[option.type]
-    converted = convert(value)
-    if converted is None:
-        raise OptionError(option.name, f"{value!r} is not {_EXPECTED[option.type]}")
-    for item in converted if isinstance(converted, tuple) else (converted,):
+    kind, expected = _TYPES[option.type]
+    is_list = option.type == "list"
+    # A single string serves as a list of one, which is what people write.
+    items = tuple(value) if is_list and isinstance(value, (list, tuple)) else (value,)
+    for item in items:
+        # A truth value is a whole number to Python, not here.
+        if not isinstance(item, kind) or isinstance(item, bool) != (kind is bool):
+            raise OptionError(option.name, f"{value!r} is not {expected}")
         if option.choices and item not in option.choices:
             raise OptionError(option.name, f"{item!r} is not a choice; expected one of {', '.join(option.choices)}")
-    return converted
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _boolean(value: object) -> bool | None:
-    return value if isinstance(value, bool) else None
-
-
-# A single string serves as a list of one, which is what people write.
-def _strings(value: object) -> tuple[str, ...] | None:
-    items: Sequence[object] = (
-        (value,) if isinstance(value, str) else value if isinstance(value, (list, tuple)) else (0,)
-    )
-    return tuple(map(str, items)) if all(isinstance(item, str) for item in items) else None
-
-
-_CONVERT: dict[str, Callable[[object], OptionValue | None]] = {
-    "string": _text,
-    "integer": _integer,
-    "boolean": _boolean,
-    "list": _strings,
-}
+    return cast("OptionValue", items if is_list else value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,18 +14,24 @@ from datacrumbs.plugins._versions import update_advice
 from datacrumbs.provider import Check, FindingRule, Function, Preset, ProbeTarget, Provider, Snippet
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import pluggy
 
-    from datacrumbs.provider import Host, Layer, Option, Options
+    from datacrumbs.provider import Host, Options
 
 _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a provider comes from: its entry point's name and its distribution."""
+    """Where a provider comes from.
+
+    Args:
+        name: Its entry point's, unique; what users write after ``--providers``.
+        distribution: Name of the installed distribution.
+        version: Its version.
+    """
 
     name: str
     distribution: str
@@ -32,45 +39,14 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class InstalledProvider:
+class InstalledProvider(Origin):
     """A provider as it is installed here: where it comes from, and what it says of itself.
 
     Args:
-        name: Unique; what users write after ``--providers``.
-        distribution: Name of the installed distribution.
-        version: Its version.
         described: What it says of itself.
     """
 
-    name: str
-    distribution: str
-    version: str
     described: Provider
-
-    @property
-    def title(self) -> str:
-        """One line for ``--list``."""
-        return self.described.title
-
-    @property
-    def layer(self) -> Layer:
-        """Where its functions are."""
-        return self.described.layer
-
-    @property
-    def position(self) -> int:
-        """The layer's place in the order; smaller is nearer to the application."""
-        return self.described.layer.position
-
-    @property
-    def options(self) -> tuple[Option, ...]:
-        """What it takes in the site file."""
-        return self.described.options
-
-    @property
-    def libraries(self) -> tuple[str, ...]:
-        """Patterns of the names of the libraries that it is about."""
-        return self.described.libraries
 
 
 class Providers:
@@ -95,10 +71,6 @@ class Providers:
     def __contains__(self, name: object) -> bool:
         return name in self._origins
 
-    def origin(self, name: str) -> Origin:
-        """The distribution that provider ``name`` comes from."""
-        return self._origins[name]
-
     def describe(self, name: str) -> InstalledProvider:
         """Who provider ``name`` is."""
         if name not in self._described:
@@ -114,7 +86,9 @@ class Providers:
 
     def all(self) -> tuple[InstalledProvider, ...]:
         """The descriptions of all loaded providers, nearest to the application first."""
-        return tuple(sorted(map(self.describe, self.names), key=lambda entry: (entry.position, entry.name)))
+        return tuple(
+            sorted(map(self.describe, self.names), key=lambda entry: (entry.described.layer.position, entry.name))
+        )
 
     def targets(self, name: str, host: Host, options: Options) -> tuple[ProbeTarget, ...]:
         """What provider ``name`` can probe on ``host``, each once."""
@@ -148,10 +122,8 @@ class Providers:
         """The names that a preset of provider ``name`` selects; None for all."""
         if not callable(preset.functions):
             return preset.functions or None
-        given: list[frozenset[str]] = []
         with self._blame(name, "datacrumbs_presets"):
-            given.append(_validation.check_preset_names(preset.functions(), preset.name))
-        return given[0]
+            return _validation.check_preset_names(preset.functions(), preset.name)
 
     def checks(self, name: str, host: Host) -> tuple[Check, ...]:
         """What provider ``name`` finds missing on ``host``."""
@@ -181,8 +153,20 @@ class Providers:
             results = self._manager.subset_hook_caller(hook, others)(**arguments)
             return [_realized(result) for result in results]
 
-    def _blame(self, name: str, hook: str) -> _Blame:
-        return _Blame(self, name, hook)
+    # Turns what foreign code raises, and what the contract checks find, into one kind of error.
+    @contextmanager
+    def _blame(self, name: str, hook: str) -> Iterator[None]:
+        try:
+            yield
+        except _validation.ContractError as error:
+            raise self._broken(name, hook, f"broke the contract: {error}") from error
+        except SignatureError as error:
+            raise self._broken(name, hook, f"has a wrong table: {error}") from error
+        except Exception as error:
+            if isinstance(error, DatacrumbsError):
+                raise
+            _tracing.print_traceback(error)
+            raise self._broken(name, hook, f"failed: {type(error).__name__}: {error}") from error
 
     def _broken(self, name: str, hook: str, problem: str) -> DatacrumbsError:
         distribution = self._origins[name].distribution
@@ -190,26 +174,6 @@ class Providers:
             f"provider {name!r} of {distribution}: {hook} {problem}",
             f"{update_advice(distribution)}, or go on without it: --without {name}",
         )
-
-
-class _Blame:
-    # Turns what foreign code raises, and what the contract checks find, into one kind of error.
-
-    def __init__(self, providers: Providers, name: str, hook: str) -> None:
-        self._providers, self._name, self._hook = providers, name, hook
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, _validation.ContractError):
-            raise self._providers._broken(self._name, self._hook, f"broke the contract: {error}") from error  # noqa: SLF001
-        if isinstance(error, SignatureError):
-            raise self._providers._broken(self._name, self._hook, f"has a wrong table: {error}") from error  # noqa: SLF001
-        if isinstance(error, Exception) and not isinstance(error, DatacrumbsError):
-            _tracing.print_traceback(error)
-            problem = f"failed: {type(error).__name__}: {error}"
-            raise self._providers._broken(self._name, self._hook, problem) from error  # noqa: SLF001
 
 
 def _realized(result: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.model import problems, rules
 from datacrumbs.model.plan import Provenance
-from datacrumbs.plugins._options import check_option
+from datacrumbs.plugins._options import option_problems
 from datacrumbs.provider import (
     Attach,
     Function,
@@ -48,7 +48,7 @@ def check_provider_description(description: object) -> Provider:
     _unique("option", (option.name for option in description.options))
     for option in description.options:
         _require(isinstance(option, Option), f"options holds a {type(option).__name__}; expected Option")
-        _check_option(option)
+        _raise_first(f"option {option.name!r}", option_problems(option))
     return description
 
 
@@ -107,16 +107,9 @@ def check_preset_names(names: object, preset: str) -> frozenset[str]:
     return names
 
 
-def _raise_first(where: str, problems: Iterable[problems.Problem]) -> None:
+def _raise_first(where: str, problems: Iterable[problems.Problem | str]) -> None:
     for problem in problems:
         raise ContractError(f"{where}: {problem}")
-
-
-def _check_option(option: Option) -> None:
-    try:
-        check_option(option)
-    except ValueError as error:
-        raise ContractError(str(error)) from None
 
 
 def _unique(what: str, keys: Iterable[Hashable]) -> None:

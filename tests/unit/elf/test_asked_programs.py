@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.elf import asked_programs, headers, inspected_files
+from datacrumbs.cache import inspected_files
+from datacrumbs.elf import asked_programs, headers
 from datacrumbs.elf.asked_programs import NoAnswerError, ask
 from datacrumbs.elf.functions import elf_functions
 from datacrumbs.elf.ifuncs import resolve_ifuncs

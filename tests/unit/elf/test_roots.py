@@ -18,7 +18,7 @@ from datacrumbs.errors import DatacrumbsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SECONDS = 60
+SECONDS = 300
 
 
 @pytest.fixture

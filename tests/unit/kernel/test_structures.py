@@ -9,7 +9,8 @@ from datacrumbs.kernel import btf, structures
 def test_the_running_kernel_has_what_the_program_is_compiled_with():
     types = structures.running_kernel()
     offsets = structures.struct_offsets(types)
-    assert set(offsets) == {(name, member) for name, members in structures.MEMBERS.items() for member in members}
+    tables = (*structures.MEMBERS.items(), *structures.OPTIONAL.items())
+    assert set(offsets) == {(name, member) for name, members in tables for member in members.split()}
     members = types.structure("task_struct")
     assert members is not None
     by_name = {member.name: member.offset for member in members}
@@ -36,12 +37,11 @@ def test_the_kernel_counts_turns_if_it_has_all_that_this_needs(lacking, monkeypa
 
 def test_a_member_that_this_kernel_lacks_is_an_error_unless_it_is_optional(monkeypatch):
     types = structures.running_kernel()
-    monkeypatch.setitem(structures.MEMBERS, "task_struct", ("files", "no_such_member"))
+    monkeypatch.setitem(structures.MEMBERS, "task_struct", "files no_such_member")
     with pytest.raises(DatacrumbsError, match="struct task_struct of this kernel has no member no_such_member"):
         structures.struct_offsets(types)
-    monkeypatch.setitem(structures.MEMBERS, "task_struct", ("files",))
-    monkeypatch.setitem(structures.MEMBERS, "no_such_structure", ("mode",))
-    monkeypatch.setattr(structures, "_OPTIONAL", {("no_such_structure", "mode")})
+    monkeypatch.setitem(structures.MEMBERS, "task_struct", "files")
+    monkeypatch.setitem(structures.OPTIONAL, "no_such_structure", "mode")
     assert structures.struct_offsets(types)["no_such_structure", "mode"] == -1
 
 

@@ -48,7 +48,7 @@ def test_types_and_tracefs_tell_the_same(category, event):
     """What every user reads from BTF is what root reads from tracefs."""
     fields = tracepoint_fields(category, event)
     assert fields
-    told = tracepoints._fields_from_tracefs(category, event)
+    told = tracepoints.fields_from_tracefs(category, event)
     if os.geteuid() == 0 and told is not None:
         assert [(field.name, field.offset, field.size) for field in fields] == [
             (field.name, field.offset, field.size) for field in told

@@ -32,6 +32,7 @@ UNUSED = {
     "GROUP_NAME": "only the key of a map, which is filled up with zeros",
     "RUN_NAME": "likewise",
     "RUN_NAME_SIZE": "likewise",
+    "REQUEST_START_KNOWN": "between programs of the kernel side",
     "SETTINGS": "only the size of a map",
     "STATES": "only the size of a table of the library for lines",
     "TALLY_ROWS": "only how many rows the library for lines has room for",

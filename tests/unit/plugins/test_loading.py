@@ -122,7 +122,7 @@ def test_name_distribution_and_version_are_those_that_are_installed(install):
     install("alpha", distribution="site-alpha")
     described = load("alpha").describe("alpha")
     assert (described.name, described.distribution, described.version) == ("alpha", "site-alpha", "1.0")
-    assert (described.layer, described.position) == (Layer.DATA_FORMAT, 20)
+    assert (described.described.layer, described.described.layer.position) == (Layer.DATA_FORMAT, 20)
 
 
 def test_snippets_have_the_name_of_their_provider(install):

@@ -1,39 +1,45 @@
-"""A cache of what took long to find out about files, kept between compositions.
+"""A cache of what took long to find out about files, kept between compositions, and between reports.
 
-Only what composes keeps anything, and only once `keep_in` gave it a place: what runs for the signing
-service or the daemon neither reads nor writes it. What is kept belongs to one state of the files that it describes
-and to one version of this package's rules. A file of somebody else, a damaged one or one of another key is as good as
-none: it is found out again.
+Only what composes or reports keeps anything, and what composes only once `keep_in` gave it a place: what runs for the
+signing service or the daemon neither reads nor writes it. What is kept belongs to one state of the files that it
+describes and to one version of this package's rules. A file of somebody else, a damaged one or one of another key is as
+good as none: it is found out again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
-import time
+from collections import defaultdict
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs import __version__
-from datacrumbs.elf import inspected_files
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.plan import Argument, Role
-from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
+from datacrumbs.secure.files import keep, read_kept, remove_oldest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from datacrumbs.system import SystemPaths
 
 FORMAT = "datacrumbs-kept/1"
 SIZE_LIMIT = 32 << 20
 KEPT = 256
-"""Files in the directory: a few for each library that is probed."""
+"""Files in a directory: a few for each library that is probed."""
+ROOM = 512 << 20
+"""Bytes of all files in a directory."""
+TURNS = 64
+"""Files that this process may keep in a directory before it looks for old ones there again: it looks at each file."""
 _SUFFIX = ".json"
+_SOURCES = frozenset({".py", ".yaml"})
 _place: list[Path] = []
+_turns: defaultdict[Path, Iterator[int]] = defaultdict(itertools.count)
 
 
 def keep_in(directory: Path | None) -> None:
@@ -58,25 +64,6 @@ def users_directory(environment: Mapping[str, str]) -> Path | None:
         return Path(base) / "datacrumbs"
     home = environment.get("HOME", "")
     return Path(home) / ".cache/datacrumbs" if home.startswith("/") else None
-
-
-def file_state(path: Path) -> list[object] | None:
-    """What identifies a file's content; None when that cannot be known, or the file changed just now.
-
-    The build-id is not enough: anyone can make a file with any build-id. Only root can set the time of a change back.
-    """
-    from datacrumbs.elf.build_id import file_build_id  # noqa: PLC0415 - what asks the kernel alone needs no ELF
-
-    try:
-        real = path.resolve(strict=True)
-        status = real.stat()
-        if abs(time.time() - status.st_ctime) < inspected_files.SETTLED_SECONDS:
-            return None
-        identity = file_build_id(real)
-    except (OSError, RuntimeError, DatacrumbsError):
-        return None
-    numbers = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-    return [str(real), identity, *numbers]
 
 
 def cached(kind: str, key: Sequence[object] | None, find: Callable[[], Any]) -> Any:
@@ -115,22 +102,50 @@ def put(kind: str, key: Sequence[object], value: Any) -> None:
 
 def taken_from(directory: Path, kind: str, key: Sequence[object]) -> Any:
     """`taken` in another directory than that of what composes."""
-    digest = _digest(kind, key)
-    return _load(_file(directory, kind, digest), digest)
+    with suppress(ValueError, RecursionError):
+        body = taken_bytes(directory, kind, key)
+        return None if body is None else json.loads(body)
+    return None
 
 
 def put_into(directory: Path, kind: str, key: Sequence[object], value: Any) -> None:
     """`put` in another directory than that of what composes."""
-    digest = _digest(kind, key)
-    _save(_file(directory, kind, digest), digest, value)
+    put_bytes(directory, kind, key, json.dumps(value, separators=(",", ":")).encode(), KEPT)
 
 
-def _digest(kind: str, key: Sequence[object]) -> str:
-    return hashlib.sha256(json.dumps([FORMAT, kind, key]).encode()).hexdigest()
+def taken_bytes(directory: Path, kind: str, key: Sequence[object]) -> bytes | None:
+    """What `put_bytes` kept under the same key; None for nothing, and for what is damaged or somebody else's."""
+    path, digest = _place_of(directory, kind, key)
+    with suppress(DatacrumbsError, OSError, ValueError):
+        head, _, body = (read_kept(path, SIZE_LIMIT) or b"").partition(b"\n")
+        if head.decode() == _head(digest, body):
+            return body
+    return None
 
 
-def _file(directory: Path, kind: str, digest: str) -> Path:
-    return directory / f"{kind}-{digest[:32]}{_SUFFIX}"
+def put_bytes(directory: Path, kind: str, key: Sequence[object], body: bytes, most: int) -> None:
+    """Keep bytes; where there is no room or permission, or they are too many, they are not kept.
+
+    Args:
+        directory: Where.
+        kind: What they are, for people.
+        key: All that they depend on.
+        body: The bytes.
+        most: Files that may be there, besides `TURNS`; the oldest of more are removed.
+    """
+    path, digest = _place_of(directory, kind, key)
+    if len(body) > SIZE_LIMIT // 2:
+        return
+    with suppress(OSError, DatacrumbsError):
+        keep(path, f"{_head(digest, body)}\n".encode() + body)
+        if next(_turns[directory]) % TURNS == 0:
+            remove_oldest(directory, _SUFFIX, most, ROOM)
+
+
+# The file, and the digest of what was asked, which is in it, too.
+def _place_of(directory: Path, kind: str, key: Sequence[object]) -> tuple[Path, str]:
+    digest = hashlib.sha256(json.dumps([FORMAT, kind, key]).encode()).hexdigest()
+    return directory / f"{kind}-{digest[:32]}{_SUFFIX}", digest
 
 
 def rows_of(arguments: Iterable[Argument]) -> list[list[object]]:
@@ -139,43 +154,19 @@ def rows_of(arguments: Iterable[Argument]) -> list[list[object]]:
 
 
 def arguments_of(rows: Iterable[list[Any]]) -> tuple[Argument, ...]:
-    """The arguments again."""
+    """The arguments again; functions that have the same share them."""
+    return _arguments_of(tuple(map(tuple, rows)))
+
+
+@lru_cache(maxsize=4096)
+def _arguments_of(rows: tuple[tuple[Any, ...], ...]) -> tuple[Argument, ...]:
     return tuple(
         Argument(index, label, ctype, Role(role), size, sign) for index, label, ctype, role, size, sign in rows
     )
 
 
-def _load(path: Path, digest: str) -> Any:
-    if not os.path.lexists(path):
-        return None
-    with suppress(DatacrumbsError, OSError, ValueError, RecursionError):
-        check_protected(path.parent)
-        head, _, body = read_bounded(path, SIZE_LIMIT, protected=True).partition(b"\n")
-        if head.decode() == _head(digest, body):
-            return json.loads(body)
-    return None
-
-
-# Without room or permission it is found out again the next time.
-def _save(path: Path, digest: str, found: Any) -> None:
-    body = json.dumps(found, separators=(",", ":")).encode()
-    if len(body) > SIZE_LIMIT // 2:
-        return
-    with suppress(OSError, DatacrumbsError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        check_protected(path.parent)
-        write_atomically(path, f"{_head(digest, body)}\n".encode() + body, 0o600)
-        _remove_oldest(path.parent)
-
-
 def _head(digest: str, body: bytes) -> str:
     return f"{FORMAT} {digest} {hashlib.sha256(body).hexdigest()}"
-
-
-def _remove_oldest(directory: Path) -> None:
-    files = sorted(directory.glob(f"*{_SUFFIX}"), key=lambda path: path.lstat().st_mtime_ns)
-    for path in files[:-KEPT]:
-        path.unlink(missing_ok=True)
 
 
 @cache
@@ -184,13 +175,21 @@ def rules() -> str:
 
     What other rules found is not taken.
     """
-    package = Path(__file__).parent.parent
-    sources = [path for stage in ("model", "elf", "kernel") for path in sorted((package / stage).glob("*.py"))]
     import importlib.metadata  # noqa: PLC0415 - takes longer than what a whole composition that is remembered takes
 
-    digest = hashlib.sha256(__version__.encode())
-    for source in sources:
-        digest.update(f"\n{source.relative_to(package)}\n".encode() + source.read_bytes())
+    digest = hashlib.sha256(code_of("model", "cache", "elf", "kernel").encode())
     with suppress(importlib.metadata.PackageNotFoundError):
         digest.update(f"\ncapstone {importlib.metadata.version('capstone')}".encode())
+    return digest.hexdigest()
+
+
+@cache
+def code_of(*stages: str) -> str:
+    """Digest of this package's version, and of what stages have as Python and as data."""
+    package = Path(__file__).parent.parent
+    folders = (folder for stage in stages for folder in os.walk(package / stage))  # passes over one that has just gone
+    places = (Path(folder, name) for folder, _, names in folders for name in names)
+    digest = hashlib.sha256(__version__.encode())
+    for source in sorted(path for path in places if path.suffix in _SOURCES):
+        digest.update(f"\n{source.relative_to(package)}\n".encode() + source.read_bytes())
     return digest.hexdigest()

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from datacrumbs.cache import analysis_cache, inspected_files
 from datacrumbs.configure import compose, current_host, read_site_file
 from datacrumbs.configure import merge as merge_module
 from datacrumbs.configure import placing as placing_module
-from datacrumbs.elf import analysis_cache, dwarf, headers, inspected_files
+from datacrumbs.elf import dwarf, headers
 from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.codec import encode
 
@@ -24,8 +25,7 @@ def place(tmp_path, monkeypatch):
     directory = tmp_path / "cache/datacrumbs"
     monkeypatch.setattr(inspected_files, "SETTLED_SECONDS", 0)
     analysis_cache.keep_in(directory)
-    yield directory
-    analysis_cache.keep_in(None)
+    return directory
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def composed(folder: Path, library: Path) -> bytes:
         "  - provider: sys\n"
         "  - {name: mine, probe: uprobe, type: binary, file: LIBRARY, regex: '.*'}\n".replace("LIBRARY", str(library))
     )
-    dwarf._function_arguments.cache_clear()
+    dwarf.arguments_in_memory.cache_clear()
     return encode(compose(read_site_file(folder / "site.yaml"), load_providers((), ("sys",)), current_host()))
 
 
@@ -146,12 +146,23 @@ def test_what_others_own_is_not_taken_by_root(place):
 
 def test_the_oldest_make_room(place, monkeypatch):
     monkeypatch.setattr(analysis_cache, "KEPT", 3)
+    monkeypatch.setattr(analysis_cache, "TURNS", 1)
     for number in range(5):
         analysis_cache.cached("x", [number], answers([number]))
         for position, file in enumerate(sorted(place.iterdir(), key=lambda path: path.stat().st_mtime_ns)):
             os.utime(file, ns=(position, position))
     bodies = [json.loads(file.read_bytes().partition(b"\n")[2]) for file in place.iterdir()]
     assert sorted(bodies) == [[2], [3], [4]]
+
+
+def test_a_directory_is_not_looked_through_for_each_file(place, monkeypatch):
+    monkeypatch.setattr(analysis_cache, "KEPT", 3)
+    monkeypatch.setattr(analysis_cache, "TURNS", 7)
+    looked = []
+    monkeypatch.setattr(analysis_cache, "remove_oldest", lambda *about: looked.append(about))
+    for number in range(15):
+        analysis_cache.cached("x", [number], answers([number]))
+    assert looked == [(place, ".json", 3, analysis_cache.ROOM)] * 3
 
 
 def test_where_an_ordinary_user_keeps_it():

@@ -14,15 +14,16 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from datacrumbs import composition_cache
+from datacrumbs.cache import analysis_cache, composition_cache, inspected_files
 from datacrumbs.commands import _composing
 from datacrumbs.commands.probe_configurator import COMMAND
-from datacrumbs.elf import analysis_cache, inspected_files
+from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.codec import encode
 from datacrumbs.probefile.envelope import Grant, seal
 from datacrumbs.probefile.keys import key_file_name, public_key_pem
 from datacrumbs.signer import signature_cache
 from datacrumbs.system import SystemPaths
+from datacrumbs.trace.unattached import Failure, Unattached
 
 SOURCE = "int first(int fd, const char *path) { return fd; }\n"
 MONTH = 30 * 86400
@@ -86,8 +87,7 @@ class Place:
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    yield Place(tmp_path, monkeypatch)
-    analysis_cache.keep_in(None)
+    return Place(tmp_path, monkeypatch)
 
 
 def test_the_same_again_is_the_same_file_and_says_so(place, capsys):
@@ -214,6 +214,27 @@ def test_absent_names_and_directories_that_were_listed_are_looked_at(tmp_path, m
     absent.unlink()
     (listed / "a.so").touch()
     assert not inspected_files.unchanged(states)
+
+
+def test_what_failed_before_is_the_first_note(place, monkeypatch, capsys):
+    place.build(f"{SOURCE}int second(int fd) {{ return fd + 1; }}\n")
+    place.write("user: nobody\n")
+    place.compose()
+    assert "user: ignored" in capsys.readouterr().err
+    (group,) = place.plan.groups
+    failed = [Unattached(group.target.build_id, "uprobe", each.symbol, each.place) for each in group.functions]
+    failures = {each: Failure(each.symbol) for each in failed}
+    monkeypatch.setattr(_composing, "_known_failures", lambda *_: {failed[0]: failures[failed[0]]})
+    monkeypatch.setattr(_composing, "_SHOWN_NOTES", 1)
+    for _ in range(2):  # composed, and remembered
+        place.compose()
+        said = capsys.readouterr().err
+        assert "1 function is left out (first)" in said
+        assert "user: ignored" not in said
+    monkeypatch.setattr(_composing, "_known_failures", lambda *_: failures)
+    with pytest.raises(DatacrumbsError, match="every function of the plan"):
+        place.compose()
+    assert "1 function is left out (first)" in capsys.readouterr().err
 
 
 def test_nothing_heavy_is_imported_for_what_is_remembered():

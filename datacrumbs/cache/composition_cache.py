@@ -3,7 +3,7 @@
 The key has what is known before anything is looked at: what was asked, by whom, in which environment, on which machine
 and kernel, with which Python. The answer records what the composition looked at, with its state:
 files and directories, absent ones too, and the code of all that took part. An answer is worth as much as
-`elf.analysis_cache` says: nothing to what runs as root for others.
+`cache.analysis_cache` says: nothing to what runs as root for others.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs import __version__
-from datacrumbs.elf import analysis_cache
-from datacrumbs.elf.inspected_files import unchanged
-from datacrumbs.kernel.state import kernel_state
+from datacrumbs.cache import analysis_cache
+from datacrumbs.cache.inspected_files import unchanged
+from datacrumbs.cache.running_kernel import kernel_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from datacrumbs.elf.inspected_files import Watched
+    from datacrumbs.cache.inspected_files import Watched
 
 # Of a session, a terminal or a job, not of what is composed.
 _PASSING = frozenset((
