@@ -7,9 +7,7 @@ step, so that a running program keeps its old file and a failure leaves the orig
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +15,19 @@ from typing import TYPE_CHECKING
 from datacrumbs.client import LIBRARY_NAME, client_library
 from datacrumbs.client.executable import executable_of, machine_kind, open_executable
 from datacrumbs.client.replacing import replacement
+from datacrumbs.elf.asked_programs import ask
 from datacrumbs.errors import DatacrumbsError, refusal, usage_error
+from datacrumbs.secure import privilege
 from datacrumbs.secure.files import first_unprotected, open_without_links
+from datacrumbs.secure.user_rights import groups_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from datacrumbs.client.executable import MachineKind
+
+_OF_ANY_USER = ("PATH", "LANG", "LC_ALL")
+"""What stays of root's environment once root has become another user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +56,8 @@ def track(executable: Path, output: Path | None = None, *, dry_run: bool = False
             cannot be replaced; (exit 2) for a path that is no file; (exit 3) for a program with raised privileges.
     """
     library = client_library()
-    kind = machine_kind(library)
-    with open_executable(executable) as (descriptor, source):
-        if source.kind != kind:
-            raise DatacrumbsError(f"{source.path}: made for {source.kind}; this installation's library is for {kind}")
-        # An entry of another installation, or of one that has moved, gives way to this one.
-        entries = _library_entries(source.needed)
-        words = [word for entry in entries for word in ("--remove-needed", entry)]
-        if dry_run:
-            return Tracking(_target(source.path, output), changed=entries != (str(library),))
-        if entries == (str(library),):
-            return _unchanged(descriptor, source.path, output)
-        return _rewrite(descriptor, source.path, output, [*words, "--add-needed", str(library)], (str(library),))
+    # An entry of another installation, or of one that has moved, gives way to this one.
+    return _with_entries(executable, output, (str(library),), dry_run=dry_run, kind=machine_kind(library))
 
 
 def untrack(executable: Path, output: Path | None = None, *, dry_run: bool = False) -> Tracking:
@@ -75,14 +71,24 @@ def untrack(executable: Path, output: Path | None = None, *, dry_run: bool = Fal
     Raises:
         DatacrumbsError: As for `track`.
     """
+    return _with_entries(executable, output, (), dry_run=dry_run)
+
+
+# The entries of the library become these, in a file of this kind if there is one.
+def _with_entries(
+    executable: Path, output: Path | None, wanted: tuple[str, ...], *, dry_run: bool, kind: MachineKind | None = None
+) -> Tracking:
     with open_executable(executable) as (descriptor, source):
+        if kind is not None and source.kind != kind:
+            raise DatacrumbsError(f"{source.path}: made for {source.kind}; this installation's library is for {kind}")
         entries = _library_entries(source.needed)
         if dry_run:
-            return Tracking(_target(source.path, output), changed=bool(entries))
-        if not entries:
+            return Tracking(_target(source.path, output), changed=entries != wanted)
+        if entries == wanted:
             return _unchanged(descriptor, source.path, output)
         words = [word for entry in entries for word in ("--remove-needed", entry)]
-        return _rewrite(descriptor, source.path, output, words, ())
+        words += [word for entry in wanted for word in ("--add-needed", entry)]
+        return _rewrite(descriptor, source.path, output, words, wanted)
 
 
 def become_owner(executable: Path, output: Path | None = None) -> tuple[Path, Path | None]:
@@ -127,14 +133,11 @@ def _become(owner: int, unprotected: Path) -> None:
             f"{unprotected}: users other than root can change it; root does not write below it",
             "run the command as the user who owns the file, or give an OUTPUT that only root can change",
         )
-    try:
-        account = pwd.getpwuid(owner)
-        group, groups = account.pw_gid, os.getgrouplist(account.pw_name, account.pw_gid)
-    except KeyError:
-        group, groups = owner, [owner]
-    os.setgroups(groups)
-    os.setresgid(group, group, group)
-    os.setresuid(owner, owner, owner)
+    privilege.become(owner, *groups_of(owner))
+    # From here on the owner can look into what is executed, and reads its environment.
+    kept = {name: os.environ[name] for name in _OF_ANY_USER if name in os.environ}
+    os.environ.clear()
+    os.environ.update(kept)
 
 
 def _library_entries(needed: Sequence[str]) -> tuple[str, ...]:
@@ -157,8 +160,7 @@ def _rewrite(
         raise DatacrumbsError("patchelf is not installed", hint="install the system package patchelf")
     target = _target(source, output)
     with replacement(descriptor, target) as copy:
-        command = [patchelf, *words, copy.path]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, pass_fds=copy.descriptors)
+        done = ask([patchelf, *words, copy.path], os.environ, descriptors=copy.descriptors)
         if done.returncode != 0:
             raise DatacrumbsError(f"{source}: patchelf: {done.stderr.strip() or f'exit {done.returncode}'}")
         changed = copy.open()

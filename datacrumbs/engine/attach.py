@@ -6,6 +6,7 @@ import errno
 import os
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -119,17 +120,11 @@ def attach_group(prepared: PreparedGroup, programs: Programs, attached: Attached
     elif attach is Attach.USDT:
         _attach_usdt(prepared, programs, attached)
     elif attach is Attach.TRACEPOINT:
+        program = programs.descriptor("dc_kernel_point")
         for identity, function in wanted:
             category, _, event = function.symbol.partition(":")
-            _try(
-                attached,
-                Phase.ENTRY,
-                identity,
-                function.symbol,
-                lambda c=category, e=event, i=identity: links.attach_tracepoint(  # type: ignore[misc]
-                    programs.descriptor("dc_kernel_point"), c, e, i
-                ),
-            )
+            make = partial(links.attach_tracepoint, program, category, event, identity)
+            _try(attached, Phase.ENTRY, identity, function, make)
     elif attach is Attach.KPROBE:
         _attach_kernel(wanted, programs, attached)
     else:
@@ -158,7 +153,8 @@ def _attach_library(prepared: PreparedGroup, programs: Programs, attached: Attac
 
 
 def _failure(identity: int, symbol: str, number: int, reason: str = "unknown error") -> AttachFailure:
-    reason = os.strerror(number) if number else reason
+    if number:
+        reason = os.strerror(number) if number != _ENOTSUPP else "the kernel does not probe the instruction there"
     if number in {errno.EMFILE, errno.ENFILE}:
         reason += ": raise the limit (ulimit -n, LimitNOFILE=), or select fewer functions"
     return AttachFailure(identity, symbol, reason, number)
@@ -207,63 +203,41 @@ def _attach_sites(linking: _Linking, sites: NDArray[np.void], attached: Attached
 
 # The cookie of a place whose arguments are elsewhere than at the first one names the row that says where, too.
 def _attach_usdt(prepared: PreparedGroup, programs: Programs, attached: Attached) -> None:
-    path = prepared.path
+    enter, leave = (programs.descriptor(name) for name in ("dc_usdt_enter", "dc_usdt_leave"))
     for identity, function in prepared.wanted:
-        places = [("dc_usdt_leave", place, identity) for place in function.return_places]
+        places = [(Phase.RETURN, leave, place, identity) for place in function.return_places]
         places += [
-            ("dc_usdt_enter", place, identity | prepared.operand_rows.get((identity, place.arguments), 0) << 32)
+            (Phase.ENTRY, enter, place, identity | prepared.operand_rows.get((identity, place.arguments), 0) << 32)
             for place in function.usdt_places
         ]
-        for name, place, cookie in places:
+        for phase, program, place, cookie in places:
             site = links.sites([place.offset], [cookie], place.semaphore)[0]
-            _try(
-                attached,
-                Phase.RETURN if name == "dc_usdt_leave" else Phase.ENTRY,
-                identity,
-                function.symbol,
-                lambda n=name, s=site: links.attach_uprobe(  # type: ignore[misc]
-                    programs.descriptor(n), path, s, at_return=False
-                ),
-                counts=place.offset == function.offset,
-            )
+            make = partial(links.attach_uprobe, program, prepared.path, site, at_return=False)
+            _try(attached, phase, identity, function, make, counts=place.offset == function.offset)
 
 
 def _attach_kernel(wanted: NumberedFunctions, programs: Programs, attached: Attached) -> None:
     remove_left_definitions()
+    enter, leave = (programs.descriptor(name) for name in ("dc_kernel_enter", "dc_kernel_leave"))
     for identity, function in wanted:
+        symbol = function.symbol
         if function.return_probe:
-            _try(
-                attached,
-                Phase.RETURN,
-                identity,
-                function.symbol,
-                lambda s=function.symbol, i=identity: attach_kernel_return(  # type: ignore[misc]
-                    programs.descriptor("dc_kernel_leave"), s, i
-                ),
-                counts=False,
-            )
-        _try(
-            attached,
-            Phase.ENTRY,
-            identity,
-            function.symbol,
-            lambda s=function.symbol, i=identity: links.attach_kprobe(  # type: ignore[misc]
-                programs.descriptor("dc_kernel_enter"), s, i
-            ),
-        )
+            make = partial(attach_kernel_return, leave, symbol, identity)
+            _try(attached, Phase.RETURN, identity, function, make, counts=False)
+        _try(attached, Phase.ENTRY, identity, function, partial(links.attach_kprobe, enter, symbol, identity))
 
 
 def _try(
     attached: Attached,
     phase: Phase,
     identity: int,
-    symbol: str,
-    attach: Callable[[], Link],
+    function: Function,
+    make: Callable[[], Link],
     *,
     counts: bool = True,
 ) -> None:
     try:
-        attached.links[phase].append(attach())
+        attached.links[phase].append(make())
         attached.functions += counts
     except OSError as error:
-        attached.failures.append(_failure(identity, symbol, error.errno or 0, str(error)))
+        attached.failures.append(_failure(identity, function.symbol, error.errno or 0, str(error)))

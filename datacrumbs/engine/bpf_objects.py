@@ -6,6 +6,7 @@ Layouts are those of `union bpf_attr` in the kernel's uapi header linux/bpf.h.
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import errno
 import os
 import struct
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 _MAP_CREATE, _MAP_UPDATE, _MAP_DELETE, _NEXT_KEY, _PROGRAM_LOAD, _LOOKUP_BATCH, _UPDATE_BATCH = 0, 2, 3, 4, 5, 24, 26
 _PERCPU_ARRAY = 6
-TASK_STORAGE = 29
 _LOG_SIZE = 1 << 24
 _LICENCE = b"GPL"
 _POSSIBLE = "/sys/devices/system/cpu/possible"
@@ -36,24 +36,13 @@ class Map(links.Descriptor):
     def __init__(self, specification: MapSpecification, entries: int, types: tuple[int, int, int] = (0, 0, 0)) -> None:
         self.specification = specification
         self.entries = entries
-        descriptor = links.bpf(
-            _MAP_CREATE,
-            links.attributes(
-                "<IIIIIII15sxIIIII",
-                specification.kind,
-                specification.key_size,
-                specification.value_size,
-                entries,
-                specification.flags,
-                0,
-                0,
-                specification.name.encode()[:15],
-                0,
-                *types,
-                0,
-            ),
+        name, kind, key_size, value_size, _, flags = dataclasses.astuple(specification)
+        attributes = links.attributes(
+            # type, sizes, entries, flags, inner map, node, name, interface, type information and ids, kernel's value
+            "<IIIIIII15sxIIIII",
+            *(kind, key_size, value_size, entries, flags, 0, 0, name.encode()[:15], 0, *types, 0),
         )
-        super().__init__(descriptor)
+        super().__init__(links.bpf(_MAP_CREATE, attributes))
 
     def set(self, index: int, value: bytes) -> None:
         """Set one element of an array map."""

@@ -19,10 +19,10 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacrumbs.engine import image
-from datacrumbs.engine.image import Code, Image, MapSpecification
+from datacrumbs.engine.image import TASK_STORAGE, Code, Image, MapSpecification
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.kernel import structures
 from datacrumbs.kernel.header_files import missing_headers
@@ -61,6 +61,9 @@ _WORDS_SHOWN = 4000
 _SHOW_LINES = 8  # bcc's DEBUG_SOURCE
 _UNPRIVILEGED = re.compile(r"could not open bpf map: \w+, error: Operation not permitted")
 _LOAD_ADDRESS, _MAP_DESCRIPTOR = 0x18, 1
+_STORAGE = re.compile(r"^DC_TASK_STORAGE\((\w+),", re.MULTILINE)
+_WITHOUT_TYPES = "-g0"
+"""Instructions are the same with debug information, in four thirds of the time."""
 
 
 class CompileError(DatacrumbsError):
@@ -124,19 +127,10 @@ def compiled_program(
 
 def compiled(text: str, flags: Sequence[str], functions: Collection[str]) -> Image:
     """The image of a C program, compiled now; arguments and errors are those of `compiled_program`."""
-    with _child() as child:  # imports the compiler while the flags are looked up
-        try:
-            types = structures.running_kernel()
-            given = _request(types, text, flags)
-            identities = structures.function_ids(types, functions)
-        except BaseException:
-            child.kill()
-            raise
-        output, words = child.communicate(given)
-    check_found(child, words)
-    if child.returncode:
-        raise CompileError(words.decode(errors="replace").strip(), child.returncode)
-    return dataclasses.replace(image.decode(output, _CHILD_KEY), functions=identities)
+    answer = _ask(text, flags, functions)
+    if answer.status:
+        raise CompileError(answer.words, answer.status)
+    return dataclasses.replace(image.decode(answer.output, _CHILD_KEY), functions=answer.functions)
 
 
 def complaint(text: str, flags: Sequence[str], *, limited: bool = False) -> str:
@@ -147,7 +141,7 @@ def complaint(text: str, flags: Sequence[str], *, limited: bool = False) -> str:
     Args:
         text: As for `compiled_program`.
         flags: As for `compiled_program`.
-        limited: Give the child nobody's rights and `LIMITED_SECONDS`, for text that need not be well meant.
+        limited: Give the child no rights and `LIMITED_SECONDS`, for text that need not be well meant.
 
     Raises:
         DatacrumbsError: (exit 1) when bcc, headers or type information are missing, or the limits are too narrow.
@@ -156,14 +150,14 @@ def complaint(text: str, flags: Sequence[str], *, limited: bool = False) -> str:
     """
     if importlib.util.find_spec("bcc") is None:
         raise DatacrumbsError("bcc is not importable by this Python")
-    words, status = _words(text, flags, limited=limited)
-    if limited and -status in _OUT_OF_LIMITS:
+    answer = _ask(text, flags, limited=limited)
+    if limited and -answer.status in _OUT_OF_LIMITS:
         raise DatacrumbsError(f"the probe program does not compile in {LIMITED_SECONDS} s of processor time")
-    if limited and -status == signal.SIGALRM:
+    if limited and -answer.status == signal.SIGALRM:
         raise SlowCompilerError("the compiler was not ready in time: this host is very busy, or it waits for a file")
-    if not status or _UNPRIVILEGED.search(words):
+    if not answer.status or _UNPRIVILEGED.search(answer.words):
         return ""
-    return words or f"the compiler ended with {status}"
+    return answer.words or f"the compiler ended with {answer.status}"
 
 
 def disassembled(text: str, flags: Sequence[str]) -> str:
@@ -171,33 +165,41 @@ def disassembled(text: str, flags: Sequence[str]) -> str:
 
     Empty when it does not compile.
     """
-    words, status = _words(text, flags, debug=_SHOW_LINES)
-    return "" if status else words
+    answer = _ask(text, flags, debug=_SHOW_LINES)
+    return "" if answer.status else answer.words
 
 
-def _words(text: str, flags: Sequence[str], *, debug: int = 0, limited: bool = False) -> tuple[str, int]:
-    with _child() as child:
-        try:
-            given = _request(structures.running_kernel(), text, flags, debug, limited=limited)
-        except BaseException:
-            child.kill()
-            raise
-        _, words = child.communicate(given)
-    check_found(child, words)
-    return words.decode(errors="replace").strip(), child.returncode
+# Of the child: its exit status, its output, what it says; and the type ids of the functions that were asked for.
+class _Answer(NamedTuple):
+    status: int
+    output: bytes
+    words: str
+    functions: dict[str, int]
 
 
-def _child() -> subprocess.Popen[bytes]:
+def _ask(
+    text: str, flags: Sequence[str], functions: Collection[str] = (), *, debug: int = 0, limited: bool = False
+) -> _Answer:
     if missing := missing_headers():
         raise DatacrumbsError(f"{missing}: no kernel headers", hint=_HEADERS_HINT)
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-I", "-m", "datacrumbs.engine.compiler"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={"PATH": os.defpath},  # bcc and clang read many more
         cwd="/",  # this one's may be gone, which clang does not forgive
-    )
+    ) as child:  # imports the compiler while the flags are looked up
+        try:
+            types = structures.running_kernel()
+            given = _request(types, text, flags, debug, limited=limited)
+            identities = structures.function_ids(types, functions)
+        except BaseException:
+            child.kill()
+            raise
+        output, words = child.communicate(given)
+    check_found(child, words)
+    return _Answer(child.returncode, output, words.decode(errors="replace").strip(), identities)
 
 
 def check_found(child: subprocess.Popen[bytes], words: bytes) -> None:
@@ -205,14 +207,13 @@ def check_found(child: subprocess.Popen[bytes], words: bytes) -> None:
 
     Args:
         child: The process, ended.
-        words: What it wrote to its standard error: without bcc a message and a hint, as JSON.
+        words: What it wrote to its standard error: without bcc the parts of an error, as JSON.
 
     Raises:
         DatacrumbsError: It has not.
     """
     if child.returncode == _NO_COMPILER:
-        message, hint = json.loads(words)
-        raise DatacrumbsError(message, hint=hint)
+        raise DatacrumbsError.of_parts(*json.loads(words))
 
 
 def _request(types: Btf, text: str, flags: Sequence[str], debug: int = 0, *, limited: bool = False) -> bytes:
@@ -240,7 +241,7 @@ def _compiler_version() -> str:
 
 
 # What bcc made of the text: its instructions hold descriptors of maps, which are named here.
-def _image_of(module: Any) -> Image:
+def _image_of(module: Any, storages: Collection[str]) -> Image:
     from bcc import lib  # noqa: PLC0415 - see load_bcc
 
     lib.bpf_num_tables.restype = ctypes.c_size_t
@@ -252,7 +253,9 @@ def _image_of(module: Any) -> Image:
     for index in range(lib.bpf_num_tables(module)):
         name, descriptor, *numbers = (getattr(lib, function)(module, index) for function in _OF_TABLES)
         descriptors[descriptor] = name.decode()
-        maps.append(MapSpecification(name.decode(), *numbers))
+        made = MapSpecification(name.decode(), *numbers)
+        is_storage = made.name in storages
+        maps.append(dataclasses.replace(made, kind=TASK_STORAGE, entries=0) if is_storage else made)
     programs = []
     for index in range(lib.bpf_num_functions(module)):
         name = lib.bpf_function_name(module, index)
@@ -277,7 +280,7 @@ def main() -> None:
     try:
         compiler = load_bcc()
     except DatacrumbsError as error:
-        json.dump([error.message, error.hint], sys.stderr)
+        json.dump(error.parts(), sys.stderr)
         sys.exit(_NO_COMPILER)
     text, flags, debug, seconds = json.load(sys.stdin)
     if seconds:
@@ -286,9 +289,9 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.setitimer(signal.ITIMER_REAL, seconds)
         give_up_root()
-    compiled = compiler(text=text.encode(), cflags=flags, debug=debug)
+    compiled = compiler(text=text.encode(), cflags=[*flags, *([] if debug else [_WITHOUT_TYPES])], debug=debug)
     with os.fdopen(output, "wb") as stream:
-        stream.write(image.encode(_image_of(compiled.module), _CHILD_KEY))
+        stream.write(image.encode(_image_of(compiled.module, _STORAGE.findall(text)), _CHILD_KEY))
 
 
 if __name__ == "__main__":

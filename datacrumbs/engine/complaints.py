@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,10 +103,9 @@ def of_compiler(error: CompileError, plan: Plan, flags: Sequence[str]) -> Datacr
 
 def of_verifier(error: VerifierError, plan: Plan, flags: Sequence[str]) -> DatacrumbsError:
     """The same error, naming the line of the snippet where the kernel stopped, or that it went through most often."""
-    try:
+    fault = None
+    with suppress(DatacrumbsError):  # headers that are gone are not what is wrong
         fault = _refused(error, plan, flags) if plan.snippets else None
-    except DatacrumbsError:  # headers that are gone are not what is wrong
-        fault = None
     if fault is None:
         return error
     text = f"the kernel refuses the program {error.name}: {fault}{error.last_words}"

@@ -53,16 +53,7 @@ _REQUESTED = {
     Role.STRING: RequestKind.STRING,
 }
 _CLOSES = {Role.HANDLE: Closes.NOTHING, Role.CLOSED: Closes.AT_ENTRY, Role.RELEASED: Closes.AT_RETURN}
-_ERRNO_RESULTS = {
-    Result.BYTES,
-    Result.ITEMS,
-    Result.STATUS,
-    Result.FD,
-    Result.OFFSET,
-    Result.POINTER,
-    Result.MAPPING,
-    Result.HANDLE,
-}
+_ERRNO_RESULTS = frozenset(Result) - {Result.CODE, Result.NEGATIVE, Result.VALUE, Result.VOID}
 _ROOTED = "openat2"  # its third argument can say that its directory is the root of its path
 _MAKING_RESULTS = (ResultKind.FD, ResultKind.HANDLE)
 _ERRNO_CATEGORIES = {"POSIX", "STDIO", "SYS"}

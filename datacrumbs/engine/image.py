@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 MAGIC = b"datacrumbs program 1\n"
 INSTRUCTION_SIZE = 8
+TASK_STORAGE = 29
+"""The kind of a map, as bpf(2) numbers it."""
 _DIGEST_SIZE = 32
 _LENGTH = struct.Struct("<I")
 

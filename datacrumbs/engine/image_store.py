@@ -10,13 +10,12 @@ depends on, the kernel's build included, so one for another kernel is not found.
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from datacrumbs.engine import image as images
 from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.secure.files import check_protected, first_unprotected, make_private, read_bounded, write_atomically
+from datacrumbs.secure.files import first_unprotected, keep, read_kept, remove_oldest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,18 +46,19 @@ class ImageStore:
 
     def load(self, key: str) -> Image | None:
         """The image kept under a key, or None when it must be compiled."""
-        found = self._load(self._directory, key, check_protected)
+        found = self._load(self._directory, key)
         for directory in self._shared:
-            found = found or self._load(directory, key, _check_shared)
+            found = found or self._load(directory, key, shared=True)
         return found
 
-    def _load(self, directory: Path, key: str, check: Callable[[Path], None]) -> Image | None:
+    def _load(self, directory: Path, key: str, *, shared: bool = False) -> Image | None:
         path = directory / f"{key}{_SUFFIX}"
         try:
-            if not os.path.lexists(path):
+            if (kept := read_kept(path, SIZE_LIMIT)) is None:
                 return None
-            check(directory)
-            return images.decode(read_bounded(path, SIZE_LIMIT, protected=True), key)
+            if shared:
+                _check_shared(directory)
+            return images.decode(kept, key)
         except DatacrumbsError as error:
             self._tell(f"{error.message}; not used")
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -68,18 +68,8 @@ class ImageStore:
     def save(self, key: str, image: Image) -> None:
         """Keep an image; without room or permission the next start compiles again."""
         with suppress(OSError, DatacrumbsError):
-            make_private(self._directory)
-            check_protected(self._directory)
-            path = self._directory / f"{key}{_SUFFIX}"
-            if path.is_symlink() or not path.is_file():
-                path.unlink(missing_ok=True)
-            write_atomically(path, images.encode(image, key), 0o600)
-            self._remove_oldest()
-
-    def _remove_oldest(self) -> None:
-        kept = sorted(self._directory.glob(f"*{_SUFFIX}"), key=lambda path: path.lstat().st_mtime_ns)
-        for path in kept[:-KEPT]:
-            path.unlink(missing_ok=True)
+            keep(self._directory / f"{key}{_SUFFIX}", images.encode(image, key))
+            remove_oldest(self._directory, _SUFFIX, KEPT)
 
 
 def _check_shared(directory: Path) -> None:

@@ -4,27 +4,35 @@ A return probe needs a place for each call in progress, of any process. A probe 
 perf_event_open(2) alone has ten places on a small machine; the eleventh reader that waits in
 ``vfs_read`` would be seen to enter and never to return. Only tracefs takes a number of places
 (``r1024:`` in ``kprobe_events``), so the probe is defined there and attached by its id.
+
+A definition outlives a killed daemon. Its name cannot tell whether that is so, since the process ids of
+containers say nothing outside of them: the kernel refuses to remove one in use, and a lock on the
+file, held from the definition to the attachment, protects one that is not used yet.
 """
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import re
 import secrets
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datacrumbs.engine import links
 from datacrumbs.kernel.tracefs import mounted_tracefs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PLACES = 1024
 """Calls of one function that can be in progress at once; about 100 bytes of kernel memory each."""
 
 _PREFIX = "datacrumbs_"
-_OWN_GROUP = re.compile(rf"r\d*:({_PREFIX}(\d+)_[0-9a-f]+/\w+) ")
-_token = secrets.token_hex(4)
+_DEFINED = re.compile(rf"^r\d*:({_PREFIX}(?:\d+_)?[0-9a-f]+/return_\d+) ", re.MULTILINE)
+_group = f"{_PREFIX}{secrets.token_hex(8)}"
 _numbers = itertools.count()
 
 
@@ -50,25 +58,27 @@ def attach_kernel_return(program: int, symbol: str, cookie: int) -> links.Link:
         OSError: The function cannot be probed.
 
     """
-    group = f"{_PREFIX}{os.getpid()}_{_token}"
     event = f"return_{next(_numbers)}"
-    _write(f"r{PLACES}:{group}/{event} {symbol}")
+    fcntl.flock(_appending(), fcntl.LOCK_SH)
     try:
-        return _DefinedLink(links.attach_tracepoint(program, group, event, cookie), f"{group}/{event}")
-    except OSError:
-        with suppress(OSError):
-            _write(f"-:{group}/{event}")
-        raise
+        _write(f"r{PLACES}:{_group}/{event} {symbol}")
+        try:
+            return _DefinedLink(links.attach_tracepoint(program, _group, event, cookie), f"{_group}/{event}")
+        except OSError:
+            with suppress(OSError):
+                _write(f"-:{_group}/{event}")
+            raise
+    finally:
+        fcntl.flock(_appending(), fcntl.LOCK_UN)
 
 
 def remove_left_definitions() -> None:
-    """Remove the definitions of runs that were killed; those in use refuse to go."""
-    with suppress(OSError):
-        text = _definitions().read_text(encoding="ascii", errors="replace")
-        for event, process in _OWN_GROUP.findall(text):
-            if not Path(f"/proc/{process}").exists():
-                with suppress(OSError):
-                    _write(f"-:{event}")
+    """Remove the definitions of runs that were killed, unless another daemon is just making its own."""
+    with suppress(OSError), _definitions().open("rb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for event in _DEFINED.findall(stream.read().decode("ascii", "replace")):
+            with suppress(OSError):
+                _write(f"-:{event}")
 
 
 def _definitions() -> Path:

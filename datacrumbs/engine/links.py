@@ -107,10 +107,6 @@ def _syscall(position: int, *arguments: object) -> int:
     return result
 
 
-def _bpf(command: int, attributes: bytes) -> int:
-    return bpf(command, ctypes.create_string_buffer(attributes, len(attributes)))
-
-
 def bpf(command: int, attributes: ctypes.Array[ctypes.c_char]) -> int:
     """The system call; ``attributes`` are those of the command, and hold its answer afterwards.
 
@@ -141,7 +137,7 @@ def _perf_event_open(attributes: bytes) -> int:
 def attach_raw_tracepoint(program: int, name: str) -> Link:
     """Attach to a raw tracepoint by its name (``sys_enter``)."""
     text = ctypes.create_string_buffer(name.encode())
-    return Link(_bpf(_RAW_TRACEPOINT_OPEN, struct.pack("<QI4x", ctypes.addressof(text), program)))
+    return Link(bpf(_RAW_TRACEPOINT_OPEN, attributes("<QI4x", ctypes.addressof(text), program)))
 
 
 def attach_raw_tracepoints(program: int, names: Sequence[str]) -> Iterator[Link]:
@@ -171,21 +167,9 @@ def attach_uprobe_session(program: int, path: str, sites: NDArray[np.void]) -> L
 def _multi_link(program: int, attach_type: int, path: str, sites: NDArray[np.void], flags: int) -> Link:
     name = ctypes.create_string_buffer(os.fsencode(path))
     offsets, cookies, semaphores = (np.ascontiguousarray(sites[name]) for name in ("offset", "cookie", "semaphore"))
-    attributes = struct.pack(
-        "<IIIIQQQQIII4x",
-        program,
-        0,
-        attach_type,
-        0,
-        ctypes.addressof(name),
-        offsets.ctypes.data,
-        semaphores.ctypes.data if semaphores.any() else 0,
-        cookies.ctypes.data,
-        len(sites),
-        flags,
-        0,
-    )
-    return Link(_bpf(_LINK_CREATE, attributes))
+    places = offsets.ctypes.data, semaphores.ctypes.data if semaphores.any() else 0, cookies.ctypes.data
+    head = program, 0, attach_type, 0, ctypes.addressof(name)
+    return Link(bpf(_LINK_CREATE, attributes("<IIIIQQQQIII4x", *head, *places, len(sites), flags, 0)))
 
 
 def attach_uprobe(program: int, path: str, site: np.void, *, at_return: bool) -> Link:
@@ -224,7 +208,7 @@ def _return_bit(kind: str) -> int:
 
 def _perf_link(program: int, event: int, cookie: int) -> Link:
     try:
-        link = _bpf(_LINK_CREATE, struct.pack("<IIIIQ", program, event, _PERF_EVENT, 0, cookie))
+        link = bpf(_LINK_CREATE, attributes("<IIIIQ", program, event, _PERF_EVENT, 0, cookie))
     finally:
         os.close(event)  # the link has it: one descriptor for each place, not two
     return Link(link)
@@ -243,9 +227,9 @@ def allow_descriptors(count: int) -> None:
 
 def read_iterator(program: int) -> bytes:
     """All that a loaded iterator program writes in one pass."""
-    link = _bpf(_LINK_CREATE, struct.pack("<IIII", program, 0, _TRACE_ITER, 0))
+    link = bpf(_LINK_CREATE, attributes("<IIII", program, 0, _TRACE_ITER, 0))
     try:
-        iterator = _bpf(_ITER_CREATE, struct.pack("<II", link, 0))
+        iterator = bpf(_ITER_CREATE, attributes("<II", link, 0))
     finally:
         os.close(link)
     with open(iterator, "rb") as file:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.engine.bpf_objects import TASK_STORAGE, Instructions, Map, ProgramKind, load_program, verifier_log
+from datacrumbs.engine.bpf_objects import Instructions, Map, ProgramKind, load_program, verifier_log
+from datacrumbs.engine.image import TASK_STORAGE
 from datacrumbs.engine.type_information import INTEGER, PROGRAM, TypeInformation
-from datacrumbs.errors import DatacrumbsError
+from datacrumbs.errors import DatacrumbsError, hint_of
 from datacrumbs.model.contract import KernelFunction, OwnFunction
 from datacrumbs.model.layouts import ENVIRONMENT, HANDLE_REQUEST, OPENED, REQUEST, VECTOR
 
@@ -85,11 +86,10 @@ class LoadedImage:
         self._loads: dict[tuple[str, ProgramKind], _Load] = {}
         self._closing = ExitStack()
         self.maps: dict[str, Map] = {}
-        storages = [entry.name for entry in image.maps if entry.kind == TASK_STORAGE]
-        sizes = [entry.value_size for entry in image.maps if entry.kind == TASK_STORAGE]
+        storages = {entry.name: entry.value_size for entry in image.maps if entry.kind == TASK_STORAGE}
         try:
             self._types = self._closing.enter_context(
-                TypeInformation(sizes, {name: size for name, (_, size) in FUNCTIONS.items()})
+                TypeInformation([*storages.values()], {name: size for name, (_, size) in FUNCTIONS.items()})
             )
             described = {
                 name: (self._types.descriptor, INTEGER, value)
@@ -103,7 +103,7 @@ class LoadedImage:
             self.close()
             raise DatacrumbsError(
                 f"the kernel refuses the maps of the probe program: {error.strerror}",
-                hint="run datacrumbs_doctor; it names what this kernel lacks",
+                hint=hint_of(error) or "run datacrumbs_doctor; it names what this kernel lacks",
             ) from None
 
     def iterator_kind(self) -> ProgramKind:

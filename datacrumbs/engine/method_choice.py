@@ -8,8 +8,8 @@ import os
 import platform
 import struct
 import threading
-from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
 
 from datacrumbs.engine import kernel_programs, links
 from datacrumbs.engine.bpf_objects import Instructions, load_program
@@ -65,7 +65,7 @@ def _works(method: AttachMethod) -> bool:
 def links_work(*, session: bool) -> bool:
     """Whether the kernel makes uprobe session links, or else multi links, found by making one."""
     try:
-        with Trial(session=session) as trial:
+        with closing(Trial(session=session)) as trial:
             threading.Thread(target=trial.attach().close).start()  # which takes long, and is not waited for
     except OSError as error:
         return error.errno not in {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -97,12 +97,6 @@ class Trial:
         )
         self._file = os.memfd_create("datacrumbs", os.MFD_CLOEXEC)
         os.write(self._file, bytes(mmap.PAGESIZE))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def attach(self) -> Link:
         """Make a link.
@@ -148,7 +142,7 @@ class EarlyLinks:
         self._may_close.set()
 
     def _make(self) -> None:
-        with suppress(OSError), Trial(session=False) as trial:
+        with suppress(OSError), closing(Trial(session=False)) as trial:
             self._links.append(trial.attach())
             while not self._enough.wait(_EARLY_SECONDS):
                 self._links.append(trial.attach())

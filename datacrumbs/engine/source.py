@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _CONTRACT = "contract.h"
 _BEFORE_SNIPPETS = (
+    "reads.h",
     "machine.h",
     _CONTRACT,
     "layout.h",

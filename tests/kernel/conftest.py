@@ -10,7 +10,7 @@ import sysconfig
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pytest
@@ -141,6 +141,12 @@ class Tracer:
             self.report = self.engine.attach(targets, [client.client_library(), client.launcher()])
         self.seen = np.zeros(len(plan.functions), np.int64)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.engine.close()
+
     @property
     def verified(self) -> dict[str, int]:
         """Program -> how many instructions the verifier has followed in it."""
@@ -251,9 +257,8 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> SystemConfigurati
 def tracer(layer: Path, engine_state: Path, configuration: SystemConfiguration) -> Iterator[Tracer]:
     """An engine for a few system calls and the functions of the test library."""
     plan = Plan((), (system_call_group(), layer_group(layer)))
-    tracer = Tracer(plan, engine_state, configuration)
-    yield tracer
-    tracer.engine.close()
+    with Tracer(plan, engine_state, configuration) as tracer:
+        yield tracer
 
 
 def composed(*entries: ProviderEntry, without: tuple[str, ...] = ()) -> Plan:

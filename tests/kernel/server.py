@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ..waiting import until  # noqa: TID252 - a helper of all tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 READ = {"x86_64": 0, "aarch64": 63}[os.uname().machine]
-PATIENCE_SECONDS = 300
 LENGTHS = {
     2: "{}/file",
     3: "{}/deleted.*",
@@ -44,10 +44,7 @@ def serving(program: Path, directory: Path, *options: str, **more: Any) -> Itera
 
 
 def wait_until_in_read(process: int) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not all_in_read(process):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: all_in_read(process))
 
 
 def all_in_read(process: int) -> bool:

@@ -111,7 +111,7 @@ def test_two_runs_that_take_marks_without_a_name(installation: Installation, pro
     [
         ((1 << 22) - 1, USAGE, "is not there"),
         (10**9, USAGE, "expected the number of a process"),
-        ("x", USAGE, "is not the number of a process"),
+        ("x", USAGE, "is not a whole number of 1 or more"),
     ],
 )
 def test_what_is_no_process(process: object, status: int, message: str) -> None:

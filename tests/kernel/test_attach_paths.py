@@ -28,10 +28,9 @@ def forced(
     request: pytest.FixtureRequest, layer: Path, engine_state: Path, configuration: SystemConfiguration
 ) -> Iterator[Tracer]:
     plan = Plan((), (system_call_group(("read", "getppid")), layer_group(layer)))
-    tracer = Tracer(plan, engine_state, configuration, request.param)
-    assert tracer.report.method == TITLES[request.param]
-    yield tracer
-    tracer.engine.close()
+    with Tracer(plan, engine_state, configuration, request.param) as tracer:
+        assert tracer.report.method == TITLES[request.param]
+        yield tracer
 
 
 def test_everything_is_attached(forced: Tracer) -> None:
@@ -70,10 +69,7 @@ def test_a_function_that_cannot_be_probed_costs_only_itself(
     middle = len(group.functions) // 2
     outside = replace(group.functions[0], name="outside", symbol="outside", offset=layer.stat().st_size + 4096)
     functions = (*group.functions[:middle], outside, *group.functions[middle:])
-    tracer = Tracer(Plan((), (replace(group, functions=functions),)), engine_state, configuration, method)
-    try:
+    with Tracer(Plan((), (replace(group, functions=functions),)), engine_state, configuration, method) as tracer:
         assert [failure.symbol for failure in tracer.report.failures] == ["outside"]
         assert tracer.report.functions == len(group.functions)
         assert tracer.run(str(lives), "callbacks").counts() == {"layer_call": 5, "layer_add": 5}
-    finally:
-        tracer.engine.close()

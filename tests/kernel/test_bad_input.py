@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +17,9 @@ import pytest
 
 from datacrumbs.testing import Installation, read_lines
 
+from ..waiting import until  # noqa: TID252 - a helper of all tests
 from .conftest import COMMANDS, SITE
+from .workloads import accounted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -148,7 +149,7 @@ def trace_with(
     place: Installation, probes: Path, *arguments: str, **options: object
 ) -> subprocess.CompletedProcess[str]:
     """Start the daemon on what it cannot take."""
-    return place.command("datacrumbs", probes, *arguments, timeout=120, **options)
+    return place.command("datacrumbs", probes, *arguments, timeout=300, **options)
 
 
 def rewritten(place: Installation, probes: Path, **changes: object) -> Path:
@@ -291,7 +292,7 @@ def masked(mounts: Sequence[str], *command: str | Path) -> subprocess.CompletedP
     script = " && ".join([*mounts, 'exec "$@"'])
     return subprocess.run(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *command],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
 
 
@@ -430,9 +431,7 @@ def test_trace_directory_fills_during_a_run(place: Installation, probes: Path) -
     if trace.footer:
         assert trace.provenance["ended_by"] == "write error"
         assert trace.footer["lost_unwritten"] > 0
-        assert trace.footer["entered"] == trace.footer["lost_unwritten"] + sum(
-            trace.footer[part] for part in ("recorded", "filtered", "counted", "unmatched", "in_flight")
-        )
+        assert trace.footer["entered"] == trace.footer["lost_unwritten"] + accounted(trace.footer)
     assert not list((place.prefix / "run/datacrumbs").glob("datacrumbs-*"))
 
 
@@ -443,12 +442,7 @@ def plain_command(command: str, *arguments: str | Path) -> subprocess.CompletedP
 
 def wait_for_calls(trace: Path, count: int) -> None:
     """Until so many writes of a running trace are in the file."""
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline:
-        if len([call for call in read_lines(trace).named("write") if call["args"]["ret"] == 512]) >= count:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"{trace}: {count} writes were not flushed")
+    until(lambda: len([call for call in read_lines(trace).named("write") if call["args"]["ret"] == 512]) >= count)
 
 
 @pytest.mark.parametrize("directory", ["run/datacrumbs", "var/lib/datacrumbs"])
@@ -483,11 +477,8 @@ def test_ended_before_it_is_ready(place: Installation, probes: Path) -> None:
     command = [COMMANDS / "datacrumbs", "--prefix", place.prefix, probes, "early"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     lock = place.prefix / "run/datacrumbs/datacrumbs-early.lock"
-    deadline = time.monotonic() + 300
-    while not lock.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until(lambda: lock.exists() or process.poll() is not None)
+    assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     _, words = process.communicate(timeout=300)
     assert process.returncode == 0, words

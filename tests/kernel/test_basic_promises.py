@@ -17,10 +17,11 @@ import pytest
 from datacrumbs.daemon.attach_results import AttachResults
 from datacrumbs.engine.attach import AttachFailure
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Target
-from datacrumbs.probefile.storage import read_unverified
 from datacrumbs.testing import read_lines
 
+from ..waiting import until  # noqa: TID252 - a helper of all tests
 from .conftest import NOBODY
+from .workloads import writes
 
 if TYPE_CHECKING:
     import subprocess
@@ -145,7 +146,7 @@ def test_a_stop_drains_the_ring_and_closes_the_trace(
 ) -> None:
     with installation.daemon(probes) as daemon:
         os.kill(daemon.process.pid, signal.SIGSTOP)  # so that the ring is full of calls at the stop
-        daemon.wrap("/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=20011", "status=none")
+        daemon.wrap(*writes(20011))
         os.kill(daemon.process.pid, number)
         os.kill(daemon.process.pid, signal.SIGCONT)
         assert daemon.stop(number) == 0
@@ -157,16 +158,13 @@ def test_a_stop_drains_the_ring_and_closes_the_trace(
 
 def test_a_killed_daemon_leaves_a_readable_trace(installation: Installation, probes: Path) -> None:
     with installation.daemon(probes) as daemon:
-        daemon.wrap("/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=1", "count=10007", "status=none")
+        daemon.wrap(*writes(10007))
         daemon.wait_for("write", 10007)
         daemon.process.kill()
         daemon.process.wait()
     lines = gzip.decompress(daemon.trace.read_bytes()).decode().splitlines()
     assert sum('"name":"write"' in line for line in lines) == 10007
-    deadline = time.monotonic() + 300
-    while daemon.ready.exists():  # by the process that keeps it
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not daemon.ready.exists())  # by the process that keeps it
 
 
 def test_results_errors_and_files(traced: Run) -> None:
@@ -216,39 +214,10 @@ def test_a_failed_function_is_tried_again_when_its_file_changes(tmp_path: Path) 
     results = AttachResults(tmp_path / "attach.sqlite")
     roots = {Target("/lib/x.so", build_id): 0 for build_id in ("aa", "bb")}
     results.record(plan("aa"), roots, [AttachFailure(0, "f", "Invalid argument", errno.EINVAL)])
-    assert results.known_failures(plan("aa"), roots) == {0}
-    assert results.known_failures(plan("bb"), roots) == frozenset()
+    assert results.known_failures(plan("aa"), roots) == {0: "Invalid argument"}
+    assert results.known_failures(plan("bb"), roots) == {}
     users = dict.fromkeys(roots, NOBODY)  # a build-id is what a file says of itself
-    assert results.known_failures(plan("aa"), users) == frozenset()
-
-
-def test_what_failed_on_a_node_is_left_out_of_the_next_plan(
-    installation: Installation, layer: Path, lives: Path
-) -> None:
-    entry = f"name: layer\n    probe: uprobe\n    type: binary\n    file: {layer}\n    regex: layer_(add|call)"
-    site = installation.prefix / "failing.yaml"
-    site.write_text(f"capture_probes:\n  - {entry}\n")
-    command = ("datacrumbs_probe_configurator", site, site.with_suffix(".json.gz"))
-    installation.command(*command, check=True)
-    plan = read_unverified(command[-1]).plan
-    assert [function.symbol for function in plan.functions] == ["layer_add", "layer_call"]
-    results = AttachResults(installation.prefix / "var/lib/datacrumbs/attach.sqlite")
-    results.record(plan, {}, [AttachFailure(0, "layer_add", "Invalid argument", errno.EINVAL)])
-    try:
-        with installation.daemon(command[-1]) as daemon:
-            daemon.wrap(lives, "callbacks")
-            assert daemon.lines().tally() == {"layer_call": 5}
-    finally:
-        (installation.prefix / "var/lib/datacrumbs/attach.sqlite").unlink()
-    words = (
-        f"layer_add of {layer} is left out: it could not be probed before (kernel {os.uname().release}: failed before)"
-    )
-    done = installation.command(*command, "--known-failures", daemon.trace.parent, check=True)
-    assert words in done.stderr
-    assert [function.symbol for function in read_unverified(command[-1]).plan.functions] == ["layer_call"]
-    # What is kept of a composition is for the same question.
-    assert words not in installation.command(*command, check=True).stderr
-    assert words in installation.command(*command, "--known-failures", daemon.trace, check=True).stderr
+    assert results.known_failures(plan("aa"), users) == {}
 
 
 def test_names_are_plain_and_strings_are_safe(traced: Run) -> None:

@@ -24,7 +24,7 @@ FITTING = 4095
 """Bytes of arguments that are read."""
 LONG, MANY = 9973, 523
 CHILDREN = 53
-SECONDS = 120.0
+SECONDS = 300.0
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,8 @@ COPIES = ("copy_file_range", "sendfile", "splice", "tee")
 @pytest.fixture(scope="module", params=["sys", "posix"])
 def tracer(request: pytest.FixtureRequest, engine_state: Path, configuration):
     """An engine for system calls, and one for the C library."""
-    tracer = Tracer(composed(ProviderEntry(request.param, preset="data")), engine_state, configuration)
-    yield tracer
-    tracer.engine.close()
+    with Tracer(composed(ProviderEntry(request.param, preset="data")), engine_state, configuration) as tracer:
+        yield tracer
 
 
 def _copies(trace: Trace, directory: Path) -> list[tuple[str, int, str, str]]:

@@ -7,7 +7,6 @@ import stat
 import struct
 import subprocess
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,9 @@ import pytest
 from datacrumbs.client import client_library
 from datacrumbs.testing import read_lines
 
+from ..waiting import until  # noqa: TID252 - a helper of all tests
 from .conftest import COMMANDS, NOBODY, SITE, nobodys_probes
+from .server import READ
 
 if TYPE_CHECKING:
     from datacrumbs.testing import Installation
@@ -121,8 +122,7 @@ def test_daemon_stopped_in_the_middle_counts_what_is_inside(installation: Instal
         waiting.stdin.write(b"x")
         waiting.stdin.flush()
         assert waiting.stdout.read(1) == b"x"
-        while Path(f"/proc/{waiting.pid}/syscall").read_text().split()[0] == "running":
-            time.sleep(0.01)  # until it is inside its next read
+        until(lambda: Path(f"/proc/{waiting.pid}/syscall").read_text().split()[0] == str(READ))  # its next one
         daemon.stop()
         waiting.stdin.close()
     trace = read_lines(daemon.trace)

@@ -97,11 +97,8 @@ def test_calls_without_records_and_other_layers_do_not_count(
     other = tuple(replace(each, category="OTHER") for each in functions.functions)
     profiled = [replace(functions, mode=Mode.PROFILE), replace(functions, helper=True)]
     for group, depth in (*((each, 0) for each in profiled), (replace(functions, functions=other), 1)):
-        tracer = Tracer(Plan((), (system_call_group(("read", "getppid")), group)), engine_state, configuration)
-        try:
+        with Tracer(Plan((), (system_call_group(("read", "getppid")), group)), engine_state, configuration) as tracer:
             trace = tracer.run(str(lives), "failing")
-        finally:
-            tracer.engine.close()
         reads = trace.named("read")
         failed = reads[reads["errno"] != 0]
         assert failed["depth"].tolist() == [depth] * 8

@@ -54,13 +54,10 @@ def test_vector_functions_and_stacks_are_left_as_they_are(
     assert any(MISTAKEN in note and "vector_compare" in note for note in notes)
     assert any(RED_ZONE in note and "vectors:five_bytes" in note for note in notes)
     bare = subprocess.run([program], capture_output=True, check=True)
-    tracer = Tracer(plan, engine_state, configuration)
-    try:
+    with Tracer(plan, engine_state, configuration) as tracer:
         untraced = subprocess.run([program], capture_output=True, check=True)
         traced = tracer.run(str(program), stdout=subprocess.PIPE)
         counts = dict(zip([each.symbol for each in plan.functions], tracer.engine.counts(), strict=True))
-    finally:
-        tracer.engine.close()
     assert untraced.stdout == bare.stdout
     assert (traced.output, traced.status) == (bare.stdout, 0)
     assert counts["vector_sum"].entered == counts["vector_sum"].recorded == ROUNDS

@@ -24,6 +24,7 @@ from datacrumbs.model.plan import Plan
 from .conftest import COMMANDS, NOBODY, Tracer, system_call_group
 from .server import LENGTHS, serve, serving, wait_until_in_read
 from .storm import children, since, storming
+from .workloads import accounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,11 +63,8 @@ def following(group: Path, engine_state: Path, configuration: SystemConfiguratio
     @contextmanager
     def made(owner: int = 0) -> Iterator[Tracer]:
         marks = Marks(owner, unnamed=False, group=group.stat().st_ino)
-        tracer = Tracer(Plan((), (system_call_group(),)), engine_state, configuration, marks=marks)
-        try:
+        with Tracer(Plan((), (system_call_group(),)), engine_state, configuration, marks=marks) as tracer:
             yield tracer
-        finally:
-            tracer.engine.close()
 
     return made
 
@@ -163,9 +161,7 @@ def test_a_group_that_is_killed_leaves_a_whole_trace(
             assert program.wait(300) == -signal.SIGKILL
         trace = daemon.lines()
     assert len([call for call in trace.named("write") if call["args"]["ret"] == 1]) >= 1009
-    assert trace.footer["entered"] == sum(
-        trace.footer[part] for part in ("recorded", "unmatched", "in_flight", "filtered", "counted")
-    )
+    assert trace.footer["entered"] == accounted(trace.footer)
     assert trace.provenance["ended_by"] == "signal"
 
 

@@ -52,9 +52,8 @@ def tracer(things: Path, engine_state: Path, configuration):
         for name, (arguments, result) in THINGS.items()
     )
     group = Group("things", "things", Attach.UPROBE, elf_target(things), functions)
-    tracer = Tracer(Plan((), (group,)), engine_state, configuration)
-    yield tracer
-    tracer.engine.close()
+    with Tracer(Plan((), (group,)), engine_state, configuration) as tracer:
+        yield tracer
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,10 @@ pytestmark = pytest.mark.kernel
 @pytest.fixture(scope="module")
 def tracer(engine_state: Path, configuration):
     """An engine for what moves data of HDF5 files and streams."""
-    tracer = Tracer(
+    with Tracer(
         composed(*(ProviderEntry(name, preset="data") for name in ("hdf5", "posix"))), engine_state, configuration
-    )
-    yield tracer
-    tracer.engine.close()
+    ) as tracer:
+        yield tracer
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +76,11 @@ def test_transfers_of_mpi_have_their_files(
 ) -> None:
     shown = subprocess.run([f"mpicc.{flavour}", "-show"], check=True, capture_output=True, text=True).stdout
     program = build("chosen_mpi.c", *shlex.split(shown)[1:], name=f"chosen_{flavour}")
-    tracer = Tracer(composed(ProviderEntry("mpi", preset="data")), engine_state, configuration)
-    try:
-        trace = tracer.run(str(program), str(tmp_path), timeout=120)
+    with Tracer(composed(ProviderEntry("mpi", preset="data")), engine_state, configuration) as tracer:
+        trace = tracer.run(str(program), str(tmp_path), timeout=300)
         assert trace.status == 0
         assert _files(trace, tmp_path, "MPI_File_write") == {"first": 7, "second": 11}
         assert not trace.count("MPI_File_open")
-    finally:
-        tracer.engine.close()
 
 
 def test_a_selected_function_is_no_helper() -> None:

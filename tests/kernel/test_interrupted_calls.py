@@ -40,9 +40,8 @@ def _plan(names: tuple[str, ...]) -> Plan:
 @pytest.fixture(scope="module", params=[(), NAMES], ids=["all", "few"])
 def tracer(request: pytest.FixtureRequest, engine_state: Path, configuration):
     """An engine that is told of the kernel's ways to go on (restart_syscall, rt_sigreturn), and one that is not."""
-    tracer = Tracer(_plan(request.param), engine_state, configuration)
-    yield tracer
-    tracer.engine.close()
+    with Tracer(_plan(request.param), engine_state, configuration) as tracer:
+        yield tracer
 
 
 @pytest.fixture(scope="module")

@@ -131,12 +131,9 @@ def test_a_program_computes_what_it_computed_before(
     returns = {function.symbol: function.returns for function in plan.functions}
     assert {each: returns[each] for each in program.entries} == program.entries
     assert {returns[each] for each in program.returns} <= {Returns.PROBED}
-    tracer = Tracer(plan, engine_state, configuration)
-    try:
+    with Tracer(plan, engine_state, configuration) as tracer:
         trace = tracer.run(*command, capture_output=True, timeout=SECONDS)
         counts = tracer.engine.counts()
-    finally:
-        tracer.engine.close()
     assert (trace.output, trace.status) == (bare.stdout, bare.returncode)
     assert all(count.balanced for count in counts)
     assert sum(count.entered for count in counts) > 20

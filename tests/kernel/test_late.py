@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,8 @@ from datacrumbs import client
 from datacrumbs.elf.functions import elf_functions
 from datacrumbs.testing import read_lines
 
+from ..waiting import until  # noqa: TID252 - a helper of all tests
 from .conftest import COMMANDS, NOBODY
-from .workloads import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -90,10 +89,7 @@ def notes(trace: TraceLines, event: str) -> list[Mapping[str, Any]]:
 
 
 def wait_for(daemon: RunningDaemon, text: str, times: int = 1) -> None:
-    deadline = time.monotonic() + SECONDS
-    while daemon.log.read_text().count(text) < times:
-        assert time.monotonic() < deadline, daemon.log.read_text()
-        time.sleep(0.005)
+    until(lambda: daemon.log.read_text().count(text) >= times, daemon.log.read_text)
 
 
 # A program that has opened its library and made its first calls, and makes the others when its block ends.

@@ -21,6 +21,8 @@ from datacrumbs.model.record import PROFILE, ProfileCause
 from datacrumbs.testing import run_workload
 
 from .conftest import Tracer, layer_group, system_call_group
+from .workloads import accounted
+from .workloads import writes as dd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,10 +53,6 @@ threads = [threading.Thread(target=work, args=(number,)) for number in range({TH
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 """
-
-
-def dd(calls: int = CALLS) -> tuple[str, ...]:
-    return ("/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=1", f"count={calls}", "status=none")
 
 
 @pytest.fixture
@@ -144,7 +142,7 @@ def test_profile_agrees_with_trace_and_strace(start: Callable[..., Tracer]) -> N
 
 def test_sampling_counts_what_it_leaves_out(start: Callable[..., Tracer]) -> None:
     tracer = start(sample=10)
-    trace = tracer.run(*dd())
+    trace = tracer.run(*dd(CALLS))
     writes = tracer.engine.counts()[1]
     assert writes.entered == CALLS
     assert writes.recorded == trace.count("write")
@@ -158,12 +156,9 @@ def test_sampling_comes_before_the_filter_of_short_calls(
     engine_state: Path, configuration: SystemConfiguration
 ) -> None:
     group = replace(system_call_group(("read", "write")), sample=10)
-    tracer = Tracer(Plan((), (group,), filters=Filters(minimum_duration_ns=10**9)), engine_state, configuration)
-    try:
-        trace = tracer.run(*dd())
+    with Tracer(Plan((), (group,), filters=Filters(minimum_duration_ns=10**9)), engine_state, configuration) as tracer:
+        trace = tracer.run(*dd(CALLS))
         writes = tracer.engine.counts()[1]
-    finally:
-        tracer.engine.close()
     assert not trace.count("write")
     assert writes.causes["filtered_duration"] + writes.causes["filtered_sampled"] == writes.filtered == CALLS
     assert abs(writes.causes["filtered_duration"] - CALLS / 10) < 5 * (CALLS * 0.1 * 0.9) ** 0.5
@@ -173,13 +168,10 @@ def test_library_functions_are_sampled_and_profiled(
     layer: Path, lives: Path, engine_state: Path, configuration: SystemConfiguration
 ) -> None:
     for detail in ({"mode": Mode.PROFILE}, {"sample": 3}):
-        tracer = Tracer(Plan((), (replace(layer_group(layer), **detail),)), engine_state, configuration)
-        try:
+        with Tracer(Plan((), (replace(layer_group(layer), **detail),)), engine_state, configuration) as tracer:
             trace = tracer.run(str(lives), "recursion")
             counts = tracer.engine.counts()
             profiles = tracer.engine.profiles()
-        finally:
-            tracer.engine.close()
         assert sum(count.entered for count in counts) > 100
         assert all(count.balanced for count in counts)
         assert profiles["count"].sum() == sum(count.counted for count in counts)
@@ -190,7 +182,7 @@ def test_library_functions_are_sampled_and_profiled(
 def test_rate_guard_degrades_to_counting_and_recovers(start: Callable[..., Tracer]) -> None:
     tracer = start(guard_function_rate=GUARD_RATE)
     began = time.monotonic_ns()
-    trace = tracer.run(*dd())
+    trace = tracer.run(*dd(CALLS))
     intervals = (time.monotonic_ns() - began) // GUARD_INTERVAL_NS + 2  # however slow the machine is
     reads, writes = tracer.engine.counts()
     profiles = tracer.engine.profiles()
@@ -255,7 +247,7 @@ def profiles_of(trace: TraceLines, symbol: str) -> list[dict[str, Any]]:
 
 
 def test_site_file_says_what_is_kept(installation: Installation) -> None:
-    trace = installation.trace(installation.probes(SITE), dd())
+    trace = installation.trace(installation.probes(SITE), dd(CALLS))
     writes, reads, opens = (trace.counts[symbol] for symbol in ("write", "read", "openat"))
     lines = profiles_of(trace, "write")  # more than one where an interval ended within the run
     assert not trace.named("write")
@@ -279,15 +271,14 @@ def test_site_file_says_what_is_kept(installation: Installation) -> None:
 def test_mode_of_the_command_line_holds_for_every_function(installation: Installation, mode: str, kept: int) -> None:
     site = SITE.replace(", sample: 10", "")
     with installation.daemon(installation.probes(site), arguments=("--mode", mode)) as daemon:
-        daemon.wrap(*dd())
+        daemon.wrap(*dd(CALLS))
         trace = daemon.lines()
     assert trace.provenance["mode"] == mode
     assert len(trace.named("write")) == kept
     assert sum(line["count"] for line in profiles_of(trace, "write")) == CALLS - kept
     # Whatever became of a call, it is counted once.
     for counts in trace.counts.values():
-        parts = ("recorded", "filtered", "counted", "unmatched", "in_flight")
-        assert counts["entered"] == sum(counts[part] for part in parts)
+        assert counts["entered"] == accounted(counts)
 
 
 def test_inclusion_path_holds_for_profiles(installation: Installation, tmp_path: Path) -> None:
@@ -310,7 +301,7 @@ def strict(installation: Installation) -> Iterator[Installation]:
 
 
 def test_trace_says_when_a_function_was_degraded(strict: Installation) -> None:
-    trace = strict.trace(strict.probes("capture_probes: [{provider: sys, preset: default}]"), dd())
+    trace = strict.trace(strict.probes("capture_probes: [{provider: sys, preset: default}]"), dd(CALLS))
     writes = trace.counts["write"]
     notes = [line["args"] for line in trace.metadata if line["name"] == "datacrumbs_note"]
     told = [note for note in notes if note["symbol"] == "write"]

@@ -30,9 +30,8 @@ COUNT_SLOT = 1
 @pytest.fixture(scope="module", params=[("read", "openat"), ("read",)], ids=["opens seen", "opens not seen"])
 def reader(request: pytest.FixtureRequest, engine_state: Path, configuration: SystemConfiguration) -> Iterator[Tracer]:
     """An engine for reads, with or without the calls that open files."""
-    tracer = Tracer(Plan((), (system_call_group(request.param),)), engine_state, configuration)
-    yield tracer
-    tracer.engine.close()
+    with Tracer(Plan((), (system_call_group(request.param),)), engine_state, configuration) as tracer:
+        yield tracer
 
 
 def run(reader: Tracer, *command: str) -> tuple[Trace, dict[int, str], dict[int, str]]:
@@ -94,11 +93,8 @@ def places(
 ) -> tuple[Path, dict[int, str], bool]:
     """The directory of places.c, length of each write -> name of its file, and whether the opens were seen."""
     directory = tmp_path_factory.mktemp("places")
-    tracer = Tracer(Plan((), (system_call_group(request.param),)), engine_state, configuration)
-    try:
+    with Tracer(Plan((), (system_call_group(request.param),)), engine_state, configuration) as tracer:
         trace = tracer.run(str(build("places.c")), str(directory))
-    finally:
-        tracer.engine.close()
     assert trace.status == 0
     told = {int(call["result"]): trace.path(call["file"]) for call in trace.named("write")}
     return directory, told, "openat" in request.param
@@ -141,6 +137,8 @@ def test_a_process_is_named_by_what_it_runs(tracer: Tracer, build: Callable[...,
     link = tmp_path / "link"
     link.symlink_to(true)
     assert executed(tracer, program, "descriptor", str(link)) == [program, str(true)]
+    for _ in range(7):
+        assert executed(tracer, program, "after", str(true), str(link)) == [program, str(true)]
     assert executed(tracer, program, "itself", str(true)) == [program, program, str(true)]
     assert executed(tracer, program, "relative", "./link", cwd=tmp_path) == [program, f"{tmp_path}/./link"]
 

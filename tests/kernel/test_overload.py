@@ -26,9 +26,8 @@ _CALLS = 50021
 def narrow(engine_state: Path, configuration: SystemConfiguration) -> Iterator[Tracer]:
     """An engine whose ring holds about 10,000 calls."""
     plan = Plan((), (system_call_group(("read", "write")),))
-    tracer = Tracer(plan, engine_state, replace(configuration, call_ring_mib=1))
-    yield tracer
-    tracer.engine.close()
+    with Tracer(plan, engine_state, replace(configuration, call_ring_mib=1)) as tracer:
+        yield tracer
 
 
 def test_ring_overflow_is_counted_exactly(narrow: Tracer) -> None:

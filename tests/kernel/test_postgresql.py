@@ -16,8 +16,8 @@ import pytest
 from datacrumbs.kernel.syscalls import system_calls
 from datacrumbs.testing import read_lines
 
+from ..waiting import until  # noqa: TID252 - a helper of all tests
 from .conftest import COMMANDS, NOBODY
-from .workloads import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

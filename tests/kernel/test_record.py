@@ -23,6 +23,7 @@ import pytest
 from datacrumbs.system import SystemPaths
 from datacrumbs.testing import read_lines
 
+from ..waiting import until  # noqa: TID252 - a helper of all tests
 from .conftest import COMMANDS, NOBODY
 
 if TYPE_CHECKING:
@@ -429,13 +430,16 @@ def test_a_command_that_its_own_process_stops_and_continues(prefix: Path, tmp_pa
 
 SLOW_REPORT = """
 import sys
-from datacrumbs.commands import report
-load = report.COMMAND.load
-def slow(options):
-    print("repor" "ting", file=sys.stderr, flush=True)
-    sys.stdin.readline()
-    return load()(options)
-object.__setattr__(report.COMMAND, "load", lambda: slow)
+from datacrumbs.commands._command import Command
+load = Command.load
+def load_slow(command):
+    work = load(command)
+    def slow(options):
+        print("repor" "ting", file=sys.stderr, flush=True)
+        sys.stdin.readline()
+        return work(options)
+    return slow if command.name == "report" else work
+Command.load = load_slow
 del sys.argv[0]
 exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))
 """
@@ -511,7 +515,8 @@ class Finder:
 sys.meta_path.insert(0, Finder)
 def hook(name, given):
     # A number is the whole argument: it can be within that of a process.
-    matches = not value or any(str(each) == value or (value[0] == "." and str(each).endswith(value)) for each in given)
+    given = given or [sys._getframe(1).f_code.co_filename]  # of a fork, which module makes it
+    matches = any(str(each) == value or (value[0] in "./" and str(each).endswith(value)) for each in given)
     if name == event != "import" and matches and os.getpid() == own:
         interrupt()
 sys.addaudithook(hook)
@@ -523,12 +528,12 @@ MOMENTS = {
     "while the session is imported": ("import", "datacrumbs.commands._record_session", 1, BEFORE),
     "before composing": ("import", "datacrumbs.session.composition_request", 1, BEFORE),
     "while composing": ("import", "datacrumbs.session.own_decision", 1, BEFORE),
-    "before it is decided": ("os.fork", "", 2, BEFORE),
+    "before it is decided": ("os.fork", "/limited.py", 1, BEFORE),
     "when the trace is made": ("open", ".pfw.gz", 1, BEFORE),
-    "while the run starts": ("os.fork", "", 3, BEFORE),
-    "when the command starts": ("os.fork", "", 4, AFTER),
+    "while the run starts": ("os.fork", "/own_run.py", 1, BEFORE),
+    "when the command starts": ("os.fork", "/foreground.py", 1, AFTER),
     "while it stops": ("os.kill", str(int(signal.SIGTERM)), 1, AFTER),
-    "before the report": ("os.fork", "", 5, AFTER),
+    "before the report": ("os.fork", "/_record_report.py", 1, AFTER),
     "in the report": ("import", "polars", 1, AFTER),
 }
 
@@ -543,7 +548,7 @@ def test_interrupted(prefix: Path, tmp_path: Path, moment: str) -> None:
         cwd=tmp_path, env=os.environ | {MARK: mark}, start_new_session=True,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
-    assert not left_with(mark)
+    until(lambda: not running_with(mark))
     assert not list((prefix / "run/datacrumbs").glob("*"))
     if after and done.returncode == 0:
         lines = read_lines(only_trace(tmp_path))
@@ -557,14 +562,6 @@ def test_interrupted(prefix: Path, tmp_path: Path, moment: str) -> None:
         assert not list(tmp_path.iterdir())
 
 
-def left_with(mark: str) -> list[int]:
-    """Processes that still have a mark in their environment, after a bounded wait."""
-    deadline = time.monotonic() + 300
-    while (found := running_with(mark)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return found
-
-
 def test_a_recorder_that_is_killed_leaves_a_whole_trace(prefix: Path, tmp_path: Path) -> None:
     mark = uuid.uuid4().hex
     marked = os.environ | {MARK: mark}
@@ -572,15 +569,30 @@ def test_a_recorder_that_is_killed_leaves_a_whole_trace(prefix: Path, tmp_path: 
     assert process.stdout.readline() == "begun\n"
     process.kill()
     process.wait(SECONDS)
-    deadline = time.monotonic() + SECONDS
-    while len(running := running_with(mark)) > 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert len(running) == 1  # the command goes on, untraced
-    os.kill(running[0], signal.SIGKILL)
+    until(lambda: len(running_with(mark)) <= 1)
+    (running,) = running_with(mark)  # the command goes on, untraced
+    os.kill(running, signal.SIGKILL)
     process.communicate()
     assert read_lines(only_trace(tmp_path)).footer
     assert not list((prefix / "run/datacrumbs").glob("*"))
+
+
+def children_of(process: int) -> list[int]:
+    return list(map(int, Path(f"/proc/{process}/task/{process}/children").read_text().split()))
+
+
+@pytest.mark.parametrize("part", ["tracing", "writing"])
+def test_the_report_says_that_a_run_whose_process_was_killed_is_over(prefix: Path, tmp_path: Path, part: str) -> None:
+    process = begun(prefix, sys.executable, "-c", WAITING, tmp_path / "out", cwd=tmp_path)
+    assert process.stdout.readline() == "begun\n"
+    # The command has no children.
+    (tracing,) = (child for child in children_of(process.pid) if children_of(child))
+    os.kill({"tracing": tracing, "writing": children_of(tracing)[0]}[part], signal.SIGKILL)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=SECONDS)
+    assert process.returncode == 100 + signal.SIGTERM
+    assert "the trace is not complete" in said
+    assert f"trace {only_trace(tmp_path)}: cut short: no footer" in said
 
 
 def running_with(mark: str) -> list[int]:
@@ -621,7 +633,7 @@ def test_a_daemon_that_lives_on_is_left_alone(prefix: Path, tmp_path: Path) -> N
     assert read_lines(only_trace(tmp_path)).footer
     assert len(running_with(mark)) == 1
     fifo.open("w").close()
-    assert not left_with(mark)
+    until(lambda: not running_with(mark))
 
 
 def test_two_side_by_side_do_not_mix(prefix: Path, tmp_path: Path) -> None:

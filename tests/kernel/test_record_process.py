@@ -133,6 +133,9 @@ def test_what_cannot_be_recorded(prefix: Path, shared_directory: Path) -> None:
         assert f"process {server.pid} cannot be looked at" in said
         assert f"sudo datacrumbs record -p {server.pid}" in refused(prefix, server.pid, user=NOBODY, cwd="/")
         assert not list(place.iterdir())
+    with subprocess.Popen(["true"]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        assert f"process {ended.pid} runs no program: it has ended" in refused(prefix, ended.pid, cwd="/")
     assert "no such process" in refused(prefix, (1 << 22) - 1, "--best-effort", cwd="/")
 
 

@@ -23,9 +23,8 @@ pytestmark = pytest.mark.kernel
 @pytest.fixture(scope="module")
 def tracer(engine_state: Path, configuration):
     """An engine for every system call of this machine."""
-    tracer = Tracer(composed(ProviderEntry("sys", preset="all")), engine_state, configuration)
-    yield tracer
-    tracer.engine.close()
+    with Tracer(composed(ProviderEntry("sys", preset="all")), engine_state, configuration) as tracer:
+        yield tracer
 
 
 @pytest.fixture(scope="module")

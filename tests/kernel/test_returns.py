@@ -78,10 +78,9 @@ def tracer(crossing: Path, engine_state: Path, configuration: SystemConfiguratio
     names = [each.name for each in elf_functions(crossing) if each.name.startswith("cross_")]
     libc = read_loader_cache()["libc.so.6"][0].resolve()
     # With the return of cross_call() probed, against the rule: the program's other ways across it are to be seen, too.
-    tracer = Tracer(Plan((), (group(crossing, names), group(libc, LIBC))), engine_state, configuration)
-    assert tracer.report.method == TITLES[AttachMethod.SESSION]
-    yield tracer
-    tracer.engine.close()
+    with Tracer(Plan((), (group(crossing, names), group(libc, LIBC))), engine_state, configuration) as tracer:
+        assert tracer.report.method == TITLES[AttachMethod.SESSION]
+        yield tracer
 
 
 @pytest.mark.parametrize("what", list(CROSSED))
@@ -115,12 +114,9 @@ def test_exceptions_pass_through_functions_that_call_back(
         group(read_loader_cache()["libc.so.6"][0].resolve(), LIBC),
         group(read_loader_cache()["libstdc++.so.6"][0].resolve(), cpp),
     )
-    tracer = Tracer(Plan((), groups), engine_state, configuration)
-    try:
+    with Tracer(Plan((), groups), engine_state, configuration) as tracer:
         assert tracer.run(str(program), what).status == 0
         counts = tracer.engine.counts()
-    finally:
-        tracer.engine.close()
     entered = {each.symbol: count.entered for each, count in zip(tracer.plan.functions, counts, strict=True)}
     assert entered["__cxa_throw"] == entered["__cxa_begin_catch"] == 5
     assert entered["qsort" if what == "qsort" else "cross_call"] == 5

@@ -16,8 +16,9 @@ import datacrumbs
 from datacrumbs.daemon.identity import tracing_id
 from datacrumbs.testing import Installation, RunningDaemon, read_lines
 
+from ..waiting import until  # noqa: TID252 - a helper of all tests
 from .conftest import COMMANDS, NOBODY
-from .workloads import until, writer_of, writes
+from .workloads import accounted, writer_of, writes
 
 pytestmark = pytest.mark.kernel
 
@@ -85,9 +86,7 @@ def test_run_ends_when_its_files_are_as_big_as_they_may_be(installation: Install
     assert trace.footer["lost_beyond_size"] > 0
     count = trace.counts["write"]
     assert count["entered"] == count["lost_beyond_size"] + count["counted"] + len(trace.named("write")) == 500009
-    assert trace.footer["entered"] == trace.footer["lost_beyond_size"] + sum(
-        trace.footer[part] for part in ("recorded", "unmatched", "in_flight", "filtered", "counted")
-    )
+    assert trace.footer["entered"] == trace.footer["lost_beyond_size"] + accounted(trace.footer)
 
 
 def test_losses_say_when(place: Installation, probes: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from datacrumbs.probefile.envelope import key_id
 from datacrumbs.signer.private_key import new_private_key, write_private_key
 
+from ..json_forms import read_json  # noqa: TID252 - a helper of all tests
 from .conftest import NOBODY
 from .workloads import writes
 
@@ -41,7 +42,7 @@ def seals(place: Installation) -> list[Path]:
 def verified(place: Installation, *files: Path, status: int = 0) -> dict:
     done = place.command("datacrumbs_trust", "verify-seal", *files, "--json")
     assert done.returncode == status, done.stderr
-    return json.loads(done.stdout)
+    return read_json("trust", done.stdout)
 
 
 def test_a_seal_has_the_counts_of_its_trace_and_finds_a_changed_byte(sealing: Installation, probes: Path) -> None:

@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copy2
@@ -19,7 +18,9 @@ import pytest
 from datacrumbs.client import launcher
 from datacrumbs.testing import read_lines
 
+from ..waiting import until  # noqa: TID252 - a helper of all tests
 from .conftest import COMMANDS, NOBODY
+from .workloads import writes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,13 +32,6 @@ pytestmark = pytest.mark.kernel
 BOUND = 300.0
 USER = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
 SITE = "capture_probes:\n  - provider: sys\n    preset: data\n"
-
-
-def awaited(reached) -> None:
-    end = time.monotonic() + BOUND
-    while not reached():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 class Service:
@@ -82,16 +76,12 @@ def record(installation: Installation, place: Path, *words: str | Path) -> list[
     return [COMMANDS / "datacrumbs_record", *options, *words]
 
 
-def writes(count: int) -> list[str]:
-    return ["/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=7", f"count={count}", "status=none"]
-
-
 def written(trace: Path) -> int:
     return sum(call["args"]["ret"] == 7 for call in read_lines(trace).named("write"))
 
 
 def test_a_user_records_a_command(installation: Installation, service: Service, place: Path) -> None:
-    command = record(installation, place, "--no-report", "--", *writes(211))
+    command = record(installation, place, "--no-report", "--", *writes(211, 7))
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place, **USER)
     assert (done.returncode, done.stdout) == (0, "")
     assert "every call accounted for" in done.stderr, done.stderr
@@ -147,7 +137,7 @@ def test_a_service_restarted_under_a_command_loses_no_call(
     go = place / "go"
     os.mkfifo(go, 0o600)
     os.chown(go, NOBODY, NOBODY)
-    script = f"{' '.join(writes(101))}; read word <{go}; {' '.join(writes(109))}"
+    script = f"{' '.join(writes(101, 7))}; read word <{go}; {' '.join(writes(109, 7))}"
     command = record(installation, place, "--no-report", "--", "sh", "-c", f"echo begun; {script}")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=place, **USER) as run:
         begun = run.stdout.readline()
@@ -169,13 +159,13 @@ def test_a_recording_that_is_killed_ends_its_run(installation: Installation, ser
         assert run.stdout.readline() == "begun\n"
         assert len(service.left()) == 2
         os.killpg(run.pid, signal.SIGKILL)
-    awaited(lambda: service.left() == [])
+    until(lambda: service.left() == [])
 
 
 @contextmanager
 def waiting(script: str, **options: object) -> Iterator[subprocess.Popen[str]]:
     """A shell that goes on with a script when it is told to."""
-    words = ["sh", "-c", f"{' '.join(writes(29))}; echo; read go; {script}"]
+    words = ["sh", "-c", f"{' '.join(writes(29, 7))}; echo; read go; {script}"]
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd="/", **options
     ) as process:
@@ -185,7 +175,7 @@ def waiting(script: str, **options: object) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_user_records_a_process_that_runs_already(installation: Installation, service: Service, place: Path) -> None:
-    with waiting("; ".join(" ".join(writes(count)) for count in (101, 109)), **USER) as process:
+    with waiting("; ".join(" ".join(writes(count, 7)) for count in (101, 109)), **USER) as process:
         command = record(installation, place, "--no-report", "-p", str(process.pid))
         recorder = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=place, **USER)
         first = recorder.stderr.readline()
@@ -211,4 +201,4 @@ def test_a_user_records_no_process_of_others(installation: Installation, service
             done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=place, **USER)
             assert (done.returncode, done.stdout, why in done.stderr) == (125, "", True), done.stderr
             assert not (place / "t.pfw.gz").exists()
-            awaited(lambda: service.left() == [])
+            until(lambda: service.left() == [])

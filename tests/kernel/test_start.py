@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from datacrumbs.engine import method_choice
+from datacrumbs.configure.site import ProviderEntry
+from datacrumbs.engine import method_choice, source
 from datacrumbs.engine.bpf_objects import Instructions
+from datacrumbs.engine.compiler import compiled
 from datacrumbs.engine.engine import Engine, Marks
+from datacrumbs.engine.loader import FUNCTIONS
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.kernel import structures
 from datacrumbs.model.plan import Plan
 
-from .conftest import system_call_group
+from .conftest import composed, system_call_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +35,11 @@ pytestmark = pytest.mark.kernel
 COMPILING = "compiling the probe program"
 STEPS_BY_TURN, STEPS = 400_000, 60_000
 """Of the verifier in a program at most: where it follows each turn of a loop, and where the kernel counts them."""
+STACK, FRAME_STEP = 512, 32
+"""Of a program and what it calls, and what the kernel rounds each frame up to."""
+LOADS, STORES = {1}, {2, 3}  # classes of instructions
+ADD_NUMBER, COPY, CALL = 0x07, 0xBF, 0x85
+FRAME = 10
 
 
 @pytest.fixture
@@ -156,3 +165,39 @@ def test_the_verifier_has_little_to_do(tracer: Tracer) -> None:
     print(steps)
     assert {"dc_process_fork", "dc_process_exec", "dc_system_call_enter", "dc_system_call_exit"} <= set(steps)
     assert max(steps.values()) < (STEPS if counts else STEPS_BY_TURN)
+
+
+def test_frames_fit_the_stack_of_every_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As for a kernel that cannot cast or count turns; those that can give some programs a stack of their own as well.
+    monkeypatch.setattr(structures, "function_ids", lambda *_: {})
+    plan = composed(ProviderEntry("sys", preset="all"), ProviderEntry("posix", preset="all"))
+    flags = [f"-DDC_WITH_{each}" for each in ("SYSCALL", "UPROBE", "KPROBE", "LATE")]
+    code = {each.name: each.instructions for each in compiled(source.assemble(plan), flags, ()).programs}
+    numbers = {number: name for name, (number, _) in FUNCTIONS.items()}
+
+    def depth(name: str) -> int:
+        return _frame(code[name]) + max(
+            (depth(numbers[each]) for each in _called(code[name]) & set(numbers)), default=0
+        )
+
+    depths = {name: depth(name) for name in code}
+    print(depths)
+    assert "dc_library_leave" in depths
+    assert {name for name, most in depths.items() if most > STACK} == set()
+
+
+# Bytes of the stack that a function uses: below r10, which only loads, stores and copies of it name.
+def _frame(instructions: bytes) -> int:
+    lowest, copies = 0, set()
+    for code, registers, offset, immediate in struct.iter_unpack("<BBhi", instructions):
+        target, source = registers & 15, registers >> 4
+        if code & 7 in STORES | LOADS and (target if code & 7 in STORES else source) == FRAME:
+            lowest = min(lowest, offset)
+        elif code == ADD_NUMBER and target in copies:
+            lowest = min(lowest, immediate)
+        copies = copies | {target} if code == COPY and source == FRAME else copies - {target}
+    return -lowest // FRAME_STEP * FRAME_STEP + FRAME_STEP * bool(-lowest % FRAME_STEP)
+
+
+def _called(instructions: bytes) -> set[int]:
+    return {immediate for code, _, _, immediate in struct.iter_unpack("<BBhi", instructions) if code == CALL}

@@ -31,9 +31,8 @@ NEVER_RETURNS = {"exit_group", "exit", "rt_sigreturn"}
 @pytest.fixture(scope="module")
 def tracer(engine_state: Path, configuration):
     """An engine for every system call of this machine."""
-    tracer = Tracer(composed(ProviderEntry("sys", preset="all")), engine_state, configuration)
-    yield tracer
-    tracer.engine.close()
+    with Tracer(composed(ProviderEntry("sys", preset="all")), engine_state, configuration) as tracer:
+        yield tracer
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="only x86 has calls of 32-bit programs that differ")

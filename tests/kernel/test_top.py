@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from ..json_forms import read_json  # noqa: TID252 - a helper of all tests
+from ..waiting import until  # noqa: TID252 - a helper of all tests
 from .conftest import COMMANDS, NOBODY
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.kernel
 
-BOUND = 120.0
+BOUND = 300.0
 SITE = "capture_probes:\n  - provider: sys\n    preset: data\n"
 READS, WRITES, FAILURES = 211, 307, 13
 STRANGER = 12345
@@ -93,15 +95,17 @@ def top(installation: Installation, *words: object, **options: Any) -> subproces
 def looked(installation: Installation, run: str, **options: Any) -> dict[str, Any]:
     done = top(installation, run, "--once", "--json", **options)
     assert (done.returncode, done.stderr) == (0, "")
-    return json.loads(done.stdout)
+    return read_json("top", done.stdout)
 
 
 def seen(installation: Installation, run: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """A snapshot of when something is in it."""
-    end = time.monotonic() + BOUND
-    while not reached(found := looked(installation, run)):
-        assert time.monotonic() < end, found
-    return found
+
+    def snapshot() -> dict[str, Any] | None:
+        found = looked(installation, run)
+        return found if reached(found) else None
+
+    return until(snapshot)
 
 
 def row(found: dict[str, Any], view: str, **keys: object) -> dict[str, Any]:

@@ -44,11 +44,10 @@ def tracer(program: Path, engine_state: Path, configuration: SystemConfiguration
             return_places=tuple(map(UsdtPlace, leave.locations)), result=Result.VOID,
         ),
     )  # fmt: skip
-    tracer = Tracer(
+    with Tracer(
         Plan((), (Group("site", "usdt", Attach.USDT, elf_target(program), functions),)), engine_state, configuration
-    )
-    yield tracer
-    tracer.engine.close()
+    ) as tracer:
+        yield tracer
 
 
 def test_instants(tracer: Tracer, program: Path) -> None:

@@ -24,9 +24,8 @@ FOUNT = "standard-input"
 @pytest.fixture(scope="module")
 def tracer(engine_state: Path, configuration):
     """An engine for the C library."""
-    tracer = Tracer(composed(ProviderEntry("posix", preset="all")), engine_state, configuration)
-    yield tracer
-    tracer.engine.close()
+    with Tracer(composed(ProviderEntry("posix", preset="all")), engine_state, configuration) as tracer:
+        yield tracer
 
 
 @pytest.fixture(scope="module")

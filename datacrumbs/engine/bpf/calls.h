@@ -11,6 +11,7 @@
 
 #define DC_RESOLVE_IN_ROOT 0x10
 #define DC_MAX_ERRNO 4095
+#define DC_EFAULT 14
 
 #ifndef DC_SNIPPETS_ENTRY /* engine/source.py defines those of a plan */
 #define DC_SNIPPETS_ENTRY(CASE)
@@ -88,18 +89,96 @@ static __always_inline u64 dc_inside(const struct dc_function *function, u64 aro
 #define DC_WANTED_STRING (DC_REQUESTS + 1)
 #define DC_ALL_REQUESTS ((1 << (DC_REQUESTS + 2)) - 1)
 
-/* Of a path that openat2 takes, with its structure of flags: whether `/` is the directory that it starts from. */
+#define DC_LARGEST_STRUCTURE 256 /* sizeof(struct statx) */
+
+/* Of a path that openat2 takes, with its structure of flags: whether `/` is the directory that it starts from;
+ * DC_REQUEST_NONE where that cannot be read. */
 static __always_inline u32 dc_kind_of_path(u64 how)
 {
 	u64 resolve = 0;
 	if (bpf_probe_read_user(&resolve, sizeof(resolve), (void *)(how + 2 * sizeof(u64))))
-		return DC_REQUEST_PATH;
+		return DC_REQUEST_NONE;
 	return resolve & DC_RESOLVE_IN_ROOT ? DC_REQUEST_ROOTED_PATH : DC_REQUEST_PATH;
 }
 
-/* Turn the requests in `mask` into identities; those that cannot be read yet stay pending. */
+/* Keep which string a snippet asked for that cannot be read yet; its field holds the address until the return. */
+static __always_inline void dc_keep_wanted(const struct dc_thread *thread, struct dc_call *call)
+{
+	u32 field = thread->wanted_field & 1;
+	call->arguments[DC_REGISTERS + field] = thread->wanted_string;
+	call->pending |= field * DC_SECOND_FIELD;
+}
+
+/* Ask for it again. */
+static __always_inline void dc_want_again(struct dc_thread *thread, struct dc_call *call)
+{
+	thread->wanted_string = 0;
+	if (!(call->pending & 1 << DC_WANTED_STRING))
+		return;
+	u32 field = !!(call->pending & DC_SECOND_FIELD);
+	DC_OPAQUE(field);
+	field &= 1;
+	thread->wanted_field = field;
+	thread->wanted_string = call->arguments[DC_REGISTERS + field];
+	call->arguments[DC_REGISTERS + field] = 0;
+}
+
+/* 1 for zero, else 0, in a way that leaves the verifier one way to follow. */
+static __always_inline u64 dc_is_zero(u64 value)
+{
+	DC_OPAQUE(value);
+	value |= -value;
+	DC_OPAQUE(value);
+	return 1 ^ value >> 63;
+}
+
+/* How many bytes a call that did not fail may have written where an argument leads: as many as it returned, or a
+ * structure of stat, statx or statfs where it returned 0. What returns more than a path has returned an address. */
+static __always_inline u64 dc_most_written(u64 result)
+{
+	return dc_is_zero(result / DC_PATH_MAX) * result + dc_is_zero(result) * DC_LARGEST_STRUCTURE;
+}
+
+/* Whether a call that did not fail may have written over a path that it was given: another argument, which is itself no
+ * string, leads to less than that away from it, or it returned the path's own address, as realpath does. */
+static __always_inline u64 dc_may_be_overwritten(const struct dc_call *call, const struct dc_function *function)
+{
+	u64 most = dc_most_written(call->result), near = 0, strings = 0;
+#pragma unroll
+	for (int i = 0; i < DC_REQUESTS; i++)
+		strings |= (1 ^ dc_is_zero(function->request[i] / DC_REQUEST_PATH)) << (function->subject[i] & 7);
+#pragma unroll
+	for (int i = 0; i < DC_REQUESTS; i++) {
+		u64 string = call->arguments[function->subject[i] & 7];
+		u64 asked = call->pending >> i & 1;
+		near |= (asked & dc_is_zero(call->result ^ string)) << DC_REGISTERS;
+#pragma unroll
+		for (int j = 0; j < DC_REGISTERS; j++) {
+			u64 distance = call->arguments[j] - string + most;
+			DC_OPAQUE(distance);
+			near |= (asked & ((distance - 2 * most) & ~distance) >> 63) << j;
+		}
+	}
+	return near & ~strings;
+}
+
+/* Keep where a path starts that cannot be read yet. By the time when it can the call may have changed that: chdir. */
+static __always_inline void dc_keep_start(struct dc_call *call, u32 which, int base)
+{
+	struct dc_request start = {.subject = base, .kind = DC_REQUEST_DESCRIPTOR};
+	DC_CALL_RESOLVE(&start);
+	call->names[which] = start.identity;
+	start.subject = DC_ROOT_DIRECTORY;
+	start.identity = 0;
+	DC_CALL_RESOLVE(&start);
+	call->root = start.identity;
+	call->pending |= DC_STARTS_KNOWN;
+}
+
+/* Turn the requests in `mask` into identities, at the entry or again at the return; those that cannot be read yet stay
+ * pending. */
 static __always_inline void dc_resolve_requests(struct dc_thread *thread, struct dc_call *call,
-						const struct dc_function *function, u32 mask)
+						const struct dc_function *function, u32 mask, int again)
 {
 	call->pending = 0;
 	thread->requested = mask; /* in memory: the verifier need not follow each bit */
@@ -109,15 +188,14 @@ static __always_inline void dc_resolve_requests(struct dc_thread *thread, struct
 		int base = DC_CURRENT_DIRECTORY;
 		/* Volatile: a load moved before the loop's head would make the head be entered without a
 		 * jump, which the verifier of Linux 6.1 takes for an endless loop ("back-edge"). */
-		if (!(*(volatile u32 *)&thread->requested & (1 << i)))
+		u32 requested = *(volatile u32 *)&thread->requested;
+		if (!(requested & (1 << i)))
 			continue;
 		if (i < DC_REQUESTS) {
 			kind = function->request[i];
 			subject = call->arguments[function->subject[i] & 7];
 			if (function->base[i] != DC_NONE)
 				base = (int)call->arguments[function->base[i] & 7];
-			if (kind == DC_REQUEST_ROOTED_PATH)
-				kind = dc_kind_of_path(call->arguments[(function->subject[i] + 1) & 7]);
 		} else if (i == DC_WANTED_DESCRIPTOR && thread->wanted_descriptor >= 0) {
 			kind = DC_REQUEST_DESCRIPTOR;
 			subject = thread->wanted_descriptor;
@@ -125,14 +203,35 @@ static __always_inline void dc_resolve_requests(struct dc_thread *thread, struct
 			kind = DC_REQUEST_STRING;
 			subject = thread->wanted_string;
 		}
+		/* Without a path utimensat and others are about the descriptor's file. */
+		if (kind == DC_REQUEST_PATH && !subject && base >= 0) {
+			kind = DC_REQUEST_DESCRIPTOR;
+			subject = base;
+		}
 		if (kind == DC_REQUEST_NONE || (!subject && kind != DC_REQUEST_DESCRIPTOR))
 			continue;
+		if (kind == DC_REQUEST_ROOTED_PATH && i < DC_REQUESTS)
+			kind = dc_kind_of_path(call->arguments[(function->subject[i] + 1) & 7]);
+		if (again && requested & DC_OVERWRITTEN && i < DC_REQUESTS)
+			kind = DC_REQUEST_NONE;
 		struct dc_request request = {.subject = subject, .kind = kind, .base = base};
-		DC_CALL_RESOLVE(&request);
+		if (again && requested & DC_STARTS_KNOWN && i < DC_REQUESTS) {
+			request.identity = kind == DC_REQUEST_NONE ? 0 : call->names[i];
+			request.root = call->root;
+			request.kind |= DC_REQUEST_START_KNOWN;
+			call->names[i] = 0;
+		}
+		if (kind != DC_REQUEST_NONE)
+			DC_CALL_RESOLVE(&request);
 		u64 identity = request.identity;
 		if (!identity) {
-			if (kind != DC_REQUEST_DESCRIPTOR)
-				call->pending |= 1 << i;
+			if (kind == DC_REQUEST_DESCRIPTOR)
+				continue;
+			call->pending |= 1 << i;
+			if (!again && i < DC_REQUESTS)
+				dc_keep_start(call, i, base);
+			else if (!again)
+				dc_keep_wanted(thread, call);
 		} else if (i == DC_WANTED_STRING) {
 			call->arguments[DC_REGISTERS + (thread->wanted_field & 1)] = identity;
 		} else if (i == DC_WANTED_DESCRIPTOR || function->slot[i] == DC_NONE) {
@@ -161,7 +260,7 @@ static __always_inline void dc_enter(struct dc_thread *thread, struct dc_call *c
 		dc_bind_handle(call->arguments[function->handle & 7], 0);
 	if (function->snippet)
 		dc_snippet_entry(call, function->snippet);
-	dc_resolve_requests(thread, call, function, DC_ALL_REQUESTS);
+	dc_resolve_requests(thread, call, function, DC_ALL_REQUESTS, 0);
 	if (function->handle != DC_NONE && !call->file)
 		dc_count_unknown_handle();
 	call->start = bpf_ktime_get_ns();
@@ -300,8 +399,10 @@ static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *c
 	if (function->flags & DC_PLAIN)
 		goto conclude;
 	thread->wanted_descriptor = -1;
-	thread->wanted_string = 0;
+	dc_want_again(thread, call);
 	thread->requested = call->pending;
+	if (call->pending & DC_STARTS_KNOWN && !failed && dc_may_be_overwritten(call, function))
+		thread->requested |= DC_OVERWRITTEN;
 	thread->failed = failed;
 	thread->failure = error;
 	if (function->result == DC_RESULT_FD && !failed && !call->file && !call->pending) {
@@ -313,10 +414,12 @@ static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *c
 	error = *(volatile u32 *)&thread->failure;
 	u32 mask = *(volatile u32 *)&thread->requested;
 	if (mask) {
-		dc_resolve_requests(thread, call, function, mask);
+		dc_resolve_requests(thread, call, function, mask, 1);
 		if (call->pending)
 			dc_total(DC_TOTAL_NAMES_UNREAD);
 	}
+	if (error == DC_EFAULT && function->request[0] == DC_REQUEST_PATH && !call->arguments[function->subject[0] & 7])
+		call->file = 0; /* it needed a path */
 	if (function->snippet)
 		dc_snippet_return(call, function->snippet);
 	if (!failed)
@@ -350,12 +453,18 @@ static __always_inline int dc_began_before_start(const struct dc_thread *thread,
 	return started && call->start < *started && thread->marked != *started;
 }
 
-/* An instant: no return, no duration. */
-static __always_inline void dc_point(struct dc_call *call, const struct dc_function *function, u32 id,
+/* An instant: no return, no duration. Strings that could not be read are unknown. */
+static __always_inline void dc_point(struct dc_thread *thread, struct dc_call *call, const struct dc_function *function,
 				     struct dc_count *count)
 {
-	DC_COUNT(count, entered);
 	call->result = 0;
+	if (call->pending) {
+		dc_total(DC_TOTAL_NAMES_UNREAD);
+		dc_want_again(thread, call);
+#pragma unroll
+		for (int i = 0; i < DC_REQUESTS; i++)
+			call->names[i] &= (u64)(call->pending >> i & 1) - 1;
+	}
 	dc_emit(call, function, count, 0, DC_POINT, 0);
 	call->active = 0;
 }

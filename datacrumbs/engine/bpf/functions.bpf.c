@@ -84,9 +84,7 @@ static __always_inline int dc_function_enter(struct pt_regs *context, int by_ses
 	dc_enter(thread, call, function, id, stack);
 	if (!(function->flags & DC_HAS_RETURN)) {
 		thread->depth--;
-		call->result = 0;
-		dc_emit(call, function, count, 0, DC_POINT, 0);
-		call->active = 0;
+		dc_point(thread, call, function, count);
 		return DC_NOT_FOLLOWED;
 	}
 	return DC_FOLLOWED;

@@ -32,12 +32,19 @@ struct dc_call {
 	u64 stack;
 	u64 file;
 	u64 inside; /* what calls inside of it are inside of; calls.h */
+	u64 root;   /* as in struct dc_request; `names` of pending paths are where they start then, DC_STARTS_KNOWN */
 	s64 result;
 	u32 function;
 	u16 number; /* of a system call, as the kernel has it while the call goes on */
 	u8 pending; /* requests whose string could not be read at the entry */
 	u8 active;  /* of enum dc_active; 0 for none */
 };
+
+/* In `pending`: where its paths start was kept at the entry; the string of a snippet is for the second field. And, of
+ * a call that has returned: it may have written over its paths. */
+#define DC_STARTS_KNOWN 0x80
+#define DC_SECOND_FIELD 0x40
+#define DC_OVERWRITTEN 0x20
 
 enum dc_active {
 	DC_ENTERED = 1,

@@ -3,6 +3,7 @@
 #ifndef DC_MACHINE_H
 #define DC_MACHINE_H
 
+#include "reads.h"
 #include <uapi/linux/ptrace.h>
 
 #if defined(__TARGET_ARCH_x86) || defined(__x86_64__) || defined(bpf_target_x86)

@@ -6,6 +6,21 @@
 #include "layout.h"
 
 #define DC_SIZED 1
+
+/* bcc makes each map when it compiles. One of this kind needs the type of its value, which is in the debug information
+ * alone, and without that a program compiles in three quarters of the time. So for bcc it is another kind of map; what
+ * it is in the end is said in engine/compiler.py. */
+#define DC_TASK_STORAGE(_name, _leaf) \
+	struct _name##_table_t { \
+		int key; \
+		_leaf leaf; \
+		void *(*task_storage_get)(void *, void *, int); \
+		u32 max_entries; \
+		u32 flags; \
+	}; \
+	__attribute__((section("maps/hash"))) struct _name##_table_t _name = {.flags = BPF_F_NO_PREALLOC, \
+									      .max_entries = 1}
+
 BPF_RINGBUF_OUTPUT(dc_calls, DC_SIZED);
 BPF_RINGBUF_OUTPUT(dc_name_ring, DC_SIZED);
 BPF_ARRAY(dc_functions, struct dc_function, DC_SIZED);
@@ -20,7 +35,7 @@ BPF_ARRAY(dc_asks, u64, 1);			       /* how often the run was asked for a proces
 BPF_ARRAY(dc_traced, u64, DC_PROCESS_IDS / 64);	       /* one bit for each process id */
 BPF_ARRAY(dc_stops, u64, 1);			       /* how often a process that lives on was unmarked */
 BPF_TABLE("lru_hash", u32, u64, dc_started, 32768);    /* when a process was marked last, in ns */
-BPF_TASK_STORAGE(dc_threads, struct dc_thread);
+DC_TASK_STORAGE(dc_threads, struct dc_thread);
 BPF_F_TABLE("hash", struct dc_profile_key, struct dc_profile_sums, dc_profiles, DC_SIZED, BPF_F_NO_PREALLOC);
 BPF_ARRAY(dc_empty_profile, struct dc_profile_sums, 1);
 BPF_ARRAY(dc_guards, struct dc_guard, DC_SIZED); /* the first: of all functions */

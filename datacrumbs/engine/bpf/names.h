@@ -17,14 +17,20 @@ static __always_inline long dc_read_string(struct dc_scratch *scratch, u32 kind,
 	return bpf_probe_read_user_str(scratch->bytes, DC_PATH_MAX, (void *)address);
 }
 
-/* The directory that a path starts from, unless that is the root of all: `base`, or the process's own root. */
+/* The directory that a path starts from: `base`, or the process's own root. */
 static __always_inline int dc_start_of_path(struct dc_scratch *scratch, u32 kind, u32 length, int base)
 {
 	if (kind == DC_REQUEST_STRING)
 		return DC_NO_DIRECTORY;
-	if (length == 0 || scratch->bytes[0] != '/' || kind == DC_REQUEST_ROOTED_PATH)
-		return base;
-	return dc_has_whole_paths((void *)bpf_get_current_task_btf()) ? DC_NO_DIRECTORY : DC_ROOT_DIRECTORY;
+	return length == 0 || scratch->bytes[0] != '/' || kind == DC_REQUEST_ROOTED_PATH ? base : DC_ROOT_DIRECTORY;
+}
+
+/* The name of where a path starts, as it was kept at the entry of a call. */
+static __always_inline u64 dc_kept_start(const struct dc_request *request, int base)
+{
+	if (base == DC_NO_DIRECTORY)
+		return 0;
+	return base == DC_ROOT_DIRECTORY ? request->root : request->identity;
 }
 
 #define DC_DEV_FD 0x2f64662f7665642fULL	      /* "/dev/fd/" */
@@ -39,8 +45,12 @@ static __always_inline int dc_begins_with_process(u64 beginning)
 
 /* One request of a call: a descriptor, a path or another string, to an identity. Returns 0 when
  * it cannot be read yet (the page is not there at the entry; it is at the return). */
-static __always_inline u64 dc_resolve(u32 kind, u64 subject, int base)
+static __always_inline u64 dc_resolve(const struct dc_request *request)
 {
+	u32 kind = request->kind & ~DC_REQUEST_START_KNOWN;
+	u64 subject = request->subject;
+	int base = request->base;
+	void *task = (void *)bpf_get_current_task_btf();
 	struct dc_open_file file = {};
 	struct dc_scratch *scratch = NULL;
 	u32 length = 0;
@@ -62,11 +72,13 @@ static __always_inline u64 dc_resolve(u32 kind, u64 subject, int base)
 	}
 	u64 place = 0;
 	int found = 0;
-	if (kind == DC_REQUEST_FILE) {
+	if (request->kind & DC_REQUEST_START_KNOWN) {
+		place = dc_kept_start(request, base);
+	} else if (kind == DC_REQUEST_FILE) {
 		file.object = subject;
 		found = dc_fill_open_file(&file, subject + DC_FILE_F_PATH);
-	} else if (base != DC_NO_DIRECTORY) {
-		found = dc_open_file((void *)bpf_get_current_task_btf(), base, &file);
+	} else if (base != DC_NO_DIRECTORY && (base != DC_ROOT_DIRECTORY || !dc_has_whole_paths(task))) {
+		found = dc_open_file(task, base, &file);
 	}
 	if (found)
 		place = dc_name_of(&file);
@@ -88,7 +100,7 @@ static __always_inline u64 dc_resolve(u32 kind, u64 subject, int base)
 int dc_resolve_request(struct dc_request *request)
 {
 	if (request)
-		request->identity = dc_resolve(request->kind, request->subject, request->base);
+		request->identity = dc_resolve(request);
 	return 0;
 }
 

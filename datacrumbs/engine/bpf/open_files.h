@@ -209,6 +209,13 @@ static __always_inline void dc_keep_name(const struct dc_open_file *file, u64 id
 	dc_named_files.update(&key, &named);
 }
 
+/* Forget what the memory of a file that has just been opened was called before. */
+static __always_inline void dc_forget_name(u64 object)
+{
+	struct dc_file_key key = {.object = object, .inode = dc_kernel_u64(object + DC_FILE_F_INODE)};
+	dc_named_files.delete(&key);
+}
+
 /* Send where an open file is; `base` is the name that it was opened by, where this is another (DC_NAME_PLACE). */
 static __always_inline u64 dc_send_location(struct dc_scratch *scratch, const struct dc_open_file *file, u32 kind,
 					    u64 base)

@@ -151,9 +151,7 @@ int dc_usdt_enter(struct pt_regs *context)
 	dc_enter(thread, call, function, id, stack);
 	if (!(function->flags & DC_HAS_RETURN)) {
 		thread->depth--;
-		call->result = 0;
-		dc_emit(call, function, count, 0, DC_POINT, 0);
-		call->active = 0;
+		dc_point(thread, call, function, count);
 	}
 	return 0;
 }

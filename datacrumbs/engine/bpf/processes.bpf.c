@@ -64,9 +64,49 @@ static __always_inline u64 dc_executable(u64 program)
 	if (dc_begins_with_process(dc_kernel_u64(request.subject))) {
 		request.kind = DC_REQUEST_FILE;
 		request.subject = dc_kernel_u64(program + DC_LINUX_BINPRM_FILE);
+		dc_forget_name(request.subject); /* the kernel has opened it by itself */
 	}
 	DC_CALL_RESOLVE(&request);
 	return request.identity;
+}
+
+#define DC_DEV_FD_LENGTH 8
+#define DC_FEW_DIGITS 9
+
+/* Behind the descriptor in a path that the kernel has made of one and a relative path, "/dev/fd/3/program". */
+static __always_inline u64 dc_behind_descriptor(u64 path, u32 descriptor)
+{
+	path += DC_DEV_FD_LENGTH + 1;
+#pragma unroll
+	for (int i = 0; i < DC_FEW_DIGITS; i++) {
+		descriptor /= 10;
+		path += !!descriptor;
+	}
+	return path + ((u8)dc_kernel_u64(path) == '/');
+}
+
+/* The path of the execve or execveat that the current thread makes, where it could not be read at the entry: from what
+ * the kernel has of it, since the memory that it was in is gone. */
+static __always_inline void dc_name_executed(u64 program)
+{
+	struct dc_thread *thread = dc_find_thread();
+	if (!thread || !(thread->system_call.active & DC_ENTERED) || !thread->system_call.pending)
+		return;
+	struct dc_call *call = &thread->system_call;
+	u32 id = call->function;
+	struct dc_function *function = dc_functions.lookup(&id);
+	if (!function || function->request[0] != DC_REQUEST_PATH)
+		return;
+	struct dc_request request = {.kind = DC_REQUEST_KERNEL_PATH | DC_REQUEST_START_KNOWN};
+	request.identity = call->names[0];
+	request.root = call->root;
+	request.subject = dc_kernel_u64(program + DC_LINUX_BINPRM_FILENAME);
+	u64 made = dc_kernel_u64(program + DC_LINUX_BINPRM_FDPATH);
+	if (made && function->base[0] != DC_NONE)
+		request.subject = dc_behind_descriptor(made, call->arguments[function->base[0] & 7]);
+	DC_CALL_RESOLVE(&request);
+	call->pending = 0;
+	call->file = request.identity;
 }
 
 /* What the current process executes, from now on or when it marks itself. */
@@ -208,6 +248,7 @@ int dc_process_exec(struct bpf_raw_tracepoint_args *context)
 					dc_take(context->args[0], process) == DC_TAKE_TAKEN))
 		return 0;
 	dc_drop_handles();
+	dc_name_executed(context->args[2]);
 	dc_tell_program(DC_RECORD_EXEC, dc_executable(context->args[2]));
 	if (!dc_may_execute(context->args[2])) {
 		dc_stop(process);

@@ -5,6 +5,7 @@
 
 #include "loops.h"
 #include "maps.h"
+#include "reads.h"
 
 #define DC_MIX 0x9E3779B97F4A7C15ULL
 

@@ -69,11 +69,9 @@ int dc_system_call_enter(struct bpf_raw_tracepoint_args *context)
 		}
 	}
 	dc_enter(thread, call, function, id, 0);
-	if (!(function->flags & DC_HAS_RETURN)) {
-		dc_point(call, function, id, count);
-		return 0;
-	}
 	DC_COUNT(count, entered);
+	if (!(function->flags & DC_HAS_RETURN))
+		dc_point(thread, call, function, count);
 	return 0;
 }
 #endif

@@ -4,14 +4,13 @@
  *     ./workload DIRECTORY > /dev/null            DIRECTORY: empty, on a file system that can fallocate
  *     ./workload DIRECTORY report > /dev/null     prints what it called on standard error, as JSON
  *
- * Each call goes through one of the macros below, which count it by name: calls, failures, bytes. So the
- * program itself is the witness for the table, and the table for a trace. Any unexpected result ends it. */
+ * Each call goes through one of the macros of counting.h, which count it by name: calls, failures, bytes. So
+ * the program itself is the witness for the table, and the table for a trace. Any unexpected result ends it. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,108 +31,10 @@
 #include <unistd.h>
 #include <utime.h>
 
-enum { NAMES = 256, BLOCK = 64, PAGE = 4096 };
+#include "counting.h"
+#include "streams.h"
 
-static struct tally {
-	const char *name;
-	long count, errors, bytes;
-} tallies[NAMES];
-
-static struct tally *tally(const char *name)
-{
-	struct tally *entry = tallies;
-	while (entry->name && strcmp(entry->name, name))
-		entry++;
-	entry->name = name;
-	entry->count++;
-	return entry;
-}
-
-/* How each kind of function fails, and what it says about bytes. */
-static long status(const char *name, long result)
-{
-	struct tally *entry = tally(name);
-	entry->errors += result < 0;
-	return result;
-}
-
-static long bytes(const char *name, long result, long size)
-{
-	struct tally *entry = tally(name);
-	entry->errors += result < 0;
-	entry->bytes += result > 0 ? result * size : 0;
-	return result;
-}
-
-static long code(const char *name, long result)
-{
-	tally(name)->errors += result != 0;
-	return result;
-}
-
-static void *pointer(const char *name, void *result)
-{
-	tally(name)->errors += !result || result == MAP_FAILED;
-	return result;
-}
-
-#define STATUS(function, ...) status(#function, function(__VA_ARGS__))
-#define BYTES(function, ...) bytes(#function, function(__VA_ARGS__), 1)
-#define ITEMS(size, function, ...) bytes(#function, function(__VA_ARGS__), size)
-#define CODE(function, ...) code(#function, function(__VA_ARGS__))
-#define POINTER(function, ...) pointer(#function, function(__VA_ARGS__))
-#define VALUE(function, ...) (tally(#function), (long)function(__VA_ARGS__))
-#define VOID(function, ...) (tally(#function), (void)function(__VA_ARGS__))
-#define TIMES(n) for (int i_ = 0; i_ < (n); i_++)
-
-static void text(const char *string)
-{
-	syscall(SYS_write, 2, string, strlen(string));
-}
-
-static void number(long value)
-{
-	char digits[24] = "";
-	int at = sizeof(digits) - 1;
-	do
-		digits[--at] = '0' + value % 10;
-	while (value /= 10);
-	text(digits + at);
-}
-
-/* No function of the table may be called for the report or for a complaint. */
-static void must(int holds, int line)
-{
-	if (holds)
-		return;
-	text("workload: unexpected result in line ");
-	number(line);
-	text(", errno ");
-	number(errno);
-	text("\n");
-	_exit(1);
-}
-#define MUST(condition) must(!!(condition), __LINE__)
-
-static void report(void)
-{
-	for (struct tally *entry = tallies; entry->name; entry++) {
-		text(entry == tallies ? "{\"" : ",\n \"");
-		text(entry->name);
-		text("\": {\"count\": ");
-		number(entry->count);
-		text(", \"errors\": ");
-		number(entry->errors);
-		text(", \"bytes\": ");
-		number(entry->bytes);
-		text("}");
-	}
-	text("}\n");
-}
-
-static char buffer[PAGE], name[64];
-static int file; /* open for reading and writing during the whole run */
-
+static char name[64];
 static struct iovec vector[3] = {{buffer, 5}, {buffer + 5, 7}, {buffer + 12, 11}};
 
 static void data_calls(void)
@@ -479,122 +380,6 @@ static void memory_calls(void)
 	}
 	TIMES(2) MUST(POINTER(mmap, NULL, PAGE, PROT_READ, MAP_SHARED, -1, 0) == MAP_FAILED);
 	TIMES(2) MUST(STATUS(munmap, (void *)1, PAGE) == -1);
-}
-
-static void print_all(FILE *stream, const char *format, ...)
-{
-	va_list list;
-	va_start(list, format);
-	MUST(BYTES(vfprintf, stream, format, list) > 0);
-	va_end(list);
-	va_start(list, format);
-	MUST(BYTES(vprintf, format, list) > 0);
-	va_end(list);
-	va_start(list, format);
-	MUST(BYTES(vdprintf, file, format, list) > 0);
-	va_end(list);
-}
-
-static void scan_all(FILE *stream, const char *format, ...)
-{
-	va_list list;
-	va_start(list, format);
-	MUST(VALUE(vfscanf, stream, format, list) == 1);
-	va_end(list);
-}
-
-static void writing_streams(void)
-{
-	static char own[PAGE];
-	FILE *stream = NULL;
-	TIMES(7)
-	{
-		MUST((stream = POINTER(fopen, "stream", "w")));
-		if (i_ < 6)
-			MUST(STATUS(fclose, stream) == 0);
-	}
-	TIMES(3) MUST(!POINTER(fopen, "absent", "r"));
-	MUST(STATUS(setvbuf, stream, own, _IOFBF, PAGE) == 0);
-	TIMES(11) MUST(ITEMS(3, fwrite, buffer, 3, 7, stream) == 7);
-	TIMES(7) MUST(STATUS(fputs, "12 45\n", stream) >= 0);
-	TIMES(13) MUST(VALUE(fputc, '7', stream) == '7');
-	TIMES(5) MUST(BYTES(fprintf, stream, "%d and %d\n", 42, 43) == 10);
-	TIMES(3) MUST(BYTES(dprintf, file, "%s\n", "dprintf") == 8);
-	TIMES(3) print_all(stream, "%05d\n", 7);
-	TIMES(3) MUST(STATUS(fflush, stream) == 0);
-	MUST(STATUS(fclose, stream) == 0);
-}
-
-static void reading_streams(void)
-{
-	FILE *stream = NULL;
-	fpos_t place;
-	char *line = NULL;
-	size_t size = 0;
-	int value;
-	MUST((stream = POINTER(fopen, "stream", "r")));
-	TIMES(11) MUST(ITEMS(7, fread, buffer, 7, 3, stream) == 3);
-	TIMES(2) MUST(POINTER(fgets, buffer, BLOCK, stream) == buffer);
-	TIMES(2) MUST(BYTES(getline, &line, &size, stream) == 6);
-	TIMES(3) MUST(BYTES(getdelim, &line, &size, '\n', stream) == 6);
-	TIMES(7) MUST(VALUE(fgetc, stream) == '7');
-	TIMES(3) MUST(VALUE(ungetc, '7', stream) == '7');
-	TIMES(5) MUST(STATUS(fseek, stream, 3, SEEK_SET) == 0);
-	TIMES(3) MUST(STATUS(fseeko, stream, 3, SEEK_SET) == 0);
-	TIMES(4) MUST(STATUS(fseek, stream, -3, SEEK_SET) == -1);
-	TIMES(7) MUST(STATUS(ftell, stream) == 3);
-	TIMES(5) MUST(STATUS(ftello, stream) == 3);
-	TIMES(2) MUST(STATUS(fgetpos, stream, &place) == 0);
-	TIMES(3) MUST(STATUS(fsetpos, stream, &place) == 0);
-	TIMES(2) VOID(rewind, stream);
-	MUST(STATUS(fseek, stream, 11 * 21, SEEK_SET) == 0);
-	TIMES(3) MUST(VALUE(fscanf, stream, "%d", &value) == 1);
-	TIMES(2) scan_all(stream, "%d", &value);
-	MUST(STATUS(fseek, stream, 0, SEEK_END) == 0);
-	TIMES(3) MUST(!VALUE(fgets, buffer, BLOCK, stream)); /* the end of the file is no failure */
-	TIMES(2) MUST(ITEMS(1, fread, buffer, 1, BLOCK, stream) == 0);
-	MUST((stream = POINTER(freopen, "file", "r", stream)));
-	MUST(!POINTER(freopen, "absent", "r", stream)); /* which closes the stream */
-	free(line);
-}
-
-static void other_streams(void)
-{
-	static char own[PAGE];
-	FILE *stream;
-	TIMES(2)
-	{
-		int opened = STATUS(open, "stream", O_RDONLY);
-		MUST((stream = POINTER(fdopen, opened, "r")));
-		VOID(setbuf, stream, NULL);
-		MUST(STATUS(fclose, stream) == 0);
-	}
-	TIMES(2)
-	{
-		MUST((stream = POINTER(tmpfile)));
-		VOID(setbuffer, stream, own, PAGE);
-		VOID(setlinebuf, stream);
-		MUST(STATUS(fclose, stream) == 0);
-	}
-	TIMES(2)
-	{
-		MUST((stream = POINTER(popen, "exit 0", "r")));
-		MUST(STATUS(pclose, stream) == 0);
-	}
-}
-
-/* Standard input becomes a file and standard output has a buffer of our own, so that nothing depends on
- * what they were. */
-static void standard_streams(void)
-{
-	static char own[PAGE];
-	MUST(STATUS(setvbuf, stdout, own, _IOFBF, PAGE) == 0);
-	MUST((POINTER(freopen, "file", "r", stdin)));
-	TIMES(5) MUST(VALUE(getchar) != EOF);
-	TIMES(7) MUST(VALUE(putchar, 'x') == 'x');
-	TIMES(3) MUST(STATUS(puts, "line") >= 0);
-	TIMES(11) MUST(BYTES(printf, "%d\n", 12345) == 6);
-	TIMES(2) MUST(STATUS(fflush, stdout) == 0);
 }
 
 int main(int count, char **arguments)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -313,6 +315,48 @@ def test_root_becomes_the_owner_of_a_users_directory(users_directory, library):
     assert program.stat().st_uid == NOBODY
     assert str(library) in needed_of(program)
     assert sorted(path.name for path in users_directory.iterdir()) == ["bin", "ls", "who"]
+
+
+@pytest.mark.kernel
+def test_the_owner_gets_neither_roots_terminal_nor_its_environment(users_directory, library):
+    """Its owner can look into what is executed there, and have it do anything."""
+    program = copy_of("ls", users_directory)
+    os.chown(program, NOBODY, NOBODY)
+    spy = users_directory / "bin/patchelf"
+    spy.parent.mkdir()
+    spy.write_text(
+        f"""#!/bin/sh
+cd "{users_directory}" || exit 1
+cat /proc/$$/environ >environment
+(echo hello >/dev/tty) 2>/dev/null && echo terminal >seen
+readlink /proc/$$/fd/* >>seen
+exec {shutil.which("patchelf")} "$@"
+"""
+    )
+    spy.chmod(0o755)
+    path = f"{spy.parent}:{os.environ['PATH']}"
+    status, shown = in_terminal(
+        COMMANDS / "datacrumbs_track", "--executable", program, env={"PATH": path, "TOKEN": "of root's"}
+    )
+    assert (status, shown) == (0, f"datacrumbs_track: {program}: tracked\r\n")
+    seen = (users_directory / "seen").read_text().splitlines()
+    assert "terminal" not in seen
+    assert not [each for each in seen if each.startswith(("/dev/pts", "/dev/tty"))]
+    assert b"TOKEN" not in (users_directory / "environment").read_bytes()
+    assert str(library) in needed_of(program)
+
+
+# A command of which a new terminal is the controlling one; gives its exit status and what it showed there.
+def in_terminal(*words, env):
+    process, terminal = pty.fork()
+    if not process:
+        os.execve(words[0], [str(word) for word in words], env)  # noqa: S606 - no shell
+    shown = b""
+    with suppress(OSError):  # EIO: nothing has the terminal open any more
+        while part := os.read(terminal, 4096):
+            shown += part
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), shown.decode()
 
 
 @pytest.mark.kernel

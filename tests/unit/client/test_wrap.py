@@ -14,7 +14,7 @@ import datacrumbs
 
 
 def run(*words, **options):
-    options = {"capture_output": True, "text": True, "timeout": 30} | options
+    options = {"capture_output": True, "text": True, "timeout": 300} | options
     return subprocess.run([str(word) for word in words], check=False, **options)
 
 

@@ -34,7 +34,8 @@ def test_time_on_the_clock_says_nothing_about_a_program(monkeypatch: pytest.Monk
 
 
 def test_processor_time_is_the_programs_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler, "_words", lambda *_, **__: ("", -signal.SIGXCPU))
+    answer = compiler._Answer(-signal.SIGXCPU, b"", "", {})
+    monkeypatch.setattr(compiler, "_ask", lambda *_, **__: answer)
     with pytest.raises(DatacrumbsError, match="does not compile in 30 s of processor time") as caught:
         compiler.complaint("int one;", (), limited=True)
     assert not isinstance(caught.value, compiler.SlowCompilerError)

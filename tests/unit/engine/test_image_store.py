@@ -152,17 +152,20 @@ def test_a_shared_program_is_found_and_nothing_is_written_to_where_it_is(told, t
 def test_a_shared_program_is_left_aside_that_others_can_change(told, tmp_path, closed, changeable, by):
     shared = closed / "above/shared"
     ImageStore(shared, told.append).save(KEY, IMAGE)
-    place = closed / changeable
+    place, elsewhere = closed / changeable, tmp_path / "anybodys" / "elsewhere"
     if by == "owner":
         os.chown(place, 65534, 65534)
     elif by == "mode":
         place.chmod(place.stat().st_mode | 0o002)
     else:  # to where anybody could have put the same
-        place.rename(tmp_path / "elsewhere")
-        place.symlink_to(tmp_path / "elsewhere")
-    assert ImageStore(tmp_path / "programs", told.append, (shared,)).load(KEY) is None
-    assert len(told) == 1
-    assert told[0].endswith("not used")
+        elsewhere.parent.mkdir()
+        elsewhere.parent.chmod(0o777)
+        place.rename(elsewhere)
+        place.symlink_to(elsewhere)
+    loaded = ImageStore(tmp_path / "programs", told.append, (shared,)).load(KEY)
     if by == "link":
         place.unlink()
-        (tmp_path / "elsewhere").rename(place)
+        elsewhere.rename(place)
+    assert loaded is None
+    assert len(told) == 1
+    assert told[0].endswith("not used")

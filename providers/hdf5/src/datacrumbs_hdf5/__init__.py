@@ -17,7 +17,6 @@ from datacrumbs.provider import (
     Preset,
     ProbeTarget,
     Provider,
-    Snippet,
     hookimpl,
 )
 from datacrumbs_hdf5.faults import RULES
@@ -60,12 +59,6 @@ def datacrumbs_targets(host: Host, options: Options) -> Iterator[ProbeTarget]:
 def datacrumbs_functions(target: ProbeTarget, options: Options) -> tuple[Function, ...]:  # noqa: ARG001 (the hook's form)
     """List the public functions of one library."""
     return library_functions(Path(target.target.path))
-
-
-@hookimpl
-def datacrumbs_snippets() -> tuple[Snippet, ...]:
-    """Give no snippet: descriptions say all that is captured."""
-    return ()
 
 
 @hookimpl

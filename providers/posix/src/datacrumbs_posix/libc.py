@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -50,11 +51,10 @@ def libc_files(host: Host, options: Options) -> tuple[Path, ...]:
 
 def _shell_libc() -> tuple[Path, ...]:
     # The shell is linked as the distribution's programs are; a second C library beside it is not theirs.
-    try:
+    with suppress(DatacrumbsError):
         loaded = program_libraries(_SHELL, {})
-    except DatacrumbsError:
-        return ()
-    return tuple(dict.fromkeys(path.resolve() for path in loaded if any(path.match(name) for name in SONAMES)))
+        return tuple(dict.fromkeys(path.resolve() for path in loaded if any(path.match(name) for name in SONAMES)))
+    return ()
 
 
 def _static(program: Path) -> tuple[Path, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 
-from datacrumbs.provider import Argument, Result, Role
+from datacrumbs.provider import Argument, Function, Result, Role
 
 CLASSES = ("file", "descriptor", "data", "metadata", "network", "memory", "process", "signal", "ipc", "time", "all")
 DEFAULT_CLASSES = ("data", "metadata")
@@ -19,20 +19,13 @@ class Call:
     """A system call as a trace shows it.
 
     Args:
-        kernel_name: The kernel's name of it (``openat``).
-        name: libc's name, by which readers classify it (``open``).
-        category: POSIX for what libc's input and output interface has, else SYS.
+        function: By libc's name (``open``), by which readers classify it, and by the kernel's (``openat``). Its
+            category is POSIX for what libc's input and output interface has, else SYS; the number is the machine's.
         classes: Which of `CLASSES` it is in, ``all`` apart.
-        result: What it returns.
-        arguments: What is captured of it.
     """
 
-    kernel_name: str
-    name: str
-    category: str
+    function: Function
     classes: frozenset[str]
-    result: Result
-    arguments: tuple[Argument, ...]
 
 
 @cache
@@ -49,14 +42,9 @@ def curated_calls() -> dict[str, Call]:
         described = tuple(
             replace(arguments[key], index=position) for position, key in enumerate(captured) if key != "-"
         )
-        calls[kernel_name] = Call(
-            kernel_name,
-            kernel_name if name == "." else name,
-            category,
-            _classes(classes, described),
-            Result(result),
-            described,
-        )
+        shown = kernel_name if name == "." else name
+        function = Function(shown, kernel_name, category, arguments=described, result=Result(result))
+        calls[kernel_name] = Call(function, _classes(classes, described))
     return calls
 
 
@@ -66,7 +54,8 @@ def uncurated_call(kernel_name: str, arguments: tuple[Argument, ...]) -> Call:
     Addresses of user memory are left out: nothing is read from them, and by themselves they say nothing.
     """
     captured = tuple(argument for argument in arguments if argument.role is not Role.OUT)
-    return Call(kernel_name, kernel_name, "SYS", _classes("-", captured), Result.STATUS, captured)
+    function = Function(kernel_name, kernel_name, "SYS", arguments=captured, result=Result.STATUS)
+    return Call(function, _classes("-", captured))
 
 
 def _classes(text: str, arguments: tuple[Argument, ...]) -> frozenset[str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.kernel.syscalls import system_calls
-from datacrumbs.provider import Function, Returns
+from datacrumbs.provider import Returns
 from datacrumbs_sys.calls import Call, curated_calls, uncurated_call
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from datacrumbs.kernel.syscalls import SystemCall
+    from datacrumbs.provider import Function
 
 # Calls that never come back to their caller; a return probe would wait for nothing.
 _NO_RETURN = frozenset(("exit", "exit_group", "rt_sigreturn"))
@@ -42,9 +44,10 @@ def system_call_functions(
             everything
             or "all" in classes
             or call.classes.intersection(classes)
-            or {call.name, call.kernel_name} & set(names)
+            or {call.function.name, call.function.symbol} & set(names)
         ):
-            functions.append(_function(call, system_call.number))
+            returns = Returns.NEVER if system_call.name in _NO_RETURN else Returns.PROBED
+            functions.append(replace(call.function, offset=system_call.number, returns=returns))
     return tuple(functions)
 
 
@@ -55,15 +58,3 @@ def calls_of_classes(machine: str, names: Collection[str]) -> frozenset[str]:
 
 def _call(system_call: SystemCall) -> Call:
     return curated_calls().get(system_call.name) or uncurated_call(system_call.name, system_call.arguments)
-
-
-def _function(call: Call, number: int) -> Function:
-    return Function(
-        name=call.name,
-        symbol=call.kernel_name,
-        category=call.category,
-        offset=number,
-        arguments=call.arguments,
-        result=call.result,
-        returns=Returns.NEVER if call.kernel_name in _NO_RETURN else Returns.PROBED,
-    )

@@ -26,25 +26,13 @@ CATEGORIES = {"io_uring": "SYS", "block": "BLOCK", "filemap": "PAGECACHE"}
 _RECORD_LIMIT = 128
 # The name in the trace, where kernels have had several.
 _NAMES = {"io_uring_submit_req": "io_uring_submit", "io_uring_submit_sqe": "io_uring_submit"}
-# Which fields are captured, in the order in which they matter, and under which label.
-_LABELS = {
-    "dev": "dev",
-    "s_dev": "dev",
-    "i_ino": "ino",
-    "index": "index",
-    "order": "order",
-    "sector": "sector",
-    "nr_sector": "nr_sector",
-    "bytes": "bytes",
-    "error": "error",
-    "rwbs": "rwbs",
-    "opcode": "opcode",
-    "user_data": "user_data",
-    "res": "res",
-    "flags": "flags",
-    "cflags": "cflags",
-    "sq_thread": "sq_thread",
-}
+# Which fields are captured, in the order in which they matter.
+_FIELDS = (
+    "dev", "s_dev", "i_ino", "index", "order", "sector", "nr_sector", "bytes", "error", "rwbs", "opcode", "user_data",
+    "res", "flags", "cflags", "sq_thread",
+)  # fmt: skip
+# Labels of those whose own names are others.
+_LABELS = {"s_dev": "dev", "i_ino": "ino"}
 _ROLES = {"bytes": Role.BYTES, "flags": Role.FLAGS}
 
 
@@ -66,11 +54,11 @@ def trace_event_functions(events: Collection[str]) -> tuple[Function, ...]:
 def _function(symbol: str, category: str, fields: tuple[TypedValue, ...]) -> Function:
     event = symbol.partition(":")[2]
     fields = tuple(field for field in fields if field.offset + min(field.size, 8) <= _RECORD_LIMIT)
-    known = [field for field in fields if field.name in _LABELS]
+    known = [field for field in fields if field.name in _FIELDS]
     # An event that is not one of ours: every number, but no address of kernel memory.
     chosen = known if symbol in EVENTS else [field for field in fields if field.scalar and may_be_recorded(field)]
     if symbol in EVENTS:
-        chosen.sort(key=lambda field: tuple(_LABELS).index(field.name))
+        chosen.sort(key=lambda field: _FIELDS.index(field.name))
     arguments = tuple(_argument(field) for field in chosen[:ARGUMENT_LIMIT])
     return Function(_NAMES.get(event, event), symbol, category, arguments=arguments, result=Result.VOID)
 
