@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from datacrumbs.errors import RECREATE, DatacrumbsError, refusal
+from datacrumbs.errors import RECREATE, DatacrumbsError, ExitCode, refusal, reworded
 from datacrumbs.output import counted
-from datacrumbs.probefile.codec import canonical, digest, parse_canonical, plan_from_document
+from datacrumbs.probefile.codec import canonical, check_canonical, digest, encode, plan_from_document, read_json
 from datacrumbs.probefile.schema import mapping, text, whole
 
 if TYPE_CHECKING:
@@ -192,14 +192,12 @@ def read_payload(envelope: Envelope, name: str, *, verified: bool = True) -> Sig
     Raises:
         DatacrumbsError: (exit 3) when this version does not understand it.
     """
-    try:
-        value = mapping(parse_canonical(envelope.payload, "payload"), "(top)", frozenset({"grant", "plan"}))
+    with reworded(f"{name}: not understood: ", hint=RECREATE, exit_code=ExitCode.REFUSED):
+        value = mapping(read_json(envelope.payload, "payload"), "(top)", frozenset({"grant", "plan"}))
         grant = _grant(value["grant"])
         plan = plan_from_document(value["plan"])
-    except DatacrumbsError as error:
-        raise refusal(f"{name}: not understood: {error.message}", RECREATE) from None
-    # The payload is canonical, so the plan's own bytes are those behind its key.
-    plan_bytes = envelope.payload[len(payload_of(grant, b"")) - 1 : -1]
+        plan_bytes = encode(plan)
+        check_canonical(payload_of(grant, plan_bytes), envelope.payload, "payload")
     return SignedPlan(plan, grant, envelope.key_id, digest(plan_bytes), verified)
 
 

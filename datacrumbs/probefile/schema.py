@@ -41,7 +41,7 @@ def problem(at: Place, value: object, expected: str) -> DatacrumbsError:
     shown = ascii(value)
     if len(shown) > SHOWN_LIMIT:
         shown = f"{shown[:SHOWN_LIMIT]}..."
-    return usage_error(f"plan: {shown_place(at)}: {shown} is not allowed; expected {expected}")
+    return usage_error(f"{shown_place(at)}: {shown} is not allowed; expected {expected}")
 
 
 def mapping(value: object, at: Place, keys: frozenset[str]) -> dict[str, object]:
@@ -52,10 +52,10 @@ def mapping(value: object, at: Place, keys: frozenset[str]) -> dict[str, object]
         return value
     for key in sorted(value.keys() - keys):
         raise usage_error(
-            f"plan: {shown_place(at)}: {ascii(key)[:SHOWN_LIMIT]}: unknown key; expected {', '.join(sorted(keys))}"
+            f"{shown_place(at)}: {ascii(key)[:SHOWN_LIMIT]}: unknown key; expected {', '.join(sorted(keys))}"
         )
     for key in sorted(keys - value.keys()):
-        raise usage_error(f"plan: {shown_place(at)}: {key}: missing; expected {', '.join(sorted(keys))}")
+        raise usage_error(f"{shown_place(at)}: {key}: missing; expected {', '.join(sorted(keys))}")
     raise problem(at, value, "an object with string keys")
 
 
@@ -67,7 +67,7 @@ def items(
     if not isinstance(value, list):
         raise problem(at, value, "a list")
     if not low <= len(value) <= high:
-        raise usage_error(f"plan: {shown_place(at)}: {counted(len(value), 'element')}; expected {low} to {high}")
+        raise usage_error(f"{shown_place(at)}: {counted(len(value), 'element')}; expected {low} to {high}")
     return tuple([element(entry, (at, index)) for index, entry in enumerate(value)])
 
 

@@ -7,41 +7,41 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from datacrumbs.model.parameters import snippet_parameters
-from datacrumbs.model.plan import Mode, Plan
+from datacrumbs.model.plan import Mode
 from datacrumbs.output import counted
-from datacrumbs.probefile.codec import digest, encode, snippet_digest
-from datacrumbs.probefile.envelope import SignedPlan
+from datacrumbs.probefile.codec import snippet_digest
 from datacrumbs.probefile.storage import instant
 
 if TYPE_CHECKING:
-    from datacrumbs.model.plan import Argument, Function, Group, Snippet
+    from datacrumbs.model.plan import Function, Group, Plan, Snippet
+    from datacrumbs.probefile.envelope import SignedPlan
 
 Document = dict[str, object]
+_OF_FUNCTIONS = (
+    "name", "symbol", "aliases", "category", "offset", "skip", "result", "returns", "snippet", "snippet_arguments",
+)  # fmt: skip
 
 
-def describe(signed_or_plan: SignedPlan | Plan) -> Document:
-    """A summary that JSON can carry: signature and grant (if any), providers, groups, snippets, functions."""
-    signed = signed_or_plan if isinstance(signed_or_plan, SignedPlan) else None
-    plan = signed_or_plan if isinstance(signed_or_plan, Plan) else signed_or_plan.plan
-    document: Document = {
+def describe(signed: SignedPlan) -> Document:
+    """A summary that JSON can carry: signature and grant, providers, groups, snippets, functions."""
+    plan = signed.plan
+    return {
         "format": plan.format,
-        "digest": signed.digest if signed else digest(encode(plan)),
+        "digest": signed.digest,
+        "signature": {"key_id": signed.key_id, "verified": signed.verified},
+        "grant": dataclasses.asdict(signed.grant),
         "providers": [dataclasses.asdict(provider) for provider in plan.providers],
         "filters": dataclasses.asdict(plan.filters),
         "function_count": len(plan.functions),
         "groups": [_group(group) for group in plan.groups],
         "snippets": [_snippet(snippet) for snippet in plan.snippets],
     }
-    if signed:
-        document["signature"] = {"key_id": signed.key_id, "verified": signed.verified}
-        document["grant"] = dataclasses.asdict(signed.grant)
-    return document
 
 
-def readable(signed_or_plan: SignedPlan | Plan) -> str:
+def readable(signed: SignedPlan) -> str:
     """The same as text, one function a line, ending in a line end."""
-    plan = signed_or_plan if isinstance(signed_or_plan, Plan) else signed_or_plan.plan
-    lines = _heading(signed_or_plan)
+    plan = signed.plan
+    lines = _heading(signed)
     lines += [
         f"provider  {entry.name} ({entry.distribution} {entry.version}), layer {entry.layer}"
         for entry in plan.providers
@@ -78,21 +78,15 @@ def entries_only(plan: Plan) -> str:
     return f"{them} only ({each})"
 
 
-def _heading(signed_or_plan: SignedPlan | Plan) -> list[str]:
-    if isinstance(signed_or_plan, Plan):
-        return [
-            f"plan      {digest(encode(signed_or_plan))}",
-            "signature none",
-            f"functions {len(signed_or_plan.functions)}",
-        ]
-    grant, key = signed_or_plan.grant, signed_or_plan.key_id[:16]
-    state = "verified" if signed_or_plan.verified else "NOT VERIFIED, all below is only a claim"
+def _heading(signed: SignedPlan) -> list[str]:
+    grant, key = signed.grant, signed.key_id[:16]
+    state = "verified" if signed.verified else "NOT VERIFIED, all below is only a claim"
     return [
-        f"plan      {signed_or_plan.digest}",
+        f"plan      {signed.digest}",
         f"signature key {key}, {state}",
         f"granted   to {grant.user} (uid {grant.uid}) by {grant.signer}",
         f"valid     {instant(grant.issued)} to {instant(grant.expires)}",
-        f"functions {len(signed_or_plan.plan.functions)}",
+        f"functions {len(signed.plan.functions)}",
     ]
 
 
@@ -105,55 +99,27 @@ def _size(group: Group) -> str:
 
 
 def _group(group: Group) -> Document:
-    return {
-        "provider": group.provider,
-        "layer": group.layer,
-        "attach": group.attach.value,
-        "path": group.target.path,
-        "seen_as": group.target.seen_as,
-        "build_id": group.target.build_id,
-        "mode": group.mode.value,
-        "sample": group.sample,
-        "helper": group.helper,
-        "functions": [_function(function) for function in group.functions],
-    }
+    shown = _fields(group, "provider", "layer", "attach", "mode", "sample", "helper")
+    place = _fields(group.target, "path", "seen_as", "build_id")
+    return {**shown, **place, "functions": [_function(function) for function in group.functions]}
 
 
 def _function(function: Function) -> Document:
-    return {
-        "name": function.name,
-        "symbol": function.symbol,
-        "aliases": list(function.aliases),
-        "category": function.category,
-        "offset": function.offset,
-        "skip": function.skip,
-        "result": function.result.value,
-        "returns": function.returns.value,
-        "snippet": function.snippet,
-        "snippet_arguments": list(function.snippet_arguments),
-        "arguments": [_argument(argument) for argument in function.arguments],
-    }
+    arguments = [_fields(argument, "index", "label", "ctype", "role") for argument in function.arguments]
+    return {**_fields(function, *_OF_FUNCTIONS), "arguments": arguments}
 
 
-def _argument(argument: Argument) -> Document:
-    return {
-        "index": argument.index,
-        "label": argument.label,
-        "ctype": argument.ctype,
-        "role": argument.role.value,
-    }
+# Members of enumerations are texts to JSON.
+def _fields(described: object, *names: str) -> Document:
+    return {name: getattr(described, name) for name in names}
 
 
 def _snippet(snippet: Snippet) -> Document:
     return {
-        "name": snippet.name,
-        "provider": snippet.provider,
-        "licence": snippet.licence,
+        **_fields(snippet, "name", "provider", "licence"),
         "sha256": snippet_digest(snippet.text),
         "fields": [field.label for field in snippet.fields],
-        "parameters": [
-            {"label": each.label, "low": each.low, "high": each.high} for each in snippet_parameters(snippet.text)
-        ],
+        "parameters": [_fields(each, "label", "low", "high") for each in snippet_parameters(snippet.text)],
     }
 
 

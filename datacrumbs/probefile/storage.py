@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import RECREATE, DatacrumbsError, refusal
+from datacrumbs.errors import RECREATE, refusal, reworded
 from datacrumbs.probefile.envelope import COMPRESSED_LIMIT, open_envelope, read_grant, read_payload, verify
 from datacrumbs.probefile.keys import trusted_key
 from datacrumbs.probefile.revocation import read_revocations
@@ -93,11 +93,8 @@ def write_probe_file(path: Path, data: bytes) -> None:
 
 
 def _bytes(path: Path) -> bytes:
-    try:
+    with reworded(hint="give the path of a probe file; datacrumbs_probe_configurator can compose it"):
         return read_bounded(path, COMPRESSED_LIMIT)
-    except DatacrumbsError as error:
-        hint = error.hint or "give the path of a probe file; datacrumbs_probe_configurator can compose it"
-        raise DatacrumbsError(error.message, hint=hint, exit_code=error.exit_code) from None
 
 
 def _check_grant(grant: Grant, name: str, now: float, uid: int | None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from datacrumbs.elf.build_id import stream_build_id
-from datacrumbs.errors import RECREATE, DatacrumbsError, refusal
+from datacrumbs.errors import RECREATE, ExitCode, refusal, reworded
 from datacrumbs.secure import file_systems
 from datacrumbs.secure.files import open_regular
 from datacrumbs.secure.user_rights import rights_of_account
@@ -89,10 +89,8 @@ def open_target_file(target: Target) -> BufferedReader:
     Raises:
         DatacrumbsError: (exit 3).
     """
-    try:
+    with reworded("target ", hint=RECREATE, exit_code=ExitCode.REFUSED):
         descriptor = open_regular(Path(target.path))
-    except DatacrumbsError as error:
-        raise refusal(f"target {error.message}", error.hint or RECREATE) from None
     stream = os.fdopen(descriptor, "rb")
     try:
         _verify_place(stream, target)
@@ -112,6 +110,8 @@ def _verify_place(stream: BufferedReader, target: Target) -> None:
             f"target {target.path}: on a file system that a user's program serves (FUSE)",
             "copy the file to another file system: the kernel forks no process while it reads what it is to probe",
         )
+    if file_systems.is_of_processes(stream.fileno()):
+        raise refusal(f"target {target.path}: a file of /proc; expected a program or a library", RECREATE)
 
 
 def check_build_id(stream: BufferedReader, target: Target) -> None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import DatacrumbsError, refusal
+from datacrumbs.errors import ExitCode, refusal, reworded
 from datacrumbs.probefile.codec import canonical, parse_canonical
 from datacrumbs.probefile.envelope import KEY_ID, enveloped, open_form, verify
 from datacrumbs.probefile.keys import trusted_key, trusted_key_ids
@@ -122,13 +122,9 @@ def read_seal(path: Path, keys: Path) -> Seal:
             f"if the node is yours, copy {envelope.key_id}.pem from its /etc/datacrumbs/seal-keys into {keys}",
         )
     verify(envelope, trusted_key(keys, envelope.key_id, str(path)), str(path), "such a seal proves nothing")
-    try:
-        summary = _summary(parse_canonical(envelope.payload, "seal"))
-    except DatacrumbsError as error:
-        raise refusal(
-            f"{path}: not understood: {error.message.removeprefix('plan: ')}", "read it with the version that made it"
-        ) from None
-    return Seal(summary, envelope.key_id)
+    hint = "read it with the version that made it"
+    with reworded(f"{path}: not understood: ", hint=hint, exit_code=ExitCode.REFUSED):
+        return Seal(_summary(parse_canonical(envelope.payload, "seal")), envelope.key_id)
 
 
 def _summary(document: object) -> Summary:

@@ -13,11 +13,17 @@ import os
 import re
 import stat
 import struct
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-_FIRST_USER = 1000  # UID_MIN of login.defs: lower ones are accounts of the system
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_LOGIN_DEFINITIONS = Path("/etc/login.defs")
+_FIRST_USER = 1000  # where that does not say it
 _FUSE, OVERLAY = 0x65735546, 0x794C7630
 _SERVED = "it is on a file system that a user's program serves (FUSE)"
 _CONNECTIONS = Path("/sys/fs/fuse/connections")  # fusectl
@@ -25,6 +31,7 @@ _CONNECTIONS = Path("/sys/fs/fuse/connections")  # fusectl
 _EMPTY_PATH, _DO_NOT_SYNCHRONIZE, _BASIC, _STATX_BYTES = 0x1000, 0x4000, 0x7FF, 256
 _STATX_UID, _STATX_MODE, _STATX_BLOCKS, _STATX_DEVICE = 20, 28, 48, 136
 _BLOCK = 512
+_LOCAL_LOCKS = re.compile(rb"\blocal_lock=(all|flock)\b")  # nfs(5)
 _STEP = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS_MOST = 40  # as the kernel follows
 _OPTIONAL_FIELDS = 6  # of a line of mountinfo: from there on, up to a "-"
@@ -55,11 +62,20 @@ class MountLine:
     def served_by_user(self) -> bool:
         """Whether a program of a user's answers for it."""
         user = re.search(rb"\buser_id=(\d+)", self.options)
-        return self.kind.startswith(b"fuse") and user is not None and int(user[1]) >= _FIRST_USER
+        return self.kind.startswith(b"fuse") and user is not None and int(user[1]) >= _first_user()
+
+
+# Lower ids are accounts of the system. Sites that began long ago have users from 500 on.
+@cache
+def _first_user() -> int:
+    with suppress(OSError):
+        if found := re.search(rb"^\s*UID_MIN\s+(\d+)\s*$", _LOGIN_DEFINITIONS.read_bytes(), re.MULTILINE):
+            return min(int(found[1]), _FIRST_USER)
+    return _FIRST_USER
 
 
 @dataclass(frozen=True, slots=True)
-class KernelState:
+class KnownStatus:
     """What the kernel knows of an open file by itself.
 
     Args:
@@ -73,10 +89,27 @@ class KernelState:
     taken: int
 
 
-def is_served_by_user(descriptor: int) -> bool:
-    """Whether a file that was opened by its path here is on a file system that a user's program serves."""
-    found = _by_identity(descriptor, read_mounts())
+def is_served_by_user(descriptor: int, mounts: Sequence[MountLine] | None = None) -> bool:
+    """Whether a file that was opened by its path here is on a file system that a user's program serves.
+
+    Args:
+        descriptor: The file.
+        mounts: Those here, if they were read already.
+    """
+    found = _by_identity(descriptor, read_mounts() if mounts is None else mounts)
     return found is not None and found.served_by_user
+
+
+def is_of_processes(descriptor: int) -> bool:
+    """Whether a file says something of processes: their memory and environment are files, too (proc(5))."""
+    found = _by_identity(descriptor, read_mounts())
+    return found is not None and found.kind == b"proc"
+
+
+def locks_are_asked_for(descriptor: int) -> bool:
+    """Whether a lock of a file is a question to another daemon, waited for without end: NFS before version 4."""
+    found = _by_identity(descriptor, read_mounts())
+    return found is not None and found.kind == b"nfs" and not _LOCAL_LOCKS.search(found.options)
 
 
 class ServedError(Exception):
@@ -99,14 +132,14 @@ def open_unasked(directory: Path) -> int:
             stack.callback(os.close, there)
             if is_served_by_user(there):
                 raise ServedError
-            if not stat.S_ISLNK(kernel_state(there).mode):
+            if not stat.S_ISLNK(known_status(there).mode):
                 here = there
                 continue
             links += 1
             if links > _LINKS_MOST:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
             rest += reversed(PurePosixPath(os.readlink("", dir_fd=there)).parts)
-        if not stat.S_ISDIR(kernel_state(here).mode):
+        if not stat.S_ISDIR(known_status(here).mode):
             raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return os.dup(here)
 
@@ -146,7 +179,7 @@ def device_of(descriptor: int) -> tuple[int, int]:
     return struct.unpack_from("II", _statx(descriptor, 0), _STATX_DEVICE)
 
 
-def kernel_state(descriptor: int) -> KernelState:
+def known_status(descriptor: int) -> KnownStatus:
     """What the kernel has of a file; its system is not asked either.
 
     Raises:
@@ -156,7 +189,7 @@ def kernel_state(descriptor: int) -> KernelState:
     (uid,) = struct.unpack_from("I", buffer, _STATX_UID)
     (mode,) = struct.unpack_from("H", buffer, _STATX_MODE)
     (blocks,) = struct.unpack_from("Q", buffer, _STATX_BLOCKS)
-    return KernelState(mode, uid, blocks * _BLOCK)
+    return KnownStatus(mode, uid, blocks * _BLOCK)
 
 
 def _statx(descriptor: int, wanted: int) -> ctypes.Array[ctypes.c_char]:
@@ -194,6 +227,6 @@ def read_mounts(file: Path = Path("/proc/self/mountinfo")) -> list[MountLine]:
 
 
 # A file of another namespace has the number of a mount there, which none here has.
-def _by_identity(descriptor: int, mounts: list[MountLine]) -> MountLine | None:
+def _by_identity(descriptor: int, mounts: Sequence[MountLine]) -> MountLine | None:
     match = re.search(rb"^mnt_id:\s*(\d+)$", Path(f"/proc/self/fdinfo/{descriptor}").read_bytes(), re.MULTILINE)
     return next((mount for mount in mounts if match and mount.identity == match[1]), None)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import secrets
 import stat
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, ExitCode, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
 # O_NONBLOCK: opening a FIFO must not wait for a writer.
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _STEP = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 CAPABILITY_ATTRIBUTE = "security.capability"
+_LINKS_MOST = 40  # as the kernel follows
+DEEPEST = 64
+"""How deep files are looked for below a directory."""
 CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -174,37 +179,152 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """
     if not path.name:
         raise DatacrumbsError(f"{path}: names no file; nothing was written")
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(8)}")
+    temporary = f".{path.name[:200]}.{secrets.token_hex(8)}"
+    directory = -1
     try:
         if path.exists() and not path.is_file():
             raise DatacrumbsError(f"{path}: exists and is not a regular file; nothing was written")
-        with os.fdopen(os.open(temporary, CREATE_FLAGS, mode), "wb") as stream:
+        # Its owner may exchange it meanwhile: both names are those of one directory.
+        directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        with os.fdopen(os.open(temporary, CREATE_FLAGS, mode, dir_fd=directory), "wb") as stream:
             yield stream
-        temporary.rename(path)
+        os.rename(temporary, path.name, src_dir_fd=directory, dst_dir_fd=directory)
     except OSError as error:
         raise DatacrumbsError(f"{path}: cannot be written: {error.strerror or error}; nothing was written") from None
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        if directory >= 0:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=directory)
+            os.close(directory)
 
 
-def make_private(directory: Path) -> None:
-    """Make a directory and the one that it is in, as far as they are not there, open to this user alone."""
-    for place in (directory.parent, directory):
+def read_kept(path: Path, limit: int) -> bytes | None:
+    """What `keep` wrote; None where nothing is kept.
+
+    Raises:
+        DatacrumbsError: As `read_bounded` of a protected file, also for a directory that somebody else may change.
+    """
+    if not os.path.lexists(path):
+        return None
+    check_protected(path.parent)
+    return read_bounded(path, limit, protected=True)
+
+
+def keep(path: Path, data: bytes) -> None:
+    """Write a file for later. Its directory, and the one above, are made for this user alone if they are not there.
+
+    Raises:
+        DatacrumbsError: (exit 3) for a directory that somebody else may change; (exit 1) when it cannot be written.
+        OSError: The directory cannot be made.
+    """
+    for place in (path.parent.parent, path.parent):
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    check_protected(path.parent)
+    write_atomically(path, data, 0o600)
+
+
+def remove_oldest(directory: Path, suffix: str, most: int, room: float = math.inf) -> None:
+    """Remove files beyond a number, and beyond a size of all together, those first that were written long ago.
+
+    Args:
+        directory: Where they are kept.
+        suffix: Of their names.
+        most: How many may stay.
+        room: How many bytes may.
+
+    Raises:
+        OSError: One cannot be removed.
+    """
+    with os.scandir(directory) as entries:
+        found = [(entry.stat(follow_symlinks=False), entry.name) for entry in entries if entry.name.endswith(suffix)]
+    for number, (status, name) in enumerate(sorted(found, key=lambda each: -each[0].st_mtime_ns)):
+        room -= status.st_size
+        if number >= most or room < 0:
+            (directory / name).unlink(missing_ok=True)
+
+
+def files_below(
+    directory: Path,
+    suffix: str,
+    refuse: Callable[[OSError], object] | None = None,
+    deepest: int = DEEPEST,
+    *,
+    from_last: bool = False,
+) -> Iterator[Path]:
+    """Files whose names end so, in a directory and below it; no link to a directory is followed.
+
+    Args:
+        directory: Where.
+        suffix: How they end.
+        refuse: Told what cannot be listed, and what is too deep.
+        deepest: How many directories deep; users nest them deeper than anything recurses.
+        from_last: Whether each directory's come in the reverse order of their names: what names begin with is often a
+            date.
+    """
+    own = len(directory.parts)
+    for place, directories, names in os.walk(directory, onerror=refuse):
+        if directories and len(Path(place).parts) - own >= deepest:
+            directories.clear()
+            if refuse is not None:
+                refuse(OSError(errno.ELOOP, f"directories more than {deepest} deep", place))
+        if from_last:
+            directories.sort(reverse=True)
+            names.sort(reverse=True)
+        yield from (Path(place, name) for name in names if name.endswith(suffix))
+
+
+def write_over(place: Path, data: bytes) -> None:
+    """Write what somebody has named as an output: a file whole or not at all, a terminal or a pipe as it is.
+
+    Links are followed as far as they are root's or this user's, as ``/dev/stdout`` is: one of somebody else, who may
+    have expected the name, could lead to any file or device of this user's, and is replaced itself. A pipe of somebody
+    else, who would read what is written or let it wait, is refused.
+
+    Raises:
+        DatacrumbsError: (exit 1) when that fails.
+    """
+    try:
+        place = _behind_own_links(place)
+        is_open = _is_open_file(place)
+        if is_open and place.is_file():
+            place, is_open = place.resolve(), False
+        if is_open or not (place.is_symlink() or place.is_file() or not place.exists()):
+            flags = os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC | (0 if is_open else os.O_NOFOLLOW)
+            if not is_open:
+                _check_pipe(place, place.lstat())
+            with os.fdopen(os.open(place, flags), "wb") as stream:
+                if not is_open:
+                    _check_pipe(place, os.fstat(stream.fileno()))
+                stream.write(data)
+            return
+    except OSError as error:
+        raise DatacrumbsError(f"{place}: cannot be written: {error.strerror}") from None
+    write_atomically(place, data)
+
+
+def _check_pipe(place: Path, status: os.stat_result) -> None:
+    if stat.S_ISFIFO(status.st_mode) and status.st_uid not in {0, os.geteuid()}:
+        raise DatacrumbsError(f"{place}: another user's pipe; nothing was written")
+
+
+def _behind_own_links(place: Path) -> Path:
+    for _ in range(_LINKS_MOST):
+        if not place.is_symlink() or place.lstat().st_uid not in {0, os.geteuid()} or _is_open_file(place):
+            return place
+        place = place.parent / place.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+# A link to what a process has open says no path by which that can be reached.
+def _is_open_file(place: Path) -> bool:
+    return Path(os.path.realpath(place.parent)).is_relative_to("/proc")
 
 
 def is_file(path: Path) -> bool:
     """Whether a regular file is there; also False where this user cannot look (``Path.is_file`` raises there)."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
+    return os.path.isfile(path)  # noqa: PTH113 - see above
 
 
 def is_folder(path: Path) -> bool:
     """Whether a directory is there; also False where this user cannot look."""
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
+    return os.path.isdir(path)  # noqa: PTH112 - likewise

@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-NOBODY = 65534
-"""Writes for root: what a trace is made of is never worth root's privileges."""
-
 _SET_PARENT_DEATH_SIGNAL, _GET_PARENT_DEATH_SIGNAL = 1, 2
 _FIRST_DESCRIPTOR = 3  # behind the standard streams
 _SET_DUMPABLE, _SET_KEEP_CAPABILITIES, _DROP_FROM_BOUNDING_SET, _SET_NO_NEW_PRIVILEGES = 4, 8, 24, 38
@@ -101,6 +98,24 @@ def _parent_death_signal() -> int:
 def end_with_parent(number: int) -> None:
     """Have this process get a signal when its parent ends; whether that has ended already is the caller's to ask."""
     prctl(_SET_PARENT_DEATH_SIGNAL, number)
+
+
+def leave_terminal(*streams: int) -> None:
+    """Begin a session without a terminal, whose keys are root's: what is taken over here neither reads nor types them.
+
+    Args:
+        streams: Of the standard streams, those that become empty; the input without any.
+    """
+    os.setsid()
+    empty(*(streams or (0,)))
+
+
+def empty(*streams: int) -> None:
+    """Read nothing from standard streams, and write nothing there."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in streams:
+        os.dup2(null, stream)
+    os.close(null)
 
 
 def close_others(kept: Iterable[int]) -> None:

@@ -10,16 +10,13 @@ import struct
 from bisect import bisect_right
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from datacrumbs.secure import user_rights
+from datacrumbs.secure.user_rights import subordinate_ranges
 
 NO_ACCOUNT = -1
 """The share of all ids that neither have an account nor belong to one."""
-SUBORDINATE_IDS = Path("/etc/subuid")
-PEER_CREDENTIALS = struct.Struct("iII")
+_CREDENTIALS = struct.Struct("iII")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +51,10 @@ class Caller:
         return named or "*" in groups or not self.groups.isdisjoint(groups)
 
 
-def peer_of(connection: socket.socket) -> Caller:
-    """The peer of an AF_UNIX connection, by SO_PEERCRED; nothing that only the account database knows."""
-    size = PEER_CREDENTIALS.size
-    return caller_of(*PEER_CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)))
+def credentials_of(connection: socket.socket) -> tuple[int, int, int]:
+    """Process, effective user and group of who made an AF_UNIX connection, by SO_PEERCRED."""
+    pid, uid, gid = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return pid, uid, gid
 
 
 def caller_of(pid: int, uid: int, gid: int, host: str = "") -> Caller:
@@ -94,19 +91,11 @@ def share_of(uid: int) -> int:
 
 
 def _owner_of(uid: int) -> int | None:
-    for start, end, owner in _ranges():
+    for start, end, owner in subordinate_ranges():
         if start <= uid < end:
             with suppress(KeyError):
                 return int(owner) if owner.isdecimal() else pwd.getpwnam(owner).pw_uid
     return None
-
-
-def _ranges() -> Iterator[tuple[int, int, str]]:
-    with suppress(OSError):
-        for line in SUBORDINATE_IDS.read_text(errors="replace").splitlines():
-            with suppress(ValueError):  # a line that newuidmap does not take either
-                owner, start, count = line.split(":")
-                yield int(start), int(start) + int(count), owner
 
 
 class SubordinateIds:
@@ -121,12 +110,12 @@ class SubordinateIds:
     def owner(self, uid: int) -> str | None:
         """The name; of ranges that overlap, the one that begins last."""
         try:
-            status = SUBORDINATE_IDS.stat()
+            status = user_rights.SUBORDINATE_IDS.stat()
         except OSError:
             return None
         state = (status.st_ino, status.st_mtime_ns, status.st_size)
         if state != self._state:
-            self._state, self._ranges = state, sorted(_ranges())
+            self._state, self._ranges = state, sorted(subordinate_ranges())
         place = bisect_right(self._ranges, uid, key=lambda entry: entry[0])
         _, end, owner = self._ranges[place - 1] if place else (0, 0, "")
         return owner if uid < end else None

@@ -83,6 +83,18 @@ class DecisionLog:
         else:
             self._begin(share, decision, _Held())
 
+    def is_quiet(self, share: int) -> bool:
+        """Whether the next decision of this share is written at once."""
+        return share not in self._held
+
+    def counts(self, share: int, code: str) -> bool:
+        """Count another decision of this code, if the next line of this share will be of such a one already."""
+        held = self._held.get(share)
+        if held is None or held.last is None or held.last.code != code:
+            return False
+        held.counts[code] += 1
+        return True
+
     def flush(self) -> None:
         """Write what is held, before the end."""
         for held in self._held.values():

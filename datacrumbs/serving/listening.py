@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, refusal
@@ -22,18 +23,16 @@ def listen(path: Path, name: ServiceName) -> socket.socket:
     Raises:
         DatacrumbsError: (exit 1) when a service is listening there already or the path is no socket.
     """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        _remove_stale(path, name)
-        listener.bind(str(path))
-        path.chmod(SOCKET_MODE)
-        listener.listen(BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise DatacrumbsError(f"{path}: cannot listen: {error}", hint="run datacrumbs_setup first") from None
-    except DatacrumbsError:
-        listener.close()
-        raise
+    with ExitStack() as failing:
+        listener = failing.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        try:
+            _remove_stale(path, name)
+            listener.bind(str(path))
+            path.chmod(SOCKET_MODE)
+            listener.listen(BACKLOG)
+        except OSError as error:
+            raise DatacrumbsError(f"{path}: cannot listen: {error}", hint="run datacrumbs_setup first") from None
+        failing.pop_all()
     return listener
 
 

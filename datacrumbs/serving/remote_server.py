@@ -24,26 +24,28 @@ from datacrumbs.errors import ExitCode
 from datacrumbs.secure.user_rights import groups_of
 from datacrumbs.serving import munge
 from datacrumbs.serving.caller import Caller, caller_of
+from datacrumbs.serving.children import received
 from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.limited import Bounds
 from datacrumbs.serving.listening import BACKLOG
 from datacrumbs.serving.protocol import LENGTH, VERSION, frame
-from datacrumbs.serving.replies import RequestReport, busy, refusal_frame
-from datacrumbs.serving.server import Server, Visit
-from datacrumbs.serving.shares import ROOT, Limits, Share, count_down
+from datacrumbs.serving.reception import Visit
+from datacrumbs.serving.replies import busy, refusal_frame
+from datacrumbs.serving.server import Server
+from datacrumbs.serving.shares import ROOT, Limits, Share, count
 
 if TYPE_CHECKING:
     import socket
     from ipaddress import IPv4Address, IPv6Address
 
-    from datacrumbs.serving.replies import ServiceName
+    from datacrumbs.serving.replies import RequestReport, ServiceName
 
 FIRST_FREE_PORT = 1024
 NONCE_BYTES = 32
 CREDENTIAL_LIMIT = 4096
-UNPROVEN = 32
+UNPROVEN = 64
 """Most connections of which it is not proven yet who calls."""
-UNPROVEN_OF_A_HOST = 6
+UNPROVEN_OF_A_HOST = 24
 """Those of one host: twice as many as its relay has at once."""
 OF_A_HOST = 64
 """Most connections of one host's users: its root can be each of them."""
@@ -145,24 +147,25 @@ class RemoteServer(Server):
         if self._remote is not None:
             self._remote.listener.settimeout(0)
             self._remote.listener.listen(BACKLOG)
-            self._listen(self._remote.listener, self._meet)
+            self.listen(self._remote.listener, self._meet_host)
 
-    def _meet(self, connection: socket.socket) -> None:
+    def _meet_host(self, connection: socket.socket) -> bool:
         try:
             host, port = connection.getpeername()[:2]
         except OSError:  # gone already
             connection.close()
-            return
+            return False
         address = plain_address(host)
         unknown = Caller(_UNKNOWN, _UNKNOWN, 0, "", frozenset(), (), has_account=False, host=str(address))
         visit = Visit(connection, unknown, Share(_UNPROVEN_SHARE), time.monotonic())
         try:
             self._check_peer(address, port)
         except DenialError as error:
-            self._refuse(visit, RequestReport("refused", error.code, reason=error.message), refusal_frame(error))
-            return
-        self._unproven[visit.peer.host] += 1
-        self._spawn(self._prove(visit))
+            self.refuse(visit, error)
+            return True
+        count(self._unproven, visit.peer.host, visit.places)
+        self.spawn(self._prove(visit))
+        return True
 
     def _check_peer(self, host: IPv4Address | IPv6Address, port: int) -> None:
         if self._remote is not None:
@@ -177,20 +180,20 @@ class RemoteServer(Server):
     async def _prove(self, visit: Visit) -> None:
         found = None
         try:
-            async with self._reported(visit):
+            async with self.reported(visit):
                 caller, digest = await self._identified(visit)
                 self._check_room(caller)
                 found = caller, digest
         finally:
-            count_down(self._unproven, visit.peer.host)
+            visit.places.close()
             if found is None:
                 visit.connection.close()
         if found is not None:
-            self._admit(visit.connection, *found)
+            self.admit(visit.connection, *found)
 
     # Of the users of one host together, since root there can be each of them; and of one user who asks from any.
     def _check_room(self, peer: Caller) -> None:
-        is_new = self._known_share(peer.uid) is None
+        is_new = self._known.share(peer.uid) is None
         if (
             self._proven[peer.host] >= OF_A_HOST
             or (is_new and self._newcomers_of[peer.host] >= NEWCOMERS_OF_A_HOST)
@@ -198,29 +201,16 @@ class RemoteServer(Server):
         ):
             raise busy(self.name)
 
-    def _count(self, visit: Visit, *, is_new: bool) -> None:
-        super()._count(visit, is_new=is_new)
+    def count(self, visit: Visit, *, is_new: bool) -> None:
+        """As for `Server`; of other hosts, also by host and user."""
+        super().count(visit, is_new=is_new)
         if visit.peer.host:
-            self._proven[visit.peer.host] += 1
-            self._remote_of[visit.peer.uid] += 1
-            self._newcomers_of[visit.peer.host] += is_new
+            count(self._proven, visit.peer.host, visit.places)
+            count(self._remote_of, visit.peer.uid, visit.places)
+            if is_new:
+                count(self._newcomers_of, visit.peer.host, visit.newcomer)
 
-    async def _serve(self, visit: Visit, known: int | None) -> None:
-        try:
-            await super()._serve(visit, known)
-        finally:
-            if visit.peer.host:
-                count_down(self._proven, visit.peer.host)
-                count_down(self._remote_of, visit.peer.uid)
-
-    async def _look_up(self, visit: Visit) -> None:
-        try:
-            await super()._look_up(visit)
-        finally:
-            if visit.peer.host:
-                count_down(self._newcomers_of, visit.peer.host)
-
-    async def judged(self, visit: Visit, body: bytearray) -> tuple[RequestReport, bytes]:
+    async def judged(self, visit: Visit, body: bytearray) -> tuple[RequestReport, bytearray]:
         """As for `Server`; requests of other hosts leave room for those of this one."""
         if not visit.peer.host:
             return await super().judged(visit, body)
@@ -242,9 +232,9 @@ class RemoteServer(Server):
                 "see the log of munged on the host that asks",
                 exit_code=ExitCode.FAILED,
             ) from None
-        async with self._proofs, self._answer_of(lambda: _proof_answer(text, nonce), PROOF) as reader:
-            (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
-            found = json.loads(await reader.readexactly(size))
+        async with self._proofs, self.judges.other(lambda: _proof_answer(text, nonce), PROOF) as child:
+            (size,) = LENGTH.unpack(await received(child.channel, LENGTH.size))
+            found = json.loads(await received(child.channel, size))
         if isinstance(found, dict):
             exit_code = ExitCode(found["exit_code"])
             raise DenialError(found["code"], found["message"], found["hint"], exit_code=exit_code)
@@ -253,10 +243,10 @@ class RemoteServer(Server):
 
     async def _credential(self, visit: Visit, nonce: bytes) -> bytes:
         await self.loop.sock_sendall(visit.connection, frame({"version": VERSION, "nonce": nonce.hex()}))
-        (size,) = LENGTH.unpack(await self._receive(visit, LENGTH.size))
+        (size,) = LENGTH.unpack(await received(visit.connection, LENGTH.size))
         if not 0 < size <= CREDENTIAL_LIMIT:
             raise DenialError("remote.credential", f"a credential of {size} bytes")
-        return bytes(await self._receive(visit, size))
+        return bytes(await received(visit.connection, size))
 
 
 def _proof_answer(text: bytes, nonce: bytes) -> bytes:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import traceback
 from dataclasses import asdict, dataclass
 
 from datacrumbs.errors import ExitCode
+from datacrumbs.serving.asking import BUSY
 from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.limited import UNDECIDED, UNDECIDED_HINT
 from datacrumbs.serving.protocol import LENGTH, frame
@@ -67,7 +69,7 @@ def reported(report: RequestReport, reply: bytes) -> bytes:
     return LENGTH.pack(len(head)) + head + reply
 
 
-def read_report(head: bytes) -> RequestReport:
+def read_report(head: bytes | bytearray) -> RequestReport:
     """The report of a child, which is this program."""
     document = json.loads(head)
     document["found"] = tuple((str(key), str(words)) for key, words in document["found"])
@@ -89,7 +91,7 @@ def refusal_frame(error: DenialError) -> bytes:
 
 def busy(service: ServiceName) -> DenialError:
     """The refusal that clients try again after."""
-    return DenialError("service.busy", f"the {service.words} has too many requests at once", "try again in a minute")
+    return DenialError(BUSY, f"the {service.words} has too many requests at once", "try again in a minute")
 
 
 def too_much() -> DenialError:
@@ -116,3 +118,20 @@ def failed(service: ServiceName) -> DenialError:
         f"see its log: journalctl -u {service.unit}",
         exit_code=ExitCode.FAILED,
     )
+
+
+def failure(error: Exception, service: ServiceName, user: str, digest: str) -> tuple[RequestReport, bytes]:
+    """What a child answers where its request failed: the caller gets words, the log the rest.
+
+    Args:
+        error: A refusal, or whatever else ended it.
+        service: Whose request it is.
+        user: The caller's account.
+        digest: Of the plan, if that is known by then.
+    """
+    refused = too_much() if isinstance(error, MemoryError | RecursionError) else error
+    if isinstance(refused, DenialError):
+        report = RequestReport("refused", refused.code, user, digest, refused.message[:REASON_LIMIT])
+        return report, refusal_frame(refused)
+    fault = "".join(traceback.format_exception(error))[-FAULT_LIMIT:]
+    return RequestReport("failed", "service.fault", user, digest, fault=fault), refusal_frame(failed(service))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,9 +12,12 @@ from datacrumbs.serving.protocol import REQUEST_LIMIT
 
 if TYPE_CHECKING:
     from collections import Counter
+    from contextlib import ExitStack
 
 ROOT = 0
 MIB = 1 << 20
+KNOWN_LIMIT = 4096
+KNOWN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,13 @@ class Limits:
 _Key = TypeVar("_Key")
 
 
-def count_down(counter: Counter[_Key], key: _Key) -> None:
-    """Count one less, and forget what is down to none."""
+def count(counter: Counter[_Key], key: _Key, until: ExitStack) -> None:
+    """Count one more, until something is closed."""
+    counter[key] += 1
+    until.callback(_count_down, counter, key)
+
+
+def _count_down(counter: Counter[_Key], key: _Key) -> None:
     counter[key] -= 1
     if not counter[key]:
         del counter[key]
@@ -79,14 +88,18 @@ class Shares:
 
     def enter(self, key: int) -> Share | None:
         """Count a connection to a share; None when there is no room for it."""
-        share = self._shares.get(key) or Share(key)
-        full = share.connections >= self._limits.connections_per_user and key != ROOT
-        if full or self.connections >= self._limits.connections:
+        if self.is_full(key):
             return None
-        self._shares[key] = share
+        share = self._shares.setdefault(key, Share(key))
         share.connections += 1
         self.connections += 1
         return share
+
+    def is_full(self, key: int) -> bool:
+        """Whether there is no room for a connection in a share."""
+        share = self._shares.get(key)
+        full = share is not None and share.connections >= self._limits.connections_per_user and key != ROOT
+        return full or self.connections >= self._limits.connections
 
     def readmit(self, share: Share) -> None:
         """Count a connection to the share that it has just left, until it is closed."""
@@ -115,3 +128,42 @@ class Shares:
         """Bytes are no longer held."""
         share.memory -= size
         self.memory -= size
+
+
+class KnownIds:
+    """Whose share ids use, as far as that was looked up.
+
+    What an account uses holds until it is looked up again, so that who asks seldom does not wait for it. Other ids are
+    forgotten after a while: a user has thousands of them.
+    """
+
+    def __init__(self) -> None:
+        self._accounts: dict[int, float] = {}
+        self._others: dict[int, tuple[int, float]] = {}
+
+    def share(self, uid: int) -> int | None:
+        """The share that an id uses; None where it has to be looked up first."""
+        if uid in self._accounts:
+            return uid
+        share, until = self._others.get(uid, (0, 0.0))
+        return share if time.monotonic() < until else None
+
+    def is_due(self, uid: int) -> bool:
+        """Whether an account should be looked up again, which is said once for each time."""
+        now = time.monotonic()
+        due = self._accounts.get(uid, now + 1) <= now
+        if due:
+            self._accounts[uid] = now + KNOWN_SECONDS
+        return due
+
+    def remember(self, uid: int, share: int) -> None:
+        """Take note of what was looked up."""
+        self._accounts.pop(uid, None)
+        until = time.monotonic() + KNOWN_SECONDS
+        if share == uid:
+            self._accounts[uid] = until
+        else:
+            self._others[uid] = share, until
+        for known in (self._accounts, self._others):
+            while len(known) > KNOWN_LIMIT:
+                del known[next(iter(known))]

@@ -32,39 +32,23 @@ EVERY_SECONDS = 1.0
 REMEMBERED = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Spare:
-    """A child that waits for its order.
+class Spare(Child):
+    """A child that reads its order from its channel; the first byte that comes from there says that it is ready."""
 
-    Args:
-        child: The process.
-        orders: Where it reads the order, and says that it is ready for one.
-    """
-
-    child: Child
-    orders: socket.socket
+    __slots__ = ()
 
     def is_ready(self) -> bool | None:
-        """Whether it has warmed up; None for one that has ended. Once it has said so, it is not said again."""
+        """Whether it has warmed up; None for one that has ended before."""
         try:
-            return bool(self.orders.recv(1, socket.MSG_DONTWAIT)) or None
+            return bool(self.channel.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK)) or None
         except BlockingIOError:
             return False
         except OSError:
             return None
 
-    def has_ended(self) -> bool:
-        """Whether it has ended; what it says of being ready is heard as well."""
-        return self.is_ready() is None or self.is_ready() is None
-
-    def give(self, bounds: Bounds, data: bytes, descriptors: Iterable[int] = ()) -> None:
-        """Give it its order.
-
-        Raises:
-            OSError: It has ended.
-        """
-        socket.send_fds(self.orders, [order_of(bounds, len(data))], list(descriptors))
-        self.orders.sendall(data)
+    def is_lost(self) -> bool:
+        """Whether it has ended or is stopped, by whatever has its user id."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
 
     def answer(self, bounds: Bounds, data: bytes, most: int, descriptors: Iterable[int] = ()) -> bytes:
         """Its answer to an order, waited for.
@@ -79,16 +63,15 @@ class Spare:
             LimitError: When it ended in another way than with its answer; an `UndecidedError` when that was for the
                 time on the clock.
         """
-        with self.orders:
-            with suppress(OSError):  # of one that has ended, whose end says it
-                self.give(bounds, data, descriptors)
-            return answered(self.child, bounds, most)
+        with suppress(OSError):  # of one that has ended, whose end says it
+            socket.send_fds(self.channel, [order_of(bounds, len(data))], list(descriptors))
+            self.channel.sendall(data)
+        return answered(self, bounds, len(READY) + most)[len(READY) :]
 
     def dismiss(self) -> None:
-        """Let it end without work; `Child.wait` has to follow."""
-        self.orders.close()
-        os.close(self.child.answer)
-        self.child.kill()
+        """Let it end without work; `wait` has to follow."""
+        self.channel.close()
+        self.kill()
 
 
 def order_of(bounds: Bounds, size: int) -> bytes:
@@ -96,7 +79,7 @@ def order_of(bounds: Bounds, size: int) -> bytes:
     return ORDER.pack(bounds.memory, bounds.processor_seconds, bounds.clock_seconds, size)
 
 
-def prepare(work: Work, warm_up: Callable[[], None] | None = None) -> Spare:
+def prepare(work: Work, warm_up: Callable[[], object] | None = None) -> Spare:
     """Begin a child that does ``work`` once its order arrives, and ends where none can arrive any more.
 
     Args:
@@ -104,27 +87,20 @@ def prepare(work: Work, warm_up: Callable[[], None] | None = None) -> Spare:
         warm_up: Goes through the same with input of its own; what comes of it counts for nothing.
 
     Raises:
-        OSError: When no process or pipe can be made.
+        OSError: When no process or socket can be made.
     """
-    here, there = socket.socketpair()
-    try:
-        child = start(lambda: _when_ordered(there, work, warm_up), None, keep=(there.fileno(),))
-    except BaseException:
-        here.close()
-        raise
-    finally:
-        there.close()
-    return Spare(child, here)
+    child = start(lambda channel: _when_ordered(channel, work, warm_up), None)
+    return Spare(child.pid, child.channel)
 
 
-def _when_ordered(orders: socket.socket, work: Work, warm_up: Callable[[], None] | None) -> bytes:
+def _when_ordered(orders: socket.socket, work: Work, warm_up: Callable[[], object] | None) -> bytes:
     if warm_up is not None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, WARM_UP_SECONDS)
         with suppress(Exception):
             warm_up()
         signal.setitimer(signal.ITIMER_REAL, 0)
-        orders.sendall(READY)
+    orders.sendall(READY)
     data, descriptors, _, _ = socket.recv_fds(orders, ORDER.size, 1, socket.MSG_WAITALL)
     memory, processor, clock, size = ORDER.unpack(data)
     limit(Bounds(memory, processor, clock))
@@ -144,7 +120,7 @@ class Spares:
     most: int
     _waiting: list[Spare] = field(default_factory=list)
     _warming_up: list[Spare] = field(default_factory=list)
-    _ended: list[Child] = field(default_factory=list)
+    _ended: list[Spare] = field(default_factory=list)
     _last: dict[int, float] = field(default_factory=dict)
 
     def fill(self) -> bool:
@@ -170,7 +146,7 @@ class Spares:
         self._last[key] = now
         return self._waiting.pop(0)
 
-    def clear(self) -> list[Child]:
+    def clear(self) -> list[Spare]:
         """Dismiss all; their ends are to be waited for."""
         for spare in (*self._waiting, *self._warming_up):
             self._dismiss(spare)
@@ -190,11 +166,11 @@ class Spares:
                 self._waiting.append(spare)
             elif ready is None:
                 self._dismiss(spare)
-        for spare in [spare for spare in self._waiting if spare.is_ready() is None]:
+        for spare in [spare for spare in self._waiting if spare.is_lost()]:
             self._waiting.remove(spare)
             self._dismiss(spare)
-        self._ended = [child for child in self._ended if not child.has_ended()]
+        self._ended = [spare for spare in self._ended if not spare.has_ended()]
 
     def _dismiss(self, spare: Spare) -> None:
         spare.dismiss()
-        self._ended.append(spare.child)
+        self._ended.append(spare)

@@ -147,17 +147,18 @@ def checked_key_id(paths: SystemPaths) -> str:
 
     def read() -> bytes:
         try:
-            return json.dumps([key_id(load_private_key(paths.private_key).public_key())]).encode()
+            found: object = key_id(load_private_key(paths.private_key).public_key())
         except DatacrumbsError as error:
-            return json.dumps([error.message, error.hint, int(error.exit_code)]).encode()
+            found = error.parts()
+        return json.dumps(found).encode()
 
     try:
         found = json.loads(answer(read, KEY_BOUNDS.stretched(), ANSWER_LIMIT))
     except UndecidedError:
         raise DatacrumbsError(f"{paths.private_key}: not read in time: {UNDECIDED}", hint=UNDECIDED_HINT) from None
-    if len(found) > 1:
-        raise DatacrumbsError(found[0], hint=found[1], exit_code=ExitCode(found[2]))
-    return str(found[0])
+    if isinstance(found, list):
+        raise DatacrumbsError.of_parts(*found)
+    return str(found)
 
 
 def check_schema(document: object) -> tuple[Plan, bytes, str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.serving.denial import DenialError
+from datacrumbs.serving.limited import be_ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -76,6 +77,7 @@ class Compilation:
 # What the compiler says of snippets together, by provider and file; nothing where nothing can be compiled, and None
 # where it was not ready in time, which another time it may be.
 def _complaints(snippets: Iterable[Snippet]) -> dict[tuple[str, str], str] | None:
+    be_ordinary()  # a compiler takes seconds
     from datacrumbs.engine.compiler import SlowCompilerError  # noqa: PLC0415 - as below
     from datacrumbs.engine.complaints import find_complaints  # noqa: PLC0415 - most plans need none of it
 

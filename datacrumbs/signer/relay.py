@@ -1,11 +1,13 @@
 """The signing service of a host without a key: hands requests to the signing host, each in the name of its caller.
 
 It counts and limits callers as the signing service does, and parses nothing of a request either. A child, for each
-request, has MUNGE say whose it is. What comes back counts only if this host would trust it as a probe file.
+request, has MUNGE say whose it is, and waits for the reply. Another one judges that: it counts only if this host would
+trust it as a probe file.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import errno
 import socket
@@ -21,19 +23,21 @@ from datacrumbs.probefile.storage import verified
 from datacrumbs.secure.user_rights import give_up_root, rights_of
 from datacrumbs.serving import munge
 from datacrumbs.serving.caller import with_account
+from datacrumbs.serving.children import received
 from datacrumbs.serving.denial import DenialError, denying
+from datacrumbs.serving.limited import Bounds
 from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION, receive_message
 from datacrumbs.serving.remote_server import FIRST_FREE_PORT, binding
 from datacrumbs.serving.replies import (
     REASON_LIMIT,
     RequestReport,
     ServiceName,
-    refusal_frame,
+    failure,
     reported,
     taken,
 )
-from datacrumbs.serving.server import Server
-from datacrumbs.serving.shares import ROOT, Limits
+from datacrumbs.serving.server import REPORT_LIMIT, Server
+from datacrumbs.serving.shares import MIB, ROOT, Limits
 from datacrumbs.signer.authority import check_schema
 from datacrumbs.signer.request import request_plan
 
@@ -41,13 +45,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from datacrumbs.serving.caller import Caller
-    from datacrumbs.serving.server import Visit
+    from datacrumbs.serving.reception import Visit
 
 RELAY = ServiceName("signing relay", "datacrumbs_sign_relay", "signer")
+LIMITS = Limits(memory=160 * MIB, memory_per_user=64 * MIB)  # a request is held until its reply is judged
+EXCHANGES = 12
+"""How many users' requests are at the signing host at once: to wait for it takes little else than time."""
+EXCHANGE = Bounds(memory=128 * MIB, processor_seconds=10, clock_seconds=90)
+"""Of the child that waits."""
+ANSWERED, FAILED = b"+", b"-"
 CREDENTIAL_SECONDS = 60
 CONNECT_SECONDS = 10.0
 REPLY_SECONDS = 70.0
-"""With the time to connect less than a child has for a request (`limited.CHECK`)."""
+"""With the time to connect less than a child has (`EXCHANGE`)."""
 CHALLENGE_LIMIT = 64 << 10
 _AT_ONCE = struct.pack("@ii", 1, 0)
 """How a connection is closed: its port is one of few, and would be taken for a minute on some hosts."""
@@ -94,33 +104,61 @@ class Relay(Server):
         limits: What callers may use up.
     """
 
-    def __init__(self, where: SigningHost, limits: Limits | None = None) -> None:
-        super().__init__(RELAY, limits or Limits())
+    def __init__(self, where: SigningHost, limits: Limits = LIMITS) -> None:
+        super().__init__(RELAY, limits)
         self.where = where
+        self._exchanges = asyncio.Semaphore(EXCHANGES)
+
+    async def judged(self, visit: Visit, body: bytearray) -> tuple[RequestReport, bytearray]:
+        """As for `Server`; who waits for the signing host has no place among those whose requests are judged."""
+        await self.wait_for(self._exchanges)
+        try:
+            found = await self._asked(visit, bytes(body))
+        finally:
+            self._exchanges.release()
+        self.hold(visit, len(body) + len(found))
+        body[:0] = LENGTH.pack(len(found)) + found
+        return await super().judged(visit, body)
+
+    async def _asked(self, visit: Visit, body: bytes) -> bytearray:
+        async with self.judges.other(lambda: asked(self.where, visit.peer, body), EXCHANGE) as child:
+            (size,) = LENGTH.unpack(await received(child.channel, LENGTH.size))
+            return await received(child.channel, min(size, LENGTH.size + REPORT_LIMIT + REPLY_LIMIT))
 
     def judge(self, peer: Caller, body: bytearray, _digest: bytes) -> bytes:
-        """Ask the signing host; see `relayed`."""
+        """See `relayed`."""
         return relayed(self.where, peer, taken(body))
 
-    async def answer(self, visit: Visit) -> None:
-        """Answer a connection's one request by one reply."""
-        body = await self.read(visit)
-        async with self.turn(visit):
-            report, reply = await self.judged(visit, body)
-            if report.decision:
-                self.note(visit.share.key, visit.peer, visit.started, report)
-            await self.send(visit, reply)
 
-
-def relayed(where: SigningHost, peer: Caller, body: bytes) -> bytes:
-    """What a relay's child answers: a report and the signing host's reply, or a refusal of its own."""
+def asked(where: SigningHost, peer: Caller, body: bytes) -> bytes:
+    """What a child answers that asks the signing host, with its length: ANSWERED and the reply, or a refusal."""
     caller = with_account(peer)
     try:
-        reply = _exchange(where, caller, body)
+        found = ANSWERED + _exchange(where, caller, body)
+    except Exception as error:  # noqa: BLE001 - the request's boundary
+        found = FAILED + reported(*failure(error, RELAY, caller.user, ""))
+    return LENGTH.pack(len(found)) + found
+
+
+def relayed(where: SigningHost, peer: Caller, data: bytes) -> bytes:
+    """What a child answers that judges a reply: a report and the reply, or a refusal of its own.
+
+    Args:
+        where: Whose reply it is.
+        peer: Who asked.
+        data: What `asked` has answered, then the request.
+    """
+    (size,) = LENGTH.unpack_from(data)
+    found, body = data[LENGTH.size : LENGTH.size + size], data[LENGTH.size + size :]
+    kind, reply = found[:1], found[1:]
+    if kind == FAILED:
+        return reply
+    caller = with_account(peer)
+    try:
+        give_up_root()  # what comes over a network needs it no more than this does
         report = _checked(where, caller, body, reply)
-    except DenialError as error:
-        refused = RequestReport("refused", error.code, caller.user, reason=error.message[:REASON_LIMIT])
-        return reported(refused, refusal_frame(error))
+    except Exception as error:  # noqa: BLE001 - likewise
+        return reported(*failure(error, RELAY, caller.user, ""))
     return reported(report, LENGTH.pack(len(reply)) + reply)
 
 
@@ -136,7 +174,8 @@ def _exchange(where: SigningHost, caller: Caller, body: bytes) -> bytes:
             connection.settimeout(REPLY_SECONDS)
             # A signing host that has refused already does not read; its reply says why.
             with suppress(BrokenPipeError, ConnectionResetError):
-                connection.sendall(LENGTH.pack(len(text)) + text + LENGTH.pack(len(body)) + body)
+                connection.sendall(LENGTH.pack(len(text)) + text + LENGTH.pack(len(body)))
+                connection.sendall(body)
             reply = receive_message(connection, REPLY_LIMIT)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
             return reply

@@ -6,7 +6,6 @@ The service itself parses nothing that a caller sent, and never has the signing 
 from __future__ import annotations
 
 import base64
-import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,17 +15,7 @@ from datacrumbs.serving.caller import with_account
 from datacrumbs.serving.denial import DenialError, denying
 from datacrumbs.serving.protocol import VERSION, frame
 from datacrumbs.serving.remote_server import check_bound
-from datacrumbs.serving.replies import (
-    FAULT_LIMIT,
-    REASON_LIMIT,
-    RequestReport,
-    ServiceName,
-    failed,
-    refusal_frame,
-    reported,
-    taken,
-    too_much,
-)
+from datacrumbs.serving.replies import RequestReport, ServiceName, failure, reported, taken
 from datacrumbs.signer.authority import check_schema
 from datacrumbs.signer.target_check import look_now
 
@@ -69,15 +58,8 @@ def _judged(authority: Authority, peer: Caller, body: bytearray, asked: bytes, a
         del document  # what looks at the targets has its own memory beside this one's
         signed = authority.sign(plan_bytes, plan, caller, ask)
         reply = frame({"status": "signed", "probe_file": base64.b64encode(signed).decode()})
-    except (DenialError, MemoryError) as caught:
-        error = caught if isinstance(caught, DenialError) else too_much()
-        reason = error.message[:REASON_LIMIT]
-        return RequestReport("refused", error.code, caller.user, digest, reason), refusal_frame(error)
-    except Exception:  # noqa: BLE001 - the request's boundary: its caller gets words, the log the rest
-        fault = traceback.format_exc()[-FAULT_LIMIT:]
-        return RequestReport("failed", "service.fault", caller.user, digest, fault=fault), refusal_frame(
-            failed(SIGNING)
-        )
+    except Exception as error:  # noqa: BLE001 - the request's boundary
+        return failure(error, SIGNING, caller.user, digest)
     return RequestReport("signed", "", caller.user, digest), reply
 
 

@@ -13,7 +13,7 @@ from datacrumbs.signer.target_check import ReadyLook
 if TYPE_CHECKING:
     from datacrumbs.serving.caller import Caller
     from datacrumbs.serving.remote_server import Remote
-    from datacrumbs.serving.server import Visit
+    from datacrumbs.serving.replies import RequestReport
     from datacrumbs.signer.authority import Authority
 
 
@@ -33,9 +33,13 @@ class Service(RemoteServer):
         self._look: ReadyLook | None = None  # in a child that waits for a request
 
     async def begin(self) -> None:
-        """Make once what the children practise with."""
+        """Make once what the children practise with; where there is nothing for that, none waits for requests."""
         await super().begin()
-        practice.plan()
+        try:
+            practice.plan()
+        except Exception as error:  # noqa: BLE001 - a library of another package, in whatever form it is
+            self.logger.warning("requests will take longer: processes that wait for them cannot be prepared: %r", error)
+            self.judges.have_none_wait()
 
     def warm_up(self) -> None:
         """Go through a request of the service's own; the child that looks at files is begun first."""
@@ -51,16 +55,8 @@ class Service(RemoteServer):
         finally:
             self._look.dismiss()
 
-    async def answer(self, visit: Visit) -> None:
-        """Answer a connection's one request by one reply."""
-        body = await self.read(visit)
-        # The turn ends when the reply has left: a user has one reply at most that is not read.
-        async with self.turn(visit):
-            report, reply = await self.judged(visit, body)
-            if report.found:
-                self.authority.compilation.learn(report.found)
-                self.renew_spares()  # they do not know it
-            if report.decision:
-                self.note(visit.share.key, visit.peer, visit.started, report)
-            await self.send(visit, reply)
-            await self.rest(visit)
+    def learn(self, report: RequestReport) -> None:
+        """Remember of snippets whether they compile."""
+        if report.found:
+            self.authority.compilation.learn(report.found)
+            self.spawn(self.judges.renew())  # they do not know it

@@ -10,11 +10,11 @@ import base64
 import hashlib
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from datacrumbs import composition_cache
-from datacrumbs.elf import analysis_cache
-from datacrumbs.elf.inspected_files import looked_at, watched
+from datacrumbs.cache import analysis_cache, composition_cache
+from datacrumbs.cache.inspected_files import looked_at, watched
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.storage import verified
 
@@ -33,17 +33,19 @@ def deciding_files(paths: SystemPaths) -> Sequence[Path]:
     return (paths.policy, paths.trusted_snippets, paths.private_key, trusted, trusted / "revoked.yaml")
 
 
-def is_lasting(probe_file: bytes, paths: SystemPaths) -> bool:
+def is_lasting(probe_file: bytes, paths: SystemPaths, plan_digest: str = "") -> bool:
     """Whether a kept file of this process's user would be taken now, and its grant has more than half of its time left.
+
+    Where the plan's digest is given, it has to be a file of that plan.
 
     Less is signed again: who composes expects a file that lasts.
     """
     now = time.time()
-    try:
-        grant = verified(probe_file, "what was kept", paths.trusted_keys, now=now, uid=os.geteuid()).grant
-    except DatacrumbsError:
-        return False
-    return grant.expires - now >= (grant.expires - grant.issued) / 2
+    with suppress(DatacrumbsError):
+        kept = verified(probe_file, "what was kept", paths.trusted_keys, now=now, uid=os.geteuid())
+        left, whole = kept.grant.expires - now, kept.grant.expires - kept.grant.issued
+        return plan_digest in {"", kept.digest} and left >= whole / 2
+    return False
 
 
 def signed_plan(plan: str, paths: SystemPaths) -> bytes:
@@ -52,11 +54,12 @@ def signed_plan(plan: str, paths: SystemPaths) -> bytes:
     Raises:
         DatacrumbsError: As `request_signature`.
     """
-    asked = [str(paths.prefix.absolute()), hashlib.sha256(plan.encode()).hexdigest()]
+    plan_digest = hashlib.sha256(plan.encode()).hexdigest()
+    asked = [str(paths.prefix.absolute()), plan_digest]
     found = composition_cache.recall(_KIND, asked, {})
     if found is not None:
         probe_file = base64.b64decode(found)
-        if is_lasting(probe_file, paths):
+        if is_lasting(probe_file, paths, plan_digest):
             return probe_file
     from datacrumbs.probefile.codec import decode  # noqa: PLC0415 - what is kept needs neither
     from datacrumbs.signer.signing_client import request_signature  # noqa: PLC0415 - likewise

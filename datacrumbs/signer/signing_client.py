@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import base64
-import random
 import socket
 import struct
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.codec import decode, encode, parse
+from datacrumbs.serving.asking import BUSY, PassingError, patiently
+from datacrumbs.serving.denial import DenialError, refused_by
 from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION, receive_message, sign_request
 from datacrumbs.system import read_system_configuration
 
@@ -24,16 +24,6 @@ REPLY_SECONDS = 600.0
 """Longer than the service takes at most: for the request to arrive, its turn, its check on a busy host, the reply."""
 RETRY_SECONDS = 60.0
 CONNECT_TIME = struct.pack("@ll", 20, 0)
-FIRST_DELAY, LONGEST_DELAY = 0.05, 2.0
-BUSY = "service.busy"
-
-
-class SigningError(DatacrumbsError):
-    """A refusal of the service, with its code (``policy.provider``, ``snippet.untrusted`` ...)."""
-
-    def __init__(self, code: str, message: str, hint: str, exit_code: ExitCode) -> None:
-        super().__init__(message, hint=hint, exit_code=exit_code)
-        self.code = code
 
 
 def request_signature(plan: Plan, paths: SystemPaths) -> bytes:
@@ -48,7 +38,7 @@ def request_signature(plan: Plan, paths: SystemPaths) -> bytes:
 
     Raises:
         DatacrumbsError: (exit 2) for a plan that breaks the schema.
-        SigningError: (exit 3, or the service's own) when the service refuses; with code ``service.busy`` (exit 1)
+        DenialError: (exit 3, or the service's own) when the service refuses; with code ``service.busy`` (exit 1)
             when it stayed busy.
         DatacrumbsError: (exit 1) when the service is not running or does not answer.
     """
@@ -57,58 +47,39 @@ def request_signature(plan: Plan, paths: SystemPaths) -> bytes:
     reply = _ask(paths, sign_request(plan_bytes))
     if reply.get("status") == "signed":
         return base64.b64decode(str(reply["probe_file"]), validate=True)
-    raise _refused(reply)
-
-
-def _refused(reply: dict[str, object]) -> SigningError:
-    return SigningError(
-        str(reply.get("code", "service.fault")),
-        f"the signing service refused: {reply.get('message', 'without a reason')}",
-        str(reply.get("hint", "")),
-        next((code for code in ExitCode if code and code == reply.get("exit_code")), ExitCode.REFUSED),
-    )
+    raise refused_by("signing service", reply)
 
 
 def service_key_id(paths: SystemPaths) -> str:
     """Key id of the running service, for `datacrumbs_doctor` and for waiting until it is ready.
 
     Raises:
-        SigningError: When the service refuses to say.
+        DenialError: When the service refuses to say.
         DatacrumbsError: (exit 1) when the service is not running or does not answer.
     """
     reply = _ask(paths, b'{"version":%d,"request":"status"}' % VERSION)
     if reply.get("status") != "ready":
-        raise _refused(reply)
+        raise refused_by("signing service", reply)
     return str(reply.get("key_id", ""))
 
 
-# A service that is busy, or dies under the request, is asked again, for a bounded time.
 def _ask(paths: SystemPaths, body: bytes) -> dict[str, object]:
-    end = time.monotonic() + RETRY_SECONDS
-    delay = FIRST_DELAY
-    while True:
-        try:
-            reply = _exchange(paths, body)
-            if reply.get("code") != BUSY:
-                return reply
-            error: DatacrumbsError = _busy(paths)
-        except _PassingError as passing:
-            error = passing.error
-        if time.monotonic() + delay > end:
-            raise error
-        time.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - so that many clients do not ask in step
-        delay = min(delay * 2, LONGEST_DELAY)
+    def once() -> dict[str, object]:
+        reply = exchange(paths, body)
+        if reply.get("code") == BUSY:
+            raise PassingError(_busy(paths))
+        return reply
+
+    return patiently(once, RETRY_SECONDS)
 
 
-class _PassingError(Exception):
-    """What may go well the next time."""
+def exchange(paths: SystemPaths, body: bytes) -> dict[str, object]:
+    """The reply of the service to one request, asked once.
 
-    def __init__(self, error: DatacrumbsError) -> None:
-        super().__init__(error.message)
-        self.error = error
-
-
-def _exchange(paths: SystemPaths, body: bytes) -> dict[str, object]:
+    Raises:
+        PassingError: It is busy, or has died under the request.
+        DatacrumbsError: (exit 1) It is not running, or does not answer.
+    """
     path = paths.signing_socket
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         _connect(connection, paths)
@@ -119,7 +90,7 @@ def _exchange(paths: SystemPaths, body: bytes) -> dict[str, object]:
                 connection.sendall(LENGTH.pack(len(body)) + body)
             reply = parse(receive_message(connection, REPLY_LIMIT), "reply")
         except (ConnectionResetError, EOFError) as error:
-            raise _PassingError(_unanswered(paths, error)) from None
+            raise PassingError(_unanswered(paths, error)) from None
         except OSError as error:
             raise _unanswered(paths, error) from None
     if not isinstance(reply, dict):
@@ -134,7 +105,7 @@ def _connect(connection: socket.socket, paths: SystemPaths) -> None:
     try:
         connection.connect(str(path))
     except BlockingIOError:
-        raise _PassingError(_busy(paths)) from None
+        raise PassingError(_busy(paths)) from None
     except OSError as error:
         unit = _unit(paths)
         by_hand = "datacrumbs_sign_probes" + (" --relay" if unit.endswith("relay") else "")
@@ -144,12 +115,12 @@ def _connect(connection: socket.socket, paths: SystemPaths) -> None:
         ) from None
 
 
-def _busy(paths: SystemPaths) -> SigningError:
-    return SigningError(
+def _busy(paths: SystemPaths) -> DenialError:
+    return DenialError(
         BUSY,
         f"the signing service is busy: no room for this request within {RETRY_SECONDS:g} s",
         f"it is running: try again; its log says whose requests it has: journalctl -u {_unit(paths)}",
-        ExitCode.FAILED,
+        exit_code=ExitCode.FAILED,
     )
 
 

@@ -166,7 +166,7 @@ class ReadyLook:
     def ask(self, stream: BufferedReader, wanted: WantedPlaces, look: Callable[[], Verdict]) -> Verdict:
         """What the child finds; later looks have children of their own."""
         spare = self._spare
-        if spare is not None and spare.has_ended():  # any process of user nobody can end it while it waits
+        if spare is not None and spare.is_lost():  # ended or stopped, by one that was taken over
             self.dismiss()
             spare = None
         self._spare = None
@@ -179,7 +179,7 @@ class ReadyLook:
         """Let it end if it was not needed."""
         if self._spare is not None:
             self._spare.dismiss()
-            self._spare.child.wait()
+            self._spare.wait()
 
 
 # In the child: the file is what it gets, the places are what the order says.

@@ -1,10 +1,11 @@
-"""A file system with one file, served by a thread of this process: as much of FUSE's protocol as that takes."""
+"""File systems that a user serves: as much of FUSE's protocol as one file, or no answer at all, takes."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import os
+import signal
 import stat
 import struct
 import threading
@@ -20,6 +21,8 @@ _LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _RELEASE, _FLUSH, _INIT, _FORGET_MANY 
 _ROOT, _FILE = 1, 2
 _HEAD = struct.Struct("<IIQQ16x")
 _LONGEST_READ = 300.0
+_LARGEST_QUESTION = 1 << 18
+_DETACH = 2  # of umount2(2)
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -35,10 +38,7 @@ def served_file(
 
     What the kernel asks the file system is appended to ``asked``: each time anew, since nothing may be kept.
     """
-    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-    options = f"fd={device},rootmode=040000,user_id={uid},group_id={uid},allow_other"
-    if _LIBC.mount(b"served", os.fsencode(directory), b"fuse", 0, options.encode()):
-        raise OSError(ctypes.get_errno(), "mount")
+    device = _mounted(directory, uid)
     _serve_one(device, content, None, asked)  # the kernel's own first question, which does not wait for anyone
     thread = threading.Thread(target=_serve, args=(device, content, may_read, asked))
     thread.start()
@@ -47,9 +47,42 @@ def served_file(
     finally:
         if may_read:
             may_read.set()
-        _LIBC.umount2(os.fsencode(directory), 2)
+        _LIBC.umount2(os.fsencode(directory), _DETACH)
         thread.join()
         os.close(device)
+
+
+@contextmanager
+def silent_place(place: Path, uid: int) -> Iterator[None]:
+    """Have a directory or file be a file system of this user's, whose program takes each question and never answers.
+
+    Not even a signal ends who asks: the kernel waits for the answer to a question that was taken.
+    """
+    device = _mounted(place, uid)
+    _serve_one(device, b"", None, None)
+    server = os.fork()
+    if server == 0:
+        try:
+            while True:
+                os.read(device, _LARGEST_QUESTION)
+        finally:
+            os._exit(0)
+    try:
+        yield
+    finally:
+        os.kill(server, signal.SIGKILL)
+        os.waitpid(server, 0)
+        os.close(device)  # nobody has it any more: who waits hears that there is no answer
+        _LIBC.umount2(os.fsencode(place), _DETACH)
+
+
+def _mounted(place: Path, uid: int) -> int:
+    device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    kind = stat.S_IFMT(place.lstat().st_mode)
+    options = f"fd={device},rootmode={kind:o},user_id={uid},group_id={uid},allow_other"
+    if _LIBC.mount(b"served", os.fsencode(place), b"fuse", 0, options.encode()):
+        raise OSError(ctypes.get_errno(), "mount")
+    return device
 
 
 def _serve(device: int, content: bytes, may_read: threading.Event | None, asked: list[int] | None) -> None:
@@ -59,7 +92,7 @@ def _serve(device: int, content: bytes, may_read: threading.Event | None, asked:
 
 
 def _serve_one(device: int, content: bytes, may_read: threading.Event | None, asked: list[int] | None) -> None:
-    request = os.read(device, 1 << 18)
+    request = os.read(device, _LARGEST_QUESTION)
     _, operation, unique, node = _HEAD.unpack_from(request)
     if operation in {_FORGET, _FORGET_MANY}:
         return

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -24,6 +27,7 @@ from datacrumbs.model.plan import (
     UsdtPlace,
 )
 from datacrumbs.model.problems import argument_problems
+from datacrumbs.probefile import codec
 from datacrumbs.probefile.codec import decode, digest, encode, function_problem
 
 labels = st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True)
@@ -110,6 +114,7 @@ def test_round_trip(plan):
     data = encode(plan)
     assert decode(data) == plan
     assert encode(decode(data)) == data
+    assert spelled(json.loads(data)) == data
 
 
 @settings(max_examples=300, deadline=None)
@@ -145,9 +150,13 @@ def test_any_value_in_any_place_is_read_or_named(plan, data, value):
         assert error.message.isprintable()  # noqa: PT017
 
 
+def spelled(document):
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 def test_bytes_are_canonical(plan):
     data = encode(plan)
-    assert data == json.dumps(json.loads(data), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    assert data == spelled(json.loads(data))
     assert digest(data) == digest(encode(decode(data)))
 
 
@@ -165,6 +174,37 @@ def test_a_key_that_appears_twice_is_refused(plan):
 def test_deep_nesting_is_refused():
     with pytest.raises(DatacrumbsError, match="not valid JSON"):
         decode(b"[" * 100_000)
+
+
+def test_nesting_of_any_depth_is_refused_in_words(plan):
+    # Some depths can be read, but not shown again.
+    for depth in (*range(900, 1000), 2_500):
+        value = b"[" * depth + b"]" * depth
+        with pytest.raises(DatacrumbsError, match=r"not valid JSON|nested more deeply|expected"):
+            decode(encode(plan).replace(b'"providers":[', b'"providers":[' + value + b",", 1))
+
+
+@pytest.mark.parametrize("key", ["offset", "skip", "semaphore"])
+def test_numbers_with_equal_hashes_cost_no_more_than_others(plan, key, monkeypatch):
+    """A table of them would look at each one for each that is put in."""
+    document = json.loads(encode(plan))
+    functions = document["groups"][0]["functions"]
+    functions[:] = [{**functions[0], key: 1 + number * sys.hash_info.modulus} for number in range(211)]
+    steps = []
+
+    class Table(type):
+        def __instancecheck__(cls, value):
+            return isinstance(value, dict)
+
+        def __call__(cls, *entries):
+            made = dict(*entries)
+            steps.extend(number * (number - 1) // 2 for number in Counter(map(hash, made)).values())
+            return made
+
+    monkeypatch.setattr(codec, "dict", Table("dict", (), {}), raising=False)
+    with pytest.raises(DatacrumbsError, match=key):
+        decode(spelled(document))
+    assert sum(steps) < 211
 
 
 def test_a_name_that_is_not_unicode_is_refused(plan):
@@ -239,6 +279,32 @@ def test_what_the_schema_forbids_is_named(plan, keys, value, message):
     assert caught.value.exit_code == ExitCode.USAGE
 
 
+# Functions that are alike are read once; what compares equal in Python need not be alike.
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda function: function.update(skip=True), r"functions\[3\].skip: True"),
+        (lambda function: function.update(skip=1.0), r"functions\[3\].skip: 1.0"),
+        (lambda function: function["arguments"][0].update(signed=1), r"functions\[3\].arguments\[0\].signed: 1 "),
+        (lambda function: function.update(aliases="[]"), r"functions\[3\].aliases: '\[\]'"),
+    ],
+)
+def test_a_value_is_not_taken_for_an_equal_one_of_another_type(plan, change, message):
+    alike = tuple(
+        Function(f"f{i}", f"f{i}", "X", offset=i + 1, arguments=(Argument(0, "fd"),), skip=1) for i in range(7)
+    )
+    document = json.loads(encode(replace(plan, groups=(replace(plan.groups[0], functions=alike),))))
+    change(document["groups"][0]["functions"][3])
+    with pytest.raises(DatacrumbsError, match=message):
+        decode(spelled(document))
+
+
+def test_of_equal_mistakes_the_first_is_named(plan):
+    wrong = tuple(Function(f"f{i}", f"f{i}", "X" if i < 2 else "no category", offset=i + 1) for i in range(7))
+    with pytest.raises(DatacrumbsError, match=r"functions\[2\].category"):
+        decode(encode(replace(plan, groups=(replace(plan.groups[0], functions=wrong),))))
+
+
 def test_a_missing_key_is_named(plan):
     document = json.loads(encode(plan))
     del document["groups"][0]["functions"][1]["result"]
@@ -272,3 +338,29 @@ def test_symbols_of_other_languages_are_taken(plan, symbol):
 def test_a_field_of_an_event_is_within_what_can_be_read_of_its_record(index, size, fits):
     function = Function("f", "a:b", "KERNEL", arguments=(Argument(index, "value", "long", size=size),))
     assert (function_problem(function, Attach.TRACEPOINT) == "") is fits
+
+
+KEPT = """
+import ctypes, gc, re, sys
+from datacrumbs.probefile.codec import decode
+
+def resident():
+    ctypes.CDLL(None).malloc_trim(0)
+    return int(re.search("Anonymous: +([0-9]+)", open("/proc/self/smaps_rollup").read())[1]) << 10
+
+gc.disable()
+data = sys.stdin.buffer.read()
+before = resident()
+plan = decode(data)
+print((resident() - before) // len(plan.functions), len({id(function.category) for function in plan.functions}))
+"""
+
+
+def test_of_the_document_of_a_plan_no_memory_stays(plan):
+    """A daemon has it for as long as it runs, in each of its processes: 1,514 bytes a function, with the document."""
+    many = tuple(Function(f"function_{i:05}", f"function_{i:05}", "X", offset=16 * (i + 1)) for i in range(16000))
+    data = encode(replace(plan, groups=(replace(plan.groups[0], functions=many),)))
+    done = subprocess.run([sys.executable, "-c", KEPT], input=data, capture_output=True, check=True)
+    size, categories = map(int, done.stdout.split())
+    assert size < 1100
+    assert categories == 1

@@ -146,7 +146,7 @@ def test_nothing_is_parsed_before_the_signature_is_verified(bench, now, monkeypa
 def test_a_name_that_would_act_on_a_terminal_is_no_grant(bench, now):
     bench.grant = Grant(1000, "ada\x1b[2J", "login1", bench.grant.issued, bench.grant.expires)
     bench.write()
-    refused(bench, now, "not understood: plan: grant.user")
+    refused(bench, now, "not understood: grant.user")
 
 
 class TestWriting:

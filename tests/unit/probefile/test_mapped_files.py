@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 PAGE = 4096
 
 
+@pytest.fixture(autouse=True)
+def _first_user_known() -> Iterator[None]:
+    file_systems._first_user.cache_clear()
+    file_systems._first_user()
+    yield
+    file_systems._first_user.cache_clear()
+
+
 @pytest.fixture
 def library(tmp_path: Path) -> Path:
     """Its first function is in one page, its last in another."""
@@ -180,3 +188,27 @@ def test_names_of_users_say_nothing_of_a_mount(monkeypatch: pytest.MonkeyPatch, 
             patched.setattr(Path, "read_bytes", lambda path, texts=texts: texts[str(path)].encode())
             found[mount] = file_systems.is_served_by_user(0)
     assert found == {"1": False, "2": True, "99": False}
+
+
+@pytest.mark.parametrize(
+    ("definitions", "users"),
+    [
+        ("UID_MAX 60000\n", [1000]),
+        ("#UID_MIN 400\nUID_MIN\t\t 500\n", [500, 1000]),
+        ("UID_MIN 5000\n", [1000]),
+        (None, [1000]),
+    ],
+)
+def test_who_is_a_user_is_the_hosts_to_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, definitions: str | None, users: list[int]
+) -> None:
+    """Sites that began long ago have users from 500 on: each could hold up the whole host."""
+    file = tmp_path / "login.defs"
+    if definitions is not None:
+        file.write_text(definitions)
+    monkeypatch.setattr(file_systems, "_LOGIN_DEFINITIONS", file)
+    file_systems._first_user.cache_clear()
+    mounts = {
+        uid: file_systems.MountLine(b"1", b"0:1", b"/", b"/x", b"fuse", b"user_id=%d" % uid) for uid in (499, 500, 1000)
+    }
+    assert [uid for uid, mount in mounts.items() if mount.served_by_user] == users

@@ -24,8 +24,3 @@ def test_text_says_when_nothing_was_verified(bench):
     assert "NOT VERIFIED" in text
     assert "granted   to ada (uid 1000) by login1" in text
     assert "POSIX readv(fd:fd) -> bytes @0x40  [__readv, snippet vector]" in text
-
-
-def test_a_plan_without_signature(plan):
-    assert "signature none" in readable(plan)
-    assert "grant" not in describe(plan)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from datacrumbs.elf.build_id import file_build_id
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.model.plan import Target
-from datacrumbs.probefile.targets import OpenTargets, open_target
+from datacrumbs.probefile.targets import OpenTargets, open_target, open_target_file
 
 from .served import served_file
 
@@ -87,6 +87,14 @@ def test_a_link_in_the_last_place_and_before_it(plan, tmp_path):
     refused(with_target(plan, tmp_path / "real" / "link", file_build_id(copy)), "a symbolic link")
     refused(with_target(plan, tmp_path / "way" / "program", file_build_id(copy)), "expected a path without links")
     OpenTargets(with_target(plan, copy, file_build_id(copy))).close()
+
+
+def test_what_is_said_of_a_process(plan):
+    """Its memory and its environment are files as well."""
+    place = f"/proc/{os.getpid()}/environ"
+    with pytest.raises(DatacrumbsError, match="a file of /proc; expected a program") as caught:
+        open_target_file(replace(plan.groups[0].target, path=place))
+    assert caught.value.exit_code is ExitCode.REFUSED
 
 
 def test_another_kernel(plan):

@@ -13,11 +13,11 @@ from datacrumbs.probefile.codec import canonical
 from datacrumbs.probefile.envelope import PAYLOAD_TYPE as OF_PLANS
 from datacrumbs.probefile.envelope import enveloped, key_id
 from datacrumbs.probefile.keys import key_file_name, public_key_pem
-from datacrumbs.seal.comparison import check_parts, differences
 from datacrumbs.seal.statement import PAYLOAD_TYPE, SealedPart, Summary, read_seal, sealed
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 SUMMARY = Summary(
     run_id="4711",
@@ -98,34 +98,3 @@ def test_a_signature_of_one_kind_is_none_of_the_other(tmp_path: Path, key: Ed255
 )
 def test_what_no_daemon_seals(changed: Summary, tmp_path: Path, key: Ed25519PrivateKey, keys: Path) -> None:
     refused(tmp_path / "seal", sealed(changed, key), keys, "not understood")
-
-
-def test_files_are_known_by_their_content(tmp_path: Path) -> None:
-    content = b"12345"
-    digest = "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"
-    summary = replace(
-        SUMMARY,
-        parts=(
-            SealedPart("x.pfw.gz", 5, digest),
-            SealedPart("x.1.pfw.gz", 7, ""),
-            SealedPart("x.2.pfw.gz", 7, "d" * 64),
-        ),
-    )
-    renamed, second, other = tmp_path / "renamed", tmp_path / "x.1.pfw.gz", tmp_path / "other"
-    for file in (renamed, second, other):
-        file.write_bytes(content if file == renamed else b"")
-    parts, others = check_parts(summary, [renamed, second, other])
-    assert [(part.name, part.state, part.path) for part in parts] == [
-        ("x.pfw.gz", "matches", renamed),
-        ("x.1.pfw.gz", "not read when the run ended", second),
-        ("x.2.pfw.gz", "not given", None),
-    ]
-    assert others == [other]
-
-
-def test_numbers_that_only_the_kernel_knows() -> None:
-    footer = {"entered": 23, "recorded": 13, "filtered": 4, "lost_unwritten": 3, "lost_ring_full": 3}
-    assert differences(SUMMARY, footer) == []
-    assert "entered: 22 in the trace, 23" in differences(SUMMARY, footer | {"entered": 22})[0]
-    assert "lost_ring_full: 0 in the trace, 3" in differences(SUMMARY, footer | {"lost_ring_full": 0})[0]
-    assert "19 in the trace, 20" in differences(SUMMARY, footer | {"recorded": 12})[0]

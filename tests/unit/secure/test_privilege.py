@@ -26,7 +26,7 @@ def status():
 
 def run(code: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", START + code], capture_output=True, text=True, check=False, timeout=300
+        [sys.executable, "-c", START + code], capture_output=True, input="", text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -68,3 +68,19 @@ os.kill(int(os.read(reading, 100)), signal.SIGKILL)
 print(os.read(reading, 100).decode())
 """
     assert run(code) == "told"
+
+
+@pytest.mark.parametrize(("streams", "empty"), [((), "0"), ((0, 1, 2), "012")])
+def test_no_terminal_and_nothing_to_read(streams: tuple[int, ...], empty: str) -> None:
+    code = f"""
+reading, writing = os.pipe()
+process = os.fork()
+if not process:
+    privilege.leave_terminal(*{streams})
+    empty = [str(each) for each in range(3) if os.readlink(f"/proc/self/fd/{{each}}") == os.devnull]
+    os.write(writing, " ".join([str(os.getsid(0) == os.getpid()), "".join(empty)]).encode())
+    os._exit(0)
+os.waitpid(process, 0)
+print(os.read(reading, 100).decode())
+"""
+    assert run(code) == f"True {empty}"

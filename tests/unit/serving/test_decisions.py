@@ -51,6 +51,32 @@ def test_a_flood_is_one_line_a_second_with_counts():
     assert sum(1 + line.get("left_out", {}).get("service.busy", 0) for line in lines) == 7 * 1009
 
 
+def test_what_is_counted_without_a_description_is_as_if_it_had_one():
+    clock, log, lines = opened()
+    for _ in range(7):
+        for _ in range(1009):
+            if not log.counts(1001, "service.busy"):
+                log.add(1001, refused())
+        clock.move(WINDOW_SECONDS)
+    log.flush()
+    assert len(lines) == 1 + 7
+    assert sum(1 + line.get("left_out", {}).get("service.busy", 0) for line in lines) == 7 * 1009
+    log.add(1001, refused())
+    log.add(1001, signed("b" * 64))
+    assert not log.counts(1001, "service.busy")  # its line would be of what was signed
+    assert not log.counts(1002, "service.busy")
+
+
+def test_more_may_be_said_of_a_user_of_whom_nothing_was_said_within_the_second():
+    clock, log, _ = opened()
+    assert log.is_quiet(1001)
+    log.add(1001, refused("service.fault"))
+    assert not log.is_quiet(1001)
+    assert log.is_quiet(1002)
+    clock.move(WINDOW_SECONDS)
+    assert log.is_quiet(1001)
+
+
 def test_what_was_signed_under_a_flood_is_named():
     clock, log, lines = opened()
     log.add(1001, refused())

@@ -9,6 +9,7 @@ from datacrumbs.errors import ExitCode
 from datacrumbs.serving import munge
 from datacrumbs.serving.munge import ANYONE, MungeError, Proof, credential, proof
 
+from ..acting import as_user  # noqa: TID252 - a helper of all unit tests
 from ..munged import KEY_BYTES, munged  # noqa: TID252 - a daemon of the tests
 
 PAYLOAD = b"a request\0of 23 bytes.."
@@ -37,11 +38,8 @@ def test_a_credential_proves_who_made_it_once(daemon):
 
 
 def test_the_effective_user_is_who_counts(daemon):
-    os.seteuid(NOBODY)
-    try:
+    with as_user(NOBODY):
         text = credential(b"", reader=0, seconds=SECONDS)
-    finally:
-        os.seteuid(0)
     assert proof(text) == Proof(NOBODY, os.getegid(), 0, b"")
 
 

@@ -16,6 +16,7 @@ from shutil import rmtree
 import pytest
 
 from datacrumbs.elf.build_id import file_build_id
+from datacrumbs.install.step import performed
 from datacrumbs.install.steps import install
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Provenance, Role, Snippet, Target
 from datacrumbs.probefile.codec import encode, snippet_digest
@@ -32,10 +33,11 @@ import functools, sys
 from pathlib import Path
 from datacrumbs.commands import _signing
 from datacrumbs.commands._main import guarded
-from datacrumbs.serving import caller, server
+from datacrumbs.secure import user_rights
+from datacrumbs.serving import caller, reception, server
 from datacrumbs.signer.service import Service
 from datacrumbs.serving.shares import Limits
-caller.SUBORDINATE_IDS = Path({subordinates!r})
+user_rights.SUBORDINATE_IDS = Path({subordinates!r})
 {before}
 _signing.Service = functools.partial(Service, limits=Limits({limits}))
 sys.exit(guarded(lambda: _signing.{serve}))
@@ -49,7 +51,7 @@ class SigningInstallation:
         self.directory = directory
         self.paths = SystemPaths(directory / "prefix")
         self.paths.prefix.mkdir()
-        list(install(self.paths, "all"))
+        list(performed(install(self.paths, "all"), dry_run=False))
         self.trust(TEXT)
         self.library = directory / "libtwo.so"
         self.build(SOURCE)

@@ -7,6 +7,7 @@ import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from datacrumbs.install.step import performed
 from datacrumbs.install.steps import install
 from datacrumbs.serving.protocol import LENGTH, receive_message
 from datacrumbs.signer.relay import SigningHost, connect, host_and_port
@@ -37,7 +38,7 @@ class TwoHosts:
         number = os.getpid()
         self.other = SystemPaths(signing.directory / "other")
         self.other.prefix.mkdir()
-        list(install(self.other, "relay"))
+        list(performed(install(self.other, "relay"), dry_run=False))
         # An address of this process's own, so that the port is free.
         self.set_address(f"127.{1 + number // 65536 % 250}.{number // 256 % 256}.{number % 256}:7411")
         for key in signing.paths.trusted_keys.glob("*.pem"):
@@ -64,9 +65,10 @@ class TwoHosts:
         lines += [f"remote_server.{name} = {number}" for name, number in bounds.items()] + [before]
         return self.signing.service(limits, "\n".join(lines), serve=f"serve(Path({{!r}}), {self.address!r})")
 
-    def relay(self, munged: Path | None = None, network: str = ""):
-        """The relay of the other host; its log goes to that of the signing service."""
-        return self.signing.service("", self._before(munged, network), serve=f"relay(Path({str(self.other.prefix)!r}))")
+    def relay(self, munged: Path | None = None, network: str = "", before: str = ""):
+        """The relay of the other host, with other lines before; its log goes to that of the signing service."""
+        lines = f"{self._before(munged, network)}\n{before}"
+        return self.signing.service("", lines, serve=f"relay(Path({str(self.other.prefix)!r}))")
 
     @contextmanager
     def both(self) -> Iterator[None]:

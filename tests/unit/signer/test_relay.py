@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import socket
 import subprocess
@@ -9,21 +10,38 @@ import threading
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.install.units import RELAY_UNIT, unit_text
 from datacrumbs.model.plan import Target
 from datacrumbs.probefile.storage import verified
+from datacrumbs.secure.user_rights import LOOKING_ID
 from datacrumbs.serving import munge
 from datacrumbs.serving.caller import Caller
+from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.limited import CHECK, answer
-from datacrumbs.serving.protocol import LENGTH, receive_message
+from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, REQUEST_LIMIT, receive_message
 from datacrumbs.serving.remote_server import CREDENTIAL_LIMIT, UNPROVEN_OF_A_HOST, binding
 from datacrumbs.serving.replies import read_report
-from datacrumbs.signer.relay import host_and_port, relayed
-from datacrumbs.signer.signing_client import SigningError, request_signature, service_key_id
+from datacrumbs.serving.shares import MIB
+from datacrumbs.signer import relay as relay_module
+from datacrumbs.signer.relay import (
+    ANSWERED,
+    EXCHANGE,
+    EXCHANGES,
+    LIMITS,
+    SigningHost,
+    asked,
+    host_and_port,
+    relayed,
+)
+from datacrumbs.signer.signing_client import request_signature, service_key_id
+from datacrumbs.system import SystemPaths
 
+from ..acting import as_user  # noqa: TID252 - a helper of all unit tests
 from ..munged import KEY_BYTES, munged  # noqa: TID252 - a daemon of the tests
 from .relaying import BOUND, HERE, TwoHosts, ask, connected
 
@@ -51,11 +69,8 @@ def made_as(uid: int, reader: int = 0, seconds: int = SECONDS, body: bytes = STA
 
     def made(challenge: bytes) -> bytes:
         nonce = bytes.fromhex(json.loads(challenge)["nonce"])
-        os.seteuid(uid)
-        try:
+        with as_user(uid):
             return munge.credential(binding(nonce, body), reader=reader, seconds=seconds)
-        finally:
-            os.seteuid(0)
 
     return made
 
@@ -116,7 +131,7 @@ def test_the_other_host_says_which_key_signs(hosts, as_nobody):
 
 
 def test_root_of_another_host_is_not_root(hosts):
-    with hosts.both(), pytest.raises(SigningError, match="root of another host") as caught:
+    with hosts.both(), pytest.raises(DenialError, match="root of another host") as caught:
         request_signature(hosts.signing.plan(), hosts.other)
     assert caught.value.code == "remote.root"
 
@@ -138,7 +153,7 @@ def test_a_target_that_the_signing_host_cannot_check_is_refused(hosts, as_nobody
         hosts.signing.library.chmod(0o700)
     with hosts.both():
         text = as_nobody(lambda: request_signature(plan, hosts.other))
-    assert text.startswith("SigningError")
+    assert text.startswith("DenialError")
     assert hosts.signing.decided() == {"target.changed": 2}
 
 
@@ -285,11 +300,64 @@ def test_whatever_the_signing_host_sends_the_user_gets_a_refusal(hosts, sent, co
         other = threading.Thread(target=serve, args=(listener,))
         other.start()
         caller = Caller(NOBODY, NOBODY, 1, "nobody", frozenset(), (NOBODY,))
-        found = answer(lambda: relayed(where, caller, STATUS), CHECK, 1 << 20)
+        data = answer(lambda: asked(where, caller, STATUS), EXCHANGE, 1 << 20)
+        found = answer(lambda: relayed(where, caller, data + STATUS), CHECK, 1 << 20)
         other.join(BOUND)
     (size,) = LENGTH.unpack_from(found)
     report = read_report(found[LENGTH.size : LENGTH.size + size])
     assert (report.decision, report.code, report.fault) == ("refused", code, "")
+
+
+def asked_by(hosts: TwoHosts, uid: int, held: ExitStack) -> socket.socket:
+    """A user's request at the relay."""
+    connection = held.enter_context(socket.socket(socket.AF_UNIX))
+    connection.settimeout(BOUND)
+    with as_user(uid):
+        connection.connect(str(hosts.other.signing_socket))
+    connection.sendall(frames(STATUS))
+    return connection
+
+
+PATIENT = "from datacrumbs.signer import relay as module; module.CONNECT_SECONDS = 600.0"
+
+
+def test_who_waits_for_a_signing_host_that_hangs_keeps_no_other_user_waiting(hosts):
+    """Three once held all places, as long as the relay waited for the beginning of an answer."""
+    users = range(1, LIMITS.checks + 1)  # with accounts: ids without any are one user
+    with socket.create_server((hosts.where.name, hosts.where.port)) as listener, ExitStack() as held:
+        listener.settimeout(BOUND)
+        with hosts.relay(before=PATIENT):
+            waiting = []
+            for uid in users:
+                waiting.append(asked_by(hosts, uid, held))
+                held.enter_context(listener.accept()[0])
+            last = asked_by(hosts, users.stop, held)
+            with listener.accept()[0] as connection:
+                connection.sendall(frames(b'{"status":"refused","code":"test","message":"m","hint":"","exit_code":1}'))
+                assert code_of(receive_message(last, 1 << 16)) == "test"
+            assert not select.select(waiting, [], [], 0)[0]
+            held.close()  # nor does the relay wait for these at its end
+
+
+def test_a_reply_is_judged_without_roots_rights(monkeypatch):
+    def refuse(*_: object) -> None:
+        raise DenialError("ids", repr(os.getresuid()))
+
+    monkeypatch.setattr(relay_module, "_checked", refuse)
+    where = SigningHost("nowhere", 1, Path("/"))
+    caller = Caller(NOBODY, NOBODY, 1, "nobody", frozenset(), (NOBODY,))
+    found = answer(lambda: relayed(where, caller, frames(ANSWERED + b"{}") + STATUS), CHECK, 1 << 20)
+    assert repr((LOOKING_ID,) * 3).encode() in found
+
+
+def test_the_limits_of_a_relay_add_up_to_less_than_its_units():
+    text = unit_text(RELAY_UNIT, SystemPaths(Path("/")))
+    most = int(re.search(r"^MemoryMax=(\d+)G$", text, re.MULTILINE)[1]) << 10
+    used = LIMITS.memory + LIMITS.checks * LIMITS.check.memory + EXCHANGES * EXCHANGE.memory
+    assert used // MIB + 256 < most  # with what the relay itself and its libraries take
+    assert LIMITS.memory_per_user >= REQUEST_LIMIT + REPLY_LIMIT
+    assert LIMITS.memory_per_user * 2 + REQUEST_LIMIT <= LIMITS.memory
+    assert EXCHANGES <= UNPROVEN_OF_A_HOST // 2
 
 
 def test_connections_that_prove_nothing_are_bounded_and_take_no_users_place(hosts, signed):

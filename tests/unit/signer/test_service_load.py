@@ -1,11 +1,14 @@
 """The signing service under load by two users: a third one is served, and what the service takes stays in its limits.
 
 ``DATACRUMBS_SIGNING_CLIENTS`` of each kind and user (200) and ``DATACRUMBS_SIGNING_SECONDS`` (60) make it long; the
-third user then asks once a second, and its times are printed, with ``pytest -s``.
+third user then asks once a second, and its times are printed, with ``pytest -s``. With ``DATACRUMBS_SIGNING_GROUPS`` (a
+directory of the controller for processor time, of version 1) the service and each user are in groups of their own
+there, as systemd has them on a login node.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -13,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -27,7 +30,7 @@ from datacrumbs.serving.protocol import REPLY_LIMIT
 from datacrumbs.serving.shares import Limits
 from datacrumbs.signer import target_check
 from datacrumbs.signer.places import probe_places
-from datacrumbs.signer.signing_client import _exchange, service_key_id
+from datacrumbs.signer.signing_client import exchange, service_key_id
 from datacrumbs.system import SystemPaths
 
 from .test_service import ready_children
@@ -36,6 +39,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becomes other users")
 
 CLIENTS = int(os.environ.get("DATACRUMBS_SIGNING_CLIENTS", "7"))
 SECONDS = float(os.environ.get("DATACRUMBS_SIGNING_SECONDS", "0"))
+GROUPS = os.environ.get("DATACRUMBS_SIGNING_GROUPS", "")
+SERVICE, USER = "system/service", "user/{}"
 REQUESTS = 3
 KINDS = ("silent", "slow", "unread", "again", "tiny", "large")
 ATTACKERS, THIRD = (1, 2), 3
@@ -107,6 +112,26 @@ def large_file(installation):
 
 
 @contextmanager
+def groups():
+    places = [Path(GROUPS, name) for name in (SERVICE, *map(USER.format, (*ATTACKERS, THIRD)))]
+    for place in places:
+        place.mkdir(parents=True)
+    before = Path(GROUPS, "cgroup.procs")
+    try:
+        join(os.getpid(), USER.format(THIRD))
+        yield
+    finally:
+        before.write_text(str(os.getpid()))
+        for place in (*places, places[0].parent, places[1].parent):
+            place.rmdir()
+
+
+def join(pid, group):
+    if GROUPS:
+        Path(GROUPS, group, "cgroup.procs").write_text(str(pid))
+
+
+@contextmanager
 def crowds(installation, kinds):
     bodies = {}
     for kind, made in (("unread", large_reply), ("large", large_file)):
@@ -122,6 +147,7 @@ def crowds(installation, kinds):
                 command += [str(bodies[kind])] if kind in bodies else []
                 process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
                 stack.callback(_end, process)
+                join(process.pid, USER.format(uid))
                 running.append(process)
         for process in running:
             assert process.stdout.readline() == "ready\n"
@@ -165,11 +191,15 @@ class Memory(threading.Thread):
         return 0, 0
 
 
+def decision_of(line):
+    return json.loads(line.partition(": ")[2])
+
+
 def ask(installation, body):
     os.seteuid(THIRD)
     try:
         started = time.monotonic()
-        reply = _exchange(installation.paths, body)  # once: no second try
+        reply = exchange(installation.paths, body)  # once: no second try
         return reply.get("status"), time.monotonic() - started
     finally:
         os.seteuid(0)
@@ -197,7 +227,8 @@ def test_a_third_user_is_served_while_two_do_what_they_can(installation, kinds):
     shutil.copyfile(installation.library, third)
     body = request(installation.plan_of(installation.target(third)))
     began = time.monotonic()
-    with installation.service() as process:
+    with groups() if GROUPS else nullcontext(), installation.service() as process:
+        join(process.pid, SERVICE)
         memory = Memory(process.pid)
         alone = sorted(ask(installation, body)[1] for _ in range(REQUESTS))
         with crowds(installation, kinds):
@@ -220,11 +251,13 @@ def test_a_third_user_is_served_while_two_do_what_they_can(installation, kinds):
     # Of each: one at once, one for each second, and what is held at the end.
     assert len(lines) <= (len(ATTACKERS) + 1 + newcomers) * (seconds + 2)
     assert installation.decided()["signed"] >= len(alone) + len(answers)
+    within = sorted(decision["ms"] for decision in map(decision_of, lines) if decision["uid"] == THIRD)
     times = sorted(seconds for _, seconds in answers)
     slowest, before = times[-1] * 1000, median(alone) * 1000
     print(
         f"\n{len(answers)} requests in {elapsed:.1f} s beside {CLIENTS} clients ({', '.join(kinds)}) of two users: "
         f"median {median(times) * 1000:.0f} ms (alone {before:.0f} ms), slowest {slowest:.0f} ms; "
+        f"from the accept to the answer {median(within):.0f} ms, {within[-1]} ms; "
         f"service {memory.own / MIB:.0f} MiB, with children {memory.together / MIB:.0f} MiB; "
         f"{len(lines)} lines; {dict(installation.decided())}"
     )

@@ -15,8 +15,9 @@ import pytest
 import datacrumbs
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.storage import write_probe_file
+from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.protocol import LENGTH
-from datacrumbs.signer.signing_client import SigningError, request_signature
+from datacrumbs.signer.signing_client import request_signature
 
 NASTY = ["$(touch {mark})", "`touch {mark}`", "a;touch {mark}", "a\ntouch {mark}", "|touch {mark}", "-rf", "a b'\"c"]
 AS_ROOT = ["engine", "daemon", "signer", "trace", "probefile"]
@@ -35,7 +36,7 @@ def test_a_string_is_not_signed(installation):
 def test_a_programs_name_means_nothing(installation):
     # The plan decides, not the caller's executable: an untrusted snippet is refused to any program.
     installation.trust("another text")
-    with installation.service(), pytest.raises(SigningError, match="is not trusted on this host"):
+    with installation.service(), pytest.raises(DenialError, match="is not trusted on this host"):
         request_signature(installation.plan(), installation.paths)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import os
 import time
 import types
 
 import pytest
 
-from datacrumbs.elf import analysis_cache, inspected_files
+from datacrumbs.cache import analysis_cache, inspected_files
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.probefile.codec import encode
 from datacrumbs.probefile.revocation import Revocations, write_revocations
+from datacrumbs.probefile.storage import verified
 from datacrumbs.signer import signature_cache
 from datacrumbs.signer.signature_cache import signed_plan
 
@@ -21,8 +25,6 @@ POLICY = "rules:\n  - users: ['*']\n"
 def _keeping(tmp_path, monkeypatch):
     monkeypatch.setattr(inspected_files, "SETTLED_SECONDS", -(1 << 40))
     analysis_cache.keep_in(tmp_path / "cache")
-    yield
-    analysis_cache.keep_in(None)
 
 
 def signed_times(installation, change) -> int:
@@ -53,6 +55,16 @@ def test_what_changed_is_signed_again(installation, what, monkeypatch):
             monkeypatch.setattr(signature_cache, "time", later)
 
     assert signed_times(installation, change) == 2
+
+
+def test_a_file_of_another_plan_is_not_given(installation, monkeypatch):
+    """Whatever has happened to what is kept."""
+    plan, other = (installation.plan_of(installation.target(), offset) for offset in installation.offsets()[:2])
+    with installation.service():
+        foreign = base64.b64encode(signed_plan(encode(other).decode(), installation.paths)).decode()
+        monkeypatch.setattr(signature_cache.composition_cache, "recall", lambda *_: foreign)
+        given = signed_plan(encode(plan).decode(), installation.paths)
+    assert verified(given, "", installation.paths.trusted_keys, now=time.time(), uid=os.geteuid()).plan == plan
 
 
 def test_what_is_refused_is_not_kept_and_what_was_revoked_is_not_given(installation):

@@ -11,11 +11,12 @@ import pytest
 
 from datacrumbs.errors import ExitCode
 from datacrumbs.model.plan import Attach, Function, Group, Plan, Provenance, Target
+from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.protocol import frame
 from datacrumbs.serving.replies import busy, refusal_frame
 from datacrumbs.signer import signing_client
 from datacrumbs.signer.request import SIGNING
-from datacrumbs.signer.signing_client import SigningError, request_signature, service_key_id
+from datacrumbs.signer.signing_client import request_signature, service_key_id
 
 PROVENANCE = Provenance("many", "datacrumbs-many", "0.1.0", "libmany", 40)
 READY = frame({"status": "ready", "key_id": "a" * 64})
@@ -77,7 +78,7 @@ def test_a_large_request_to_a_service_that_answers_before_it_reads(paths):
 
 def test_a_service_that_stays_busy_is_not_one_that_does_not_run(paths, monkeypatch):
     monkeypatch.setattr(signing_client, "RETRY_SECONDS", 0)
-    with answering(paths, [refusal_frame(busy(SIGNING))]), pytest.raises(SigningError, match="busy") as caught:
+    with answering(paths, [refusal_frame(busy(SIGNING))]), pytest.raises(DenialError, match="busy") as caught:
         service_key_id(paths)
     assert caught.value.exit_code == ExitCode.FAILED
     assert "try again" in caught.value.hint
@@ -91,6 +92,6 @@ def test_a_full_queue_of_connections_is_busy(paths, monkeypatch):
         listener.listen(0)
         with socket.socket(socket.AF_UNIX) as waiting:
             waiting.connect(str(paths.signing_socket))
-            with pytest.raises(SigningError, match="busy") as caught:
+            with pytest.raises(DenialError, match="busy") as caught:
                 service_key_id(paths)
     assert caught.value.code == "service.busy"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -101,16 +102,16 @@ class TestSnippets:
             monkeypatch.setitem(sys.modules, "bcc", None)
             monkeypatch.setattr(compiler.importlib.util, "find_spec", lambda _: None)
         else:
-            monkeypatch.setattr(compiler, "_words", lambda *_, **__: ("", -signal.SIGXCPU))
+            monkeypatch.setattr(compiler, "_ask", lambda *_, **__: SimpleNamespace(status=-signal.SIGXCPU, words=""))
         assert sign(installation, plan)
 
     def test_a_compiler_that_was_not_ready_in_time_is_asked_again(self, installation, monkeypatch):
         """How long it takes on the clock is up to what else runs: nothing of it is remembered."""
         snippet, compilation = installation.plan().snippets[0], Compilation()
-        monkeypatch.setattr(compiler, "_words", lambda *_, **__: ("", -signal.SIGALRM))
+        monkeypatch.setattr(compiler, "_ask", lambda *_, **__: SimpleNamespace(status=-signal.SIGALRM, words=""))
         compilation.check((snippet,))
         assert not compilation.said()
-        monkeypatch.setattr(compiler, "_words", lambda *_, **__: ("", 0))
+        monkeypatch.setattr(compiler, "_ask", lambda *_, **__: SimpleNamespace(status=0, words=""))
         compilation.check((snippet,))
         assert list(compilation.said().values()) == [""]
 

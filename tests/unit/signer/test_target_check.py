@@ -12,6 +12,7 @@ import pytest
 from datacrumbs.elf.functions import elf_functions, elf_target
 from datacrumbs.elf.usdt import usdt_probes
 from datacrumbs.errors import ExitCode
+from datacrumbs.secure.user_rights import LOOKING_ID
 from datacrumbs.serving.caller import Caller
 from datacrumbs.serving.denial import DenialError
 from datacrumbs.serving.limited import Bounds
@@ -61,7 +62,7 @@ def test_files_are_looked_at_by_a_process_without_rights(monkeypatch):
     monkeypatch.setattr(target_check, "judged", rights)
     wanted = target_rule.no_places(elf_target(Path("/bin/true").resolve()))
     finding = target_check.check_target(wanted, os.getuid(), os.getgid(), [])
-    nobody = "(65534, 65534, 65534)"
+    nobody = str((LOOKING_ID,) * 3)
     assert (finding["code"], finding["message"], finding["hint"]) == (nobody, nobody, "[]")
     assert os.geteuid() == 0
 
