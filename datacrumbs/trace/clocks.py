@@ -102,7 +102,7 @@ class Clock:
 
 def read_clock() -> Clock:
     """Read the clocks of this node; asks for no right."""
-    return replace(_best_reading(), **_kernel_state(), source=_source())
+    return replace(_best_reading(), **_synchronisation(), source=_source())
 
 
 def clock_readings(setter: ClockSetter | None = None) -> Iterator[Clock]:
@@ -167,7 +167,7 @@ def _reading() -> Clock:
     return Clock(wall, (before + after) // 2, boot, (after - before + 1) // 2)
 
 
-def _kernel_state() -> dict[str, Any]:
+def _synchronisation() -> dict[str, Any]:
     timex = _Timex()
     try:
         state = _LIBC.adjtimex(ctypes.byref(timex))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from datacrumbs.trace.call_store import Span, StoredCalls
 from datacrumbs.trace.clocks import STEP_NS, Clock
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 LARGEST_DRIFT = 1e-3
 """More than two clocks of a node can drift from each other: what differs by more was set."""
@@ -33,6 +35,10 @@ class Correction:
     slope: float = 0.0
     origin_us: int = 0
     step_us: int = 0
+
+    def of(self, time: int) -> int:
+        """A time of the trace, epoch us, corrected; what comes later stays later, or comes at the same time."""
+        return time + self.shift_us + math.floor((time - self.origin_us) * self.slope)
 
 
 def correction(readings: Sequence[ClockReading]) -> Correction:
@@ -72,11 +78,26 @@ def corrected_calls(calls: pl.LazyFrame, corrections: Mapping[int, Correction]) 
     return calls.with_columns(begin.alias("ts"), end.alias("end"), lasting)
 
 
+def corrected_parts(parts: Iterable[StoredCalls], corrections: Mapping[int, Correction]) -> list[StoredCalls]:
+    """The same of parts of the calls, each by the corrections of its traces alone."""
+    changing = _changing(corrections)
+    found = []
+    for part in parts:
+        own = {span.trace: changing[span.trace] for span in part.spans if span.trace in changing}
+        spans = (_corrected_span(span, own.get(span.trace, Correction())) for span in part.spans)
+        found.append(StoredCalls(corrected_calls(part.calls, own), tuple(spans)))
+    return found
+
+
 def corrected_profiles(profiles: pl.DataFrame, corrections: Mapping[int, Correction]) -> pl.DataFrame:
     """The same of calls that were added up."""
     if not _changing(corrections):
         return profiles
     return profiles.with_columns(_corrected(pl.col(name), corrections).alias(name) for name in ("begin", "end"))
+
+
+def _corrected_span(span: Span, correction: Correction) -> Span:
+    return Span(span.trace, correction.of(span.begin), correction.of(span.end))
 
 
 def _changing(corrections: Mapping[int, Correction]) -> dict[int, Correction]:

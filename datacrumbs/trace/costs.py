@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 NOT_KNOWN = "cost"
 """Key of the reason why there are no costs."""
+NOT_CALIBRATED = "not calibrated: "
+"""What the reason begins with."""
 _COST, _CALLS = "cost ", "calls "
 _INTERVAL = re.compile(r"(\d{1,12}) ±(\d{1,12}) ns", re.ASCII)
 _NUMBER = re.compile(r"\d{1,18}", re.ASCII)
@@ -61,7 +63,7 @@ def cost_entries(costs: Mapping[str, CallCost], calls: Mapping[str, int], reason
     entries = {f"{_CALLS}{way}": str(number) for way, number in calls.items() if number}
     known = {way: cost for way, cost in costs.items() if calls.get(way)}
     entries |= {f"{_COST}{way}": f"{cost.nanoseconds} ±{cost.margin} ns" for way, cost in known.items()}
-    return entries | ({NOT_KNOWN: f"not calibrated: {reason}"} if reason else {})
+    return entries | ({NOT_KNOWN: f"{NOT_CALIBRATED}{reason}"} if reason else {})
 
 
 def read_costs(provenance: Mapping[str, object]) -> list[TracedCalls]:

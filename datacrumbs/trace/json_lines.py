@@ -12,25 +12,19 @@ from datacrumbs.trace.dataframes import pl
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from datacrumbs.trace.columns import FunctionNumbers
+
 NUMBER, TEXT = pl.Int64, pl.String
 ARGUMENTS = {"hhash": TEXT, "fhash": TEXT, "to_hash": TEXT, "ret": NUMBER, "errno": NUMBER, "bytes": NUMBER}
 ARGUMENTS |= {"depth": NUMBER, "symbol": TEXT, "name": TEXT, "value": TEXT, "raw": TEXT}
 SCHEMA: dict[str, Any] = {"name": TEXT, "cat": TEXT, "ph": TEXT, "pid": NUMBER, "tid": NUMBER}
 SCHEMA |= {"ts": NUMBER, "dur": NUMBER, "args": pl.Struct(ARGUMENTS)}
 DETAILED: dict[str, Any] = {**SCHEMA, "args": pl.Struct(ARGUMENTS | dict.fromkeys(DETAILS, NUMBER))}
-MOVING: tuple[str, ...] = (
-    "read",
-    "write",
-    "pread",
-    "pwrite",
-    "pread64",
-    "pwrite64",
-    "readv",
-    "writev",
-    "preadv",
-    "pwritev",
+_MOVING = (
+    "read write pread pwrite pread64 pwrite64 readv writev preadv pwritev preadv2 pwritev2 fread fwrite send recv "
+    "sendto recvfrom sendmsg recvmsg"
 )
-MOVING += ("preadv2", "pwritev2", "fread", "fwrite", "send", "recv", "sendto", "recvfrom", "sendmsg", "recvmsg")
+MOVING = _MOVING.split()
 """Calls whose ``ret`` is the bytes moved, for traces that do not say ``bytes``."""
 
 _UNREADABLE = (pl.exceptions.PolarsError, OSError)
@@ -80,7 +74,7 @@ def _is_object(line: bytes) -> bool:
 
 
 def call_columns(events: pl.DataFrame) -> pl.DataFrame:
-    """The columns of a `CallPart`'s calls from lines of calls."""
+    """The columns of a `CallPart`'s calls from lines of calls, with those of FUNCTION instead of its number."""
     arguments = pl.col("args").struct
     texts = {"category": pl.col("cat"), "name": pl.col("name"), "symbol": arguments.field("symbol")}
     hashes = {name: arguments.field(name) for name in ("fhash", "to_hash")}
@@ -103,11 +97,12 @@ def _details(frame: pl.DataFrame) -> Iterator[pl.Expr]:
         yield pl.col("args").struct.field(name).cast(DETAILS[name], strict=False).alias(name)
 
 
-def settled(calls: pl.DataFrame, *, ours: bool, deep: bool) -> pl.DataFrame:
+def settled(calls: pl.DataFrame, functions: FunctionNumbers, *, ours: bool, deep: bool) -> pl.DataFrame:
     """The calls with what lines leave unsaid.
 
     Args:
         calls: Columns of a `CallPart`'s calls.
+        functions: What the numbers of their functions mean.
         ours: Whether our writer made them. DFTracer writes neither errno nor bytes; there -1 is a failure and ret of a
             data call its bytes.
         deep: Whether a line that does not say its depth has none.
@@ -117,7 +112,7 @@ def settled(calls: pl.DataFrame, *, ours: bool, deep: bool) -> pl.DataFrame:
     ret, errno, moved = (pl.col(name) for name in ("ret", "errno", "bytes"))
     if not ours:
         errno = pl.when(ret == -1).then(pl.coalesce(errno, 0)).otherwise(errno).alias("errno")
-        moving = pl.col("name").cast(TEXT).is_in(MOVING) & (ret >= 0)
+        moving = pl.col("function").is_in(functions.of_names(MOVING)) & (ret >= 0)
         calls = calls.with_columns(errno, pl.coalesce(moved, pl.when(moving).then(ret)).alias("bytes"))
     lowest = calls["bytes"].min()
     if isinstance(lowest, int) and lowest < 0:  # a layer says -1 where it cannot know

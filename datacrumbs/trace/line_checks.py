@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datacrumbs.trace.footer import COUNTS, FOOTER
+from datacrumbs.trace.names import RUN
 from datacrumbs.trace.notes import NOTE
 from datacrumbs.trace.processes import PROCESS_EVENT
-from datacrumbs.trace.writer import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ _FORMS = {
 }
 
 
-def check_form(document: Mapping[str, Any]) -> None:
+def check_own_line(document: Mapping[str, Any]) -> None:
     """Refuse a metadata line that readers could not work with; further keys are let through.
 
     Raises:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datacrumbs.model.plan import Function, Group, Plan
 
 RESERVED = frozenset(
-    {
+    [
         "hhash",
         "fhash",
         "depth",
@@ -30,7 +30,7 @@ RESERVED = frozenset(
         "cwd",
         "exec_hash",
         "step",
-    }
+    ]
 )
 """Labels that mean something else to readers; an argument of that name is written as ``arg_<name>``."""
 

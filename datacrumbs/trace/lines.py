@@ -173,7 +173,7 @@ class Lines:
 def load_library() -> ctypes.CDLL:
     """The library, loaded once; a process that will give up the right to read it loads it before."""
     library = ctypes.CDLL(str(installed("data", LIBRARY)))
-    lines = c_void_p
+    lines = reader = names = c_void_p
     for name, result, arguments in (
         ("tally_rows", c_void_p, [lines, POINTER(c_uint64)]),
         ("tally_merge", None, [lines, c_void_p, c_uint64]),
@@ -194,6 +194,13 @@ def load_library() -> ctypes.CDLL:
         ("lines_finish", c_int64, [lines, c_uint32, POINTER(c_void_p)]),
         ("lines_begin", None, [lines]),
         ("lines_sums", c_void_p, [lines, c_uint64, c_int]),
+        ("reader_new", reader, []),
+        ("reader_free", None, [reader]),
+        ("reader_read", c_int, [reader, c_void_p, c_uint64, c_void_p]),
+        ("reader_texts", c_uint64, [reader, c_int, c_uint32, POINTER(c_void_p)]),
+        ("file_names_new", names, []),
+        ("file_names_free", None, [names]),
+        ("file_names_take", c_int, [names, ctypes.c_char_p, c_uint64, *[c_void_p] * 4]),
     ):
         function = getattr(library, f"dc_{name}")
         function.restype, function.argtypes = result, arguments

@@ -7,15 +7,18 @@ import stat
 import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.trace.inflating import ERRORS, Members
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Future
     from pathlib import Path
     from typing import BinaryIO
+
+    Text = bytes | memoryview
 
 Made = TypeVar("Made")
 
@@ -27,20 +30,11 @@ MEMBER_START = b"\x1f\x8b\x08" + bytes(5)
 """How a gzip member of a writer of streams begins: it knows neither a file's name nor its time."""
 PIECE_SIZE = 1 << 20
 """Bytes of whole members that one thread decompresses; their text is about fifteen times as long."""
+SLICE_SIZE = 64 << 10
+"""Bytes of a piece that are decompressed at once: their text is read while it is in the processor's cache."""
 LONGEST_PIECE, PIECE_TEXT = 8 << 20, 96 << 20
 MOST_THREADS = 8
-"""Each has a piece and its text in memory."""
-
-
-class _Inflater(Protocol):
-    # What zlib's and isal's decompression objects have in common.
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def unused_data(self) -> bytes: ...
-    @property
-    def unconsumed_tail(self) -> bytes: ...
-    def decompress(self, data: bytes, /, max_length: int) -> bytes: ...
+"""Each has a piece in memory, and what is made of it."""
 
 
 class TraceText:
@@ -63,29 +57,33 @@ class TraceText:
         self.behind = False
         self.start = b""
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self, check: Callable[[BinaryIO], object] = lambda _: None) -> Iterator[bytes]:
         """Pieces of about CHUNK_SIZE bytes, each ending at a line's end.
+
+        Args:
+            check: Called with the open file, before anything is decompressed.
 
         Raises:
             DatacrumbsError: (exit 2) when there is no such file, or it is empty, no regular file or no gzip file.
         """
-        with _open_trace(self.path) as stream:
+        with open_trace(self.path) as stream:
+            check(stream)
             yield from self._chunks(stream)
 
-    def worked(self, work: Callable[[Sequence[bytes]], Made]) -> Iterator[Made]:
+    def worked(self, work: Callable[[Iterable[Text]], Made]) -> Iterator[Made]:
         """What ``work`` makes of each piece of whole lines, in their order; some of it is done ahead, by threads.
 
         Several pieces of whole gzip members are decompressed at once, where members begin as our writer's do.
 
         Args:
-            work: Takes texts that follow each other, each as `chunks` gives them, of up to PIECE_TEXT bytes together;
-                in several threads at once.
+            work: Takes texts of whole lines that follow each other, of up to PIECE_TEXT bytes together, as often as it
+                iterates over them; in several threads at once.
 
         Raises:
             DatacrumbsError: As `chunks`.
         """
         threads = min(len(os.sched_getaffinity(0)), MOST_THREADS)
-        with _open_trace(self.path) as stream, ThreadPoolExecutor(threads) as pool:
+        with open_trace(self.path) as stream, ThreadPoolExecutor(threads) as pool:
             try:
                 place = yield from self._by_members(stream, pool, threads, work)
                 if place is not None:
@@ -96,7 +94,7 @@ class TraceText:
 
     # Until the end, or to the first piece that is not of whole members: its place is returned.
     def _by_members(
-        self, stream: BinaryIO, pool: ThreadPoolExecutor, threads: int, work: Callable[[Sequence[bytes]], Made]
+        self, stream: BinaryIO, pool: ThreadPoolExecutor, threads: int, work: Callable[[Iterable[Text]], Made]
     ) -> Generator[Made, None, int | None]:
         waiting: deque[tuple[int, int, Future[tuple[bytes, Made] | None]]] = deque()
         place = 0
@@ -124,7 +122,7 @@ class TraceText:
         return None
 
     def _in_order(
-        self, stream: BinaryIO, pool: ThreadPoolExecutor, threads: int, work: Callable[[Sequence[bytes]], Made]
+        self, stream: BinaryIO, pool: ThreadPoolExecutor, threads: int, work: Callable[[Iterable[Text]], Made]
     ) -> Iterator[Made]:
         waiting: deque[Future[Made]] = deque()
         place = stream.tell()
@@ -160,36 +158,32 @@ class TraceText:
             yield lines + newline
 
     def _texts(self, stream: BinaryIO) -> Iterator[bytes]:
+        members = Members(b"", READ_SIZE, CHUNK_SIZE, SLICE_SIZE, lambda: stream.read(READ_SIZE))
+        rest = b""
+
+        def is_member(data: bytes) -> bool:
+            nonlocal rest
+            rest = data
+            return data == GZIP_MAGIC
+
         try:
-            data = stream.read(READ_SIZE)
-            while data:
-                inflater = _new_inflater()
-                self.behind = True  # until it gives text
-                while not inflater.eof:
-                    text = inflater.decompress(data, CHUNK_SIZE)
-                    self.behind = self.behind and not text
-                    yield text
-                    data = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-                    if not (data or inflater.eof):
-                        data = stream.read(READ_SIZE)
-                        if not (data or text):
-                            break
-                if not inflater.eof:
-                    self.damage = "cut inside a gzip member"
-                elif not data:
-                    self.behind = False
-                data = data if len(data) > 1 else data + stream.read(READ_SIZE)
-                if data and not data.startswith(GZIP_MAGIC):
-                    self.behind = True
-                    return
-        except _ERRORS as error:
+            yield from members.texts(is_member)
+            self.damage = "" if members.is_whole else "cut inside a gzip member"
+            self.behind = not members.has_text if not members.is_whole else bool(rest)
+        except ERRORS as error:
             self.damage = f"damaged: {error}"
+            self.behind = not members.has_text
         except OSError as error:
             raise _unreadable(self.path, error) from None
 
 
 # Without O_NONBLOCK, opening a FIFO waits for somebody who writes into it.
-def _open_trace(path: Path) -> BinaryIO:
+def open_trace(path: Path) -> BinaryIO:
+    """Open a trace, compressed as it is; a FIFO is not waited for.
+
+    Raises:
+        DatacrumbsError: It cannot be read, is no regular file, or does not begin as a trace does.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
@@ -201,13 +195,36 @@ def _open_trace(path: Path) -> BinaryIO:
     try:
         _check_start(path, stream.read(len(GZIP_MAGIC)))
         stream.seek(0)
-    except OSError as error:
+    except BaseException as error:
         stream.close()
-        raise _unreadable(path, error) from None
-    except DatacrumbsError:
-        stream.close()
+        if isinstance(error, OSError):
+            raise _unreadable(path, error) from None
         raise
     return stream
+
+
+def first_text(path: Path, size: int) -> bytes:
+    """The beginning of a trace's text, of its first READ_SIZE bytes at most, as far as it is readable.
+
+    Args:
+        path: The trace.
+        size: Most bytes of text.
+
+    Raises:
+        DatacrumbsError: As `open_trace`.
+    """
+    found = b""
+    with open_trace(path) as stream:
+        try:
+            for text in Members(stream.read(READ_SIZE), SLICE_SIZE, size, size).texts():
+                found += text
+                if len(found) >= size:
+                    break
+        except ERRORS:
+            pass
+        except OSError as error:
+            raise _unreadable(path, error) from None
+    return found[:size]
 
 
 def _unreadable(path: Path, error: OSError) -> DatacrumbsError:
@@ -230,26 +247,47 @@ def _pieces(path: Path, stream: BinaryIO) -> Iterator[bytes]:
         yield held
 
 
+class _PieceTexts:
+    # The text of a piece, a slice at a time; a line that is in several slices comes by itself. Raises zlib.error where
+    # the piece is not of whole members and lines.
+    def __init__(self, piece: bytes) -> None:
+        self._piece = piece
+        self.start = b""
+
+    def __iter__(self) -> Iterator[Text]:
+        held, room = list[bytes](), PIECE_TEXT
+        for text in self._slices():
+            self.start = self.start or text[:1]
+            room -= len(text)
+            if room <= 0:
+                raise zlib.error("more text than a piece can have")
+            first, last = (text.find(b"\n") + 1 if held else 0), text.rfind(b"\n") + 1
+            if not last:
+                held.append(text)
+                continue
+            if held:
+                yield b"".join([*held, text[:first]])
+            if first < last:
+                yield memoryview(text)[first:last]
+            held = [text[last:]] if last < len(text) else []
+        if any(held) or not self.start:
+            raise zlib.error("no end of a line")
+
+    def _slices(self) -> Iterator[bytes]:
+        members = Members(self._piece, SLICE_SIZE, PIECE_TEXT, SLICE_SIZE)
+        yield from members.texts()
+        if not members.is_whole:
+            raise zlib.error("no end of a member")
+
+
 # What `work` makes of a piece, and its first byte of text; None where it is not of whole members and lines.
-def _work_on_piece(piece: bytes, work: Callable[[Sequence[bytes]], Made]) -> tuple[bytes, Made] | None:
-    texts: list[bytes] = []
-    room = PIECE_TEXT
-    while piece:
-        inflater = _new_inflater()
-        try:
-            texts.append(inflater.decompress(piece, room))
-        except _ERRORS:
-            return None
-        room -= len(texts[-1])
-        if not inflater.eof or room <= 0:
-            return None
-        piece = inflater.unused_data
-    texts = [text for text in texts if text]
-    if not (texts and texts[-1].endswith(b"\n")):
+def _work_on_piece(piece: bytes, work: Callable[[Iterable[Text]], Made]) -> tuple[bytes, Made] | None:
+    texts = _PieceTexts(piece)
+    try:
+        made = work(texts)
+    except ERRORS:
         return None
-    if not all(text.endswith(b"\n") for text in texts):
-        texts = [b"".join(texts)]
-    return texts[0][:1], work(texts)
+    return texts.start, made
 
 
 def _check_start(path: Path, data: bytes) -> None:
@@ -257,15 +295,3 @@ def _check_start(path: Path, data: bytes) -> None:
         raise usage_error(f"{path}: empty; expected a trace (.pfw.gz)")
     if not data.startswith(GZIP_MAGIC):
         raise usage_error(f"{path}: not a gzip file; expected a trace (.pfw.gz)")
-
-
-try:
-    from isal import isal_zlib as _inflating
-except ImportError:
-    import zlib as _inflating  # type: ignore[no-redef]
-
-_ERRORS: tuple[type[Exception], ...] = (zlib.error, _inflating.error)  # type: ignore[assignment]
-
-
-def _new_inflater() -> _Inflater:
-    return _inflating.decompressobj(wbits=31)

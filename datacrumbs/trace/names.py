@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from datacrumbs.model.record import Name
 
+RUN = "datacrumbs_run"
+"""The name of the metadata line that says which run it is."""
 RECENT_LIMIT = 65536
 DEPTH_LIMIT = 64  # bases of bases; the kernel's own path limit allows fewer useful ones
 PLACE_LIMIT = 16  # of one name, such as that of a link which is set again and again

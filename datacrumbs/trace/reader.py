@@ -2,158 +2,51 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
-import json
 import os
-import re
 import shutil
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from datacrumbs.errors import usage_error
-from datacrumbs.output import counted
-from datacrumbs.trace.call_store import SPILL_ROWS, CallStore
-from datacrumbs.trace.clocks import CLOCK, read_clock_line
+from datacrumbs.secure.files import files_below
+from datacrumbs.trace.call_store import MEMORY, CallStore
 from datacrumbs.trace.columns import DETAILS, WORD, Readers
 from datacrumbs.trace.command_lines import COMMAND_HASH
-from datacrumbs.trace.corrections import ClockReading, Correction, corrected_calls, corrected_profiles, correction
+from datacrumbs.trace.corrections import ClockReading, corrected_parts, corrected_profiles, correction
 from datacrumbs.trace.dataframes import pl
-from datacrumbs.trace.footer import COUNTS, FOOTER, PROVENANCE
-from datacrumbs.trace.json_lines import DETAILED, SCHEMA, call_columns, parse_lines, settled
-from datacrumbs.trace.line_checks import check_form
+from datacrumbs.trace.file_facts import TraceFile, look_for_parts, run_key
+from datacrumbs.trace.file_names import FileNames
+from datacrumbs.trace.json_lines import DETAILED, SCHEMA, call_columns, settled
 from datacrumbs.trace.members import TraceText
-from datacrumbs.trace.mounts import MOST_MOUNTS, MOUNT, Mount, read_mount
-from datacrumbs.trace.notes import NOTE
-from datacrumbs.trace.processes import PROCESS_EVENT
-from datacrumbs.trace.profiles import PROFILE, SAMPLED, read_profile, read_sampled
+from datacrumbs.trace.own_lines import take_our_lines
 from datacrumbs.trace.ranks import PROCESS, Rank, read_rank
-from datacrumbs.trace.sums import SUMS, TimeSums, read_sums
 from datacrumbs.trace.text import restore
-from datacrumbs.trace.writer import RUN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from datacrumbs.trace.call_store import Span, StoredCalls
     from datacrumbs.trace.columns import CallPart
+    from datacrumbs.trace.corrections import Correction
 
 SUFFIX = ".pfw.gz"
 OTHERS_SIZE = 1 << 20
 """Bytes of lines that are no calls, which are looked at together."""
 NO_CODE = (1 << 32) - 1
 NUMBER, TEXT = pl.Int64, pl.String
-__all__ = ["DETAILS", "SUFFIX", "TraceFile", "Traces", "find_traces", "iterate_lines", "read_traces", "run_key"]
+__all__ = ["DETAILS", "SUFFIX", "TraceFile", "Traces", "find_traces", "read_traces", "run_key"]
 PROFILES: dict[str, Any] = {"trace": pl.UInt32, "pid": NUMBER, "category": TEXT, "name": TEXT, "symbol": TEXT}
-PROFILES |= {
-    "provider": TEXT,
-    "cause": TEXT,
-    "fhash": TEXT,
-    "begin": NUMBER,
-    "end": NUMBER,
-    "count": NUMBER,
-    "errors": NUMBER,
-}
-PROFILES |= {"bytes": NUMBER, "time_ns": NUMBER, "shortest_ns": NUMBER, "longest_ns": NUMBER, "times": TEXT}
-PROFILES |= {"sizes": TEXT}
-OUR_LINE = re.compile(rb'^\{"name":"datacrumbs_[^\n]*', re.MULTILINE)
-
-
-@dataclass(slots=True)
-class TraceFile:
-    """One file, and whether all of the run is in it.
-
-    Attributes:
-        path: Where it is.
-        host: Node name, or empty.
-        run: What the head says: user, version, inclusion_path, run_id, part; empty for a trace that is not ours.
-        counts: Conservation counts per function, from the footer.
-        provenance: From the footer.
-        footer: Totals of the footer; None when there is none.
-        lines: Calls read.
-        skipped: Lines that no parser takes.
-        damage: What is wrong with the file, or empty.
-        closed: Whether the last line is there.
-        events: Process lifecycle, in order.
-        notes: What happened in intervals, such as losses.
-        sampled: (category, name, symbol) -> one of how many calls is in the trace, where not all are.
-        mounts: Mount point -> its file system, see `node_mounts`.
-        clocks: Readings of the node's clocks.
-        correction: What was added to the times of its calls and profiles, by those readings.
-        sums: (category, name, nested), and the durations of these calls in nanoseconds, of the whole run.
-        profiles: Lines read that have calls added up.
-        absent: Which other files of the same run are missing, or empty.
-        behind: Whether bytes that are no part of the trace follow its last line.
-        live: Whether some process has the file open for writing.
-    """
-
-    path: Path
-    host: str = ""
-    run: dict[str, Any] = field(default_factory=dict)
-    counts: list[dict[str, Any]] = field(default_factory=list)
-    provenance: dict[str, str] = field(default_factory=dict)
-    footer: dict[str, int] | None = None
-    lines: int = 0
-    skipped: int = 0
-    damage: str = ""
-    closed: bool = False
-    events: list[dict[str, Any]] = field(default_factory=list)
-    notes: list[dict[str, Any]] = field(default_factory=list)
-    sampled: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    sums: list[tuple[tuple[str, str, bool], TimeSums]] = field(default_factory=list)
-    mounts: dict[str, Mount] = field(default_factory=dict)
-    clocks: list[ClockReading] = field(default_factory=list)
-    correction: Correction = field(default_factory=Correction)
-    profiles: int = 0
-    absent: str = ""
-    behind: bool = False
-    live: bool = False
-
-    @property
-    def complete(self) -> bool:
-        """True only when nothing hints at anything missing."""
-        return not self.shortcoming
-
-    @property
-    def shortcoming(self) -> str:
-        """Why the trace is not known to be complete; empty when it is."""
-        wrong = self._wrong_with_the_file()
-        if wrong:
-            return wrong
-        if self.footer is None:
-            if self.run or not self.closed:
-                return "cut short: no footer"
-            return "not a DataCrumbs trace: it does not say whether calls are missing"
-        if not self.closed:
-            return "cut short: no last line"
-        read = {"lines": (self.lines, "calls"), "profiles": (self.profiles, "profiles")}
-        differing = [
-            f"damaged: {found} of {self.footer[key]} {what} are in the file"
-            for key, (found, what) in read.items()
-            if self.footer.get(key, found) != found
-        ]
-        return next(iter(differing), self.absent or _not_probed(self.footer))
-
-    def _wrong_with_the_file(self) -> str:
-        if self.live and not self.closed:
-            return "not finished: the run is still going on"
-        if self.behind:
-            return "damaged: bytes that are no part of it follow its end"
-        if self.damage:
-            return f"cut short: {self.damage}"
-        return f"damaged: {counted(self.skipped, 'line')} cannot be read" if self.skipped else ""
-
-
-# The file is whole, but a library that was asked for is not in it.
-def _not_probed(footer: dict[str, int]) -> str:
-    libraries, files = (footer.get(key, 0) for key in ("files_not_probed", "mappings_lost"))
-    if libraries:
-        them = ("library of the selected providers was", "libraries of the selected providers were")
-        return f"{counted(libraries, *them)} not probed"
-    return f"{counted(files, 'mapped file was', 'mapped files were')} not looked at" if files else ""
+PROFILES |= {"provider": TEXT, "cause": TEXT, "fhash": TEXT, "begin": NUMBER, "end": NUMBER, "count": NUMBER}
+PROFILES |= {"errors": NUMBER, "bytes": NUMBER, "time_ns": NUMBER, "shortest_ns": NUMBER, "longest_ns": NUMBER}
+PROFILES |= {"times": TEXT, "sizes": TEXT}
 
 
 @dataclass
@@ -162,6 +55,7 @@ class Traces:
 
     Attributes:
         files: One per trace.
+        parts: Calls in the order in which they were read, some together, with the columns of `calls`.
         calls: Lazy columns: trace (u32, position in ``files``), order (i64, the position among all lines), category,
             name, symbol (null where it is the name), pid, tid, ts (epoch us), dur (us), ret, errno (null unless
             failed), bytes (null when unknown), fhash, to_hash, depth (in how many calls of its thread it was made; null
@@ -169,6 +63,8 @@ class Traces:
             those of `DETAILS` where they were asked for.
         profiles: Calls that were added up, columns of PROFILES, and path (null when none).
         paths: The name of each file, columns fhash and path.
+        count: How many calls there are; ``order`` is below it.
+        failures: Calls that failed.
         copies: Calls that name a second file.
         processes: (trace, pid) -> last known process name.
         ranks: (trace, pid) -> which rank of which job the process is, where that is known.
@@ -180,11 +76,13 @@ class Traces:
     """
 
     files: list[TraceFile]
-    calls: pl.LazyFrame
+    parts: list[StoredCalls]
     processes: dict[tuple[int, int], str]
     raw_paths: dict[str, str]
     profiles: pl.DataFrame
     paths: pl.DataFrame
+    count: int = 0
+    failures: int = 0
     copies: int = 0
     spill: Path | None = None
     ranks: dict[tuple[int, int], Rank] = field(default_factory=dict)
@@ -194,6 +92,33 @@ class Traces:
     def __post_init__(self) -> None:
         if self.spill:
             weakref.finalize(self, shutil.rmtree, self.spill, ignore_errors=True)
+
+    @cached_property
+    def calls(self) -> pl.LazyFrame:
+        return pl.concat(part.calls for part in self.parts)
+
+    def near(self, begin: int, end: int, files: Collection[int] | None = None) -> pl.LazyFrame:
+        """Those parts of the calls together in which all are that begin before ``end`` and end at or after ``begin``.
+
+        What is kept on disk is not even opened where it has none of these calls.
+
+        Args:
+            begin: Epoch us.
+            end: Likewise.
+            files: Positions of traces whose calls are wanted; None for all.
+        """
+
+        def has_some(span: Span) -> bool:
+            return span.begin < end and span.end >= begin and (files is None or span.trace in files)
+
+        found = [part.calls for part in self.parts if any(map(has_some, part.spans))]
+        return pl.concat(found) if found else self.parts[0].calls.clear()
+
+    def correct(self, corrections: Mapping[int, Correction]) -> None:
+        """Correct all times, each by the correction for the position of its trace."""
+        self.parts = corrected_parts(self.parts, corrections)
+        self.profiles = corrected_profiles(self.profiles, corrections)
+        vars(self).pop("calls", None)
 
 
 def find_traces(arguments: Sequence[str | Path]) -> list[Path]:
@@ -223,13 +148,13 @@ def _below(directory: Path) -> list[Path]:
     def refuse(error: OSError) -> None:
         raise error
 
-    files = [Path(place, name) for place, _, names in os.walk(directory, onerror=refuse) for name in names]
-    return sorted(file for file in files if file.name.endswith(SUFFIX) and file.is_file() and file.stat().st_size)
+    files = files_below(directory, SUFFIX, refuse)
+    return sorted(file for file in files if file.is_file() and file.stat().st_size)
 
 
 def read_traces(
     paths: Sequence[Path],
-    spill_rows: int = SPILL_ROWS,
+    memory: int = MEMORY,
     *,
     details: bool = False,
     passed: Callable[[int], object] = lambda _: None,
@@ -238,37 +163,46 @@ def read_traces(
 
     Args:
         paths: Trace files.
-        spill_rows: How many calls may stay in memory.
+        memory: Bytes that calls may take in memory; where they are more, they go to temporary files.
         details: Whether the calls have the columns of `DETAILS`, too (null where a call has no such argument).
         passed: Called with how many more bytes of the files have been read.
 
     Raises:
         DatacrumbsError: (exit 2) when a file is missing, empty, not gzip or something else than a trace.
     """
-    gathering = _Gathering(spill_rows, details=details, passed=passed)
+    gathering = _Gathering(memory, details=details, passed=passed)
     try:
         files = [gathering.read(position, path) for position, path in enumerate(paths)]
     except BaseException:
         gathering.store.remove()
         raise
-    _look_for_parts(files)
+    look_for_parts(files)
     _correct(files)
     names, store = gathering.paths(), gathering.store
-    calls, profiles = store.calls(_Paths(names)), gathering.profiles(names)
-    corrections = {position: file.correction for position, file in enumerate(files)}
-    calls, profiles = corrected_calls(calls, corrections), corrected_profiles(profiles, corrections)
-    return Traces(
+    traces = Traces(
         files,
-        calls,
+        store.parts(_Paths(names)),
         gathering.processes,
         gathering.raw_paths,
-        profiles,
+        gathering.profiles(names),
         names,
+        store.count,
+        store.failures,
         store.copies,
         store.spill,
         gathering.ranks(),
         gathering.command_lines(),
     )
+    traces.correct({position: file.correction for position, file in enumerate(files)})
+    del gathering, store  # with what its readers have room in
+    _give_back_memory()
+    return traces
+
+
+# What threads have freed, which glibc keeps for others that may come.
+def _give_back_memory() -> None:
+    with suppress(AttributeError):  # other C libraries keep less
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 # Numbers of a line that no kernel gives: sums of them would be beyond all numbers.
@@ -280,10 +214,12 @@ _PLAUSIBLE = pl.all_horizontal(
 
 
 class _Gathering:
-    def __init__(self, spill_rows: int, *, details: bool, passed: Callable[[int], object]) -> None:
+    def __init__(self, memory: int, *, details: bool, passed: Callable[[int], object]) -> None:
         self._passed = passed
-        self.store = CallStore(spill_rows, details=details)
         self._readers = Readers(details=details)
+        self._functions = self._readers.functions
+        self._names = FileNames()
+        self.store = CallStore(self._functions, memory, details=details)
         self._schema = DETAILED if details else SCHEMA
         self._waiting: list[bytes] = []  # lines that are no calls, to be looked at together
         self._paths: list[pl.DataFrame] = []
@@ -341,27 +277,24 @@ class _Gathering:
             trace.skipped += len(calls) - len(plausible)
             calls = plausible
         trace.lines += len(calls)
-        self.store.add(position, settled(calls, ours=bool(trace.run), deep=trace.run.get("depth") == 1))
+        deep = trace.run.get("depth") == 1
+        self.store.add(position, settled(calls, self._functions, ours=bool(trace.run), deep=deep))
 
     # Looks at the lines that wait; what of them is calls is returned.
     def _others(self, position: int, trace: TraceFile) -> pl.DataFrame:
         chunk = b"".join(self._waiting)
         self._waiting.clear()
-        for line in OUR_LINE.findall(chunk):
-            document = _our_line(trace, line)
-            _take_our_line(trace, document)
-            profile = _profile(document) if document.get("name") == PROFILE else None
-            if profile is not None:
-                trace.profiles += 1
-                self._profiles.append({**{key: profile.get(key) for key in PROFILES}, "trace": position})
-        frame, skipped = parse_lines(chunk, self._schema)
+        names, others, frame, skipped = self._names.parse(chunk, self._schema)
+        self._paths.append(names)
+        for profile in take_our_lines(trace, others):
+            self._profiles.append({**{key: profile.get(key) for key in PROFILES}, "trace": position})
         trace.skipped += skipped
         self._metadata(position, trace, frame.filter(pl.col("ph") == "M"))
         events = frame.filter(pl.col("ph") == "X")
         named = events.drop_nulls(["name", "pid", "ts"])
         named = named.with_columns(pl.col("cat").fill_null(""), pl.col("tid").fill_null(pl.col("pid")))
         trace.skipped += len(events) - len(named)
-        return call_columns(named)
+        return self._functions.numbered(call_columns(named))
 
     def _metadata(self, position: int, trace: TraceFile, frame: pl.DataFrame) -> None:
         rows = frame.select("name", "pid", pl.col("args").struct.field("name").alias("text"), "args").drop_nulls("text")
@@ -424,20 +357,6 @@ def _is_written(path: Path) -> bool:
     return False
 
 
-# A run that goes on in several files is complete when all of them are here.
-def _look_for_parts(files: list[TraceFile]) -> None:
-    parts: dict[tuple[str, str, str], set[int]] = {}
-    for file in files:
-        parts.setdefault(run_key(file), set()).add(int(file.run.get("part", 0)))
-    for file in files:
-        part, here = int(file.run.get("part", 0)), parts[run_key(file)]
-        absent = [str(number) for number in range(part) if number not in here]
-        if file.footer and file.footer.get("continued") and part + 1 not in here:
-            absent.append(str(part + 1))
-        if absent:
-            file.absent = f"part of a run: part {', '.join(absent)} is not here"
-
-
 # By the readings of all files of a run.
 def _correct(files: list[TraceFile]) -> None:
     readings: dict[object, list[ClockReading]] = {}
@@ -446,66 +365,3 @@ def _correct(files: list[TraceFile]) -> None:
         readings.setdefault(key, []).extend(file.clocks)
     for key, file in zip(keys, files, strict=True):
         file.correction = correction(readings[key])
-
-
-def run_key(file: TraceFile) -> tuple[str, str, str]:
-    """What the files of one run have in common; the run's id, its last part, is empty where the trace does not say."""
-    return file.host, str(file.run.get("user", "")), str(file.run.get("run_id", ""))
-
-
-def _our_line(trace: TraceFile, line: bytes) -> dict[str, Any]:
-    try:
-        document: dict[str, Any] = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}  # counted as skipped where all lines are parsed
-    try:
-        check_form(document)
-    except ValueError:
-        trace.skipped += 1
-        return {}
-    return document
-
-
-def _profile(document: dict[str, Any]) -> dict[str, Any] | None:
-    process = document.get("pid")
-    profile = read_profile(document["args"]) if isinstance(process, int) and 0 <= process < 1 << 32 else None
-    return profile and {**profile, "name": profile["function"], "pid": process}
-
-
-def _take_figures(trace: TraceFile, name: str, arguments: dict[str, Any]) -> None:
-    if name == SAMPLED:
-        trace.sampled |= read_sampled(arguments)
-    elif sums := read_sums(arguments):
-        trace.sums.append(sums)
-
-
-def _take_our_line(trace: TraceFile, document: dict[str, Any]) -> None:
-    arguments = document.get("args", {})
-    match document.get("name"):
-        case name if name == RUN:
-            trace.run = arguments
-        case name if name == COUNTS:
-            trace.counts.append(arguments)
-        case name if name == PROVENANCE:
-            trace.provenance = arguments
-        case name if name == FOOTER:
-            trace.footer = arguments
-        case name if name == CLOCK:
-            reading = read_clock_line(arguments)
-            trace.clocks += [ClockReading(*reading)] if reading else []
-        case name if name == NOTE:
-            trace.notes.append(arguments)
-        case name if name in {SAMPLED, SUMS}:
-            _take_figures(trace, name, arguments)
-        case name if name == MOUNT and len(trace.mounts) < MOST_MOUNTS:
-            trace.mounts |= read_mount(arguments)
-        case name if name == PROCESS_EVENT:
-            trace.events.append({"pid": document["pid"], "tid": document["tid"], **arguments})
-
-
-def iterate_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Every JSON line of a trace as a dict, one at a time: for tests and small tools."""
-    for chunk in TraceText(path).chunks():
-        for line in chunk.splitlines():
-            if line not in {b"[", b"]"}:
-                yield json.loads(line)

@@ -18,6 +18,9 @@ _KEY_BYTES, _DIGITS = 16, 12
 _OPTION = re.compile(r"(--[A-Za-z0-9][A-Za-z0-9-]*=)(.*)", re.DOTALL)
 _PLAIN_ARGUMENT = re.compile(r"--?|-[A-Za-z]|--[A-Za-z0-9-]+|[-+]?[0-9]{1,5}(?:\.[0-9]{1,5})?[A-Za-z%]?", re.ASCII)
 """What names no file: a short or long option without a value, a number with its unit; a long one may be a name."""
+_OF_NO_DISK = re.compile(r"\w+:\[\d+\]|anon_inode:\[?[\w.-]+\]?|\[lost name \w+\]")
+"""Sockets, pipes and the like, as the kernel calls them."""
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _ELSEWHERE = re.compile(r"/proc/(?:.*/)?(?:cwd|root|fd)(?:/|$)")
 """A path from where a process is, which is not known."""
 _PLAIN_PATH = re.compile(r"/[\w./+@%~-]*", re.ASCII)
@@ -43,7 +46,8 @@ class Redaction:
     def path(self, text: str) -> str:
         """A path as it may be shown.
 
-        ``..`` is no way around: a path that has one is hidden if it is to be hidden with or without it. Of a relative
+        ``..`` is no way around: a path that has one is hidden if it is to be hidden with or without it. Nor is what
+        MPI-IO and other libraries take in front of a path, as in ``ufs:/home/ada/secret/x``. Of a relative
         path, or one whose beginning is cut off, the directory is not known, so all of it is hidden.
         """
         if not self._patterns or not text:
@@ -53,12 +57,11 @@ class Redaction:
         if text.startswith(CUT):
             return CUT + self._hidden(text.removeprefix(CUT).split("/"), 0)
         if not text.startswith("/"):
-            # `pipe:[4711]` and the like name nothing on a disk.
-            return text if re.fullmatch(r"\w+:\S*|\[lost name \w+\]", text) else self._hidden(text.split("/"), 0)
+            return text if _OF_NO_DISK.fullmatch(text) else self._hidden(text.split("/"), 0)
         parts = text.split("/")[1:]
         plain = _without_parents(parts)
-        for form in (plain, parts):
-            visible = self._visible(form)
+        for form in (plain,) if plain == parts else (plain, parts):
+            visible = self._visible_behind_schemes(form)
             if visible is not None:
                 return "/" + self._hidden(form, visible)
         return text
@@ -80,6 +83,19 @@ class Redaction:
             return option[1] + self.argument(option[2])
         is_known = _PLAIN_PATH.fullmatch(text) and not _ELSEWHERE.search(normalise(text))
         return self.path(normalise(text)) if is_known else self.word(text)
+
+    # A path with such a beginning is relative to where its program was, and may be absolute behind it.
+    def _visible_behind_schemes(self, parts: list[str]) -> int | None:
+        plain = [_SCHEME.sub("", part) if ":" in part else part for part in parts]
+        begins = [0, *(place for place, part in enumerate(plain, 1) if not part)]
+        found = []
+        for begin in begins:
+            form = plain[begin:]
+            if (visible := self._visible(form)) is not None:
+                found.append(begin + visible)
+            elif begin and self._visible(_without_parents(form)) is not None:
+                found.append(begin)
+        return min(found, default=None)
 
     # How many components before the last one of a pattern.
     def _visible(self, parts: Sequence[str]) -> int | None:

@@ -16,8 +16,9 @@ from datacrumbs.trace.clocks import Clock, clock_line
 from datacrumbs.trace.footer import LOSSES, Footer, footer_lines, part_lines
 from datacrumbs.trace.line_shape import Shapes
 from datacrumbs.trace.lines import Lines
+from datacrumbs.trace.member_file import MemberFile
 from datacrumbs.trace.mounts import MOUNT, mount_fields
-from datacrumbs.trace.names import NameTable, metadata_line, name_line
+from datacrumbs.trace.names import RUN, NameTable, metadata_line, name_line
 from datacrumbs.trace.notes import LOST, NAMES_FULL, Note, note_line
 from datacrumbs.trace.processes import ProcessTable
 from datacrumbs.trace.profiles import ProfileWriter, sampled_lines
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from datacrumbs.trace.mounts import Mount
 
 _OPEN, _FAILED, _CLOSED = range(3)
-RUN = "datacrumbs_run"
 _MEGABYTE = 1_000_000
 
 
@@ -184,7 +184,7 @@ class TraceWriter:
     @property
     def size(self) -> int:
         """Bytes of the file so far, without what waits for the next flush."""
-        return self._end
+        return self._file.size
 
     def continue_in(self, stream: BinaryIO, provenance: Mapping[str, str]) -> BinaryIO:
         """Finish this file, and go on in another one, which has everything that a reader of it needs.
@@ -202,7 +202,7 @@ class TraceWriter:
         """
         if self._state != _OPEN:
             return stream
-        finished = self._stream
+        finished = self._file.stream
         lines, profiles = self._lines.count - self._first_id, self.profiles.written
         self._read_clock("end")
         self._take_text(part_lines(provenance, self._part, lines, profiles))
@@ -274,7 +274,7 @@ class TraceWriter:
         self._flush()
         lines, profiles = self._lines.count - self._first_id, self.profiles.written
         if self._state == _FAILED:
-            if not self._cut_back():
+            if not self._file.cut_back():
                 self._state = _CLOSED  # a footer behind a torn member could not be read
                 return
             lines, profiles = lines - int(self.lost["unwritten"].sum()), self._profiles_written
@@ -291,10 +291,7 @@ class TraceWriter:
         self._state = _CLOSED
 
     def _begin(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._seekable = stream.seekable()
-        self._start = stream.tell() if self._seekable else 0
-        self._end = 0
+        self._file = MemberFile(stream)
         self._part += 1
         self._first_id = self._lines.count
         self.profiles.written = self._profiles_written = 0
@@ -368,39 +365,17 @@ class TraceWriter:
         member = self._lines.member()
         try:
             if self._state == _OPEN:
-                self._put(member)
+                self._file.put(member)
+                self._room -= len(member)
         except OSError as error:
-            self._fail(error)
+            # Raised only when the whole batch is counted, or the counts would not add up.
+            self._state, self._error = _FAILED, error
+            self._file.cut_back()
         if self._state == _OPEN:
             self._profiles_written = self.profiles.written
         waiting = self._written if self._state == _OPEN else self.lost["unwritten"]
         waiting += self._waiting
         self._waiting[:] = 0
-
-    def _put(self, member: bytes) -> None:
-        rest = memoryview(member)
-        while rest:  # an unbuffered stream may take a part only
-            rest = rest[self._stream.write(rest) :]
-        self._stream.flush()
-        self._end += len(member)
-        self._room -= len(member)
-
-    def _fail(self, error: OSError) -> None:
-        # Raised only when the whole batch is counted, or the counts would not add up.
-        self._state = _FAILED
-        self._error = error
-        self._cut_back()
-
-    # To the last whole member; where that fails as well, what precedes the torn one is readable all the same.
-    def _cut_back(self) -> bool:
-        if not self._seekable:
-            return False
-        try:
-            self._stream.truncate(self._start + self._end)
-            self._stream.seek(self._start + self._end)
-        except OSError:
-            return False
-        return True
 
     def _raise_once(self) -> None:
         error, self._error = self._error, None

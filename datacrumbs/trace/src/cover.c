@@ -21,12 +21,12 @@ static int64_t fresh(int64_t begin, int64_t end, int64_t *reached)
  * where the calls of a layer and those below cover all, or of that layer alone; the last of `of_all` is of any call.
  * Times are added to `below`, of each thread for itself, and to `alone` likewise.
  */
-EXPORT void dc_cover(uint64_t rows, const int64_t *sequence, const int64_t *begin, const int64_t *end,
+EXPORT void dc_cover(uint64_t rows, const uint32_t *sequence, const int64_t *begin, const int64_t *end,
 		     const uint32_t *thread, const uint32_t *layer, uint32_t layers, int64_t *of_threads,
 		     int64_t *of_all, int64_t *below, int64_t *alone)
 {
 	for (uint64_t at = 0; at < rows; at++) {
-		int64_t row = sequence[at];
+		uint32_t row = sequence[at];
 		int64_t *of_thread = of_threads + (uint64_t)thread[row] * layers;
 
 		for (uint32_t above = 0; above <= layer[row]; above++)

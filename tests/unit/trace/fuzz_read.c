@@ -11,12 +11,19 @@ struct dc_reader *dc_reader_new(void);
 void dc_reader_free(struct dc_reader *reader);
 int dc_reader_read(struct dc_reader *reader, const uint8_t *text, uint64_t size, struct dc_columns *columns);
 uint64_t dc_reader_texts(const struct dc_reader *reader, int of_files, uint32_t from, const uint8_t **place);
+struct dc_file_names *dc_file_names_new(void);
+void dc_file_names_free(struct dc_file_names *names);
+int dc_file_names_take(struct dc_file_names *names, const uint8_t *text, uint64_t size, uint8_t *found,
+		       uint64_t *found_size, uint8_t *others, uint64_t *others_size);
 uint32_t dc_number_rows(uint64_t rows, const uint64_t *const *columns, uint32_t count, uint32_t *numbers,
 			uint32_t *firsts, uint32_t *table, uint64_t mask);
+void dc_sum_rows(uint64_t rows, const uint32_t *numbers, const void *calls, void *sums);
 int dc_nest(uint64_t rows, const uint32_t *group, uint32_t groups, const int64_t *begin, const int64_t *end,
 	    const int64_t *order, const uint8_t *rank, const uint8_t *wanted, uint8_t *inside);
 int dc_parents(uint64_t rows, const uint32_t *group, uint32_t groups, const int64_t *begin, const int64_t *end,
-	       const int64_t *order, const uint8_t *rank, uint8_t *inside, uint32_t *sequence, uint32_t *parent);
+	       const int64_t *order, const uint8_t *rank, uint8_t *inside, uint32_t *parent);
+int dc_sequence(uint64_t rows, const uint32_t *group, uint32_t groups, const int64_t *begin, const int64_t *end,
+		const int64_t *order, const uint8_t *rank, uint32_t *sequence);
 
 enum { TEXTS = 4000, LINES = 7, LONGEST = 4096, NESTS = 200, CALLS = 211 };
 
@@ -66,8 +73,21 @@ static size_t make(uint8_t *text)
 	return size;
 }
 
+static void take_names(struct dc_file_names *names, const uint8_t *text, size_t size)
+{
+	uint8_t *found = malloc(size), *others = malloc(size);
+	uint64_t sizes[2];
+
+	if (dc_file_names_take(names, text, size, found, &sizes[0], others, &sizes[1]) || sizes[0] + sizes[1] > size ||
+	    (sizes[0] && found[sizes[0] - 1] != '\n'))
+		abort();
+	free(found);
+	free(others);
+}
+
 static void read_texts(void)
 {
+	struct dc_file_names *names = dc_file_names_new();
 	struct dc_reader *reader = dc_reader_new();
 	uint8_t made[LONGEST];
 
@@ -98,6 +118,7 @@ static void read_texts(void)
 		for (uint64_t row = 0; row < columns.rows; row++)
 			if (!columns.function[row] || columns.process[row] < 0)
 				abort();
+		take_names(names, text, size);
 		size = dc_reader_texts(reader, turn & 1, 1, &texts);
 		if (size && texts[size - 1] != '\n')
 			abort();
@@ -117,6 +138,24 @@ static void read_texts(void)
 		free(columns.details);
 	}
 	dc_reader_free(reader);
+	dc_file_names_free(names);
+}
+
+static void sum(uint64_t rows, const uint32_t *groups, uint32_t count, const uint8_t *flags, const int64_t *begin,
+		const int64_t *end)
+{
+	enum { SUMS = 11, LONGEST_CALL = 8 };
+	const void *measures[] = {flags, flags, begin, flags, flags, end, begin, end};
+	int64_t sums[CALLS][SUMS] = {{0}}, calls = 0;
+
+	dc_sum_rows(rows, groups, measures, sums);
+	for (uint32_t group = 0; group < count; group++)
+		calls += sums[group][0];
+	for (uint64_t row = 0; row < rows; row++)
+		if (sums[groups[row]][LONGEST_CALL] < end[row])
+			abort();
+	if (calls != (int64_t)rows)
+		abort();
 }
 
 static void nest(void)
@@ -139,8 +178,11 @@ static void nest(void)
 	}
 	count = dc_number_rows(rows, columns, 2, groups, firsts, table, 1023);
 	if (dc_nest(rows, groups, count, begin, end, order, rank, wanted, inside) ||
-	    dc_parents(rows, groups, count, begin, end, order, rank, inside, sequence, parent))
+	    dc_sequence(rows, groups, count, begin, NULL, NULL, NULL, sequence) ||
+	    dc_sequence(rows, groups, count, begin, end, order, rank, sequence) ||
+	    dc_parents(rows, groups, count, begin, end, order, rank, inside, parent))
 		abort();
+	sum(rows, groups, count, wanted, begin, end);
 	for (uint64_t row = 0; row < rows; row++)
 		if (sequence[row] >= rows || parent[row] >= rows || groups[parent[row]] != groups[row])
 			abort();

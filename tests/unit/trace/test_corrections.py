@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from datacrumbs.trace.clocks import STEP_NS, Clock
-from datacrumbs.trace.corrections import ClockReading, Correction, correction
+from datacrumbs.trace.corrections import ClockReading, Correction, corrected_calls, correction
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
@@ -88,3 +91,39 @@ def test_profiles_are_corrected(made: ModuleType, tmp_path: Path) -> None:
 
 def test_one_reading_of_a_clock_that_is_wrong() -> None:
     assert correction([reading(0, 7 * SECOND)]) == Correction(7_000_000)
+
+
+@given(
+    st.integers(-(10**7), 10**7), st.floats(-1e-3, 1e-3), st.lists(st.integers(EPOCH // 1000, EPOCH // 1000 + 10**12))
+)
+def test_a_moment_is_corrected_as_calls_are(shift: int, slope: float, times: list[int]) -> None:
+    """And what came later stays later, or comes at the same time."""
+    each = Correction(shift, slope, EPOCH // 1000)
+    columns = {"trace": 0, "dur": 0} | dict.fromkeys(("ts", "end"), pl.Series(sorted(times), dtype=pl.Int64))
+    calls = pl.LazyFrame(columns, schema_overrides={"trace": pl.UInt32})
+    corrected = corrected_calls(calls, {0: each}).collect()["ts"].to_list()
+    assert corrected == [each.of(time) for time in sorted(times)] == sorted(corrected)
+
+
+@pytest.mark.parametrize("wrong", [0, 10**9])
+def test_parts_near_an_interval_have_all_calls_in_it(made: ModuleType, tmp_path: Path, wrong: int) -> None:
+    """Also where clocks are corrected; the files of others are not opened."""
+    begin, paths = EPOCH // 1000, []
+    for number in range(5):
+        readings = [reading(SECOND, wrong), reading(2 * SECOND, wrong + wrong // 2000)]
+        moments = range(begin + 1009 * number, begin + 1009 * (number + 1), 7)
+        calls = [made.call("read", "POSIX", moment, moment % 53, bytes=1) for moment in moments]
+        lines = [line(made, each) for each in readings]
+        paths.append(made.write(tmp_path / f"{number}.pfw.gz", calls, before=lines, part=number))
+    traces = read_traces(paths, memory=1)
+    whole = traces.calls.collect()
+    assert traces.spill
+    first, last = whole["ts"].min(), whole["end"].max()
+    assert (first != begin) == bool(wrong)
+    for low, high in [(first + 1100, first + 1200), (first + 2000, first + 2100), (last, last + 9), (first - 9, first)]:
+        inside = (pl.col("ts") < high) & (pl.col("end") >= low)
+        near = traces.near(low, high)
+        assert near.filter(inside).collect().equals(whole.filter(inside))
+        assert near.collect().height <= len(whole) / 2
+    for file in range(len(paths)):
+        assert traces.near(first, last + 1, [file]).collect().equals(whole.filter(pl.col("trace") == file))

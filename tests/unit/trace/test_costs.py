@@ -26,8 +26,8 @@ def test_there_and_back() -> None:
 
 
 def test_a_reason_takes_their_place() -> None:
-    entries = cost_entries({}, {"system call": 1009}, "the run ended before")
-    assert entries == {"calls system call": "1009", NOT_KNOWN: "not calibrated: the run ended before"}
+    entries = cost_entries({}, {"system call": 1009}, "the run ended before it was measured")
+    assert entries == {"calls system call": "1009", NOT_KNOWN: "not calibrated: the run ended before it was measured"}
 
 
 @pytest.mark.parametrize("cost", ["many", "-3 ±1 ns", "3 ±1 us", "9" * 13 + " ±1 ns", "٣ ±1 ns", 7, None])

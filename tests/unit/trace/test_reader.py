@@ -7,6 +7,7 @@ import gzip
 import json
 import random
 import resource
+import shutil
 import zlib
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ import polars as pl
 import pytest
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.trace import reader
-from datacrumbs.trace.reader import DETAILS, find_traces, iterate_lines, read_traces
+from datacrumbs.secure.files import DEEPEST
+from datacrumbs.trace import call_store, members, own_lines
+from datacrumbs.trace.members import TraceText
+from datacrumbs.trace.reader import DETAILS, find_traces, read_traces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,6 +104,15 @@ def test_a_trace_cut_at_any_byte_gives_all_whole_members(synthetic, tmp_path: Pa
         assert file.lines >= whole_members(data[:place]).count(b'"ph":"X"')
 
 
+@pytest.mark.parametrize("size", [1, 2, 7, 61, 1009])
+def test_lines_in_several_slices_come_whole(synthetic, trace: Path, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(members, "SLICE_SIZE", size)
+    found = list(TraceText(trace).worked(lambda texts: [bytes(text) for text in texts]))
+    assert b"".join(text for texts in found for text in texts) == gzip.decompress(trace.read_bytes())
+    assert len([text for texts in found for text in texts]) > 3
+    assert all(text.endswith(b"\n") for texts in found for text in texts)
+
+
 def test_a_killed_daemon_leaves_a_trace_without_footer(synthetic, tmp_path: Path) -> None:
     path = tmp_path / "killed.pfw.gz"
     path.write_bytes(synthetic.trace_bytes(ROUNDS, close=False))
@@ -141,10 +153,11 @@ def test_lines_that_are_no_json_are_counted(synthetic, tmp_path: Path) -> None:
     assert file.lines == len(synthetic.records(3))
 
 
-def test_more_calls_than_memory_may_hold(synthetic, trace: Path) -> None:
+def test_more_calls_than_memory_may_hold(synthetic, trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_store, "FILE_ROWS", 97)
     columns = [pl.col("name").cast(pl.String), "ts", "dur", "path"]
     whole = read_traces([trace]).calls.select(columns).sort(pl.all()).collect()
-    spilled = read_traces([trace, trace], spill_rows=500)
+    spilled = read_traces([trace, trace], memory=1)
     assert spilled.spill
     assert len(list(spilled.spill.iterdir())) > 1
     calls = spilled.calls.filter(pl.col("trace") == 1).select(columns).sort(pl.all()).collect()
@@ -239,6 +252,21 @@ def test_places_without_traces(tmp_path: Path) -> None:
         find_traces([tmp_path / "missing"])
 
 
+def test_directories_deeper_than_anything_recurses(trace: Path, tmp_path: Path) -> None:
+    """Users nest them: a report by root is refused in words, and does not leave out what is deeper without one."""
+    top = tmp_path / "top"
+    inner = top.joinpath(*"d" * DEEPEST)
+    inner.mkdir(parents=True)
+    shutil.copy(trace, inner)
+    assert find_traces([top]) == [inner / trace.name]
+    deeper = inner / "d" / "d"
+    deeper.mkdir(parents=True)
+    with pytest.raises(DatacrumbsError, match=f"{inner}: .*directories more than {DEEPEST} deep") as caught:
+        find_traces([top])
+    assert caught.value.exit_code == 2
+    assert find_traces([top / "d" / "d"]) == [inner / trace.name]
+
+
 def test_a_part_that_never_began_is_passed_over(trace: Path, tmp_path: Path) -> None:
     directory = tmp_path / "traces"
     directory.mkdir()
@@ -251,12 +279,6 @@ def test_a_part_that_never_began_is_passed_over(trace: Path, tmp_path: Path) -> 
     assert find_traces([empty]) == [empty]  # named, it is refused in words
 
 
-def test_lines_one_at_a_time(synthetic, trace: Path) -> None:
-    kinds = [line["ph"] for line in iterate_lines(trace)]
-    assert kinds.count("X") == len(synthetic.records(ROUNDS))
-    assert json.dumps(next(iter(iterate_lines(trace)))["name"]) == '"HH"'
-
-
 def test_brackets_without_end_and_parts_without_number(made, tmp_path: Path) -> None:
     path = made.write(tmp_path / "run.pfw.gz", [made.call("read", "POSIX", 1, 1)], part=10**17)
     with gzip.open(path, "ab") as stream:
@@ -267,7 +289,7 @@ def test_brackets_without_end_and_parts_without_number(made, tmp_path: Path) -> 
 
 
 def test_mounts_without_end(made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "MOST_MOUNTS", 7)
+    monkeypatch.setattr(own_lines, "MOST_MOUNTS", 7)
     lines = [made.metadata("datacrumbs_mount", {"point": f"/{number}", "local": 1}) for number in range(13)]
     path = made.write(tmp_path / "run.pfw.gz", [], {}, before=lines)
     (trace,) = read_traces([path]).files

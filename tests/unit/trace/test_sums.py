@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 from itertools import pairwise
 
@@ -28,15 +27,11 @@ def test_buckets_follow_each_other_and_have_eight_in_a_power_of_two() -> None:
 
 
 def written(synthetic, durations: list[int], flags: list[int]) -> list[dict]:
-    stream = io.BytesIO()
-    writer = synthetic.new_writer(stream)
     calls = np.zeros(len(durations), RECORD)
     calls["function"], calls["flags"], calls["duration"] = synthetic.READ, flags, durations
     calls["start"] = 1000
-    for part in np.array_split(calls, 3):
-        writer.write(Batch(np.ascontiguousarray(part), ()))
-    synthetic.finish(writer)
-    lines = gzip.decompress(stream.getvalue()).decode().splitlines()
+    data, _ = synthetic.written(Batch(np.ascontiguousarray(part), ()) for part in np.array_split(calls, 3))
+    lines = gzip.decompress(data).decode().splitlines()
     return [json.loads(line)["args"] for line in lines if f'"{SUMS}"' in line]
 
 

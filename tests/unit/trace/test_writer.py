@@ -50,11 +50,7 @@ def members(data: bytes) -> list[bytes]:
 
 
 def written(synthetic, records: np.ndarray, names: tuple[Name, ...] = ()) -> list[dict]:
-    stream = io.BytesIO()
-    writer = synthetic.new_writer(stream)
-    writer.write(Batch(records, names))
-    synthetic.finish(writer)
-    return calls_of(stream.getvalue())
+    return calls_of(synthetic.written([Batch(records, names)])[0])
 
 
 def test_every_record_is_one_valid_line(synthetic) -> None:
@@ -218,12 +214,7 @@ def test_threads_and_processes_are_introduced_before_use(synthetic) -> None:
 
 
 def test_a_lost_name_is_told(synthetic) -> None:
-    stream = io.BytesIO()
-    writer = synthetic.new_writer(stream)
-    for batch in synthetic.batches(3):
-        writer.write(batch)
-    synthetic.finish(writer)
-    lines = lines_of(stream.getvalue())
+    lines = lines_of(synthetic.written(synthetic.batches(3))[0])
     assert f"[lost name {synthetic.LOST:016x}]" in texts_of(lines, "FH").values()
     assert lines[-1]["args"]["names_unresolved"] == 1
 
@@ -289,12 +280,9 @@ def test_the_footer_accounts_for_every_call(synthetic) -> None:
 
 
 def test_inclusion_path_filters_by_resolved_file(synthetic) -> None:
-    stream = io.BytesIO()
-    writer = synthetic.new_writer(stream, synthetic.plan(Filters(inclusion_path="/home/user/")))
-    for batch in synthetic.batches(ROUNDS):
-        writer.write(batch)
-    synthetic.finish(writer)
-    calls = calls_of(stream.getvalue())
+    plan = synthetic.plan(Filters(inclusion_path="/home/user/"))
+    data, writer = synthetic.written(synthetic.batches(ROUNDS), plan)
+    calls = calls_of(data)
     assert {call["name"] for call in calls} == {"stat"}
     assert len(calls) == 6 * ROUNDS == writer.recorded.sum()
     assert writer.filtered.sum() + writer.recorded.sum() == len(synthetic.records(ROUNDS))
@@ -305,15 +293,13 @@ def test_a_call_on_two_files_names_both_and_is_of_either(synthetic, inclusion: s
     arguments = (Argument(0, "fd", "int", Role.FD, 4), Argument(1, "to", "int", Role.TARGET_FD, 4))
     function = Function("copy_file_range", "copy_file_range", "POSIX", arguments=arguments, result=Result.BYTES)
     group = Group("sys", "system calls", Attach.SYSCALL, Target("", "6.1.0"), (function,))
-    stream = io.BytesIO()
-    writer = synthetic.new_writer(stream, Plan((), (group,), filters=Filters(inclusion_path=inclusion)))
     records = np.zeros(2, RECORD)
     records["flags"], records["result"], records["file"], records["values"][:, 1] = CallFlag.RETURNED, 7, 1, (2, 0)
     names = (Name(1, NameKind.LOCATION, 0, "/data/source"), Name(2, NameKind.LOCATION, 0, "/data/target"))
-    writer.write(Batch(records, names))
-    synthetic.finish(writer)
-    files = texts_of(lines_of(stream.getvalue()), "FH")
-    told = [(call["args"]["fhash"], call["args"].get("to_hash")) for call in calls_of(stream.getvalue())]
+    plan = Plan((), (group,), filters=Filters(inclusion_path=inclusion))
+    data, writer = synthetic.written([Batch(records, names)], plan)
+    files = texts_of(lines_of(data), "FH")
+    told = [(call["args"]["fhash"], call["args"].get("to_hash")) for call in calls_of(data)]
     wanted = {"": 2, "/data/source": 2, "/data/target": 1, "/other": 0}[inclusion]
     assert [(files[source], files.get(target)) for source, target in told] == [
         ("/data/source", "/data/target"),
@@ -458,14 +444,9 @@ def test_output_is_deterministic(synthetic) -> None:
 def test_a_reused_pid_is_introduced_again(synthetic) -> None:
     from datacrumbs.model.record import RecordKind
 
-    stream = io.BytesIO()
-    writer = synthetic.new_writer(stream)
-    records = synthetic.records(1)
-    writer.write(Batch(records, synthetic.NAMES))
-    writer.write(Batch(synthetic.lifecycle(RecordKind.EXIT, 1000)))
-    writer.write(Batch(records))
-    synthetic.finish(writer)
-    named = [line for line in lines_of(stream.getvalue()) if line["name"] == "process_name"]
+    records, end = synthetic.records(1), synthetic.lifecycle(RecordKind.EXIT, 1000)
+    data, _ = synthetic.written([Batch(records, synthetic.NAMES), Batch(end), Batch(records)])
+    named = [line for line in lines_of(data) if line["name"] == "process_name"]
     assert sum(line["pid"] == 1000 for line in named) == 2
     assert sum(line["pid"] == 1001 for line in named) == 1
 
