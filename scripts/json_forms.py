@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     Schema = dict[str, Any]
 
 INTRODUCTION = (
-    "What `datacrumbs_report`, `datacrumbs_record`, `datacrumbs_list` and `datacrumbs_doctor` print with `--json`. "
-    "The same is in the package as JSON Schemas (draft 2020-12), `datacrumbs/schemas/*.schema.json`, which "
-    "`datacrumbs.schemas.schema(NAME)` gives to programs. `schema_version` grows when keys change their meaning or go. "
-    "New keys may be added without that."
+    "What commands print with `--json`. The same is in the package as JSON Schemas (draft 2020-12), "
+    "`datacrumbs/schemas/*.schema.json`, which `datacrumbs.schemas.schema(NAME)` gives to programs. "
+    "`schema_version` grows when keys change their meaning or go. New keys may be added without that."
 )
 
 
@@ -26,15 +25,18 @@ def parts() -> Iterator[str]:
         whole = schema(name)
         yield f"## `{whole['title'].replace(', ', '`, `')}`"
         if "properties" in whole or "items" in whole:
-            yield from _object("", whole.get("items", whole), whole)
+            yield from _object("", whole, whole)
         for own, each in whole.get("$defs", {}).items():
             yield f"### {own.removesuffix('_row').replace('_', ' ')}"
             yield from _object(own, each, whole)
 
 
-def _object(own: str, each: Schema, whole: Schema) -> Iterator[str]:
+def _object(own: str, found: Schema, whole: Schema) -> Iterator[str]:
+    each = found.get("items", found)
     shared = [reference["$ref"].rsplit("/", 1)[1] for reference in each.get("allOf", ())]
     text = ("A row of the table: " if own.endswith("_row") else "") + each["description"]
+    if each is not found:
+        text = f"A list. {found['description']} Each item: {text}"
     yield text + (f" With the keys of {' and '.join(shared)}." if shared else "")
     lines = ["| key | type | what it is |", "| --- | --- | --- |"]
     lines += [f"| {key} | {kind} | {text} |" for key, kind, text in _keys(each, whole)]

@@ -24,3 +24,5 @@ REGRESSION = "regression"
 """What ``--fail-on`` calls a function that takes more time than before."""
 PHASES = 24
 """Parts of equal length into which a run is divided."""
+FILES_OF_PAGE = 5000
+"""Rows of the table of files in a page, and how many files of a run have their durations kept."""

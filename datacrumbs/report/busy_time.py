@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datacrumbs.report.nesting import THREAD, AlikeRows, from_the_top
+from datacrumbs.report.alike_rows import AlikeRows, sequence
+from datacrumbs.report.nesting import THREAD, from_the_top
 from datacrumbs.report.time_partitions import EARLIEST
 from datacrumbs.trace.dataframes import pl
 from datacrumbs.trace.lines import load_library
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from datacrumbs.report.nesting import Near
     from datacrumbs.report.time_partitions import TimePartition
 
 
@@ -42,7 +44,7 @@ class Busy:
     first_us: int = 0
 
 
-def busy(marked: pl.LazyFrame, partitions: Iterable[TimePartition]) -> Busy:
+def busy(marked: pl.LazyFrame, partitions: Iterable[TimePartition], near: Near) -> Busy:
     """Add up intervals, in the order of their beginnings and some at a time.
 
     A layer never contains a higher one. So what a thread spent in a layer itself is what it spent in that layer and
@@ -51,19 +53,21 @@ def busy(marked: pl.LazyFrame, partitions: Iterable[TimePartition]) -> Busy:
     Args:
         marked: Calls as `outermost` gives them for the scope ``layer``.
         partitions: Of time, in order, each with calls that fit into memory.
+        near: Gives those of the calls that reach into an interval, perhaps with others.
     """
     begin, end = pl.col("ts"), pl.col("ts") + pl.max_horizontal("dur", 0)
     first, last = marked.select(begin.min(), end.max().alias("end")).collect(engine="streaming").row(0)
     if first is None:
         return Busy({}, {})
-    timed = marked.filter(~pl.col("within"), pl.col("dur") > 0)
-    names = _categories(timed)
+    counted = ~pl.col("within") & (pl.col("dur") > 0)
+    names = _categories(marked.filter(counted))
     ranks = {category: position for position, category in enumerate(names)}
     layer = pl.col("category").cast(pl.String).replace_strict(ranks, return_dtype=pl.UInt32).alias("layer")
-    rows = timed.select(pl.col(THREAD).cast(pl.Int64), begin, end.alias("end"), layer)
+    columns = [pl.col(THREAD).cast(pl.Int64), begin, end.alias("end"), layer]
     covering = _Covering(len(names))
     for part in partitions:
-        covering.add(rows.filter(pl.col("ts") >= part.begin, pl.col("ts") < part.end).collect(engine="streaming"))
+        here = counted & (pl.col("ts") >= part.begin) & (pl.col("ts") < part.end)
+        covering.add(near(part.begin, part.end, None).filter(here).select(columns).collect(engine="streaming"))
     below = [*covering.below.tolist(), 0]
     own = {name: below[position] - below[position + 1] for name, position in reversed(ranks.items())}
     *wall, total = covering.alone.tolist()
@@ -89,8 +93,7 @@ class _Covering:
     def add(self, calls: pl.DataFrame) -> None:
         begin, end, layer = (np.ascontiguousarray(calls[name].to_numpy()) for name in ("ts", "end", "layer"))
         thread = self._threads_of(calls)
-        sequence = np.argsort(begin)
-        inputs = (sequence, begin, end, thread, layer)
+        inputs = (sequence(begin), begin, end, thread, layer)
         outputs = (self._of_threads, self._of_all, self.below, self.alone)
         places = [array.ctypes.data for array in inputs]
         _library().dc_cover(len(calls), *places, self._layers, *(array.ctypes.data for array in outputs))

@@ -7,11 +7,13 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import usage_error
-from datacrumbs.quantities import SECOND, duration
+from datacrumbs.quantities import SECOND, read_duration
 from datacrumbs.report import job_ranks
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from datacrumbs.trace.reader import Traces
 
 EPOCH_LIMIT = 10**14  # a number above it is epoch microseconds: as seconds of a run it would be three million years
@@ -61,7 +63,7 @@ def parse_moment(text: str) -> int:
     if text.startswith("-"):
         raise usage_error(f"{text!r} is before the first call; expected a positive number")
     try:
-        return round(duration(text, SECOND) / 1000)
+        return round(read_duration(text, SECOND) / 1000)
     except ValueError:
         raise usage_error(f"{text!r} is not a time; expected seconds (1.5), 1500us, 5m or epoch microseconds") from None
 
@@ -78,30 +80,35 @@ def check_order(since: int | None, until: int | None) -> None:
 
 def select(traces: Traces, selection: CallSelection) -> pl.LazyFrame:
     """The calls that a selection leaves."""
-    calls = traces.calls
+    return selecting(traces, selection)(traces.calls)
+
+
+def selecting(traces: Traces, selection: CallSelection) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
+    """A function that gives those of any calls that a selection leaves."""
+    calls, conditions = traces.calls, list[pl.Expr]()
     if selection.names:
-        calls = calls.filter(pl.col("name").cast(pl.String).is_in(_matching(calls, "name", selection.names)))
+        conditions.append(pl.col("name").cast(pl.String).is_in(_matching(calls, "name", selection.names)))
     if selection.paths:
         either = [_matches(calls, column, selection.paths) for column in ("path", "target")]
-        calls = calls.filter(pl.any_horizontal(either))
+        conditions.append(pl.any_horizontal(either))
     if selection.not_paths:
         # A call of two files is left out where neither is to be seen.
         out = [_matches(calls, column, selection.not_paths) for column in ("path", "target")]
-        calls = calls.filter(~(out[0] & (out[1] | pl.col("target").is_null())))
+        conditions.append(~(out[0] & (out[1] | pl.col("target").is_null())))
     if selection.pids:
-        calls = calls.filter(pl.col("pid").is_in(selection.pids))
-    if selection.ranks:
-        calls = job_ranks.of_ranks(traces, calls, selection.ranks)
-    if selection.since is None and selection.until is None:
-        return calls
-    first = first_moment(traces)
-    since, until = (None if each is None else _absolute(each, first) for each in (selection.since, selection.until))
-    check_order(since, until)
-    if since is not None:
-        calls = calls.filter(pl.col("ts") + pl.col("dur") >= since)
-    if until is not None:
-        calls = calls.filter(pl.col("ts") <= until)
-    return calls
+        conditions.append(pl.col("pid").is_in(selection.pids))
+    if selection.since is not None or selection.until is not None:
+        first = first_moment(traces)
+        since, until = (None if each is None else _absolute(each, first) for each in (selection.since, selection.until))
+        check_order(since, until)
+        conditions += [] if since is None else [pl.col("ts") + pl.col("dur") >= since]
+        conditions += [] if until is None else [pl.col("ts") <= until]
+
+    def selected(calls: pl.LazyFrame) -> pl.LazyFrame:
+        calls = calls.filter(*conditions) if conditions else calls
+        return job_ranks.of_ranks(traces, calls, selection.ranks) if selection.ranks else calls
+
+    return selected
 
 
 def names_in(selection: CallSelection, names: pl.DataFrame) -> pl.DataFrame:

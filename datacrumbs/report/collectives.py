@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.report.job_ranks import HOST, with_hosts
-from datacrumbs.trace.corrections import Correction, corrected_calls, corrected_profiles
+from datacrumbs.trace.corrections import Correction
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -76,8 +76,7 @@ def align(traces: Traces, clocks: Clocks) -> Alignment | None:
     if clocks.bound_us is not None and clocks.bound_us <= bound:
         return None
     corrections = {position: Correction(shifts[file.host]) for position, file in enumerate(traces.files)}
-    traces.calls = corrected_calls(traces.calls, corrections)
-    traces.profiles = corrected_profiles(traces.profiles, corrections)
+    traces.correct(corrections)
     return Alignment(shifts, bound, len(set.intersection(*(set(ends[host]) for host in hosts))))
 
 

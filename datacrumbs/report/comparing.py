@@ -97,19 +97,49 @@ class Change:
         return self.verdict in REGRESSIONS and self.added_us > 0
 
 
-def compare(before: Traces, first: pl.LazyFrame, after: Traces, second: pl.LazyFrame) -> list[Change]:
+def compare(before: Sequence[pl.DataFrame], after: Sequence[pl.DataFrame]) -> list[Change]:
     """Compare all functions, those whose time changed most first.
 
     Args:
-        before: The runs of one side.
-        first: Their calls.
-        after: The runs of the other.
-        second: Their calls.
+        before: The runs of one side, as `function_sums` has them.
+        after: Those of the other.
     """
-    sides = [_Runs(before, first), _Runs(after, second)]
+    sides = [_Runs(before), _Runs(after)]
     names = sorted({*sides[0].functions, *sides[1].functions})
     found = [_judge(name, *(side.functions.get(name) or _Function(side.count) for side in sides)) for name in names]
     return sorted(found, key=lambda change: (-abs(change.added_us), change.layer, change.name))
+
+
+def function_sums(traces: Traces, calls: pl.LazyFrame) -> list[pl.DataFrame]:
+    """Sums of each run that `compare` looks at, in the order of their first files.
+
+    Args:
+        traces: The runs.
+        calls: Of these.
+
+    Returns:
+        By category, name and bin, one of `BINS` stretches of the run: calls, bytes (None where no call says), time and
+        mean, that of durations (us) that are known.
+    """
+    calls = with_runs(traces, calls).with_columns(pl.col(FUNCTION).cast(pl.String))
+    spans = calls.group_by("run").agg(
+        pl.col("ts").min().alias("first"), (pl.col("ts").max() - pl.col("ts").min() + 1).alias("span")
+    )
+    stretch = ((pl.col("ts") - pl.col("first")) * BINS // pl.col("span")).alias("bin")
+    timed = pl.col("dur").filter(TIMED)
+    sums = (
+        calls.join(spans, on="run")
+        .group_by("run", *FUNCTION, stretch)
+        .agg(
+            pl.len().alias("calls"),
+            pl.when(pl.col("bytes").is_not_null().any()).then(pl.col("bytes").sum()).alias("bytes"),
+            timed.sum().alias("time"),
+            timed.mean().alias("mean"),
+        )
+        .sort("run", *FUNCTION, "bin")
+        .collect(engine="streaming")
+    )
+    return [sums.filter(pl.col("run") == run).drop("run") for run in dict.fromkeys(runs(traces))]
 
 
 def mann_whitney(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
@@ -151,31 +181,13 @@ class _Function:
 
 
 class _Runs:
-    def __init__(self, traces: Traces, calls: pl.LazyFrame) -> None:
-        place = {number: position for position, number in enumerate(dict.fromkeys(runs(traces)))}
-        self.count = len(place)
-        calls = with_runs(traces, calls).with_columns(pl.col(FUNCTION).cast(pl.String))
-        spans = calls.group_by("run").agg(
-            pl.col("ts").min().alias("first"), (pl.col("ts").max() - pl.col("ts").min() + 1).alias("span")
-        )
-        stretch = ((pl.col("ts") - pl.col("first")) * BINS // pl.col("span")).alias("bin")
-        timed = pl.col("dur").filter(TIMED)
-        sums = (
-            calls.join(spans, on="run")
-            .group_by("run", *FUNCTION, stretch)
-            .agg(
-                pl.len().alias("calls"),
-                pl.when(pl.col("bytes").is_not_null().any()).then(pl.col("bytes").sum()).alias("bytes"),
-                timed.sum().alias("time"),
-                timed.mean().alias("mean"),
-            )
-            .sort("run", *FUNCTION, "bin")
-            .collect(engine="streaming")
-        )
+    def __init__(self, sums: Sequence[pl.DataFrame]) -> None:
+        self.count = len(sums)
         self.functions: dict[tuple[str, str], _Function] = {}
-        for (category, name, number), part in sums.group_by(*FUNCTION, "run", maintain_order=True):
-            function = self.functions.setdefault((str(category), str(name)), _Function(self.count))
-            self._add(function, place[int(str(number))], part)
+        for number, of_run in enumerate(sums):
+            for (category, name), part in of_run.group_by(FUNCTION, maintain_order=True):
+                function = self.functions.setdefault((str(category), str(name)), _Function(self.count))
+                self._add(function, number, part)
 
     @staticmethod
     def _add(function: _Function, number: int, part: pl.DataFrame) -> None:

@@ -6,52 +6,44 @@ took how long. Both are whole numbers that are added up, so the rows are those t
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
-import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.report.call_selection import EPOCH_LIMIT, CallSelection, select
-from datacrumbs.report.estimated_rows import is_needed
 from datacrumbs.report.file_groups import GROUPS
 from datacrumbs.report.job_ranks import node_rows
-from datacrumbs.report.overlapping_traces import check_lives_apart, lives_of
-from datacrumbs.report.summary import TableShare, merged_table, table_share
+from datacrumbs.report.overlapping_traces import check_apart
+from datacrumbs.report.run_facts import RunFacts, facts_of, files_by_run, placed_share, traces_of
+from datacrumbs.report.selected_calls import SelectedCalls
+from datacrumbs.report.summary import SUMMED_AS, merged_table
 from datacrumbs.report.views import moments_of, phases_between
-from datacrumbs.trace.dataframes import pl
-from datacrumbs.trace.reader import TraceFile, Traces, read_traces
-from datacrumbs.trace.writer import RUN
+from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from datacrumbs.report.exact_rows import TableShare
     from datacrumbs.report.views import Phases
-    from datacrumbs.trace.ranks import Rank
+    from datacrumbs.trace.dataframes import pl
+    from datacrumbs.trace.reader import Traces
 
 Result = TypeVar("Result")
 
 SCHEDULER = "DASK_SCHEDULER_ADDRESS"
 """Variable with the address of a dask cluster; without it the processors of this machine are used."""
-_HEAD = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class RunShare:
     """What the files of a run give; positions of traces are those among them."""
 
-    files: list[TraceFile]
-    processes: dict[tuple[int, int], str]
-    ranks: dict[tuple[int, int], Rank]
-    command_lines: dict[tuple[int, int], str]
-    lives: pl.DataFrame
+    facts: RunFacts
     tables: dict[str, TableShare]
-    is_exact: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +77,20 @@ def run_share(
     Raises:
         DatacrumbsError: as `read_traces`.
     """
-    traces = replace(read_traces(paths), several_nodes=extent.several_nodes)
-    is_exact = not is_needed(traces)
-    tables = {view: table_share(traces, selection, view, extent.phases) for view in views} if is_exact else {}
-    about = traces.processes, traces.ranks, traces.command_lines
-    return RunShare(traces.files, *about, lives_of(traces), tables, is_exact)
+    traces = read_traces(paths)
+    traces.several_nodes = extent.several_nodes
+    calls = SelectedCalls(traces, selection, views)
+    (facts,) = facts_of(traces, calls.lives, [range(len(paths))])
+    tables = {view: calls.share(view, None, extent.phases) for view in views} if facts.is_exact else {}
+    return RunShare(facts, tables)
 
 
 @dataclass(frozen=True, slots=True)
 class WholeReport:
-    """All runs together: ``traces`` without calls, and what `rows` makes tables of."""
+    """All runs together: ``traces`` without calls, `lives_of` their processes, and what `rows` makes tables of."""
 
     traces: Traces
+    lives: pl.DataFrame
     shares: dict[str, list[TableShare]]
     first: int
     extent: Extent
@@ -104,7 +98,8 @@ class WholeReport:
     def rows(self, view: str, limit: int | None) -> list[dict[str, Any]]:
         """The rows of a table."""
         phases = self.extent.phases if view == "time" else None
-        rows = merged_table(self.traces, self.shares[view], view, limit, self.first, phases=phases)
+        shares = self.shares[SUMMED_AS.get(view, view)]
+        rows = merged_table(self.traces, shares, view, limit, self.first, phases=phases) or []
         return node_rows(self.traces, rows) if view == "node" else rows
 
 
@@ -123,13 +118,12 @@ def read_distributed(paths: Sequence[Path], selection: CallSelection, views: Seq
     moments = (selection.since, selection.until)
     if any(moment is not None and moment < EPOCH_LIMIT for moment in moments):
         raise usage_error("with --engine, --since and --until take epoch microseconds")
-    groups: dict[object, list[int]] = {}
-    for position, path in enumerate(paths):
-        groups.setdefault(_run_of(path) or position, []).append(position)
-    work = [[paths[position] for position in group] for group in groups.values()]
+    groups = files_by_run(paths)
+    work = [[paths[position] for position in group] for group in groups]
+    views = list(dict.fromkeys(SUMMED_AS.get(view, view) for view in views))
     extent = _extent(work, selection) if {"time", *GROUPS} & set(views) else Extent()
     shares = _computed(run_share, [(group, selection, views, extent) for group in work])
-    return _whole(list(groups.values()), shares, len(paths), views, extent)
+    return _whole(groups, shares, extent)
 
 
 def _extent(work: Sequence[Sequence[Path]], selection: CallSelection) -> Extent:
@@ -138,67 +132,22 @@ def _extent(work: Sequence[Sequence[Path]], selection: CallSelection) -> Extent:
     return Extent(len(hosts) > 1, phases_between(moment for _, moments in found for moment in moments))
 
 
-def _whole(
-    groups: list[list[int]], shares: list[RunShare], count: int, views: Sequence[str], extent: Extent
-) -> WholeReport:
-    files: list[TraceFile | None] = [None] * count
-    processes: dict[tuple[int, int], str] = {}
-    ranks: dict[tuple[int, int], Rank] = {}
-    command_lines: dict[tuple[int, int], str] = {}
-    tables: dict[str, list[TableShare]] = {view: [] for view in views}
-    lives = []
-    for places, share in zip(groups, shares, strict=True):
-        if not share.is_exact:
+def _whole(groups: list[list[int]], shares: list[RunShare], extent: Extent) -> WholeReport:
+    for share in shares:
+        if not share.facts.is_exact:
             raise usage_error(
-                f"{share.files[0].path}: not every call has a line (it was sampled or profiled)",
+                f"{share.facts.files[0].path}: not every call has a line (it was sampled or profiled)",
                 "report such traces without --engine",
             )
-        for place, file in zip(places, share.files, strict=True):
-            files[place] = file
-        processes |= {(places[trace], pid): name for (trace, pid), name in share.processes.items()}
-        ranks |= {(places[trace], pid): rank for (trace, pid), rank in share.ranks.items()}
-        command_lines |= {(places[trace], pid): text for (trace, pid), text in share.command_lines.items()}
-        lives.append(_placed(share.lives, places))
-        for view, table in share.tables.items():
-            of_groups = None if table.files is None else _placed(table.files, places)
-            tables[view].append(TableShare(_placed(table.parts, places), _placed(table.durations, places), of_groups))
-    nothing = read_traces([])
-    known = [file for file in files if file is not None]
-    traces = replace(nothing, files=known, processes=processes, ranks=ranks, command_lines=command_lines)
-    if count > 1:
-        check_lives_apart(traces, pl.concat(lives))
-    first = pl.concat(lives)["begin"].min()
-    return WholeReport(traces, tables, first if isinstance(first, int) else 0, extent)
-
-
-# With positions among all traces instead of those among a run's.
-def _placed(frame: pl.DataFrame, places: list[int]) -> pl.DataFrame:
-    if "trace" not in frame.columns:
-        return frame
-    return frame.with_columns(pl.col("trace").replace_strict(dict(enumerate(places)), return_dtype=pl.UInt32))
-
-
-# Host, user and id of a file's run, from its first lines; None where it does not say.
-def _run_of(path: Path) -> tuple[str, str, str] | None:
-    try:
-        with gzip.open(path) as stream:
-            head = stream.read(_HEAD)
-    except (OSError, EOFError, zlib.error):
-        return None
-    host = ""
-    for text in head.split(b"\n")[1:]:
-        try:
-            line = json.loads(text)
-        except (ValueError, RecursionError):
-            continue
-        if not isinstance(line, dict) or not isinstance(line.get("args"), dict):
-            return None
-        if line.get("name") == "HH":
-            host = str(line["args"].get("name", ""))
-        elif line.get("name") == RUN:
-            run_id = str(line["args"].get("run_id", ""))
-            return (host, str(line["args"].get("user", "")), run_id) if run_id else None
-    return None
+    traces, lives = traces_of([share.facts for share in shares], groups)
+    if len(traces.files) > 1:
+        check_apart(traces, lives)
+    tables = {
+        view: [placed_share(share.tables[view], places) for places, share in zip(groups, shares, strict=True)]
+        for view in shares[0].tables
+    }
+    first = lives["begin"].min()
+    return WholeReport(traces, lives, tables, first if isinstance(first, int) else 0, extent)
 
 
 # dask is an extra, and large: it is imported where it is asked for.

@@ -43,14 +43,13 @@ def distributions(traces: Traces, marked: pl.LazyFrame, profiles: pl.DataFrame) 
         lines, profiles = weighted(traces, marked, profiles, "layer")
     else:
         lines, profiles = marked.filter(~pl.col("within")).with_columns(factor=pl.lit(1.0)), profiles.clear()
-    lines = lines.with_columns(pl.col(FUNCTION).cast(pl.String))
     found: dict[Function, Distribution] = defaultdict(Distribution)
-    calls = pl.col("factor").sum()
+    calls, texts = pl.col("factor").sum(), pl.col(FUNCTION).cast(pl.String)
     times = lines.group_by(*FUNCTION, _bits(pl.max_horizontal("dur", 0) * 1000 + 500)).agg(calls)
-    for category, name, bits, number in times.collect(engine="streaming").iter_rows():
+    for category, name, bits, number in times.collect(engine="streaming").with_columns(texts).iter_rows():
         found[category, name].times[bits] += number
     sizes = lines.filter(pl.col("bytes").is_not_null()).group_by(*FUNCTION, _bits(pl.col("bytes"))).agg(calls)
-    for category, name, bits, number in sizes.collect(engine="streaming").iter_rows():
+    for category, name, bits, number in sizes.collect(engine="streaming").with_columns(texts).iter_rows():
         found[category, name].sizes[bits] += number
     for part in profiles.iter_rows(named=True):
         of_function = found[part["category"], part["name"]]

@@ -69,6 +69,7 @@ class _Row:
     factors: set[float] = field(default_factory=set)
     profiled: bool = False
     spread: bool = False
+    lacks: bool = False
     quantiles: dict[str, int] = field(default_factory=dict)
     times: dict[int, float] = field(default_factory=lambda: defaultdict(float))
     shortest: list[int] = field(default_factory=list)
@@ -164,6 +165,7 @@ def estimated_rows(
         row.longest.append(part["dur"] * 1000 + 999)
     for key, number in _unseen(known, keys, names):
         rows[key].sums["count"] += number
+        rows[key].lacks = True
     return [dict(zip(keys, key, strict=True)) | _finished(row, scope) for key, row in rows.items()]
 
 
@@ -364,7 +366,9 @@ def _finished(row: _Row, scope: str | None) -> dict[str, Any]:
     spread["max_us"] = max(row.slowest_us, default=0 if row.timed else None)
     sampled = any(factor > 1 for factor in row.factors)
     margins = {name: NORMAL_95 * sqrt(max(variance, 0.0)) for name, variance in row.variances.items()}
-    estimates = [name for name in SUMS if margins[name] >= HALF and result[name] is not None]
+    # Of calls that were not chosen only their number is known, however alike those are that were.
+    guessed = set(SUMS) - {"count"} if sampled or row.lacks else set()
+    estimates = [name for name in SUMS if (margins[name] >= HALF or name in guessed) and result[name] is not None]
     result |= {**spread, "timed": round(row.timed)}
     layers = () if scope in {None, "layer"} else ("layers",)
     shown = {name: result[name] for name in (*layers, *columns(scope))}
@@ -376,7 +380,7 @@ def _finished(row: _Row, scope: str | None) -> dict[str, Any]:
         "approximate": estimates
         + (list(QUANTILES) if by_histogram or sampled else [])
         + (["max_us", *(name for name in MORE if name in columns(scope))] if sampled else []),
-        "margin": {name: round(margins[name]) for name in estimates if margins[name] < inf},
+        "margin": {name: round(margins[name]) for name in estimates if HALF <= margins[name] < inf},
     }
 
 

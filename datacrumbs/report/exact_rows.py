@@ -6,10 +6,12 @@ durations is looked at for these alone. So memory holds rows and durations that 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.report.node_files import by_node
 from datacrumbs.report.row_columns import QUANTILES, TIMED, columns
+from datacrumbs.report.row_sums import row_sums
 from datacrumbs.trace.columns import WORD
 from datacrumbs.trace.dataframes import pl
 
@@ -20,6 +22,22 @@ if TYPE_CHECKING:
 
 FILE = ["trace", "fhash"]
 """What a file is by its number, before its name is looked up."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableShare:
+    """What some runs give to a table.
+
+    Attributes:
+        parts: Sums of calls by trace, by what distinguishes rows, and by how the calls count.
+        durations: By trace and by what distinguishes rows: how many calls took how long. Of tables of files, perhaps of
+            some rows alone.
+        files: Of a table of groups of files, those of each group.
+    """
+
+    parts: pl.DataFrame
+    durations: pl.DataFrame
+    files: pl.DataFrame | None = None
 
 
 def exact_rows(
@@ -38,17 +56,20 @@ def exact_rows(
     Returns:
         Dicts of the keys and what `summary.table` says of rows where every call has a line.
     """
-    parts = named(traces, _parts(calls, keys, scope), keys, channels=channels)
-    rows = _rows(parts, keys, scope, limit)
-    shown = parts.join(rows.filter(pl.col("timed") > 0).select(keys), on=keys, how="semi", nulls_equal=True)
-    files = shown["fhash"].unique() if "path" in keys else None
-    durations = named(traces, _durations(calls, keys, files), keys, channels=channels)
-    return _with_spread(rows, durations, keys, scope)
+    share = exact_share(traces, calls, keys, scope, limit, channels=channels)
+    # The durations of all rows that are shown are there.
+    return merged_rows(traces, [share], keys, scope, limit, channels=channels) or []
 
 
 def exact_share(
-    traces: Traces, calls: pl.LazyFrame, keys: list[str], scope: str | None
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+    traces: Traces,
+    calls: pl.LazyFrame,
+    keys: list[str],
+    scope: str | None,
+    limit: int | None = None,
+    *,
+    channels: bool = False,
+) -> TableShare:
     """What `merged_rows` makes rows of: sums, and how many calls took how long.
 
     Args:
@@ -56,21 +77,29 @@ def exact_share(
         calls: The lines, as for `exact_rows`.
         keys: Columns that distinguish rows.
         scope: What is added up.
+        limit: How many rows at most will be shown of a table of files; None for all.
+        channels: Whether paths are names of channels.
     """
-    parts, durations = _parts(calls, keys, scope), _durations(calls, keys, None)
-    return _with_texts(traces, parts, keys), _with_texts(traces, durations, keys)
+    parts = _with_texts(traces, _parts(calls, keys, scope), keys)
+    files = None
+    if "path" in keys and limit is not None:
+        of_nodes = by_node(traces, parts, channels=channels)
+        rows = _rows(of_nodes, keys, scope, limit).filter(pl.col("timed") > 0)
+        files = of_nodes.join(rows.select(keys), on=keys, how="semi", nulls_equal=True)["fhash"].unique()
+    durations = _with_texts(traces, _durations(calls, keys, files), keys)
+    return TableShare(*(frame.drop("fhash", strict=False) for frame in (parts, durations)))
 
 
 def merged_rows(
     traces: Traces,
-    shares: Sequence[tuple[pl.DataFrame, pl.DataFrame]],
+    shares: Sequence[TableShare],
     keys: list[str],
     scope: str | None,
     limit: int | None,
     *,
     channels: bool,
-) -> list[dict[str, Any]]:
-    """The rows that `exact_rows` gives of all traces, from shares of them.
+) -> list[dict[str, Any]] | None:
+    """The rows that `exact_rows` gives of all traces, from shares of them; None where these lack durations of any.
 
     Args:
         traces: Their files; of the shares, the column ``trace`` is a position among these.
@@ -80,10 +109,20 @@ def merged_rows(
         limit: How many rows at most.
         channels: Whether paths are names of channels.
     """
-    parts, durations = (pl.concat(frames, how="vertical_relaxed") for frames in zip(*shares, strict=True))
-    if "path" in keys:
-        parts, durations = (by_node(traces, frame, channels=channels) for frame in (parts, durations))
+    parts = _together(traces, [share.parts for share in shares], keys, channels=channels)
+    durations = _together(traces, [share.durations for share in shares], keys, channels=channels)
     return _with_spread(_rows(parts, keys, scope, limit), durations, keys, scope)
+
+
+def count_rows(traces: Traces, shares: Sequence[TableShare], keys: list[str], *, channels: bool) -> int:
+    """How many rows `merged_rows` gives without a limit."""
+    parts = _together(traces, [share.parts for share in shares], keys, channels=channels)
+    return parts.select(keys).unique().height
+
+
+def _together(traces: Traces, frames: Sequence[pl.DataFrame], keys: list[str], *, channels: bool) -> pl.DataFrame:
+    together = pl.concat(frames, how="vertical_relaxed")
+    return by_node(traces, together, channels=channels) if "path" in keys else together
 
 
 def numbers(keys: list[str]) -> list[str]:
@@ -93,9 +132,9 @@ def numbers(keys: list[str]) -> list[str]:
 
 def _parts(calls: pl.LazyFrame, keys: list[str], scope: str | None) -> pl.DataFrame:
     layers = ["category"] if scope in {"file", "process"} else []
-    by = list(dict.fromkeys([*numbers(keys), *layers]))
+    by = list(dict.fromkeys(["trace", *numbers(keys), *layers]))
     timed = calls.with_columns(known=TIMED.fill_null(value=False))
-    return timed.group_by(*by, "within", "known").agg(_sums()).collect(engine="streaming")
+    return row_sums(timed, [*by, "within", "known"])
 
 
 def _rows(parts: pl.DataFrame, keys: list[str], scope: str | None, limit: int | None) -> pl.DataFrame:
@@ -103,23 +142,6 @@ def _rows(parts: pl.DataFrame, keys: list[str], scope: str | None, limit: int | 
     order = ["time_us", *keys]
     rows = rows.sort(order, descending=[True, *[False] * len(keys)], nulls_last=True)
     return rows if limit is None else rows.head(limit)
-
-
-def _sums() -> list[pl.Expr]:
-    return [
-        pl.len().cast(pl.Int64).alias("calls"),
-        pl.col("errno").is_not_null().sum().cast(pl.Int64).alias("failed"),
-        pl.col("bytes").is_not_null().any().alias("sized"),
-        pl.col("own_bytes").sum().alias("moved"),
-        pl.col("own_bytes").is_not_null().any().alias("moves"),
-        pl.col("own_bytes").is_not_null().sum().cast(pl.Int64).alias("movers"),
-        pl.col("opening").sum().cast(pl.Int64).alias("opened"),
-        pl.col("dur").filter("waiting").sum().alias("waited"),
-        pl.col("dur").sum().alias("took"),
-        pl.col("dur").max().alias("longest"),
-        pl.col("ts").min().alias("begin"),
-        pl.col("end").max(),
-    ]
 
 
 def named(traces: Traces, parts: pl.DataFrame, keys: list[str], *, channels: bool) -> pl.DataFrame:
@@ -172,26 +194,34 @@ def _known(keys: list[str]) -> pl.Expr:
 
 # How many of the calls took how long; of these files, or of all.
 def _durations(calls: pl.LazyFrame, keys: list[str], files: pl.Series | None) -> pl.DataFrame:
-    calls = calls.filter(~pl.col("within"))
+    calls = calls.filter(~pl.col("within")).with_columns(known=TIMED.fill_null(value=False))
     if "name" not in keys:
-        calls = calls.filter(TIMED)
+        calls = calls.filter("known")
     if files is not None:
-        calls = calls.filter(pl.col("fhash").is_in(files.implode()))
-    return calls.group_by(*numbers(keys), "dur").agg(pl.len().cast(pl.Int64).alias("calls")).collect(engine="streaming")
+        calls = calls.filter(pl.col("fhash").is_in(files.implode(), nulls_equal=True))
+    by = dict.fromkeys(["trace", *numbers(keys), "known", "dur"])
+    return calls.group_by(*by).agg(pl.len().cast(pl.Int64).alias("calls")).collect(engine="streaming")
 
 
-# The quantile is the duration in its place, counted from 0 and rounded, among all of the row.
+# The quantile is the duration in its place, counted from 0 and rounded, among all of the row. None where the durations
+# are not those of all calls of each row.
 def _with_spread(
     rows: pl.DataFrame, durations: pl.DataFrame, keys: list[str], scope: str | None
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Any]] | None:
+    if "name" not in keys:
+        durations = durations.filter("known")
+    shown = rows.filter(pl.col("timed") > 0).select(keys)
+    durations = durations.join(shown, on=keys, how="semi", nulls_equal=True)
     found = durations.group_by(*keys, "dur").agg(pl.col("calls").sum()).sort(*keys, "dur")
     last, place = pl.col("calls").sum() - 1, pl.col("calls").cum_sum()
     quantiles = [
         pl.col("dur").filter(place > (last * share).round(mode="half_away_from_zero")).first().alias(name)
         for name, share in QUANTILES.items()
     ]
-    spread = found.group_by(keys, maintain_order=True).agg(quantiles)
+    spread = found.group_by(keys, maintain_order=True).agg(*quantiles, pl.col("calls").sum().alias("spread"))
     rows = rows.join(spread, on=keys, how="left", nulls_equal=True, maintain_order="left")
+    if rows.select((pl.col("spread").fill_null(0) != pl.col("timed")).any()).item():
+        return None
     return [_in_order(row, keys, scope) for row in rows.to_dicts()]
 
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray  # noqa: TC002 - values are made by the types of fields
 
 from datacrumbs.report.estimated_rows import is_needed, weighted
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from datacrumbs.trace.reader import Traces
 
 STRETCHES = 240

@@ -135,7 +135,7 @@ def node_rows(traces: Traces, rows: list[dict[str, Any]]) -> list[dict[str, Any]
     for row in rows:
         host = row[HOST]
         row["ranks"] = len(numbers[host])
-        lacking = dict.fromkeys(file.shortcoming for file in traces.files if file.host == host)
+        lacking = dict.fromkeys(file.lacking for file in traces.files if file.host == host)
         row["state"] = "; ".join(filter(None, lacking)) or "complete"
     return rows
 

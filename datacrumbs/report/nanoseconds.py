@@ -35,11 +35,13 @@ def with_nanoseconds(traces: Traces, rows: Sequence[dict[str, Any]]) -> list[dic
             known[category, name, nested].add(sums)
             known[category, "", nested].add(sums)
     exact = [row | _of_sums(row, _of_row(known, row)) for row in rows]
-    return sorted(exact, key=_longest)
+    return sorted(exact, key=time_of, reverse=True)
 
 
-def _longest(row: dict[str, Any]) -> float:
-    return -float((row["time_us"] or 0) * _MICROSECOND if row["time_ns"] is None else row["time_ns"])
+def time_of(row: dict[str, Any]) -> float:
+    """The time of a row in nanoseconds, as exactly as it is known, which is how it is shown; 0 where it is not."""
+    exact = row.get("time_ns")
+    return float((row["time_us"] or 0) * _MICROSECOND if exact is None else exact)
 
 
 def _of_row(known: dict[tuple[str, str, bool], TimeSums], row: dict[str, Any]) -> TimeSums | None:

@@ -14,38 +14,38 @@ or ends in the same microsecond is decided by what else is known:
 
 from __future__ import annotations
 
-import ctypes
 import os
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from ctypes import c_int, c_uint32, c_uint64, c_void_p
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from datacrumbs.model.layers import LAYERS
+from datacrumbs.report.alike_rows import AlikeRows, library
 from datacrumbs.report.depths import enclosing, within
-from datacrumbs.report.time_partitions import time_partitions
-from datacrumbs.trace.columns import WORD
+from datacrumbs.report.time_partitions import EARLIEST, LATEST, time_partitions
+from datacrumbs.trace.columns import WORD, by_code
 from datacrumbs.trace.dataframes import pl
-from datacrumbs.trace.lines import load_library
 from datacrumbs.trace.reader import run_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from datacrumbs.report.time_partitions import TimePartition
     from datacrumbs.trace.reader import Traces
 
+    Near = Callable[[int, int, Collection[int] | None], pl.LazyFrame]
     Scope = tuple[str | None, NDArray[np.bool_] | None]
 
 INSIDE_KERNEL = ("VFS", "PAGECACHE", "EXT4", "XFS", "KERNEL", "BLOCK")
 """Categories of what serves the calls of the others, also when the thread that caused it has gone on."""
 THREAD = ("run", "pid", "tid")
-CARRIER = ["run", "pid", "fhash", "category"]
-"""A layer's calls on a file: where some of them move bytes, these count, and not those of the calls inside any."""
+CARRIER = ["process", "layer_file"]
+"""A layer's calls of a process on a file: where some move bytes, these count, and not those of calls inside any."""
 SCOPES: dict[str, str | None] = {"layer": "category", "file": "fhash", "process": None}
 """What is added up -> the column that its calls have in common, besides their thread."""
 NO_WORD = (1 << 32) - 1
@@ -55,7 +55,8 @@ WITHIN, OWN = 1, 2
 """What a call is marked with for a scope: it is inside another one, and its bytes count."""
 BITS = 2
 """Of a mark, for each scope."""
-WINDOW_ROWS = 500_000
+WINDOW_ROWS = 250_000
+"""So that what is looked up of calls, in the order of their threads, is in the cache of the processor."""
 MOST_THREADS = 4
 
 
@@ -75,24 +76,62 @@ class Nesting:
         traces: Where the calls come from.
         calls: Those that a report is about.
         scopes: What is added up, of `SCOPES`: the calls of a layer, on a file, or of a process.
+        near: Gives those of the calls that end at or after a moment and begin before another one, of some files (their
+            positions) or of all, perhaps with others; None where there is no quicker way than to look at all.
     """
 
-    def __init__(self, traces: Traces, calls: pl.LazyFrame, scopes: Iterable[str]) -> None:
+    def __init__(self, traces: Traces, calls: pl.LazyFrame, scopes: Iterable[str], near: Near | None = None) -> None:
         self._traces = traces
         self._calls = with_runs(traces, calls)
+        self._near = near or every(calls)
         self.scopes = tuple(dict.fromkeys(scopes))
 
     @cached_property
     def partitions(self) -> list[TimePartition]:
         """Of time, each with calls that fit into memory."""
-        return list(time_partitions(self._calls, WINDOW_ROWS))
+        return list(self._partitions(None))
 
     @cached_property
     def _marking(self) -> _Marking:
-        marking = _Marking(self._calls, self.scopes)
+        marking = _Marking(self._traces, self._calls, self.scopes)
+        windows = ((files, part) for files in self._some_runs() for part in self._partitions(files))
+
+        def look(window: tuple[list[int] | None, TimePartition]) -> None:
+            files, part = window
+            marking.look(with_runs(self._traces, self._of(part.begin, part.end, files)), part)
+
         with ThreadPoolExecutor(min(len(os.sched_getaffinity(0)), MOST_THREADS)) as pool:
-            list(pool.map(marking.look, self.partitions))
+            list(pool.map(look, windows))
         return marking
+
+    def _partitions(self, files: list[int] | None) -> Iterator[TimePartition]:
+        return time_partitions(self._of(EARLIEST, LATEST, files), WINDOW_ROWS)
+
+    # Of these files alone, or of all.
+    def _of(self, begin: int, end: int, files: list[int] | None) -> pl.LazyFrame:
+        near = self._near(begin, end, files)
+        return near if files is None else near.filter(pl.col("trace").is_in(files))
+
+    # The files of some runs, or None for all: together as many runs as fit into one window. No call is inside one of
+    # another run, and runs that go on at the same time are far from each other where calls are kept.
+    def _some_runs(self) -> Iterator[list[int] | None]:
+        firsts = runs(self._traces)
+        if len(set(firsts)) < 2:
+            yield None
+            return
+        calls_of = Counter[int]()
+        for file, calls in self._calls.group_by("trace").len().collect(engine="streaming").iter_rows():
+            calls_of[firsts[file]] += calls
+        together: list[list[int]] = []
+        room = 0
+        for run, calls in sorted(calls_of.items()):
+            if calls > room:
+                together.append([])
+                room = WINDOW_ROWS
+            together[-1].append(run)
+            room -= calls
+        for some in together:
+            yield [file for file, run in enumerate(firsts) if some[0] <= run <= some[-1]]
 
     def outermost(self, scope: str, calls: pl.LazyFrame | None = None) -> pl.LazyFrame:
         """Calls, and how each counts in the sums of a scope.
@@ -110,11 +149,24 @@ class Nesting:
         calls = self._calls if calls is None else with_runs(self._traces, calls)
         return self._marking.marked(calls, scope)
 
+    def near(self, scope: str, begin: int, end: int, files: Collection[int] | None) -> pl.LazyFrame:
+        """The same of those in an interval and of some files, or of all, perhaps with others."""
+        return self.outermost(scope, self._near(begin, end, files))
+
+
+def every(calls: pl.LazyFrame) -> Near:
+    """What gives all calls, where there is no quicker way to those that reach into an interval."""
+    return lambda _begin, _end, _files: calls
+
 
 def rank() -> pl.Expr:
     """A number that is smaller the higher the layer of a call's category is."""
-    ranks = {name: position for position, name in enumerate(LAYERS)}
-    return pl.col("category").cast(pl.String).replace_strict(ranks, default=-1, return_dtype=pl.Int64).alias("rank")
+    return pl.col("category").map_batches(_ranks_of, return_dtype=pl.Int64, is_elementwise=True).alias("rank")
+
+
+def _ranks_of(categories: pl.Series) -> pl.Series:
+    words = pl.Series(list(LAYERS), dtype=WORD)
+    return by_code(words, pl.int_range(len(words), eager=True), categories.cast(WORD)).fill_null(-1)
 
 
 def runs(traces: Traces) -> list[int]:
@@ -149,11 +201,11 @@ class _Marks:
         self._bytes[0][order[~is_copy]] = marks[~is_copy]
         self._bytes[1][order[is_copy] - SECOND_FILE] = marks[is_copy]
 
-    def expression(self, bit: np.uint8) -> pl.Expr:
+    def expression(self) -> pl.Expr:
         def of(orders: pl.Series) -> pl.Series:
-            return pl.Series(orders.name, (self._of(orders.to_numpy()) & bit) != 0)
+            return pl.Series(orders.name, self._of(orders.to_numpy()))
 
-        return pl.col("order").map_batches(of, return_dtype=pl.Boolean, is_elementwise=True)
+        return pl.col("order").map_batches(of, return_dtype=pl.UInt8, is_elementwise=True)
 
     def _of(self, order: NDArray[np.int64]) -> NDArray[np.uint8]:
         if not len(self._bytes[1]):
@@ -167,29 +219,33 @@ class _Marks:
 
 class _Marking:
     # Finds which calls are inside others, a window at a time.
-    def __init__(self, calls: pl.LazyFrame, scopes: Sequence[str]) -> None:
+    def __init__(self, traces: Traces, calls: pl.LazyFrame, scopes: Sequence[str]) -> None:
         self._scopes = scopes
-        is_copy, order = pl.col("order") >= SECOND_FILE, pl.col("order")
-        most = calls.select(order.filter(~is_copy).max().alias("lines"), order.filter(is_copy).max().alias("copies"))
-        lines, copies = most.collect(engine="streaming").row(0)
-        sizes = (0 if lines is None else lines + 1, 0 if copies is None else copies - SECOND_FILE + 1)
-        self._marks = _Marks(*sizes)
+        self._marks = _Marks(traces.count, traces.count if traces.copies else 0)
         codes, self._names = _categories(calls)
         order_of = {name: position for position, name in enumerate(LAYERS, start=1)}
         self._ranks = np.zeros(max(codes, default=0) + 1, np.uint8)
         self._ranks[codes] = [order_of.get(name, 0) for name in self._names]
-        physical = [pl.col(key).cast(pl.Int64).to_physical() for key in THREAD]
-        words = [pl.col(key).cast(WORD).to_physical().fill_null(NO_WORD).cast(pl.Int64) for key in CARRIER[2:]]
+        run, pid, tid = (pl.col(key).cast(pl.Int64).to_physical() for key in THREAD)
+        category, file = (
+            pl.col(key).cast(WORD).to_physical().fill_null(NO_WORD).cast(pl.Int64) for key in ("category", "fhash")
+        )
+        # Each has 32 bits, so that two are one number: fewer are to be compared.
+        pairs = zip(CARRIER, ((run, pid), (category, file)), strict=True)
+        carrier = [(first * (1 << 32) + second).alias(name) for name, (first, second) in pairs]
         moved = (pl.col("bytes") > 0).fill_null(value=False).alias("moved")
-        self._calls = calls.select(*physical, *words, "ts", "end", "order", "depth", moved)
+        self._columns = [run, pid, tid, category, file, *carrier, "ts", "end", "order", "depth", moved]
         self._moving: AlikeRows | None = None
         if any(scope != "layer" for scope in scopes):
-            moving = self._calls.filter("moved").select(CARRIER).unique().collect(engine="streaming")
+            # As they are kept, which is narrower than as numbers.
+            carriers = calls.filter(moved).select("run", "pid", "category", "fhash").unique()
+            moving = carriers.collect(engine="streaming").select(carrier)
             self._moving = AlikeRows([moving[key].to_numpy() for key in CARRIER])
 
-    def look(self, part: TimePartition) -> None:
-        reaching = self._calls.filter(pl.col("ts") < part.end, pl.col("end") >= part.begin)
-        calls = reaching.collect(engine="streaming")
+    # With the column ``run``.
+    def look(self, near: pl.LazyFrame, part: TimePartition) -> None:
+        reaching = near.filter(pl.col("ts") < part.end, pl.col("end") >= part.begin)
+        calls = reaching.select(self._columns).collect(engine="streaming")
         # What reaches a file while a layer flushes or closes it is what that layer's own calls moved before.
         moving = self._moving
         wanted = None if moving is None else moving.has([calls[key].to_numpy() for key in CARRIER])
@@ -202,69 +258,25 @@ class _Marking:
 
     def marked(self, calls: pl.LazyFrame, scope: str) -> pl.LazyFrame:
         shift = BITS * self._scopes.index(scope)
-        within, own = (self._marks.expression(np.uint8(bit << shift)) for bit in (WITHIN, OWN))
-        if scope != "layer" and self._has_causes(calls):
-            caused = pl.col("category").cast(pl.String).is_in(INSIDE_KERNEL)
+        within, own = ((pl.col("mark") & pl.lit(bit << shift, pl.UInt8)) != 0 for bit in (WITHIN, OWN))
+        if scope != "layer" and (served := self._served_runs(calls)):
+            caused = pl.col("category").cast(pl.String).is_in(INSIDE_KERNEL) & pl.col("run").is_in(served)
             within, own = within | caused, own & ~caused
-        return calls.with_columns(within.alias("within"), pl.when(own).then("bytes").alias("own_bytes"))
+        counting = [within.alias("within"), pl.when(own).then("bytes").alias("own_bytes")]
+        return calls.with_columns(self._marks.expression().alias("mark")).with_columns(counting).drop("mark")
 
-    # Whether some of the calls serve others of them.
-    def _has_causes(self, calls: pl.LazyFrame) -> bool:
+    # The runs in which some of the calls may serve others of them.
+    def _served_runs(self, calls: pl.LazyFrame) -> list[int]:
         if not set(INSIDE_KERNEL) & set(self._names):
-            return False
-        return not set(_categories(calls)[1]) <= set(INSIDE_KERNEL)
+            return []
+        found = calls.select("run", pl.col("category").cast(WORD)).unique().collect(engine="streaming")
+        return found.filter(~pl.col("category").cast(pl.String).is_in(INSIDE_KERNEL))["run"].unique().to_list()
 
 
 # The categories that there are: their codes and names.
 def _categories(calls: pl.LazyFrame) -> tuple[list[int], list[str]]:
     found = calls.select(pl.col("category").cast(WORD).unique()).collect(engine="streaming").to_series()
     return found.to_physical().to_list(), found.cast(pl.String).to_list()
-
-
-class AlikeRows:
-    """Rows of numbers, of which those that are alike have the same number.
-
-    Args:
-        columns: Of whole numbers, all of one length.
-
-    Attributes:
-        numbers: Of each row, from 0 in the order of the first of each number.
-        count: How many numbers there are.
-    """
-
-    def __init__(self, columns: Sequence[NDArray[np.int64]]) -> None:
-        self._columns = [np.ascontiguousarray(column, np.int64) for column in columns]
-        rows = len(columns[0])
-        self.numbers, self._firsts = np.empty(rows, np.uint32), np.empty(rows, np.uint32)
-        self._table = np.zeros(1 << (2 * rows).bit_length(), np.uint32)
-        outputs = (self.numbers.ctypes.data, self._firsts.ctypes.data, self._table.ctypes.data, len(self._table) - 1)
-        self.count = int(library().dc_number_rows(rows, _places(self._columns), len(columns), *outputs))
-
-    def distinct(self) -> list[tuple[int, ...]]:
-        """Of each number what its rows have in the columns."""
-        return list(zip(*(column.tolist() for column in self._distinct()), strict=True))
-
-    def in_order(self) -> NDArray[np.uint32]:
-        """Of each number the place of its rows in the order of the first column, then the second one, and so on."""
-        places = np.empty(self.count, np.uint32)
-        places[np.lexsort(self._distinct()[::-1])] = np.arange(self.count, dtype=np.uint32)
-        return places
-
-    def _distinct(self) -> list[NDArray[np.int64]]:
-        return [column[self._firsts[: self.count]] for column in self._columns]
-
-    def has(self, columns: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
-        """Which of other rows are among these, which must differ from each other."""
-        columns = [np.ascontiguousarray(column, np.int64) for column in columns]
-        found = np.empty(len(columns[0]), np.bool_)
-        table = (self._table.ctypes.data, len(self._table) - 1)
-        arguments = (_places(columns), len(columns), _places(self._columns), *table, found.ctypes.data)
-        library().dc_find_rows(len(found), *arguments)
-        return found
-
-
-def _places(columns: Sequence[NDArray[np.int64]]) -> ctypes.Array[c_void_p]:
-    return (c_void_p * len(columns))(*(column.ctypes.data for column in columns))
 
 
 # For each scope, its shared column and the calls that may carry its bytes (None for those inside no other): whether
@@ -343,17 +355,3 @@ def inside_by_time(
     if library().dc_nest(len(calls), group.numbers.ctypes.data, group.count, *places):
         raise MemoryError("no memory for the order of calls")
     return (inside & 1).astype(np.bool_), (inside & 2).astype(np.bool_)
-
-
-@cache
-def library() -> ctypes.CDLL:
-    """The library's part that nests calls."""
-    found = load_library()
-    found.dc_number_rows.restype = c_uint32
-    found.dc_number_rows.argtypes = [c_uint64, c_void_p, c_uint32, c_void_p, c_void_p, c_void_p, c_uint64]
-    found.dc_find_rows.restype = None
-    found.dc_find_rows.argtypes = [c_uint64, c_void_p, c_uint32, c_void_p, c_void_p, c_uint64, c_void_p]
-    found.dc_nest.restype = found.dc_parents.restype = c_int
-    found.dc_nest.argtypes = [c_uint64, c_void_p, c_uint32, *[c_void_p] * 6]
-    found.dc_parents.argtypes = [c_uint64, c_void_p, c_uint32, *[c_void_p] * 7]
-    return found

@@ -14,31 +14,19 @@ if TYPE_CHECKING:
 SHOWN = 5
 
 
-def check_apart(traces: Traces) -> None:
+def check_apart(traces: Traces, lives: pl.DataFrame) -> None:
     """Refuse traces of one node that saw the same process at the same time: its calls would be counted twice.
 
     Two runs of one user record each other's programs; and a copy of a trace is another file with the same calls. The
     parts of one run follow each other and share nothing.
 
+    Args:
+        traces: Their files.
+        lives: What `lives_of` gave of them.
+
     Raises:
         DatacrumbsError: (exit 2) naming two such traces and their processes.
     """
-    if len(traces.files) > 1:
-        check_lives_apart(traces, lives_of(traces))
-
-
-def lives_of(traces: Traces) -> pl.DataFrame:
-    """Of each process of each trace the begin of its first call and the end of its last: trace, pid, begin, end."""
-    begin, end = pl.col("ts"), pl.col("ts") + pl.max_horizontal("dur", 0)
-    spans = [
-        traces.calls.group_by("trace", "pid").agg(begin.min().alias("begin"), end.max().alias("end")),
-        traces.profiles.lazy().group_by("trace", "pid").agg(pl.col("begin").min(), pl.col("end").max()),
-    ]
-    return pl.concat(spans, how="vertical_relaxed").collect(engine="streaming")
-
-
-def check_lives_apart(traces: Traces, lives: pl.DataFrame) -> None:
-    """The same as `check_apart`, of what `lives_of` gave."""
     of_run = runs(traces)
     hosts = {host: number for number, host in enumerate(dict.fromkeys(file.host for file in traces.files))}
     host = dict(enumerate(hosts[file.host] for file in traces.files))
@@ -61,3 +49,21 @@ def check_lives_apart(traces: Traces, lives: pl.DataFrame) -> None:
             "together they would be counted twice",
             f"report one of them: datacrumbs_report {one}",
         )
+
+
+def lives_of(traces: Traces) -> pl.DataFrame:
+    """Of each process of each trace when its first call began, when the last one did, and when all had ended.
+
+    Returns:
+        Columns trace, pid, begin, last, end (epoch us).
+    """
+    begin, end = pl.col("ts"), pl.col("ts") + pl.max_horizontal("dur", 0)
+    spans = [
+        traces.calls.group_by("trace", "pid").agg(
+            begin.min().alias("begin"), begin.max().alias("last"), end.max().alias("end")
+        ),
+        traces.profiles.lazy()
+        .group_by("trace", "pid")
+        .agg(pl.col("begin").min(), pl.col("begin").max().alias("last"), pl.col("end").max()),
+    ]
+    return pl.concat(spans, how="vertical_relaxed").collect(engine="streaming")

@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.model.layers import LAYERS
+from datacrumbs.report.nanoseconds import NANOSECONDS, time_of
 from datacrumbs.report.tables import HEADINGS
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def by_layer(rows: Iterable[Row]) -> list[Row]:
     rows = list(rows)
     times: dict[tuple[str, str], float] = defaultdict(float)
     for row in rows:
-        times[row["layer"], row["name"]] += row["time_us"] or 0
+        times[row["layer"], row["name"]] += time_of(row)
 
     def place(row: Row) -> tuple[tuple[int, str], float, str, int]:
         layer, name = row["layer"], row["name"]
@@ -65,5 +66,11 @@ def in_order(rows: Sequence[Row], key: str, *, reverse: bool) -> list[Row]:
     """Numbers from the largest, texts from A; the other way round with ``reverse``. Rows without a value come last."""
     valued = [row for row in rows if row[key] is not None]
     is_text = any(isinstance(row[key], str | list) for row in valued)
-    valued.sort(key=lambda row: row[key], reverse=reverse == is_text)
+    exact = key.replace("_us", "_ns")
+
+    def place(row: Row) -> Any:
+        # What is shown in nanoseconds is in their order.
+        return row[key] if exact not in NANOSECONDS or row.get(exact) is None else row[exact] / 1000
+
+    valued.sort(key=place, reverse=reverse == is_text)
     return valued + [row for row in rows if row[key] is None]

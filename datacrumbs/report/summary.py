@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno as errno_names
 import os
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.model.layers import LAYERS
 from datacrumbs.report import PHASES, job_ranks
-from datacrumbs.report.call_selection import ALL, CallSelection, first_moment, select
+from datacrumbs.report.call_selection import ALL, CallSelection, first_moment
 from datacrumbs.report.estimated_rows import estimated_rows, is_needed
-from datacrumbs.report.exact_rows import exact_rows, exact_share, merged_rows
+from datacrumbs.report.exact_rows import TableShare, count_rows, exact_rows, exact_share, merged_rows
 from datacrumbs.report.file_groups import GROUPS
 from datacrumbs.report.nanoseconds import with_nanoseconds
 from datacrumbs.report.nesting import Nesting, from_the_top, outermost
@@ -84,28 +84,34 @@ def table(
     return _finished(traces, rows, limit, first_moment(traces), phases)
 
 
-@dataclass(frozen=True, slots=True)
-class TableShare:
-    """What some runs give to a table: sums, how many calls took how long, and of groups of files the files."""
-
-    parts: pl.DataFrame
-    durations: pl.DataFrame
-    files: pl.DataFrame | None = None
+SUMMED_AS = {"layer": "function", "rank": "process", "node": "process"}
+"""View -> the one whose shares have all that its rows are made of."""
 
 
-def table_share(traces: Traces, selection: CallSelection, view: str, phases: Phases | None = None) -> TableShare:
+def table_share(
+    traces: Traces,
+    calls: pl.LazyFrame,
+    view: str,
+    limit: int | None = None,
+    *,
+    selection: CallSelection = ALL,
+    nesting: Nesting | None = None,
+    phases: Phases | None = None,
+) -> TableShare:
     """What `merged_table` makes rows of, from all files of some runs in which each call has a line.
 
     Args:
         traces: The runs.
-        selection: Which calls.
+        calls: The lines to be in it.
         view: What a row is.
+        limit: How many rows at most will be shown of a table of files.
+        selection: By which the calls were selected.
+        nesting: Of the calls, see `table`.
         phases: Those of all runs, where the view is ``time``.
     """
-    calls = select(traces, selection)
-    calls, _ = _of_view(traces, calls, traces.profiles, view, selection, phases=phases)
-    files = _group_files([calls], view) if view in GROUPS else None
-    return TableShare(*exact_share(traces, calls, KEYS[view], SCOPES.get(view)), files)
+    calls, _ = _of_view(traces, calls, traces.profiles, view, selection, nesting=nesting, phases=phases)
+    share = exact_share(traces, calls, KEYS[view], SCOPES.get(view), limit, channels=view == "channel")
+    return replace(share, files=_group_files([calls], view)) if view in GROUPS else share
 
 
 def merged_table(
@@ -116,24 +122,43 @@ def merged_table(
     first: int,
     *,
     phases: Phases | None = None,
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Any]] | None:
     """The rows that `table` gives of all traces.
 
     Args:
         traces: Numbered as those of the shares.
-        shares: What `table_share` gave of their runs.
+        shares: What `table_share` gave of their runs for the view, or for that of `SUMMED_AS`.
         view: What a row is.
         limit: How many rows at most.
         first: The beginning of the first call, epoch us.
         phases: As those of the shares.
+
+    Returns:
+        None where the shares are of a table with fewer rows.
     """
-    sums = [(share.parts, share.durations) for share in shares]
-    rows = merged_rows(traces, sums, KEYS[view], SCOPES.get(view), limit, channels=view == "channel")
+    shares = [_with_keys(traces, share, view) for share in shares]
+    rows = merged_rows(traces, shares, KEYS[view], SCOPES.get(view), limit, channels=view == "channel")
+    if rows is None:
+        return None
     if view in {"function", "layer"}:
         rows = with_nanoseconds(traces, rows)
     if view in GROUPS:
         rows = _with_files(traces, rows, pl.concat(share.files for share in shares if share.files is not None), view)
     return _finished(traces, rows, limit, first, phases)
+
+
+def number_of_merged_rows(traces: Traces, shares: Sequence[TableShare], view: str) -> int:
+    """How many rows `merged_table` gives without a limit, of the same arguments."""
+    shares = [_with_keys(traces, share, view) for share in shares]
+    return count_rows(traces, shares, KEYS[view], channels=view == "channel")
+
+
+# With what distinguishes rows, where the share is that of another view.
+def _with_keys(traces: Traces, share: TableShare, view: str) -> TableShare:
+    named = {"rank": job_ranks.with_ranks, "node": job_ranks.with_hosts}.get(view)
+    if named is None:
+        return share
+    return replace(share, parts=named(traces, share.parts), durations=named(traces, share.durations))
 
 
 def _finished(
@@ -218,7 +243,7 @@ def conservation(trace: TraceFile) -> dict[str, Any] | None:
     totals: dict[str, Any] = {part: trace.footer.get(part, 0) for part in PARTS}
     totals["lost_causes"] = {k[5:]: v for k, v in trace.footer.items() if k.startswith("lost_")}
     totals["causes"] = {k: v for k, v in trace.footer.items() if k.startswith(("filtered_", "counted_"))}
-    totals["lost"] = sum(totals["lost_causes"].values())
+    totals["lost"] = trace.lost
     parts = sum(totals[part] for part in PARTS[1:]) + totals["lost"]
     totals["balanced"] = totals["entered"] == parts and all(_balanced(counts) for counts in trace.counts)
     losers = [{**counts, "lost": _lost(counts)} for counts in trace.counts if _lost(counts)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
@@ -14,6 +15,7 @@ from datacrumbs.report.layout import Column, lay_out
 from datacrumbs.report.nanoseconds import NANOSECONDS
 from datacrumbs.report.spreadsheets import harmless
 from datacrumbs.report.summary import conservation, degraded, late_files
+from datacrumbs.trace.unattached import read_unattached
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -132,7 +134,7 @@ def say(console: Console, *parts: str) -> None:
 
 def print_trace(console: Console, trace: TraceFile) -> None:
     """Where a trace is, whether it is complete, and what became of every call."""
-    state = ("complete", "green") if trace.complete else (trace.shortcoming, "yellow")
+    state = (trace.lacking, "yellow") if trace.lacking else ("complete", "green")
     say(console, f"trace {trace.path}: ", "", *state)
     if trace.run.get("redacted"):
         say(console, "  some paths are hidden: names that begin with ~ replace them")
@@ -164,6 +166,7 @@ def _print_notes(console: Console, trace: TraceFile) -> None:
         what = f" {stretch['name']} for {end - begin:.3f} s: {counted(stretch['calls'], 'call')} counted, not recorded"
         say(console, "  ", "", "degraded", "yellow", what)
     _print_late_files(console, late_files(trace))
+    _print_unattached(console, trace)
     if trace.sampled:
         some = [f"{name} 1 of {one_of:,}" for (_, name, _), one_of in sorted(trace.sampled.items())]
         what = first_few(some, LOSERS_SHOWN)
@@ -177,9 +180,21 @@ def _print_late_files(console: Console, notes: list[dict[str, Any]]) -> None:
         what = f"probed {(note['end'] - note['begin']) / 1000:.0f} ms after it was mapped; earlier calls may be missing"
         if "reason" in note:
             what = f"not probed: {note['reason']}"
-        say(console, "  ", "", "late", "yellow", f" {note.get('file', '')} ({note.get('provider', '')}) {what}")
+        whose = f"{note['file']} ({note.get('provider', '')})" if note.get("file") else "files"
+        say(console, "  ", "", "late", "yellow", f" {whose} {what}")
     if len(notes) > LOSERS_SHOWN:
         say(console, f"  and {counted(len(notes) - LOSERS_SHOWN, 'more late file')} (--json has all)")
+
+
+def _print_unattached(console: Console, trace: TraceFile) -> None:
+    reasons: dict[str, list[str]] = {}
+    for each, failure in read_unattached(trace.provenance, trace.path).items():
+        reasons.setdefault(failure.reason, []).append(each.symbol)
+    for reason, symbols in list(reasons.items())[:LOSERS_SHOWN]:
+        say(console, "  ", "", "not probed", "yellow", f" {first_few(sorted(symbols), LOSERS_SHOWN)}: {reason}")
+    if len(reasons) > LOSERS_SHOWN:
+        more = counted(len(reasons) - LOSERS_SHOWN, "more reason")
+        say(console, f"  and {more} why functions were not probed (--json has all)")
 
 
 def print_jobs(console: Console, found: Sequence[Job], clocks: Clocks) -> None:
@@ -203,13 +218,10 @@ def print_ranks(console: Console, rows: Sequence[dict[str, Any]]) -> None:
         return
     calls, moved, time = (sum(row[key] or 0 for row in timed) for key in ("count", "bytes", "time_us"))
     say(console, f"all ranks: {counted(calls, 'call')}, {size(moved)}, {duration(time)}")
-    slowest, middle = timed[-1], timed[len(timed) // 2]
+    slowest, middle = timed[-1], median(row["time_us"] or 0 for row in timed)
     if len(timed) > 1:
-        say(
-            console,
-            f"slowest: rank {slowest['rank']} with {duration(slowest['time_us'] or 0)}, "
-            f"median: {duration(middle['time_us'] or 0)}",
-        )
+        time = slowest["time_us"] or 0
+        say(console, f"slowest: rank {slowest['rank']} with {duration(time)}, median: {duration(round(middle))}")
 
 
 def shown(key: str, row: dict[str, Any]) -> str:

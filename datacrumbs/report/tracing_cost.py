@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from datacrumbs.output import counted
 from datacrumbs.report.human_readable import duration
 from datacrumbs.report.nesting import runs
-from datacrumbs.trace.costs import NOT_KNOWN, read_costs
-from datacrumbs.trace.dataframes import pl
+from datacrumbs.trace.costs import NOT_CALIBRATED, NOT_KNOWN, read_costs
 
 if TYPE_CHECKING:
     from datacrumbs.trace.costs import TracedCalls
+    from datacrumbs.trace.dataframes import pl
     from datacrumbs.trace.reader import Traces
 
 _MICROSECOND = 1000
@@ -64,7 +64,8 @@ class TracingCost:
     def described(self) -> str:
         """One line for people."""
         if not self.is_known:
-            return f"what tracing cost is not known: {self.reason or 'no call of a kind that is calibrated'}"
+            reason = self.reason.removeprefix(NOT_CALIBRATED) or "no call of a kind that is calibrated"
+            return f"what tracing cost is not known: {reason}"
         calls = sum(way.calls for way in self.ways if way.cost)
         more = f", {self.unknown_calls:,} more of unknown cost" if self.unknown_calls else ""
         middle, margin = middle_and_margin(self.bounds_us)
@@ -108,10 +109,15 @@ def middle_and_margin(bounds_us: tuple[float, float]) -> tuple[str, str]:
     return duration((low + high) / 2), f"±{duration((high - low) / 2)}"
 
 
-def tracing_costs(traces: Traces) -> list[TracingCost]:
-    """The cost of each run, in the order of their first files; of those that say something of it."""
+def tracing_costs(traces: Traces, lives: pl.DataFrame) -> list[TracingCost]:
+    """The cost of each run, in the order of their first files; of those that say something of it.
+
+    Args:
+        traces: Of the runs.
+        lives: Of their processes, see `lives_of`.
+    """
     of_run = runs(traces)
-    spans = _spans(traces, of_run)
+    spans = _spans(lives, of_run)
     found = []
     for run in sorted(set(of_run)):
         files = [file for file, number in zip(traces.files, of_run, strict=True) if number == run]
@@ -125,12 +131,9 @@ def tracing_costs(traces: Traces) -> list[TracingCost]:
 
 
 # Run -> first moment, last one.
-def _spans(traces: Traces, of_run: list[int]) -> dict[int, tuple[int, int]]:
-    calls = traces.calls.group_by("trace").agg(pl.col("ts").min().alias("begin"), pl.col("end").max())
-    rows = calls.collect(engine="streaming").select("trace", "begin", "end").rows()
-    rows += traces.profiles.select("trace", "begin", "end").rows()
+def _spans(lives: pl.DataFrame, of_run: list[int]) -> dict[int, tuple[int, int]]:
     spans: dict[int, tuple[int, int]] = {}
-    for trace, begin, end in rows:
+    for trace, begin, end in lives.select("trace", "begin", "end").iter_rows():
         if begin is not None and end is not None:
             first, last = spans.get(of_run[trace], (begin, end))
             spans[of_run[trace]] = min(first, begin), max(last, end)

@@ -86,7 +86,8 @@ def of_view(
     calls, profiles = _marked(traces, calls), _marked(traces, profiles)
     if view in {"error", "failure"}:
         # Profiles do not tell kinds of errors.
-        return calls.filter(pl.col("errno").is_not_null()), profiles.clear().with_columns(errno=pl.lit(None, pl.Int64))
+        failed = calls.filter(pl.col("errno").is_not_null()) if traces.failures else calls.clear()
+        return failed, profiles.clear().with_columns(errno=pl.lit(None, pl.Int64))
     if view == "rank":
         return job_ranks.with_ranks(traces, calls), job_ranks.with_ranks(traces, profiles)
     if view == "node":
@@ -160,7 +161,8 @@ def _of_files(
     is_channel = view == "channel"
     named = pl.col("path").str.contains(CHANNEL) == pl.lit(is_channel)
     names = names_in(selection, traces.paths.filter(named))
-    calls = _of_each_file(traces, calls).filter(pl.col("fhash").is_in(names["fhash"].implode()))
+    on_some = pl.col("fhash").is_in(names["fhash"].implode())
+    calls = calls.clear() if names.is_empty() else _of_each_file(traces, calls).filter(on_some)
     profiles = profiles.filter(named)
     if view in GROUPS:
         calls, profiles = with_groups(traces, calls, view), with_groups(traces, profiles, view)

@@ -39,7 +39,7 @@ def with_wide(
         view: What a row is.
     """
     keys = KEYS[view]
-    first, last = calls.select(pl.col("ts").min(), pl.col("end").max()).collect(engine="streaming").row(0)
+    first, last = traces.calls.select(pl.col("ts").min(), pl.col("end").max()).collect(engine="streaming").row(0)
     walls = wall_times(traces, marked, keys, channels=view == "channel")
     selves = self_times(traces, calls, keys) if set(keys) <= set(CALLED) else None
     wide = []

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from datacrumbs.report.heatmap import Heat
+    from datacrumbs.report.nesting import Near
 
 WINDOWS = 20
 SLICES = 2000
@@ -68,24 +69,26 @@ class Window:
     slices: list[Slice] = field(default_factory=list)
 
 
-def windows(calls: pl.LazyFrame, heat: Heat, works: pl.Expr) -> list[Window]:
+def windows(near: Near, heat: Heat, works: pl.Expr) -> list[Window]:
     """Those `WINDOWS` stretches in which processes spent the most time in calls, the costliest first.
 
     Args:
-        calls: Lines, with what `outermost` gives for the scope ``process`` where every call has one.
+        near: Gives the lines that reach into an interval, perhaps with others, and with what `outermost` gives for the
+            scope ``process`` where every call has one.
         heat: Of the calls that matter: says which stretches these are.
         works: Which calls matter: they decide which threads and slices are shown, and the others fill up.
     """
-    inside = pl.col("within") if "within" in calls.collect_schema() else pl.lit(value=False)
-    calls = calls.with_columns(works.alias("works"), (works & ~inside).alias("counts"))
     sums = heat.time_us.sum(axis=0)
     costliest = sorted(range(heat.stretches), key=lambda at: (-sums[at], at))[:WINDOWS]
-    found = (_window(calls, heat, at, round(float(sums[at]))) for at in costliest if sums[at] > 0)
+    found = (_window(near, heat, at, round(float(sums[at])), works) for at in costliest if sums[at] > 0)
     return [window for window in found if window.slices]
 
 
-def _window(calls: pl.LazyFrame, heat: Heat, at: int, time_us: int) -> Window:
+def _window(near: Near, heat: Heat, at: int, time_us: int, works: pl.Expr) -> Window:
     begin = heat.first_us + at * heat.width_us
+    calls = near(begin, begin + heat.width_us, None)
+    within = pl.col("within") if "within" in calls.collect_schema() else pl.lit(value=False)
+    calls = calls.with_columns(works.alias("works"), (works & ~within).alias("counts"))
     inside = calls.filter(pl.col("ts") < begin + heat.width_us, pl.col("end") >= begin).with_columns(rank())
     seconds = pl.min_horizontal("end", begin + heat.width_us) - pl.max_horizontal("ts", begin)
     times = [seconds.filter("counts").sum().alias("working"), seconds.sum().alias("time")]

@@ -6,7 +6,7 @@ import json
 from importlib import resources
 from typing import Any
 
-NAMES = ("report", "list", "doctor")
+NAMES = ("report", "top", "list", "doctor", "probe_configurator", "run", "setup", "trust")
 
 
 def schema(name: str) -> dict[str, Any]:

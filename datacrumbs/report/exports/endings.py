@@ -25,6 +25,8 @@ FORMS: dict[str, Callable[[Traces, pl.LazyFrame, Path], None]] = {
     ".collapsed": stacks.write_collapsed,
 }
 """Ending of a file's name -> what writes it."""
+WITH_ARGUMENTS = frozenset({".parquet", ".csv"})
+"""Those for which traces are to be read with their details."""
 
 
 def export(traces: Traces, calls: pl.LazyFrame, place: Path) -> None:

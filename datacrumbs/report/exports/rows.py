@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from datacrumbs.trace.reader import Traces
 
 
+ARGUMENTS = ("fd", "offset", "count", "whence", "flags")
+"""Columns of `DETAILS` that rows have, null where a call has no such argument, if the traces were read with them."""
+
+
 def write_parquet(traces: Traces, calls: pl.LazyFrame, place: Path) -> None:
     """Write one row for each call, in the order of the trace."""
     _rows(traces, calls).sink_parquet(place)
@@ -38,6 +42,7 @@ def _rows(traces: Traces, calls: pl.LazyFrame) -> pl.LazyFrame:
     )
     category = pl.col("category").cast(pl.String)
     texts = [pl.col(name).cast(pl.String) for name in ("name", "symbol")]
+    arguments = [name for name in ARGUMENTS if name in calls.collect_schema()]
     return (
         calls.with_columns(pl.col("trace").cast(pl.UInt32))
         .join(runs, on="trace", how="left", maintain_order="left")
@@ -55,5 +60,6 @@ def _rows(traces: Traces, calls: pl.LazyFrame) -> pl.LazyFrame:
             "bytes",
             "path",
             "target",
+            *arguments,
         )
     )

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datacrumbs.report.alike_rows import AlikeRows, sequence
 from datacrumbs.report.findings.positions import KINDS, with_positions
 from datacrumbs.report.intervals import fresh
 from datacrumbs.report.parents import with_parents
 from datacrumbs.report.views import CHANNEL
+from datacrumbs.trace.columns import by_code
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -68,22 +70,27 @@ class RunCalls:
         self.places = places
         self.ranks = ranks
 
+    def prepare(self) -> None:
+        """Find out what each rule, or each finding, needs."""
+        _ = self.requests, self.io_us
+
     @cached_property
     def border(self) -> str:
         """The category of the calls at the border to the kernel: system calls, else those that libc makes for them."""
-        kinds = self.calls.filter(pl.col("category").cast(pl.String) == "SYS").select(
-            _kind("name").is_in(["read", "write"])
-        )
+        functions = self.calls.lazy().filter(pl.col("category") == "SYS").select(pl.col("name").unique()).collect()
+        kinds = functions.select(_kind("name").is_in(["read", "write"]))
         return "SYS" if bool(kinds.to_series().any()) else "POSIX"
 
     @cached_property
     def requests(self) -> pl.DataFrame:
         """See `datacrumbs.provider.Evidence`."""
-        at_border = self.calls.filter(pl.col("category").cast(pl.String) == self.border)
-        kinds = at_border.with_columns(_kind("name").alias("kind")).filter(pl.col("kind").is_not_null())
+        names = self.calls["name"].unique()
+        kind = by_code(names, names.to_frame().select(_kind("name")).to_series(), self.calls["name"])
+        at_border = (self.calls["category"] == self.border) & kind.is_not_null()
+        kinds = self.calls.filter(at_border).with_columns(kind.filter(at_border).alias("kind"))
         paths = pl.col("path").to_physical().cast(pl.Int64).fill_null(NO_PATH).alias("path_number")
         placed = with_positions(kinds.with_columns(paths)).drop("path_number")
-        return placed.filter(self._on_files, ~pl.col("kind").is_in(["dup", "takes"]))
+        return placed.filter(on_files(placed)[0], ~pl.col("kind").is_in(["dup", "takes"]))
 
     @cached_property
     def nested(self) -> pl.DataFrame:
@@ -93,26 +100,29 @@ class RunCalls:
     @cached_property
     def io_us(self) -> Mapping[int, int]:
         """Process -> time in calls that are input or output on files, once for each thread and microsecond."""
-        library = pl.col("category").cast(pl.String).is_in(LIBRARIES)
-        end = pl.col("ts") + pl.col("dur")
-        timed = self.calls.filter(self._on_files | library, pl.col("dur") > 0).select(
-            "process", "tid", "ts", end.alias("end")
-        )
-        if timed.is_empty():
+        files, others = on_files(self.calls)
+        library = pl.any_horizontal(pl.col("category") == each for each in LIBRARIES) & ~others
+        timed = self.calls.lazy().filter(files | library, pl.col("dur") > 0)
+        rows = timed.select("process", "tid", "ts", (pl.col("ts") + pl.col("dur")).alias("end")).collect()
+        if rows.is_empty():
             return {}
-        timed = timed.sort("process", "tid", "ts")
-        thread = timed.select(pl.struct(THREAD).rle_id().alias("thread"))["thread"].to_numpy()
-        own = fresh(thread.astype(np.int64), timed["ts"].to_numpy(), timed["end"].to_numpy())
-        sums = timed.select("process", pl.Series("own", own)).group_by("process").agg(pl.col("own").sum())
+        begins, ends = rows["ts"].to_numpy(), rows["end"].to_numpy()
+        thread = AlikeRows([rows[name].to_numpy() for name in THREAD])
+        order = sequence(begins, thread.numbers, thread.count)
+        own = fresh(thread.numbers[order].astype(np.int64), begins[order], ends[order])
+        sums = pl.DataFrame({"process": rows["process"].to_numpy()[order], "own": own}).group_by("process").sum()
         return dict(sums.iter_rows())
 
+
+def on_files(calls: pl.DataFrame) -> tuple[pl.Expr, pl.Expr]:
+    """Which of some calls are on files, and which are on what is none. Calls that name nothing are neither."""
     # Paths are few, so what they are is looked up once for each.
-    @cached_property
-    def _on_files(self) -> pl.Expr:
-        paths = self.calls.select("path", pl.col("path").to_physical().alias("code")).unique().drop_nulls()
-        text = pl.col("path").cast(pl.String)
-        files = paths.filter(~text.str.contains(CHANNEL), ~text.str.contains(NO_FILE))["code"]
-        return pl.col("path").to_physical().is_in(files.implode())
+    paths = calls.select(pl.col("path").unique()).drop_nulls()
+    text = pl.col("path").cast(pl.String)
+    is_file = ~text.str.contains(CHANNEL) & ~text.str.contains(NO_FILE)
+    both = (paths.filter(kind)["path"].to_physical().implode() for kind in (is_file, ~is_file))
+    files, others = (pl.col("path").to_physical().is_in(codes).fill_null(value=False) for codes in both)
+    return files, others
 
 
 def _kind(column: str) -> pl.Expr:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.model.layers import LAYERS
+from datacrumbs.report.alike_rows import AlikeRows
 from datacrumbs.report.call_selection import select_profiles
 from datacrumbs.report.findings import SEVERITIES
 from datacrumbs.report.findings.evidence import RunCalls
@@ -16,6 +17,8 @@ from datacrumbs.report.findings.portions import of_portion, portions
 from datacrumbs.report.findings.thresholds import gates
 from datacrumbs.report.human_readable import size
 from datacrumbs.report.mounted import by_mount
+from datacrumbs.report.nesting import every
+from datacrumbs.trace.columns import by_code
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
     from datacrumbs.model.fault_rules import FindingRule, Suspicion
     from datacrumbs.report.call_selection import CallSelection
+    from datacrumbs.report.findings.portions import Portion
+    from datacrumbs.report.nesting import Near
     from datacrumbs.trace.reader import Traces
 
 PLACES_KEPT = 20
@@ -126,7 +131,11 @@ class Findings:
 
 
 def find(
-    traces: Traces, calls: pl.LazyFrame, selection: CallSelection, foreign: Sequence[FindingRule] = ()
+    traces: Traces,
+    calls: pl.LazyFrame,
+    selection: CallSelection,
+    foreign: Sequence[FindingRule] = (),
+    near: Near | None = None,
 ) -> Findings:
     """Judge the calls that a selection leaves.
 
@@ -135,9 +144,10 @@ def find(
         calls: Those of the selection.
         selection: One of anything else than processes cannot be judged.
         foreign: Rules of providers.
+        near: Gives those of the calls that reach into an interval, perhaps with others, as `Nesting` takes it.
     """
     unjudged = of_selection(selection) or _of_no_lines(traces, calls, selection)
-    return _Judging(traces, calls, (*own_rules(), *foreign)).findings(unjudged)
+    return _Judging(traces, calls, near or every(calls), (*own_rules(), *foreign)).findings(unjudged)
 
 
 # Why nothing can be judged where no call that is selected has a line; empty where one has.
@@ -150,9 +160,10 @@ def _of_no_lines(traces: Traces, calls: pl.LazyFrame, selection: CallSelection) 
 
 
 class _Judging:
-    def __init__(self, traces: Traces, calls: pl.LazyFrame, rules: tuple[FindingRule, ...]) -> None:
+    def __init__(self, traces: Traces, calls: pl.LazyFrame, near: Near, rules: tuple[FindingRule, ...]) -> None:
         self._traces = traces
         self._calls = calls
+        self._near = near
         self._rules = rules
         self._gaps = Gaps(traces)
         self._found: dict[str, list[tuple[int, Place]]] = defaultdict(list)
@@ -195,15 +206,20 @@ class _Judging:
         return frozenset(good)
 
     def _judge(self, files: frozenset[int], rules: list[FindingRule]) -> None:
-        calls = self._calls.filter(pl.col("trace").is_in(list(files)))
-        parts, left = portions(self._traces, calls)
+        of_files = pl.col("trace").is_in(list(files))
+        parts, left = portions(self._traces, self._calls.filter(of_files))
         for reason in left:
             self._refuse(reason, [rule.name for rule in rules])
         for part in parts:
-            evidence = gathered(self._traces, of_portion(self._traces, calls, part))
-            for rule in rules:
-                if rule.name not in _SIZED or self._knows_units(rule, evidence):
-                    self._ask(rule, evidence)
+            self._judge_portion(files, part, rules)
+
+    # What is known of a portion is gone when the next one is looked at.
+    def _judge_portion(self, files: frozenset[int], part: Portion, rules: list[FindingRule]) -> None:
+        evidence = gathered(self._traces, of_portion(self._traces, self._near, part, files))
+        evidence.prepare()
+        for rule in rules:
+            if rule.name not in _SIZED or self._knows_units(rule, evidence):
+                self._ask(rule, evidence)
 
     def _knows_units(self, rule: FindingRule, evidence: RunCalls) -> bool:
         data = evidence.requests.filter(pl.col("kind").is_in(["read", "write"]), pl.col("bytes") >= _BLOCK)
@@ -262,28 +278,30 @@ class _Judging:
         )
 
 
-# With the column ``unit``: what a request should begin at a multiple of. Files are few, so each is looked up once.
-def _with_units(traces: Traces, frame: pl.DataFrame) -> pl.DataFrame:
-    files = frame.select("run", "path").unique().drop_nulls()
-    parts = []
-    for (run,), part in files.partition_by("run", as_dict=True).items():
-        mounts = traces.files[run].mounts.items()
+# What a request should begin at a multiple of, of each call. Files are few, so each is looked up once.
+def _units(traces: Traces, run: pl.Series, path: pl.Series) -> pl.Series:
+    unit = pl.Series("unit", [None], pl.Int64).new_from_index(0, len(path))
+    for number in run.unique():
+        mounts = traces.files[number].mounts.items()
         units = {point: mount.stripe_bytes or mount.block_bytes or None for point, mount in mounts}
-        parts.append(part.with_columns(by_mount(units, pl.Int64).alias("unit")))
-    if not parts:
-        return frame.with_columns(pl.lit(None, pl.Int64).alias("unit"))
-    return frame.join(pl.concat(parts), on=["run", "path"], how="left")
+        if any(units.values()):
+            files = pl.DataFrame({"path": path.filter(run == number).unique().drop_nulls()})
+            known = files.select(by_mount(units, pl.Int64).alias("unit")).to_series()
+            unit = by_code(files["path"], known, path).zip_with(run == number, unit)
+    return unit.alias("unit")
 
 
 def gathered(traces: Traces, calls: pl.LazyFrame) -> RunCalls:
     """The calls of a portion, each process with a number."""
     arguments = ("fd", "offset", "count", "whence", "flags")
     columns = ("tid", "category", "name", "ts", "dur", "ret", "errno", "bytes", "depth", *arguments, "order")
-    path = pl.col("path").cast(pl.Categorical)
-    frame = calls.select("run", "pid", *columns, path).collect(engine="streaming")
-    processes = frame.select("run", "pid").unique().sort("run", "pid").with_row_index("process")
-    frame = _with_units(traces, frame).join(processes, on=["run", "pid"], how="left").drop("run", "pid")
-    places = [(int(trace), int(pid)) for trace, pid in processes.select("run", "pid").iter_rows()]
+    frame = calls.select("run", "pid", *columns, "fhash").collect(engine="streaming")
+    path = by_code(traces.paths["fhash"], traces.paths["path"].cast(pl.Categorical), frame["fhash"]).alias("path")
+    process = AlikeRows([frame["run"].to_numpy(), frame["pid"].to_numpy()])
+    number = process.in_order()
+    places = [(run, pid) for _, (run, pid) in sorted(zip(number.tolist(), process.distinct(), strict=True))]
+    processes = pl.Series("process", number[process.numbers])
+    frame = frame.drop("run", "pid", "fhash").with_columns(path, _units(traces, frame["run"], path), processes)
     known = {number: traces.ranks.get(place) for number, place in enumerate(places)}
     ranks = {number: rank.rank for number, rank in known.items() if rank and rank.rank is not None}
     return RunCalls(frame, places, ranks)

@@ -8,11 +8,11 @@ import numpy as np
 
 from datacrumbs.model.fault_rules import FindingRule, Suspicion
 from datacrumbs.output import counted
-from datacrumbs.report.findings.evidence import KIND_OF
+from datacrumbs.report.findings.evidence import KIND_OF, THREAD, on_files
 from datacrumbs.report.findings.thresholds import described, names
 from datacrumbs.report.human_readable import duration, size
 from datacrumbs.report.intervals import fresh
-from datacrumbs.report.parents import NONE
+from datacrumbs.report.parents import NONE, Parents
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -224,15 +224,18 @@ def _error(number: int) -> str:
 
 def _streams(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
     calls = evidence.calls
-    if not (calls["category"].cast(pl.String) == "STDIO").any():
+    if not (calls["category"] == "STDIO").any():
         return ()
-    nested = evidence.nested
-    parents = nested["parent"].replace({NONE: None})
-    above = nested["category"].gather(parents).cast(pl.String).alias("above")
-    data = nested.select("process", "name", "category", "path", "bytes", "dur", above).filter(
-        pl.col("name").cast(pl.String).is_in([n for n, k in KIND_OF.items() if k in {"read", "write"}]),
-        pl.col("bytes") > 0,
+    parents = Parents(calls, THREAD)
+    names = [name for name, kind in KIND_OF.items() if kind in {"read", "write"}]
+    moving = pl.col("name").is_in(pl.Series(names, dtype=calls.schema["name"]).implode())
+    data = calls.select("process", "name", "category", "path", "bytes", "dur").with_columns(
+        pl.Series("parent", parents.rows()), pl.int_range(pl.len(), dtype=pl.UInt32).alias("row")
     )
+    _, others = on_files(calls)
+    data = data.filter(moving, pl.col("bytes") > 0, ~others)
+    around = data.select(pl.when(pl.col("parent") != NONE).then("parent")).to_series()
+    data = data.with_columns(calls["category"].gather(around).cast(pl.String).alias("above"))
     of_stream = pl.col("above") == "STDIO"
     top = data.filter((pl.col("above").is_null()) | of_stream)
     small = of_stream & (pl.col("bytes") < limits["size_bytes"])
@@ -251,7 +254,12 @@ def _streams(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
             f"of {size(row['all'])} for streams"
         )
 
-    return _suspicions(passed, top.filter(small), sentence)
+    def in_order(of: pl.DataFrame) -> pl.DataFrame:
+        place = np.empty(len(calls), np.uint32)
+        place[parents.sequence()] = np.arange(len(calls), dtype=np.uint32)
+        return of.sort(pl.Series(place).gather(of["row"]))
+
+    return _suspicions(passed, top.lazy().filter(small).map_batches(in_order), sentence)
 
 
 # Calls that moved bytes, of each rank their bytes and time, and of its processes the one with the most bytes.
@@ -269,7 +277,7 @@ def _ranks(moved: pl.DataFrame, evidence: Evidence) -> tuple[dict[int, tuple[int
 
 # Where MPI-IO moves bytes, its calls say which rank has how many: a few ranks do the requests for all.
 def _imbalance(evidence: Evidence, limits: Limits) -> Iterable[Suspicion]:
-    transfers = evidence.calls.filter(pl.col("category").cast(pl.String) == "MPIIO", pl.col("bytes") > 0)
+    transfers = evidence.calls.filter(pl.col("category") == "MPIIO", pl.col("bytes") > 0)
     requests = evidence.requests.filter(pl.col("kind").is_in(["read", "write"]), pl.col("bytes") > 0)
     moved = requests if transfers.is_empty() else transfers
     found, dearest = _ranks(moved, evidence)

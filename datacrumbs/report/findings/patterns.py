@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from datacrumbs.output import printable, warn
 from datacrumbs.report.findings.judging import gathered
 from datacrumbs.report.findings.portions import of_portion, portions
 from datacrumbs.report.findings.positions import PATTERNS
+from datacrumbs.report.nesting import every
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
+    from datacrumbs.report.nesting import Near
     from datacrumbs.trace.reader import Traces
 
 FIRST = PATTERNS[0]
@@ -17,14 +20,22 @@ KEYS = ("path", "access")
 SUMS = ("count", *PATTERNS[1:], "unknown", "bytes", "time_us", "timed")
 
 
+class Patterns(NamedTuple):
+    """Rows of a table, and in words the calls that are not in them."""
+
+    rows: list[dict[str, Any]]
+    left: list[str]
+
+
 def access_patterns(
-    traces: Traces, calls: pl.LazyFrame, most: int | None = None, *, partly: bool = True
-) -> tuple[list[dict[str, Any]], list[str]]:
+    traces: Traces, calls: pl.LazyFrame, near: Near | None = None, most: int | None = None, *, partly: bool = True
+) -> Patterns:
     """One row per file and direction, the most time first.
 
     Args:
         traces: Read with their details.
         calls: Those of a selection.
+        near: Gives those of them that reach into an interval, perhaps with others, as `Nesting` takes it.
         most: How many portions of calls to look at; None for all.
         partly: Whether to give rows of some of the calls where not all are in these portions.
 
@@ -36,13 +47,20 @@ def access_patterns(
     """
     parts, left = portions(traces, calls, most, partly=partly)
     if not parts:
-        return [], left
-    rows = pl.concat([_rows(traces, of_portion(traces, calls, part)) for part in parts])
+        return Patterns([], left)
+    rows = pl.concat([_rows(traces, of_portion(traces, near or every(calls), part)) for part in parts])
     sums = rows.group_by(KEYS).agg(pl.col(SUMS).sum(), pl.col("largest_bytes").max())
     mean = (pl.col("bytes") / pl.col("count")).round().cast(pl.Int64).alias("mean_bytes")
     ordered = sums.sort("time_us", *KEYS, descending=[True, False, False])
     columns = (*KEYS, *SUMS[:6], mean, "largest_bytes", "time_us", "timed")
-    return ordered.select(columns).to_dicts(), left
+    return Patterns(ordered.select(columns).to_dicts(), left)
+
+
+def rows_with_warnings(patterns: Patterns) -> list[dict[str, Any]]:
+    """The rows, after a warning of what is not in them."""
+    for reason in patterns.left:
+        warn(printable(reason))
+    return patterns.rows
 
 
 def _rows(traces: Traces, calls: pl.LazyFrame) -> pl.DataFrame:

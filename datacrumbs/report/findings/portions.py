@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datacrumbs.output import counted
-from datacrumbs.report.nesting import with_runs
-from datacrumbs.report.time_partitions import time_partitions
+from datacrumbs.report.nesting import runs, with_runs
+from datacrumbs.report.time_partitions import EARLIEST, LATEST, first_partitions
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from datacrumbs.report.nesting import Near
     from datacrumbs.trace.reader import Traces
 
 LIMIT = 500_000
@@ -47,12 +50,21 @@ def portions(
         The portions, and what is in none of them, in words.
     """
     calls = with_runs(traces, calls)
-    sizes = calls.group_by("run", "pid").len().collect(engine="streaming")
+    begin = pl.col("ts")
+    spans = calls.group_by("run", "pid").agg(pl.len(), begin.min().alias("first"), begin.max().alias("last"))
+    sizes = spans.collect(engine="streaming")
     if int(sizes["len"].sum()) <= LIMIT:
         return [Portion()], []
     ordered = sizes.sort("len", "run", "pid", descending=[True, False, False])
+    # The largest processes come first.
+    large = ordered.filter(pl.col("len") > LIMIT)
+    if len(large) and not partly:
+        run, pid, size = large.select("run", "pid", "len").row(0)
+        return [], [f"calls of {_named(traces, run, pid)} (pid {pid}), which has {size:,}"]
+    large = large if most is None else large.head(most)
+    firsts = iter(first_partitions(calls, large, LIMIT) if len(large) else ())
     found, left, together, number = list[Portion](), list[str](), list[tuple[int, int]](), 0
-    for place, (run, pid, size) in enumerate(ordered.iter_rows()):
+    for place, (run, pid, size) in enumerate(ordered.select("run", "pid", "len").iter_rows()):
         if together and number + size > LIMIT:
             found.append(Portion(tuple(together)))
             together, number = [], 0
@@ -62,12 +74,10 @@ def portions(
             left.append(f"{some} with {rest.sum():,} calls: only the {place:,} with the most calls were looked at")
             break
         if size > LIMIT:
-            name = traces.processes.get((run, pid), "") or "a process"
-            if not partly:
-                return [], [f"calls of {name} (pid {pid}), which has {size:,}"]
-            first = next(time_partitions(calls.filter(pl.col("run") == run, pl.col("pid") == pid), LIMIT))
+            first = next(firsts)
             found.append(Portion(((run, pid),), first.end))
-            left.append(f"the calls of {name} (pid {pid}) behind the first {first.calls:,} of {size:,}")
+            behind = f"the first {first.calls:,} of {size:,}"
+            left.append(f"the calls of {_named(traces, run, pid)} (pid {pid}) behind {behind}")
         else:
             together.append((run, pid))
             number += size
@@ -76,14 +86,29 @@ def portions(
     return ([*found, Portion(tuple(together))] if together else found), left
 
 
-def of_portion(traces: Traces, calls: pl.LazyFrame, portion: Portion) -> pl.LazyFrame:
-    """The calls of a portion, with the column ``run``."""
+def _named(traces: Traces, run: int, pid: int) -> str:
+    return traces.processes.get((run, pid), "") or "a process"
+
+
+def of_portion(traces: Traces, near: Near, portion: Portion, files: Collection[int] | None = None) -> pl.LazyFrame:
+    """The calls of a portion, with the column ``run``.
+
+    Args:
+        traces: Where they come from.
+        near: Gives those of the calls that reach into an interval, perhaps with others.
+        portion: Which of them.
+        files: Only of traces at these positions; None for all.
+    """
+    calls = near(EARLIEST, LATEST if portion.before is None else portion.before, files)
+    calls = calls if files is None else calls.filter(pl.col("trace").is_in(list(files)))
     if portion.processes:
         wanted = pl.DataFrame(list(portion.processes), {"run": pl.Int64, "pid": pl.Int64}, orient="row")
         # The first filter is one that is applied while calls are read.
         calls = calls.filter(pl.col("pid").is_in(wanted["pid"].unique().to_list()))
         pids = wanted.with_columns(pl.col("pid").cast(calls.collect_schema()["pid"]))
-        calls = with_runs(traces, calls).join(pids.lazy(), on=["run", "pid"], how="semi")
+        calls = with_runs(traces, calls)
+        if len(set(runs(traces))) > 1:
+            calls = calls.join(pids.lazy(), on=["run", "pid"], how="semi")
     else:
         calls = with_runs(traces, calls)
     return calls if portion.before is None else calls.filter(pl.col("ts") < portion.before)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from datacrumbs.report.alike_rows import AlikeRows, sequence
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ KINDS = ("read", "write", "open", "close", "seek", "sync", "metadata", "dup", "t
 """What calls do to files: ``takes`` moves data and positions in ways that are not seen, as sendfile does."""
 READ, WRITE, OPEN, CLOSE, SEEK, _, _, DUP, TAKES = range(len(KINDS))
 UNKNOWN = -1
+_USED = ("process", "tid", "kind", "ts", "dur", "ret", "bytes", "fd", "offset", "flags", "path_number", "order")
 
 
 class _Rows(NamedTuple):
@@ -65,11 +67,14 @@ def with_positions(requests: pl.DataFrame) -> pl.DataFrame:
 
 # Calls that succeeded, once for each descriptor that they are about.
 def _by_descriptor(requests: pl.DataFrame) -> pl.DataFrame:
-    done = requests.filter(pl.col("errno").is_null() & (pl.col("ret") >= 0))
+    done = requests.lazy().filter(pl.col("errno").is_null() & (pl.col("ret") >= 0)).select(_USED)
     made = pl.col("kind").is_in(["open", "dup"])
     new = done.filter(made).with_columns(pl.col("ret").cast(pl.Int32).alias("fd"))
     old = done.filter((pl.col("kind") != "open") & pl.col("fd").is_not_null() & (pl.col("fd") >= 0))
-    return pl.concat([new, old]).sort("process", "fd", "ts", "order")
+    rows = pl.concat([new, old]).collect()
+    descriptor = AlikeRows([rows[name].to_numpy() for name in ("process", "fd")])
+    group = descriptor.in_order()[descriptor.numbers]
+    return rows[sequence(rows["ts"].to_numpy(), group, descriptor.count, rows["order"].to_numpy())]
 
 
 def _arrays(rows: pl.DataFrame) -> _Rows:

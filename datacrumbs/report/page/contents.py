@@ -10,42 +10,25 @@ import numpy as np
 from rich.console import Console
 
 from datacrumbs.output import counted, printable
-from datacrumbs.report.busy_time import Busy, busy
-from datacrumbs.report.call_selection import ALL
-from datacrumbs.report.distributions import Distribution, Function, distributions
-from datacrumbs.report.estimated_rows import is_needed
-from datacrumbs.report.findings.patterns import access_patterns
-from datacrumbs.report.heatmap import Heat, heat
-from datacrumbs.report.nesting import Nesting
+from datacrumbs.report import FILES_OF_PAGE
+from datacrumbs.report.page.figures import Rows
 from datacrumbs.report.sorting import by_layer
-from datacrumbs.report.summary import conservation, number_of_rows, table
 from datacrumbs.report.tables import print_trace
 from datacrumbs.report.tracing_cost import TracingCost, tracing_costs
-from datacrumbs.report.views import on_channel
-from datacrumbs.report.windows import Window, windows
 
 if TYPE_CHECKING:
-    from datacrumbs.report.call_selection import CallSelection
+    from datacrumbs.report.asked_calls import DrawnCalls
     from datacrumbs.report.comparing import Change
     from datacrumbs.report.explaining import Explanation
     from datacrumbs.report.findings.judging import Findings
-    from datacrumbs.trace.dataframes import pl
+    from datacrumbs.report.heatmap import Heat
+    from datacrumbs.report.page.figures import Figures
     from datacrumbs.trace.reader import TraceFile, Traces
 
-FILES, CHANNELS, FAILURES, PROCESSES = 5000, 500, 500, 2000
+LIMITS = {"file": FILES_OF_PAGE, "channel": 500, "failure": 500, "process": 2000}
 """Rows of the tables."""
-PATTERNS_SHOWN, PORTIONS_SHOWN = 500, 8
-"""Rows, and how many portions of calls are looked at for them: with more there is no such table."""
 TRACES = 50
 """Traces that are described one by one."""
-
-
-@dataclass(slots=True)
-class Rows:
-    """The first rows of a table, and how many there are."""
-
-    rows: list[dict[str, Any]]
-    total: int
 
 
 @dataclass(slots=True)
@@ -54,13 +37,10 @@ class Contents:
 
     Attributes:
         selected: Whether only some of the calls are looked at.
-        estimated: Whether not every call has a line of its own.
-        unlined: Calls that were only added up.
+        figures: What is drawn of them.
         functions: Rows of the table of functions, by layer.
         layers: Rows of the table of layers.
-        spread: Durations and sizes of each function.
         findings: What rules found, if they were asked.
-        patterns: In which order files were read and written, if that is known.
         explanation: Of a function, if it was asked for.
         changes: From other runs to these, if they are compared.
         costs: What tracing cost, by run.
@@ -69,64 +49,31 @@ class Contents:
 
     traces: Traces
     selected: bool
-    estimated: bool
-    unlined: int
+    figures: Figures
     functions: list[dict[str, Any]]
     layers: list[dict[str, Any]]
-    spread: dict[Function, Distribution]
-    busy: Busy
-    heat: Heat
-    windows: list[Window]
     findings: Findings | None = None
-    patterns: Rows | None = None
     explanation: Explanation | None = None
     changes: list[Change] | None = None
     costs: list[TracingCost] = field(default_factory=list)
     tables: dict[str, Rows] = field(default_factory=dict)
 
 
-def gather(
-    traces: Traces,
-    calls: pl.LazyFrame,
-    profiles: pl.DataFrame,
-    selection: CallSelection,
-    findings: Findings | None = None,
-) -> Contents:
-    """Everything that a page needs, of the calls that a selection leaves."""
-    estimated = is_needed(traces)
-    nesting = Nesting(traces, calls, ("layer",) if estimated else ("layer", "process", "file"))
-    layered = nesting.outermost("layer")
-    by_process = None if estimated else nesting.outermost("process")
+def gather(calls: DrawnCalls, findings: Findings | None = None, *, selected: bool = False) -> Contents:
+    """Everything that a page needs.
 
-    def rows(view: str, limit: int | None = None) -> list[dict[str, Any]]:
-        return table(traces, calls, profiles, view, limit, selection=selection, nesting=nesting)
-
-    # What programs wait for shows in the heat map; where they work is what a window is for.
-    works = ~on_channel(traces, calls)
-    found, working = heat(traces, calls, profiles, by_process, works)
-    contents = Contents(
-        traces,
-        selection != ALL,
-        estimated,
-        int(profiles["count"].sum()),
-        by_layer(rows("function")),
-        rows("layer"),
-        distributions(traces, layered, profiles),
-        busy(layered, nesting.partitions),
-        found,
-        windows(calls if by_process is None else by_process, working, works),
-        findings,
-    )
-    contents.costs = tracing_costs(traces)
-    if findings is not None:
-        patterns, _ = access_patterns(traces, calls, PORTIONS_SHOWN, partly=False)
-        contents.patterns = Rows(patterns[:PATTERNS_SHOWN], len(patterns))
-    for view, limit in {"file": FILES, "channel": CHANNELS, "failure": FAILURES, "process": PROCESSES}.items():
-        kept = rows(view, limit + 1)
-        total = len(kept)
-        if total > limit:
-            total = number_of_rows(traces, calls, profiles, view, selection)
-        contents.tables[view] = Rows(kept[:limit], total)
+    Args:
+        calls: Those that it is about.
+        findings: What rules found; None if they were not asked.
+        selected: Whether these are only some of the calls.
+    """
+    figures = calls.figures(patterns=findings is not None)
+    functions, layers = by_layer(calls.rows("function", None)), calls.rows("layer", None)
+    contents = Contents(calls.traces, selected, figures, functions, layers, findings)
+    contents.costs = tracing_costs(calls.traces, calls.lives)
+    for view, limit in LIMITS.items():
+        kept = calls.rows(view, limit + 1)
+        contents.tables[view] = Rows(kept[:limit], calls.total(view) if len(kept) > limit else len(kept))
     return contents
 
 
@@ -134,14 +81,14 @@ def verdict(contents: Contents) -> tuple[str, list[str]]:
     """Whether the figures are all of the run, in words: a headline, and what qualifies it."""
     files = contents.traces.files
     wrong = [file for file in files if not file.complete]
-    lost = sum((conservation(file) or {}).get("lost", 0) for file in files)
+    lost = sum(file.lost for file in files)
     qualifiers = [f"{printable(str(file.path))}: {printable(file.shortcoming)}." for file in wrong[:5]]
     if len(wrong) > 5:
         qualifiers.append(f"And {counted(len(wrong) - 5, 'more trace')}: see the end of the page.")
     if lost:
         qualifiers.append(f"{counted(lost, 'call was', 'calls were')} lost: no figure has them.")
-    if contents.unlined:
-        what = counted(contents.unlined, "call was", "calls were")
+    if contents.figures.unlined:
+        what = counted(contents.figures.unlined, "call was", "calls were")
         qualifiers.append(
             f"{what} only added up while the run went on. They are in the sums; when each was made, "
             "and which calls were inside which, is not known of them."

@@ -136,6 +136,7 @@
         picture.append(make("rect", { class: style + (failed ? " failed" : ""), x: left, y: top, width: Math.max(wide - 0.5, 0.7), height: ROW - 2, rx: wide > 6 ? 2 : 0, "data-at": at }));
         if (wide > text.length * 6.6 + 8) picture.append(make("text", { class: "on", x: Math.max(left, 0) + 4, y: top + 11.5 }, text));
       });
+      if (!picture.querySelector("rect")) picture.append(make("text", { class: "axis", x: width / 2, y: y / 2, "text-anchor": "middle" }, "no calls here"));
       canvas.replaceChildren(picture);
     };
     const limit = (begin, end) => {

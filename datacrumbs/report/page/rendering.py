@@ -72,7 +72,7 @@ def render(contents: Contents) -> str:
         version=__version__,
         headline=headline,
         qualifiers=qualifiers,
-        whole=all(file.complete for file in contents.traces.files) and not contents.unlined,
+        whole=not any(file.lacking for file in contents.traces.files) and not contents.figures.unlined,
         tiles=tiles(contents),
         compared=drawn_comparison(contents),
         findings=drawn_findings(contents),
@@ -89,7 +89,7 @@ def render(contents: Contents) -> str:
         failures=failure_sheet(contents),
         processes=process_sheet(contents),
         windows=window_sheet(contents),
-        timeline=drawing.timeline(contents.windows[0]) if contents.windows else None,
+        timeline=drawing.timeline(contents.figures.windows[0]) if contents.figures.windows else None,
         costs=[printable(f"{cost.host}: {cost.described()}.") for cost in contents.costs[:TRACES]],
         accounts=[_account(trace) for trace in contents.traces.files[:TRACES]],
         more_traces=max(len(contents.traces.files) - TRACES, 0),
@@ -130,7 +130,7 @@ def _label(text: str) -> str:
 
 
 def _heat(contents: Contents) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    found = contents.heat
+    found = contents.figures.heat
     if not found.places or not found.time_us.any():
         return None, {"heat": None}
     time, moved, places = merged(found, HEAT_ROWS)
@@ -160,7 +160,7 @@ def _heat(contents: Contents) -> tuple[dict[str, Any] | None, dict[str, Any]]:
 def _windows(contents: Contents) -> dict[str, Any]:
     names: dict[tuple[str, str], int] = {}
     paths: dict[str, int] = {}
-    drawn = [_window(contents, window, names, paths) for window in contents.windows]
+    drawn = [_window(contents, window, names, paths) for window in contents.figures.windows]
     layers = {category: printable(LAYERS.get(category, category)) for category, _ in names}
     functions = [[layers[category], drawing.layer_class(category), printable(name)] for category, name in names]
     return {"functions": functions, "paths": [printable(path)[:300] for path in paths], "all": drawn}
@@ -198,5 +198,5 @@ def _account(trace: Any) -> dict[str, Any]:
         "host": printable(trace.host),
         "text": account(trace),
         "facts": pairs[:200],
-        "complete": trace.complete,
+        "complete": not trace.lacking,
     }

@@ -43,8 +43,8 @@ def tiles(contents: Contents) -> list[tuple[str, str, str]]:
         errors = sum(row["errors"] for row in processes.rows)
         result.append(("moved", f"{about}{size(moved)}", "each byte once, at the outermost call"))
         result.append(("failed", f"{about}{errors:,}", "outermost calls"))
-    busy = contents.busy
-    if not contents.unlined and busy.span_us:
+    busy = contents.figures.busy
+    if not contents.figures.unlined and busy.span_us:
         result.insert(0, ("run", duration(busy.span_us), "from the first call to the last"))
         share = f"{100 * busy.total_us / busy.span_us:.1f} %"
         result.insert(1, ("in calls", share, f"{duration(busy.total_us)}: some thread was in a traced call"))
@@ -58,9 +58,9 @@ def tiles(contents: Contents) -> list[tuple[str, str, str]]:
 
 def layer_parts(contents: Contents) -> list[tuple[str, str, float]]:
     """The bar of what each layer spent itself: class, title, share."""
-    own = contents.busy.own_us
+    own = contents.figures.busy.own_us
     total = sum(own.values())
-    if contents.unlined or not total:
+    if contents.figures.unlined or not total:
         return []
     rows = [(row["layer"], own.get(LAYER_NAMES.get(row["layer"], row["layer"]), 0)) for row in stacked(contents.layers)]
     return [
@@ -76,7 +76,7 @@ def stacked(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def layer_sheet(contents: Contents) -> Sheet:
     """Cost by layer, from the application down."""
-    busy = contents.busy
+    busy = contents.figures.busy
     total = sum(busy.own_us.values())
 
     def own(row: dict[str, Any]) -> Cell:
@@ -87,7 +87,7 @@ def layer_sheet(contents: Contents) -> Sheet:
         time = busy.wall_us.get(LAYER_NAMES.get(row["layer"], row["layer"]), 0)
         return Cell(f"{duration(time)} · {100 * time / busy.span_us:.0f} %", str(time)) if time else Cell("")
 
-    known = () if contents.unlined else ("own", "busy")
+    known = () if contents.figures.unlined else ("own", "busy")
     nested = ("nested",) if any(row.get("nested") for row in contents.layers) else ()
     rows = stacked(contents.layers)
     keys = ("layer", "count", *nested, "errors", "bytes", "time_us", *known)
@@ -104,12 +104,12 @@ def layer_sheet(contents: Contents) -> Sheet:
 
 def function_sheet(contents: Contents) -> Sheet:
     """Operations, with how their durations are spread."""
-    timed = [found.times for found in contents.spread.values()]
+    timed = [found.times for found in contents.figures.spread.values()]
     orders = [bits for found in timed for bits, number in found.items() if number]
     first, last = min(orders, default=0), max(orders, default=0)
 
     def spread(row: dict[str, Any]) -> Cell:
-        found = contents.spread.get((LAYER_NAMES.get(row["layer"], row["layer"]), row["name"]))
+        found = contents.figures.spread.get((LAYER_NAMES.get(row["layer"], row["layer"]), row["name"]))
         if found is None or not row["timed"]:
             return Cell("")
         title = ", ".join(f"{_from(bits)}: {round(number):,}" for bits, number in sorted(found.times.items()))
@@ -133,7 +133,7 @@ def size_sheet(contents: Contents) -> Sheet | None:
     """How large the requests were."""
     rows = []
     for row in contents.functions:
-        found = contents.spread.get((LAYER_NAMES.get(row["layer"], row["layer"]), row["name"]))
+        found = contents.figures.spread.get((LAYER_NAMES.get(row["layer"], row["layer"]), row["name"]))
         if found is None or not any(found.sizes.values()):
             continue
         total = sum(found.sizes.values())
@@ -161,7 +161,7 @@ def _mean(row: dict[str, Any], calls: float) -> Cell:
 
 def pattern_sheet(contents: Contents) -> Sheet | None:
     """In which order files were read and written."""
-    found = contents.patterns
+    found = contents.figures.patterns
     if found is None or not found.rows:
         return None
     keys = ("path", "access", "count", *PATTERN_KEYS, "bytes", "mean_bytes", "largest_bytes", "time_us")
@@ -194,7 +194,7 @@ def failure_sheet(contents: Contents) -> Sheet:
     found = contents.tables["failure"]
     keys = ("path", "error", "meaning", "layer", "name", "count", "time_us")
     caption = "Failed calls of every layer: a failure that one layer passes on to the next is in a row of each."
-    if contents.unlined:
+    if contents.figures.unlined:
         caption += " Of calls that were only added up, it is not known which failed how; they are not here."
     rows = [{**row, "path": row["path"] or "(no file)"} for row in found.rows]
     return sheet("errors", caption, keys, rows, total=found.total, budget=OTHER_BUDGET)
@@ -218,7 +218,7 @@ def process_sheet(contents: Contents) -> Sheet:
 
 def stretch_sheet(contents: Contents) -> Sheet:
     """The heat map in numbers, coarser."""
-    found = contents.heat
+    found = contents.figures.heat
     rows = []
     for part in np.array_split(np.arange(found.stretches), min(PHASES, found.stretches)):
         time = found.time_us[:, part].sum(axis=1)
@@ -241,10 +241,10 @@ def stretch_sheet(contents: Contents) -> Sheet:
 
 def window_sheet(contents: Contents) -> Sheet | None:
     """The dearest windows."""
-    if not contents.windows:
+    if not contents.figures.windows:
         return None
     rows = []
-    for number, window in enumerate(contents.windows, 1):
+    for number, window in enumerate(contents.figures.windows, 1):
         longest = max(window.slices, key=lambda each: (not re.search(CHANNEL, each.path), _inside(window, each)))
         cells = (
             Cell(f"{number}"),
@@ -258,12 +258,12 @@ def window_sheet(contents: Contents) -> Sheet | None:
         rows.append(cells)
     names = ("window", "from", "time", "calls", "longest call", "in it", "on")
     headings = tuple((name, name in {"longest call", "on"}) for name in names)
-    width = duration(contents.windows[0].width_us)
+    width = duration(contents.figures.windows[0].width_us)
     caption = (
         f"The stretches of {width} in which all processes together spent the most time in calls, "
         "not counting waits on pipes, sockets and terminals."
     )
-    if contents.estimated:
+    if contents.figures.estimated:
         caption += " Only calls with lines of their own can be shown."
     return Sheet("windows", caption, headings, tuple(rows))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,8 @@ THREADS = (7, 8, 9)
 
 def found_of(path: Path, most: int) -> Busy:
     traces = read_traces([path])
-    return busy(Nesting(traces, traces.calls, ["layer"]).outermost("layer"), time_partitions(traces.calls, most))
+    nesting = Nesting(traces, traces.calls, ["layer"], traces.near)
+    return busy(nesting.outermost("layer"), time_partitions(traces.calls, most), partial(nesting.near, "layer"))
 
 
 def covered(calls: list[tuple[str, int, int, int]]) -> set[tuple[int, int]]:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from datacrumbs.report.comparing import FASTER, FEW, GONE, MORE, NEW, NOISY, SAME, SLOWER, compare, mann_whitney
+from datacrumbs.report.selected_calls import SelectedCalls
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def run(made, tmp_path: Path):
 
 
 def changes(before: list[Path], after: list[Path]) -> dict[str, Change]:
-    sides = [read_traces(paths) for paths in (before, after)]
-    return {change.name: change for change in compare(sides[0], sides[0].calls, sides[1], sides[1].calls)}
+    sides = [SelectedCalls(read_traces(paths)).function_sums() for paths in (before, after)]
+    return {change.name: change for change in compare(*sides)}
 
 
 def test_the_probability_of_no_change() -> None:
@@ -86,14 +87,23 @@ def test_a_few_calls_are_not_judged(run) -> None:
     assert (change.verdict, change.probability) == (FEW, None)
 
 
-def test_as_a_command(run, made, tmp_path: Path) -> None:
-    command = Path(sysconfig.get_path("scripts")) / "datacrumbs_report"
+def report(*arguments: object) -> subprocess.CompletedProcess[str]:
+    words = [Path(sysconfig.get_path("scripts")) / "datacrumbs_report", *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_lost_calls_are_not_taken_for_fewer(run, made, tmp_path: Path) -> None:
+    whole = run("whole")
+    short = made.write(tmp_path / "short.pfw.gz", [], host="short", lost=CALLS)
+    done = report(whole, "--compare", short, "--fail-on", "regression")
+    assert done.returncode == 1
+    assert "gone" in done.stdout
+    assert f"{short}: whole, but {CALLS} of {CALLS} calls were lost" in done.stderr
+    assert f"whether there is a regression is not known: calls are missing in {short}" in done.stderr
+
+
+def test_as_a_command(run) -> None:
     before, after = run("before"), run("after", time=150)
-
-    def report(*arguments: object) -> subprocess.CompletedProcess[str]:
-        words = [command, *map(str, arguments)]
-        return subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
-
     done = report(before, "--compare", after, "--fail-on", "regression")
     assert done.returncode == 4, done.stderr
     assert "slower" in done.stdout

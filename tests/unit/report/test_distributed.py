@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from datacrumbs.errors import DatacrumbsError
 from datacrumbs.report import distributed
 from datacrumbs.report.call_selection import CallSelection
 from datacrumbs.report.distributed import read_distributed, run_share
+from datacrumbs.trace.reader import read_traces
 
 from .printed import data_of, text_of
 
@@ -164,3 +166,24 @@ def test_a_share_holds_no_calls(directory: Path) -> None:
     table = share.tables["layer"]
     assert len(table.parts) < 10
     assert len(table.durations) <= 2 * 311
+
+
+@pytest.mark.usefixtures("at_once")
+def test_calls_inside_the_kernel_count_where_no_others_of_their_run_are(
+    made: ModuleType, directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = [made.call("vfs_write", "VFS", BEGIN + 20 * n, 11, bytes=7, fhash=next(iter(FILES))) for n in range(43)]
+    made.write(directory / "kernel.pfw.gz", calls, FILES, host="kernel", run_id="kernel")
+    command = [directory, "--by", "node", "--json"]
+    both = text_of(capsys, *command, "--engine", "dask")
+    assert both == text_of(capsys, *command)
+    (row,) = [row for row in json.loads(both)["nodes"] if row["host"] == "kernel"]
+    assert (row["count"], row["bytes"]) == (43, 7 * 43)
+
+
+def test_calls_that_do_not_fit_into_memory_stay_in_their_files(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(distributed, "read_traces", partial(read_traces, memory=1))
+    share = run_share([directory / "node0.pfw.gz"], CallSelection(), ["function"])
+    assert share.tables["function"].parts["calls"].sum() == 2 * 3 * CALLS

@@ -315,6 +315,31 @@ def test_a_sample_of_one_call_is_no_estimate_of_their_number(tmp_path: Path, cap
     assert {"errors", "time_us"} <= set(row["approximate"])
 
 
+def test_a_sample_of_calls_that_are_alike_is_still_a_sample(tmp_path: Path, capsys) -> None:
+    rows = calls()[:101]
+    rows["function"], rows["file"], rows["result"], rows["errno"] = 0, 1, 17, 0
+    rows["flags"] = CallFlag.RETURNED
+    rows["start"], rows["duration"] = START + np.arange(101) * 1_000_000, 1400
+    failed = 7
+    counts = [FunctionCounts(101 * ONE_OF + failed, 101, 909 + failed, causes={"filtered_sampled": 909 + failed})]
+    plan = Plan((), (replace(GROUP, sample=ONE_OF),))
+    path = trace(tmp_path / "a.pfw.gz", plan, rows, np.zeros(0, PROFILE), counts)
+    (row,) = data_of(capsys, path)["functions"]
+    assert {"errors", "bytes", "time_us"} <= set(row["approximate"])
+    assert row["margin"] == {}
+    assert COMMAND.run([str(path), "--by", "function"]) == 0
+    assert re.search(rf"write +{101 * ONE_OF + failed:,} +~0 +~16.9 KiB ", capsys.readouterr().out)
+
+
+def test_a_layer_lacks_what_calls_did_of_which_none_was_chosen(tmp_path: Path, capsys) -> None:
+    rows = calls()[1:101]
+    counts = [FunctionCounts(100, 100), FunctionCounts(7, 0, 7, causes={"filtered_sampled": 7})]
+    plan = Plan((), (GROUP, replace(REST, sample=ONE_OF)))
+    path = trace(tmp_path / "a.pfw.gz", plan, rows, np.zeros(0, PROFILE), counts)
+    (layer,) = data_of(capsys, path, "--by", "layer")["layers"]
+    assert (layer["count"], layer["approximate"], layer["margin"]) == (107, ["errors", "bytes", "time_us"], {})
+
+
 @pytest.mark.parametrize("view", ["file", "process"])
 def test_other_traces_change_nothing_of_one_in_which_each_call_has_a_line(
     tmp_path: Path, made, capsys, view: str

@@ -68,6 +68,12 @@ def test_the_slowest_rank_and_the_sums(directory: Path, capsys: pytest.CaptureFi
     assert "job 4711 step 3: 3 of 5 ranks on 2 nodes; missing: 3-4" in printed
 
 
+def test_of_two_ranks_the_median_is_between_them(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = text_of(capsys, directory / "one.pfw.gz", "--by", "rank")
+    middle = (CALLS[0] + CALLS[1]) * DURATION // 2
+    assert f"slowest: rank 1 with {CALLS[1] * DURATION} us, median: {middle} us" in printed
+
+
 def test_what_is_missing_is_in_the_data(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (job,) = data_of(capsys, directory)["jobs"]
     expected = {"0": ["one"], "1": ["one"], "2": ["two"]}

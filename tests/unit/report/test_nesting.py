@@ -258,11 +258,15 @@ def test_many_calls_in_one_microsecond_take_no_longer() -> None:
 
 
 @pytest.mark.parametrize("view", ["function", "file", "process", "layer"])
-def test_calls_that_are_kept_in_files(made, tmp_path: Path, view: str, monkeypatch) -> None:
-    path = made.write(tmp_path / "run.pfw.gz", [line for turn in range(101) for line in stack(made, 100 * turn)], FILES)
-    whole = read_traces([path])
+@pytest.mark.parametrize("turns", [(101,), (2, 101, 2, 3, 0, 2, 53)], ids=["one run", "several runs"])
+def test_calls_that_are_kept_in_files(made, tmp_path: Path, view: str, turns: tuple[int, ...], monkeypatch) -> None:
+    paths = []
+    for number, count in enumerate(turns):
+        calls = [line for turn in range(count) for line in stack(made, 100 * turn)]
+        paths.append(made.write(tmp_path / f"{number}.pfw.gz", calls, FILES, run_id=f"run {number}"))
+    whole = read_traces(paths)
     monkeypatch.setattr(nesting, "WINDOW_ROWS", 37)
-    parts = read_traces([path], spill_rows=50)
+    parts = read_traces(paths, memory=1)
     assert parts.spill
     found, wanted = (table(each, each.calls, each.profiles, view) for each in (parts, whole))
     assert found == wanted

@@ -13,7 +13,7 @@ import pytest
 
 from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.report.overlapping_traces import check_apart
+from datacrumbs.report.overlapping_traces import check_apart, lives_of
 from datacrumbs.trace.reader import find_traces, read_traces
 
 
@@ -46,7 +46,8 @@ def test_what_shares_no_calls_is_added_up(made, tmp_path: Path, second: dict) ->
     processes, begin = second.pop("processes", (7,)), second.pop("begin", 10**15)
     made.write(tmp_path / "one.pfw.gz", lines(made, 7))
     made.write(tmp_path / "two.pfw.gz", lines(made, *processes, begin=begin), **second)
-    check_apart(read_traces(find_traces([tmp_path])))
+    traces = read_traces(find_traces([tmp_path]))
+    check_apart(traces, lives_of(traces))
 
 
 def test_one_trace_given_twice_is_one_trace(made, tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_one_trace_given_twice_is_one_trace(made, tmp_path: Path) -> None:
         COMMAND.run([str(tmp_path)])
 
 
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+def test_what_is_no_regular_file_is_refused_at_once(made, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.pfw.gz")
     for path in (tmp_path / "fifo.pfw.gz", "/dev/null"):
         with pytest.raises(DatacrumbsError, match="not a regular file") as caught:
@@ -67,6 +68,8 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
         assert caught.value.exit_code == 2
     with pytest.raises(DatacrumbsError, match="no trace in this directory"):
         find_traces([tmp_path])
+    with pytest.raises(DatacrumbsError, match="not a regular file"):
+        COMMAND.run([str(made.write(tmp_path / "one.pfw.gz", lines(made, 7))), str(tmp_path / "fifo.pfw.gz")])
 
 
 @pytest.mark.parametrize("more", [b"x", b"\0" * 512, b"\x1f", b"\x1f\x8b", b"\x1f\x8b" + bytes(99), b"rest" * 1000])

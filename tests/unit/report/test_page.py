@@ -16,7 +16,9 @@ from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.report.call_selection import CallSelection, select, select_profiles
 from datacrumbs.report.page.contents import Contents, gather
+from datacrumbs.report.page.figures import PAGE_VIEWS
 from datacrumbs.report.page.rendering import render, unbroken
+from datacrumbs.report.selected_calls import SelectedCalls
 from datacrumbs.report.summary import table
 from datacrumbs.report.tables import shown
 from datacrumbs.trace.reader import read_traces
@@ -72,8 +74,8 @@ class Page(HTMLParser):
 
 
 def contents_of(*paths: Path, **selected: Any) -> Contents:
-    traces, selection = read_traces(list(paths)), CallSelection(**selected)
-    return gather(traces, select(traces, selection), select_profiles(traces, selection), selection)
+    calls = SelectedCalls(read_traces(list(paths)), CallSelection(**selected), PAGE_VIEWS)
+    return gather(calls, selected=bool(selected))
 
 
 def page_of(*paths: Path, **selected: Any) -> Page:
@@ -130,7 +132,7 @@ def test_failures_are_by_file_and_errno(made, tmp_path: Path) -> None:
 def test_heat_map_has_the_time_of_the_processes(trace: Path) -> None:
     contents = contents_of(trace)
     rows = {(0, row["pid"]): row for row in contents.tables["process"].rows}
-    heat = contents.heat
+    heat = contents.figures.heat
     assert set(heat.places) == set(rows)
     for place, time, moved in zip(heat.places, heat.time_us, heat.bytes, strict=True):
         assert time.sum() == rows[place]["time_us"]
@@ -139,7 +141,7 @@ def test_heat_map_has_the_time_of_the_processes(trace: Path) -> None:
 
 def test_a_call_over_several_stretches_is_in_each(made, tmp_path: Path) -> None:
     calls = [made.call("read", "POSIX", 0, 2400), made.call("read", "POSIX", 100, 13, process=8)]
-    heat = contents_of(made.write(tmp_path / "a.pfw.gz", calls)).heat
+    heat = contents_of(made.write(tmp_path / "a.pfw.gz", calls)).figures.heat
     assert heat.time_us[0].sum() == 2400
     assert set(heat.time_us[0][:-1]) == {heat.width_us}
     assert heat.time_us[1].sum() == 13
@@ -149,7 +151,7 @@ def test_distributions_have_every_call(trace: Path) -> None:
     contents = contents_of(trace)
     categories = {"HDF5": "HDF5", "MPI-IO": "MPIIO", "STDIO": "STDIO", "POSIX": "POSIX", "system calls": "SYS"}
     for row in contents.functions:
-        found = contents.spread[categories.get(row["layer"], "BLOCK"), row["name"]]
+        found = contents.figures.spread[categories.get(row["layer"], "BLOCK"), row["name"]]
         assert sum(found.times.values()) == row["count"]
 
 
@@ -157,7 +159,7 @@ def test_distributions_have_every_call(trace: Path) -> None:
 def test_sizes_are_in_their_class(made, tmp_path: Path, bits: int) -> None:
     sizes = (2**bits - 1, 2**bits)
     calls = [made.call("read", "POSIX", 100 * turn, 1, bytes=size) for turn, size in enumerate(sizes)]
-    (found,) = contents_of(made.write(tmp_path / "a.pfw.gz", calls)).spread.values()
+    (found,) = contents_of(made.write(tmp_path / "a.pfw.gz", calls)).figures.spread.values()
     assert found.sizes == {bits: 1, bits + 1: 1}
 
 
@@ -169,7 +171,7 @@ def test_time_of_layers(made, tmp_path: Path) -> None:
         made.call("write", "POSIX", 70, 7),
         made.call("write", "POSIX", 40, 100, process=8),
     ]
-    busy = contents_of(made.write(tmp_path / "a.pfw.gz", calls)).busy
+    busy = contents_of(made.write(tmp_path / "a.pfw.gz", calls)).figures.busy
     assert busy.own_us == {"HDF5": 100 - 50 - 7, "STDIO": 20, "POSIX": 137}
     assert busy.wall_us == {"HDF5": 100, "STDIO": 50, "POSIX": 140 - 20}
     assert (busy.total_us, busy.span_us) == (140, 140)
@@ -179,13 +181,13 @@ def test_windows_have_nested_slices(made, tmp_path: Path) -> None:
     calls = [made.call("fwrite", "STDIO", 0, 90), made.call("write", "POSIX", 10, 31, bytes=5, fhash="aa")]
     calls += [made.call("read", "POSIX", 50_000, 50_000, fhash="ff")]  # a wait
     contents = contents_of(made.write(tmp_path / "a.pfw.gz", calls, {"aa": "/a", "ff": "pipe:[1]"}))
-    first = contents.windows[0]
+    first = contents.figures.windows[0]
     assert (first.begin_us, first.time_us) == (0, 90)
     assert [(each.name, each.depth, each.duration_us, each.path) for each in first.slices] == [
         ("fwrite", 0, 90, ""),
         ("write", 1, 31, "/a"),
     ]
-    assert not any(each.name == "read" for window in contents.windows for each in window.slices)
+    assert not any(each.name == "read" for window in contents.figures.windows for each in window.slices)
 
 
 def test_windows_show_what_they_were_chosen_for(made, tmp_path: Path) -> None:
@@ -196,7 +198,7 @@ def test_windows_show_what_they_were_chosen_for(made, tmp_path: Path) -> None:
         made.call("write", "POSIX", 41_290, 400, bytes=5, fhash="aa", thread=8),
     ]
     contents = contents_of(made.write(tmp_path / "a.pfw.gz", waits + stack, {"aa": "/a", "ff": "pipe:[1]"}))
-    first = contents.windows[0]
+    first = contents.figures.windows[0]
     assert first.begin_us <= 41_290
     assert first.begin_us + first.width_us >= 41_690
     assert [thread for _, _, thread in first.lanes[:2]] == [8, 9]  # a nested call adds nothing
@@ -294,9 +296,9 @@ def test_a_sampled_run_is_marked(made, tmp_path: Path) -> None:
     page = Page(render(contents))
     assert "Some functions were sampled" in page.text
     (row,) = contents.tables["process"].rows
-    assert contents.heat.time_us.sum() == pytest.approx(row["time_us"])
+    assert contents.figures.heat.time_us.sum() == pytest.approx(row["time_us"])
     assert page.column("operations", "time")[0].startswith("~")
-    assert sum(contents.spread["POSIX", "read"].times.values()) == pytest.approx(110)
+    assert sum(contents.figures.spread["POSIX", "read"].times.values()) == pytest.approx(110)
 
 
 def test_an_empty_trace_has_a_page(made, tmp_path: Path) -> None:
@@ -345,7 +347,7 @@ def test_calls_without_a_duration_have_a_page(made, tmp_path: Path) -> None:
 def test_very_many_layers_have_a_page(made, tmp_path: Path) -> None:
     calls = [made.call("f", f"LAYER{turn}", 10 * turn, 3) for turn in range(301)]
     contents = contents_of(made.write(tmp_path / "a.pfw.gz", calls))
-    assert contents.busy.own_us == {f"LAYER{turn}": 3 for turn in range(301)}
+    assert contents.figures.busy.own_us == {f"LAYER{turn}": 3 for turn in range(301)}
     assert len(Page(render(contents)).column("layers", "layer")) == 301
 
 

@@ -40,6 +40,16 @@ def test_functions_in_the_order_of_the_stack() -> None:
     assert [row["name"] for row in by_layer(rows)] == ["H5Dread", "write", "read"]
 
 
+def test_what_is_shown_in_nanoseconds_is_in_their_order() -> None:
+    rows = [
+        {"layer": "POSIX", "name": name, "time_us": microseconds, "time_ns": nanoseconds}
+        for name, microseconds, nanoseconds in (("access", 2, 1900), ("chdir", 1, None), ("pread", 1, 2790))
+    ]
+    assert [row["name"] for row in by_layer(rows)] == ["pread", "access", "chdir"]
+    assert [row["name"] for row in in_order(rows, "time_us", reverse=False)] == ["pread", "access", "chdir"]
+    assert [row["name"] for row in in_order(rows, "time_us", reverse=True)] == ["chdir", "access", "pread"]
+
+
 @pytest.fixture
 def trace(made, tmp_path: Path) -> Path:
     calls = [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from datacrumbs.report.overlapping_traces import lives_of
 from datacrumbs.report.tracing_cost import TracingCost, tracing_costs
 from datacrumbs.trace.costs import CallCost, TracedCalls
 from datacrumbs.trace.reader import read_traces
@@ -59,7 +60,8 @@ def test_no_run_is_shorter_than_nothing() -> None:
 
 
 def test_traces(trace: Any) -> None:
-    found = tracing_costs(read_traces([trace(ENTRIES), trace({"kernel": "6.18"}, host="two")]))
+    traces = read_traces([trace(ENTRIES), trace({"kernel": "6.18"}, host="two")])
+    found = tracing_costs(traces, lives_of(traces))
     assert [(cost.host, cost.ways, cost.span_us) for cost in found] == [("one", WAYS, 6900)]
 
 
@@ -77,6 +79,6 @@ def test_the_command_says_it_apart(trace: Any, tmp_path: Path) -> None:
 
 
 def test_why_there_is_none(trace: Any) -> None:
-    path = trace({"calls system call": "1009", "cost": "not calibrated: the run ended before"})
+    path = trace({"calls system call": "1009", "cost": "not calibrated: the run ended before it was measured"})
     text = subprocess.run([COMMAND, path], capture_output=True, text=True, check=True).stdout
-    assert "one: what tracing cost is not known: not calibrated: the run ended before" in text
+    assert "one: what tracing cost is not known: the run ended before it was measured" in text

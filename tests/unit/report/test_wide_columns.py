@@ -60,6 +60,12 @@ def test_files_and_processes(trace: Path, capsys, monkeypatch: pytest.MonkeyPatc
     assert directory["wall_us"] == 160
 
 
+@pytest.mark.parametrize("selection", [("--path", "*/two"), ("--name", "pwrite"), ("--since", "0.0009")])
+def test_the_share_of_selected_calls_is_one_of_the_run(trace: Path, capsys, selection: tuple[str, str]) -> None:
+    for row in rows(capsys, "functions", trace, "--by", "function", *selection):
+        assert row["share"] == row["wall_us"] / 1000
+
+
 def test_where_calls_were_added_up_these_columns_are_not_there(made, tmp_path: Path, capsys) -> None:
     trace = made.write(tmp_path / "run.pfw.gz", [], FILES, after=[made.profile("read", "SYS", 1, 11)])
     (row,) = rows(capsys, "functions", trace, "--by", "function")

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
+from datacrumbs.commands.report import COMMAND
 from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.report.exports.endings import FORMS, ending, export
+from datacrumbs.report.exports.rows import ARGUMENTS
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
@@ -44,6 +46,25 @@ def test_a_row_for_each_call(traces: Traces, tmp_path: Path) -> None:
     assert rows["bytes"].sum() == 22
     assert rows["host"].unique().to_list() == ["node"]
     assert rows["path"].unique().drop_nulls().to_list() == [HOSTILE]
+
+
+def test_rows_have_arguments_of_calls(made, tmp_path: Path) -> None:
+    calls = [
+        made.call("pread", "POSIX", 100, 5, ret=7, bytes=7, fd=3, offset=1009, count=4096),
+        made.call("open", "POSIX", 200, 5, ret=3, flags=577),
+        made.call("lseek", "POSIX", 300, 5, ret=13, fd=3, offset=-4, whence=1),
+    ]
+    traces = read_traces([made.write(tmp_path / "run.pfw.gz", calls)], details=True)
+    export(traces, traces.calls, tmp_path / "run.parquet")
+    rows = pl.read_parquet(tmp_path / "run.parquet")
+    assert rows.select(ARGUMENTS).rows() == [
+        (3, 1009, 4096, None, None),
+        (None, None, None, None, 577),
+        (3, -4, None, 1, None),
+    ]
+    assert COMMAND.run([str(tmp_path / "run.pfw.gz"), "--export", str(tmp_path / "run.csv")]) == 0
+    with (tmp_path / "run.csv").open(newline="") as stream:
+        assert [row["offset"] for row in csv.DictReader(stream)] == ["1009", "", "-4"]
 
 
 def test_nothing_in_csv_is_computed_or_moves_a_cursor(traces: Traces, tmp_path: Path) -> None:

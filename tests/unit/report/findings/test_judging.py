@@ -197,6 +197,23 @@ def test_streams(made, judged, in_any_time) -> None:
     assert found(judged(program)) == {"stdio-buffer": "critical", "small-writes": "warning"}
 
 
+def test_streams_on_a_pipe_are_none(made, judged, in_any_time) -> None:
+    program = Program(made)
+    for _ in range(MANY):
+        moved = {"ret": 4096, "bytes": 4096, "fhash": "pipe"}
+        program.lines.append(made.call("write", "POSIX", program.now + 1, 8, **moved, fd=3))
+        program.lines.append(made.call("fwrite", "STDIO", program.now, 10, **moved))
+        program.now += 11
+    assert found(judged(program)) == {}
+
+
+def test_a_wait_of_a_stream_on_a_pipe_is_no_time_of_files(made, judged, in_any_time) -> None:
+    program = small(Program(made))
+    alone = judged(program).found[0].places[0]
+    program.lines.append(made.call("fgets", "STDIO", program.now, 1000 * MANY, ret=5, fhash="pipe"))
+    assert judged(program).found[0].places[0] == alone
+
+
 def ranked(made: Any, sizes: list[int], category: str = "POSIX") -> tuple[Program, list[dict[str, Any]]]:
     program = Program(made)
     names = [made.metadata("PR", {"name": "rank", "value": str(rank)}, 100 + rank) for rank in range(len(sizes))]

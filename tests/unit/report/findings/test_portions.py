@@ -47,7 +47,7 @@ def test_portions_change_no_finding(traces_of, monkeypatch: pytest.MonkeyPatch) 
         [((0, 104), (0, 102)), ((0, 100), (0, 103), (0, 101))],
         [],
     )
-    sizes = [of_portion(traces, traces.calls, part).collect().height for part in parts]
+    sizes = [of_portion(traces, traces.near, part).collect().height for part in parts]
     assert sizes == [1019 + 1013, 1009 + 997 + 11]
     assert found(traces) == whole
     assert access_patterns(traces, traces.calls) == patterns
@@ -61,7 +61,7 @@ def test_what_is_left_out_is_said(traces_of, monkeypatch: pytest.MonkeyPatch) ->
     parts, left = portions(traces, traces.calls, 3)
     assert len(parts) == 3
     assert parts[0].processes == ((0, 100),)
-    first = of_portion(traces, traces.calls, parts[0]).collect()
+    first = of_portion(traces, traces.near, parts[0]).collect()
     assert 1400 < first.height <= 1500
     assert left == [
         f"the calls of a process (pid 100) behind the first {first.height:,} of 5,003",
