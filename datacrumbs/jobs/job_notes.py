@@ -17,11 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.run_files import let_read, locked
-from datacrumbs.jobs.node_job import note_path
 from datacrumbs.output import printable
 from datacrumbs.runs.kept_run import FILE_LIMIT, KeptRun, kept_run
-from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
-from datacrumbs.system import SEARCHED
+from datacrumbs.secure.files import read_bounded, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,20 +41,8 @@ class JobNotes:
     """
 
     def __init__(self, paths: SystemPaths, note: str) -> None:
-        self._note = note_path(paths, note)
+        self._note = paths.jobs / note
         self._task = self._note.with_name(f"{self._note.name}.task")
-
-    def prepare(self) -> None:
-        """Make the directory, which a reboot removes.
-
-        Raises:
-            DatacrumbsError: (exit 3) when others than root may change it.
-        """
-        directory = self._note.parent
-        with suppress(FileExistsError):
-            directory.mkdir(parents=True)
-            directory.chmod(SEARCHED)
-        check_protected(directory)
 
     @contextmanager
     def held(self, seconds: float) -> Iterator[bool]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 
-from datacrumbs.errors import DatacrumbsError, usage_error
+from datacrumbs.errors import DatacrumbsError, reworded, usage_error
 from datacrumbs.jobs.metadata_section import ENABLE, HOW, KEY, PROBE_FILE, SectionError, asked_probe_file
 from datacrumbs.probefile.codec import parse
 
@@ -29,14 +30,10 @@ def probe_file_of_comment(comment: str) -> str:
     Raises:
         DatacrumbsError: (exit 2) when it says something of tracing that is not exactly right.
     """
-    if f'"{KEY}"' not in comment:
+    if f'"{KEY}"' not in comment or not comment.lstrip().startswith("{"):
         return ""
-    try:
+    with reworded(hint=HOW):
         document = parse(os.fsencode(comment), "the job's comment")
-    except DatacrumbsError as error:
-        if not comment.lstrip().startswith("{"):
-            return ""
-        raise usage_error(error.message, HOW) from None
     if not isinstance(document, dict) or KEY not in document:
         return ""
     return probe_file_of(document[KEY])
@@ -85,10 +82,9 @@ def comment_with(probe_file: str, own: str | None = None) -> str:
     entry = f"{_json(KEY)}:{_json(section)}"
     if own is None:
         return f"{{{entry}}}"
-    try:
+    document: object = own
+    with suppress(DatacrumbsError):
         document = parse(os.fsencode(own), COMMENT)
-    except DatacrumbsError:
-        document = own
     if not isinstance(document, dict):
         return f"{{{_json(COMMENT)}:{_json(own)},{entry}}}"
     if KEY in document:
@@ -100,12 +96,8 @@ def comment_with(probe_file: str, own: str | None = None) -> str:
 # Text in UTF-8 as it is; bytes that are none come back from their escapes.
 def _json(value: object) -> str:
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return text if _is_unicode(text) else json.dumps(value, separators=(",", ":"))
-
-
-def _is_unicode(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return json.dumps(value, separators=(",", ":"))
+    return text

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from datacrumbs.system import SystemPaths
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +54,3 @@ class NodeJob(ABC):
     def note_of(cls, job: str) -> str:
         """What the notes of a job are called, by its id."""
         return f"{cls.SCHEDULER}-{job}"
-
-
-def note_path(paths: SystemPaths, note: str) -> Path:
-    """Where the prolog of a job leaves the note for its epilog."""
-    return paths.jobs / note

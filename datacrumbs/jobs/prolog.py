@@ -15,11 +15,11 @@ from datacrumbs.daemon.unit import environment_file, log_file, run_log
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.jobs.job_notes import GROUP, PRELOAD, SAY, JobNotes
 from datacrumbs.jobs.supervising import supervise
-from datacrumbs.output import one_line
-from datacrumbs.runs.kept_run import LOG_TAIL, KeptRun
+from datacrumbs.output import last_message
+from datacrumbs.runs.kept_run import KeptRun, KeptRuns
 from datacrumbs.runs.launching import ChildLauncher, UnitLauncher, launcher
 from datacrumbs.secure.files import write_atomically
-from datacrumbs.system import read_system_configuration
+from datacrumbs.system import make_searched, read_system_configuration
 
 if TYPE_CHECKING:
     from datacrumbs.jobs.node_job import NodeJob
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from datacrumbs.system import SystemPaths
 
 _LOOK_SECONDS = 0.01
-_OWN = "datacrumbs: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def start_run(job: NodeJob, paths: SystemPaths, seconds: float | None = None, *,
         Why the job is not traced, or not from its beginning; empty when it is, or does not ask for it.
     """
     notes = JobNotes(paths, job.note)
-    notes.prepare()
+    make_searched(paths.jobs)
     deadline = time.monotonic() + (read_system_configuration(paths).prolog_seconds if seconds is None else seconds)
     how = launcher(paths)
     _end_former(notes, paths, deadline)
@@ -101,12 +100,10 @@ def interrupt(run: KeptRun, paths: SystemPaths, deadline: float) -> None:
 
 
 def _refused(start: _Start, error: DatacrumbsError) -> str:
-    try:
-        with run_log(start.paths.run, start.job.run) as log:
-            let_read(log, start.job.uid)
-            raise error
-    except DatacrumbsError:
-        problem = _not_traced(start, "; ".join(filter(None, (error.message, error.hint))))
+    with suppress(DatacrumbsError), run_log(start.paths.run, start.job.run) as log:
+        let_read(log, start.job.uid)
+        raise error
+    problem = _not_traced(start, "; ".join(filter(None, (error.message, error.hint))))
     start.notes.keep(None)
     start.notes.tell(start.job.uid, [(SAY, f"DataCrumbs on {os.uname().nodename}: {problem}")])
     return problem
@@ -164,10 +161,5 @@ def _not_traced(start: _Start, reason: str) -> str:
 
 # The last message in the run's log, with its hint.
 def _reason(start: _Start) -> str:
-    try:
-        with log_file(start.paths.run, start.job.run).open("rb") as stream:
-            lines = stream.read(LOG_TAIL).decode("utf-8", "replace").splitlines()
-    except OSError:
-        lines = []
-    found = [place for place, line in enumerate(lines) if line.startswith(_OWN)]
-    return one_line(lines[found[-1] :]).removeprefix(_OWN) if found else "its run did not begin"
+    log = KeptRuns(start.paths).log_tail(start.job.run)
+    return last_message(log.splitlines()) or "its run did not begin"

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.secure.privilege import empty
 from datacrumbs.serving.process_ends import process_end
 
 if TYPE_CHECKING:
@@ -53,9 +54,7 @@ async def _to_its_end(launcher: ChildLauncher, run: KeptRun, keep: Callable[[Kep
 
 # What is in the group of the scheduler's daemon ends with it, where a site has that, and counts as its memory.
 def _be_beside() -> None:
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
+    empty(0, 1, 2)
     os.chdir("/")
     for mount in _GROUP_MOUNTS:
         with suppress(OSError):

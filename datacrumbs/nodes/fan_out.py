@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, usage_error
-from datacrumbs.output import one_line
+from datacrumbs.output import last_message, one_line
+from datacrumbs.secure.places_of_users import leave_out_places_of_users
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -27,9 +28,10 @@ _LINE_KEPT = 4000
 _UNREACHED = 255  # ssh's own status; none of our commands has it
 _SIGNALLED = 128
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}")
-_OWN = re.compile(r"datacrumbs\w*: ")
 _SUDO = ("sudo", "-n", "--")
 _EXAMPLE = "node[1-4] or node1,node2"
+_CONFIGURATIONS = ("HOME", "XDG_CONFIG_HOME", "CLUSTERSHELL_CFGDIR")
+"""Where ClusterShell looks for what groups are: commands, which it runs."""
 
 
 class NodeOutcome(StrEnum):
@@ -72,9 +74,7 @@ class Answer:
         """Why it did not, in one line: the last message of the command, with its hint, else that of ssh."""
         if self.outcome is NodeOutcome.DONE:
             return ""
-        found = [place for place, line in enumerate(self.messages) if _OWN.match(line)]
-        lines = self.messages[found[-1] :] if found else self.messages[-1:]
-        return _OWN.sub("", one_line(lines))
+        return last_message(self.messages) or one_line(self.messages[-1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +180,7 @@ def _outcome(status: int | None, *, is_late: bool) -> NodeOutcome:
 
 
 def _library() -> ModuleType:
+    leave_out_places_of_users(_CONFIGURATIONS, "ClusterShell's configuration")
     try:
         from datacrumbs.nodes import cluster_shell  # noqa: PLC0415 - an extra
     except ModuleNotFoundError:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.identity import path_word
-from datacrumbs.secure.file_systems import device_of, kernel_state
+from datacrumbs.secure.file_systems import device_of, known_status
 from datacrumbs.serving.denial import DenialError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class _Sum:
         try:
             if device_of(place) != self._device:
                 return 0
-            state = kernel_state(place)
+            state = known_status(place)
             if state.uid == self._uid:
                 self._count()
             if stat.S_ISDIR(state.mode):

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.daemon.run_files import let_read
 from datacrumbs.daemon.unit import environment_file, log_file
 from datacrumbs.runs.run_order import RUN_ID, RUNS
-from datacrumbs.secure.files import check_protected, write_atomically
-from datacrumbs.system import SEARCHED
+from datacrumbs.secure.files import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,17 +78,6 @@ class KeptRuns:
 
     def __init__(self, paths: SystemPaths) -> None:
         self._paths = paths
-
-    def prepare(self) -> None:
-        """Make the directory.
-
-        Raises:
-            DatacrumbsError: (exit 3) when others than root may change it.
-        """
-        with suppress(FileExistsError):
-            self._paths.runs.mkdir()
-            self._paths.runs.chmod(SEARCHED)  # whatever the unit's umask is
-        check_protected(self._paths.runs)
 
     def make(self, run: KeptRun, signed: bytes, options: OrderOptions) -> None:
         """Write the probe file and the environment file of a run, and what is kept of it.

@@ -14,8 +14,10 @@ import sysconfig
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from datacrumbs.secure.privilege import empty
+from datacrumbs.serving.limited import be_ordinary
 from datacrumbs.serving.process_ends import process_end
 
 if TYPE_CHECKING:
@@ -31,34 +33,6 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 _GO = b"."
 _DONE, _NOT_LOADED = 0, 5  # exit statuses of systemctl
 _OVER = {"inactive", "failed"}
-
-
-class Launcher(Protocol):
-    """How runs become processes."""
-
-    as_unit: bool
-
-    async def start(self, run: KeptRun, keep: Callable[[KeptRun], None]) -> KeptRun:
-        """Start a run; gives it with its process, and without one where that did not begin."""
-
-    async def found(self, run: KeptRun) -> KeptRun:
-        """A run of an earlier service with its process, and without one where that has ended."""
-
-    async def interrupt(self, run: KeptRun) -> None:
-        """Have a run come to its end."""
-
-    async def kill(self, run: KeptRun) -> None:
-        """End a run that does not come to its end."""
-
-    async def clean_up(self, run: KeptRun, *, ended_well: bool) -> None:
-        """Remove what the process of a run has left that is over."""
-
-
-def launcher(paths: SystemPaths) -> Launcher:
-    """What fits this host; units are those of the installation in ``/``."""
-    if paths.prefix == Path("/") and BOOTED.is_dir():
-        return UnitLauncher()
-    return ChildLauncher(daemon_command(paths))
 
 
 def daemon_command(paths: SystemPaths) -> tuple[str, ...]:
@@ -146,6 +120,17 @@ class UnitLauncher:
         await _insist(("systemctl", "stop", _unit(run)))
 
 
+Launcher = UnitLauncher | ChildLauncher
+"""How runs become processes."""
+
+
+def launcher(paths: SystemPaths) -> Launcher:
+    """What fits this host; units are those of the installation in ``/``."""
+    if paths.prefix == Path("/") and BOOTED.is_dir():
+        return UnitLauncher()
+    return ChildLauncher(daemon_command(paths))
+
+
 def _shown(run: KeptRun) -> tuple[str, ...]:
     return ("systemctl", "show", "--property=MainPID", "--property=ActiveState", _unit(run))
 
@@ -223,15 +208,16 @@ def _begun(words: Sequence[str], environment: dict[str, str], stdout: int) -> su
             env=environment,
             cwd="/",
             start_new_session=True,
-            preexec_fn=_unblock,  # noqa: PLW1509 - the service has one thread
+            preexec_fn=_be_apart,  # noqa: PLW1509 - the service has one thread
         )
     except OSError:
         return None
 
 
-# The service takes these by a descriptor.
-def _unblock() -> None:
+# The service takes signals by a descriptor, and has processors before others: neither is for what it starts.
+def _be_apart() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    be_ordinary()
 
 
 def _signal(run: KeptRun, number: int) -> None:
@@ -244,13 +230,11 @@ def _signal(run: KeptRun, number: int) -> None:
 def _be_the_run(reader: int, writer: int, words: Sequence[str]) -> None:
     try:
         os.setsid()
-        _unblock()
+        _be_apart()
         os.close(writer)
         if os.read(reader, 1) != _GO:
             return  # the service has ended before it was written down which process this is
-        null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(null, descriptor)
+        empty(0, 1, 2)
         os.chdir("/")
         os.umask(0o022)
         os.execve(words[0], list(words), ENVIRONMENT)  # noqa: S606 - no shell

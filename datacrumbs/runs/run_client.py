@@ -8,17 +8,16 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.probefile.codec import canonical, parse
-from datacrumbs.runs.run_order import ALLOWED, CLAIM, LIST, STATUS, STOP, start_request
-from datacrumbs.serving.protocol import LENGTH, REPLY_LIMIT, VERSION
+from datacrumbs.errors import DatacrumbsError, unforeseen
+from datacrumbs.probefile.codec import parse
+from datacrumbs.runs.run_order import ALLOWED, CLAIM, LIST, STATUS, STOP, ShownRun, start_request
+from datacrumbs.serving.asking import BUSY, PassingError, patiently
+from datacrumbs.serving.denial import DenialError, refused_by
+from datacrumbs.serving.protocol import REPLY_LIMIT, VERSION, frame, receive_message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from datacrumbs.runs.order_options import OrderOptions
     from datacrumbs.system import SystemPaths
 
@@ -29,58 +28,21 @@ ANSWER_SECONDS = 600.0
 RECLAIM_SECONDS = 30.0
 """How long a client tries to claim its run from the service's successor; less than the service waits for it."""
 BUSY_SECONDS = 60.0
-BUSY = "service.busy"
 HINT = "systemctl start datacrumbs_runs.socket, or as root: datacrumbs_runs"
-
-
-class RunError(DatacrumbsError):
-    """A refusal of the service, with its code (``runs.at_once``, ``grant.refused`` ...)."""
-
-    def __init__(self, reply: dict[str, Any]) -> None:
-        code = next((code for code in ExitCode if code and code == reply.get("exit_code")), ExitCode.REFUSED)
-        words = f"the service of runs refused: {reply.get('message', 'without a reason')}"
-        super().__init__(words, hint=str(reply.get("hint", "")), exit_code=code)
-        self.code = str(reply.get("code", "service.fault"))
-
-
-class _LostError(Exception):
-    """The service has gone; another one may answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShownRun:
-    """A run, as the service shows it.
-
-    Args:
-        run: Its id.
-        uid: Whose it is.
-        started: When, in seconds since the epoch.
-        command: What is run.
-        state: ``starting``, ``running`` or ``ending``.
-        trace: Where its trace is; empty until programs are traced.
-    """
-
-    run: str
-    uid: int
-    started: int
-    command: str
-    state: str
-    trace: str
 
 
 def is_served(paths: SystemPaths) -> bool:
     """Whether a service of runs answers here."""
-    try:
+    with suppress(DatacrumbsError):
         return _asked(paths, {"request": STATUS}).get("status") == "ready"
-    except DatacrumbsError:
-        return False
+    return False
 
 
 def allowed_runs(paths: SystemPaths) -> dict[str, Any]:
     """What runs the caller may have, by the policy: ``modes``, ``at_once``, ``duration``, ``size`` and ``total``.
 
     Raises:
-        RunError: (exit 3) when the caller may have none.
+        DenialError: (exit 3) when the caller may have none.
         DatacrumbsError: (exit 1) when no service answers.
     """
     return _asked(paths, {"request": ALLOWED})
@@ -99,19 +61,9 @@ def stop_run(paths: SystemPaths, run: str) -> None:
     """Have a run of the caller's come to its end.
 
     Raises:
-        RunError: (exit 3) when the caller has no such run.
+        DenialError: (exit 3) when the caller has no such run.
     """
     _asked(paths, {"request": STOP, "run": run})
-
-
-def start_run(paths: SystemPaths, signed: bytes, options: OrderOptions) -> RunningRun:
-    """Start a run of a signed probe file; it is ready when `RunningRun.ready` says so.
-
-    Raises:
-        RunError: (exit 3) when the service refuses.
-        DatacrumbsError: (exit 1) when no service answers.
-    """
-    return RunningRun(paths, start_request(signed, options))
 
 
 class RunningRun:
@@ -119,12 +71,18 @@ class RunningRun:
 
     Args:
         paths: The installation.
-        request: What starts it.
+        signed: The probe file.
+        options: How it is recorded.
+
+    Raises:
+        DenialError: (exit 3) when the service refuses.
+        DatacrumbsError: (exit 1) when no service answers.
     """
 
-    def __init__(self, paths: SystemPaths, request: dict[str, object]) -> None:
+    def __init__(self, paths: SystemPaths, signed: bytes, options: OrderOptions) -> None:
         self._paths = paths
-        self._connection, reply = _patiently(lambda: _opened(paths, request))
+        request = start_request(signed, options)
+        self._connection, reply = patiently(lambda: open_request(paths, request), BUSY_SECONDS)
         self._news = b""
         self.run_id = str(reply["run"])
         self.trace = ""
@@ -144,7 +102,7 @@ class RunningRun:
         The claim is made beside this: what `fileno` gives is another descriptor then.
 
         Raises:
-            RunError: (exit 3) when the successor has no such run.
+            DenialError: (exit 3) when the successor has no such run.
             DatacrumbsError: (exit 1) when there is no successor: then the run ends by itself at its time limit.
         """
         if self._claim is not None:
@@ -155,12 +113,12 @@ class RunningRun:
         else:
             try:
                 reply = _received(self._connection)
-            except _LostError:
+            except PassingError:
                 self._connection.close()
                 self._claim = _Claim(self._paths, self.run_id)
                 return
         if reply.get("status") == "refused":
-            raise RunError(reply)
+            raise refused_by("service of runs", reply)
         self.ready = self.ready or reply["status"] == "ready" or bool(reply.get("ready"))
         self.trace = str(reply.get("trace") or self.trace)
         if reply["status"] == "ended":
@@ -217,7 +175,7 @@ class _Claim:
         except DatacrumbsError as error:
             self._opened = error
         except Exception as error:  # noqa: BLE001 - said where it is waited for
-            self._opened = DatacrumbsError(f"{type(error).__name__}: {error}")
+            self._opened = unforeseen(error)
         finally:
             os.close(self._write_end)
 
@@ -225,11 +183,10 @@ class _Claim:
         end = time.monotonic() + RECLAIM_SECONDS
         while True:
             try:
-                opened = _opened(self._paths, self._request)
-            except RunError as error:
-                if error.code != BUSY:
-                    raise
-            except (DatacrumbsError, _LostError):
+                opened = open_request(self._paths, self._request)
+            except DenialError:
+                raise
+            except (DatacrumbsError, PassingError):
                 pass
             else:
                 if self._given_up.is_set():
@@ -245,29 +202,12 @@ class _Claim:
 
 
 def _asked(paths: SystemPaths, request: dict[str, object]) -> dict[str, Any]:
-    connection, reply = _patiently(lambda: _opened(paths, request))
+    connection, reply = patiently(lambda: open_request(paths, request), BUSY_SECONDS)
     connection.close()
     return reply
 
 
-# A service that is busy, or dies under the request, is asked again, for a bounded time.
-def _patiently(ask: Callable[[], _Opened]) -> _Opened:
-    end = time.monotonic() + BUSY_SECONDS
-    delay = 0.05
-    while True:
-        try:
-            return ask()
-        except RunError as error:
-            if error.code != BUSY or time.monotonic() > end:
-                raise
-        except _LostError:
-            if time.monotonic() > end:
-                raise DatacrumbsError("the service of runs does not answer", hint=HINT) from None
-        time.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - so that clients do not ask in step
-        delay = min(delay * 2, 2.0)
-
-
-def _opened(paths: SystemPaths, request: dict[str, object]) -> _Opened:
+def open_request(paths: SystemPaths, request: dict[str, object]) -> _Opened:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         try:
@@ -277,9 +217,9 @@ def _opened(paths: SystemPaths, request: dict[str, object]) -> _Opened:
                 f"{paths.runs_socket}: the service of runs is not running: {error.strerror or error}", hint=HINT
             ) from None
         connection.settimeout(ANSWER_SECONDS)
-        body = canonical({"version": VERSION, **request})
+        body = frame({"version": VERSION, **request})
         with suppress(BrokenPipeError, ConnectionResetError):  # one that has refused already does not read
-            connection.sendall(LENGTH.pack(len(body)) + body)
+            connection.sendall(body)
         reply = _received(connection)
         connection.settimeout(None)
     except BaseException:
@@ -287,28 +227,18 @@ def _opened(paths: SystemPaths, request: dict[str, object]) -> _Opened:
         raise
     if reply.get("status") == "refused":
         connection.close()
-        raise RunError(reply)
+        refused = refused_by("service of runs", reply)
+        raise PassingError(refused) if refused.code == BUSY else refused
     return connection, reply
 
 
 def _received(connection: socket.socket) -> dict[str, Any]:
-    (size,) = LENGTH.unpack(_taken(connection, LENGTH.size))
-    reply = parse(_taken(connection, min(size, REPLY_LIMIT)), "reply")
+    try:
+        reply = parse(receive_message(connection, REPLY_LIMIT), "reply")
+    except TimeoutError:
+        raise DatacrumbsError("the service of runs does not answer", hint=HINT) from None
+    except (EOFError, OSError):
+        raise PassingError(DatacrumbsError("the service of runs does not answer", hint=HINT)) from None
     if not isinstance(reply, dict):
         raise DatacrumbsError("the reply is not an object; is it the service of runs?")
     return reply
-
-
-def _taken(connection: socket.socket, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        try:
-            part = connection.recv(size - len(data))
-        except TimeoutError:
-            raise DatacrumbsError("the service of runs does not answer", hint=HINT) from None
-        except OSError:
-            part = b""
-        if not part:
-            raise _LostError
-        data += part
-    return bytes(data)

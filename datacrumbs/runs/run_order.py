@@ -11,7 +11,6 @@ import binascii
 import json
 import re
 import time
-import traceback
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -25,17 +24,7 @@ from datacrumbs.runs.run_policy import bounded, check_total, read_run_policy, ru
 from datacrumbs.serving.caller import with_account
 from datacrumbs.serving.denial import DenialError, denying
 from datacrumbs.serving.protocol import LENGTH, VERSION
-from datacrumbs.serving.replies import (
-    FAULT_LIMIT,
-    REASON_LIMIT,
-    RequestReport,
-    ServiceName,
-    failed,
-    refusal_frame,
-    reported,
-    taken,
-    too_much,
-)
+from datacrumbs.serving.replies import RequestReport, ServiceName, failure, reported, taken
 from datacrumbs.system import read_system_configuration
 
 if TYPE_CHECKING:
@@ -78,6 +67,27 @@ class Order:
     signed: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class ShownRun:
+    """A run, as the service shows it.
+
+    Args:
+        run: Its id.
+        uid: Whose it is.
+        started: When, in seconds since the epoch.
+        command: What is run.
+        state: ``starting``, ``running`` or ``ending``.
+        trace: Where its trace is; empty until programs are traced.
+    """
+
+    run: str
+    uid: int
+    started: int
+    command: str
+    state: str
+    trace: str
+
+
 def order_bytes(paths: SystemPaths, peer: Caller, body: bytearray) -> bytes:
     """What the child answers: a report, then an order where the report decides nothing, else the reply's frame."""
     caller, digest = peer, ""
@@ -89,27 +99,18 @@ def order_bytes(paths: SystemPaths, peer: Caller, body: bytearray) -> bytes:
         elif order.kind == ALLOWED:
             _, rule = _rule(paths, caller)
             order = replace(order, at_once=rule.at_once, rule=shown_rule(rule))
-    except (DenialError, MemoryError) as caught:
-        error = caught if isinstance(caught, DenialError) else too_much()
-        return reported(
-            RequestReport("refused", error.code, caller.user, digest, error.message[:REASON_LIMIT]),
-            refusal_frame(error),
-        )
-    except Exception:  # noqa: BLE001 - the request's boundary: its caller gets words, the log the rest
-        fault = traceback.format_exc()[-FAULT_LIMIT:]
-        return reported(
-            RequestReport("failed", "service.fault", caller.user, digest, fault=fault), refusal_frame(failed(RUNS))
-        )
+    except Exception as error:  # noqa: BLE001 - the request's boundary
+        return reported(*failure(error, RUNS, caller.user, digest))
     head = json.dumps({**asdict(replace(order, signed=b"")), "signed": None}).encode()
     return reported(RequestReport("", "", caller.user, digest), LENGTH.pack(len(head)) + head + order.signed)
 
 
-def read_order(data: bytes) -> Order:
+def read_order(data: bytes | bytearray) -> Order:
     """The order of a child, which is this program."""
     (size,) = LENGTH.unpack_from(data)
     document = json.loads(data[LENGTH.size : LENGTH.size + size])
     options = OrderOptions(**document.pop("options"))
-    return Order(**{**document, "options": options, "signed": data[LENGTH.size + size :]})
+    return Order(**{**document, "options": options, "signed": bytes(data[LENGTH.size + size :])})
 
 
 def _rule(paths: SystemPaths, caller: Caller) -> tuple[RunPolicy, RunRule]:

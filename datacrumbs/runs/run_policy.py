@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 from datacrumbs.model.plan import Mode
@@ -79,13 +79,7 @@ def rule_for(policy: RunPolicy, caller: Caller) -> RunRule:
 
 def shown_rule(rule: RunRule) -> dict[str, object]:
     """What a user may know of the rule: not whom else it is for."""
-    return {
-        "modes": list(rule.modes),
-        "at_once": rule.at_once,
-        "duration": rule.duration,
-        "size": rule.size,
-        "total": rule.total,
-    }
+    return {key: value for key, value in asdict(rule).items() if key not in {"users", "groups"}}
 
 
 def bounded(rule: RunRule, signed: SignedPlan, wanted: OrderOptions, caller: Caller) -> OrderOptions:

@@ -11,7 +11,7 @@ import os
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from datacrumbs import __version__
@@ -28,6 +28,7 @@ from datacrumbs.runs.run_order import (
     START,
     STATUS,
     STOP,
+    ShownRun,
     no_such_run,
     order_bytes,
     read_order,
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
     from datacrumbs.runs.launching import Launcher
     from datacrumbs.runs.run_order import Order
     from datacrumbs.serving.caller import Caller
+    from datacrumbs.serving.reception import Visit
     from datacrumbs.serving.replies import RequestReport
-    from datacrumbs.serving.server import Visit
     from datacrumbs.system import SystemPaths
 
 ROOT = 0
@@ -72,6 +73,10 @@ class _Live:
         if self.stop.is_set() or self.gone.is_set():
             return "ending"
         return "running" if self.ready.is_set() else "starting"
+
+    def shown(self) -> ShownRun:
+        kept = self.kept
+        return ShownRun(kept.run, kept.uid, kept.started, kept.label, self.state, self.trace)
 
 
 class RunService(Server):
@@ -104,6 +109,7 @@ class RunService(Server):
 
     async def begin(self) -> None:
         """Take the runs of an earlier service."""
+        await super().begin()
         for kept in self._places.all():
             live = _Live(kept)
             self._look(live)
@@ -121,7 +127,7 @@ class RunService(Server):
             peer = visit.peer
             report, reply = await self.judged(visit, body)
             if report.decision:
-                self.note(visit.share.key, peer, visit.started, report)
+                self.note(visit, report)
                 await self.send(visit, reply)
                 return
             order = read_order(reply)
@@ -143,18 +149,7 @@ class RunService(Server):
     def _shown(self, uid: int, kind: str) -> dict[str, object]:
         if kind == STATUS:
             return {"status": "ready", "version": __version__, "as_units": self._launcher.as_unit}
-        runs = [
-            {
-                "run": live.kept.run,
-                "uid": live.kept.uid,
-                "started": live.kept.started,
-                "command": live.kept.label,
-                "state": live.state,
-                "trace": live.trace,
-            }
-            for live in self._live.values()
-            if uid in {live.kept.uid, ROOT}
-        ]
+        runs = [asdict(live.shown()) for live in self._live.values() if uid in {live.kept.uid, ROOT}]
         return {"status": "runs", "runs": runs}
 
     def _named(self, uid: int, run: str) -> _Live:
@@ -189,7 +184,7 @@ class RunService(Server):
                 "runs.files", f"the run's files cannot be written: {words}", exit_code=ExitCode.FAILED
             ) from None
         self._attend(live, begin=True)
-        self.note(visit.share.key, visit.peer, visit.started, replace(report, decision="started", reason=run))
+        self.note(visit, replace(report, decision="started", reason=run))
         return live
 
     # All of them can become as large as they may: as much again is left to others who write there.

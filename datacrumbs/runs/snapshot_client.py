@@ -145,6 +145,13 @@ def runs_to_watch(paths: SystemPaths) -> list[str]:
     return sorted(found, key=lambda name: (-found[name], name))
 
 
+def user_of(paths: SystemPaths, run: str) -> str:
+    """Whose a run is, as root wrote it down when it began; empty where that cannot be read."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads((paths.run / f"datacrumbs-{run}.ready").read_bytes())["user"])
+    return ""
+
+
 # By a descriptor of the directory, since an address has room for 107 bytes. Where others wait to be taken already, as
 # with a process that is stopped, connecting would wait without end.
 def _connected(path: Path, run: str) -> socket.socket:

@@ -3,26 +3,54 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
 import tempfile
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import pytest
 
 import datacrumbs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 HERE = Path(__file__).parent
 REPOSITORY = Path(datacrumbs.__file__).resolve().parent.parent
 COMMANDS = Path(sysconfig.get_path("scripts"))
 BOOT_SECONDS = 120.0
 COMMAND_SECONDS = 900.0  # in a machine that is emulated, too
+
+
+class Bed(Protocol):
+    """What is started and stopped: a machine, or several."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+AnyBed = TypeVar("AnyBed", bound=Bed)
+
+
+@contextmanager
+def started(make: Callable[[], AnyBed], *needed: str) -> Iterator[AnyBed]:
+    """A bed from its start to its stop; the test is skipped where a command that it needs is not installed."""
+    for command in needed:
+        if shutil.which(command) is None:
+            pytest.skip(f"{command} is not installed")
+    made = make()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
 
 
 class Box:

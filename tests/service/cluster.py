@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import subprocess
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
-from .conftest import Machine
+from .booted_site import Site
 
 HERE = Path(__file__).parent
-BOUND = 180.0
 PRIVATE = "/opt/private"
 """Where the installation is on a node on which runs are no units."""
 # Jobs of another cluster on this kernel have other numbers, by which their runs are told apart.
@@ -53,13 +48,10 @@ TaskProlog={prefix}/etc/datacrumbs/slurm/task_prolog
 {nodes}
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=YES
 """
-SYSTEM = "prolog_seconds: 100\nepilog_seconds: 100\nflush_seconds: 0.2\n"
-
-
 _OVER = {"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT"}
 
 
-class Cluster:
+class Cluster(Site):
     """A controller on the first of its nodes, from `start` to `stop`.
 
     Args:
@@ -68,46 +60,19 @@ class Cluster:
     """
 
     def __init__(self, names: tuple[str, ...], plain: str = "") -> None:
-        self.nodes = {name: Machine(name) for name in names}
+        super().__init__(names)
         self.plain = plain
         self.port = 20000 + os.getpid() % 10000 * 4
         self.key = secrets.token_bytes(128)
-
-    @property
-    def first(self) -> Machine:
-        """Where jobs are submitted, and probe files signed."""
-        return next(iter(self.nodes.values()))
-
-    def start(self) -> None:
-        """Boot, install, and wait until all nodes are idle."""
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(self._boot, self.nodes))
-            key = next(self.first.path("/etc/datacrumbs/trust").glob("*.pem")).read_bytes()
-            list(pool.map(lambda name: self._install(name, key), list(self.nodes)[1:]))
-            list(pool.map(self._serve, self.nodes))
-        wanted = f"idle {len(self.nodes)}"
-        self.awaited(lambda: self.first.run("timeout", "5", "sinfo", "-h", "-o", "%T %D").stdout.strip() == wanted)
-
-    def stop(self) -> None:
-        """Power all off, without waiting for jobs."""
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(self._off, self.nodes.values()))
-
-    def everywhere(self, path: str) -> None:
-        """Copy a user's file of the first node to the same place on the others, as a shared home would have it."""
-        source = self.first.path(path)
-        for node in list(self.nodes.values())[1:]:
-            shutil.copyfile(source, node.path(path))
 
     def prefix(self, name: str) -> str:
         """Where the installation of a node is."""
         return PRIVATE if name == self.plain else ""
 
-    def compiled(self) -> None:
-        """Give every node the programs that the first one has compiled."""
-        place = "var/lib/datacrumbs/programs"
-        for name, node in list(self.nodes.items())[1:]:
-            shutil.copytree(self.first.path(f"/{place}"), node.path(f"{self.prefix(name)}/{place}"), dirs_exist_ok=True)
+    def is_up(self) -> bool:
+        """Whether all nodes are idle."""
+        shown = self.first.run("timeout", "5", "sinfo", "-h", "-o", "%T %D").stdout.strip()
+        return shown == f"idle {len(self.nodes)}"
 
     def submitted(self, user: str, script: str, *words: str, by: str = "datacrumbs_sbatch", **environment: str) -> str:
         """Submit a batch script in a user's home; gives the job's number."""
@@ -127,27 +92,10 @@ class Cluster:
             self.first.run("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T").stdout.split()
         )
 
-    def awaited(self, reached, problem: str = "") -> None:
-        end = time.monotonic() + BOUND
-        while not reached():
-            assert time.monotonic() < end, problem or self.logs()
-            time.sleep(0.1)
-
     def output(self, user: str, job: str) -> str:
         """What a job has printed, on the node where its script ran."""
         found = [node.path(f"/home/{user}/{job}.out") for node in self.nodes.values()]
         return next((path.read_text() for path in found if path.exists()), "")
-
-    def traces(self, user: str, run: str) -> dict[str, list[Path]]:
-        """Node -> traces of a run."""
-        return {
-            name: sorted(
-                path
-                for path in node.path(f"{self.prefix(name)}/var/log/datacrumbs").glob(f"{user}/*/*-{run}-{name}.pfw.gz")
-                if path.name.count("-") == run.count("-") + 2  # not of a run whose name begins otherwise
-            )
-            for name, node in self.nodes.items()
-        }
 
     def logs(self) -> str:
         """The ends of SLURM's logs."""
@@ -159,32 +107,8 @@ class Cluster:
                     text.append(f"---- {name} {log}\n{path.read_text(errors='replace')[-3000:]}")
         return "\n".join(text)
 
-    def _off(self, node: Machine) -> None:
-        with suppress(subprocess.TimeoutExpired):
-            if node.init and node.process is not None and node.process.poll() is None:
-                node.run("systemctl", "poweroff", "--force", "--force")
-                node.process.wait(20)
-        node.stop()
-
-    def _boot(self, name: str) -> None:
-        node = self.nodes[name]
-        node.start()
-        node.done("hostname", name)
-        configuration = node.path(f"{self.prefix(name)}/etc/datacrumbs")
-        configuration.mkdir(parents=True)
-        (configuration / "datacrumbs.yaml").write_text(SYSTEM)
-        if node is self.first:
-            node.set_up()
-
-    def _install(self, name: str, key: bytes) -> None:
-        node = self.nodes[name]
-        node.make_users()
-        node.path("/etc/site.pem").write_bytes(key)
-        prefix = ["--prefix", PRIVATE] if name == self.plain else []
-        node.done_product("datacrumbs_setup", "--stage", "compute", "--trust-key", "/etc/site.pem", *prefix)
-        node.done("systemctl", "daemon-reload")
-
-    def _serve(self, name: str) -> None:
+    def serve(self, name: str) -> None:
+        """Start what SLURM has on a node."""
         node = self.nodes[name]
         for directory in ("/etc/slurm", "/var/lib/slurm-tests", "/var/spool/slurm-tests"):
             node.path(directory).mkdir(exist_ok=True)

@@ -6,7 +6,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
-from .conftest import Machine
+from .conftest import Machines
 
 SSHD = """
 Port {port}
@@ -27,7 +27,7 @@ Host {names}
 HOST = "Host {name}\n\tHostName 127.0.0.1\n\tPort {port}\n\tHostKeyAlias {name}\n"
 
 
-class SshNodes:
+class SshNodes(Machines):
     """Machines of which the first one signs probe files, and root of it may log in to all as root.
 
     Args:
@@ -35,13 +35,8 @@ class SshNodes:
     """
 
     def __init__(self, names: tuple[str, ...]) -> None:
-        self.nodes = {name: Machine(name) for name in names}
+        super().__init__(names)
         self.ports = {name: 10000 + os.getpid() % 2500 * 4 + place for place, name in enumerate(names)}
-
-    @property
-    def first(self) -> Machine:
-        """From where nodes are reached."""
-        return next(iter(self.nodes.values()))
 
     def start(self) -> None:
         """Boot all, and wait until each answers."""

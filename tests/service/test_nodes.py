@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +16,9 @@ import pytest
 
 from datacrumbs.testing import read_lines
 
-from .box import COMMANDS
+from ..json_forms import read_json  # noqa: TID252 - a helper of all tests
+from ..waiting import until  # noqa: TID252 - a helper of all tests
+from .box import COMMANDS, started
 from .ssh_nodes import SshNodes
 
 if TYPE_CHECKING:
@@ -32,15 +33,8 @@ BOUND = 120.0
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[SshNodes]:
-    for needed in ("systemd-nspawn", "sshd"):
-        if shutil.which(needed) is None:
-            pytest.skip(f"{needed} is not installed")
-    made = SshNodes(NODES)
-    try:
-        made.start()
+    with started(lambda: SshNodes(NODES), "systemd-nspawn", "sshd") as made:
         yield made
-    finally:
-        made.stop()
 
 
 SLURMD = """
@@ -153,7 +147,7 @@ def test_a_run_on_all_nodes(nodes: SshNodes, probes: str) -> None:
         assert f"/alice-well-{node}" in started.stdout or f"well-{node}.pfw.gz" in started.stdout
     ended = stop(nodes, "well", "--json")
     assert ended.returncode == 0, ended
-    assert {row["node"]: row["state"] for row in json.loads(ended.stdout)} == dict.fromkeys(NODES, "complete")
+    assert {row["node"]: row["state"] for row in read_json("run", ended.stdout)} == dict.fromkeys(NODES, "complete")
     assert writes(nodes, "well") == dict.fromkeys(NODES, sorted(COUNTS.values()))
     assert running(nodes, "well") == set()
     again = stop(nodes, "well")
@@ -256,12 +250,9 @@ def test_an_interrupted_start_is_ended_everywhere(nodes: SshNodes, probes: str, 
     inside = ["nsenter", "--target", str(nodes.first.init), "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
     line = [*inside, "--", COMMANDS / "datacrumbs_run", *words(probes, "interrupted"), "--programs", slow]
     starting = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    end = time.monotonic() + BOUND
     ready = "/run/datacrumbs/datacrumbs-interrupted.ready"
-    while not all(nodes.nodes[name].path(ready).exists() for name in ("node1", "node2")):
-        assert time.monotonic() < end
-        assert starting.poll() is None
-        time.sleep(0.05)
+    begun = [nodes.nodes[name].path(ready) for name in ("node1", "node2")]
+    until(lambda: all(each.exists() for each in begun) or starting.poll() is not None)
     for pid in descendants(
         starting.pid
     ):  # ssh gets it too, as from a terminal; what enters the machine passes nothing on
@@ -273,6 +264,42 @@ def test_an_interrupted_start_is_ended_everywhere(nodes: SshNodes, probes: str, 
     assert found.pop("node3") in {"interrupted", "unreachable"}
     assert found == {"node1": "ended", "node2": "ended"}, output + messages
     assert running(nodes, "interrupted") == set()
+
+
+@pytest.fixture
+def rule(nodes: SshNodes) -> Iterator[None]:
+    """On each node alice may log in by a key of her own, and be root for one command without a password."""
+    if shutil.which("sudo") is None:
+        pytest.skip("sudo is not installed")
+    line = f"alice ALL=(root) NOPASSWD: {COMMANDS}/datacrumbs_service_wrapper\n"
+    for box in nodes.nodes.values():
+        box.path("/etc/sudoers.d/tests").write_text(line)
+        box.done("chmod", "440", "/etc/sudoers.d/tests")
+        box.done("usermod", "--password", "*", "alice")  # sshd lets in no locked account
+    nodes.first.done("install", "-d", "-o", "alice", "-m", "700", "/home/alice/.ssh")
+    nodes.first.done("install", "-o", "alice", "-m", "600", "/etc/ssh/tests_client", "/home/alice/.ssh/key")
+    nodes.first.path("/home/alice/.ssh/config").write_text("IdentityFile ~/.ssh/key\n")
+    yield
+    for box in nodes.nodes.values():
+        box.done("rm", "-r", "/etc/sudoers.d/tests", "/run/sudo/ts")
+
+
+@pytest.mark.usefixtures("rule")
+def test_a_user_whom_the_site_lets_be_root_for_this(nodes: SshNodes, probes: str) -> None:
+    """A login as that user, with `sudo -n` there; without it the node refuses, and for root's own work so does sudo."""
+    own = ("--node-list", LIST, "--run-id", "ours")
+    refused = nodes.first.product("datacrumbs_run", *own, "--probe-file", probes, user="alice")
+    assert (refused.returncode, states(refused)) == (1, dict.fromkeys(NODES, "failed")), refused
+    started = nodes.first.product("datacrumbs_run", *own, "--probe-file", probes, "--sudo", user="alice")
+    assert (started.returncode, states(started)) == (0, dict.fromkeys(NODES, "ready")), started
+    for node, count in COUNTS.items():
+        nodes.nodes[node].wrap("alice", "dd", "if=/dev/zero", "of=/dev/null", "bs=7", f"count={count}", "status=none")
+    ended = nodes.first.product("datacrumbs_stop", *own, "--sudo", user="alice")
+    assert (ended.returncode, states(ended)) == (0, dict.fromkeys(NODES, "complete")), ended
+    assert writes(nodes, "ours") == dict.fromkeys(NODES, sorted(COUNTS.values()))
+    not_allowed = ("datacrumbs_cluster_setup", "--node-list", LIST, "--stage", "all", "--sudo", "--dry-run")
+    beyond = nodes.first.product(*not_allowed, user="alice")
+    assert (beyond.returncode, states(beyond)) == (1, dict.fromkeys(NODES, "failed")), beyond
 
 
 def test_a_set_up_that_is_taken_back_leaves_nothing(nodes: SshNodes, probes: str, before: dict[str, set[str]]) -> None:

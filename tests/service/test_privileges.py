@@ -18,6 +18,8 @@ from datacrumbs.probefile.keys import key_file_name, public_key_pem
 from datacrumbs.signer.private_key import load_private_key
 from datacrumbs.testing import read_lines
 
+from ..waiting import until  # noqa: TID252 - a helper of all tests
+
 DD = ("dd", "if=/dev/zero", "of=/dev/null", "bs=1k", "status=none")
 CONFIGURE = "datacrumbs_probe_configurator"
 
@@ -153,14 +155,11 @@ class TestTheSocket:
             "s.sendall(len(body).to_bytes(4, 'big') + body); s.recv(65536)\n"
         )
         python(machine, "bob", code)
-        deadline = time.monotonic() + 300
-        while True:
-            lines = [
-                line for line in machine.journal("datacrumbs_sign_probes.service").splitlines() if "schema" in line
-            ]
-            if lines or time.monotonic() > deadline:
-                break
-            time.sleep(0.1)
+
+        def refused():
+            return [line for line in machine.journal("datacrumbs_sign_probes.service").splitlines() if "schema" in line]
+
+        lines = until(refused)
         last = json.loads(lines[-1].partition(": ")[2])
         assert (last["user"], last["code"]) == ("bob", "plan.schema")
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
 from datacrumbs.testing import read_lines
 
-from .box import COMMANDS
+from .booted_site import dd
+from .box import COMMANDS, started
 from .cluster import PRIVATE, Cluster
 
 if TYPE_CHECKING:
@@ -25,27 +25,13 @@ RANKS = (101, 103, 107, 109)
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    for needed in ("systemd-nspawn", "slurmctld", "munged"):
-        if shutil.which(needed) is None:
-            pytest.skip(f"{needed} is not installed")
-    made = Cluster(NODES, PLAIN)
-    try:
-        made.start()
+    with started(lambda: Cluster(NODES, PLAIN), "systemd-nspawn", "slurmctld", "munged") as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture(scope="module")
 def probes(cluster: Cluster) -> str:
-    """A probe file of alice, on all nodes, whose program every node has compiled."""
-    path = cluster.first.probes("alice")
-    cluster.everywhere(path)
-    cluster.first.environment("compiled", f"PROBE_FILE={path}\nUSER=alice\n")
-    cluster.first.done("systemctl", "start", "datacrumbs@compiled")
-    cluster.first.done("systemctl", "stop", "datacrumbs@compiled")
-    cluster.compiled()
-    return path
+    return cluster.probes("alice")
 
 
 @pytest.fixture(scope="module")
@@ -61,35 +47,13 @@ def _no_node_is_drained(cluster: Cluster, endless: str) -> Iterator[None]:
     assert not {"drained", "draining", "down", "down*", "drain"} & set(states), cluster.logs()
 
 
-def dd(count: int | str) -> str:
-    return f"dd if=/dev/zero of=/dev/null bs=7 count={count} status=none"
-
-
 def submitted(cluster: Cluster, probes: str, script: str, *words: str) -> str:
     return cluster.submitted("alice", script, *words, by=SBATCH, DATACRUMBS_PROBE_FILE=probes)
 
 
-def writes(cluster: Cluster, run: str) -> dict[str, list[int]]:
-    """Node -> how many blocks each dd there wrote, by the node's own trace, which must be complete."""
-    found = {}
-    for node, traces in cluster.traces("alice", run).items():
-        for trace in traces:
-            lines = read_lines(trace)
-            assert lines.footer
-            calls = Counter(call["pid"] for call in lines.named("write") if call["args"]["ret"] == 7)
-            found[node] = sorted(calls.values())
-    return found
-
-
-def nothing_is_left(cluster: Cluster) -> None:
-    for name, node in cluster.nodes.items():
-        place = node.path(f"{cluster.prefix(name)}/run/datacrumbs")
-        assert list((place / "jobs").iterdir()) == []
-
-
 def ended(cluster: Cluster, job: str, expected: dict[str, list[int]], run: str = "") -> None:
     cluster.ended(job)
-    assert writes(cluster, run or job) == expected, cluster.output("alice", job) + cluster.logs()
+    assert cluster.writes("alice", run or job) == expected, cluster.output("alice", job) + cluster.logs()
 
 
 def test_a_batch_script_and_ten_steps(cluster: Cluster, probes: str) -> None:
@@ -173,7 +137,7 @@ def test_a_comment_is_kept_and_other_commands_work(cluster: Cluster, probes: str
         words = [word.format(command) for word in named]
         cluster.first.done_product(f"datacrumbs_{command}", *file, *words, *program, user="alice")
     cluster.awaited(lambda: not cluster.first.done("squeue", "--noheader", "--nodelist=node1").strip())
-    counts = [writes(cluster, str(int(job) + turn)) for turn in (1, 2)]
+    counts = [cluster.writes("alice", str(int(job) + turn)) for turn in (1, 2)]
     assert counts == [{"node1": [149]}, {"node1": [151]}]
 
 
@@ -260,7 +224,17 @@ def test_an_array_and_a_cancelled_job(cluster: Cluster, probes: str) -> None:
     cluster.ended(array)
     for task in (1, 7, 11):
         job = (home / f"array-{task}").read_text().strip()
-        assert writes(cluster, job) == {"node1": [156 + task]}
+        assert cluster.writes("alice", job) == {"node1": [156 + task]}
+
+
+def test_each_part_of_a_heterogeneous_job(cluster: Cluster, probes: str) -> None:
+    """All parts have the number of the first one in their environment."""
+    others = [words for node in ("node2", PLAIN) for words in (":", "-w", node, "-n1")]
+    task = dd("$((223 + SLURM_PROCID))")
+    job = submitted(cluster, probes, f"{dd(227)}\nsrun --het-group=0,1,2 sh -c '{task}'", "-w", "node1", "-n1", *others)
+    ended(cluster, job, {"node1": [223, 227]})
+    assert cluster.writes("alice", str(int(job) + 1)) == {"node2": [224]}
+    assert cluster.writes("alice", str(int(job) + 2)) == {PLAIN: [225]}
 
 
 def test_a_requeued_job_has_two_runs(cluster: Cluster, probes: str) -> None:
@@ -273,7 +247,7 @@ def test_a_requeued_job_has_two_runs(cluster: Cluster, probes: str) -> None:
         "scontrol", "update", f"JobId={job}", "StartTime=now+3"
     )  # SLURM runs no prolog again within a second
     ended(cluster, job, {"node1": [181]}, run=f"{job}-1")
-    assert writes(cluster, job) == {"node1": [179]}
+    assert cluster.writes("alice", job) == {"node1": [179]}
 
 
 def test_the_epilog_needs_no_probe_file(cluster: Cluster, probes: str) -> None:
@@ -285,4 +259,4 @@ def test_the_epilog_needs_no_probe_file(cluster: Cluster, probes: str) -> None:
 
 def test_a_time_limit(cluster: Cluster, endless: str) -> None:
     ended(cluster, endless, {"node2": [211]})
-    nothing_is_left(cluster)
+    assert cluster.notes() == []

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-import time
 
 import pytest
 
 from datacrumbs.testing import read_lines
+
+from ..waiting import until  # noqa: TID252 - a helper of all tests
 
 SERVICE = "datacrumbs_runs.service"
 BOUND = 300.0
@@ -23,13 +24,6 @@ def runs(machine):
     machine.done("systemctl", "start", "datacrumbs_runs.socket")
     yield machine
     machine.done("systemctl", "stop", "datacrumbs_runs.socket", SERVICE)
-
-
-def awaited(reached):
-    end = time.monotonic() + BOUND
-    while not reached():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def recorded(machine, user, name, script):
@@ -66,14 +60,14 @@ def test_a_service_killed_in_mid_run_loses_no_run_and_others_see_nothing(runs):
     script = f"touch begun; {dd(101)}; until [ -e go ]; do sleep 0.1; done; {dd(109)}"
     thread = threading.Thread(target=lambda: results.append(recorded(runs, "alice", "second", f"cd; {script}")))
     thread.start()
-    awaited(runs.path("/home/alice/begun").exists)
+    until(runs.path("/home/alice/begun").exists)
     going = [each for each in listed(runs, "alice") if each["state"] == "being written"]
     assert len(going) == 1
     assert [each for each in listed(runs, "bob") if each["state"] == "being written"] == []
     refused = runs.product("datacrumbs_stop", going[0]["run"], user="bob")
     assert (refused.returncode, "no such run of yours" in refused.stderr) == (3, True)
     runs.done("systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", SERVICE)
-    awaited(lambda: any(each["state"] == "being written" for each in listed(runs, "alice")))
+    until(lambda: any(each["state"] == "being written" for each in listed(runs, "alice")))
     subprocess.run(["touch", runs.path("/home/alice/go")], check=True)
     thread.join(BOUND)
     (done,) = results

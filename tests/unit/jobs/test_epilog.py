@@ -14,7 +14,7 @@ from datacrumbs.jobs.epilog import end_run
 from datacrumbs.jobs.job_notes import JobNotes
 from datacrumbs.runs import launching
 from datacrumbs.runs.kept_run import KeptRun
-from datacrumbs.system import SystemPaths
+from datacrumbs.system import SystemPaths, make_searched
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SystemPaths:
     paths.configuration.mkdir(parents=True)
     paths.system_file.write_text("epilog_seconds: 0.3\nprolog_seconds: 0.3\n")
     notes = JobNotes(paths, "slurm-4711")
-    notes.prepare()
+    make_searched(paths.jobs)
     notes.keep(RUN)
     return paths
 

@@ -7,18 +7,18 @@ import os
 from typing import TYPE_CHECKING
 
 from datacrumbs.jobs.job_notes import JobNotes
-from datacrumbs.system import SystemPaths
+from datacrumbs.system import SystemPaths, make_searched
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-BOUND = 60.0
+BOUND = 300.0
 
 
 def notes_of(directory: Path, job: str = "plain-1") -> JobNotes:
-    notes = JobNotes(SystemPaths(directory), job)
-    notes.prepare()
-    return notes
+    paths = SystemPaths(directory)
+    make_searched(paths.jobs)
+    return JobNotes(paths, job)
 
 
 def test_another_process_waits(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import subprocess
 import sysconfig
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,8 @@ import pytest
 from datacrumbs.nodes import fan_out
 from datacrumbs.nodes.fan_out import Access
 from datacrumbs.nodes.node_runs import WRAPPER, RunOrder, start_on_nodes, stop_on_nodes
+
+from ...waiting import until  # noqa: TID252 - a helper of all tests
 
 # What the product's command does on a node, by the node's name.
 NODE = """#!/bin/sh
@@ -37,7 +38,7 @@ case $* in
 esac
 """
 SCRIPTS = Path(sysconfig.get_path("scripts"))
-SECONDS = 60.0
+SECONDS = 300.0
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_all_well(access: Access) -> None:
         ("node1", "ready", "/traces/node1.pfw.gz"),
     ]
     words = (access.programs / "node1.words").read_text()
-    assert words == "--timeout 60 --prefix / start r alice /home/alice/it's $HOME.json.gz\n"
+    assert words == f"--timeout {SECONDS:g} --prefix / start r alice /home/alice/it's $HOME.json.gz\n"
     ended = stop_on_nodes("r", "/", ("node1", "node2", "node3"), access, SECONDS)
     assert [each.state for each in ended.states] == ["complete", "complete", "none"]
     assert running(access) == set()
@@ -139,10 +140,7 @@ def test_a_start_that_is_interrupted_is_ended(access: Access, number: int) -> No
     options = ["--node-list", "node1,slow1", "--probe-file", "/probes.json.gz", "--run-id", "r", "--user", "alice"]
     command = [SCRIPTS / "datacrumbs_run", *options, "--programs", access.programs]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    end = time.monotonic() + SECONDS
-    while running(access) != {"node1", "slow1"}:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: running(access) == {"node1", "slow1"})
     process.send_signal(number)
     output, messages = process.communicate(timeout=SECONDS)
     assert (process.returncode, running(access)) == (130, set()), messages

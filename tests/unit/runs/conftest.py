@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.elf.build_id import file_build_id
+from datacrumbs.install.step import performed
 from datacrumbs.install.steps import install
 from datacrumbs.model.plan import Attach, Function, Group, Mode, Plan, Provenance, Target
 from datacrumbs.probefile.codec import encode
 from datacrumbs.probefile.envelope import Grant, seal
 from datacrumbs.signer.private_key import load_private_key
 from datacrumbs.system import SystemPaths
+
+from ...waiting import until  # noqa: TID252 - a helper of all tests
 
 if TYPE_CHECKING:
     from datacrumbs.runs.run_client import RunningRun
@@ -31,10 +34,9 @@ import asyncio, sys
 from pathlib import Path
 from datacrumbs.commands import _services
 from datacrumbs.commands._main import guarded
-from datacrumbs.runs.kept_run import KeptRuns
 from datacrumbs.runs.launching import ChildLauncher
 from datacrumbs.runs.run_service import LIMITS, RunService
-from datacrumbs.system import SystemPaths
+from datacrumbs.system import SystemPaths, make_searched
 from dataclasses import replace
 paths = SystemPaths(Path({prefix!r}))
 class SlowStart(ChildLauncher):
@@ -51,8 +53,8 @@ class SlowStart(ChildLauncher):
 
 def serve():
     _services.begin_log()
-    _services.check_run_directory(paths)
-    KeptRuns(paths).prepare()
+    make_searched(paths.run)
+    make_searched(paths.runs)
     launcher = {kind}((sys.executable, "-I", {daemon!r}, {prefix!r}))
     seconds = dict(claim_seconds={claim_seconds}, ready_seconds={ready_seconds})
     service = RunService(paths, launcher, replace(LIMITS, {limits}), **seconds)
@@ -107,7 +109,7 @@ class Served:
         self.directory = directory
         self.paths = SystemPaths(directory / "prefix")
         self.paths.prefix.mkdir()
-        list(install(self.paths, "all"))
+        list(performed(install(self.paths, "all"), dry_run=False))
         self.paths.policy.write_text(POLICY)
         self.log = directory / "log"
         self.daemon = directory / "daemon.py"
@@ -197,13 +199,15 @@ def served():
 
 def end_runs(directory: Path) -> None:
     """End what writes there still: a run that was told to end does so when it gets a processor."""
-    end = time.monotonic() + BOUND
-    while left := [path for path in Path("/proc").glob("[0-9]*/cmdline") if _names(path, directory)]:
-        assert time.monotonic() < end
+
+    def are_gone() -> bool:
+        left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if _names(path, directory)]
         for path in left:
             with suppress(ProcessLookupError):
                 os.kill(int(path.parent.name), signal.SIGKILL)
-        time.sleep(0.01)
+        return not left
+
+    until(are_gone)
 
 
 def _names(command_line: Path, directory: Path) -> bool:

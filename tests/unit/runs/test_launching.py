@@ -12,6 +12,7 @@ import pytest
 from datacrumbs.runs import launching
 from datacrumbs.runs.kept_run import KeptRun
 from datacrumbs.runs.launching import UnitLauncher, until_over
+from datacrumbs.serving.limited import NICENESS, be_first
 
 RUN = KeptRun("run-20260101T000000-0123456789abcdef", 0, 0, 0, "", as_unit=True)
 SYSTEMCTL = """#!/bin/sh
@@ -92,3 +93,17 @@ def test_a_process_has_not_ended_for_want_of_a_descriptor(monkeypatch):
     asyncio.run(until_over(process))
     os.waitpid(process, 0)
     assert not left
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="has processors before others")
+def test_what_the_service_starts_waits_for_processors_as_others_do():
+    """The service itself does not, and a daemon would take from the programs that it traces."""
+    niceness = ("sh", "-c", "exit $(cut -d' ' -f19 /proc/$$/stat | tr -d -)")
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
+    try:
+        be_first()
+        assert os.getpriority(os.PRIO_PROCESS, 0) == NICENESS
+        assert asyncio.run(launching.program(niceness)) == 0
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, before)

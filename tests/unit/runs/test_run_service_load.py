@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from datacrumbs.install.units import RUNS_UNIT, unit_text
-from datacrumbs.runs.run_client import _opened
+from datacrumbs.runs.run_client import open_request
 from datacrumbs.runs.run_order import REQUEST_LIMIT
 from datacrumbs.runs.run_service import LIMITS
 from datacrumbs.system import SystemPaths
@@ -73,7 +73,7 @@ def ended(process):
 
 def asked(served) -> str:
     with as_user(THIRD):
-        connection, reply = _opened(served.paths, {"request": "allowed"})  # once: no second try
+        connection, reply = open_request(served.paths, {"request": "allowed"})  # once: no second try
     connection.close()
     return reply["status"]
 
