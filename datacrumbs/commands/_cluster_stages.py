@@ -14,7 +14,7 @@ from datacrumbs.commands._node_options import is_for_nodes
 from datacrumbs.errors import ExitCode, refusal
 from datacrumbs.install import CLUSTER_STAGES
 from datacrumbs.install.scheduler_links import RELOADED, link, scheduler_of, unlink
-from datacrumbs.install.step import Step
+from datacrumbs.install.step import Step, performed
 from datacrumbs.install.steps import install, uninstall
 from datacrumbs.output import inform
 from datacrumbs.probefile.keys import KEY_FILE_LIMIT, parse_public_key
@@ -52,9 +52,8 @@ def set_up(options: argparse.Namespace) -> int:
         steps = _made(paths, options, key)
     if options.dry_run:
         inform("dry run: nothing is changed")
-    perform(
-        _reloading(steps, paths, dry_run=options.dry_run), paths, "unsetup" if options.unsetup else "setup", options
-    )
+    done = _reloading(performed(steps, dry_run=options.dry_run), paths, dry_run=options.dry_run)
+    perform(done, paths, "unsetup" if options.unsetup else "setup", options)
     return int(ExitCode.DONE)
 
 
@@ -72,10 +71,10 @@ def _made(paths: SystemPaths, options: argparse.Namespace, key: Ed25519PublicKey
     if _wanted(options, _SERVICES):
         if not options.dry_run:
             paths.prefix.mkdir(parents=True, exist_ok=True)
-        yield from install(paths, "compute", key, dry_run=options.dry_run)
+        yield from install(paths, "compute", key)
     for stage in _OF_SCHEDULERS:
         if _wanted(options, stage):
-            yield from link(paths, stage, dry_run=options.dry_run)
+            yield from link(paths, stage)
 
 
 # Links first: from then on no job's prolog needs what is removed.
@@ -87,9 +86,9 @@ def _taken_back(paths: SystemPaths, options: argparse.Namespace) -> Iterator[Ste
         )
     for stage in reversed(_OF_SCHEDULERS):
         if _wanted(options, stage):
-            yield from unlink(paths, stage, dry_run=options.dry_run)
+            yield from unlink(paths, stage)
     if _wanted(options, _SERVICES):
-        yield from uninstall(paths, dry_run=options.dry_run)
+        yield from uninstall(paths)
 
 
 # Processes that have read what was changed read it again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from dataclasses import dataclass
@@ -35,8 +36,8 @@ class Command:
         description: More sentences for ``--help``.
         examples: Command lines that work.
         arguments: Adds the command's own options and arguments to its parser.
-        load: Imports what does the work and returns it: a function of the parsed command line, which returns the exit
-            status (None for 0) and raises `DatacrumbsError` for a failure.
+        work: What does the work, ``MODULE:FUNCTION`` of this package: a function of the parsed command line, which
+            returns the exit status (None for 0) and raises `DatacrumbsError` for a failure.
         section: Of the manual: 1 for users' commands, 8 for an administrator's.
         reordered: Gives the words of the command line in the order in which its parser takes them.
         has_shared: Whether it has the options of every command; not where ``-q`` and ``-v`` are another program's.
@@ -47,7 +48,7 @@ class Command:
     description: str = ""
     examples: tuple[str, ...]
     arguments: Callable[[argparse.ArgumentParser], None]
-    load: Callable[[], Run]
+    work: str
     section: int = 1
     reordered: Callable[[Sequence[str]], Sequence[str]] = tuple
     has_shared: bool = True
@@ -85,6 +86,12 @@ class Command:
             SystemExit: After ``--help``, ``--version`` or a message about what is wrong.
         """
         return self.parser(called).parse_args(self.reordered(words))
+
+    def load(self) -> Run:
+        """Import what does the work."""
+        module, _, function = self.work.partition(":")
+        work: Run = getattr(importlib.import_module(f"datacrumbs.commands.{module}"), function)
+        return work
 
     def run(self, words: Sequence[str]) -> int:
         """Parse a command line and do the work, without the boundary that `main` puts around it."""
@@ -175,12 +182,30 @@ def add_timeout(parser: argparse.ArgumentParser, awaited: str, default: float) -
     )
 
 
+def add_repeated(
+    parser: argparse.ArgumentParser, option: str, metavar: str, text: str, kind: Callable[[str], object] = filled
+) -> None:
+    """Add an option that can be given several times; ``text`` is its help."""
+    parser.add_argument(option, action="append", default=[], type=kind, metavar=metavar, help=text)
+
+
+def add_json_and_prefix(parser: argparse.ArgumentParser) -> None:
+    """Add all that a command takes which prints data of an installation."""
+    add_json(parser)
+    add_prefix(parser)
+
+
+def usual_prefix() -> Path:
+    """The prefix of a command that is given none."""
+    return Path(os.environ.get(PREFIX_VARIABLE) or "/")
+
+
 def add_prefix(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     """Add ``--prefix``, for commands that read or change an installation."""
     parser.add_argument(
         "--prefix",
         type=Path,
         metavar="DIR",
-        default=_default(Path(os.environ.get(PREFIX_VARIABLE) or "/"), again=again),
+        default=_default(usual_prefix(), again=again),
         help=f"use the installation below DIR (default: ${PREFIX_VARIABLE}, else /)",
     )

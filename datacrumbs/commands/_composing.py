@@ -9,27 +9,27 @@ import base64
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs import composition_cache
+from datacrumbs.cache import analysis_cache, composition_cache
+from datacrumbs.cache.inspected_files import looked_at, watched
 from datacrumbs.commands._selection import names
-from datacrumbs.elf import analysis_cache
-from datacrumbs.elf.inspected_files import looked_at, watched
 from datacrumbs.elf.roots import root_of
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.output import Verbosity, counted, inform, verbosity
 from datacrumbs.probefile.envelope import Grant, open_envelope, read_grant
 from datacrumbs.probefile.storage import instant, write_probe_file
 from datacrumbs.signer.signature_cache import deciding_files, is_lasting
-from datacrumbs.system import SystemPaths
+from datacrumbs.system import SystemPaths, read_system_configuration
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from datacrumbs.trace.unattached import Unattached
+    from datacrumbs.trace.unattached import Failure, Unattached
 
 _SHOWN_NOTES = 20
 _KIND = "signed"
@@ -126,13 +126,13 @@ def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
     root, name = root_of(options.program or "", options.root or "")
     program = shutil.which(name) if name and root.is_own else name
     place = [str(paths.prefix.absolute()), str(root.directory), os.getcwd()]  # noqa: PTH109
-    failures = _known_failures(options)
+    failures = _known_failures(options, paths)
     asked = [
         *place,
         options.site,
         program,
         *_selected(options),
-        [[each.key, failures[each]] for each in sorted(failures)],
+        [[each.key, astuple(failures[each])] for each in sorted(failures)],
     ]
     if not options.fresh:
         found = _remembered(composition_cache.recall(_KIND, asked, os.environ), paths)
@@ -147,7 +147,7 @@ def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
             from datacrumbs.configure import Selection, current_host
 
             host = current_host(name, str(root.directory))
-            answer = composed(options.site, host, Selection(*_selected(options)), paths, notes.append, failures)
+            answer = composed(options.site, host, Selection(*_selected(options)), paths, notes, failures)
         finally:
             _print_notes(notes)  # they also say why nothing was left
     answer["notes"] = notes
@@ -155,9 +155,21 @@ def _composed(options: argparse.Namespace, paths: SystemPaths) -> Composed:
     return _of(answer, paths, is_remembered=False)
 
 
-def _known_failures(options: argparse.Namespace) -> dict[Unattached, str]:
-    if not options.known_failures:
+def _known_failures(options: argparse.Namespace, paths: SystemPaths) -> dict[Unattached, Failure]:
+    if options.no_known_failures:
         return {}
+    if not options.known_failures:
+        from datacrumbs.runs.trace_places import latest_traces
+
+        traces: list[Path] = []
+        # Who cannot trust it, as in a user namespace of one's own, is not told where traces are, and composes all.
+        with suppress(DatacrumbsError):
+            traces = latest_traces(read_system_configuration(paths))
+        if not traces:
+            return {}
+        from datacrumbs.runs.earlier_failures import earlier_failures
+
+        return earlier_failures(traces)
     from datacrumbs.trace.reader import find_traces
     from datacrumbs.trace.unattached import unattached_in
 
@@ -166,13 +178,10 @@ def _known_failures(options: argparse.Namespace) -> dict[Unattached, str]:
 
 # Where it would not be taken any more, it is composed again.
 def _remembered(answer: Any, paths: SystemPaths) -> Composed | None:
-    if answer is None:
-        return None
-    try:
+    found = None
+    with suppress(DatacrumbsError, ValueError, TypeError, LookupError):
         found = _of(answer, paths, is_remembered=True)
-    except (DatacrumbsError, ValueError, TypeError, LookupError):
-        return None
-    return found if is_lasting(found.probe_file, paths) else None
+    return found if found is not None and is_lasting(found.probe_file, paths) else None
 
 
 def _of(answer: dict[str, Any], paths: SystemPaths, *, is_remembered: bool) -> Composed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,11 @@ from datacrumbs.configure.known_failures import without_failures
 from datacrumbs.signer.signing_client import request_signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from datacrumbs.provider import Host
     from datacrumbs.system import SystemPaths
-    from datacrumbs.trace.unattached import Unattached
+    from datacrumbs.trace.unattached import Failure, Unattached
 
 
 def composed(  # noqa: PLR0917 - what a composition takes
@@ -25,8 +26,8 @@ def composed(  # noqa: PLR0917 - what a composition takes
     host: Host,
     selection: Selection,
     paths: SystemPaths,
-    note: Callable[[str], None],
-    failures: Mapping[Unattached, str],
+    notes: list[str],
+    failures: Mapping[Unattached, Failure],
 ) -> dict[str, object]:
     """Compose a site file's plan and have it signed.
 
@@ -35,20 +36,24 @@ def composed(  # noqa: PLR0917 - what a composition takes
         host: The machine, and the program whose libraries are probed.
         selection: What is left of the site file.
         paths: The installation.
-        note: Told what the user should know.
+        notes: What the user should know is added to these; first, as not all may be shown, what failed before.
         failures: What is known to fail where it is to run.
 
     Returns:
         What `commands._composing.Composed` has, as JSON carries it.
     """
+    gc.disable()  # the process ends soon, and what it makes until then stays
     file = find_site_file(site, paths)
     read = read_site_file(file, protected=file.parent.absolute() == paths.site_files.absolute())
-    for line in read.notes:
-        note(line)
+    notes += read.notes
     providers = load_selected(read, selection)
     with progress_bar("composing") as progress:
-        plan = compose(read, providers, host, selection, Report(note, progress))
-    plan = without_failures(plan, failures, note)
+        plan = compose(read, providers, host, selection, Report(notes.append, progress))
+    left_out: list[str] = []
+    try:
+        plan = without_failures(plan, failures, left_out.append)
+    finally:
+        notes[:0] = left_out
     counts = Counter(group.provider for group in plan.groups for _ in group.functions)
     return {
         "counts": [[entry.name, counts[entry.name]] for entry in plan.providers],

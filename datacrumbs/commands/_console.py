@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 
 from rich.console import Console
@@ -28,12 +29,4 @@ def table_console() -> Console:
 
 def terminal_width() -> int | None:
     """Columns of the terminal on stdout; None where there is none, or where it does not say."""
-    if not sys.stdout.isatty():
-        return None
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isascii() and columns.isdecimal() and int(columns):
-        return int(columns)
-    try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or None
-    except OSError:
-        return None
+    return (shutil.get_terminal_size((0, 0)).columns or None) if sys.stdout.isatty() else None

@@ -25,9 +25,10 @@ from datacrumbs.plugins import load_providers
 from datacrumbs.probefile.keys import trusted_key_ids
 from datacrumbs.provider import Check, CheckState
 from datacrumbs.quantities import MEGABYTE, shown_duration, shown_size
-from datacrumbs.runs.run_client import RunError, allowed_runs
+from datacrumbs.runs.run_client import allowed_runs
 from datacrumbs.secure.files import first_unprotected
 from datacrumbs.secure.user_rights import NOBODY, rights_of
+from datacrumbs.serving.denial import DenialError
 from datacrumbs.signer.provider_snippets import package_directories, provider_distributions
 from datacrumbs.signer.signing_client import service_key_id
 from datacrumbs.system import SystemPaths, read_system_configuration
@@ -67,13 +68,9 @@ def diagnose(options: argparse.Namespace) -> int:
 
 def examine(paths: SystemPaths) -> Iterator[Finding]:
     """All findings: of the host, of the installation below ``paths``, of each provider."""
-    seen: set[str] = set()
-    for area, checks in ((HOST, host_checks()), (INSTALLATION, installation_checks(paths))):
-        for check in checks:
-            seen.add(check.name)
-            yield area, check
-    # A provider repeats what its layer needs of the host; once is enough.
-    yield from ((area, check) for area, check in provider_checks() if check.name not in seen)
+    yield from ((HOST, check) for check in host_checks())
+    yield from ((INSTALLATION, check) for check in installation_checks(paths))
+    yield from provider_checks()
 
 
 def can_trace(findings: Iterable[Finding]) -> bool:
@@ -192,7 +189,7 @@ def _runs(paths: SystemPaths) -> Check:
     name = "service of runs"
     try:
         may = allowed_runs(paths)
-    except RunError as error:
+    except DenialError as error:
         return Check(name, CheckState.WARNING, f"{paths.runs_socket}: {error.message}", error.hint)
     size, total = (shown_size(round(may[key] * MEGABYTE)) for key in ("size", "total"))
     lasting = shown_duration(may["duration"])

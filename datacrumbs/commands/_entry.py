@@ -1,15 +1,22 @@
 """Where the console scripts begin: what holds before a command's own modules are there, and after its end.
 
-Importing them takes a good part of a second. A user who presses Ctrl-C then gets no traceback, here or at the end.
+Importing them takes a good part of a second. A user who presses Ctrl-C then gets no traceback, here or at the end. So
+the first thing here is that the signal does what it does to other programs: it ends this one.
 """
 
 from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found] # of `signal` what is there without a look at the disk
+
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # it is not to be ignored
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 import gc
 import signal
 import sys
 from functools import partial
 
+from datacrumbs.commands._registry import COMMANDS, command_named
 from datacrumbs.errors import ExitCode
 from datacrumbs.output import prepare_streams
 
@@ -33,7 +40,6 @@ def start(name: str) -> int:
 
             return run(sys.argv[1:], interrupts.all_is_imported)
         from datacrumbs.commands._main import main
-        from datacrumbs.commands._registry import command_named
 
         return main(command_named(name), sys.argv[1:], interrupts.all_is_imported)
     except KeyboardInterrupt:  # between two things that `main` guards
@@ -58,27 +64,9 @@ class _Interrupts:
         signal.raise_signal(number)
 
 
-datacrumbs = partial(start, "daemon")
-cluster_setup = partial(start, "cluster_setup")
-completion = partial(start, "completion")
-doctor = partial(start, "doctor")
-epilog = partial(start, "epilog")
-probe_configurator = partial(start, "probe_configurator")
-prolog = partial(start, "prolog")
-record = partial(start, "record")
-list_ = partial(start, "list")
-mark = partial(start, "mark")
-report = partial(start, "report")
-run = partial(start, "run")
-runs = partial(start, "runs")
-salloc = partial(start, "salloc")
-sbatch = partial(start, "sbatch")
-service_wrapper = partial(start, "service_wrapper")
-setup = partial(start, "setup")
-sign_probes = partial(start, "sign_probes")
-srun = partial(start, "srun")
-stop = partial(start, "stop")
-top = partial(start, "top")
-track = partial(start, "track")
-trust = partial(start, "trust")
-untrack = partial(start, "untrack")
+def __getattr__(name: str) -> partial[int]:
+    """The start of each command, by its name; ``list_`` since that word is taken, and ``datacrumbs`` for the daemon."""
+    command = "daemon" if name == "datacrumbs" else name.rstrip("_")
+    if command not in COMMANDS:
+        raise AttributeError(name)
+    return partial(start, command)

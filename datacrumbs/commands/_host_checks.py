@@ -18,12 +18,12 @@ from datacrumbs.errors import DatacrumbsError
 from datacrumbs.kernel import header_files
 from datacrumbs.kernel.tracefs import kprobes_available
 from datacrumbs.provider import Check, CheckState
+from datacrumbs.secure.file_systems import read_mounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MACHINES = ("x86_64", "aarch64")
-_MOUNTS = Path("/proc/self/mounts")
 _BTF = Path("/sys/kernel/btf/vmlinux")
 _BTF_MAGIC = b"\x9f\xeb"  # 0xeB9F, in the byte order of the machine
 _UTS_RELEASE = re.compile(r'^#define UTS_RELEASE "([^"]*)"', re.MULTILINE)
@@ -45,14 +45,14 @@ def host_checks() -> Iterator[Check]:
     """All checks of this host, in the order in which tracing needs them."""
     yield _machine()
     yield _root()
-    yield _bcc()
-    yield _headers()
+    yield bcc_module()
+    yield kernel_headers()
     yield _btf()
     yield _mount("tracefs", "/sys/kernel/tracing")
     yield _mount("bpf", "/sys/fs/bpf", name="bpffs")
     yield _lockdown()
     yield _memory_limit()
-    yield from _features()
+    yield from feature_checks()
     yield _kprobes()
     yield _patchelf()
 
@@ -71,7 +71,7 @@ def _root() -> Check:
     return Check("root", CheckState.WARNING, detail, "sudo datacrumbs_doctor")
 
 
-def _bcc() -> Check:
+def bcc_module() -> Check:
     try:
         compiler.load_bcc()
     except DatacrumbsError:
@@ -92,7 +92,7 @@ def _why_no_bcc() -> tuple[str, str]:
     )
 
 
-def _headers() -> Check:
+def kernel_headers() -> Check:
     name, release = "kernel headers", platform.release()
     build = header_files.MODULES / "build"
     if missing := header_files.missing_headers():
@@ -136,8 +136,7 @@ def _btf() -> Check:
 
 def _mount(kind: str, place: str, name: str = "") -> Check:
     name = name or kind
-    mounts = [line.split() for line in _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines()]
-    found = [fields[1] for fields in mounts if fields[2] == kind]
+    found = [mount.point.decode(errors="replace") for mount in read_mounts() if mount.kind == kind.encode()]
     if found:
         return Check(name, CheckState.OK, f"mounted on {', '.join(dict.fromkeys(found))}")
     return Check(name, CheckState.WARNING, "not mounted", f"mount -t {kind} {kind} {place}")
@@ -165,7 +164,7 @@ def _memory_limit() -> Check:
     return Check("locked memory", CheckState.WARNING, detail, "the daemon's unit sets LimitMEMLOCK=infinity")
 
 
-def _features() -> Iterator[Check]:
+def feature_checks() -> Iterator[Check]:
     if os.geteuid() != 0:
         yield Check("BPF programs", CheckState.WARNING, "not tried: only root may load one", "sudo datacrumbs_doctor")
         return
@@ -195,10 +194,10 @@ def _features() -> Iterator[Check]:
             _HEADERS_FIX,
         )
         return
-    yield from _feature_findings(findings, child.stderr)
+    yield from feature_findings(findings, child.stderr)
 
 
-def _feature_findings(findings: dict[str, str | None], words: str) -> Iterator[Check]:
+def feature_findings(findings: dict[str, str | None], words: str) -> Iterator[Check]:
     if findings.get("compile") is not None:
         lines = [line for line in words.splitlines() if "error" in line] or [str(findings["compile"])]
         yield Check("BPF programs", CheckState.MISSING, f"do not compile: {lines[0]}", _HEADERS_FIX)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from datacrumbs.commands._audit import audit
 from datacrumbs.errors import refusal
 from datacrumbs.install.rotation import prepare_rotation, rotate
+from datacrumbs.install.step import performed
 from datacrumbs.install.steps import install, uninstall
 from datacrumbs.installed import changeable_code
 from datacrumbs.output import Verbosity, inform, verbosity, warn
@@ -33,21 +34,21 @@ def setup(arguments: argparse.Namespace) -> None:
     # Units and messages name absolute places, wherever this was run.
     paths = SystemPaths(arguments.prefix.resolve())
     if arguments.uninstall:
-        steps = uninstall(paths, dry_run=arguments.dry_run)
+        steps = uninstall(paths)
     elif arguments.next_key:
-        steps = prepare_rotation(paths, dry_run=arguments.dry_run)
+        steps = prepare_rotation(paths)
     elif arguments.rotate_key:
-        steps = rotate(paths, dry_run=arguments.dry_run)
+        steps = rotate(paths)
     else:
         # First: a wrong one must not leave a host half set up.
         key = public_key(arguments.trust_key) if arguments.trust_key else None
         check_code(paths)
         if not arguments.dry_run:
             arguments.prefix.mkdir(parents=True, exist_ok=True)
-        steps = install(paths, arguments.stage, key, dry_run=arguments.dry_run)
+        steps = install(paths, arguments.stage, key)
     if arguments.dry_run:
         inform("dry run: nothing is changed")
-    perform(steps, paths, _action(arguments), arguments)
+    perform(performed(steps, dry_run=arguments.dry_run), paths, _action(arguments), arguments)
 
 
 def public_key(path: Path) -> Ed25519PublicKey:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from datacrumbs.errors import DatacrumbsError, refusal
 from datacrumbs.jobs import flux_job, slurm_job
 from datacrumbs.jobs.flux_job import FluxJob
-from datacrumbs.jobs.node_job import note_path
 from datacrumbs.jobs.slurm_job import SlurmJob
 from datacrumbs.output import warn
 from datacrumbs.system import SystemPaths
@@ -31,7 +30,7 @@ def begin_job(options: argparse.Namespace) -> None:
     def begin() -> str:
         paths = SystemPaths(options.prefix.absolute())
         with suppress(DatacrumbsError):  # it is said below
-            if not job.probe_file() and not note_path(paths, job.note).exists():
+            if not job.probe_file() and not (paths.jobs / job.note).exists():
                 return ""
         from datacrumbs.jobs.prolog import start_run  # most of the time goes into this
 

@@ -33,16 +33,16 @@ HEADINGS = {"busy": "busy", "rate": "calls/s", "throughput": "bytes/s"}
 _NAMES: dict[str, dict[str, Callable[[Row], str]]] = {
     "function": {"layer": lambda row: layer(row["layer"]), "function": lambda row: row["function"] + _of(row)},
     "layer": {"layer": lambda row: layer(row["layer"])},
-    "file": {"file": lambda row: _text(row["path"], "(other files)")},
+    "file": {"file": lambda row: _known(row["path"], "(other files)")},
     "process": {
-        "process": lambda row: _number(row["process"], "(others)"),
-        "program": lambda row: _text(row["name"], ""),
-        "rank": lambda row: _number(row["rank"], ""),
+        "process": lambda row: _known(row["process"], "(others)"),
+        "program": lambda row: _known(row["name"], ""),
+        "rank": lambda row: _known(row["rank"], ""),
     },
     "rank": {
-        "rank": lambda row: _number(row["rank"], "(none)"),
-        "job": lambda row: _text(row["job_id"], ""),
-        "step": lambda row: _number(row["step"], ""),
+        "rank": lambda row: _known(row["rank"], "(none)"),
+        "job": lambda row: _known(row["job_id"], ""),
+        "step": lambda row: _known(row["step"], ""),
     },
 }
 _NUMBERS = {"process", "rank", "step"}
@@ -156,12 +156,8 @@ def _of(row: Row) -> str:
     return f" 1/{row['one_of']}" if row["one_of"] > 1 else ""
 
 
-def _text(text: str | None, otherwise: str) -> str:
-    return otherwise if text is None else text
-
-
-def _number(number: int | None, otherwise: str) -> str:
-    return otherwise if number is None else str(number)
+def _known(value: str | int | None, otherwise: str) -> str:
+    return otherwise if value is None else str(value)
 
 
 def _natural(text: str) -> tuple[bool, int, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import socket
 import sys
 import time
 from contextlib import ExitStack, closing, suppress
@@ -16,7 +17,7 @@ from datacrumbs.commands._live_screen import Screen
 from datacrumbs.commands._live_table import Choice, table_lines
 from datacrumbs.errors import DatacrumbsError, usage_error
 from datacrumbs.output import inform
-from datacrumbs.runs.snapshot_client import WatchedRun, runs_to_watch
+from datacrumbs.runs.snapshot_client import WatchedRun, runs_to_watch, user_of
 from datacrumbs.secure.files import write_atomically
 from datacrumbs.system import SystemPaths
 
@@ -121,7 +122,8 @@ def _seen(paths: SystemPaths, runs: Sequence[str]) -> list[dict[str, Any]]:
             for look in select.select(waiting, [], [], left)[0]:
                 document = _heard(look)
                 if document is not None:
-                    found[look.run] = document
+                    # Not whose and where the run's process says that it is.
+                    found[look.run] = document | {"user": user_of(paths, look.run), "host": socket.gethostname()}
                 if document is not None or look.ended:
                     waiting.remove(look)
         for look in waiting:

@@ -11,9 +11,10 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import DatacrumbsError, ExitCode, refusal
+from datacrumbs.errors import DatacrumbsError, ExitCode, refusal, unforeseen
 from datacrumbs.installed import user_packages
 from datacrumbs.output import begin_messages, detail, warn
+from datacrumbs.secure.places_of_users import TEMPORARY, leave_out_places_of_users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,6 +51,7 @@ def main(command: Command, words: Sequence[str], begun: Callable[[], None] = lam
     def work() -> int | None:
         if os.geteuid() == 0:
             _refuse_user_packages()
+            leave_out_places_of_users(TEMPORARY, "what is kept for a moment")
         gc.disable()  # what is imported stays; to look through it again and again takes a fifth of the time
         try:
             run = command.load()
@@ -72,19 +74,15 @@ def guarded(work: Callable[[], int | None], prefix: Path = ROOT) -> int:
     """
     try:
         return int(work() or ExitCode.DONE)
-    except DatacrumbsError as error:
-        advice = f"\nhint: {for_prefix(error.hint, prefix)}" if error.hint else ""
-        warn(error.message + advice)
-        detail(traceback.format_exc())
-        return int(error.exit_code)
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
-    except OSError as error:
+    except (DatacrumbsError, OSError) as error:
         # What no caller foresaw: a file that cannot be reached, a full disk. Still words, not a traceback.
-        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, (str, bytes)) else ""
-        warn(f"{where}{error.strerror or error}")
+        told = error if isinstance(error, DatacrumbsError) else unforeseen(error)
+        advice = f"\nhint: {for_prefix(told.hint, prefix)}" if told.hint else ""
+        warn(told.message + advice)
         detail(traceback.format_exc())
-        return int(ExitCode.FAILED)
+        return int(told.exit_code)
 
 
 # What is in it was run already as far as Python runs it by itself; nothing more of it shall be.

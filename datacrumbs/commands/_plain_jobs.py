@@ -11,13 +11,12 @@ from datacrumbs.daemon.run_files import is_locked
 from datacrumbs.errors import DatacrumbsError, refusal, usage_error
 from datacrumbs.jobs.epilog import end_run
 from datacrumbs.jobs.job_notes import JobNotes
-from datacrumbs.jobs.node_job import note_path
 from datacrumbs.jobs.plain_job import PlainJob, checked_name, plain_job
 from datacrumbs.jobs.prolog import start_run
 from datacrumbs.nodes.node_runs import NONE_HERE
 from datacrumbs.runs.own_traces import daemons
 from datacrumbs.session.invoker import installation_of, invoker
-from datacrumbs.system import SystemPaths
+from datacrumbs.system import SystemPaths, make_searched
 
 if TYPE_CHECKING:
     import argparse
@@ -48,7 +47,7 @@ def start_or_stop(options: argparse.Namespace) -> None:
 def _alone(job: str, paths: SystemPaths, seconds: float) -> Iterator[float]:
     end = time.monotonic() + seconds
     notes = JobNotes(paths, PlainJob.note_of(job))
-    notes.prepare()
+    make_searched(paths.jobs)
     with notes.held(seconds) as is_held:
         if not is_held:
             raise DatacrumbsError(f"the run of job {job} is still being started or ended here by another command")
@@ -72,7 +71,7 @@ def _start(job: PlainJob, paths: SystemPaths, seconds: float) -> None:
 
 def _stop(job: str, paths: SystemPaths, seconds: float) -> None:
     note = PlainJob.note_of(job)
-    if not note_path(paths, note).exists():
+    if not (paths.jobs / note).exists():
         print(NONE_HERE)
     elif not end_run(note, paths, seconds):
         raise DatacrumbsError(f"the trace of job {job} is still being completed")

@@ -64,7 +64,7 @@ def _print_list(listed: Sequence[ListedProvider]) -> None:
             for target, count in each.targets
         ] or [("nothing to probe here", "", "0")]
         for position, row in enumerate(rows):
-            who = (entry.name, entry.version, entry.layer) if position == 0 else ("", "", "")
+            who = (entry.name, entry.version, entry.described.layer) if position == 0 else ("", "", "")
             table.add_row(*map(printable, who), *row, end_section=position == len(rows) - 1)
     presets = Table(title="Presets", title_justify="left")
     for heading in ("provider", "preset", "cost", "what it selects"):

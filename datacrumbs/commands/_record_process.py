@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from datacrumbs.daemon.waiting import SignalWait
     from datacrumbs.session.composition_request import CompositionRequest
     from datacrumbs.session.invoker import Invoker
-    from datacrumbs.session.own_run import Recording
+    from datacrumbs.session.served_run import Recording
     from datacrumbs.session.trace_file import NewTrace
 
 
@@ -86,12 +86,7 @@ class ProcessSession(Session):
     def _ask_for_it(self, recording: Recording) -> None:
         from datacrumbs.session.served_run import asked_for_process
 
-        worker = Worker(self._user, lambda: asked_for_process(recording.run_id, self._process))
-        try:
-            self._await_end(worker)
-            problem = worker.result()
-        finally:
-            worker.close()
+        problem = self._answered(Worker(self._user, lambda: asked_for_process(recording.run_id, self._process)))
         if select.select([self._descriptor], [], [], 0)[0]:  # and another one may have got its number
             raise DatacrumbsError(f"process {self._process} has ended")
         if problem:

@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from datacrumbs.session.foreground import ENDING, stop_as
 
@@ -27,14 +27,16 @@ class RecordReport:
 
     Args:
         user: Whose.
+        written: The trace, which is no run's any more when that has ended: the process lets go of it.
         as_json: Print JSON.
     """
 
-    def __init__(self, user: Invoker, *, as_json: bool) -> None:
+    def __init__(self, user: Invoker, written: BinaryIO, *, as_json: bool) -> None:
         theirs, self._trace = os.pipe2(os.O_CLOEXEC)
         self._pid = os.fork()
         if not self._pid:
             os.close(self._trace)
+            written.close()
             _be_the_report(user, theirs, ["--json"] if as_json else [])
         os.close(theirs)
 

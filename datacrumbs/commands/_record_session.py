@@ -3,59 +3,53 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import os
 import re
 import signal
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs.client import launcher
+from datacrumbs.commands._interrupting import Interrupted, interruptible
 from datacrumbs.commands._record_report import RecordReport
 from datacrumbs.commands._selection import names
 from datacrumbs.daemon.chosen_processes import Chosen
 from datacrumbs.daemon.run_files import SUFFIX
-from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
+from datacrumbs.errors import DatacrumbsError, ExitCode, reworded, usage_error
 from datacrumbs.model.plan import Mode
 from datacrumbs.output import counted, detail, inform, printable, warn
-from datacrumbs.session.foreground import ENDING, SIGNALS, Foreground, stop_as
+from datacrumbs.session.composition_request import CompositionRequest
+from datacrumbs.session.foreground import ENDING, Foreground, stop_as
 from datacrumbs.session.invoker import given_environment, installation_of, invoker
-from datacrumbs.session.own_run import Outcome, OwnRecording, RunOptions
-from datacrumbs.session.programs import CommandError, looked_up
+from datacrumbs.session.own_run import Outcome, OwnRecording
+from datacrumbs.session.programs import CommandError, executable
 from datacrumbs.session.trace_file import NewTrace
 from datacrumbs.session.worker import Worker
 from datacrumbs.system import SystemPaths, read_system_configuration
+from datacrumbs.trace.members import TraceText
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
+    from datacrumbs.daemon.run_request import RunRequest
     from datacrumbs.daemon.waiting import SignalWait
     from datacrumbs.model.plan import Plan
     from datacrumbs.probefile.envelope import SignedPlan
     from datacrumbs.serving.limited import Child
-    from datacrumbs.session.composition_request import CompositionRequest
     from datacrumbs.session.invoker import Invoker
-    from datacrumbs.session.own_run import Recording
+    from datacrumbs.session.served_run import Recording
 
 _STOP_SECONDS = 150.0  # more than a run has to end
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _LONGEST_NAME = 64
 _ANSWER = 1 << 16
-
-
-class _Interrupted(Exception):  # noqa: N818 - not a mistake
-    """The user has had enough before the command ran."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class Session:
@@ -85,11 +79,9 @@ class Session:
 
     def run(self) -> int:
         """Gives a wait status."""
-        try:
+        with reworded(exit_code=ExitCode.NOT_RUN):
             self._user = invoker(given_environment())
             self._paths = SystemPaths(installation_of(self._options.prefix, self._user))
-        except DatacrumbsError as error:
-            raise _not_run(error) from None
         if self._options.json and self._options.no_report:
             raise usage_error("--json and --no-report exclude each other: it is the report that is printed as JSON")
         # Only towards less: which calls may be recorded one by one, the signer has decided.
@@ -97,19 +89,21 @@ class Session:
         if given and (self._user.is_other or os.geteuid() != 0):
             raise usage_error("--mode trace: the probe file decides", "leave out one of --mode and --probe-file")
         try:
-            try:
-                return self._recorded()
-            except DatacrumbsError as error:
-                if not self._options.best_effort or self._options.dry_run:
-                    raise
-                return self._untraced(error)
-        except _Interrupted as interrupted:
+            with reworded(exit_code=ExitCode.NOT_RUN):
+                return self._recorded_or_untraced()
+        except Interrupted as interrupted:
             return interrupted.number
         except CommandError as error:
             warn(f"{printable(self._command[0])}: {error.message}")
             return error.status << 8
+
+    def _recorded_or_untraced(self) -> int:
+        try:
+            return self._recorded()
         except DatacrumbsError as error:
-            raise _not_run(error) from None
+            if not self._options.best_effort or self._options.dry_run:
+                raise
+            return self._untraced(error)
 
     def _recorded(self) -> int:
         try:
@@ -133,7 +127,7 @@ class Session:
         from datacrumbs.session.served_run import ServedRecording, as_probe_file
 
         if not self._options.dry_run:
-            with _interruptible():
+            with interruptible(self.STOPPING):
                 served = is_served(self._paths)
             if not served:
                 raise DatacrumbsError(
@@ -148,7 +142,7 @@ class Session:
         else:
             composed = self._composed_and_signed()
             if self._options.dry_run:
-                self._print_plan(decode(self._composed.document.encode()))
+                self._print_plan(decode(self._document))
                 return 0
             signed = base64.b64decode(composed)
         options, command, paths = self._options, self._command, self._paths
@@ -156,34 +150,27 @@ class Session:
             self._launching.append("--require")
 
         def begun(trace: NewTrace) -> Recording:
-            with _interruptible():
+            with interruptible(self.STOPPING):
                 return ServedRecording(paths, signed, options, command, trace.stream)
 
         return self._traced(begun)
 
     def _composed_and_signed(self) -> str:
-        from datacrumbs.session.composition_request import OwnPlan
         from datacrumbs.signer.signature_cache import signed_plan
 
         request, dry = self._request(), self._options.dry_run
 
         def work() -> Any:
             composed = self._composing(request)
-            needless = dry or composed["status"]
-            signed = b"" if needless else signed_plan(composed["document"], self._paths)
+            signed = b"" if dry else signed_plan(composed["document"], self._paths)
             return [composed, base64.b64encode(signed).decode()]
 
-        worker = Worker(self._user, work)
-        try:
-            self._await_end(worker)
-            composed, signed = worker.result()
-        finally:
-            worker.close()
-        self._composed = OwnPlan(**composed)
-        self._notes = tuple(self._composed.notes)
-        if self._composed.status:
-            raise CommandError(self._composed.problem, self._composed.status)
+        composed, signed = self._answered(Worker(self._user, work))
+        self._take(composed)
         return str(signed)
+
+    def _take(self, composed: dict[str, Any]) -> None:
+        self._document, self._notes = composed["document"].encode(), tuple(composed["notes"])
 
     def _traced(self, begun: Callable[[NewTrace], Recording]) -> int:
         trace = NewTrace(self._output(), self._user, may_vary=self._options.output is None)
@@ -212,26 +199,16 @@ class Session:
     def _signed_plan(self) -> SignedPlan:
         if self._options.probe_file is not None:
             return self._given_plan()
-        from datacrumbs.session.composition_request import OwnPlan
-
         request, subject = self._request(), self._subject()
         worker = Worker(subject, lambda: self._composing(request))
-        try:
-            from datacrumbs.session.own_decision import begin_decision, signed  # meanwhile, as below
+        from datacrumbs.session.own_decision import begin_decision, signed  # meanwhile, as below
 
-            self._await_end(worker)
-            self._composed = OwnPlan(**worker.result())
-            self._notes = tuple(self._composed.notes)
-        finally:
-            worker.close()
-        if self._composed.status:
-            raise CommandError(self._composed.problem, self._composed.status)
-        plan_bytes = self._composed.document.encode()
-        child = begin_decision(plan_bytes, subject, self._paths)
+        self._take(self._answered(worker))
+        child = begin_decision(self._document, subject, self._paths)
         # What is imported while other processes work costs no time where another processor is idle.
         from datacrumbs.daemon import run  # noqa: F401
 
-        return signed(*self._answer_of(child), plan_bytes, subject)
+        return signed(*self._answer_of(child), self._document, subject)
 
     # What the command line has to name, in advice.
     @property
@@ -257,8 +234,6 @@ class Session:
         )
 
     def _request(self) -> CompositionRequest:
-        from datacrumbs.session.composition_request import CompositionRequest
-
         options = self._options
         return CompositionRequest(
             options.site or "",
@@ -276,8 +251,26 @@ class Session:
         configuration = replace(read_system_configuration(self._paths), rotate_megabytes=0, **given)
         mode = Mode(options.mode) if options.mode else None
         name = options.probe_file or Path(options.site or "default.yaml")
-        how = RunOptions(name, self._run_id, trace.path, trace.stream, configuration, mode, self._chosen)
-        return OwnRecording(self._paths, plan, how)
+
+        def request() -> RunRequest:
+            from datacrumbs.daemon.run_request import OpenOutput, RunRequest
+            from datacrumbs.probefile.targets import OpenTargets
+
+            return RunRequest(
+                name,
+                plan,
+                OpenTargets(plan.plan, plan.grant.uid),
+                self._run_id,
+                self._paths,
+                configuration,
+                mode=mode,
+                names=(self._run_id,),
+                unnamed=False,
+                chosen=self._chosen,
+                output=OpenOutput(trace.path, trace.stream),
+            )
+
+        return OwnRecording(self._paths, self._run_id, request)
 
     def _output(self) -> Path:
         if self._options.output is not None:
@@ -289,23 +282,25 @@ class Session:
     def _attend(self, descriptor: Any) -> None:
         while (taken := self._signals.take(float("inf"), [descriptor.fileno()])) is not None:
             if taken.si_signo in ENDING:
-                raise _Interrupted(taken.si_signo)
+                raise Interrupted(taken.si_signo)
             if taken.si_signo in self.STOPPING:
                 stop_as(taken.si_signo)
 
-    def _await_end(self, worker: Worker) -> None:
-        self._attend(worker)
-        while not worker.has_ended():
+    def _answered(self, worker: Worker) -> Any:
+        with closing(worker):
             self._attend(worker)
+            while not worker.has_ended():
+                self._attend(worker)
+            return worker.result()
 
     def _answer_of(self, child: Child) -> tuple[bytes, int]:
-        with os.fdopen(child.answer, "rb", buffering=0) as stream:
+        with child.channel:
             answer = b""
             try:
-                self._attend(stream)
-                while part := stream.read(_ANSWER):
+                self._attend(child.channel)
+                while part := child.channel.recv(_ANSWER):
                     answer += part
-                    self._attend(stream)
+                    self._attend(child.channel)
             except BaseException:
                 child.kill()
                 child.wait()
@@ -315,7 +310,8 @@ class Session:
     def _finish(self, recording: Recording, trace: NewTrace) -> None:
         deadline = time.monotonic() + _STOP_SECONDS
         recording.stop()
-        report = RecordReport(self._user, as_json=self._options.json) if self._report_wanted else None
+        wanted, as_json = self._report_wanted, self._options.json
+        report = RecordReport(self._user, trace.stream, as_json=as_json) if wanted else None
         while not recording.ended and time.monotonic() < deadline:
             taken = self._signals.take(deadline - time.monotonic(), [recording.fileno()])
             if taken is None:
@@ -351,26 +347,18 @@ class Session:
 
     def _tell(self, outcome: Outcome | DatacrumbsError) -> None:
         if isinstance(outcome, DatacrumbsError):
-            advice = f"\nhint: {outcome.hint}" if outcome.hint else ""
-            warn(f"the trace is not complete: {outcome.message}{advice}")
+            warn(f"the trace is not complete: {outcome.text}")
         elif self._ended_early:
             warn("tracing ended before the command did, by --duration, --max-size or what this host allows")
 
     # What the command is, with the rights of the user alone.
     def _file(self) -> Path:
-        worker = Worker(self._user, lambda: looked_up(self._command[0], os.environ))
-        try:
-            self._await_end(worker)
-            file, status, problem = worker.result()
-        finally:
-            worker.close()
-        if status:
-            raise CommandError(problem, status)
-        return Path(file)
+        worker = Worker(self._user, lambda: str(executable(self._command[0], os.environ)))
+        return Path(self._answered(worker))
 
     def _untraced(self, error: DatacrumbsError) -> int:
         status = Foreground(self._file(), self._command, self._user, self._mask).wait(self._signals)
-        warn(f"not traced: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
+        warn(f"not traced: {error.text}")
         return status
 
     def _print_plan(self, plan: Plan) -> None:
@@ -399,28 +387,6 @@ def _outcome(recording: Recording) -> Outcome | DatacrumbsError:
 def _saw_nothing(outcome: Outcome | DatacrumbsError, trace: Path) -> bool:
     if not isinstance(outcome, Outcome) or outcome.entered:
         return False
-    with gzip.open(trace) as stream:
-        return not any(b'"process_name"' in line for line in stream)
-
-
-def _not_run(error: DatacrumbsError) -> DatacrumbsError:
-    return DatacrumbsError(error.message, hint=error.hint, exit_code=ExitCode.NOT_RUN)
-
-
-# While a service is asked, which may take its time: what is sent to this process ends or stops it at once.
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    def interrupt(number: int, _frame: object) -> None:
-        raise _Interrupted(number)
-
-    before = {number: signal.getsignal(number) for number in ENDING}
-    heard = [number for number, handler in before.items() if handler != signal.SIG_IGN]
-    for number in heard:
-        signal.signal(number, interrupt)
-    try:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {*heard, *Session.STOPPING})
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        for number in heard:
-            signal.signal(number, before[number])
+    with suppress(DatacrumbsError):  # it is the user's, who may have put something else there
+        return not any(b'"process_name"' in chunk for chunk in TraceText(trace).chunks())
+    return False

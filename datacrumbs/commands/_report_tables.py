@@ -10,14 +10,11 @@ from typing import TYPE_CHECKING, Any
 from datacrumbs.commands._console import table_console, terminal_width
 from datacrumbs.errors import usage_error
 from datacrumbs.output import printable, warn
-from datacrumbs.report import FILES_SHOWN, PATTERN
-from datacrumbs.report.call_selection import CallSelection, select, select_profiles
-from datacrumbs.report.findings.patterns import access_patterns
+from datacrumbs.report import FILES_SHOWN
 from datacrumbs.report.findings.printing import print_findings
-from datacrumbs.report.job_ranks import jobs, node_rows
-from datacrumbs.report.nesting import Nesting
+from datacrumbs.report.job_ranks import jobs
 from datacrumbs.report.sorting import column_of, in_its_order, in_order, shown_columns
-from datacrumbs.report.summary import conservation, degraded, late_files, table
+from datacrumbs.report.summary import conservation, degraded, late_files
 from datacrumbs.report.tables import (
     WIDE,
     print_jobs,
@@ -29,21 +26,19 @@ from datacrumbs.report.tables import (
     write_csv,
 )
 from datacrumbs.report.tracing_cost import tracing_costs
-from datacrumbs.report.views import SCOPES
 from datacrumbs.report.wide_columns import ONLY_WIDE
 from datacrumbs.trace.mounts import mount_fields
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from rich.console import Console
 
+    from datacrumbs.report.asked_calls import AskedCalls
     from datacrumbs.report.findings.judging import Findings
     from datacrumbs.report.node_clocks import Clocks
     from datacrumbs.trace.reader import Traces
-
-    Rows = Callable[[str, int | None], list[dict[str, Any]]]
 
 SCHEMA_VERSION = 1
 """Of the JSON of reports: it grows when keys change their meaning or go."""
@@ -82,25 +77,38 @@ class _Table:
 
 
 def print_tables(
-    options: argparse.Namespace, traces: Traces, clocks: Clocks, rows_of: Rows, findings: Findings | None
+    options: argparse.Namespace,
+    calls: AskedCalls,
+    clocks: Clocks,
+    findings: Findings | None,
+    why_empty: Callable[[], str],
 ) -> None:
-    """Print what is known of the calls in the form that was asked for: for people, as JSON, or one table as CSV."""
-    tables = _tables(options, rows_of)
+    """Print what is known of the calls in the form that was asked for: for people, as JSON, or one table as CSV.
+
+    Args:
+        options: The command line.
+        calls: Those that it selects.
+        clocks: Of the nodes.
+        findings: What is wrong, where that is asked for.
+        why_empty: Says why there are no calls, if that is since they were not selected.
+    """
+    tables, traces = _tables(options, calls), calls.traces
+    empty = "" if any(table.rows for table in tables) else why_empty()
     if options.json:
         faults = findings.as_json() if findings else {}
         about = {
             "schema_version": SCHEMA_VERSION,
             "traces": described(traces),
             "jobs": [job.document() for job in jobs(traces)],
-            "tracing_costs": [cost.document() for cost in tracing_costs(traces)],
+            "tracing_costs": [cost.document() for cost in tracing_costs(traces, calls.lives)],
         }
         rows = {table.name: table.rows for table in tables}
-        print(json.dumps({**about, "clocks": clocks.document(), **faults, **rows}, indent=2))
+        said = {"nothing_selected": empty} if empty else {}
+        print(json.dumps({**about, "clocks": clocks.document(), **said, **faults, **rows}, indent=2))
     elif options.csv:
         write_csv(sys.stdout, tables[0].rows)
-        for trace in traces.files:
-            if not trace.complete:
-                warn(f"{printable(str(trace.path))}: {printable(trace.shortcoming)}")
+        warn_of_empty(empty)
+        warn_of_gaps(traces)
     else:
         console = table_console()
         if findings:
@@ -108,10 +116,12 @@ def print_tables(
         for each in tables:
             _print(console, options, each, clocks)
             console.print()
+        if empty:
+            say(console, f"nothing selected: {empty}")
         print_jobs(console, jobs(traces), clocks)
         for trace in traces.files:
             print_trace(console, trace)
-        for cost in tracing_costs(traces):
+        for cost in tracing_costs(traces, calls.lives):
             say(console, f"{cost.host}: {cost.described()}")
 
 
@@ -137,35 +147,18 @@ def _print(console: Console, options: argparse.Namespace, table: _Table, clocks:
         print_order(console, table.rows, clocks)
 
 
-def rows_of(traces: Traces, selection: CallSelection, views: Iterable[str], *, wide: bool) -> Rows:
-    """The rows of a table, one of these views; given the view, and how many at most."""
-    calls, profiles = select(traces, selection), select_profiles(traces, selection)
-    nesting = Nesting(traces, calls, filter(None, map(SCOPES.get, views)))
-
-    def rows(view: str, most: int | None) -> list[dict[str, Any]]:
-        if view == PATTERN:
-            patterns, left = access_patterns(traces, calls)
-            for reason in left:
-                warn(printable(reason))
-            return patterns
-        found = table(traces, calls, profiles, view, most, selection=selection, nesting=nesting, wide=wide)
-        return node_rows(traces, found) if view == "node" else found
-
-    return rows
-
-
 def limits(options: argparse.Namespace) -> dict[str, int | None]:
     """The tables that are wanted, and at most how many rows of each."""
     view, limit = view_of(options), options.limit
     return {view: limit} if view else {"function": limit, "file": limit or FILES_SHOWN}
 
 
-def _tables(options: argparse.Namespace, rows_of: Rows) -> list[_Table]:
+def _tables(options: argparse.Namespace, calls: AskedCalls) -> list[_Table]:
     tables, unsorted = list[_Table](), dict[str, str]()
     for view, most in limits(options).items():
         name = _PLURALS.get(view, f"{view}s")
         # One row more than asked for shows whether there are more.
-        rows = rows_of(view, None if options.sort else most and most + 1)
+        rows = calls.rows(view, None if options.sort else most and most + 1)
         column = column_of(options.sort, rows) if options.sort else None
         if column:
             rows = in_order(rows, column, reverse=options.reverse)
@@ -179,6 +172,19 @@ def _tables(options: argparse.Namespace, rows_of: Rows) -> list[_Table]:
         known = "; ".join(f"of {name}: {columns}" for name, columns in unsorted.items())
         raise usage_error(f"--sort {options.sort}: no such column; expected one {known}")
     return tables
+
+
+def warn_of_empty(why: str) -> None:
+    """Say on standard error that no call was selected, for output that does not say so itself."""
+    if why:
+        warn(f"nothing selected: {why}")
+
+
+def warn_of_gaps(traces: Traces) -> None:
+    """Name on standard error the traces that are not all of their runs, for output that does not say so itself."""
+    for trace in traces.files:
+        if trace.lacking:
+            warn(f"{printable(str(trace.path))}: {printable(trace.lacking)}")
 
 
 def described(traces: Traces) -> list[dict[str, Any]]:

@@ -9,48 +9,59 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import PREFIX_VARIABLE
+from datacrumbs.commands._command import usual_prefix
 from datacrumbs.commands._console import table_console, terminal_width
-from datacrumbs.commands._reading_progress import ReadingProgress
-from datacrumbs.commands._report_tables import SCHEMA_VERSION, described, limits, print_tables, rows_of, view_of
-from datacrumbs.errors import DatacrumbsError, ExitCode, usage_error
-from datacrumbs.output import counted, inform, printable, warn
+from datacrumbs.commands._reading_progress import reading_progress
+from datacrumbs.commands._report_tables import (
+    SCHEMA_VERSION,
+    described,
+    limits,
+    print_tables,
+    view_of,
+    warn_of_empty,
+    warn_of_gaps,
+)
+from datacrumbs.errors import DatacrumbsError, ExitCode, reworded, usage_error
+from datacrumbs.output import counted, first_few, inform, printable, warn
 from datacrumbs.report import PATTERN, REGRESSION
-from datacrumbs.report.call_selection import CallSelection, check_order, parse_moment, select, select_profiles
+from datacrumbs.report.call_selection import ALL, CallSelection, check_order, parse_moment, select
 from datacrumbs.report.collectives import align
 from datacrumbs.report.comparing import compare
 from datacrumbs.report.comparison_table import print_comparison
+from datacrumbs.report.empty_selections import left_by, why_empty
 from datacrumbs.report.explaining import explain
 from datacrumbs.report.explanation_table import print_explanation
-from datacrumbs.report.exports.endings import COMPRESSED, ending, export
-from datacrumbs.report.findings.judging import Findings, find
+from datacrumbs.report.exports.endings import COMPRESSED, WITH_ARGUMENTS, ending, export
 from datacrumbs.report.findings.printing import summary
-from datacrumbs.report.findings.provider_rules import provider_rules
 from datacrumbs.report.human_readable import size
+from datacrumbs.report.known_runs import MAIN_VIEWS, KnownRuns
 from datacrumbs.report.node_clocks import Clocks, clocks_of
 from datacrumbs.report.overlapping_traces import check_apart
+from datacrumbs.report.page.figures import PAGE_VIEWS
 from datacrumbs.report.path_groups import globs_of
-from datacrumbs.secure.files import write_atomically
+from datacrumbs.report.selected_calls import SelectedCalls
+from datacrumbs.report.summary_cache import SummaryCache
+from datacrumbs.secure.files import write_over
 from datacrumbs.system import SystemPaths
-from datacrumbs.trace.call_store import SPILL_ROWS
 from datacrumbs.trace.reader import find_traces, read_traces
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from datacrumbs.report.comparing import Change
     from datacrumbs.report.explaining import Explanation
+    from datacrumbs.report.findings.judging import Findings
     from datacrumbs.trace.reader import Traces
 
 
 _GZIP = b"\x1f\x8b"
+_OF_ALL_CALLS = frozenset({"function", "process", "layer"})
 
 
 def _moment(option: str, text: str | None) -> int | None:
-    try:
+    with reworded(f"{option}: "):
         return None if text is None else parse_moment(text)
-    except DatacrumbsError as error:
-        raise usage_error(f"{option}: {error.message}") from None
 
 
 def report(options: argparse.Namespace) -> ExitCode:
@@ -82,36 +93,64 @@ def report(options: argparse.Namespace) -> ExitCode:
     _check_output(options)
     judged = bool(not (view_of(options) or options.export) or options.html or options.fail_on)
     details = judged or view_of(options) == PATTERN
-    rows = SPILL_ROWS // 2 if details else SPILL_ROWS  # they take twice the memory
-    paths = find_traces(options.traces or [_last()])
-    with ReadingProgress(paths) as progress:
-        traces = read_traces(paths, rows, details=details, passed=progress.passed)
-    check_apart(traces)
-    clocks = _clocks(traces, options.align)
+    details |= bool(options.export and ending(Path(options.export)) in WITH_ARGUMENTS)
+    calls = _asked_calls(options, selection, find_traces(options.traces or [_last()]), details=details)
+    clocks = _clocks(calls.traces, options.align)
     if options.explain and not options.html:
-        _explain(options, traces, selection)
+        _explain(options, calls.traces, selection)
         return ExitCode.DONE
-    findings = _judged(traces, selection) if judged else None
+    if options.export or options.html:
+        warn_of_empty(why_empty(calls.traces, selection))
+    findings = calls.findings() if judged else None
     if options.export:
-        _export(traces, selection, Path(options.export))
+        _export(calls.traces, selection, Path(options.export))
     elif options.html:
-        explanation = _explained(options, traces, selection) if options.explain else None
-        _write_page(traces, selection, findings, Path(options.html), explanation=explanation)
+        explanation = _explained(options, calls.traces, selection) if options.explain else None
+        _write_page(calls, selection, findings, Path(options.html), explanation=explanation)
     else:
-        print_tables(options, traces, clocks, rows_of(traces, selection, limits(options), wide=options.wide), findings)
+        print_tables(options, calls, clocks, findings, lambda: why_empty(calls.traces, selection))
+    if isinstance(calls, KnownRuns) and not view_of(options):
+        calls.keep_tables()
     return _status(findings, options.fail_on)
+
+
+# Those of the traces, or of what was found out before where that is enough.
+def _asked_calls(
+    options: argparse.Namespace, selection: CallSelection, paths: Sequence[Path], *, details: bool
+) -> KnownRuns | SelectedCalls:
+    views = PAGE_VIEWS if options.html else list(limits(options))
+
+    def read(paths: Sequence[Path]) -> Traces:
+        with reading_progress(paths) as passed:
+            return read_traces(paths, details=details, passed=passed)
+
+    if selection == ALL and not (options.wide or options.align or options.explain or options.export):
+        system = SystemPaths(usual_prefix().absolute())
+        cache = SummaryCache.of_user(system, os.environ, gives=not options.fresh)
+        return KnownRuns(paths, read, cache, views if view_of(options) else MAIN_VIEWS)
+    calls = SelectedCalls(read(paths), selection, views, wide=options.wide)
+    if len(paths) > 1:
+        check_apart(calls.traces, calls.lives)
+    return calls
 
 
 # What tables are like is for tables alone.
 def _check_table_options(options: argparse.Namespace) -> None:
     if options.reverse and not options.sort:
         raise usage_error("--reverse needs --sort COLUMN")
-    of_tables = {"--by": options.by, "--sort": options.sort, "--wide": options.wide}
-    others = {"--html": options.html, "--export": options.export}
-    others |= {"--compare": options.compare, "--explain": options.explain}
-    for option in (option for option, given in of_tables.items() if given):
-        for other in (other for other, given in others.items() if given):
-            raise usage_error(f"{other} and {option} exclude each other")
+    _exclude(
+        _given(options, "--html", "--export", "--compare", "--explain"), _given(options, "--by", "--sort", "--wide")
+    )
+
+
+# Which of these options are given.
+def _given(options: argparse.Namespace, *names: str) -> list[str]:
+    return [name for name in names if getattr(options, name.removeprefix("--").replace("-", "_"))]
+
+
+def _exclude(some: Sequence[str], others: Sequence[str]) -> None:
+    if some and others:
+        raise usage_error(f"{some[0]} and {others[0]} exclude each other")
 
 
 # What is written is no trace, and has a known form.
@@ -131,21 +170,16 @@ def _check_output(options: argparse.Namespace) -> None:
 def _compare(options: argparse.Namespace, selection: CallSelection) -> ExitCode:
     if not (options.compare and options.traces):
         raise usage_error("a comparison needs both sides: TRACE ... --compare LATER ...")
-    others = {
-        "--explain": options.explain,
-        "--csv": options.csv,
-        "--export": options.export,
-    }
-    beside = [option for option, given in others.items() if given]
     if options.html:
         _check_output(options)
-    if beside or options.fail_on not in {None, REGRESSION}:
-        raise usage_error(f"--compare and {beside[0] if beside else f'--fail-on {options.fail_on}'} exclude each other")
+    fails = [f"--fail-on {options.fail_on}"] if options.fail_on not in {None, REGRESSION} else []
+    _exclude(["--compare"], _given(options, "--explain", "--csv", "--export") + fails)
     # The page says more of the later runs.
-    before, after = _whole(options.traces, details=False), _whole(options.compare, details=bool(options.html))
-    changes = compare(before, select(before, selection), after, select(after, selection))
+    before = _whole(options, selection, options.traces, details=False)
+    after = _whole(options, selection, options.compare, details=bool(options.html))
+    changes = compare(before.function_sums(), after.function_sums())
     if options.html:
-        _write_page(after, selection, _judged(after, selection), Path(options.html), changes=changes)
+        _write_page(after, selection, after.findings(), Path(options.html), changes=changes)
     elif options.json:
         more = ("effect", "is_regression")
         rows = [asdict(change) | {name: getattr(change, name) for name in more} for change in changes]
@@ -153,8 +187,8 @@ def _compare(options: argparse.Namespace, selection: CallSelection) -> ExitCode:
             json.dumps(
                 {
                     "schema_version": SCHEMA_VERSION,
-                    "before": described(before),
-                    "after": described(after),
+                    "before": described(before.traces),
+                    "after": described(after.traces),
                     "changes": rows,
                 },
                 indent=2,
@@ -163,32 +197,29 @@ def _compare(options: argparse.Namespace, selection: CallSelection) -> ExitCode:
     else:
         print_comparison(table_console(), changes, terminal_width(), options.limit)
     is_worse = any(change.is_regression for change in changes)
-    if options.fail_on and not is_worse and not all(trace.complete for trace in (*before.files, *after.files)):
-        raise DatacrumbsError("a trace is not complete, so that there is no regression is not known")
+    lacking = [trace.path for trace in (*before.traces.files, *after.traces.files) if trace.lacking]
+    if options.fail_on and not is_worse and lacking:
+        some = first_few([printable(str(path)) for path in lacking])
+        raise DatacrumbsError(f"whether there is a regression is not known: calls are missing in {some}")
     return ExitCode.FOUND if options.fail_on and is_worse else ExitCode.DONE
 
 
 # Traces of which every call has a line.
-def _whole(places: list[Path], *, details: bool) -> Traces:
-    traces = read_traces(find_traces(places), details=details)
-    check_apart(traces)
-    for trace in traces.files:
+def _whole(
+    options: argparse.Namespace, selection: CallSelection, places: list[Path], *, details: bool
+) -> KnownRuns | SelectedCalls:
+    calls = _asked_calls(options, selection, find_traces(places), details=details)
+    for trace in calls.traces.files:
         if trace.sampled or trace.profiles:
             raise usage_error(f"{printable(str(trace.path))}: not every call has a line, so it cannot be compared")
-        if not trace.complete:
-            warn(f"{printable(str(trace.path))}: {printable(trace.shortcoming)}")
-    return traces
+    warn_of_gaps(calls.traces)
+    warn_of_empty(why_empty(calls.traces, selection))
+    return calls
 
 
 def _check_explaining(options: argparse.Namespace) -> None:
-    others = {
-        "--csv": options.csv,
-        "--export": options.export,
-        "--fail-on": None if options.html else options.fail_on,
-    }
-    beside = [option for option, given in others.items() if given]
-    if options.explain and beside:
-        raise usage_error(f"--explain and {beside[0]} exclude each other")
+    others = ("--csv", "--export") if options.html else ("--csv", "--export", "--fail-on")
+    _exclude(_given(options, "--explain"), _given(options, *others))
     if options.slow_vs_fast and not options.explain:
         raise usage_error("--slow-vs-fast needs --explain FUNCTION")
 
@@ -207,13 +238,6 @@ def _explain(options: argparse.Namespace, traces: Traces, selection: CallSelecti
 
 def _explained(options: argparse.Namespace, traces: Traces, selection: CallSelection) -> Explanation:
     return explain(traces, selection, options.explain, slow_vs_fast=options.slow_vs_fast)
-
-
-def _judged(traces: Traces, selection: CallSelection) -> Findings:
-    foreign, failed = provider_rules()
-    findings = find(traces, select(traces, selection), selection, foreign)
-    findings.not_judged += failed
-    return findings
 
 
 def _status(findings: Findings | None, severity: str | None) -> ExitCode:
@@ -238,10 +262,8 @@ def _clocks(traces: Traces, alignment: str | None) -> Clocks:
 def _report_distributed(options: argparse.Namespace, selection: CallSelection) -> None:
     from datacrumbs.report.distributed import read_distributed
 
-    others = {"--html": options.html, "--export": options.export, "--explain": options.explain}
-    others |= {"--compare": options.compare, "--fail-on": options.fail_on, "--align": options.align}
-    others |= {"--wide": options.wide, f"--by {PATTERN}": options.by == PATTERN}
-    beside = [option for option, given in others.items() if given]
+    beside = _given(options, "--html", "--export", "--explain", "--compare", "--fail-on", "--align", "--wide")
+    beside += [f"--by {PATTERN}"] if options.by == PATTERN else []
     if beside:
         raise usage_error(
             f"--engine and {beside[0]} exclude each other: {beside[0]} needs the calls of all runs together",
@@ -249,11 +271,13 @@ def _report_distributed(options: argparse.Namespace, selection: CallSelection) -
             "(--name, --path, --pid, --rank, --since); or leave out --engine and read fewer traces",
         )
     whole = read_distributed(find_traces(options.traces or [_last()]), selection, list(limits(options)))
-    print_tables(options, whole.traces, clocks_of(whole.traces.files), whole.rows, None)
+    # The calls are not here: only of some tables it is known that each call has a row.
+    knows = not _OF_ALL_CALLS.isdisjoint(limits(options))
+    print_tables(options, whole, clocks_of(whole.traces.files), None, lambda: left_by(selection) if knows else "")
 
 
 def _write_page(
-    traces: Traces,
+    calls: KnownRuns | SelectedCalls,
     selection: CallSelection,
     findings: Findings | None,
     place: Path,
@@ -269,23 +293,17 @@ def _write_page(
         ) from None
     from datacrumbs.report.page.contents import gather
 
-    calls, profiles = select(traces, selection), select_profiles(traces, selection)
-    contents = gather(traces, calls, profiles, selection, findings)
+    contents = gather(calls, findings, selected=selection != ALL)
     contents.explanation, contents.changes = explanation, changes
     text = render(contents)
-    if place.exists() and not place.is_file():  # a terminal, a pipe
-        try:
-            place.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise DatacrumbsError(f"{printable(str(place))}: cannot be written: {error.strerror}") from None
-    else:
-        write_atomically(place.resolve(), text.encode())
+    write_over(place, text.encode())
     inform(f"{printable(str(place))}: {size(len(text.encode()))}")
 
 
 def _export(traces: Traces, selection: CallSelection, place: Path) -> None:
     if len(traces.profiles) or any(trace.sampled for trace in traces.files):
         warn("calls that were only counted or added up have no lines, so they are not in what is exported")
+    warn_of_gaps(traces)
     export(traces, select(traces, selection), place)
     inform(f"{printable(str(place))}: {size(place.stat().st_size)}")
 
@@ -306,6 +324,6 @@ def _refuse_trace(option: str, place: Path) -> None:
 def _last() -> Path:
     from datacrumbs.runs.own_traces import last_trace
 
-    path = last_trace(SystemPaths(Path(os.environ.get(PREFIX_VARIABLE) or "/").absolute()))
+    path = last_trace(SystemPaths(usual_prefix().absolute()))
     inform(f"trace {printable(str(path))}")
     return path

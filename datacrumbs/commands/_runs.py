@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.commands._node_options import is_for_nodes
 from datacrumbs.errors import DatacrumbsError, usage_error
-from datacrumbs.output import inform, printable
+from datacrumbs.output import inform, printable, warn
 from datacrumbs.report.human_readable import size
 from datacrumbs.report.layout import Column, lay_out
 from datacrumbs.runs.own_traces import daemons, own_traces
@@ -31,7 +31,7 @@ _LOOK_SECONDS = 0.1
 
 def show_runs(options: argparse.Namespace) -> None:
     """Print the caller's runs and traces."""
-    found = own_traces(SystemPaths(options.prefix.absolute()))
+    found = own_traces(SystemPaths(options.prefix.absolute()), lambda words: warn(printable(words)))
     if options.json:
         print(json.dumps([asdict(each) for each in found], indent=2))
         return
@@ -43,11 +43,18 @@ def show_runs(options: argparse.Namespace) -> None:
 
 
 def _columns(found: Sequence[OwnTrace]) -> Iterator[Column]:
-    moments = tuple(time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(each.when)) for each in found)
-    yield Column("when", moments)
+    yield Column("when", tuple(_moment(each.when) for each in found))
     yield Column("size", tuple(size(each.size) for each in found), right=True)
     for heading in ("state", "run", "command", "trace"):
         yield Column(heading, tuple(printable(getattr(each, heading)) for each in found))
+
+
+# A file's time is what its owner has set, which may be of no year that people have.
+def _moment(seconds: int) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    except (OverflowError, OSError, ValueError):
+        return "?"
 
 
 def end_run(options: argparse.Namespace) -> int | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import filled
+from datacrumbs.commands._command import add_repeated, filled
+from datacrumbs.model.plan import Mode
 
 if TYPE_CHECKING:
     import argparse
@@ -13,25 +14,25 @@ if TYPE_CHECKING:
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add them."""
-    add = parser.add_argument
-    add(
+    add_repeated(
+        parser,
         "--providers",
-        type=filled,
-        metavar="A,B",
-        action="append",
-        default=[],
-        help="use only these providers; site, syscalls, kprobe, uprobe, usdt and custom select entries with the key "
-        "`probe`",
+        "A,B",
+        "use only these providers; site, syscalls, kprobe, uprobe, usdt and custom select entries with the key `probe`",
     )
-    add(
-        "--without",
-        type=filled,
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="exclude this provider; repeatable",
+    add_repeated(parser, "--without", "NAME", "exclude this provider; repeatable")
+    parser.add_argument(
+        "--preset", type=filled, metavar="P", help="use this preset instead of those that the site file names"
     )
-    add("--preset", type=filled, metavar="P", help="use this preset instead of those that the site file names")
+
+
+def add_mode(parser: argparse.ArgumentParser) -> None:
+    """Add ``--mode``, which takes the place of what a site file says."""
+    parser.add_argument(
+        "--mode",
+        choices=[mode.value for mode in Mode],
+        help="trace: a line for each call; profile: aggregated calls (default: what the site file says)",
+    )
 
 
 def names(values: Sequence[str]) -> tuple[str, ...]:

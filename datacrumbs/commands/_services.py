@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import refusal
 from datacrumbs.output import Verbosity, inform, verbosity
-from datacrumbs.secure.files import check_protected
 from datacrumbs.secure.systemd import notify, passed_socket
 from datacrumbs.serving.listening import listen
-from datacrumbs.system import SEARCHED, SystemPaths
+from datacrumbs.system import SystemPaths, make_searched
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +27,6 @@ _LEVELS = {Verbosity.QUIET: logging.WARNING, Verbosity.NORMAL: logging.INFO, Ver
 
 def serve_runs(arguments: argparse.Namespace) -> None:
     """Run the service of runs of an installation until a signal."""
-    from datacrumbs.runs.kept_run import KeptRuns
     from datacrumbs.runs.launching import launcher
     from datacrumbs.runs.run_policy import read_run_policy
     from datacrumbs.runs.run_service import RunService
@@ -38,8 +36,8 @@ def serve_runs(arguments: argparse.Namespace) -> None:
         raise refusal("the service of runs runs as root only", "sudo datacrumbs_runs")
     begin_log()
     read_run_policy(paths.policy)
-    check_run_directory(paths)
-    KeptRuns(paths).prepare()
+    make_searched(paths.run)
+    make_searched(paths.runs)
     serve(RunService(paths, launcher(paths)), paths.runs_socket, passed_socket(), lambda: "")
 
 
@@ -72,15 +70,3 @@ def serve(service: Server, path: Path, listener: socket.socket | None, more: Cal
     finally:
         if own:  # systemd keeps its own socket
             path.unlink(missing_ok=True)
-
-
-def check_run_directory(paths: SystemPaths) -> None:
-    """Make the run directory, unless it is there.
-
-    Raises:
-        DatacrumbsError: (exit 3) when others than root may change it.
-    """
-    try:
-        check_protected(paths.run)
-    except FileNotFoundError:
-        paths.run.mkdir(mode=SEARCHED, parents=True)

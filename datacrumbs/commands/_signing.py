@@ -15,7 +15,7 @@ from datacrumbs.signer.authority import checked_key_id, open_authority
 from datacrumbs.signer.relay import Relay, SigningHost, host_and_port
 from datacrumbs.signer.remote_hosts import RemoteHosts, read_remote_hosts
 from datacrumbs.signer.service import Service
-from datacrumbs.system import SystemPaths, read_system_configuration
+from datacrumbs.system import SystemPaths, make_searched, read_system_configuration
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ def serve(prefix: Path, listen: str = "") -> None:
     paths = _begun(prefix, "datacrumbs_sign_probes")
     authority = open_authority(paths)
     read_remote_hosts(paths.policy)
-    _services.check_run_directory(paths)
+    make_searched(paths.run)
     passed = passed_sockets()
     network = _listener(listen) if listen else passed.network
     remote = None if network is None else Remote(network, RemoteHosts(paths.policy))
@@ -54,7 +54,7 @@ def relay(prefix: Path) -> None:
     if not configured:
         raise usage_error(f"{paths.system_file}: a relay needs the key signing_host, e.g. signing_host: 10.0.0.1:7411")
     name, port = host_and_port(configured, f"{paths.system_file}: signing_host")
-    _services.check_run_directory(paths)
+    make_searched(paths.run)
     where = SigningHost(name, port, paths.trusted_keys)
     _services.serve(Relay(where), paths.signing_socket, passed_socket(), lambda: f", for {where}")
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from datacrumbs.commands._command import Run
 
 PROBE_FILE_VARIABLE = "DATACRUMBS_PROBE_FILE"
 _OURS = ({"-h", "--help"}, {"-V", "--version"})
@@ -35,13 +34,14 @@ def submitting(name: str, summary: str, example: str) -> Command:
         ),
         examples=(example,),
         arguments=partial(_arguments, name),
-        load=partial(_load, name),
+        work="_submitting:submit",
         reordered=partial(_reordered, name),
         has_shared=False,
     )
 
 
 def _arguments(name: str, parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(submitter=name)
     parser.add_argument(
         PROBE_FILE, metavar="FILE", default=os.environ.get(PROBE_FILE_VARIABLE) or "",
         help=f"trace the job with this signed probe file (default: ${PROBE_FILE_VARIABLE})",
@@ -89,19 +89,15 @@ def _become(name: str, words: Sequence[str]) -> NoReturn:
         raise DatacrumbsError(f"{found}: cannot be run: {error.strerror}", exit_code=ExitCode.FAILED) from None
 
 
-def _load(name: str) -> Run:
+def submit(options: argparse.Namespace) -> None:
+    """Become the scheduler's command, with the job's metadata in its words."""
     from datacrumbs.jobs.submission import check_probe_file, is_step, traced
 
-    command = COMMANDS[name]
-
-    def submit(options: argparse.Namespace) -> None:
-        words: list[str] = options.words
-        if options.datacrumbs_enable == "yes" and not is_step(command, words, os.environ):
-            if not options.datacrumbs_probe_file:
-                raise usage_error(f"no probe file: give {PROBE_FILE} FILE", f"or set {PROBE_FILE_VARIABLE}")
-            probe_file = Path(options.datacrumbs_probe_file).absolute()
-            check_probe_file(probe_file)
-            words = traced(command, words, probe_file)
-        _become(name, words)
-
-    return submit
+    command, words = COMMANDS[options.submitter], options.words
+    if options.datacrumbs_enable == "yes" and not is_step(command, words, os.environ):
+        if not options.datacrumbs_probe_file:
+            raise usage_error(f"no probe file: give {PROBE_FILE} FILE", f"or set {PROBE_FILE_VARIABLE}")
+        probe_file = Path(options.datacrumbs_probe_file).absolute()
+        check_probe_file(probe_file)
+        words = traced(command, words, probe_file)
+    _become(command.name, words)

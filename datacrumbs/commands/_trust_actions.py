@@ -84,7 +84,7 @@ def _remove(path: Path, arguments: argparse.Namespace) -> None:
 def _verify(path: Path, arguments: argparse.Namespace) -> int:
     known = set(_chosen(read_trusted(path), arguments))
     installed: set[TrustedSnippet] = set()
-    for provider in _providers(arguments) if arguments.provider or arguments.distribution else _all_providers():
+    for provider in _providers(arguments):
         installed.update(snippet.entry for snippet in installed_snippets(provider))
     rows: list[dict[str, object]] = []
     for entry in sorted(known | installed):
@@ -94,13 +94,11 @@ def _verify(path: Path, arguments: argparse.Namespace) -> int:
     return ExitCode.FAILED if installed - known else ExitCode.DONE
 
 
-def _all_providers() -> list[str]:
-    return sorted(provider_distributions())
-
-
 def _providers(arguments: argparse.Namespace) -> list[str]:
     if arguments.provider:
         return [arguments.provider]
+    if not arguments.distribution:
+        return sorted(provider_distributions())
     wanted = _normal(arguments.distribution)
     found = sorted(
         name

@@ -48,7 +48,7 @@ def change_or_list_keys(paths: SystemPaths, arguments: argparse.Namespace) -> in
         key = parse_public_key(read_bounded(path, KEY_FILE_LIMIT), path)
         read_revocations(directory).check_key(key_id(key), str(path))
         if not arguments.dry_run:
-            trust_public_key(paths, key).act()
+            trust_public_key(paths.trusted_keys, key).act()
             audit(paths, "add key", key_id(key))
         _print([{"key": key_id(key), "state": "trusted"}], as_json=arguments.json)
     else:

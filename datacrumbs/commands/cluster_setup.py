@@ -12,8 +12,6 @@ from datacrumbs.install import CLUSTER_STAGES
 if TYPE_CHECKING:
     import argparse
 
-    from datacrumbs.commands._command import Run
-
 _SECONDS = 180.0
 
 
@@ -38,12 +36,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def _load() -> Run:
-    from datacrumbs.commands._cluster_stages import set_up
-
-    return set_up
-
-
 COMMAND = Command(
     name="cluster_setup",
     summary="Set up compute nodes over ssh, and link what their schedulers call when jobs begin and end.",
@@ -58,6 +50,6 @@ COMMAND = Command(
         'datacrumbs_cluster_setup --node-list "node[1-4]" --stage all --unsetup --dry-run --login root',
     ),
     arguments=arguments,
-    load=_load,
+    work="_cluster_stages:set_up",
     section=8,
 )

@@ -9,18 +9,10 @@ from datacrumbs.commands._command import Command
 if TYPE_CHECKING:
     import argparse
 
-    from datacrumbs.commands._command import Run
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own options."""
     parser.add_argument("shell", choices=["bash", "zsh"], metavar="{bash,zsh}", help="the shell")
-
-
-def _load() -> Run:
-    from datacrumbs.commands._completions import print_completion
-
-    return print_completion
 
 
 COMMAND = Command(
@@ -29,5 +21,5 @@ COMMAND = Command(
     description="Packages have installed it where shells look for it. Elsewhere, source what this command prints.",
     examples=("source <(datacrumbs_completion bash)",),
     arguments=arguments,
-    load=_load,
+    work="_completions:print_completion",
 )

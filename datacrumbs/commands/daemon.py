@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import DAEMON, Command, add_prefix, quantity, whole_number
+from datacrumbs.commands._command import DAEMON, Command, add_prefix, add_repeated, quantity, whole_number
+from datacrumbs.commands._selection import add_mode
 from datacrumbs.engine.methods import AttachMethod
-from datacrumbs.model.plan import Mode
 from datacrumbs.quantities import megabytes, seconds
 
 if TYPE_CHECKING:
     import argparse
-
-    from datacrumbs.commands._command import Run
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,11 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("probes", nargs="?", type=Path, metavar="PROBES", help="signed probe file")
     add("run_id", nargs="?", metavar="RUN-ID", help="default: the scheduler's job id, else a timestamp")
     add_prefix(parser)
-    add(
-        "--mode",
-        choices=[mode.value for mode in Mode],
-        help="trace: a line for each call; profile: aggregated calls (default: what the site file says)",
-    )
+    add_mode(parser)
     add(
         "--attach-method",
         choices=[method.value for method in AttachMethod],
@@ -39,13 +33,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="named: trace only programs that name this run when they mark themselves; any: also those that name none "
         "(default: any; named if RUN-ID is the scheduler's job id, and with --pid or --cgroup)",
     )
-    add(
+    add_repeated(
+        parser,
         "--pid",
-        type=whole_number,
-        action="append",
-        default=[],
-        metavar="PID",
-        help="trace this running process, and from then on its children, without a mark; can be given several times",
+        "PID",
+        "trace this running process, and from then on its children, without a mark; can be given several times",
+        whole_number,
     )
     add(
         "--cgroup",
@@ -69,18 +62,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     unit.add_argument("--clean-up", metavar="RUN-ID", help="remove what a killed daemon of this run left, and exit")
 
 
-def _load() -> Run:
-    from datacrumbs.commands._daemon_run import record
-
-    return record
-
-
 COMMAND = Command(
     name=DAEMON,
     summary="Trace the marked programs of a probe file's user until SIGINT or SIGTERM.",
     description="It needs root.",
     examples=("sudo datacrumbs /tmp/probes.json.gz myrun",),
     arguments=arguments,
-    load=_load,
+    work="_daemon_run:record",
     section=8,
 )

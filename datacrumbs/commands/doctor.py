@@ -2,27 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from datacrumbs.commands._command import Command, add_json, add_prefix
-
-if TYPE_CHECKING:
-    import argparse
-
-    from datacrumbs.commands._command import Run
-
-
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's own options."""
-    add_json(parser)
-    add_prefix(parser)
-
-
-def _load() -> Run:
-    from datacrumbs.commands._diagnosis import diagnose
-
-    return diagnose
-
+from datacrumbs.commands._command import Command, add_json_and_prefix
 
 COMMAND = Command(
     name="doctor",
@@ -30,6 +10,6 @@ COMMAND = Command(
     description="Run it as root to check everything.\n"
     "Exit status: 0 when tracing can work, 1 when something that it needs is missing.",
     examples=("sudo datacrumbs_doctor",),
-    arguments=arguments,
-    load=_load,
+    arguments=add_json_and_prefix,
+    work="_diagnosis:diagnose",
 )

@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from datacrumbs.commands._command import Command, add_prefix
-
-if TYPE_CHECKING:
-    from datacrumbs.commands._command import Run
-
-
-def _load() -> Run:
-    from datacrumbs.commands._job_hooks import end_job
-
-    return end_job
-
 
 COMMAND = Command(
     name="epilog",
@@ -26,6 +14,6 @@ COMMAND = Command(
     ),
     examples=("SLURM_JOB_ID=28 datacrumbs_epilog", "FLUX_JOB_ID=f2oXdF3 datacrumbs_epilog"),
     arguments=add_prefix,
-    load=_load,
+    work="_job_hooks:end_job",
     section=8,
 )

@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command
+from datacrumbs.commands._command import Command, whole_number
 
 if TYPE_CHECKING:
-    from datacrumbs.commands._command import Run
+    import argparse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own options."""
-    parser.add_argument("process", type=_process, metavar="PID", help="a running process of yours")
+    parser.add_argument("process", type=whole_number, metavar="PID", help="a running process of yours")
     parser.add_argument(
         "--run-id",
         metavar="ID",
         help="the run that is to trace it (default: DATACRUMBS_RUN_ID, else the scheduler's job, else every run of "
         "yours that accepts marks without a name)",
     )
-
-
-def _process(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not the number of a process")
-    return int(text)
-
-
-def _load() -> Run:
-    from datacrumbs.commands._launcher import mark_process
-
-    return mark_process
 
 
 COMMAND = Command(
@@ -43,5 +30,5 @@ COMMAND = Command(
     ),
     examples=("datacrumbs_mark --run-id myrun 4711",),
     arguments=arguments,
-    load=_load,
+    work="_launcher:mark_process",
 )

@@ -10,8 +10,6 @@ from datacrumbs.commands._selection import add_selection
 if TYPE_CHECKING:
     import argparse
 
-    from datacrumbs.commands._command import Run
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own options."""
@@ -25,10 +23,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="find EXE and its libraries below this root directory (of a container, a chroot; /proc/PID/root)",
     )  # fmt: skip
     add("--no-move", action="store_true", help="put each library probe on its function's first instruction")
-    add(
+    failures = parser.add_mutually_exclusive_group().add_argument
+    failures(
         "--known-failures", type=filled, action="append", default=[], metavar="TRACE",
-        help="leave out what could not be probed in the run of this trace, or of the traces in this directory",
+        help="leave out what could not be probed in the run of this trace, or of the traces in this directory "
+        "(default: in your latest runs, of traces below trace_log_dir)",
     )  # fmt: skip
+    failures("--no-known-failures", action="store_true", help="leave nothing out because it could not be probed before")
     add("--fresh", action="store_true", help="compose and sign again even if nothing has changed since the last time")
     add("--show", nargs="?", const="", metavar="FILE", help="print a probe file and exit")
     add(
@@ -38,12 +39,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--list", action="store_true", help="print what can be probed on this host and exit")
     add_json(parser)
     add_prefix(parser)
-
-
-def _load() -> Run:
-    from datacrumbs.commands._composing import configure
-
-    return configure
 
 
 COMMAND = Command(
@@ -58,5 +53,5 @@ COMMAND = Command(
         "datacrumbs_probe_configurator default.yaml /tmp/probes.json.gz --root /srv/container --program /usr/bin/app",
     ),
     arguments=arguments,
-    load=_load,
+    work="_composing:configure",
 )

@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from datacrumbs.commands._command import Command, add_prefix
-
-if TYPE_CHECKING:
-    from datacrumbs.commands._command import Run
-
-
-def _load() -> Run:
-    from datacrumbs.commands._job_hooks import begin_job
-
-    return begin_job
-
 
 COMMAND = Command(
     name="prolog",
@@ -30,6 +18,6 @@ COMMAND = Command(
         "flux job info f2oXdF3 jobspec | FLUX_JOB_ID=f2oXdF3 FLUX_JOB_USERID=1000 datacrumbs_prolog",
     ),
     arguments=add_prefix,
-    load=_load,
+    work="_job_hooks:begin_job",
     section=8,
 )

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from datacrumbs.commands._command import Command, add_json, add_prefix, filled, quantity, whole_number
-from datacrumbs.commands._selection import add_selection
-from datacrumbs.model.plan import Mode
+from datacrumbs.commands._selection import add_mode, add_selection
 from datacrumbs.quantities import megabytes, seconds
-
-if TYPE_CHECKING:
-    from datacrumbs.commands._command import Run
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,11 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--site", type=filled, metavar="SITE.yaml", help="what to probe (default: the host's default.yaml)")
     add_selection(parser)
     add("--probe-file", type=_file, metavar="FILE", help="use this signed probe file instead of composing one")
-    add(
-        "--mode",
-        choices=[mode.value for mode in Mode],
-        help="trace: a line for each call; profile: aggregated calls (default: what the site file says)",
-    )
+    add_mode(parser)
     add(
         "--sample",
         type=whole_number,
@@ -70,12 +61,6 @@ def _file(text: str) -> Path:
     return Path(filled(text))
 
 
-def _load() -> Run:
-    from datacrumbs.commands._record_choice import record
-
-    return record
-
-
 COMMAND = Command(
     name="record",
     summary="Run a command, trace it and all that it starts, and print a report when it has ended.",
@@ -89,5 +74,5 @@ COMMAND = Command(
         "sudo datacrumbs_record -p 4711 --duration 30s",
     ),
     arguments=arguments,
-    load=_load,
+    work="_record_choice:record",
 )

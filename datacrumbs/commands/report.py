@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, filled, whole_number
+from datacrumbs.commands._command import Command, add_repeated, filled, whole_number
 from datacrumbs.report import FILES_SHOWN, PATTERN, PHASES, REGRESSION, VIEWS
 from datacrumbs.report.findings import SEVERITIES
-
-if TYPE_CHECKING:
-    from datacrumbs.commands._command import Run
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +27,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         choices=("dask",),
         help="read run by run, on all processors or on the cluster at DASK_SCHEDULER_ADDRESS, for more traces than one "
         "machine has memory for; tables alone",
+    )
+    add(
+        "--fresh",
+        action="store_true",
+        help="read the traces again instead of using what earlier reports found out",
     )
     add(
         "--align",
@@ -109,27 +110,18 @@ def _add_forms(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add("--name", action="append", default=[], type=filled, metavar="GLOB", help="only functions whose name matches")
-    add(
-        "--path",
-        action="append",
-        default=[],
-        type=filled,
-        metavar="GLOB",
-        help="only calls on files whose path matches",
-    )
-    add(
+    add_repeated(parser, "--name", "GLOB", "only functions whose name matches")
+    add_repeated(parser, "--path", "GLOB", "only calls on files whose path matches")
+    add_repeated(
+        parser,
         "--not-path",
-        action="append",
-        default=[],
-        type=filled,
-        metavar="GLOB",
-        help="no calls on files whose path matches; @loader are the loader's and the locale's files, @python Python's "
+        "GLOB",
+        "no calls on files whose path matches; @loader are the loader's and the locale's files, @python Python's "
         "modules, @system those below /proc, /sys and /dev",
     )
-    add("--pid", action="append", default=[], type=whole_number, metavar="N", help="only this process")
-    add("--rank", action="append", default=[], type=_rank, metavar="N", help="only processes of this rank")
+    add_repeated(parser, "--pid", "N", "only this process", whole_number)
+    add_repeated(parser, "--rank", "N", "only processes of this rank", _rank)
+    add = parser.add_argument
     moment = "after the first call, in seconds or with a unit, such as 1500us or 5m; or epoch microseconds"
     add("--since", metavar="TIME", help=f"only calls that end at or after TIME ({moment})")
     add("--until", metavar="TIME", help="only calls that begin at or before TIME")
@@ -139,12 +131,6 @@ def _rank(text: str) -> int:
     if not (text.isdecimal() and text.isascii() and len(text) <= 10):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
-
-
-def _load() -> Run:
-    from datacrumbs.commands._reporting import report
-
-    return report
 
 
 COMMAND = Command(
@@ -159,5 +145,5 @@ COMMAND = Command(
         "datacrumbs_report run.pfw.gz --explain H5Dwrite --slow-vs-fast",
     ),
     arguments=arguments,
-    load=_load,
+    work="_reporting:report",
 )

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from datacrumbs.commands._command import Run
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own options."""
@@ -54,12 +52,6 @@ def is_for_nodes(words: Sequence[str]) -> bool:
     return False
 
 
-def _load() -> Run:
-    from datacrumbs.commands._runs_on_nodes import start
-
-    return start
-
-
 COMMAND = Command(
     name="run",
     summary="Start a run on many nodes over ssh: on all of them, or on none.",
@@ -71,6 +63,6 @@ COMMAND = Command(
     ),
     examples=('datacrumbs_run --node-list "node[1-4]" --probe-file /home/me/probes.json.gz --run-id myrun --sudo',),
     arguments=arguments,
-    load=_load,
+    work="_runs_on_nodes:start",
     section=8,
 )

@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from datacrumbs.commands._command import Command, add_prefix
-
-if TYPE_CHECKING:
-    from datacrumbs.commands._command import Run
-
-
-def _load() -> Run:
-    from datacrumbs.commands._services import serve_runs
-
-    return serve_runs
-
 
 COMMAND = Command(
     name="runs",
@@ -22,6 +10,6 @@ COMMAND = Command(
     description="It logs its decisions to standard error. Runs continue when it ends; its successor takes them over.",
     examples=("datacrumbs_runs    # as root; normally: systemctl start datacrumbs_runs.socket",),
     arguments=add_prefix,
-    load=_load,
+    work="_services:serve_runs",
     section=8,
 )

@@ -9,8 +9,6 @@ from datacrumbs.commands._command import Command, add_prefix, add_timeout
 if TYPE_CHECKING:
     import argparse
 
-    from datacrumbs.commands._command import Run
-
 START_SECONDS = 180.0
 """As long as systemd gives a run for its start, in which it may have to compile the probe program."""
 
@@ -25,12 +23,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_prefix(parser)
 
 
-def _load() -> Run:
-    from datacrumbs.commands._plain_jobs import start_or_stop
-
-    return start_or_stop
-
-
 COMMAND = Command(
     name="service_wrapper",
     summary="Start or end a job's run on this node, as prolog and epilog do, but without a scheduler.",
@@ -43,6 +35,6 @@ COMMAND = Command(
         "sudo datacrumbs_service_wrapper stop test-1 alice /home/alice/probes.json.gz",
     ),
     arguments=arguments,
-    load=_load,
+    work="_plain_jobs:start_or_stop",
     section=8,
 )

@@ -11,8 +11,6 @@ from datacrumbs.install import STAGES
 if TYPE_CHECKING:
     import argparse
 
-    from datacrumbs.commands._command import Run
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's own options."""
@@ -33,18 +31,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def _load() -> Run:
-    from datacrumbs.commands._installing import setup
-
-    return setup
-
-
 COMMAND = Command(
     name="setup",
     summary="Create the keys, configuration, directories and units that DataCrumbs needs on this host.",
     description="Run it again after an update; it keeps what an administrator changed.",
     examples=("sudo datacrumbs_setup --stage login",),
     arguments=arguments,
-    load=_load,
+    work="_installing:setup",
     section=8,
 )

@@ -9,14 +9,6 @@ from datacrumbs.commands._command import Command, add_prefix
 if TYPE_CHECKING:
     import argparse
 
-    from datacrumbs.commands._command import Run
-
-
-def _load() -> Run:
-    from datacrumbs.commands._signing import sign
-
-    return sign
-
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     role = parser.add_mutually_exclusive_group()
@@ -42,6 +34,6 @@ COMMAND = Command(
         "datacrumbs_sign_probes --relay    # on another login node; normally: systemctl start datacrumbs_sign_relay",
     ),
     arguments=_arguments,
-    load=_load,
+    work="_signing:sign",
     section=8,
 )

@@ -10,8 +10,6 @@ from datacrumbs.commands._node_options import add_node_options
 if TYPE_CHECKING:
     import argparse
 
-    from datacrumbs.commands._command import Run
-
 _SECONDS = 180.0
 
 
@@ -28,12 +26,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_node_options(parser, required=False)
 
 
-def _load() -> Run:
-    from datacrumbs.commands._runs import end_run
-
-    return end_run
-
-
 COMMAND = Command(
     name="stop",
     summary="End a run of yours, and wait until its trace is complete.",
@@ -46,5 +38,5 @@ COMMAND = Command(
         'datacrumbs_stop --node-list "node[1-4]" --run-id myrun --sudo',
     ),
     arguments=arguments,
-    load=_load,
+    work="_runs:end_run",
 )

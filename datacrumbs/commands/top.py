@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from datacrumbs.commands._command import Command, add_json, add_prefix, filled, whole_number
+from datacrumbs.commands._command import Command, add_json, add_prefix, filled, quantity, whole_number
 from datacrumbs.quantities import seconds
-
-if TYPE_CHECKING:
-    from datacrumbs.commands._command import Run
 
 VIEWS = ("function", "file", "process", "rank", "layer")
 SORTS = ("busy", "rate", "throughput", "calls", "errors", "bytes", "time", "name")
@@ -35,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--interval",
-        type=_seconds,
+        type=quantity(seconds),
         default=1.0,
         metavar="TIME",
         help="how often to look, in seconds or with a unit, such as 500ms or 1m (default: 1 s)",
@@ -53,23 +49,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_prefix(parser)
 
 
-def _seconds(text: str) -> float:
-    try:
-        return seconds(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def _file(text: str) -> Path:
     if text in {"", "-"}:  # it is replaced again and again
         raise argparse.ArgumentTypeError(f"{text!r} names no file")
     return Path(text)
-
-
-def _load() -> Run:
-    from datacrumbs.commands._live_view import look_on
-
-    return look_on
 
 
 COMMAND = Command(
@@ -84,5 +67,5 @@ COMMAND = Command(
         "datacrumbs_top --prometheus /var/lib/node_exporter/datacrumbs.prom",
     ),
     arguments=arguments,
-    load=_load,
+    work="_live_view:look_on",
 )

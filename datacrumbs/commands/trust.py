@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from datacrumbs.commands._command import Run
-
 ACTIONS = {
     "add": "trust an installed provider's snippets, or a signing host's key",
     "list": "print what is trusted: snippets, or keys, or what is revoked",
@@ -40,9 +38,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the sub-commands."""
     add_json(parser)
     add_prefix(parser)
-    parser.set_defaults(**dict.fromkeys(map(_attribute, _VALUED)), keys=False, revoked=False, dry_run=False)
+    parser.set_defaults(
+        **{option.removeprefix("--"): None for option in _VALUED}, keys=False, revoked=False, dry_run=False
+    )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION", title="actions")
-    made = {name: actions.add_parser(name, help=text, description=_sentence(text)) for name, text in ACTIONS.items()}
+    made = {
+        name: actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        for name, text in ACTIONS.items()
+    }
     _one_of(made["add"], _PROVIDERS, required=True).add_argument("--key", metavar="PEM", help="a public key file")
     listed = _one_of(made["list"], _PROVIDERS)
     listed.add_argument("--keys", action="store_true", help="the public keys")
@@ -61,14 +64,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         add_json(action, again=True)
         add_prefix(action, again=True)
         add_shared(action, again=True)
-
-
-def _attribute(option: str) -> str:
-    return option.removeprefix("--")
-
-
-def _sentence(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}."
 
 
 def _one_of(
@@ -97,12 +92,6 @@ def action_first(words: Sequence[str]) -> list[str]:
     return list(words)
 
 
-def _load() -> Run:
-    from datacrumbs.commands._trust_actions import trust
-
-    return trust
-
-
 COMMAND = Command(
     name="trust",
     summary="Change or list which providers' snippets may run in the kernel, whose signatures are valid, and what is "
@@ -115,7 +104,7 @@ COMMAND = Command(
         "datacrumbs_trust verify-seal RUN.seal.json TRACE.pfw.gz",
     ),
     arguments=arguments,
-    load=_load,
+    work="_trust_actions:trust",
     section=8,
     reordered=action_first,
 )

@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from datacrumbs.commands._command import Command
 from datacrumbs.commands._tracking_options import arguments
-
-if TYPE_CHECKING:
-    from datacrumbs.commands._command import Run
-
-
-def _load() -> Run:
-    from datacrumbs.commands._tracking import untrack_executable
-
-    return untrack_executable
-
 
 COMMAND = Command(
     name="untrack",
@@ -23,5 +11,5 @@ COMMAND = Command(
     description="The file is replaced in one step; its mode, owner and attributes are kept.",
     examples=("datacrumbs_untrack --executable ./myapp",),
     arguments=arguments,
-    load=_load,
+    work="_tracking:untrack_executable",
 )

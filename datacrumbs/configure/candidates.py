@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from datacrumbs.configure.indirect import refusals, with_implementations
 from datacrumbs.configure.site import UNSAID
@@ -43,6 +43,18 @@ class Candidate:
     entry: str
     detail: Detail = UNSAID
     helper: bool = False
+
+
+def changed(candidate: Candidate, **fields: Any) -> Candidate:
+    """A candidate with other values of some fields; itself where they are what it has.
+
+    There are thousands, and making one takes longer than most of what is done with it.
+    """
+    for name, value in fields.items():
+        own = getattr(candidate, name)
+        if own is not value and own != value:
+            return replace(candidate, **fields)
+    return candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,7 @@ class Sources:
 
     def defaults(self, name: str) -> Options:
         """The options of provider ``name`` when nothing is said."""
-        return resolve_options(name, self.providers.describe(name).options, {})
+        return resolve_options(name, self.providers.describe(name).described.options, {})
 
 
 def provider_candidates(entry: ProviderEntry, sources: Sources, preset: str) -> Selected:
@@ -154,7 +166,7 @@ def matching(functions: Iterable[Function], entry: ProviderEntry) -> list[Functi
 def _options(entry: ProviderEntry, sources: Sources) -> Options:
     given = {key: value.plain for key, value in entry.options.items()}
     try:
-        return resolve_options(entry.provider, sources.providers.describe(entry.provider).options, given)
+        return resolve_options(entry.provider, sources.providers.describe(entry.provider).described.options, given)
     except OptionError as error:
         raise entry.options[error.key].error(str(error)) from None
 

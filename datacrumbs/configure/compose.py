@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datacrumbs import __version__
-from datacrumbs.configure.candidates import Candidate, Selected, Sources, provider_candidates
+from datacrumbs.configure.candidates import Candidate, Selected, Sources, changed, provider_candidates
 from datacrumbs.configure.expressible import expressible
 from datacrumbs.configure.helpers import helpers
 from datacrumbs.configure.merge import merge, one_posix_layer, with_safe_returns
@@ -116,7 +115,7 @@ def compose(
     for done, entry in enumerate(entries):
         report.progress(entry.label, done, len(entries))
         found = _candidates_of(entry, sources, selection)
-        candidates += [replace(each, detail=entry.detail) for each in found.candidates]
+        candidates += [changed(each, detail=entry.detail) for each in found.candidates]
         if isinstance(entry, ProviderEntry) and (found.candidates or found.absent):
             about.add(entry.provider)
         for reason in (*found.notes, *([found.reason] if found.reason else [])):
@@ -215,9 +214,9 @@ def _merged(
     candidates: Iterable[Candidate], site: SiteConfiguration, providers: Providers, report: Report
 ) -> list[Candidate]:
     # Where a provider and the site file describe one place, the provider knows more.
-    precedence = {provider.name: provider.position for provider in providers.all()} | {SITE: 1 << 16}
+    precedence = {provider.name: provider.described.layer.position for provider in providers.all()} | {SITE: 1 << 16}
     merged = with_safe_returns(one_posix_layer(merge(candidates, precedence, report.note)))
-    detailed = [replace(each, detail=each.detail.over(site.detail)) for each in expressible(merged, report.note)]
+    detailed = [changed(each, detail=each.detail.over(site.detail)) for each in expressible(merged, report.note)]
     if followed := sum(each.helper for each in detailed):
         more = counted(followed, "more function is", "more functions are")
         report.note(f"{more} followed, and not written: they open and close what others use")
@@ -245,11 +244,13 @@ def _plan(candidates: Iterable[Candidate], site: SiteConfiguration, providers: P
 # A library of a provider may be where it is not looked for now, such as in a container.
 def _sought(names: Iterable[str], providers: Providers) -> tuple[Sought, ...]:
     described = map(providers.describe, sorted(names))
-    return tuple(Sought(each.name, tuple(sorted(each.libraries))) for each in described if each.libraries)
+    found = ((each.name, each.described.libraries) for each in described)
+    return tuple(Sought(name, tuple(sorted(libraries))) for name, libraries in found if libraries)
 
 
 def _provenance(provider: InstalledProvider) -> Provenance:
-    return Provenance(provider.name, provider.distribution, provider.version, provider.layer.value, provider.position)
+    layer = provider.described.layer
+    return Provenance(provider.name, provider.distribution, provider.version, layer.value, layer.position)
 
 
 def _groups(candidates: Iterable[Candidate], provenance: dict[str, Provenance]) -> tuple[Group, ...]:
@@ -263,10 +264,13 @@ def _groups(candidates: Iterable[Candidate], provenance: dict[str, Provenance]) 
     def function_key(each: Candidate) -> tuple[str, str, int]:
         return each.function.name, each.function.symbol, each.function.offset
 
-    ordered = sorted(candidates, key=lambda each: (group_key(each), function_key(each)))
+    members: dict[tuple[int, str, str, str, str, bool, Mode, int], list[Candidate]] = defaultdict(list)
+    for each in candidates:
+        members[group_key(each)].append(each)
     groups = []
-    for (*_, helper, mode, sample), members in groupby(ordered, key=group_key):
-        same = list(members)
+    for key in sorted(members):
+        *_, helper, mode, sample = key
+        same = sorted(members[key], key=function_key)
         first = same[0]
         layer = provenance[first.provider].layer
         functions = tuple(each.function for each in same)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from datacrumbs.model.plan import UsdtPlace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _SHOWN_CHARACTERS = 60
 _INTEGERS = {1: "char", 2: "short", 4: "int", 8: "long"}
+_IS_NAME = rule(Function, "name").allows
+_ARE_OPERANDS = rule(UsdtPlace, "arguments").allows
 
 
 def expressible(candidates: Iterable[Candidate], note: Callable[[str], None]) -> list[Candidate]:
@@ -54,7 +57,7 @@ def _carried(function: Function, attach: Attach) -> tuple[Function | None, list[
     # The function as it can be carried, or None, and what was changed.
     changes: list[str] = []
     made = function
-    if any(not _fits(name, Function, "name") for name in (function.name, function.symbol, *function.aliases)):
+    if not all(map(_IS_NAME, (function.name, function.symbol, *function.aliases))):
         named = _named(function, attach)
         if named is None:
             return None, ["{functions} left out: a probe file cannot carry such a name"]
@@ -63,11 +66,11 @@ def _carried(function: Function, attach: Attach) -> tuple[Function | None, list[
     if len(made.aliases) > ALIAS_LIMIT:
         made = replace(made, aliases=made.aliases[:ALIAS_LIMIT])
         changes.append(f"{{functions}} with only {ALIAS_LIMIT} of the names")
-    if any(not _fits(argument.ctype, Argument, "ctype") for argument in made.arguments):
+    if not all(_is_type(argument.ctype) for argument in made.arguments):
         made = replace(made, arguments=tuple(map(_typed, made.arguments)))
         changes.append("{functions} with plain types of arguments: a probe file cannot carry all of their own")
     usdt = attach is Attach.USDT
-    if usdt and any(not _fits(place.arguments, UsdtPlace, "arguments") for place in made.usdt_places):
+    if usdt and not all(_ARE_OPERANDS(place.arguments) for place in made.usdt_places):
         places = tuple(replace(place, arguments="") for place in made.more_places)
         made = replace(made, usdt_arguments="", more_places=places, arguments=())
         changes.append("{functions} without arguments: a probe file cannot carry where they are")
@@ -78,28 +81,35 @@ def _carried(function: Function, attach: Attach) -> tuple[Function | None, list[
 
 
 def _named(function: Function, attach: Attach) -> Function | None:
-    aliases = tuple(name for name in function.aliases if _fits(name, Function, "name"))
+    aliases = tuple(filter(_IS_NAME, function.aliases))
     symbol, name = function.symbol, function.name
-    if not _fits(symbol, Function, "symbol", attach):
+    if not rule(Function, "symbol", attach).allows(symbol):
         if attach is not Attach.UPROBE or not aliases:
             return None  # elsewhere the kernel finds the place by this name
         symbol = aliases[0]
         name = symbol if name == function.symbol else name
-    if not _fits(name, Function, "name"):
+    if not _IS_NAME(name):
         name = symbol
     return replace(function, name=name, symbol=symbol, aliases=tuple(each for each in aliases if each != symbol))
 
 
 def _typed(argument: Argument) -> Argument:
-    if _fits(argument.ctype, Argument, "ctype"):
+    if _is_type(argument.ctype):
         return argument
     if argument.size == 8 and argument.ctype.endswith(("*", "&")):
         return replace(argument, ctype="void *")
-    return replace(argument, ctype=f"{'' if argument.signed else 'unsigned '}{_INTEGERS[argument.size]}")
+    return replace(argument, ctype=plain_type(argument.size, signed=argument.signed))
 
 
-def _fits(text: str, kind: type, field: str, attach: Attach | None = None) -> bool:
-    return rule(kind, field, attach).allows(text)
+def plain_type(size: int, *, signed: bool) -> str:
+    """C's plain type of a whole number of 1, 2, 4 or 8 bytes."""
+    return f"{'' if signed else 'unsigned '}{_INTEGERS[size]}"
+
+
+# Thousands of arguments have a few types.
+@lru_cache(maxsize=4096)
+def _is_type(text: str) -> bool:
+    return rule(Argument, "ctype").allows(text)
 
 
 def _short(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from datacrumbs.plugins import resolve_options
@@ -30,24 +30,15 @@ class ListedProvider:
 
     def document(self) -> dict[str, object]:
         """The same as JSON can carry it."""
-        entry = self.provider
+        entry, described = self.provider, self.provider.described
         return {
             "name": entry.name,
-            "title": entry.title,
-            "layer": entry.layer.value,
-            "position": entry.position,
+            "title": described.title,
+            "layer": described.layer.value,
+            "position": described.layer.position,
             "distribution": entry.distribution,
             "version": entry.version,
-            "options": [
-                {
-                    "name": option.name,
-                    "type": option.type,
-                    "default": list(option.default) if isinstance(option.default, tuple) else option.default,
-                    "choices": list(option.choices),
-                    "help": option.help,
-                }
-                for option in entry.options
-            ],
+            "options": [asdict(option) for option in described.options],
             "presets": [
                 {"name": each.name, "title": each.title, "cost": each.cost.value, "functions": count}
                 for each, count in self.presets
@@ -82,7 +73,7 @@ def list_providers(
     descriptions = providers.all()
     for done, provider in enumerate(descriptions):
         progress(provider.name, done, len(descriptions))
-        options = resolve_options(provider.name, provider.options, {})
+        options = resolve_options(provider.name, provider.described.options, {})
         targets = providers.targets(provider.name, host, options)
         counted = tuple((target, len(providers.functions(provider.name, target, options))) for target in targets)
         listed.append(ListedProvider(provider, _presets(provider.name, providers), counted))

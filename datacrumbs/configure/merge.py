@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.cache.analysis_cache import cached
+from datacrumbs.configure.candidates import changed
 from datacrumbs.configure.site import UNSAID
-from datacrumbs.elf.analysis_cache import cached, file_state
+from datacrumbs.elf.build_id import file_state
 from datacrumbs.elf.functions import base_name
 from datacrumbs.elf.returns_by_name import returns_by_name
 from datacrumbs.output import counted, first_few
@@ -50,13 +52,14 @@ def merge(
     met: dict[tuple[str, str], list[str]] = defaultdict(list)
     merged = []
     for same in places.values():
-        ordered = sorted(same, key=lambda each: _precedence(each, positions))
+        ordered = sorted(same, key=lambda each: _precedence(each, positions)) if len(same) > 1 else same
         winner = ordered[0]
         for other in ordered[1:]:
             if other.provider != winner.provider:
                 met[winner.provider, other.provider].append(winner.function.symbol)
         helper = all(each.helper for each in same)
-        merged.append(replace(winner, function=_with_aliases(winner, ordered), detail=_detail(same), helper=helper))
+        function, detail = _with_aliases(winner, ordered), _detail(same)
+        merged.append(changed(winner, function=function, detail=detail, helper=helper))
     for (winner_name, other_name), symbols in sorted(met.items()):
         verb, them = ("is", "it") if len(symbols) == 1 else ("are", "them")
         functions, some = counted(len(symbols), "function"), first_few(sorted(set(symbols)))
@@ -153,9 +156,9 @@ def _detail(same: Iterable[Candidate]) -> Detail:
     return detail
 
 
-def _with_aliases(winner: Candidate, same: Iterable[Candidate]) -> Function:
+def _with_aliases(winner: Candidate, same: Sequence[Candidate]) -> Function:
     function = winner.function
-    if winner.attach is not Attach.UPROBE:
+    if winner.attach is not Attach.UPROBE or (len(same) == 1 and not function.aliases):
         return function
     names = {name for each in same for name in (each.function.symbol, *each.function.aliases)}
     aliases = tuple(sorted(names - {function.symbol}))

@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.elf.analysis_cache import cached, file_state
+from datacrumbs.cache.analysis_cache import cached
+from datacrumbs.configure.candidates import changed
+from datacrumbs.elf.build_id import file_state
 from datacrumbs.elf.execution import Refusal
 from datacrumbs.output import counted
 from datacrumbs.provider import Attach
@@ -41,7 +43,7 @@ def place_probes(candidates: Iterable[Candidate], note: Callable[[str], None], *
         left_out: dict[Refusal, list[str]] = defaultdict(list)
         for each in members:
             skip = skips.get(each.function.offset, 0) if each.attach is Attach.UPROBE else 0
-            function = replace(each.function, skip=skip)
+            function = replace(each.function, skip=skip) if skip != each.function.skip else each.function
             reason = next((refused[place] for place in _probed(each.attach, function) if place in refused), None)
             placed[target, each.attach, function.offset] = function if reason is None else None
             if reason is not None:
@@ -49,7 +51,7 @@ def place_probes(candidates: Iterable[Candidate], note: Callable[[str], None], *
         for reason, symbols in sorted(left_out.items()):
             note(_left_out(target.path, symbols, reason))
     found = [(each, placed.get((each.target, each.attach, each.function.offset), each.function)) for each in candidates]
-    return tuple(replace(each, function=function) for each, function in found if function is not None)
+    return tuple(changed(each, function=function) for each, function in found if function is not None)
 
 
 def _places(

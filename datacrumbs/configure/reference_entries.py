@@ -22,7 +22,7 @@ from datacrumbs.elf.functions import base_name, elf_functions, elf_target
 from datacrumbs.elf.ifuncs import resolve_ifuncs
 from datacrumbs.elf.symbol_tables import is_function, symbol_tables
 from datacrumbs.elf.usdt import usdt_probes
-from datacrumbs.errors import DatacrumbsError
+from datacrumbs.errors import ExitCode, reworded
 from datacrumbs.kernel.symbols import kernel_function_arguments, kernel_functions
 from datacrumbs.kernel.tracefs import kprobes_available
 from datacrumbs.output import counted
@@ -114,13 +114,13 @@ def _library_functions(entry: ReferenceEntry, sources: Sources) -> Selected:
     hits = _select(entry, names)
     known = {function.offset: (owner, function) for owner, function in _known(sources, target, Attach.UPROBE)}
     arguments = function_arguments(path)
-    chosen = [symbol for symbol in symbols if not hits.isdisjoint(_selectable((symbol.name, *symbol.aliases)))]
+    chosen = [symbol for symbol in symbols if _is_selected((symbol.name, *symbol.aliases), hits)]
     # An implementation may have names of its own, which do not match.
     others = [symbol for symbol in symbols if not symbol.ifunc]
     resolution = resolve_ifuncs(path, [*(symbol for symbol in chosen if symbol.ifunc), *others], sources.host.root)
     candidates = []
     for symbol in resolution.functions:
-        if hits.isdisjoint(_selectable((symbol.name, *symbol.aliases))):
+        if not _is_selected((symbol.name, *symbol.aliases), hits):
             continue
         owner, function = known.get(symbol.offset) or (SITE, _site_function(symbol, hits, entry, arguments))
         candidates.append(Candidate(owner, Attach.UPROBE, target, function, entry.label))
@@ -128,7 +128,7 @@ def _library_functions(entry: ReferenceEntry, sources: Sources) -> Selected:
     candidates += [
         Candidate(owner, Attach.UPROBE, target, function, entry.label)
         for offset, (owner, function) in known.items()
-        if offset not in placed and not hits.isdisjoint(_selectable(symbols_of(function)))
+        if offset not in placed and _is_selected(symbols_of(function), hits)
     ]
     probed = {name for candidate in candidates for name in symbols_of(candidate.function)}
     notes = refusals([(name, why) for name, why in resolution.refused.items() if name not in probed], str(path))
@@ -140,6 +140,10 @@ def _library_functions(entry: ReferenceEntry, sources: Sources) -> Selected:
 # An old version of a function (f@V1) is meant by its plain name, too.
 def _selectable(names: Iterable[str]) -> set[str]:
     return {each for name in names for each in (name, base_name(name))}
+
+
+def _is_selected(names: Iterable[str], hits: frozenset[str]) -> bool:
+    return any(name in hits or base_name(name) in hits for name in names)
 
 
 def _usdt_probes(entry: ReferenceEntry, sources: Sources) -> Selected:
@@ -229,14 +233,14 @@ def _site_function(
     symbol: ElfFunction, hits: frozenset[str], entry: ReferenceEntry, arguments: Mapping[str, tuple[Argument, ...]]
 ) -> Function:
     names = (symbol.name, *symbol.aliases)
-    chosen = next(name for name in names if not hits.isdisjoint(_selectable([name])))
+    chosen = next(name for name in names if _is_selected([name], hits))
     described = next((arguments[name] for name in (chosen, *names) if name in arguments), ())
     return Function(
         chosen,
         chosen,
         _category(entry),
         offset=symbol.offset,
-        aliases=tuple(sorted(set(names) - {chosen})),
+        aliases=tuple(sorted(set(names) - {chosen})) if symbol.aliases else (),
         arguments=described,
         result=Result.VALUE,
     )
@@ -278,9 +282,7 @@ def _read(entry: ReferenceEntry, path: Path, limit: int) -> bytes:
 
 # Discovery knows no site file, so its complaint gets the line here.
 def _on_line(where: Value | None, read: Callable[[Path], _Found], path: Path) -> _Found:
-    try:
+    if where is None:
         return read(path)
-    except DatacrumbsError as error:
-        if where is None:
-            raise
-        raise where.error(error.message, hint=error.hint) from None
+    with reworded(where.message(""), exit_code=ExitCode.USAGE):
+        return read(path)

@@ -12,12 +12,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datacrumbs.cache.inspected_files import looked_at
 from datacrumbs.configure.pattern import Pattern, compile_pattern
-from datacrumbs.elf.inspected_files import looked_at
 from datacrumbs.elf.signatures import SignatureError, args
 from datacrumbs.errors import usage_error
 from datacrumbs.model.plan import SAMPLE_LIMIT, Filters, Mode
-from datacrumbs.quantities import duration
+from datacrumbs.output import warn
+from datacrumbs.quantities import read_duration
 from datacrumbs.secure.document import Value, read_document
 from datacrumbs.secure.files import first_unprotected
 
@@ -151,34 +152,34 @@ class SiteConfiguration:
     move_probes: bool = True
 
 
-_SOURCES = {
+SOURCES = {
     ProbeKind.SYSCALLS: (SourceKind.HEADER,),
     ProbeKind.KPROBE: (SourceKind.HEADER, SourceKind.BINARY, SourceKind.KSYM),
     ProbeKind.UPROBE: (SourceKind.BINARY,),
     ProbeKind.USDT: (SourceKind.USDT,),
     ProbeKind.CUSTOM: (SourceKind.CUSTOM,),
 }
-_DETAIL_KEYS = ("mode", "sample")
-_PROVIDER_KEYS = ("provider", "name", "preset", "functions", "options", *_DETAIL_KEYS)
-_REFERENCE_KEYS = ("name", "probe", "type", "file", "regex", "enable_explorer", "include_offsets", *_DETAIL_KEYS)
-_USDT_KEYS = (*_REFERENCE_KEYS, "binary_path", "provider", "arguments")
-_CUSTOM_KEYS = (*_REFERENCE_KEYS, "probes", "process_header", "start_event_id", "event_type")
-_IGNORED = {
+DETAIL_KEYS = ("mode", "sample")
+PROVIDER_KEYS = ("provider", "name", "preset", "functions", "options", *DETAIL_KEYS)
+REFERENCE_KEYS = ("name", "probe", "type", "file", "regex", "enable_explorer", "include_offsets", *DETAIL_KEYS)
+USDT_KEYS = (*REFERENCE_KEYS, "binary_path", "provider", "arguments")
+CUSTOM_KEYS = (*REFERENCE_KEYS, "probes", "process_header", "start_event_id", "event_type")
+IGNORED = {
     "data_dir": "nothing is kept between configurations",
     "name": "the file's own name names it",
     "profiling_interval": "it belongs to a run, not to a probe file",
     "trace_log_dir": "the system configuration decides where traces go",
     "user": "the signing service knows who asks and grants the probe file to that user",
 }
-_KEYS = (
+KEYS = (
     "capture_probes",
     "providers",
     "filters",
     "inclusion_path",
     "command_lines",
     "move_probes",
-    *_DETAIL_KEYS,
-    *_IGNORED,
+    *DETAIL_KEYS,
+    *IGNORED,
 )
 _LONGEST = 3600 * 10**9
 
@@ -197,21 +198,27 @@ def find_site_file(name: str, paths: SystemPaths) -> Path:
         DatacrumbsError: (exit 2) when it is in none of them.
     """
     file = Path(name)
-    looked_at(file)
+    directories = [*_own_site_files(os.environ), paths.site_files]
+    found = [directory / name for directory in directories]
+    looked_at(file, *found)
+    other = None if "/" in name else next((candidate for candidate in found if candidate.is_file()), None)
     if file.exists() or "/" in name:
         if not file.is_file():
             raise usage_error(f"{file}: no such site file", "give the path of a YAML file")
-        return file
-    directories = [*_own_site_files(os.environ), paths.site_files]
-    found = [directory / name for directory in directories]
-    looked_at(*found)
-    for candidate in found:
-        if candidate.is_file():
-            return candidate
+        if other is None or not _hides_for_root(file):
+            return file
+        warn(f"./{name}: users other than root can change it; {other} is taken (the path ./{name} means the former)")
+    if other is not None:
+        return other
     raise usage_error(
         f"{name}: no such site file here or in {', '.join(map(str, directories))}",
         "give the path of a YAML file; datacrumbs_setup installs default.yaml",
     )
+
+
+# Another user could have put it there, under the name of the one that root means.
+def _hides_for_root(file: Path) -> bool:
+    return os.geteuid() == 0 and first_unprotected(file.resolve(), sticky=True) is not None
 
 
 # Root takes none that another user could have put there, wherever HOME points under sudo.
@@ -238,8 +245,8 @@ def read_site_file(file: Path, *, protected: bool = False) -> SiteConfiguration:
             ``docs/site-file.md`` says; (exit 3) when others may change a file of the installation.
     """
     document = read_document(file, protected=protected)
-    keys = document.mapping(_KEYS)
-    notes = [keys[key].message(f"ignored: {reason}") for key, reason in _IGNORED.items() if key in keys]
+    keys = document.mapping(KEYS)
+    notes = [keys[key].message(f"ignored: {reason}") for key, reason in IGNORED.items() if key in keys]
     entries: list[Entry] = []
     if "capture_probes" in keys and keys["capture_probes"].content is not None:
         entries += [_entry(item, notes) for item in keys["capture_probes"].items()]
@@ -265,7 +272,7 @@ def _short_entry(item: Value) -> Entry:
 
 
 def _provider_entry(item: Value) -> ProviderEntry:
-    keys = item.mapping(_PROVIDER_KEYS)
+    keys = item.mapping(PROVIDER_KEYS)
     if "provider" not in keys:
         item.fail("names no provider", "`provider: NAME`")
     return ProviderEntry(
@@ -281,8 +288,8 @@ def _provider_entry(item: Value) -> ProviderEntry:
 def _reference_entry(item: Value, notes: list[str]) -> ReferenceEntry:
     keys = item.mapping(required=("name", "probe", "type"))
     probe = ProbeKind(keys["probe"].choice([kind.value for kind in ProbeKind]))
-    item.mapping({ProbeKind.USDT: _USDT_KEYS, ProbeKind.CUSTOM: _CUSTOM_KEYS}.get(probe, _REFERENCE_KEYS))
-    source = SourceKind(keys["type"].choice([kind.value for kind in _SOURCES[probe]]))
+    item.mapping({ProbeKind.USDT: USDT_KEYS, ProbeKind.CUSTOM: CUSTOM_KEYS}.get(probe, REFERENCE_KEYS))
+    source = SourceKind(keys["type"].choice([kind.value for kind in SOURCES[probe]]))
     for flag in ("enable_explorer", "include_offsets"):
         if flag in keys:
             keys[flag].boolean()
@@ -358,7 +365,7 @@ def _directory(where: Value) -> str:
 def _duration(where: Value) -> int:
     expected = "a time with its unit, such as 10us, 500 ns or 1.5ms, of at most an hour"
     try:
-        nanoseconds = duration(str(where.content))
+        nanoseconds = read_duration(str(where.content))
     except ValueError:
         raise where.error(f"{where.shown} is not a duration", expected) from None
     if nanoseconds > _LONGEST:

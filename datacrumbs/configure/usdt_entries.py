@@ -6,6 +6,7 @@ import platform
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from datacrumbs.configure.expressible import plain_type
 from datacrumbs.elf.operands import Operand, UnknownOperand, parse_operands
 from datacrumbs.model.plan import UsdtPlace
 from datacrumbs.provider import ARGUMENT_LIMIT, Argument, Function, Result
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
     from datacrumbs.elf.usdt import UsdtProbe
 
 _END_OF = {"__entry": "__return", "__start": "__done", "_entry": "_return", "_start": "_done"}
-_TYPES = {
-    (size, signed): f"{'' if signed else 'unsigned '}{name}"
-    for size, name in ((1, "char"), (2, "short"), (4, "int"), (8, "long"))
-    for signed in (True, False)
-}
 
 
 def usdt_functions(
@@ -99,4 +95,4 @@ def _arguments(formats: Sequence[str], named: Sequence[Argument], note: Callable
 def _sized(argument: Argument, operands: Sequence[Operand]) -> Argument:
     forms = {(operand.size, operand.signed) for operand in operands}
     size, signed = forms.pop() if len(forms) == 1 else (8, any(signed for _, signed in forms))
-    return replace(argument, ctype=argument.ctype or _TYPES[size, signed], size=size, signed=signed)
+    return replace(argument, ctype=argument.ctype or plain_type(size, signed=signed), size=size, signed=signed)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 # The kernel refuses another semaphore than that with which a run at the same time probes the same place.
 _OF_ANOTHER_RUN = (str(Attach.USDT), errno.EINVAL)
-_FORMER = "DROP TABLE IF EXISTS attach_failures"  # it had failures of the moment, too
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS lasting_failures (
     owner INTEGER, build_id TEXT, kernel TEXT, attach TEXT, symbol TEXT, offset INTEGER, reason TEXT,
@@ -51,29 +50,32 @@ class AttachResults:
         self._path = path
         self._kernel = os.uname().release
 
-    def known_failures(self, plan: Plan, owners: Mapping[Target, int]) -> frozenset[int]:
-        """Identities of the plan's functions that failed before, with nothing changed since.
+    def known_failures(self, plan: Plan, owners: Mapping[Target, int]) -> dict[int, str]:
+        """Those of the plan's functions, by identity, that failed before, with nothing changed since, and why.
 
         Args:
             plan: The plan.
             owners: User ids of the owners of its files.
         """
         files = {(owners.get(group.target, 0), group.target.build_id) for group in plan.groups}
-        failed: set[tuple[int, str, str, str, int]] = set()
+        failed: dict[tuple[int, str, str, str, int], str] = {}
         with self._database() as database:
             for owner, build_id in files:
                 failed.update(
-                    database.execute(
-                        "SELECT owner, build_id, attach, symbol, offset FROM lasting_failures "
+                    (tuple(key), reason)
+                    for *key, reason in database.execute(
+                        "SELECT owner, build_id, attach, symbol, offset, reason FROM lasting_failures "
                         "WHERE owner = ? AND build_id = ? AND kernel = ?",
                         (owner, build_id, self._kernel),
                     )
                 )
-        return frozenset(identity for identity, key in _keys(plan, owners) if key in failed)
+        return {identity: failed[key] for identity, key in _keys(plan, owners) if key in failed} if failed else {}
 
     def record(self, plan: Plan, owners: Mapping[Target, int], failures: Sequence[AttachFailure]) -> None:
         """Keep those failures of a run that last."""
         lasting = lasting_failures(plan, failures)
+        if not lasting:
+            return
         with self._database() as database:
             for identity, (owner, build_id, attach, symbol, offset) in _keys(plan, owners):
                 failure = lasting.get(identity)
@@ -83,7 +85,7 @@ class AttachResults:
                         (owner, build_id, self._kernel, attach, symbol, offset, failure.reason),
                     )
             # The owner of a file can make it fail under any number of build-ids.
-            for owner in {owners.get(group.target, 0) for group in plan.groups} if lasting else ():
+            for owner in {owners.get(group.target, 0) for group in plan.groups}:
                 database.execute(
                     "DELETE FROM lasting_failures WHERE owner = ? AND rowid NOT IN "
                     "(SELECT rowid FROM lasting_failures WHERE owner = ? ORDER BY rowid DESC LIMIT ?)",
@@ -95,7 +97,6 @@ class AttachResults:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with closing(sqlite3.connect(self._path, timeout=10)) as database, database:
-                database.execute(_FORMER)
                 database.execute(_SCHEMA)
                 yield database
         except (OSError, sqlite3.Error) as error:
@@ -122,7 +123,7 @@ def unattached(plan: Plan, failed: Mapping[int, str]) -> dict[Unattached, str]:
     found = {}
     for identity, reason in failed.items():
         group, function = places[identity]
-        found[Unattached(group.target.build_id, str(group.attach), function.symbol, function.offset)] = reason
+        found[Unattached(group.target.build_id, str(group.attach), function.symbol, function.place)] = reason
     return found
 
 
@@ -131,5 +132,5 @@ def _keys(plan: Plan, owners: Mapping[Target, int]) -> Iterator[tuple[int, tuple
     for group in plan.groups:
         owner = owners.get(group.target, 0)
         for function in group.functions:
-            yield identity, (owner, group.target.build_id, str(group.attach), function.symbol, function.offset)
+            yield identity, (owner, group.target.build_id, str(group.attach), function.symbol, function.place)
             identity += 1

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NoReturn
 import numpy as np
 
 from datacrumbs import client
-from datacrumbs.daemon import capture_ways, confinement
+from datacrumbs.daemon import capture_ways
 from datacrumbs.daemon.child_process import has_ended
 from datacrumbs.daemon.chosen_processes import GROUP_MOUNTS
 from datacrumbs.daemon.cost_cache import CostCache, decode, encode
@@ -89,7 +89,7 @@ class Calibration:
     """
 
     def __init__(self, request: RunRequest, plan: Plan) -> None:
-        self._kept = CostCache(request.paths.state / "costs", _key(request, plan))
+        self._kept = CostCache(request.paths.state / "costs", costs_key(request, plan))
         self._costs = self._kept.load()
         self._reason = ""
         self._pid = 0
@@ -101,7 +101,7 @@ class Calibration:
         if _is_member(request.chosen.group):
             self._reason = "the process that would do it is in the control group that is traced"
             return
-        self._reason = "the run ended before"
+        self._reason = "the run ended before it was measured"
         self._answer, answer = os.pipe2(os.O_CLOEXEC)
         go, self._go = os.pipe2(os.O_CLOEXEC)
         self._pid = os.fork()
@@ -158,7 +158,7 @@ class Calibration:
             return None
 
 
-def _key(request: RunRequest, plan: Plan) -> str:
+def costs_key(request: RunRequest, plan: Plan) -> str:
     system = os.uname()
     groups = sorted({(group.attach, group.mode, group.sample) for group in plan.groups})
     parts: list[object] = [system.release, system.version, system.machine, _processor(), source.assemble(plan), groups]
@@ -188,7 +188,7 @@ def _is_member(group: int) -> bool:
 def _be_the_calibration(request: RunRequest, plan: Plan, kept: CostCache, go: int, answer: int) -> NoReturn:
     try:
         privilege.close_others([go, answer])
-        confinement.leave_terminal()
+        privilege.leave_terminal()
         signal.alarm(_LONGEST_SECONDS)
         privilege.end_with_parent(signal.SIGKILL)
         costs, reason = _outcome(request, plan, go, answer)

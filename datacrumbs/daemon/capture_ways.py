@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from datacrumbs.model.plan import Attach, Mode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from datacrumbs.model.plan import Function, Group, Plan
+    from datacrumbs.model.plan import Group, Plan
     from datacrumbs.model.record import FunctionCounts
     from datacrumbs.probefile.targets import OpenTargets
 
@@ -70,9 +71,7 @@ class CaptureWays:
     def __init__(self, plan: Plan, targets: OpenTargets) -> None:
         # Elsewhere the first bytes do not say it, and the costs of both are one (`calibration`).
         files = targets.files if os.uname().machine == "x86_64" else {}
-        self._ways = [
-            _way(group, function, files.get(group.target)) for group in plan.groups for function in group.functions
-        ]
+        self._ways = [way for group in plan.groups for way in _ways(group, files.get(group.target))]
 
     def calls(self, counts: Sequence[FunctionCounts]) -> dict[str, int]:
         """Way -> how many calls were made in it.
@@ -87,18 +86,37 @@ class CaptureWays:
         return calls
 
 
-def _way(group: Group, function: Function, file: int | None) -> str:
+# Of each function of a group.
+def _ways(group: Group, file: int | None) -> list[str]:
     end = variant(group.mode, group.sample)
-    if group.attach is Attach.SYSCALL:
-        return SYSTEM_CALL + end
     if group.attach is not Attach.UPROBE:
-        return _NAMES[group.attach]
-    stepped = file is not None and _is_stepped(file, function.place)
-    return library_way(returns=function.return_probe, stepped=stepped) + end
+        way = SYSTEM_CALL + end if group.attach is Attach.SYSCALL else _NAMES[group.attach]
+        return [way] * len(group.functions)
+    ways = {
+        (returns, stepped): library_way(returns=returns, stepped=stepped) + end
+        for returns in (True, False)
+        for stepped in (True, False)
+    }
+    code = _Code(file)
+    return [ways[function.return_probe, code.is_stepped(function.place)] for function in group.functions]
 
 
-def _is_stepped(file: int, place: int) -> bool:
-    code = b""
-    with suppress(OSError):
-        code = os.pread(file, _INSTRUCTION, place)
-    return len(code) == _INSTRUCTION and not is_emulated(code)
+class _Code:
+    """The instructions of an open file, read a page at a time: many functions share one. None: nothing is known."""
+
+    def __init__(self, file: int | None) -> None:
+        self._file = file
+        self._pages: dict[int, bytes] = {}
+
+    def is_stepped(self, place: int) -> bool:
+        """Whether the instruction there is known, and not one that the kernel emulates."""
+        if self._file is None:
+            return False
+        start = place - place % mmap.PAGESIZE
+        if start not in self._pages:
+            self._pages[start] = b""
+            with suppress(OSError):  # and the first byte of the next one, where an instruction may go on
+                self._pages[start] = os.pread(self._file, mmap.PAGESIZE + _INSTRUCTION - 1, start)
+        at = place - start
+        code = self._pages[start][at : at + _INSTRUCTION]
+        return len(code) == _INSTRUCTION and not is_emulated(code)

@@ -98,7 +98,7 @@ class Channel:
         self._out.append((frame, tuple(os.dup(descriptor) for descriptor in descriptors)))
         self.pass_on()
 
-    def receive(self, seconds: float = 0.0, wakers: Sequence[int] = ()) -> Received | None:
+    def receive(self, seconds: float | None = 0.0, wakers: Sequence[int] = ()) -> Received | None:
         """The next message, or None when none came in this time, or before one of ``wakers`` became readable.
 
         Meanwhile what waits to be sent goes out as soon as there is room; None comes then, too.
@@ -116,6 +116,16 @@ class Channel:
                 self._read()
                 message = self._next()
         return message
+
+    def wait(self) -> Received:
+        """The next message, however long it takes to come.
+
+        Raises:
+            Gone: as `receive` does.
+        """
+        while (received := self.receive(None)) is None:
+            pass
+        return received
 
     def close(self) -> None:
         """Hang up; idempotent."""

@@ -12,18 +12,23 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.daemon import confinement
-from datacrumbs.daemon.channel import Channel
-from datacrumbs.secure.privilege import close_others
+from datacrumbs.daemon.channel import Channel, Gone
+from datacrumbs.daemon.messages import Failed
+from datacrumbs.errors import DatacrumbsError
+from datacrumbs.secure.privilege import close_others, leave_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from datacrumbs.daemon.channel import Received
+
 _REQUEST_LIMIT = 1 << 31
 _PATIENCE_SECONDS = 1.0
+_TEXT_LIMIT = 1000
 
 
 class ChildProcess:
-    """Begins a process and ends it.
+    """Begins a process, talks to it, ends it.
 
     It begins before anything is loaded, so it never has a descriptor that it is not given.
 
@@ -34,7 +39,12 @@ class ChildProcess:
         answer_limit: The longest message taken from it, in bytes.
         takes_descriptors: Whether descriptors are taken from it.
         more_calls: System calls that it may use beside those of all processes of this kind.
+
+    Attributes:
+        patience_seconds: How long it may take to end before it is killed.
     """
+
+    patience_seconds = _PATIENCE_SECONDS
 
     def __init__(
         self,
@@ -54,18 +64,56 @@ class ChildProcess:
         theirs.close()
         self.channel = Channel(ours, answers, answer_limit, takes_descriptors=takes_descriptors)
 
-    def close(self, seconds: float = _PATIENCE_SECONDS) -> bool:
-        """Have it end, and wait this long for that before it is killed; gives whether it has ended. Idempotent."""
+    def fileno(self) -> int:
+        """Readable when it has said something, or is gone."""
+        return self.channel.fileno()
+
+    def send(self, message: object, descriptors: Sequence[int] = ()) -> None:
+        """Say something; never waits.
+
+        Raises:
+            DatacrumbsError: It is gone.
+        """
+        try:
+            self.channel.send(message, descriptors)
+        except Gone:
+            raise self.gone() from None
+
+    def receive(self, seconds: float = 0.0) -> Received | None:
+        """What it says, if it says something in this time.
+
+        Raises:
+            DatacrumbsError: It says that it failed, or is gone.
+        """
+        try:
+            received = self.channel.receive(seconds)
+        except Gone:
+            raise self.gone() from None
+        if received and isinstance(failed := received.message, Failed):
+            raise DatacrumbsError(plain_text(failed.message, _TEXT_LIMIT), hint=plain_text(failed.hint, _TEXT_LIMIT))
+        return received
+
+    def gone(self) -> DatacrumbsError:
+        """The error that it is gone."""
+        return DatacrumbsError("a process of this run ended before it began")
+
+    def close(self) -> bool:
+        """Have it end, and wait for that; gives whether it has. Idempotent."""
         if not self._pid:
             return self._has_ended
         self.channel.close()
-        self._has_ended = has_ended(self._pid, seconds)
+        self._has_ended = has_ended(self._pid, self.patience_seconds)
         if not self._has_ended:
             os.kill(self._pid, signal.SIGKILL)
             # One that hangs in its file system ends when that goes on.
             self._has_ended = has_ended(self._pid, _PATIENCE_SECONDS)
         self._pid = 0
         return self._has_ended
+
+
+def plain_text(text: str, limit: int) -> str:
+    """What such a process says, without what could steer a terminal, and not too long."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:limit])
 
 
 def has_ended(process: int, seconds: float) -> bool:
@@ -88,7 +136,7 @@ def _be_the_child(
     try:
         sys.stderr = sys.__stderr__
         close_others([end.fileno()])
-        confinement.leave_terminal()
+        leave_terminal()
         work = prepare()
         confinement.confine_beside(more_calls)
         gc.freeze()

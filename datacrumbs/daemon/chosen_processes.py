@@ -139,10 +139,8 @@ def group_there(awaited: Collection[str], maker: int = 0) -> int:
             directories[:] = [name for name in directories if _owner(Path(place, name)) in {0, maker}]
             here = Path(place).name
             for parent, _, name in wanted:
-                if here == parent and name in directories:
-                    found = Path(place, name)
-                    if _is_group(found):
-                        return found.lstat().st_ino
+                if here == parent and name in directories and (group := _group_at(Path(place, name), os.O_NOFOLLOW)):
+                    return group
             if any(here == parent for parent, _, _ in wanted):
                 directories.clear()
     return 0
@@ -156,13 +154,14 @@ def _owner(path: Path) -> int | None:
         return None
 
 
-def _is_group(path: Path) -> bool:
+# The inode number of a directory that is a control group of version 2; else 0.
+def _group_at(place: Path, more_flags: int = 0) -> int:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | more_flags)
     except OSError:
-        return False
+        return 0
     try:
-        return file_system_kind(descriptor) == _GROUP_MAGIC
+        return os.fstat(descriptor).st_ino if file_system_kind(descriptor) == _GROUP_MAGIC else 0
     finally:
         os.close(descriptor)
 
@@ -171,27 +170,21 @@ def _is_group(path: Path) -> bool:
 def _began(process: int) -> int:
     try:
         directory = Path(f"/proc/{process}")
-        status = (directory / "status").read_text(encoding="utf-8", errors="replace")
-        stat = (directory / "stat").read_text(encoding="utf-8", errors="replace")
+        status = (directory / "status").read_bytes()
+        stat = (directory / "stat").read_bytes()
     except OSError:
         raise usage_error(f"--pid: {process}: no such process") from None
-    of = int(next(line for line in status.splitlines() if line.startswith("Tgid:")).split()[1])
+    # The process is called as it likes, by a name with any sign but this one that ends a line.
+    of = int(next(line for line in status.split(b"\n") if line.startswith(b"Tgid:")).split()[1])
     if of != process:
         raise usage_error(f"--pid: {process} is a thread of process {of}", f"give --pid {of}")
-    return int(stat.rpartition(")")[2].split()[_STARTED])
+    return int(stat.rpartition(b")")[2].split()[_STARTED])
 
 
 def _group(path: Path) -> int:
     for place in (path.absolute(), *(mount / os.fspath(path).lstrip("/") for mount in GROUP_MOUNTS)):
-        try:
-            descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            if file_system_kind(descriptor) == _GROUP_MAGIC:
-                return os.fstat(descriptor).st_ino
-        finally:
-            os.close(descriptor)
+        if group := _group_at(place):
+            return group
     raise usage_error(
         f"--cgroup: {path}: no control group of version 2",
         "give its directory below /sys/fs/cgroup (or /sys/fs/cgroup/unified), or what /proc/PID/cgroup says behind 0::",

@@ -46,6 +46,7 @@ def chrony_setter() -> ClockSetter | None:
             env=_ENVIRONMENT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
+            start_new_session=True,
             timeout=_SECONDS,
             check=True,
             **rights,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.secure.files import check_protected, make_private, read_bounded, write_atomically
+from datacrumbs.secure.files import keep, read_kept, remove_oldest
 from datacrumbs.trace.costs import CallCost
 
 if TYPE_CHECKING:
@@ -31,18 +31,14 @@ class CostCache:
     """
 
     def __init__(self, directory: Path, key: str) -> None:
-        self._directory = directory
         self._path = directory / f"{key}{_SUFFIX}"
 
     def load(self) -> dict[str, CallCost]:
         """Way of capture -> cost; empty where nothing is kept, and where others than root could have changed it."""
-        if not os.path.lexists(self._path):
-            return {}
-        try:
-            check_protected(self._directory)
-            return decode(read_bounded(self._path, _LIMIT, protected=True))[0]
-        except (DatacrumbsError, ValueError):
-            return {}
+        with suppress(DatacrumbsError, ValueError):
+            kept = read_kept(self._path, _LIMIT)
+            return decode(kept)[0] if kept is not None else {}
+        return {}
 
     def save(self, costs: Mapping[str, CallCost]) -> None:
         """Keep costs.
@@ -51,12 +47,8 @@ class CostCache:
             DatacrumbsError: (exit 1) They cannot be written.
             OSError: Likewise.
         """
-        make_private(self._directory)
-        check_protected(self._directory)
-        write_atomically(self._path, encode(costs), 0o600)
-        kept = sorted(self._directory.glob(f"*{_SUFFIX}"), key=lambda path: path.lstat().st_mtime_ns)
-        for path in kept[:-KEPT]:
-            path.unlink(missing_ok=True)
+        keep(self._path, encode(costs))
+        remove_oldest(self._path.parent, _SUFFIX, KEPT)
 
 
 def encode(costs: Mapping[str, CallCost], reason: str = "") -> bytes:

@@ -50,8 +50,8 @@ class Ending:
         """
         while True:
             answer = writer.receive(_TICK)
-            if isinstance(answer, Written):
-                return answer
+            if answer and isinstance(answer.message, Written):
+                return answer.message
             if stopped_again():
                 raise DatacrumbsError(
                     "stopped again before the trace was complete", hint="what has been written is readable"

@@ -25,7 +25,7 @@ _LAST_SECONDS = 10.0  # of silence: where others keep the processors busy, it ma
 _LISTENING_SECONDS = 20.0  # with the work on what it says; less than the run has to end
 
 
-class FinderProcess:
+class FinderProcess(ChildProcess):
     """The process that looks.
 
     Args:
@@ -35,33 +35,23 @@ class FinderProcess:
     """
 
     def __init__(self, user: Owner, plan: Plan, *, command_lines: bool) -> None:
-        self._process = ChildProcess(
-            TO_FINDER, FROM_FINDER, lambda: _prepared(user, plan, command_lines), _ANSWER_LIMIT, takes_descriptors=True
-        )
-        self._channel = self._process.channel
-        self._gone = False
-
-    def fileno(self) -> int:
-        """Readable when it has said something, or is gone."""
-        return self._channel.fileno()
-
-    @property
-    def gone(self) -> bool:
+        prepare = lambda: _prepared(user, plan, command_lines)  # noqa: E731
+        super().__init__(TO_FINDER, FROM_FINDER, prepare, _ANSWER_LIMIT, takes_descriptors=True)
+        self.is_gone = False
         """Whether it ended, or says what it should not."""
-        return self._gone
 
     def begin(self, ring: int, known: Collection[tuple[int, int]]) -> None:
         """Have it look at what comes through a ring; not at ``known`` files (device, inode)."""
         with suppress(Gone):
-            self._channel.send(Look(sorted(known)), descriptors=[ring])
+            self.channel.send(Look(sorted(known)), descriptors=[ring])
 
     def messages(self) -> Iterator[Received]:
         """What it has said, at most so much that other work is not kept waiting."""
         for _ in range(_AT_ONCE):
             try:
-                received = None if self._gone else self._channel.receive()
+                received = None if self.is_gone else self.channel.receive()
             except Gone:
-                self._gone = True
+                self.is_gone = True
                 return
             if received is None:
                 return
@@ -70,24 +60,20 @@ class FinderProcess:
     def last_messages(self) -> Iterator[Received]:
         """What it says until it has looked at everything; it is gone if it is silent, or goes on, for too long."""
         with suppress(Gone):
-            self._channel.send(LookToTheEnd())
+            self.channel.send(LookToTheEnd())
         begin = time.monotonic()
-        while not self._gone:
+        while not self.is_gone:
             passed = time.monotonic() - begin
             try:
-                received = self._channel.receive(max(0.0, _LAST_SECONDS - passed))
+                received = self.channel.receive(max(0.0, _LAST_SECONDS - passed))
             except Gone:
                 received = None
             if received is None or passed >= _LISTENING_SECONDS:
-                self._gone = True
+                self.is_gone = True
             elif isinstance(received.message, Looked):
                 return
             else:
                 yield received
-
-    def close(self) -> None:
-        """Have it end; idempotent."""
-        self._process.close()
 
 
 def _prepared(user: Owner, plan: Plan, command_lines: bool) -> Callable[[Channel], None]:

@@ -33,9 +33,8 @@ from datacrumbs.model.layouts import MAPPING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from datacrumbs.model.plan import Plan
+    from datacrumbs.model.plan import Group, Plan
 
-_FOREVER = 3600.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _SEEN_LIMIT = 1 << 16
 _OTHERS_LIMIT = 256
@@ -48,11 +47,23 @@ _STARTED, _TICK_NS = 19, 1_000_000_000 // os.sysconf("SC_CLK_TCK")  # of the fie
 
 @dataclass(frozen=True, slots=True)
 class WantedLibraries:
-    """Libraries of a provider, by name, and by what they must define if any of the provider's is in the plan."""
+    """Libraries of a provider, by name, and by what they must define if any of the provider's is in the plan.
+
+    Args:
+        provider: Whose they are.
+        names: Shell patterns of file names and sonames.
+        groups: What the plan has of the provider.
+    """
 
     provider: str
     names: frozenset[str]
-    functions: frozenset[str]
+    groups: tuple[Group, ...] = ()
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """What they define. Seldom asked for, and to go through the plan takes a copy of the memory that it is in."""
+        groups = (group.functions for group in self.groups if not group.helper)
+        return frozenset(function.symbol.partition("@")[0] for functions in groups for function in functions)
 
     def is_called(self, path: str, soname: str) -> bool:
         """Whether a file's name or soname is one of these."""
@@ -62,20 +73,18 @@ class WantedLibraries:
 def find_files(channel: Channel, plan: Plan, *, command_lines: bool) -> None:
     """Look at what the kernel side reports, until the other process hangs up."""
     try:
-        begin = None
-        while begin is None:
-            begin = channel.receive(_FOREVER)
+        begin = channel.wait()
         (descriptor,) = begin.descriptors
         look: Look = begin.message
         known = {(device, inode) for device, inode in look.known}
         finding = _Finding(channel, plan, known)
         ring = Ring(descriptor, MAPPING_RING_SIZE)
         while True:
-            message = channel.receive(finding.patience, (descriptor,))
+            message = channel.receive(finding.patience, [descriptor])
             for payload in ring.payloads():
                 mapping = np.frombuffer(payload, MAPPING, 1)[0]
                 if command_lines and mapping["kind"] == MappingKind.TAKEN:
-                    _say_arguments(channel, mapping)
+                    say_arguments(channel, mapping)
                 finding.look(mapping)
             finding.judge_one()
             finding.look_again(at_once=message is not None)
@@ -93,14 +102,13 @@ def wanted_libraries(plan: Plan) -> tuple[WantedLibraries, ...]:
     Functions that are only followed do not count: of a library that defines no other, no call is missing.
     """
     names: dict[str, set[str]] = {sought.provider: set(sought.names) for sought in plan.sought}
-    functions: dict[str, set[str]] = {}
+    groups: dict[str, list[Group]] = {}
     for group in plan.groups:
         if not group.target.is_kernel:
             names.setdefault(group.provider, set()).add(_pattern_of(PurePath(group.target.path).name))
-            symbols = {function.symbol.partition("@")[0] for function in group.functions if not group.helper}
-            functions.setdefault(group.provider, set()).update(symbols)
+            groups.setdefault(group.provider, []).append(group)
     return tuple(
-        WantedLibraries(provider, frozenset(names[provider]), frozenset(functions.get(provider, ())))
+        WantedLibraries(provider, frozenset(names[provider]), tuple(groups.get(provider, ())))
         for provider in sorted(names)
     )
 
@@ -122,11 +130,11 @@ class _Finding:
         self._denied: list[tuple[np.void, float]] = []
 
     @property
-    def patience(self) -> float:
-        """How long there is nothing to do but to wait, in seconds."""
+    def patience(self) -> float | None:
+        """How long there is nothing to do but to wait, in seconds; None where only more to look at ends that."""
         if self._others:
             return 0.0
-        return _AGAIN_SECONDS if self._denied else _FOREVER
+        return _AGAIN_SECONDS if self._denied else None
 
     def look_again(self, *, at_once: bool) -> None:
         """Look again at processes that could not be looked at, such as one in a new user namespace."""
@@ -218,14 +226,16 @@ class _Finding:
         self, path: str, soname: str, functions: frozenset[str] | None, mapped: Mapped, reason: str
     ) -> None:
         for wanted in self._wanted:
-            is_defined = functions is None or not wanted.functions or not wanted.functions.isdisjoint(functions)
-            if wanted.is_called(path, soname) and is_defined:
+            if not wanted.is_called(path, soname):
+                continue
+            expected = wanted.functions if functions is not None else frozenset()
+            if not expected or functions is None or not expected.isdisjoint(functions):
                 missed = Missed(mapped.path, mapped.time, mapped.process, wanted.provider, reason)
                 self._channel.send(missed)
 
 
 # What a process shows there may be a title that it has written over its arguments, and filled up with zeros.
-def _say_arguments(channel: Channel, mapping: np.void) -> None:
+def say_arguments(channel: Channel, mapping: np.void) -> None:
     process = int(mapping["process"])
     try:
         with Path(f"/proc/{process}/cmdline").open("rb", buffering=0) as stream:
@@ -253,7 +263,7 @@ def _places(mapping: np.void) -> Iterator[str]:
     if mapping["kind"] == MappingKind.FILE and os.path.lexists(place):
         yield place
         return
-    for line in Path(f"/proc/{mapping['process']}/maps").read_bytes().splitlines():
+    for line in Path(f"/proc/{mapping['process']}/maps").read_bytes().split(b"\n")[:-1]:
         bounds, rights, _, _, inode, *_ = line.split(maxsplit=5)
         first, last = (int(bound, 16) for bound in bounds.split(b"-"))
         is_meant = mapping["kind"] != MappingKind.FILE or first <= start < last

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import pwd
 import re
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import usage_error
 from datacrumbs.model.contract import RUN_ID_LONGEST
-from datacrumbs.serving.caller import SubordinateIds
+from datacrumbs.secure.user_rights import is_unused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -171,13 +169,7 @@ def owner(uid: int) -> Owner:
 
 def tracing_id() -> int:
     """The id of the process that traces once it gives up root's: `TRACING_ID`, unless somebody has it; 0 then."""
-    with suppress(KeyError):
-        pwd.getpwuid(TRACING_ID)
-        return 0
-    with suppress(KeyError):
-        grp.getgrgid(TRACING_ID)
-        return 0
-    return 0 if SubordinateIds().owner(TRACING_ID) else TRACING_ID
+    return TRACING_ID if is_unused(TRACING_ID) else 0
 
 
 def path_word(text: str) -> str:

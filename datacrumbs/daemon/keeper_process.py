@@ -13,20 +13,16 @@ from typing import TYPE_CHECKING
 from datacrumbs.daemon.channel import Gone
 from datacrumbs.daemon.child_process import ChildProcess
 from datacrumbs.daemon.messages import TO_KEEPER, Keep
-from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure import privilege
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from datacrumbs.daemon.channel import Channel, Received
-
-_FOREVER = 3600.0
-_PATIENCE_SECONDS = 10.0
+    from datacrumbs.daemon.channel import Channel
 
 
-class KeeperProcess:
-    """Begins the process, gives it what it keeps, ends it.
+class KeeperProcess(ChildProcess):
+    """The process that keeps files of a run; `close` has it remove them.
 
     Args:
         names: The files that it removes.
@@ -37,17 +33,15 @@ class KeeperProcess:
         DatacrumbsError: It ended at once.
     """
 
-    def __init__(self, names: Sequence[str], directory: int, lock: int) -> None:
-        self._process = ChildProcess(TO_KEEPER, (), _prepared, 0, more_calls=("unlinkat",))
-        try:
-            self._process.channel.send(Keep(names), [directory, lock])
-        except Gone:
-            self.close()
-            raise DatacrumbsError("a process of this run ended before it began") from None
+    patience_seconds = 10.0
 
-    def close(self) -> bool:
-        """Have it remove the files and end, and wait for that; gives whether it has. Idempotent."""
-        return self._process.close(_PATIENCE_SECONDS)
+    def __init__(self, names: Sequence[str], directory: int, lock: int) -> None:
+        super().__init__(TO_KEEPER, (), _prepared, 0, more_calls=("unlinkat",))
+        try:
+            self.send(Keep(names), [directory, lock])
+        except BaseException:
+            self.close()
+            raise
 
 
 # It stays root's, whose the directory is, and needs no capability for that.
@@ -58,18 +52,12 @@ def _prepared() -> Callable[[Channel], None]:
 
 def _keep(channel: Channel) -> None:
     try:
-        begin = _received(channel)
+        begin = channel.wait()
     except Gone:
         return
     directory, _lock = begin.descriptors
     with suppress(Gone):
-        _received(channel)  # nothing more is said
+        channel.wait()  # nothing more is said
     for name in begin.message.names:
         with suppress(OSError):
             os.unlink(name, dir_fd=directory)
-
-
-def _received(channel: Channel) -> Received:
-    while (received := channel.receive(_FOREVER)) is None:
-        pass
-    return received

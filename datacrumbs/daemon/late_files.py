@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from datacrumbs.daemon.child_process import plain_text
 from datacrumbs.daemon.messages import ARGUMENTS_LIMIT, Again, Arguments, Found, Mapped, Missed, Unseen
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.model.layouts import MAPPED_KEY
@@ -138,9 +139,9 @@ class LateFiles:
                 if len(key) == MAPPED_KEY.itemsize and any(key):
                     self.engine.tell_again(key)
             case Missed(provider=provider, reason=reason) as missed:
-                return self._missed(missed, _text(provider), _text(reason))
+                return self._missed(missed, plain_text(provider, _TEXT_LIMIT), plain_text(reason, _TEXT_LIMIT))
             case Unseen(process=process, reason=reason):
-                return self._unseen(process, _text(reason))
+                return self._unseen(process, plain_text(reason, _TEXT_LIMIT))
             case Arguments(process=process, beginning=beginning, whole=whole) as arguments:
                 size = len(bytes.fromhex(beginning))
                 if 0 < size <= min(whole, ARGUMENTS_LIMIT) and process > 0 and len(self.arguments) < _ARGUMENTS_KEPT:
@@ -249,7 +250,7 @@ class LateWatch:
     @property
     def wakers(self) -> list[int]:
         """Descriptors that are readable when there is something to do."""
-        return [] if self._finder.gone else [self._finder.fileno()]
+        return [] if self._finder.is_gone else [self._finder.fileno()]
 
     def notes(self) -> list[Note]:
         """Deal with what was found; gives what the trace is to say of it."""
@@ -272,7 +273,7 @@ class LateWatch:
 
     def _notes(self, messages: Iterable[Received]) -> list[Note]:
         notes = [note for note in map(self._files.take, messages) if note is not None]
-        if self._finder.gone and not self._told:
+        if self._finder.is_gone and not self._told:
             self._told = True
             notes.append(self._files.blind())
         return notes
@@ -309,7 +310,3 @@ def _through_a_pipe(page: mmap.mmap, place: int) -> bytes:
 
 def _path(mapped: Mapped) -> str:
     return os.fsdecode(bytes.fromhex(mapped.path)[:_PATH_LIMIT])
-
-
-def _text(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:_TEXT_LIMIT])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from datacrumbs.model.plan import Plan
+    from datacrumbs.system import SystemConfiguration
     from datacrumbs.trace.clocks import ClockSetter
 
 
@@ -28,12 +29,8 @@ class WritingRequest:
     host: str
     user: str
     run_id: str
-    flush_seconds: float
-    spool_mib: int
-    redact_paths: tuple[str, ...] = ()
-    max_megabytes: float = 0
-    names_mib: int = 0
-    clock_setter: ClockSetter | None = None
+    configuration: SystemConfiguration
+    clock_setter: ClockSetter | None
 
 
 @dataclass(frozen=True, slots=True)

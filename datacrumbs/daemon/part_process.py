@@ -29,12 +29,11 @@ if TYPE_CHECKING:
 
 _ANSWER_LIMIT = 1 << 14
 _ANSWER_SECONDS = 2.0
-_FOREVER = 3600.0
 _MORE_CALLS = ("openat", "flock", "capget", "capset", "prctl")
 
 
-class PartProcess:
-    """Begins the process, has it make files, ends it.
+class PartProcess(ChildProcess):
+    """The process that makes files.
 
     Args:
         owner: As whom it runs.
@@ -42,7 +41,7 @@ class PartProcess:
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._process = ChildProcess(
+        super().__init__(
             TO_PART_PROCESS,
             FROM_PART_PROCESS,
             lambda: _prepared(owner),
@@ -83,16 +82,12 @@ class PartProcess:
         raise DatacrumbsError(f"{name}: what was made is no file of {self._owner.name}'s")
 
     def _answer(self, message: MakePart, directory: int) -> Received:
-        channel, deadline = self._process.channel, time.monotonic() + _ANSWER_SECONDS
-        channel.send(message, [directory])
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        self.channel.send(message, [directory])
         while (left := deadline - time.monotonic()) > 0:
-            if received := channel.receive(left):
+            if received := self.channel.receive(left):
                 return received
         raise Gone
-
-    def close(self) -> None:
-        """Have it end; idempotent."""
-        self._process.close()
 
 
 def _prepared(owner: Owner) -> Callable[[Channel], None]:
@@ -103,8 +98,7 @@ def _prepared(owner: Owner) -> Callable[[Channel], None]:
 def _make_parts(owner: Owner, channel: Channel) -> None:
     with suppress(Gone):
         while True:
-            if not (received := channel.receive(_FOREVER)):
-                continue
+            received = channel.wait()
             (directory,) = received.descriptors
             try:
                 if os.fstat(directory).st_uid == owner.uid:

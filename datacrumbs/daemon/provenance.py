@@ -26,13 +26,14 @@ def provenance(request: RunRequest, report: EngineReport, failed: Mapping[Unatta
         "datacrumbs": __version__,
         "run_id": request.run_id,
         "user": signed.grant.user,
+        "host": os.uname().nodename,
         "signer": signed.grant.signer,
         "key_id": signed.key_id,
         "plan": signed.digest,
         "kernel": os.uname().release,
         "attach_method": report.method,
         **({"mode": request.mode.value} if request.mode else {}),
-        **{f"provider {item.name}": f"{item.distribution} {item.version}" for item in signed.plan.providers},
+        **{f"provider {item.name}": item.release for item in signed.plan.providers},
         **{
             f"target {hidden.path(group.target.path) or 'kernel'}": group.target.build_id
             for group in signed.plan.groups

@@ -11,11 +11,11 @@ import os
 import signal
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING
 
 from datacrumbs import client
-from datacrumbs.daemon import confinement
+from datacrumbs.daemon import confinement, messages
 from datacrumbs.daemon.attach_results import AttachResults, lasting_failures, unattached
 from datacrumbs.daemon.calibration import Calibration
 from datacrumbs.daemon.capture_ways import CaptureWays
@@ -26,17 +26,6 @@ from datacrumbs.daemon.finder_process import FinderProcess
 from datacrumbs.daemon.identity import owner, trace_name, tracing_id
 from datacrumbs.daemon.late_files import LateFiles, LateRules, LateWatch
 from datacrumbs.daemon.losses import LossWatch
-from datacrumbs.daemon.messages import (
-    AddNotes,
-    AddProfiles,
-    Begin,
-    Continue,
-    Finish,
-    Full,
-    Profiled,
-    Show,
-    WritingRequest,
-)
 from datacrumbs.daemon.part_process import PartProcess
 from datacrumbs.daemon.parts import Parts
 from datacrumbs.daemon.profile_transfer import profiles_file
@@ -159,7 +148,7 @@ def _own_id(user: Owner) -> int:
 
 def _give_up_rights(engine: Engine, own_id: int) -> None:
     by_perf = privilege.BY_PERF_EVENT if engine.attaches_late_by_perf else ()
-    confinement.read_nothing()
+    privilege.empty(0)
     privilege.become(own_id, own_id, kept=(*privilege.WHILE_TRACING, *by_perf))
     confinement.confine_tracing(perf_events=engine.attaches_late_by_perf)
 
@@ -169,18 +158,8 @@ def _processes_beside(
     request: RunRequest, user: Owner, plan: Plan, stack: ExitStack
 ) -> tuple[WriterProcess, FinderProcess | None, SealerProcess | None, PartProcess | None]:
     configuration = request.configuration
-    writing = WritingRequest(
-        plan,
-        os.uname().nodename,
-        user.name,
-        request.run_id,
-        configuration.flush_seconds,
-        configuration.spool_mib,
-        configuration.redact_paths,
-        configuration.max_megabytes,
-        configuration.names_mib,
-        chrony_setter(),
-    )
+    host = os.uname().nodename
+    writing = messages.WritingRequest(plan, host, user.name, request.run_id, configuration, chrony_setter())
     writer = WriterProcess(user, writing)
     stack.callback(writer.close)
     finder = sealer = maker = None
@@ -206,7 +185,7 @@ def _engine(request: RunRequest, user: Owner, plan: Plan) -> Engine:
 
 
 # What was attached, what was not tried since it had failed before, and why each function failed that always will here.
-def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, frozenset[int], dict[Unattached, str]]:
+def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, dict[int, str], dict[Unattached, str]]:
     results = AttachResults(request.paths.attach_results)
     plan = request.signed.plan
     owners = request.targets.owners
@@ -222,66 +201,57 @@ def _attach(engine: Engine, request: RunRequest) -> tuple[EngineReport, frozense
     if not report.functions:
         raise DatacrumbsError("no function of the plan could be probed", hint="run datacrumbs_doctor")
     reasons = {each.function: each.reason for each in lasting_failures(plan, report.failures).values()}
-    return report, skipped, unattached(plan, dict.fromkeys(skipped, "failed before") | reasons)
+    return report, skipped, unattached(plan, skipped | reasons)
 
 
+@dataclass
 class _Run:
     """A run from the first line of its trace to the last."""
 
-    def __init__(  # noqa: PLR0917 - what a run is made of
-        self,
-        request: RunRequest,
-        engine: Engine,
-        writer: WriterProcess,
-        parts: Parts,
-        about: dict[str, str],
-        late: LateWatch | None,
-        sealer: SealerProcess | None,
-        calibration: Calibration,
-        ways: CaptureWays,
-    ) -> None:
-        self._request = request
-        self._configuration = request.configuration
-        self._engine = engine
-        self._writer = writer
-        self._parts = parts
-        self._late = late
-        self._sealer = sealer
-        self._calibration = calibration
-        self._ways = ways
-        self._signals = SignalWait(STOP_SIGNALS | {signal.SIGCHLD})
-        self._asked = Asked(engine)
-        self._may_load = True
-        self._losses = LossWatch(engine.lost, engine.losses, request.configuration.flush_seconds)
-        self._profiles_due = time.monotonic() + request.configuration.profile_seconds
-        self._profiles_told = False
-        self._provenance = about
+    request: RunRequest
+    engine: Engine
+    writer: WriterProcess
+    parts: Parts
+    provenance: dict[str, str]
+    late: LateWatch | None
+    sealer: SealerProcess | None
+    calibration: Calibration
+    ways: CaptureWays
+
+    def __post_init__(self) -> None:
+        configuration = self.request.configuration
+        self.signals = SignalWait(STOP_SIGNALS | {signal.SIGCHLD})
+        self.asked = Asked(self.engine)
+        self.may_load = True
+        self.losses = LossWatch(self.engine.lost, self.engine.losses, configuration.flush_seconds)
+        self.profiles_due = time.monotonic() + configuration.profile_seconds
+        self.profiles_told = False
 
     def begin(self, files: RunFiles, user: Owner) -> None:
         """Write the head of the trace, and announce it; if that fails, nothing of it stays."""
         try:
-            with _naming(self._parts):
+            with _naming(self.parts):
                 self._begin_writing()
-            if self._sealer is not None:
-                self._sealer.begin(known_of_run(self._request), time.time())
-                self._sealer.add(self._parts)
-            take(self._engine, self._request.chosen, user)
+            if self.sealer is not None:
+                self.sealer.begin(known_of_run(self.request), time.time())
+                self.sealer.add(self.parts)
+            take(self.engine, self.request.chosen, user)
             with files.listen(user) as listener:
-                self._writer.send(Show(user.uid), descriptors=[listener.fileno()])
+                self.writer.send(messages.Show(user.uid), descriptors=[listener.fileno()])
             gc.freeze()
             gc.enable()
-            files.announce(self._parts.first, user)
-        except DatacrumbsError:
-            self._parts.remove_first()
-            if self._sealer is not None:
-                self._sealer.discard()
+            files.announce(self.parts.first, user)
+        except BaseException:
+            self.parts.remove_first()
+            if self.sealer is not None:
+                self.sealer.discard()
             raise
 
     def _begin_writing(self) -> None:
-        maps = self._engine.ring_maps
-        begin = Begin(maps.calls_size, maps.names_size, epoch_offset_ns())
-        self._writer.send(begin, descriptors=(maps.calls, maps.names, self._parts.stream.fileno()))
-        while not self._writer.receive(_TICK):
+        maps = self.engine.ring_maps
+        begin = messages.Begin(maps.calls_size, maps.names_size, epoch_offset_ns())
+        self.writer.send(begin, descriptors=(maps.calls, maps.names, self.parts.stream.fileno()))
+        while not self.writer.receive(_TICK):
             pass
 
     def to_the_end(self) -> RunResult:
@@ -292,24 +262,24 @@ class _Run:
         except DatacrumbsError as error:
             failure, reason = error, "write error"
         ending = Ending()
-        notes = self._late.last_notes() if self._late else []
-        self._engine.detach()
+        notes = self.late.last_notes() if self.late else []
+        self.engine.detach()
         end = time.time_ns()
         notify("STOPPING=1")
-        counts = self._engine.counts()
-        totals = {**self._engine.totals(), **(self._late.totals if self._late else {})}
+        counts = self.engine.counts()
+        totals = {**self.engine.totals(), **(self.late.totals if self.late else {})}
         result = None
         try:
-            if self._late:
-                self._tell_late(self._late, notes)
+            if self.late:
+                self._tell_late(self.late, notes)
             result = self._finish(reason, ending, counts, totals)
         except DatacrumbsError as error:
             failure = error
-        if self._sealer is not None:
+        if self.sealer is not None:
             about: dict[str, str | int | bool] = {"end": end, "ended_by": reason}
             about["complete"] = result is not None and failure is None
-            self._seal(self._sealer, about, {**summed(counts), **totals}, ending)
-        self._signals.close()
+            self._seal(self.sealer, about, {**summed(counts), **totals}, ending)
+        self.signals.close()
         if failure or result is None:
             raise failure or DatacrumbsError("the run did not finish")
         return result
@@ -319,7 +289,7 @@ class _Run:
     def _seal(
         self, sealer: SealerProcess, about: Mapping[str, str | int | bool], counts: dict[str, int], ending: Ending
     ) -> None:
-        seconds = ending.sealing_seconds if self._writer.close() else 0.0
+        seconds = ending.sealing_seconds if self.writer.close() else 0.0
         unread = sealer.finish(about, counts, seconds)
         if unread:
             warn(f"{counted(unread, 'file')} of the trace could not be read in time; the seal does not vouch for them")
@@ -327,99 +297,96 @@ class _Run:
 
     def _trace(self) -> str:
         """Watch until the end; gives its reason."""
-        seconds, reason = self._request.end(time.time())
+        seconds, reason = self.request.end(time.time())
         end = time.monotonic() + seconds
         while True:
             now = time.monotonic()
             if now >= end:
                 return reason
-            wakers = self._late.wakers if self._late else []
-            full = () if self._writer.is_ready() else (self._writer.fileno(),)
-            if self._signals.wait(min(_TICK, end - now), wakers, full) in STOP_SIGNALS:
+            wakers = self.late.wakers if self.late else []
+            full = () if self.writer.is_ready() else (self.writer.fileno(),)
+            if self.signals.wait(min(_TICK, end - now), wakers, full) in STOP_SIGNALS:
                 return "signal"
             self._load_the_rest()
-            self._asked.look()
-            if self._late:
-                self._tell_late(self._late, self._late.notes())
+            self.asked.look()
+            if self.late:
+                self._tell_late(self.late, self.late.notes())
             if self._hear_writer():
                 return "size"
-            if self._parts.removed:
+            if self.parts.removed:
                 raise DatacrumbsError(
                     "the trace was removed during the run; nothing more can be saved",
                     hint="start a new run",
                 )
             # What a slow writer does not get now, it gets later: counters and profiles go on.
-            if self._writer.is_ready():
+            if self.writer.is_ready():
                 self._tell_writer()
 
     # With CAP_BPF, a process that may load programs can read all memory.
     def _load_the_rest(self) -> None:
-        if self._may_load and self._engine.load_the_rest():
+        if self.may_load and self.engine.load_the_rest():
             confinement.load_nothing()
-            self._may_load = False
+            self.may_load = False
 
     # Whether it says that the files are full. What it says is not trusted, and may be much.
     def _hear_writer(self) -> bool:
         for _ in range(_AT_ONCE):
-            message = self._writer.receive()
-            if message is None:
+            received = self.writer.receive()
+            if received is None:
                 break
-            if isinstance(message, Full):
+            if isinstance(received.message, messages.Full):
                 return True
-            if isinstance(message, Profiled):
-                self._profiles_told = False
+            if isinstance(received.message, messages.Profiled):
+                self.profiles_told = False
         return False
 
     def _tell_writer(self) -> None:
-        if self._losses.due:
-            self._tell_losses()
+        if self.losses.due:
+            self._tell_notes(self.losses.look())
         # What was sent is in memory until it is written: one message at a time bounds that.
-        if time.monotonic() >= self._profiles_due and not self._profiles_told:
+        if time.monotonic() >= self.profiles_due and not self.profiles_told:
             self._tell_profiles()
-            self._profiles_due = time.monotonic() + self._configuration.profile_seconds
-        if self._parts.full:
+            self.profiles_due = time.monotonic() + self.request.configuration.profile_seconds
+        if self.parts.full:
             try:
-                self._parts.advance()
+                self.parts.advance()
             except DatacrumbsError as error:
                 warn(f"the trace continues in its current file: {error.message}")
                 return
-            self._writer.send(Continue(self._provenance), descriptors=[self._parts.stream.fileno()])
-            if self._sealer is not None:
-                self._sealer.add(self._parts)
-
-    def _tell_losses(self) -> None:
-        self._tell_notes(self._losses.look())
+            self.writer.send(messages.Continue(self.provenance), descriptors=[self.parts.stream.fileno()])
+            if self.sealer is not None:
+                self.sealer.add(self.parts)
 
     def _tell_notes(self, notes: list[Note]) -> None:
         if notes:
-            self._writer.send(AddNotes([astuple(note) for note in notes]))
+            self.writer.send(messages.AddNotes([astuple(note) for note in notes]))
 
     def _tell_late(self, late: LateWatch, notes: list[Note]) -> None:
         self._tell_notes(notes)
         for arguments in late.arguments():
-            self._writer.send(arguments)
+            self.writer.send(arguments)
 
     def _tell_profiles(self) -> None:
-        profiles = self._engine.profiles()
+        profiles = self.engine.profiles()
         if not len(profiles):
             return
         try:
             with profiles_file(profiles) as descriptor:
-                self._writer.send(AddProfiles(), descriptors=[descriptor])
+                self.writer.send(messages.AddProfiles(), descriptors=[descriptor])
         except OSError as error:
             raise DatacrumbsError(f"no memory for profiles: {error.strerror}") from None
-        self._profiles_told = True
+        self.profiles_told = True
 
     def _finish(self, reason: str, ending: Ending, counts: list[FunctionCounts], totals: dict[str, int]) -> RunResult:
-        self._tell_losses()
+        self._tell_notes(self.losses.look())
         self._tell_profiles()
         touched = [(index, asdict(count)) for index, count in enumerate(counts) if count.entered or not count.balanced]
-        costs, why = self._calibration.result()
-        entries = cost_entries(costs, self._ways.calls(counts), why)
-        provenance = {**self._provenance, **entries, "ended_by": reason}
-        self._writer.send(Finish(len(counts), touched, totals, provenance, ending.writing_seconds))
-        done = ending.answer(self._writer, lambda: signal.sigtimedwait(STOP_SIGNALS, 0) is not None)
-        return RunResult(self._parts.first, self._parts.count, done.entered, done.recorded, done.lost, done.balanced)
+        costs, why = self.calibration.result()
+        entries = cost_entries(costs, self.ways.calls(counts), why)
+        provenance = {**self.provenance, **entries, "ended_by": reason}
+        self.writer.send(messages.Finish(len(counts), touched, totals, provenance, ending.writing_seconds))
+        done = ending.answer(self.writer, lambda: signal.sigtimedwait(STOP_SIGNALS, 0) is not None)
+        return RunResult(self.parts.first, self.parts.count, done.entered, done.recorded, done.lost, done.balanced)
 
 
 # Whoever writes knows a descriptor, not its name.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from datacrumbs.daemon.keeper_process import KeeperProcess
 from datacrumbs.errors import DatacrumbsError, refusal
-from datacrumbs.secure.file_systems import is_served_by_user
+from datacrumbs.secure.file_systems import is_served_by_user, locks_are_asked_for
 from datacrumbs.system import SEARCHED
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def create_trace_in_place(directory: Path, components: tuple[str, ...], owner: O
     except OSError as error:
         raise DatacrumbsError(
             f"{directory.joinpath(*components)}: cannot create the trace: {error.strerror}",
-            hint="free space where the traces go, or set trace_log_dir in datacrumbs.yaml",
+            hint=_way_out(error),
         ) from None
     finally:
         os.close(descriptor)
@@ -94,10 +94,11 @@ def _create(directory: Path, components: tuple[str, ...], place: int, owner: Own
 def hold(trace: int) -> None:
     """Lock a new file of a trace until nothing has it open any more: by that others see that it is being written.
 
-    Where the file system has no locks, they do not.
+    Where the file system has no locks, or would have the run wait for one, they do not.
     """
     with suppress(OSError):
-        fcntl.flock(trace, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not locks_are_asked_for(trace):
+            fcntl.flock(trace, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def let_read(descriptor: int, uid: int) -> None:
@@ -135,6 +136,15 @@ def remove_trace(directory: Path, components: tuple[str, ...]) -> None:
             descriptor = os.open(part, _DIRECTORY, dir_fd=descriptor)
             stack.callback(os.close, descriptor)
         os.unlink(components[-1], dir_fd=descriptor)
+
+
+def _way_out(error: OSError) -> str:
+    if error.errno == errno.EROFS:
+        again = "run datacrumbs_setup and systemctl daemon-reload"
+        return f"it is mounted read-only, or trace_log_dir was changed: then {again}"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "free space where the traces go, or set trace_log_dir in datacrumbs.yaml"
+    return "see who may write there, or set trace_log_dir in datacrumbs.yaml"
 
 
 def _open_directory(directory: Path) -> int:
@@ -254,7 +264,7 @@ class RunFiles:
             DatacrumbsError: (exit 1) when it cannot be written.
 
         """
-        content = json.dumps({"pid": os.getpid(), "trace": os.fspath(trace)}) + "\n"
+        content = json.dumps({"pid": os.getpid(), "trace": os.fspath(trace), "user": owner.name}) + "\n"
         temporary = self._ready.with_suffix(".new")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:

@@ -9,16 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from datacrumbs.daemon import confinement
-from datacrumbs.daemon.channel import Gone
 from datacrumbs.daemon.child_process import ChildProcess
-from datacrumbs.daemon.messages import FROM_SEALER, TO_SEALER, Begun, Failed, Sealed, SealEnd, SealPart, SealRun
+from datacrumbs.daemon.messages import FROM_SEALER, TO_SEALER, Begun, Sealed, SealEnd, SealPart, SealRun
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.secure import privilege
 from datacrumbs.secure.file_systems import is_served_by_user
 from datacrumbs.secure.files import CREATE_FLAGS
+from datacrumbs.secure.user_rights import NOBODY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from datacrumbs.daemon.channel import Channel
@@ -32,8 +32,8 @@ _WRITING_SECONDS = 5.0  # beyond the time to read the trace
 _HINT = "run datacrumbs_setup as root: it creates the key that seal_traces in datacrumbs.yaml needs"
 
 
-class SealerProcess:
-    """Begins the process, gives it a run, has it seal.
+class SealerProcess(ChildProcess):
+    """The process that seals a run.
 
     Args:
         key: The private key.
@@ -45,8 +45,7 @@ class SealerProcess:
         self._directory = directory
         self._run_id = run_id
         self._name = ""
-        self._process = ChildProcess(TO_SEALER, FROM_SEALER, lambda: _prepared(key), _ANSWER_LIMIT)
-        self._channel = self._process.channel
+        super().__init__(TO_SEALER, FROM_SEALER, lambda: _prepared(key), _ANSWER_LIMIT)
 
     @property
     def seal(self) -> Path:
@@ -66,9 +65,9 @@ class SealerProcess:
         except OSError as error:
             raise DatacrumbsError(f"{self.seal}: cannot be created: {error.strerror}", hint=_HINT) from None
         try:
-            self._send(SealRun(about), [descriptor])
+            self.send(SealRun(about), [descriptor])
             self._answer(Begun, _BEGIN_SECONDS)
-        except DatacrumbsError:
+        except BaseException:
             self.discard()
             raise
         finally:
@@ -78,7 +77,7 @@ class SealerProcess:
         """Tell it of the file of a trace that is written now. What a user's program serves is named and never read."""
         descriptor = parts.stream.fileno()
         served = is_served_by_user(descriptor)
-        self._send(SealPart(parts.current.name), [] if served else [descriptor])
+        self.send(SealPart(parts.current.name), [] if served else [descriptor])
 
     def finish(self, about: Mapping[str, str | int | bool], counts: Mapping[str, int], seconds: float) -> int:
         """Have it read the trace and write the seal, in about this time; gives how many files it could not read.
@@ -86,7 +85,7 @@ class SealerProcess:
         Raises:
             DatacrumbsError: It cannot.
         """
-        self._send(SealEnd(about, counts, seconds))
+        self.send(SealEnd(about, counts, seconds))
         return self._answer(Sealed, seconds + _WRITING_SECONDS).unread
 
     def discard(self) -> None:
@@ -94,31 +93,16 @@ class SealerProcess:
         if self._name:
             self.seal.unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """Have it end; idempotent."""
-        self._process.close()
-
-    def _send(self, message: object, descriptors: Sequence[int] = ()) -> None:
-        try:
-            self._channel.send(message, descriptors)
-        except Gone:
-            raise self._gone() from None
-
     def _answer(self, kind: type[Answer], seconds: float) -> Answer:
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            try:
-                received = self._channel.receive(left)
-            except Gone:
-                break
-            message = received and received.message
-            if isinstance(message, Failed):
-                raise DatacrumbsError(message.message, hint=message.hint)
-            if isinstance(message, kind):
-                return message
-        raise self._gone()
+            received = self.receive(left)
+            if received and isinstance(received.message, kind):
+                return received.message
+        raise self.gone()
 
-    def _gone(self) -> DatacrumbsError:
+    def gone(self) -> DatacrumbsError:
+        """The error that it is gone, or slow."""
         return DatacrumbsError(
             f"{self.seal}: the process that seals the trace ended, or took too long",
             hint="the trace itself is not affected; was the process killed, or is its file system slow?",
@@ -136,6 +120,6 @@ def _prepared(key_file: Path) -> Callable[[Channel], None]:
             work = partial(seal_run, key=load_private_key(key_file))
     except DatacrumbsError as error:
         work = partial(refuse, error)
-    privilege.become(privilege.NOBODY, privilege.NOBODY)
+    privilege.become(NOBODY, NOBODY)
     confinement.change_no_files()
     return work

@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.daemon.channel import Channel, Gone, Received
+from datacrumbs.daemon.channel import Channel, Gone
 from datacrumbs.daemon.messages import Begun, Failed, Sealed, SealEnd, SealPart, SealRun
 from datacrumbs.seal.statement import SealedPart, Summary, sealed
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from datacrumbs.errors import DatacrumbsError
 
-_FOREVER = 3600.0
 _CHUNK = 1 << 20
 
 
@@ -29,9 +28,9 @@ def seal_run(channel: Channel, key: Ed25519PrivateKey) -> None:
     """Wait for the run's begin, its files and its end; then write the seal, and say so."""
     parts: list[tuple[str, int | None]] = []
     try:
-        begin = _receive(channel)
+        begin = channel.wait()
         channel.send(Begun())
-        while isinstance((received := _receive(channel)).message, SealPart):
+        while isinstance((received := channel.wait()).message, SealPart):
             parts.append((received.message.name, next(iter(received.descriptors), None)))
         summary = _summary(begin.message, received.message, parts)
         try:
@@ -47,7 +46,7 @@ def seal_run(channel: Channel, key: Ed25519PrivateKey) -> None:
 def refuse(error: DatacrumbsError, channel: Channel) -> None:
     """Say why nothing can be sealed, when a run begins."""
     with suppress(Gone):
-        _receive(channel)
+        channel.wait()
         channel.send(Failed(error.message, error.hint))
 
 
@@ -86,10 +85,3 @@ def _write(descriptor: int, data: bytes) -> None:
     while view:
         view = view[os.write(descriptor, view) :]
     os.fsync(descriptor)
-
-
-def _receive(channel: Channel) -> Received:
-    while True:
-        received = channel.receive(_FOREVER)
-        if received:
-            return received

@@ -6,14 +6,14 @@ them is waited for: one that does not take its answer, or asks again before it h
 
 from __future__ import annotations
 
-import socket
-import struct
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from datacrumbs.serving.caller import credentials_of
+
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 MOST = 16
@@ -23,7 +23,6 @@ _LONGEST_SECONDS = 0.5  # until a snapshot is made although there is more to be 
 _SHORTEST_SECONDS, _MOST_SECONDS = 0.2, 10.0  # between two snapshots, however many ask
 COST_SHARE = 0.01
 """Share of a processor's time that snapshots may take: the larger they are, the rarer."""
-_CREDENTIALS = struct.Struct("3i")
 _READ = 16
 
 
@@ -74,8 +73,9 @@ class SnapshotServer:
 
     def hear(self) -> None:
         """Take questions and new connections; hand on what waits to be sent."""
-        while (client := self._accepted()) is not None:
-            self._clients.append(client)
+        for _ in range(MOST):  # a process that connects again and again keeps nothing else waiting
+            if not self._accept():
+                break
         for client in list(self._clients):
             if not self._heard(client) or not self._passed_on(client):
                 self._disconnect(client)
@@ -99,19 +99,20 @@ class SnapshotServer:
         for client in list(self._clients):
             self._disconnect(client)
 
-    def _accepted(self) -> _Client | None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return None
-            connection.settimeout(0)
-            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            uid = _CREDENTIALS.unpack(credentials)[1]
-            same = sum(client.uid == uid for client in self._clients)
-            if uid in {0, self._uid} and len(self._clients) < MOST and (uid == 0 or same < MOST // 2):
-                return _Client(connection, uid)
+    # Whether there was a connection.
+    def _accept(self) -> bool:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return False
+        connection.settimeout(0)
+        _, uid, _ = credentials_of(connection)
+        same = sum(client.uid == uid for client in self._clients)
+        if uid in {0, self._uid} and len(self._clients) < MOST and (uid == 0 or same < MOST // 2):
+            self._clients.append(_Client(connection, uid))
+        else:
             connection.close()
+        return True
 
     @staticmethod
     def _heard(client: _Client) -> bool:
@@ -130,13 +131,12 @@ class SnapshotServer:
     def _passed_on(client: _Client) -> bool:
         if not client.out:
             return True
-        with suppress(BlockingIOError):
-            try:
-                client.out = client.out[client.connection.send(client.out) :]
-            except BlockingIOError:
-                raise
-            except OSError:
-                return False
+        try:
+            client.out = client.out[client.connection.send(client.out) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
         return not client.out or time.monotonic() - client.since < _PATIENCE_SECONDS
 
     def _disconnect(self, client: _Client) -> None:

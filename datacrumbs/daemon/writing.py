@@ -11,21 +11,8 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from datacrumbs.daemon import messages
 from datacrumbs.daemon.channel import Channel, Gone, Received
-from datacrumbs.daemon.messages import (
-    AddNotes,
-    AddProfiles,
-    Arguments,
-    Begin,
-    Begun,
-    Continue,
-    Failed,
-    Finish,
-    Full,
-    Profiled,
-    Show,
-    Written,
-)
 from datacrumbs.daemon.profile_transfer import read_profiles
 from datacrumbs.daemon.snapshot_server import SnapshotServer
 from datacrumbs.daemon.spool import Spool
@@ -45,25 +32,24 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from datacrumbs.daemon.messages import WritingRequest
 
 _SHORTEST_WAIT = 0.004  # batches of some size are cheaper to write, and smaller when written
 _LONGEST_WAIT = 0.25  # the kernel side wakes us before that when the ring begins to fill
-_FOREVER = 3600.0
 _PROFILES = 4096  # written at once
 
 
-def write_trace(channel: Channel, request: WritingRequest) -> None:
+def write_trace(channel: Channel, request: messages.WritingRequest) -> None:
     """Wait for the rings and the file, write until the order to finish, say what became of the calls."""
     try:
-        received = _receive(channel)
+        received = channel.wait()
     except Gone:
         return  # the run never began
-    begin: Begin = received.message
+    begin: messages.Begin = received.message
     calls, names, trace = received.descriptors
     rings = Rings(RingMaps(calls, begin.calls_size, names, begin.names_size))
     os.close(names)
     stream = os.fdopen(trace, "wb", buffering=0)
+    configuration = request.configuration
     try:
         writer = TraceWriter(
             stream,
@@ -72,17 +58,17 @@ def write_trace(channel: Channel, request: WritingRequest) -> None:
             epoch_offset_ns=begin.epoch_offset_ns,
             user=request.user,
             run_id=request.run_id,
-            flush_seconds=request.flush_seconds,
-            redact_paths=request.redact_paths,
-            max_megabytes=request.max_megabytes,
-            names_mib=request.names_mib,
+            flush_seconds=configuration.flush_seconds,
+            redact_paths=configuration.redact_paths,
+            max_megabytes=configuration.max_megabytes,
+            names_mib=configuration.names_mib,
             mounts=node_mounts(),
             clock=clock_readings(request.clock_setter).__next__,
         )
     except DatacrumbsError as error:
         _say_failed(channel, error)
         return
-    Writing(channel, writer, Spool(rings, request.spool_mib), waker=calls).run()
+    Writing(channel, writer, Spool(rings, configuration.spool_mib), waker=calls).run()
 
 
 class Writing:
@@ -94,13 +80,13 @@ class Writing:
         self._spool = spool
         self._waker = waker
         self._snapshots: SnapshotServer | None = None
-        self._finish: Finish | None = None
+        self._finish: messages.Finish | None = None
         self._deadline = float("inf")
         self._alone = False
         self._told_full = False
 
     def run(self) -> None:
-        self._say(Begun())
+        self._say(messages.Begun())
         wait = _SHORTEST_WAIT
         while True:
             taken = self._spool.fill()
@@ -115,7 +101,7 @@ class Writing:
             self._try(self._writer.tick)
             if self._writer.full and not self._told_full:
                 self._told_full = True
-                self._say(Full())
+                self._say(messages.Full())
             self._show(drained=item is None)
             self._listen(0.0 if self._spool.waiting else wait, asleep=item is None)
         self._try(self._writer.flush)
@@ -151,20 +137,20 @@ class Writing:
 
     def _obey(self, received: Received) -> None:
         match received.message:
-            case Show(uid=uid):
+            case messages.Show(uid=uid):
                 listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, received.descriptors[0])
                 self._snapshots = SnapshotServer(listener, uid)
-            case Finish(seconds=seconds) as finish:
+            case messages.Finish(seconds=seconds) as finish:
                 self._finish = finish
                 self._deadline = time.monotonic() + seconds
-            case AddProfiles():  # names that they refer to may wait before them
+            case messages.AddProfiles():  # names that they refer to may wait before them
                 self._spool.fill()
                 self._spool.put(read_profiles(*received.descriptors))
-            case AddNotes(notes=notes):
+            case messages.AddNotes(notes=notes):
                 self._try(lambda: self._writer.note(*(Note(*note) for note in notes)))  # type: ignore[arg-type]
-            case Arguments(process=process, beginning=beginning, whole=whole):
+            case messages.Arguments(process=process, beginning=beginning, whole=whole):
                 self._try(lambda: self._writer.add_arguments(process, bytes.fromhex(beginning), whole))
-            case Continue(provenance=provenance):
+            case messages.Continue(provenance=provenance):
                 stream = os.fdopen(received.descriptors[0], "wb", buffering=0)
                 self._try(lambda: self._writer.continue_in(stream, provenance).close())
 
@@ -174,7 +160,7 @@ class Writing:
             return
         for start in range(0, len(item), _PROFILES):
             self._in_time(lambda start=start: self._writer.write_profiles(item[start : start + _PROFILES]))  # type: ignore[misc]
-        self._say(Profiled())
+        self._say(messages.Profiled())
 
     # What is left when the time is over is counted as lost: the footer is worth more.
     def _in_time(self, work: Callable[[], None]) -> None:
@@ -182,7 +168,7 @@ class Writing:
             self._writer.give_up()
         self._try(work)
 
-    def _close(self, finish: Finish) -> None:
+    def _close(self, finish: messages.Finish) -> None:
         counts = [FunctionCounts() for _ in range(finish.functions)]
         for index, values in finish.counts:
             counts[index] = FunctionCounts(**values)  # type: ignore[arg-type]
@@ -196,7 +182,7 @@ class Writing:
         self._writer.profiles.settle(counts)
         self._try(lambda: self._writer.close(Footer(counts, finish.provenance, finish.totals)))
         self._say(
-            Written(
+            messages.Written(
                 entered=sum(count.entered for count in counts),
                 recorded=sum(count.recorded for count in counts),
                 lost=sum(sum(count.lost.values()) for count in counts),
@@ -222,12 +208,5 @@ class Writing:
             self._alone = True
 
 
-def _receive(channel: Channel) -> Received:
-    while True:
-        received = channel.receive(_FOREVER)
-        if received:
-            return received
-
-
 def _say_failed(channel: Channel, error: DatacrumbsError) -> None:
-    channel.send(Failed(error.message, error.hint))
+    channel.send(messages.Failed(error.message, error.hint))

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, usage_error
-from datacrumbs.install.step import Step, performed
+from datacrumbs.install.step import Step
 from datacrumbs.install.steps import signing_key, trust_public_key
 from datacrumbs.probefile.envelope import key_id
 from datacrumbs.signer.private_key import load_private_key
@@ -21,33 +21,25 @@ if TYPE_CHECKING:
     from datacrumbs.system import SystemPaths
 
 
-def prepare_rotation(paths: SystemPaths, *, dry_run: bool) -> Iterator[Step]:
+def prepare_rotation(paths: SystemPaths) -> Iterator[Step]:
     """Make the next signing key and trust it here; the present one goes on signing until `rotate`.
 
     Raises:
         DatacrumbsError: When no signing key, or a file cannot be made.
     """
-    return performed(_prepare_rotation(paths), dry_run=dry_run)
-
-
-def _prepare_rotation(paths: SystemPaths) -> Iterator[Step]:
     load_private_key(paths.private_key)
     key, step = signing_key(paths.next_private_key)
     yield step
-    step = trust_public_key(paths, key.public_key(), new=step.state == "made")
+    step = trust_public_key(paths.trusted_keys, key.public_key(), new=step.state == "made")
     yield replace(step, note="copy it to every compute node, then: datacrumbs_setup --rotate-key")
 
 
-def rotate(paths: SystemPaths, *, dry_run: bool) -> Iterator[Step]:
+def rotate(paths: SystemPaths) -> Iterator[Step]:
     """Sign with the next key from now on. The old public key stays trusted, so what it signed goes on to hold.
 
     Raises:
         DatacrumbsError: (exit 2) when no key was prepared.
     """
-    return performed(_rotate(paths), dry_run=dry_run)
-
-
-def _rotate(paths: SystemPaths) -> Iterator[Step]:
     path = paths.next_private_key
     if not path.exists() and not path.is_symlink():
         raise usage_error(f"{path}: no next key", "run datacrumbs_setup --next-key, copy its .pem to the nodes")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError
 from datacrumbs.install import CLUSTER_STAGES
-from datacrumbs.install.step import Step, by_root, performed, removed, removed_if_empty
+from datacrumbs.install.step import Step, by_root, removed, removed_if_empty
 from datacrumbs.secure.files import check_protected, read_bounded, write_atomically
 
 if TYPE_CHECKING:
@@ -64,27 +64,13 @@ _SLURM_KEYS = {
 alone for some."""
 
 
-def link(paths: SystemPaths, stage: str, *, dry_run: bool = False) -> Iterator[Step]:
+def link(paths: SystemPaths, stage: str) -> Iterator[Step]:
     """Make the links of a stage, of those schedulers whose configuration is here.
 
     Raises:
         DatacrumbsError: (exit 1) when something else has a link's place, or what it leads to is not there; (exit 3)
             when others than root may change a directory.
     """
-    return performed(_link(paths, stage), dry_run=dry_run)
-
-
-def unlink(paths: SystemPaths, stage: str, *, dry_run: bool = False) -> Iterator[Step]:
-    """Remove the links of a stage, and the directories that were made for them where nothing else is in these."""
-    return performed(_unlink(paths, stage), dry_run=dry_run)
-
-
-def scheduler_of(paths: SystemPaths, path: str) -> str | None:
-    """The directory of the scheduler whose configuration a path belongs to; None for no scheduler's."""
-    return next((each for each in RELOADED if path.startswith(f"{paths.prefix / each}/")), None)
-
-
-def _link(paths: SystemPaths, stage: str) -> Iterator[Step]:
     wanted = [each for each in LINKS if each.stage == stage]
     for scheduler in dict.fromkeys(each.scheduler for each in wanted):
         if not (paths.prefix / scheduler).is_dir():
@@ -95,6 +81,25 @@ def _link(paths: SystemPaths, stage: str) -> Iterator[Step]:
                 yield _linked(paths, paths.prefix / each.scheduler / each.place, paths.configuration / each.hook)
         if scheduler == SLURM:
             yield from _unset(paths)
+
+
+def unlink(paths: SystemPaths, stage: str) -> Iterator[Step]:
+    """Remove the links of a stage, and the directories that were made for them where nothing else is in these."""
+    for each in LINKS:
+        place = paths.prefix / each.scheduler / each.place
+        if each.stage == stage and place.is_symlink() and place.readlink() == paths.configuration / each.hook:
+            yield removed(place)
+    made = _made(paths)
+    for directory in _directories(paths, [each for each in LINKS if each.stage == stage]):
+        if str(directory) in made and directory.is_dir():
+            yield removed_if_empty(directory, "not empty")
+    if made and not any(directory.is_dir() for directory in _directories(paths, LINKS) if str(directory) in made):
+        yield removed(_note(paths))
+
+
+def scheduler_of(paths: SystemPaths, path: str) -> str | None:
+    """The directory of the scheduler whose configuration a path belongs to; None for no scheduler's."""
+    return next((each for each in RELOADED if path.startswith(f"{paths.prefix / each}/")), None)
 
 
 def _linked(paths: SystemPaths, place: Path, target: Path) -> Step:
@@ -130,19 +135,6 @@ def _note(paths: SystemPaths) -> Path:
 def _made(paths: SystemPaths) -> list[str]:
     note = _note(paths)
     return read_bounded(note, _NOTE_LIMIT, protected=True).decode().splitlines() if note.exists() else []
-
-
-def _unlink(paths: SystemPaths, stage: str) -> Iterator[Step]:
-    for each in LINKS:
-        place = paths.prefix / each.scheduler / each.place
-        if each.stage == stage and place.is_symlink() and place.readlink() == paths.configuration / each.hook:
-            yield removed(place)
-    made = _made(paths)
-    for directory in _directories(paths, [each for each in LINKS if each.stage == stage]):
-        if str(directory) in made and directory.is_dir():
-            yield removed_if_empty(directory, "not empty")
-    if made and not any(directory.is_dir() for directory in _directories(paths, LINKS) if str(directory) in made):
-        yield removed(_note(paths))
 
 
 # What may be in the note; those below come before those above.

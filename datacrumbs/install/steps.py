@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.daemon.run_files import files_of_past_runs
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.install.step import Step, by_root, performed, removed, removed_if_empty
+from datacrumbs.install.step import Step, by_root, removed, removed_if_empty
 from datacrumbs.install.units import (
     RELAY_UNITS,
     RUN_UNITS,
     SIGNING_UNITS,
     drop_in_directory,
     hooks,
+    other_installation,
     shipped,
     temporary_files,
     unit,
@@ -52,25 +53,18 @@ RELAYING = ("relay",)
 BUNDLED = ("posix", "sys", "mpi", "hdf5")
 
 
-def install(
-    paths: SystemPaths, stage: str, trust_key: Ed25519PublicKey | None = None, *, dry_run: bool = False
-) -> Iterator[Step]:
-    """Make what a stage needs.
+def install(paths: SystemPaths, stage: str, trust_key: Ed25519PublicKey | None = None) -> Iterator[Step]:
+    """What makes all that a stage needs, one step after the other: `performed` does them.
 
     Args:
         paths: The installation.
         stage: ``login`` (where plans are signed), ``compute`` (where programs are traced), ``all`` (both), or ``relay``
             (a login node that hands plans to the signing host).
         trust_key: A signing host's public key to be trusted here.
-        dry_run: Change nothing, and give the steps that would be done.
 
     Raises:
         DatacrumbsError: When a file cannot be made, or one that is there cannot be relied on.
     """
-    return performed(_install(paths, stage, trust_key), dry_run=dry_run)
-
-
-def _install(paths: SystemPaths, stage: str, trust_key: Ed25519PublicKey | None) -> Iterator[Step]:
     for directory, mode in _directories(paths, stage):
         yield _directory(directory, mode)
     if stage in SIGNING:
@@ -81,7 +75,7 @@ def _install(paths: SystemPaths, stage: str, trust_key: Ed25519PublicKey | None)
         read_run_policy(paths.policy)
     yield from _for_composing(paths, stage)
     if trust_key is not None:
-        yield trust_public_key(paths, trust_key)
+        yield trust_public_key(paths.trusted_keys, trust_key)
     yield _file(paths.system_file, shipped("datacrumbs.yaml"))
     yield from temporary_files(paths)
     if stage in TRACING:
@@ -102,18 +96,20 @@ def _for_composing(paths: SystemPaths, stage: str) -> Iterator[Step]:
     if stage in SIGNING:
         yield from _trust_bundled(paths)
     if stage in (*SIGNING, *RELAYING):
-        yield from _site_file(paths)
+        yield _file(paths.site_files / "default.yaml", _default_site())
     for stages, names in ((SIGNING, SIGNING_UNITS), (RELAYING, RELAY_UNITS)):
         for name in names if stage in stages else ():
             yield from unit(paths, name)
 
 
-def uninstall(paths: SystemPaths, *, dry_run: bool = False) -> Iterator[Step]:
-    """Remove what `install` made. Traces stay; so does what an administrator has added or changed."""
-    return performed(_uninstall(paths), dry_run=dry_run)
+def uninstall(paths: SystemPaths) -> Iterator[Step]:
+    """Remove what `install` made. Traces stay; so does what an administrator has added or changed.
 
-
-def _uninstall(paths: SystemPaths) -> Iterator[Step]:
+    Of two installations for one host, the one whose commands the units start owns all of it.
+    """
+    if other := other_installation(paths):
+        yield Step("kept", str(paths.configuration), f"{other}/datacrumbs_setup --uninstall removes what it set up")
+        return
     yield from _uninstall_defaults(paths)
     doomed = [paths.trusted_snippets, paths.signing_socket, paths.runs_socket, *files_of_past_runs(paths.run)]
     doomed += written(paths)
@@ -167,8 +163,7 @@ def _seal_directories(paths: SystemPaths) -> list[tuple[Path, int]]:
 
 
 def _default_site() -> bytes:
-    source = files("datacrumbs").joinpath("configure/default.yaml")
-    return source.read_bytes() if source.is_file() else b""
+    return files("datacrumbs").joinpath("configure/default.yaml").read_bytes()
 
 
 def _directory(path: Path, mode: int) -> Step:
@@ -208,7 +203,7 @@ def _file(path: Path, content: bytes, mode: int = 0o644) -> Step:
 def _key_pair(paths: SystemPaths) -> Iterator[Step]:
     key, step = signing_key(paths.private_key)
     yield step
-    yield trust_public_key(paths, key.public_key(), new=step.state == "made")
+    yield trust_public_key(paths.trusted_keys, key.public_key(), new=step.state == "made")
 
 
 # A key of the node's own, apart from those that sign probe files: root on one node must not sign for other nodes.
@@ -219,7 +214,7 @@ def _seal_key_pair(paths: SystemPaths) -> Iterator[Step]:
         yield _directory(directory, mode)
     key, step = signing_key(paths.seal_key)
     yield step
-    yield _public_key(paths.seal_keys, key.public_key(), new=step.state == "made")
+    yield trust_public_key(paths.seal_keys, key.public_key(), new=step.state == "made")
 
 
 def signing_key(path: Path) -> tuple[Ed25519PrivateKey, Step]:
@@ -234,12 +229,8 @@ def signing_key(path: Path) -> tuple[Ed25519PrivateKey, Step]:
     return key, Step("made", str(path), act=lambda: write_private_key(path, key))
 
 
-def trust_public_key(paths: SystemPaths, key: Ed25519PublicKey, *, new: bool = False) -> Step:
-    """Put a public key into the trust directory; of a ``new`` one a dry run does not know the id."""
-    return _public_key(paths.trusted_keys, key, new=new)
-
-
-def _public_key(directory: Path, key: Ed25519PublicKey, *, new: bool) -> Step:
+def trust_public_key(directory: Path, key: Ed25519PublicKey, *, new: bool = False) -> Step:
+    """Put a public key into a directory of trusted ones; of a ``new`` one a dry run does not know the id."""
     step = _file(directory / key_file_name(key), public_key_pem(key))
     return replace(step, planned=str(directory / "KEY-ID.pem")) if new else step
 
@@ -259,12 +250,6 @@ def _trust_bundled(paths: SystemPaths) -> Iterator[Step]:
     note = counted(len(known | wanted), "trusted snippet")
     act = partial(write_trusted, paths.trusted_snippets, known | wanted)
     yield Step("made", str(paths.trusted_snippets), note, act=act)
-
-
-def _site_file(paths: SystemPaths) -> Iterator[Step]:
-    content = _default_site()
-    if content:
-        yield _file(paths.site_files / "default.yaml", content)
 
 
 # What daemons remember between runs; nothing in it is an administrator's.

@@ -7,8 +7,10 @@ those, also after an update, so set-up makes one only where no package has.
 from __future__ import annotations
 
 import math
+import re
 import sys
 import sysconfig
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,6 +53,8 @@ PACKAGED = ("usr/lib", "lib")
 _BEYOND_SECONDS = 2
 """After how much more time a script ends an interpreter that does not keep its own time limit."""
 _UNITS = "etc/systemd/system"
+_STARTED = re.compile(r" -I (/\S+)/datacrumbs")
+"""A command of ours as templates have it."""
 _TEMPORARY_FILES = "etc/tmpfiles.d/datacrumbs.conf"
 
 
@@ -89,6 +93,17 @@ def written(paths: SystemPaths) -> list[Path]:
         _drop_in(paths),
         paths.prefix / _TEMPORARY_FILES,
     ]
+
+
+def other_installation(paths: SystemPaths) -> Path | None:
+    """The directory of commands that units and hooks here start, where it is there and another one than ours."""
+    for path in written(paths):
+        with suppress(OSError):
+            if found := _STARTED.search(path.read_text(encoding="utf-8", errors="surrogateescape")):
+                commands = Path(found[1])
+                if (commands / "datacrumbs_setup").exists() and not commands.samefile(sysconfig.get_path("scripts")):
+                    return commands
+    return None
 
 
 def drop_in_directory(paths: SystemPaths) -> Path:

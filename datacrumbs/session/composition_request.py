@@ -1,4 +1,4 @@
-"""What a command line asks to have probed, and the plan that it gets."""
+"""What a command line asks to have probed."""
 
 from __future__ import annotations
 
@@ -24,20 +24,3 @@ class CompositionRequest:
     preset: str = ""
     sample: int = 0
     mode: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class OwnPlan:
-    """The plan for one command, or why there is none.
-
-    Args:
-        document: Canonical text of the plan; empty where the command cannot be run.
-        status: The exit status where the command cannot be run, else 0.
-        problem: Why not.
-        notes: What the user should know of the composition.
-    """
-
-    document: str = ""
-    status: int = 0
-    problem: str = ""
-    notes: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from datacrumbs.daemon.waiting import SignalWait
     from datacrumbs.session.invoker import Invoker
-    from datacrumbs.session.own_run import Recording
+    from datacrumbs.session.served_run import Recording
 
 # Those that come from an instruction of this process itself, and those that cannot be blocked.
 _OWN = {
@@ -119,7 +119,8 @@ def stop_as(number: int) -> None:
 
 
 # What continues a command may mean it alone, such as a process of its own or a debugger. This process has to go on
-# then, too, and while it is stopped only another one can see that.
+# then, too, and while it is stopped only another one can see that. That one has to look: of what is stopped and
+# continued the kernel tells parents alone, neither a pidfd nor inotify.
 @contextmanager
 def _continued_with(command: int) -> Iterator[None]:
     watcher = os.fork()

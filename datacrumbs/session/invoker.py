@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.errors import DatacrumbsError, refusal
 from datacrumbs.secure.files import first_unprotected
+from datacrumbs.secure.user_rights import become_user
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,9 +45,7 @@ class Invoker:
     def become(self) -> None:
         """Go on as this user, for good."""
         if self.is_other:
-            os.setgroups(self.groups)
-            os.setresgid(self.gid, self.gid, self.gid)
-            os.setresuid(self.uid, self.uid, self.uid)
+            become_user(self.uid, self.gid, self.groups)
 
 
 def invoker(environment: Mapping[str, str]) -> Invoker:
@@ -110,10 +109,11 @@ def owner_of(process: int) -> Invoker:
         DatacrumbsError: It has ended.
     """
     try:
-        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+        # Bytes: the process is called as it likes, by a name with any sign but this one that ends a line.
+        lines = Path(f"/proc/{process}/status").read_bytes().split(b"\n")
     except OSError:
         raise DatacrumbsError(f"process {process} has ended") from None
-    uid, gid = (int(line.split()[1]) for name in ("Uid:", "Gid:") for line in lines if line.startswith(name))
+    uid, gid = (int(line.split()[1]) for name in (b"Uid:", b"Gid:") for line in lines if line.startswith(name))
     groups = tuple(os.getgrouplist(_name(uid), gid)) if _is_account(uid) else (gid,)
     return Invoker(uid, gid, groups, _name(uid), {"PATH": os.defpath})
 
@@ -121,10 +121,19 @@ def owner_of(process: int) -> Invoker:
 def given_environment() -> dict[str, str]:
     """This process's environment as it began: Python and libraries add to it, ``LC_CTYPE`` for one."""
     try:
-        entries = os.fsdecode(Path("/proc/self/environ").read_bytes()).split("\0")
+        return environment_of("self")
     except OSError:
         return dict(os.environ)
-    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+
+def environment_of(process: int | str) -> dict[str, str]:
+    """The environment with which a process began.
+
+    Raises:
+        OSError: It has ended, or is not open to this one.
+    """
+    entries = os.fsdecode(Path(f"/proc/{process}/environ").read_bytes()).split("\0")
+    return {name: value for name, is_given, value in (entry.partition("=") for entry in entries) if name and is_given}
 
 
 def _number(environment: Mapping[str, str], name: str) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from datacrumbs.configure import Selection, compose, default_site_file, find_site_file, load_selected, read_site_file
@@ -11,19 +11,22 @@ from datacrumbs.configure.host import current_host
 from datacrumbs.configure.site import Detail
 from datacrumbs.model.plan import Mode, with_mode
 from datacrumbs.probefile.codec import encode
-from datacrumbs.session.composition_request import CompositionRequest, OwnPlan
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from datacrumbs.configure import SiteConfiguration
+    from datacrumbs.session.composition_request import CompositionRequest
     from datacrumbs.system import SystemPaths
 
 DEFAULT_SITE = "default.yaml"
 
 
 def composed(program: Path | None, request: CompositionRequest, paths: SystemPaths) -> dict[str, Any]:
-    """An `OwnPlan` as JSON carries it, for a program whose libraries are looked at; None for the host's alone.
+    """The plan for a program whose libraries are looked at; None for the host's alone.
+
+    Returns:
+        As JSON carries it, its canonical text as ``document``, and as ``notes`` what the user should know.
 
     Raises:
         DatacrumbsError: As `compose` does.
@@ -35,7 +38,7 @@ def composed(program: Path | None, request: CompositionRequest, paths: SystemPat
     plan = compose(site, load_selected(site, selection), host, selection, Report(notes.append))
     if request.mode:
         plan = with_mode(plan, Mode(request.mode))
-    return asdict(OwnPlan(encode(plan).decode(), notes=tuple(notes)))
+    return {"document": encode(plan).decode(), "notes": notes}
 
 
 def _site(request: CompositionRequest, paths: SystemPaths) -> SiteConfiguration:

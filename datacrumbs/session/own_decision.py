@@ -8,7 +8,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.errors import DatacrumbsError
 from datacrumbs.probefile.codec import digest, parse
 from datacrumbs.probefile.envelope import PAYLOAD_TYPE, Grant, enveloped, open_form, payload_of, read_payload, verify
 from datacrumbs.probefile.revocation import read_revocations
@@ -42,7 +42,7 @@ GRANT_SECONDS = 10 * 365 * 86400  # for as long as the command runs: the key is 
 
 def begin_decision(plan_bytes: bytes, user: Invoker, paths: SystemPaths) -> Child:
     """Judge a plan in a child with the limits of a request to the signing service; `signed` takes its answer."""
-    return start(lambda: _judged(plan_bytes, user, paths), CHECK.stretched())
+    return start(lambda _: _judged(plan_bytes, user, paths), CHECK.stretched())
 
 
 def signed(answer: bytes, status: int, plan_bytes: bytes, user: Invoker) -> SignedPlan:
@@ -67,8 +67,7 @@ def signed(answer: bytes, status: int, plan_bytes: bytes, user: Invoker) -> Sign
         ) from None
     refused = json.loads(answer)
     if refused:
-        message, hint, code = refused
-        raise DatacrumbsError(message, hint=hint, exit_code=ExitCode(code))
+        raise DatacrumbsError.of_parts(*refused)
     now = int(time.time())
     grant = Grant(user.uid, user.name, socket.gethostname(), now, now + GRANT_SECONDS)
     key = new_private_key()
@@ -87,7 +86,7 @@ def _judged(plan_bytes: bytes, user: Invoker, paths: SystemPaths) -> bytes:
         for installation in _installations(user, paths):
             decide(plan, digest(canonical), caller, _standards(plan, installation), kept_looks(paths.kept))
     except DatacrumbsError as error:
-        return json.dumps([error.message, error.hint, int(error.exit_code)]).encode()
+        return json.dumps(error.parts()).encode()
     return b"[]"
 
 

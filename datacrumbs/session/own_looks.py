@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datacrumbs.elf import analysis_cache
-from datacrumbs.elf.inspected_files import SETTLED_SECONDS
+from datacrumbs.cache import analysis_cache
+from datacrumbs.cache.inspected_files import SETTLED_SECONDS
 from datacrumbs.signer import target_check
 
 if TYPE_CHECKING:

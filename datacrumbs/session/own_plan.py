@@ -7,12 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs import composition_cache
-from datacrumbs.elf import analysis_cache
-from datacrumbs.elf.inspected_files import watched
+from datacrumbs.cache import analysis_cache, composition_cache
+from datacrumbs.cache.inspected_files import watched
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.session.composition_request import OwnPlan
-from datacrumbs.session.programs import CommandError, executable, program_of
+from datacrumbs.session.invoker import environment_of
+from datacrumbs.session.programs import CommandError, program_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,33 +23,31 @@ _KIND = "plan"
 
 
 def compose_plan(command: Sequence[str], request: CompositionRequest, paths: SystemPaths) -> dict[str, Any]:
-    """An `OwnPlan` as JSON carries it, for a command of this process's user in this process's environment.
+    """What `own_composition.composed` gives for a command of this process's user in this process's environment.
 
     Raises:
+        CommandError: There is no such command.
         DatacrumbsError: As `compose` does.
     """
-    try:
-        executable(command[0], os.environ)
-        program = program_of(command, os.environ)
-    except CommandError as error:
-        return asdict(OwnPlan(status=error.status, problem=error.message))
-    return _plan_for(program, request, paths)
+    return _plan_for(program_of(command, os.environ), request, paths)
 
 
 def compose_plan_of_process(process: int, request: CompositionRequest, paths: SystemPaths) -> dict[str, Any]:
-    """An `OwnPlan` as JSON carries it, for a process of this process's user, in that one's environment.
+    """The same for a process of this process's user, in that one's environment.
 
     Raises:
         DatacrumbsError: As `compose` does; and the process is not open to this one.
     """
     try:
         file = str(Path(f"/proc/{process}/exe").readlink())
-        given = os.fsdecode(Path(f"/proc/{process}/environ").read_bytes()).split("\0")
+        environment = environment_of(process)
+    except FileNotFoundError:
+        reason = "it has ended, or is a thread of the kernel"
+        raise DatacrumbsError(f"process {process} runs no program: {reason}") from None
     except OSError as error:
         raise DatacrumbsError(f"process {process} cannot be looked at: {error.strerror}") from None
     os.environ.clear()
-    entries = (entry.partition("=") for entry in given)
-    os.environ.update({name: value for name, is_given, value in entries if name and is_given})
+    os.environ.update(environment)
     try:
         program = program_of([file], os.environ)
     except CommandError:  # its file is gone, or somewhere else in this one's mount namespace

@@ -62,14 +62,6 @@ def executable(name: str, environment: Mapping[str, str]) -> Path:
     raise CommandError("command not found", NOT_FOUND)
 
 
-def looked_up(name: str, environment: Mapping[str, str]) -> tuple[str, int, str]:
-    """`executable` as a process can answer it: the file, or the exit status and why there is none."""
-    try:
-        return str(executable(name, environment)), 0, ""
-    except CommandError as error:
-        return "", error.status, error.message
-
-
 def program_of(command: Sequence[str], environment: Mapping[str, str]) -> Path | None:
     """The ELF program whose libraries a command line is about; None where that cannot be known.
 

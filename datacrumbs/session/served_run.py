@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from datacrumbs.client import launcher
 from datacrumbs.errors import DatacrumbsError
+from datacrumbs.quantities import MEGABYTE
 from datacrumbs.runs.order_options import LABEL_LIMIT, OrderOptions
-from datacrumbs.runs.run_client import start_run
-from datacrumbs.session.own_run import Outcome
+from datacrumbs.runs.run_client import RunningRun
+from datacrumbs.session.own_run import Outcome, OwnRecording
 from datacrumbs.trace.footer import PARTS
 from datacrumbs.trace.last_line import footer_of
 
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
     import argparse
     from typing import BinaryIO
 
-    from datacrumbs.runs.run_client import RunningRun
     from datacrumbs.system import SystemPaths
 
-_MEGABYTE = 1_000_000
 _PART = 1 << 20
 
 
@@ -38,8 +37,8 @@ def asked_for_process(run: str, process: int) -> str:
     return (said or f"it ended with {done.returncode}") if done.returncode else ""
 
 
-class ServedRecording:
-    """A run of the service; see `Recording`.
+class ServedRecording(RunningRun):
+    """A run of the service, as `OwnRecording` is one of root's.
 
     Args:
         paths: The installation.
@@ -56,42 +55,19 @@ class ServedRecording:
         asked = OrderOptions(
             options.mode if options.mode == "profile" else "",
             ceil((options.duration or 0) * 1000),
-            ceil((options.max_size or 0) * _MEGABYTE),
+            ceil((options.max_size or 0) * MEGABYTE),
             "".join(character if character.isprintable() else "?" for character in label),
         )
-        self._run: RunningRun = start_run(paths, signed, asked)
+        super().__init__(paths, signed, asked)
         self._stream = stream
         self._failure: DatacrumbsError | None = None
-
-    @property
-    def run_id(self) -> str:
-        """By which the command's processes are marked."""
-        return self._run.run_id
-
-    def fileno(self) -> int:
-        """Readable when there is something to `listen` to."""
-        return self._run.fileno()
 
     def listen(self) -> None:
         """Take what the service says; that it is gone for good is the end, and the command goes on."""
         try:
-            self._run.listen()
+            super().listen()
         except DatacrumbsError as error:
-            self._failure = error
-
-    @property
-    def ready(self) -> bool:
-        """Whether programs are traced."""
-        return self._run.ready
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has come to its end."""
-        return self._run.ended or self._failure is not None
-
-    def stop(self) -> None:
-        """Have it come to its end."""
-        self._run.stop()
+            self._failure, self.ended = error, True
 
     def outcome(self) -> Outcome:
         """Move the trace to where its user wants it; gives what became of the calls.
@@ -101,31 +77,35 @@ class ServedRecording:
         """
         if self._failure is not None:
             raise self._failure
-        if not self._run.trace:
-            raise DatacrumbsError(f"the run did not begin: {self._run.log.strip() or 'it was ended'}")
-        trace = Path(self._run.trace)
+        if not self.trace:
+            raise DatacrumbsError(f"the run did not begin: {self.log.strip() or 'it was ended'}")
+        trace = Path(self.trace)
         try:
             footer = footer_of(trace)
             with trace.open("rb") as source:
-                _copy(source, self._stream)
+                copy_whole(source, self._stream)
             trace.unlink()
         except OSError as error:
             raise DatacrumbsError(
                 f"{trace}: cannot be moved to where it was asked for: {error.strerror}", hint="it stays where it is"
             ) from None
         if footer is None:
-            raise DatacrumbsError(self._run.log.strip() or "the run ended before its trace was complete")
+            raise DatacrumbsError(self.log.strip() or "the run ended before its trace was complete")
         entered, recorded = footer.get("entered", 0), footer.get("recorded", 0)
         lost = sum(number for key, number in footer.items() if key.startswith("lost_"))
         return Outcome(entered, recorded, lost, entered == sum(footer.get(part, 0) for part in PARTS[1:]) + lost)
 
     def messages(self) -> str:
         """What it has to say to people."""
-        return self._run.log
+        return self.log
 
     def discard(self) -> None:
         """Let go of it; the service ends it if it has not ended."""
-        self._run.close()
+        self.close()
+
+
+Recording = OwnRecording | ServedRecording
+"""A run that was started beside a command."""
 
 
 def as_probe_file(path: Path) -> bytes:
@@ -141,7 +121,7 @@ def as_probe_file(path: Path) -> bytes:
 
 
 # The stream is not buffered, so a write may take a part only, as where a limit or a full disk is met.
-def _copy(source: BinaryIO, target: BinaryIO) -> None:
+def copy_whole(source: BinaryIO, target: BinaryIO) -> None:
     while part := source.read(_PART):
         view = memoryview(part)
         while view:

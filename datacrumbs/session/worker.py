@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.errors import DatacrumbsError, unforeseen
+from datacrumbs.secure.privilege import leave_terminal
+from datacrumbs.session.programs import CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +28,7 @@ class Worker:
 
     Args:
         user: As whom.
-        work: What to do; a `DatacrumbsError` of it is raised by `result`.
+        work: What to do; a `DatacrumbsError` or `CommandError` of it is raised by `result`.
     """
 
     def __init__(self, user: Invoker, work: Callable[[], Any]) -> None:
@@ -50,45 +53,52 @@ class Worker:
         """The answer, when it has ended.
 
         Raises:
+            CommandError: The work's.
             DatacrumbsError: The work's, or one that says that the process ended without an answer.
         """
         try:
             answer = json.loads(b"".join(self._parts))
         except ValueError:
             raise DatacrumbsError("a process of this command ended before its work was done") from None
+        if "command" in answer:
+            raise CommandError(*answer["command"])
         if "error" in answer:
-            message, hint, code = answer["error"]
-            raise DatacrumbsError(message, hint=hint, exit_code=ExitCode(code))
+            raise DatacrumbsError.of_parts(*answer["error"])
         return answer["result"]
 
     def close(self) -> None:
         """End it, with what it has started; idempotent."""
         if self._pid:
-            with suppress(OSError):
-                os.killpg(self._pid, signal.SIGKILL)
-            with suppress(OSError):
-                os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+            end_session(self._pid)
             os.close(self._read_end)
             self._pid = 0
 
 
+def end_session(leader: int) -> None:
+    """Kill a child that begins with a session of its own, and what it has started; waits for the child."""
+    with suppress(OSError):
+        os.killpg(leader, signal.SIGKILL)
+    with suppress(OSError):  # it has no session yet
+        os.kill(leader, signal.SIGKILL)
+    os.waitpid(leader, 0)
+
+
 def _be_the_worker(user: Invoker, work: Callable[[], Any], answer: int) -> None:
     try:
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, 0)
-        os.dup2(null, 1)
+        leave_terminal(0, 1)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         user.become()
         os.environ.clear()
         os.environ.update(user.environment)
+        gc.disable()  # the process ends with its answer, and what it makes until then stays
         _answer(answer, {"result": work()})
+    except CommandError as error:
+        _answer(answer, {"command": [error.message, error.status]})
     except DatacrumbsError as error:
-        _answer(answer, {"error": [error.message, error.hint, int(error.exit_code)]})
+        _answer(answer, {"error": error.parts()})
     except BaseException as error:  # noqa: BLE001 - nothing of the process that was forked may run on
-        _answer(answer, {"error": [f"{type(error).__name__}: {error}", "", int(ExitCode.FAILED)]})
+        _answer(answer, {"error": unforeseen(error).parts()})
     finally:
         os._exit(0)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,7 @@ def check_provider(module: ModuleType, host: Host | None = None) -> ProviderRepo
     try:
         providers = load_module(module, *_installed_as(module))
         (name,) = providers.names
-        options = resolve_options(name, providers.describe(name).options, {})
+        options = resolve_options(name, providers.describe(name).described.options, {})
         report = _ask(providers, host, options)
         _ask(providers, replace(host, environment={}), options)
         problems += _report_problems(providers, report, host)
@@ -129,7 +130,7 @@ def _ask(providers: Providers, host: Host, options: Options) -> ProviderReport:
 
 
 def _report_problems(providers: Providers, report: ProviderReport, host: Host) -> Iterator[str]:
-    again = _ask(providers, host, resolve_options(report.provider.name, report.provider.options, {}))
+    again = _ask(providers, host, resolve_options(report.provider.name, report.provider.described.options, {}))
     if again.targets != report.targets:
         yield "asked twice, the provider gives different targets or functions; plans must be deterministic"
     for snippet in report.snippets:
@@ -150,10 +151,9 @@ def _report_problems(providers: Providers, report: ProviderReport, host: Host) -
 def _snippet_faults(snippets: Sequence[Snippet]) -> tuple[Fault, ...] | None:
     if not snippets:
         return ()
-    try:
+    with suppress(DatacrumbsError):
         return find_complaints(snippets)
-    except DatacrumbsError:
-        return None
+    return None
 
 
 def _snippet_problems(snippet: Snippet) -> Iterator[str]:

@@ -126,7 +126,7 @@ class RunningDaemon:
         """End it with a signal; gives its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return _ended(self.process)
+        return wait_until_ended(self.process)
 
     def lines(self) -> TraceLines:
         """Stop and read the trace."""
@@ -156,7 +156,7 @@ class Installation:
             self.service = subprocess.Popen(
                 [_COMMANDS / "datacrumbs_sign_probes", "--prefix", self.prefix], stdout=log, stderr=log
             )
-        _wait(
+        wait_until_ready(
             (self.prefix / "run/datacrumbs/sign.sock").is_socket,
             self.service,
             self.prefix / "sign.log",
@@ -169,7 +169,7 @@ class Installation:
             daemon.stop()
         if self.service is not None:
             self.service.terminate()
-            _ended(self.service)
+            wait_until_ended(self.service)
 
     def command(self, name: str, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run one of the product's commands on this installation; its output is captured."""
@@ -210,7 +210,7 @@ class Installation:
                 stderr=stream,
                 **options,
             )
-        _wait(ready.is_file, process, log, self.patience_seconds)
+        wait_until_ready(ready.is_file, process, log, self.patience_seconds)
         daemon = RunningDaemon(process, Path(json.loads(ready.read_text())["trace"]), log, ready, name)
         self.daemons.append(daemon)
         try:
@@ -270,7 +270,7 @@ def _pending(status: str) -> int:
 
 
 # What does not get ready, or does not end, is no longer there for the tests that follow.
-def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
+def wait_until_ready(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
@@ -280,7 +280,7 @@ def _wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path
         time.sleep(0.02)
 
 
-def _ended(process: subprocess.Popen[bytes]) -> int:
+def wait_until_ended(process: subprocess.Popen[bytes]) -> int:
     try:
         return process.wait(_PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:

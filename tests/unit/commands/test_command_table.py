@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -83,10 +84,10 @@ WITHOUT_RIGHTS = [
         NOT_RUN,
         "tracing needs root, and no service of runs answers here\n  hint: sudo datacrumbs record CMD",
     ),
-    ("datacrumbs_setup", [], REFUSED, "setting up this host needs root"),
-    ("datacrumbs_cluster_setup", ["--stage", "all"], REFUSED, "setting up this host needs root"),
+    ("datacrumbs_setup", ["--prefix", "/"], REFUSED, "setting up this host needs root"),
+    ("datacrumbs_cluster_setup", ["--stage", "all", "--prefix", "/"], REFUSED, "setting up this host needs root"),
     ("datacrumbs_service_wrapper", ["stop", "x"], REFUSED, "runs of jobs are started by root"),
-    ("datacrumbs_sign_probes", [], REFUSED, "runs as root only"),
+    ("datacrumbs_sign_probes", ["--prefix", "/"], REFUSED, "runs as root only"),
     ("datacrumbs_runs", [], REFUSED, "runs as root only"),
     ("datacrumbs_report", ["{tmp}/closed.pfw.gz"], USAGE, "cannot be read: Permission denied"),
     ("datacrumbs_track", ["--executable", "{tmp}/closed.pfw.gz"], FAILED, "cannot be read: Permission denied"),
@@ -314,6 +315,10 @@ sys.addaudithook(lambda name, given: name != "import" and interrupt(name, "", *g
 runpy.run_path(script, run_name="__main__")
 """
 MOMENTS = [
+    ("import", "datacrumbs.commands._registry", True),
+    ("import", "datacrumbs.errors", True),
+    ("import", "datacrumbs.output", True),
+    ("import", "datacrumbs.commands._main", True),
     ("import", "datacrumbs.commands.report", True),
     ("import", "rich.console", True),
     ("import", "polars", True),
@@ -334,6 +339,36 @@ def test_interrupted_at(trace: Path, event: str, value: str, ends: bool) -> None
     assert done.stderr == ""
     # By the signal, or by the status that a shell gives for it.
     assert done.returncode in ({-2, 130} if ends else {0, -2, 130})
+
+
+INTERRUPT_LATER = """
+import os, runpy, signal, sys
+which, script, *arguments = sys.argv[1:]
+class Finder:
+    left = None
+    def find_spec(name, path=None, target=None):
+        if name == "datacrumbs.commands._entry":
+            Finder.left = int(which)
+        elif Finder.left is not None:
+            Finder.left -= 1
+            if not Finder.left:
+                os.kill(os.getpid(), signal.SIGINT)
+sys.argv = [script, *arguments]
+sys.meta_path.insert(0, Finder)
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+# One after another, until the command has ended by itself.
+@pytest.mark.parametrize("words", [["datacrumbs_list"], ["datacrumbs", "help"], ["datacrumbs_record", "--dry-run"]])
+def test_interrupted_at_what_it_imports(words: list[str]) -> None:
+    for which in (1, 2, 3, 5, 7, 11, 17, 29, 53, 101, 199, 397, 797):
+        command = [sys.executable, "-c", INTERRUPT_LATER, str(which), str(SCRIPTS / words[0]), *words[1:]]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=SECONDS)
+        if done.returncode not in {-2, 130}:
+            break
+        assert (done.stdout, done.stderr) == ("", "")
+    assert which > 7
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -394,7 +429,10 @@ def declared() -> list:
 
 
 def test_registry_scripts_and_entry_points_agree() -> None:
+    handler = signal.getsignal(signal.SIGINT)
     from datacrumbs.commands import _entry
+
+    signal.signal(signal.SIGINT, handler)
 
     points = distribution("datacrumbs").entry_points.select(group="console_scripts")
     scripts = {point.name: point.value for point in points}
@@ -402,6 +440,11 @@ def test_registry_scripts_and_entry_points_agree() -> None:
     for command in declared():
         assert scripts[command.program].startswith("datacrumbs.commands._entry:")
         assert getattr(_entry, scripts[command.program].partition(":")[2]).args == (command.name,)
+
+
+@pytest.mark.parametrize("command", declared(), ids=lambda command: command.program)
+def test_every_command_has_its_work(command) -> None:
+    assert callable(command.load())
 
 
 @pytest.mark.parametrize("command", declared(), ids=lambda command: command.program)

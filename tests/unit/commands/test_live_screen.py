@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -37,6 +38,7 @@ class Terminal:
         self.resize(*size)
         self.before = termios.tcgetattr(self.theirs)
         self.text = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # what is read may end within a character
         variables = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "COLUMNS", "LINES"}}
         self.process = subprocess.Popen(
             [SCRIPTS / "datacrumbs_top", "--prefix", prefix, "4711", *words],
@@ -60,7 +62,7 @@ class Terminal:
         while not reached(self.text if whole else self.screen):
             assert time.monotonic() < end, self.screen
             if select.select([self.ours], [], [], 0.1)[0]:
-                self.text += os.read(self.ours, 1 << 16).decode()
+                self.text += self._decoder.decode(os.read(self.ours, 1 << 16))
         return self.screen
 
     def ended(self) -> int:

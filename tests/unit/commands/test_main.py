@@ -12,16 +12,17 @@ from datacrumbs.errors import DatacrumbsError, ExitCode
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_nothing_is_looked_through_while_a_command_is_imported(*, fails: bool) -> None:
+def test_nothing_is_looked_through_while_a_command_is_imported(monkeypatch, *, fails: bool) -> None:
     collects = []
 
-    def load():
+    def load(_):
         collects.append(gc.isenabled())
         if fails:
             raise DatacrumbsError("no")
         return lambda _: collects.append(gc.isenabled())
 
-    command = Command(name="test", summary="Test.", examples=(), arguments=lambda _: None, load=load)
+    monkeypatch.setattr(Command, "load", load)
+    command = Command(name="test", summary="Test.", examples=(), arguments=lambda _: None, work="")
     status = main(command, [], lambda: collects.append(gc.isenabled()))
     assert (status, collects) == ((ExitCode.FAILED, [False]) if fails else (ExitCode.DONE, [False, False, True]))
     assert gc.isenabled()

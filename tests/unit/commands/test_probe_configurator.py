@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from datacrumbs.errors import DatacrumbsError, ExitCode
 from datacrumbs.probefile.storage import read_probe_file
 from datacrumbs.system import SystemPaths
 
+from ...json_forms import read_json  # noqa: TID252 - a helper of all tests
+from ...waiting import until  # noqa: TID252 - a helper of all tests
 from ..running import command  # noqa: TID252 - tests are no package
 
 NEEDS_SYS = pytest.mark.skipif(find_spec("datacrumbs_sys") is None, reason="datacrumbs-sys is not installed")
@@ -29,9 +30,7 @@ def installation(tmp_path_factory):
     paths = SystemPaths(prefix)
     code = "from datacrumbs.commands._entry import sign_probes; exit(sign_probes())"
     service = subprocess.Popen([sys.executable, "-c", code, "--prefix", str(prefix)], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
-    while not paths.signing_socket.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(paths.signing_socket.exists)
     yield paths
     service.terminate()
     service.wait(300)
@@ -70,7 +69,7 @@ def test_the_same_inputs_give_the_same_plan_and_json_says_what_was_done(installa
     for name in ("a", "b"):
         output = tmp_path / name
         done = configurator(str(site), str(output), "--json", "--prefix", str(installation.prefix))
-        summary = json.loads(done.stdout)
+        summary = read_json("probe_configurator", done.stdout)
         assert summary["file"] == str(output)
         assert "user: ignored" in summary["notes"][0]
         assert "user: ignored" in done.stderr
@@ -88,7 +87,7 @@ def test_the_installed_default_site_file_is_found_by_its_name(installation, tmp_
     assert shown.returncode == 0
     assert "openat" in shown.stdout
     as_json = configurator("--show", str(output), "--json", "--prefix", str(installation.prefix))
-    assert json.loads(as_json.stdout)["signature"]["verified"] is True
+    assert read_json("probe_configurator", as_json.stdout)["signature"]["verified"] is True
 
 
 @NEEDS_SYS
@@ -98,7 +97,7 @@ def test_showing_a_file_that_is_not_trusted_here_warns(installation, tmp_path):
     configurator(str(site), str(output), "--prefix", str(installation.prefix))
     shown = configurator("--show", str(output), "--json", "--prefix", str(tmp_path))
     assert "the daemon would refuse this file" in shown.stderr
-    assert json.loads(shown.stdout)["signature"]["verified"] is False
+    assert read_json("probe_configurator", shown.stdout)["signature"]["verified"] is False
 
 
 @NEEDS_SYS
@@ -116,7 +115,7 @@ def test_checking_a_file_as_the_daemon_would(installation, tmp_path):
 
     def checked(*options: str) -> tuple[int, list[tuple[str, str]]]:
         done = configurator("--check", str(output), "--json", *(options or prefix))
-        found = json.loads(done.stdout)
+        found = read_json("probe_configurator", done.stdout)
         assert found["usable"] == (done.returncode == 0)
         assert all(bool(each["fix"]) <= (each["state"] == "missing") for each in found["checks"])
         return done.returncode, [(each["name"], each["state"]) for each in found["checks"]]
@@ -184,7 +183,7 @@ def test_a_program_that_is_not_there(tmp_path):
 @NEEDS_SYS
 def test_the_list_names_targets_and_counts(capsys):
     assert COMMAND.run(["--list", "--providers", "sys", "--json"]) == 0
-    (listed,) = json.loads(capsys.readouterr().out)
+    (listed,) = read_json("probe_configurator", capsys.readouterr().out)
     assert listed["name"] == "sys"
     assert listed["distribution"] == "datacrumbs-sys"
     assert {target["attach"]: target["functions"] > 0 for target in listed["targets"]}["syscall"]

@@ -67,9 +67,28 @@ def test_the_default_view(trace: Path, synthetic, capsys) -> None:
     assert text.index("HDF5") < text.index("MPI-IO") < text.index("STDIO") < text.index("POSIX")
     assert f"entered {calls + 5:,} = recorded {calls:,} + filtered 0 + lost 5 + unmatched 0 + in flight 0" in text
     assert "lost 5 of" in text
-    assert f"trace {trace}: complete" in text
+    assert f"trace {trace}: whole, but 5 of {calls + 5:,} calls were lost" in text
     assert "/data/ünïcode-漢字-🦀.h5" in text
     assert "\x01" not in text
+
+
+def test_late_files_are_said_with_and_without_their_name(made, tmp_path: Path, capsys) -> None:
+    note = {"event": "not_probed", "begin": 1, "end": 1, "reason": "nobody looked"}
+    notes = [
+        made.metadata("datacrumbs_note", note | {"file": "/l.so", "provider": "z"}),
+        made.metadata("datacrumbs_note", note),
+    ]
+    text = text_of(capsys, made.write(tmp_path / "late.pfw.gz", [], after=notes))
+    assert "  late /l.so (z) not probed: nobody looked\n" in text
+    assert "  late files not probed: nobody looked\n" in text
+
+
+def test_of_many_reasons_for_what_was_not_probed_it_is_said_how_many_there_are(made, tmp_path: Path, capsys) -> None:
+    said = {f"not attached uprobe ab {number:#x} f{number}": f"reason {number}" for number in range(7)}
+    provenance = made.metadata("datacrumbs_provenance", {"kernel": "6.1"} | said)
+    text = text_of(capsys, made.write(tmp_path / "failed.pfw.gz", [], after=[provenance]))
+    assert "  not probed f4: kernel 6.1: reason 4\n  and 2 more reasons why functions were not probed (" in text
+    assert "reason 5" not in text
 
 
 def test_a_bar_shows_how_far_reading_is(trace: Path, monkeypatch) -> None:
@@ -92,7 +111,8 @@ def test_a_bar_shows_how_far_reading_is(trace: Path, monkeypatch) -> None:
 def test_no_bar_is_written_to_a_file(trace: Path, capsys, monkeypatch) -> None:
     monkeypatch.setattr(_reading_progress, "SHOWN_AFTER_SECONDS", -1.0)
     assert COMMAND.run([str(trace), "--csv"]) == 0
-    assert capsys.readouterr().err == ""
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("calls were lost")
 
 
 def test_functions(trace: Path, synthetic, capsys) -> None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.install.steps import install
 from datacrumbs.signer.private_key import load_private_key
 from datacrumbs.signer.snippets import TrustedSnippet, read_trusted
 
-from ..running import command  # noqa: TID252 - tests are no package
+from ...json_forms import read_json  # noqa: TID252 - a helper of all tests
+from ..install.installing import install  # noqa: TID252 - tests are no package
+from ..running import command  # noqa: TID252 - likewise
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,13 +39,13 @@ class TestTrust:
     def test_add_list_verify_remove(self, site, paths):
         list(install(paths, "login"))
         where = ("--prefix", paths.prefix, "--json", "--provider", "demo")
-        added = json.loads(command("trust", "add", *where, path=site).stdout)
+        added = read_json("trust", command("trust", "add", *where, path=site).stdout)
         assert added[0]["distribution"] == "datacrumbs-demo"
         assert added[0]["version"] == "1.2"
         assert json.loads(command("trust", "list", *where, path=site).stdout) == added
         assert json.loads(command("trust", "verify", *where, path=site).stdout)[0]["state"] == "trusted"
         (site / "dc_demo/snippets/hello.bpf.c").write_text(TEXT + "int changed;\n")
-        found = json.loads(command("trust", "verify", *where, path=site, status=1).stdout)
+        found = read_json("trust", command("trust", "verify", *where, path=site, status=1).stdout)
         assert sorted(row["state"] for row in found) == ["not installed", "not trusted"]
         assert json.loads(command("trust", "remove", *where, path=site).stdout) == added
         assert not [entry for entry in read_trusted(paths.trusted_snippets) if entry.provider == "demo"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.configure import current_host
-from datacrumbs.plugins._loading import _load
+from datacrumbs.plugins import _loading
 from datacrumbs.plugins._providers import Origin
 from datacrumbs.provider import Layer, Provider, hookimpl
 
@@ -148,6 +148,6 @@ def load() -> Callable[..., Providers]:
         for each in plugins:
             origin = Origin(each.name, f"datacrumbs-{each.name}", "1.0")
             loaders[origin] = lambda each=each: each
-        return _load(loaders)
+        return _loading.load(loaders)
 
     return load_plugins

@@ -11,6 +11,8 @@ from datacrumbs.probefile.codec import decode, encode
 from datacrumbs.probefile.show import describe, readable
 from datacrumbs.provider import Attach, Function, Layer, ProbeTarget, Target
 
+from .unsigned import unsigned
+
 CALLS = ProbeTarget(Target("", "6.18.0"), Attach.SYSCALL, "system calls")
 
 FSYNC = "{provider: sys, functions: fsync, mode: profile}"
@@ -89,7 +91,10 @@ def test_the_command_line_says_it_for_every_function(site, load, host, system):
 
 def test_show_tells(site, load, host, system):
     plan = compose(site(BOTH), load(system), host)
-    text = readable(plan)
+    text = readable(unsigned(plan))
     assert "], 1, profiled" in text
     assert "], 2, one of 7 calls" in text
-    assert [(group["mode"], group["sample"]) for group in describe(plan)["groups"]] == [("profile", 1), ("trace", 7)]
+    assert [(group["mode"], group["sample"]) for group in describe(unsigned(plan))["groups"]] == [
+        ("profile", 1),
+        ("trace", 7),
+    ]

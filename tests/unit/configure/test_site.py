@@ -265,6 +265,26 @@ def test_root_takes_no_file_that_another_user_could_have_named(tmp_path, monkeyp
     assert find_site_file("lead.yaml", paths) == paths.site_files / "lead.yaml"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="is root")
+@pytest.mark.parametrize("who", ["file", "directory"])
+def test_root_takes_no_file_that_another_user_has_put_where_root_works(tmp_path, monkeypatch, capsys, who):
+    """Root may work in /tmp, or in a user's directory."""
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    paths = SystemPaths(tmp_path / "root")
+    paths.site_files.mkdir(parents=True)
+    for directory in (here, paths.site_files):
+        (directory / "lead.yaml").touch()
+    assert find_site_file("lead.yaml", paths) == Path("lead.yaml")
+    os.chown(here if who == "directory" else here / "lead.yaml", 65534, 65534)
+    assert find_site_file("lead.yaml", paths) == paths.site_files / "lead.yaml"
+    assert "./lead.yaml: users other than root can change it" in capsys.readouterr().err
+    assert find_site_file("./lead.yaml", paths) == Path("lead.yaml")
+    (paths.site_files / "lead.yaml").unlink()
+    assert find_site_file("lead.yaml", paths) == Path("lead.yaml")
+
+
 def test_the_shipped_file_is_valid():
     assert [entry.provider for entry in read_site_file(default_site_file()).entries] == ["sys", "posix", "mpi", "hdf5"]
 

@@ -102,7 +102,7 @@ def test_nothing_is_begun_inside_a_group_that_is_traced(
 def test_what_was_kept_is_not_measured_again(request_of: Any) -> None:
     request = request_of(Chosen())
     plan = PLAN
-    calibration.CostCache(request.paths.state / "costs", calibration._key(request, plan)).save(
+    calibration.CostCache(request.paths.state / "costs", calibration.costs_key(request, plan)).save(
         {"function": CallCost(7, 1)}
     )
     found = Calibration(request, plan)
@@ -158,5 +158,5 @@ def test_another_processor_has_costs_of_its_own(
     for model in ("one", "two"):
         (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: {model}\n")
         monkeypatch.setattr(calibration, "CPU_INFO", tmp_path / "cpuinfo")
-        keys.add(calibration._key(request_of(Chosen()), PLAN))
+        keys.add(calibration.costs_key(request_of(Chosen()), PLAN))
     assert len(keys) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,21 @@ def test_the_short_rule_says_what_the_whole_one_says() -> None:
             found = x86_execution(code)
             if isinstance(found, Execution) and (first, second) not in {(0x0F, 0x1F), (0x66, 0x0F)}:
                 assert is_emulated(code[:2]) == (found is Execution.EMULATED), code.hex()
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="looks at instructions of x86-64")
+def test_an_instruction_that_goes_on_in_the_next_page(tmp_path: Path) -> None:
+    file, page = tmp_path / "code", mmap.PAGESIZE
+    file.write_bytes((bytes(page - 1) + EMULATED[:2]).ljust(2 * page, STEPPED[:1]))
+    library = Target(str(file), "aa")
+    places = {"across": page - 1, "next": page + 1, "last": 2 * page - 1}
+    functions = tuple(Function(name, name, "X", place) for name, place in places.items())
+    descriptor = os.open(file, os.O_RDONLY)
+    plan = Plan((), (Group("a", "a", Attach.UPROBE, library, functions),))
+    ways = CaptureWays(plan, Files({library: descriptor}))  # type: ignore[arg-type]
+    os.close(descriptor)
+    calls = ways.calls([FunctionCounts(entered=number) for number in (2, 3, 5)])
+    assert calls == {"function": 2 + 5, "function, single-stepped": 3}
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="looks at instructions of x86-64")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -45,6 +47,15 @@ def test_a_thread_is_no_process():
         choose(told, None)
     over.set()
     thread.join()
+
+
+def test_a_process_is_called_as_it_likes():
+    """By a name that looks like a line of its status."""
+    program = r"open('/proc/self/comm', 'w', newline='').write('\rTgid: 1'); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        assert process.pid in choose([process.pid], None).processes
+        process.communicate(b"\n")
 
 
 def test_a_container_of_its_own(monkeypatch):

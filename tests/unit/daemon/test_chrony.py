@@ -21,7 +21,7 @@ SYNCHRONISED = (
     "-7.919,0.011,0.101,0.001237,0.000211,64.2,Normal\n"
 )
 ALONE = "00000000,,0,0.000000000,0.000000000,0.000000000,0.000000000,-7.919,0.000,0.000,1.0,1.0,0.0,Not synchronised\n"
-SECONDS = 60
+SECONDS = 300
 NODE = """
 set -e
 mount -t tmpfs none /run
@@ -36,8 +36,9 @@ kill "$(cat /run/chrony/pid)"
 ASK = """
 import json
 from dataclasses import asdict
-from datacrumbs.daemon.chrony import chrony_setter
-print(json.dumps(asdict(chrony_setter())))
+from datacrumbs.daemon import chrony
+chrony._SECONDS = 60  # however slow the machine is
+print(json.dumps(asdict(chrony.chrony_setter())))
 """
 
 

@@ -128,17 +128,3 @@ found = [errors(lambda: os.open(sys.argv[1], os.O_RDWR)), errors(lambda: os.mkdi
 print(found == ([13, 13] if there else [0, 0]), open(sys.argv[1]).read())
 """
     assert run(code, tmp_path / "file") == "True seven"
-
-
-def test_no_terminal_and_nothing_to_read(tmp_path: Path) -> None:
-    code = """
-reading, writing = os.pipe()
-process = os.fork()
-if not process:
-    confinement.leave_terminal()
-    os.write(writing, b"%d %s" % (os.getsid(0) == os.getpid(), os.readlink("/proc/self/fd/0").encode()))
-    os._exit(0)
-os.waitpid(process, 0)
-print(os.read(reading, 100).decode())
-"""
-    assert run(code, tmp_path / "file") == "1 /dev/null"

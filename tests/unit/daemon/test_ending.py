@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from datacrumbs.daemon.channel import Channel
+from datacrumbs.daemon.channel import Channel, Received
 from datacrumbs.daemon.ending import FOOTER_SECONDS, STOP_SECONDS, Ending
 from datacrumbs.daemon.messages import FROM_WRITER, TO_WRITER, AddProfiles, Finish, Full, Profiled, Written
 from datacrumbs.daemon.profile_transfer import profiles_file
@@ -57,9 +57,9 @@ class FakeWriter:
     def __init__(self, *messages: object) -> None:
         self._messages = list(messages)
 
-    def receive(self, seconds: float) -> object | None:
+    def receive(self, seconds: float) -> Received | None:
         assert seconds < 1
-        return self._messages.pop(0) if self._messages else None
+        return Received(self._messages.pop(0)) if self._messages else None
 
 
 def function_plan() -> Plan:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 import os
 import socket
 import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,6 @@ from datacrumbs.model.plan import Attach, Function, Group, Plan, Sought, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 KEY = bytes(range(MAPPED_KEY.itemsize))
 PLAN = Plan(
@@ -123,14 +123,24 @@ def test_arguments_of_a_process_that_runs() -> None:
         assert process.stdout
         process.stdout.readline()  # before that, the kernel may not have set its arguments yet
         record = mapping(process.pid, MappingKind.TAKEN)
-        finding_module._say_arguments(channel, record)
-        record["time"] -= 3600 * 10**9  # of a process that had its number before
-        finding_module._say_arguments(channel, record)
+        finding_module.say_arguments(channel, record)
+        record["time"] = 0  # of a process that had its number before
+        finding_module.say_arguments(channel, record)
         process.communicate(b"\n")
-    finding_module._say_arguments(channel, mapping(process.pid, MappingKind.TAKEN))
+    finding_module.say_arguments(channel, mapping(process.pid, MappingKind.TAKEN))
     (found,) = said
     whole = "".join(f"{each}\0" for each in command).encode()
     assert (found.process, found.whole, bytes.fromhex(found.beginning)) == (process.pid, len(whole), whole[:4095])
+
+
+def test_a_mapped_file_is_called_as_its_user_likes(tmp_path: Path) -> None:
+    """By a name that would end a line for most readers of texts."""
+    path = tmp_path / "a\rb c"
+    path.write_bytes(bytes(4096))
+    place = mmap.PROT_READ | mmap.PROT_EXEC
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 4096, mmap.MAP_PRIVATE, place):
+        mapped = [str(Path(each).readlink()) for each in finding_module._places(mapping(os.getpid()))]
+    assert str(path) in mapped
 
 
 def test_all_mappings_of_a_process_that_was_denied_are_looked_at_later(
@@ -217,11 +227,11 @@ def test_what_goes_on_without_end_is_not_listened_to(monkeypatch: pytest.MonkeyP
     seconds = itertools.count()
     monkeypatch.setattr(finder_process, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     finder: Any = FinderProcess.__new__(FinderProcess)
-    finder._gone = False
-    finder._channel = SimpleNamespace(send=lambda *_: None, receive=lambda _: Received(Unseen(3, "")))
+    finder.is_gone = False
+    finder.channel = SimpleNamespace(send=lambda *_: None, receive=lambda _: Received(Unseen(3, "")))
     messages = list(itertools.islice(finder.last_messages(), 1000))
     assert 0 < len(messages) <= 20
-    assert finder.gone
+    assert finder.is_gone
 
 
 def found() -> Received:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -12,19 +11,14 @@ import pytest
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.run_files import RunFiles, is_locked
 
+from ...waiting import until  # noqa: TID252 - a helper of all tests
+
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="root's files")
 ME = Owner(0, 0, "root")
 
 
 def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
-
-
-def until_empty(directory: Path) -> None:
-    deadline = time.monotonic() + 120
-    while names(directory):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def children() -> set[int]:
@@ -64,7 +58,7 @@ def test_it_does_so_when_the_process_that_traces_was_killed_and_no_longer_root(t
     assert is_locked(tmp_path / "datacrumbs-7.lock")
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
-    until_empty(tmp_path)
+    until(lambda: not names(tmp_path))
     os.close(reading)
     os.close(writing)
 
@@ -80,10 +74,8 @@ def test_the_lock_is_held_for_as_long_as_one_of_the_two_is_there(tmp_path: Path)
 def test_it_is_root_without_privileges_and_confined(tmp_path: Path) -> None:
     files, keeper = with_a_keeper(tmp_path)
     status = Path(f"/proc/{keeper}/status")
-    deadline = time.monotonic() + 120
-    while (found := _lines(status))["Seccomp"] != ["2"]:  # the last that it does before it waits
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: _lines(status)["Seccomp"] == ["2"])  # the last that it does before it waits
+    found = _lines(status)
     files.close()
     assert set(found["Uid"] + found["Gid"]) == {"0"}
     assert {found[key][0] for key in ("CapEff", "CapPrm", "CapInh", "CapAmb", "CapBnd")} == {"0" * 16}

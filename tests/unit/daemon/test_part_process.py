@@ -24,6 +24,12 @@ USER = Owner(997, 991, "user")
 DAC_OVERRIDE = 1 << 1
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is."""
+    monkeypatch.setattr(part_process, "_ANSWER_SECONDS", 300)
+
+
 @pytest.fixture
 def place(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, int]:
     directory = tmp_path / "traces"
@@ -35,7 +41,7 @@ def place(tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, int]:
 
 
 def status_of(maker: PartProcess) -> dict[str, list[str]]:
-    lines = Path(f"/proc/{maker._process._pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{maker._pid}/status").read_text().splitlines()
     return {line.split(":")[0]: line.split()[1:] for line in lines}
 
 
@@ -78,9 +84,12 @@ def test_nothing_is_overwritten_and_no_link_followed(place: tuple[Path, int]) ->
 
 @pytest.mark.parametrize("place", [USER.uid], indirect=True)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-def test_its_user_keeps_nobody_waiting(place: tuple[Path, int], number: signal.Signals) -> None:
+def test_its_user_keeps_nobody_waiting(
+    place: tuple[Path, int], number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(part_process, "_ANSWER_SECONDS", 0.1)
     with closing(PartProcess(USER)) as maker:
-        os.kill(maker._process._pid, number)
+        os.kill(maker._pid, number)
         for _ in range(2):
             with pytest.raises(DatacrumbsError, match="ended, or took too long"):
                 maker.make("a", place[1])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import socket
 import stat
 import struct
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ import pytest
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.run_files import RunFiles, create_trace, files_of_past_runs, socket_path
 from datacrumbs.errors import DatacrumbsError, ExitCode
+from datacrumbs.secure import file_systems
+from datacrumbs.trace.last_line import is_being_written
 
 from ..probefile.served import served_file  # noqa: TID252 - a file system of the tests
 
@@ -31,6 +35,25 @@ def test_trace_is_private_and_new(tmp_path: Path) -> None:
     with pytest.raises(DatacrumbsError, match="never overwritten"):
         create_trace(tmp_path, ("me", "day", "a.pfw.gz"), _ME)
     assert path.read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "locks"),
+    [
+        (b"nfs", b"rw,vers=3,local_lock=none,addr=10.0.0.1", 0),
+        (b"nfs", b"rw,vers=3,nolock,local_lock=all,addr=10.0.0.1", 2),
+        (b"nfs4", b"rw,vers=4.2,local_lock=none,addr=10.0.0.1", 2),
+    ],
+)
+def test_no_lock_is_asked_of_a_daemon_that_may_not_answer(tmp_path: Path, monkeypatch, kind, options, locks) -> None:
+    """Before version 4 of NFS, a lock is a question to a daemon of its own on the server, often behind a firewall."""
+    mounts = [replace(mount, kind=kind, options=options) for mount in file_systems.read_mounts()]
+    monkeypatch.setattr(file_systems, "read_mounts", lambda: mounts)
+    asked = []
+    monkeypatch.setattr(fcntl, "flock", lambda *call: asked.append(call))
+    create_trace(tmp_path, ("a.pfw.gz",), _ME).close()
+    assert not is_being_written(tmp_path / "a.pfw.gz")
+    assert len(asked) == locks
 
 
 def test_link_for_the_trace_directory(tmp_path: Path) -> None:
@@ -207,8 +230,28 @@ def test_one_daemon_for_a_run_id(tmp_path: Path) -> None:
         RunFiles(tmp_path, "7")
     second = RunFiles(tmp_path, "8")
     first.announce(tmp_path / "trace", _ME)
-    assert json.loads(first.ready.read_text()) == {"pid": os.getpid(), "trace": str(tmp_path / "trace")}
+    announced = {"pid": os.getpid(), "trace": str(tmp_path / "trace"), "user": "me"}
+    assert json.loads(first.ready.read_text()) == announced
     first.close()
     second.close()
     assert not list(tmp_path.iterdir())
     RunFiles(tmp_path, "7").close()
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.ENOSPC, "free space where the traces go"),
+        (errno.EDQUOT, "free space where the traces go"),
+        (errno.EROFS, "run datacrumbs_setup and systemctl daemon-reload"),
+        (errno.EACCES, "see who may write there"),
+    ],
+)
+def test_why_no_trace_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, hint: str) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    with pytest.raises(DatacrumbsError, match=os.strerror(number)) as caught:
+        create_trace(tmp_path, ("me", "a.pfw.gz"), _ME)
+    assert hint in caught.value.hint

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +18,7 @@ import pytest
 from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.run_files import create_trace, remove_trace
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.secure.files import read_bounded, write_atomically
+from datacrumbs.secure.files import read_bounded, replacing, write_atomically, write_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -188,6 +188,80 @@ def test_a_written_file_does_not_go_through_a_link(users: Path, victim: Path) ->
             with suppress(DatacrumbsError):
                 write_atomically(users / "file", b"new")
     assert (victim / "secret").read_text() == "root's"
+
+
+def test_an_output_does_not_go_through_a_link_of_somebody_else(users: Path, victim: Path) -> None:
+    """Who expects the name of what root will write there could have it be any file, or a disk."""
+    output = users / "run.html"
+    output.symlink_to(victim / "secret")
+    give(output)
+    write_over(output, b"page")
+    assert (victim / "secret").read_text() == "root's"
+    assert (output.is_symlink(), output.read_bytes()) == (False, b"page")
+    output.unlink()
+    output.symlink_to("/dev/zero")
+    give(output)
+    with pytest.raises(DatacrumbsError, match="not a regular file; nothing was written"):
+        write_over(output, b"page")
+    (victim / "link").symlink_to("own")
+    (victim / "own").symlink_to(users / "between")
+    (users / "between").symlink_to(victim / "secret")
+    give(users / "between")
+    write_over(victim / "link", b"page")  # by way of one's own as far as there are such
+    assert (victim / "secret").read_text() == "root's"
+    assert (users / "between").read_bytes() == b"page"
+
+
+def test_an_output_is_no_pipe_of_somebody_else(users: Path, tmp_path: Path) -> None:
+    """Who made it reads what is written, or has the writer wait for a reader without end."""
+    pipes = users / "run.html", tmp_path / "own"
+    for pipe in pipes:
+        os.mkfifo(pipe)
+    give(pipes[0])
+    with ExitStack() as stack:
+        readers = [os.open(pipe, os.O_RDONLY | os.O_NONBLOCK) for pipe in pipes]
+        for reader in readers:
+            stack.callback(os.close, reader)
+        with pytest.raises(DatacrumbsError, match="another user's pipe; nothing was written"):
+            write_over(pipes[0], b"page")
+        write_over(pipes[1], b"page")
+        assert [os.read(reader, 100) for reader in readers] == [b"", b"page"]
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_an_output_may_be_what_is_open(tmp_path: Path, name: str) -> None:
+    code = (
+        f"from pathlib import Path; from datacrumbs.secure.files import write_over; write_over(Path({name!r}), b'page')"
+    )
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout == b"page"
+    with (tmp_path / "file").open("wb") as stream:
+        subprocess.run(command, stdout=stream, check=True)
+    assert (tmp_path / "file").read_bytes() == b"page"
+
+
+def test_an_output_by_ones_own_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("file")
+    for content in (b"one", b"two"):
+        write_over(tmp_path / "link", content)
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "file").read_bytes() == content
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DatacrumbsError, match="symbolic links"):
+        write_over(tmp_path / "loop", b"page")
+
+
+def test_a_directory_exchanged_while_a_file_is_written(users: Path, victim: Path) -> None:
+    """A file takes its name in the directory in which it was made."""
+    place = users / "place"
+    place.mkdir()
+    (users / "link").symlink_to(victim)
+    with replacing(place / "secret") as stream:
+        stream.write(b"user's")
+        place.rename(users / "moved")
+        (users / "link").rename(place)
+    assert (victim / "secret").read_text() == "root's"
+    assert (users / "moved/secret").read_bytes() == b"user's"
 
 
 @pytest.mark.parametrize("owner", [NOBODY, Owner(0, 0, "root")], ids=lambda owner: owner.name)

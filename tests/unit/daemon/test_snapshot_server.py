@@ -182,3 +182,32 @@ def test_a_question_does_not_wait_for_ever(run: Run, clock: list[float]) -> None
         assert not run.server.is_overdue
         clock[0] += snapshot_server._LONGEST_SECONDS + 0.1
         assert run.server.is_overdue
+
+
+def test_one_that_connects_again_and_again_keeps_nothing_else_waiting(tmp_path: Path) -> None:
+    run = Run(tmp_path / "s")
+    listener, run.server._listener = run.server._listener, Endless()
+    run.server.hear()
+    run.server.hear()
+    assert len(run.server.wakers) == 1  # all of them have left
+    listener.close()
+    run.server.close()
+
+
+class Endless:
+    """A listener at which the next client waits already, and has hung up."""
+
+    connections = 0
+
+    def accept(self) -> tuple[socket.socket, str]:
+        self.connections += 1
+        assert self.connections < 1000
+        here, there = socket.socketpair()
+        there.close()
+        return here, ""
+
+    def fileno(self) -> int:
+        return -1
+
+    def close(self) -> None:
+        pass

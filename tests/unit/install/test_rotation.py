@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -16,8 +15,11 @@ from datacrumbs.probefile.codec import digest
 from datacrumbs.probefile.envelope import key_id
 from datacrumbs.probefile.keys import public_key_pem
 from datacrumbs.probefile.storage import read_probe_file
+from datacrumbs.serving.denial import DenialError
 from datacrumbs.signer.private_key import load_private_key, new_private_key
-from datacrumbs.signer.signing_client import SigningError, request_signature
+from datacrumbs.signer.signing_client import request_signature
+
+from ...json_forms import read_json  # noqa: TID252 - a helper of all tests
 
 
 @pytest.fixture
@@ -118,7 +120,7 @@ def test_a_revoked_key_neither_verifies_nor_signs_nor_comes_back(installation, r
         assert run(trust, "revoke", "--key", key)[0] == 0
         with pytest.raises(DatacrumbsError, match="which was revoked"):
             read(installation, path)
-        with pytest.raises(SigningError, match="which was revoked"):
+        with pytest.raises(DenialError, match="which was revoked"):
             signed_file(installation, "more")
     pem = paths.trusted_keys / f"{key}.pem"
     status, text = run(trust, "add", "--key", pem)
@@ -133,7 +135,7 @@ def test_a_revoked_key_neither_verifies_nor_signs_nor_comes_back(installation, r
 def test_a_revoked_plan_is_not_signed_again(installation, run):
     plan = digest(installation.plan_bytes())
     run(trust, "revoke", "--plan", plan)
-    with installation.service(), pytest.raises(SigningError, match="was revoked") as caught:
+    with installation.service(), pytest.raises(DenialError, match="was revoked") as caught:
         request_signature(installation.plan(), installation.paths)
     assert caught.value.code == "plan.revoked"
 
@@ -145,10 +147,10 @@ def test_what_is_revoked_is_not_signed_until_it_is_restored(installation, run, o
     if option == "--symbol":
         value = f"{installation.target().build_id}:{installation.offsets()[0]:#x}"
     assert run(trust, "revoke", option, value)[0] == 0
-    rows = json.loads(run(trust, "list", "--revoked", "--json")[1])
+    rows = read_json("trust", run(trust, "list", "--revoked", "--json")[1])
     assert rows == [{"revoked": option.removeprefix("--"), "what": value}]
     with installation.service():
-        with pytest.raises(SigningError, match="was revoked") as caught:
+        with pytest.raises(DenialError, match="was revoked") as caught:
             request_signature(installation.plan(), installation.paths)
         assert caught.value.code == "plan.revoked"
         assert run(trust, "restore", option, value)[0] == 0
@@ -175,10 +177,12 @@ def test_a_users_grants_end_and_new_ones_hold(installation, run, monkeypatch):
 
 def test_lists(installation, run):
     run(setup, "--next-key")
-    rows = json.loads(run(trust, "list", "--keys", "--json")[1])
+    rows = read_json("trust", run(trust, "list", "--keys", "--json")[1])
     assert {row["state"] for row in rows} == {"signs here", "signs next"}
     run(trust, "revoke", "--snippet", "a" * 64)
-    assert json.loads(run(trust, "list", "--revoked", "--json")[1]) == [{"revoked": "snippet", "what": "a" * 64}]
+    assert read_json("trust", run(trust, "list", "--revoked", "--json")[1]) == [
+        {"revoked": "snippet", "what": "a" * 64}
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.install.scheduler_links import HOOKS_STAGE, LINKS, PLUGIN_STAGE, link, scheduler_of, unlink
+from datacrumbs.install.scheduler_links import HOOKS_STAGE, LINKS, PLUGIN_STAGE, scheduler_of
 from datacrumbs.system import SystemPaths
+
+from .installing import link, unlink
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import json
 import socket
+import sysconfig
 
 import pytest
 
@@ -9,12 +9,12 @@ from datacrumbs.daemon.identity import Owner
 from datacrumbs.daemon.run_files import RunFiles
 from datacrumbs.daemon.unit import environment_file
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.install.steps import install, uninstall
 from datacrumbs.probefile.keys import parse_public_key, trusted_key_ids
 from datacrumbs.system import SystemPaths, read_system_configuration
 
+from ...json_forms import read_json  # noqa: TID252 - a helper of all tests
 from ..running import command  # noqa: TID252 - tests are no package
-from .installing import files_below, states
+from .installing import files_below, install, states, uninstall
 
 
 def install_all(paths: SystemPaths, *, dry_run: bool = False):
@@ -150,6 +150,24 @@ class TestSetup:
         assert states(uninstall(paths)) == {"removed"}
         assert not list(paths.prefix.rglob("*datacrumbs*"))
 
+    def test_what_another_installation_set_up_stays(self, paths, tmp_path, monkeypatch):
+        list(install(paths, "all"))
+        here, other = files_below(paths.prefix), tmp_path / "other/bin"
+        other.mkdir(parents=True)
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr("sysconfig.get_path", lambda _: str(other))
+            (step,) = uninstall(paths)
+        assert (step.state, step.what) == ("kept", str(paths.configuration))
+        assert step.note == f"{sysconfig.get_path('scripts')}/datacrumbs_setup --uninstall removes what it set up"
+        assert files_below(paths.prefix) == here
+
+    def test_what_an_installation_set_up_that_is_gone(self, paths, tmp_path):
+        list(install(paths, "all"))
+        for path in (path for path in paths.prefix.rglob("*") if path.is_file()):
+            text = path.read_bytes()
+            path.write_bytes(text.replace(sysconfig.get_path("scripts").encode(), bytes(tmp_path / "gone")))
+        assert states(uninstall(paths)) == {"removed"}
+
     def test_nothing_of_past_runs_stays(self, paths):
         list(install(paths, "all"))
         for name in ("failed.env", "failed.log", "killed.ready", "killed.lock", "killed.new", "killed.sock"):
@@ -173,7 +191,7 @@ class TestSetup:
         assert not paths.run.exists()
 
     def test_the_command(self, tmp_path):
-        first = json.loads(command("setup", "--prefix", tmp_path / "p", "--json").stdout)
+        first = read_json("setup", command("setup", "--prefix", tmp_path / "p", "--json").stdout)
         assert {step["state"] for step in first} == {"made"}
         assert "kept" in command("setup", "--prefix", tmp_path / "p").stdout
         command("setup", "--prefix", tmp_path / "p", "--uninstall")
@@ -192,5 +210,5 @@ class TestSetup:
             list(install(paths, "all"))
 
     def test_this_host_needs_root(self, as_nobody):
-        assert "needs root" in as_nobody(lambda: command("setup", status=ExitCode.REFUSED).stderr)
-        assert "root only" in as_nobody(lambda: command("sign_probes", status=ExitCode.REFUSED).stderr)
+        assert "needs root" in as_nobody(lambda: command("setup", "--prefix", "/", status=ExitCode.REFUSED).stderr)
+        assert "root only" in as_nobody(lambda: command("sign_probes", "--prefix", "/", status=ExitCode.REFUSED).stderr)

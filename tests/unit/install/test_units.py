@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.install.steps import install, uninstall
 from datacrumbs.install.units import (
     PACKAGED,
     RELAY_UNIT,
@@ -22,7 +22,8 @@ from datacrumbs.install.units import (
 )
 from datacrumbs.system import SystemPaths
 
-from .installing import files_below, states
+from ...waiting import until  # noqa: TID252 - a helper of all tests
+from .installing import files_below, install, states, uninstall
 
 
 class TestPackagedUnits:
@@ -88,8 +89,10 @@ class TestUnits:
 
     # systemd-analyze takes tenths as whole numbers, and lets what is equal pass. Of a run's unit, 3 are for two system
     # calls that are asked how wrong the clock may be; CAP_SYS_TIME, with which they set it, is not in its bounding set.
+    # Of services, 2 are for setpriority, by which children give precedence up; CAP_SYS_NICE, with which they could take
+    # more of it, is not there either.
     @pytest.mark.parametrize(
-        ("name", "exposure"), [(SIGNING_UNIT, 17), (RELAY_UNIT, 23), (RUN_UNIT, 24 + 3), (RUNS_UNIT, 17)]
+        ("name", "exposure"), [(SIGNING_UNIT, 16 + 2), (RELAY_UNIT, 22 + 2), (RUN_UNIT, 24 + 3), (RUNS_UNIT, 15 + 2)]
     )
     def test_units_are_confined(self, paths, name, exposure, tmp_path):
         unit = _unit(paths, name, tmp_path)
@@ -130,20 +133,116 @@ def verified(unit):
     return found.returncode, found.stdout + found.stderr
 
 
+LATER = 1 << 32
+"""When a broker began, in seconds since the epoch: after the notes were written."""
+
+
+def hook(directory, name, environment, **programs):
+    """Run a scheduler's hook, with programs that stand in; gives its messages."""
+    text = (Path(__file__).parents[3] / "systemd" / name).read_text()
+    text = text.replace("PATH=/usr/sbin", f"PATH={directory}:/usr/sbin", 1)
+    for mark, filling in {"PREFIX": f"{directory}/", "PYTHON": f"{directory}/python", "SCRIPTS": "/scripts"}.items():
+        text = text.replace(f"@{mark}@", filling)
+    text = re.sub("@[A-Z]+_SECONDS@", "60", text)
+    scripts = {program: f"#!/bin/sh\n{script}\n" for program, script in programs.items()}
+    for file, content in {**scripts, "hook": text}.items():
+        (directory / file).write_text(content)
+        (directory / file).chmod(0o755)
+    done = subprocess.run([directory / "hook"], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout + done.stderr
+
+
+def flux_prolog(directory, flux, python, job):
+    environment = {"FLUX_JOB_ID": job, "FLUX_URI": f"local://{directory}/socket"}
+    return hook(directory, "flux_prolog", environment, flux=flux, python=python)
+
+
+class TestSlurmHooks:
+    @pytest.fixture
+    def notes(self, tmp_path):
+        directory = tmp_path / "run/datacrumbs/jobs"
+        directory.mkdir(parents=True)
+        return directory
+
+    def test_an_epilog_that_is_killed_has_the_run_ended_later(self, tmp_path, notes):
+        """On a busy node its interpreter can take longer than it has; nothing else ends the run of a job."""
+        (notes / "slurm-7").touch()
+        (notes / "slurm-7.task").touch()
+        ended = tmp_path / "ended"
+        python = f"""case $2 in
+        */datacrumbs_epilog) kill -KILL $$ ;;
+        *) read -r _ _ _ _ group session _ </proc/$$/stat
+            echo "$*; $(ls {notes}); $group $session" > {ended}.new
+            mv {ended}.new {ended} ;;
+        esac"""
+        hook(tmp_path, "slurm_epilog", {"SLURM_JOB_ID": "7"}, python=python)
+        until(ended.exists)
+        command, left, process = ended.read_text().strip().split("; ")
+        assert command == f"-I /scripts/datacrumbs_service_wrapper --prefix {tmp_path}/ stop epilog-of-7"
+        assert left == "plain-epilog-of-7"
+        group, session = map(int, process.split())
+        assert session != os.getsid(0)
+        assert group != os.getpgid(0)
+
+    def test_an_epilog_that_has_ended_the_run_leaves_nothing_to_do(self, tmp_path, notes):
+        (notes / "slurm-7").touch()
+        hook(tmp_path, "slurm_epilog", {"SLURM_JOB_ID": "7"}, python=f"echo $2 >> {notes}/called; rm {notes}/slurm-7")
+        assert (notes / "called").read_text() == "/scripts/datacrumbs_epilog\n"
+
+    @pytest.mark.parametrize(
+        ("title", "here", "expected"),
+        [
+            ("slurmstepd: [9.0]", (9,), "9"),
+            ("slurmstepd: [9.0]", (7, 8, 9), "9"),
+            ("slurmstepd: [7.0]", (7, 8, 9), ""),
+            ("slurmstepd: [9.0]", (7, 8), None),
+            ("another", (7,), ""),
+            ("another", (9,), "9"),
+            ("another", (), None),
+        ],
+    )
+    def test_each_part_of_a_heterogeneous_job_has_a_run_of_its_own(self, tmp_path, notes, title, here, expected):
+        """All parts have the number of the first one in their environment."""
+        for job in here:
+            (notes / f"slurm-{job}.task").write_text("say words\npreload /l.so\n")
+        parts = {f"SLURM_JOB_ID_HET_GROUP_{part}": str(job) for part, job in enumerate((7, 8, 9))}
+        environment = {"SLURM_JOB_ID": "7", **parts, "SLURM_LOCALID": "0"}
+        hook(tmp_path, "slurm_task_prolog", environment)
+        titled = ["bash", "-c", f"exec -a '{title}' bash -c '\"$0\"; :' \"$0\"", tmp_path / "hook"]
+        said = subprocess.run(titled, env=environment, capture_output=True, text=True, check=True).stdout
+        lines = ["print words", "export LD_PRELOAD=/l.so"]
+        lines += [f"export DATACRUMBS_RUN_ID={expected}"] if expected else []
+        assert said.splitlines() == ([] if expected is None else lines)
+
+
 def test_warnings_of_flux_are_no_part_of_a_jobspec(tmp_path):
     spec = '{"attributes": {"system": {"datacrumbs": true}}}'
-    prolog = (Path(__file__).parents[3] / "systemd/flux_prolog").read_text()
-    programs = {
-        "flux": f"echo warning >&2; [ $1 = job ] && [ $3 = 7 ] && echo '{spec}'",
-        "python": f"cat > {tmp_path}/heard",
-        "hook": prolog.replace("PATH=/usr/sbin", f"PATH={tmp_path}:/usr/sbin", 1)
-        .replace("@PROLOG_SECONDS@", "60")
-        .replace("@PYTHON@", f"{tmp_path}/python"),
-    }
-    for name, text in programs.items():
-        (tmp_path / name).write_text(text if text.startswith("#!") else f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
+    flux = f"echo warning >&2; [ $1 = job ] && [ $3 = 7 ] && echo '{spec}'"
     for job, words in (("7", ""), ("8", "datacrumbs: no jobspec of job 8, so it is not traced: warning\n")):
-        done = subprocess.run([tmp_path / "hook"], env={"FLUX_JOB_ID": job}, capture_output=True, text=True, check=True)
-        assert done.stderr == words
+        assert flux_prolog(tmp_path, flux, f"cat > {tmp_path}/heard", job) == words
     assert (tmp_path / "heard").read_text() == f"{spec}\n"
+
+
+def test_what_is_left_of_jobs_of_flux_that_are_over_ends_in_the_next_prolog(tmp_path):
+    notes = tmp_path / "run/datacrumbs/jobs"
+    notes.mkdir(parents=True)
+    for name in ("f1", "f2", "f3", "f4", "f1.task", "fTask"):
+        (notes / f"flux-{name}").touch()
+    (tmp_path / "socket").touch()
+    os.utime(tmp_path / "socket", (LATER, LATER))
+    flux = r"""case $3.$4 in
+    f9.jobspec) echo '{}' ;;
+    f1.eventlog) echo '{"name":"submit"}'; echo '{"timestamp":1.5,"name":"clean"}' ;;
+    f2.eventlog) echo '{"timestamp":1,"name":"clean"}'; echo '{"timestamp":2,"context":{"name":"clean"}}' ;;
+    f3.eventlog) echo 'flux-job: No such file or directory' >&2; exit 1 ;;
+    *) echo 'flux-job: flux_open: No such file or directory' >&2; exit 1 ;;
+    esac"""
+    python = f'echo "$FLUX_JOB_ID $*" >> {tmp_path}/ended'
+    assert flux_prolog(tmp_path, flux, python, "f9") == ""
+    command = f"-I /scripts/datacrumbs_epilog --prefix {tmp_path}/"
+    ended = tmp_path / "ended"
+    assert sorted(ended.read_text().splitlines()) == [f"f1 {command}", f"f3 {command}"]
+    ended.write_text("")
+    os.utime(notes / "flux-f1", (LATER + 1, LATER + 1))  # that broker is the one of its job
+    assert flux_prolog(tmp_path, flux, python, "f9") == ""
+    assert ended.read_text().splitlines() == [f"f3 {command}"]

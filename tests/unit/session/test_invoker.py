@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from datacrumbs.errors import DatacrumbsError, ExitCode
-from datacrumbs.session.invoker import given_environment, installation_of, invoker
+from datacrumbs.session.invoker import given_environment, installation_of, invoker, owner_of
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -91,3 +93,15 @@ def test_the_installation_of_another_user_is_one_that_root_alone_can_change(tmp_
         assert caught.value.exit_code is ExitCode.REFUSED
     root = invoker({})
     assert installation_of(own / "below", root) == own / "below"
+
+
+@pytest.mark.parametrize("name", ["\rUid: 0", "\x0cGid: 0", "\x85Uid: 7"])
+def test_a_process_is_called_as_it_likes(name: str) -> None:
+    """By a name that looks like a line of its status."""
+    program = f"open('/proc/self/comm', 'w', newline='').write({name!r}); print(flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        found = owner_of(process.pid)
+        process.communicate(b"\n")
+    assert (found.uid, found.gid) == (os.getuid(), os.getgid())

@@ -28,7 +28,7 @@ def test_its_snippets_are_compiled_by_the_engine_alone(tmp_path, monkeypatch):
     assert plan.snippets
     user, plan_bytes = invoker(os.environ), encode(plan)
     child = begin_decision(plan_bytes, user, SystemPaths(tmp_path))
-    with os.fdopen(child.answer, "rb") as stream:
+    with child.channel, child.channel.makefile("rb") as stream:
         answer = stream.read()
     assert json.loads(answer) == []
     assert signed(answer, child.wait(), plan_bytes, user).plan == plan
@@ -43,8 +43,8 @@ def test_its_snippets_are_compiled_by_the_engine_alone(tmp_path, monkeypatch):
 )
 def test_a_limit_blames_the_plan_for_what_it_takes_alone(ended_by, words, hint):
     """How long a check takes on the clock is up to what else runs."""
-    child = start(lambda: os.kill(os.getpid(), ended_by) or b"", CHECK)
-    os.close(child.answer)
+    child = start(lambda _: os.kill(os.getpid(), ended_by) or b"", CHECK)
+    child.channel.close()
     with pytest.raises(DatacrumbsError, match=words) as caught:
         signed(b"", child.wait(), b"", invoker(os.environ))
     assert hint in caught.value.hint

@@ -8,7 +8,7 @@ import tempfile
 
 import pytest
 
-from datacrumbs.session.served_run import _copy
+from datacrumbs.session.served_run import copy_whole
 
 CONTENT = os.urandom(2_500_009)
 
@@ -39,10 +39,10 @@ class Reluctant(io.RawIOBase):
 @pytest.mark.parametrize("most", [1009, 65_537, 1 << 30])
 def test_it_is_copied_whole_however_little_is_taken_at_once(most):
     with Reluctant(most) as target:
-        _copy(io.BytesIO(CONTENT), target)
+        copy_whole(io.BytesIO(CONTENT), target)
         assert target.file.getvalue() == CONTENT
 
 
 def test_what_is_not_copied_whole_is_said():
     with Reluctant(65_537, left=1_000_003) as target, pytest.raises(OSError, match="No space left"):
-        _copy(io.BytesIO(CONTENT), target)
+        copy_whole(io.BytesIO(CONTENT), target)

@@ -19,7 +19,7 @@ def test_what_does_not_get_ready_is_ended(tmp_path: Path) -> None:
     log.write_text("as far as it came")
     with subprocess.Popen(["sleep", "600"]) as process:
         with pytest.raises(AssertionError, match="did not become ready:\nas far as it came"):
-            _installation._wait(lambda: False, process, log, 0.0)
+            _installation.wait_until_ready(lambda: False, process, log, 0.0)
         assert process.returncode == -signal.SIGKILL
 
 
@@ -27,5 +27,5 @@ def test_what_does_not_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_installation, "_PATIENCE_SECONDS", 0.0)
     with subprocess.Popen(["sleep", "600"]) as process:
         with pytest.raises(subprocess.TimeoutExpired):
-            _installation._ended(process)
+            _installation.wait_until_ended(process)
         assert process.returncode == -signal.SIGKILL
