@@ -75,9 +75,9 @@ def installation() -> Iterator[Installation]:
 
 
 @contextlib.contextmanager
-def workplace() -> Iterator[Path]:
-    """A directory on a memory file system."""
-    with tempfile.TemporaryDirectory(prefix="datacrumbs-bench-", dir=MEMORY) as directory:
+def workplace(below: Path = MEMORY) -> Iterator[Path]:
+    """A directory of one's own, on a memory file system unless something else is asked for."""
+    with tempfile.TemporaryDirectory(prefix="datacrumbs-bench-", dir=below) as directory:
         yield Path(directory)
 
 

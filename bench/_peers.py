@@ -8,6 +8,8 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
+from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +21,13 @@ if TYPE_CHECKING:
 
     from _tracer import Tracer, Work
 
-CACHE = Path(__file__).resolve().parents[1] / ".cache/dftracer"
-DFTRACER = "DFTracer"
-_REQUIREMENT = "dftracer==2.1.0"
+CACHE = Path(__file__).resolve().parents[1] / ".cache"
+DFTRACER, DFANALYZER, DUCKDB = "DFTracer", "DFAnalyzer", "DuckDB"
+_PACKAGES = {
+    DFTRACER: ("--no-deps", "dftracer==2.1.0"),
+    DFANALYZER: ("dftracer-analyzer==0.0.9", "dftracer-utils==0.0.12"),  # later utilities break this analyzer
+    DUCKDB: ("duckdb",),
+}
 
 
 class _Started:
@@ -167,19 +173,37 @@ class Dftracer(_Started):
 
 
 def _dftracer_library() -> Path | None:
-    if not CACHE.is_dir():
-        tell("getting DFTracer")
-        CACHE.parent.mkdir(parents=True, exist_ok=True)
+    place = environment(DFTRACER)
+    return next(place.rglob("libdftracer_preload.so"), None) if place else None
+
+
+@cache
+def environment(name: str) -> Path | None:
+    """The virtual environment of another tool, made unless it is there; None where it cannot be had, which is said."""
+    place = CACHE / name.lower()
+    if not place.is_dir():
+        tell(f"getting {name}")
+        CACHE.mkdir(parents=True, exist_ok=True)
         steps: list[list[str | Path]] = [
-            ["/usr/bin/python3", "-m", "venv", CACHE],
-            [CACHE / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", _REQUIREMENT],
+            ["/usr/bin/python3", "-m", "venv", place],
+            [place / "bin/pip", "install", "--quiet", "--disable-pip-version-check", *_PACKAGES[name]],
         ]
         for step in steps:
             if subprocess.run(step, check=False).returncode:
-                shutil.rmtree(CACHE, ignore_errors=True)
-                tell("DFTracer cannot be had here; it is left out")
+                shutil.rmtree(place, ignore_errors=True)
+                tell(f"{name} cannot be had here; it is left out")
                 return None
-    return next(CACHE.rglob("libdftracer_preload.so"), None)
+    return place
+
+
+def analysis(traces: Path, result: Path) -> list[str | Path]:
+    """The command by which DFAnalyzer reads a directory; no words where it cannot be had."""
+    place = environment(DFANALYZER)
+    if place is None:
+        return []
+    settings = {"trace_path": traces, "cluster.n_workers": os.cpu_count(), "output.file_path": result}
+    words = ["analyzer/preset=posix", "output=json", *(f"{key}={value}" for key, value in settings.items())]
+    return ["env", f"USER={getuser()}", place / "bin/dfanalyzer", *words]
 
 
 def peers(directory: Path) -> list[Tracer]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from datacrumbs.model.plan import Argument, Attach, Function, Group, Plan, Result, Role, Target
-from datacrumbs.model.record import RECORD, Batch, CallFlag, FunctionCounts, Name, NameKind
+from datacrumbs.model.record import RECORD, Batch, CallFlag, FunctionCounts, Name, NameKind, RecordKind
+from datacrumbs.trace.clocks import SYNCHRONISED, Clock
 from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.writer import TraceWriter
 
@@ -19,6 +21,11 @@ if TYPE_CHECKING:
 EPOCH_NS = 1_790_000_000_123_456_789
 FILES = 19_303
 PROCESSES, THREADS = 8, 2
+FIRST_PROCESS, FIRST_NS = 1000, 10**12
+JOB = 4711
+SHIFT_NS = 1_009_000
+"""How far the clock of a node is ahead of that of the node before."""
+CLOCK_ERROR_US = 2_003
 BATCH = 16_381
 RUN = 37
 """Operations of a thread on one file, one after the other."""
@@ -41,18 +48,48 @@ _SYSTEM |= {"sys_close": "close"}
 _DATA = {"read", "pwrite", "pread"}
 
 
-def write_trace(path: Path, calls: int) -> None:
-    """A complete trace of about this many calls, the same for the same number."""
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One of a job's nodes.
+
+    Args:
+        number: From 0.
+        nodes: How many there are.
+    """
+
+    number: int
+    nodes: int
+
+
+def write_trace(path: Path, calls: int, node: Node | None = None) -> None:
+    """A complete trace of about this many calls, the same for the same arguments.
+
+    Args:
+        path: Where to.
+        calls: How many.
+        node: The node of a job that it is of: it has a name and a clock of its own, and each process a rank.
+    """
     plan, numbers = _plan()
-    random = np.random.default_rng(20)
+    random = np.random.default_rng(20 + (node.number if node else 0))
+    offset = EPOCH_NS + (SHIFT_NS * node.number if node else 0)
+    reading = Clock(FIRST_NS + offset, FIRST_NS, FIRST_NS, 0, SYNCHRONISED, CLOCK_ERROR_US)
     with path.open("wb") as stream:
         writer = TraceWriter(
-            stream, plan, host="node", epoch_offset_ns=EPOCH_NS, user="user", run_id="bench", flush_seconds=1000.0
+            stream,
+            plan,
+            host=f"node{node.number:03}" if node else "node",
+            epoch_offset_ns=offset,
+            user="user",
+            run_id=str(JOB) if node else "bench",
+            flush_seconds=1000.0,
+            clock=(lambda: reading) if node else None,
         )
+        if node:
+            writer.write(_begin(node))
         names = tuple(
             Name(row + 1, NameKind.LOCATION, 0, f"/data/set{row % 97}/part-{row:05}.h5") for row in range(FILES)
         )
-        now = np.full(PROCESSES * THREADS, 10**12, np.int64)
+        now = np.full(PROCESSES * THREADS, FIRST_NS, np.int64)
         counts = np.zeros(len(plan.functions), np.int64)
         made = 0
         while made < calls:
@@ -62,6 +99,26 @@ def write_trace(path: Path, calls: int) -> None:
             names, made = (), made + len(batch)
         recorded = [FunctionCounts(entered=int(count), recorded=int(count)) for count in counts]
         writer.close(Footer(recorded))
+
+
+# The beginnings of a node's processes, which say which ranks they are.
+def _begin(node: Node) -> Batch:
+    program, first = FILES + 1, FILES + 2
+    starts = np.zeros(PROCESSES, RECORD)
+    starts["function"], starts["start"], starts["file"] = RecordKind.START, FIRST_NS, program
+    starts["process"] = starts["thread"] = FIRST_PROCESS + np.arange(PROCESSES)
+    starts["values"][:, 0] = first + np.arange(PROCESSES)
+    names = [Name(program, NameKind.LOCATION, 0, "/opt/model/bin/model")]
+    for local in range(PROCESSES):
+        variables = {
+            "OMPI_COMM_WORLD_RANK": node.number * PROCESSES + local,
+            "OMPI_COMM_WORLD_LOCAL_RANK": local,
+            "OMPI_COMM_WORLD_SIZE": node.nodes * PROCESSES,
+            "SLURM_JOB_ID": JOB,
+        }
+        text = "".join(f"{name}={value}\0" for name, value in variables.items())
+        names.append(Name(first + local, NameKind.ENVIRONMENT, 0, text))
+    return Batch(starts, tuple(names))
 
 
 def _plan() -> tuple[Plan, dict[str, int]]:
@@ -118,8 +175,8 @@ def _batch(random: np.random.Generator, now: NDArray[np.int64], numbers: dict[st
             calls = np.zeros(len(rows), RECORD)
             calls["start"] = turn[rows] + 150 * depth
             calls["duration"] = took[rows] - 300 * depth
-            calls["process"] = 1000 + lane[rows] // THREADS
-            calls["thread"] = 1000 + lane[rows] // THREADS + 100 * (lane[rows] % THREADS)
+            calls["process"] = FIRST_PROCESS + lane[rows] // THREADS
+            calls["thread"] = FIRST_PROCESS + lane[rows] // THREADS + 100 * (lane[rows] % THREADS)
             calls["function"] = numbers[names[depth]]
             calls["flags"] = int(CallFlag.RETURNED)
             calls["depth"] = depth

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from _bpftrace import COUNT, PRINT
 from _daemon import help_of
@@ -63,25 +63,32 @@ class Operation:
     place: str
 
 
+class Turn(NamedTuple):
+    """Who traces what."""
+
+    tracer: Tracer
+    work: Work
+    operations: list[Operation]
+
+
 def take(quick: bool) -> Result:
     rounds, batches = (1, 41) if quick else (7, 101)
     nanoseconds: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     with workplace() as directory, installation() as site:
         program, operations, libraries = prepare(directory)
-        turns = [(Bare(directory), Work(PROGRAM, ()), operations), *turns_of(site, directory, libraries, operations)]
+        turns = [
+            Turn(Bare(directory), Work(PROGRAM, ()), operations),
+            *turns_of(site, directory, libraries, operations),
+        ]
         for number in range(rounds):
             tell(f"calls: round {number + 1} of {rounds}")
-            for tracer, work, wanted in turns:
-                slow = tracer.name in SLOW
+            for turn in turns:
+                tracer = turn.tracer
                 if quick and tracer.name in NOT_QUICK:
                     continue
                 if number >= PEER_ROUNDS and not isinstance(tracer, (Bare, Ours)):
                     continue
-                with tracer.attached(work):
-                    for operation in wanted:
-                        command = [program, operation.argument, batches, FEW if slow else MANY, operation.place]
-                        words = [str(word) for word in command]
-                        run(tracer, words, nanoseconds, operation.title)
+                measured(program, turn, (batches, FEW if tracer.name in SLOW else MANY), nanoseconds)
     losses = {tracer.name: dict(tracer.total) for tracer, *_ in turns if isinstance(tracer, Ours)}
     return result(nanoseconds, [operation.title for operation in operations], losses)
 
@@ -100,35 +107,45 @@ def prepare(directory: Path) -> tuple[Path, list[Operation], dict[str, Path]]:
 
 def turns_of(
     site: Installation, directory: Path, libraries: dict[str, Path], operations: list[Operation]
-) -> list[tuple[Tracer, Work, list[Operation]]]:
+) -> list[Turn]:
     """Who traces what."""
-    own = [library_site(path).partition("\n")[2] for path in libraries.values()]
-    functions = "capture_probes:\n" + LIBC_SITE + "".join(own)
-    turns: list[tuple[Tracer, Work, list[Operation]]] = []
-    system_calls = Work(PROGRAM, ("write", "pread64"))
-    symbols = Work(PROGRAM, (), tuple((str(path), FUNCTION) for path in libraries.values()))
-    turns.append((EmptyPrograms(directory), system_calls, operations[:2]))
-    turns.append((Ours(site, site.probes(SYSTEM_SITE), SYSTEM), system_calls, operations[:2]))
-    for name, detail in ((PROFILED, "mode: profile\n"), (SAMPLED, "sample: 100\n")):
-        turns.append((Ours(site, site.probes(detail + SYSTEM_SITE), name), system_calls, operations[:2]))
-    turns.append((Ours(site, site.probes(functions), LIBRARY), symbols, operations))
-    if "--no-move" in help_of("datacrumbs_probe_configurator"):
-        turns.append((Ours(site, site.probes(functions, "--no-move"), UNMOVED), symbols, operations))
+    ours = ours_of(site, libraries, operations)
+    system_calls, symbols = ours[0].work, ours[-1].work
+    turns = [Turn(EmptyPrograms(directory), system_calls, operations[:2]), *ours]
     for peer in peers(directory):
-        turns.append((peer, system_calls, operations[:2]))
+        turns.append(Turn(peer, system_calls, operations[:2]))
         if peer.name.startswith("bpftrace"):
-            turns.append((peer, symbols, operations[2:]))
+            turns.append(Turn(peer, symbols, operations[2:]))
     return turns
 
 
-def run(tracer: Tracer, command: list[str], nanoseconds: dict[str, dict[str, list[float]]], title: str) -> None:
-    """Once traced; beside ours also once not traced."""
-    for traced in (True, False) if isinstance(tracer, Ours) else (True,):
-        if isinstance(tracer, Ours):
-            tracer.traced = traced
-        text = output_of(tracer.command(command)).splitlines()[-1]
-        name = tracer.name if traced else tracer.name + BYSTANDER
-        nanoseconds[name][title].append(quiet([float(word) for word in text.split()]))
+def ours_of(site: Installation, libraries: dict[str, Path], operations: list[Operation]) -> list[Turn]:
+    """The product's: system calls first, libraries last."""
+    own = [library_site(path).partition("\n")[2] for path in libraries.values()]
+    functions = "capture_probes:\n" + LIBC_SITE + "".join(own)
+    system_calls = Work(PROGRAM, ("write", "pread64"))
+    symbols = Work(PROGRAM, (), tuple((str(path), FUNCTION) for path in libraries.values()))
+    turns = []
+    for name, detail in ((SYSTEM, ""), (PROFILED, "mode: profile\n"), (SAMPLED, "sample: 100\n")):
+        turns.append(Turn(Ours(site, site.probes(detail + SYSTEM_SITE), name), system_calls, operations[:2]))
+    turns.append(Turn(Ours(site, site.probes(functions), LIBRARY), symbols, operations))
+    if "--no-move" in help_of("datacrumbs_probe_configurator"):
+        turns.append(Turn(Ours(site, site.probes(functions, "--no-move"), UNMOVED), symbols, operations))
+    return turns
+
+
+def measured(program: Path, turn: Turn, size: tuple[int, int], nanoseconds: dict[str, dict[str, list[float]]]) -> None:
+    """Each operation once traced; beside ours also once not traced. ``size``: batches, and calls of each."""
+    tracer = turn.tracer
+    with tracer.attached(turn.work):
+        for operation in turn.operations:
+            command = list(map(str, [program, operation.argument, *size, operation.place]))
+            for traced in (True, False) if isinstance(tracer, Ours) else (True,):
+                if isinstance(tracer, Ours):
+                    tracer.traced = traced
+                text = output_of(tracer.command(command)).splitlines()[-1]
+                name = tracer.name if traced else tracer.name + BYSTANDER
+                nanoseconds[name][operation.title].append(quiet([float(word) for word in text.split()]))
 
 
 def result(nanoseconds: dict[str, dict[str, list[float]]], titles: list[str], losses: dict[str, Any]) -> Result:

@@ -16,6 +16,7 @@ from _daemon import WRAP, daemon
 from _figures import quiet, spread
 from _harness import build, installation, library, library_site, output_of, tell, workplace
 from _result import Result, Table, measure
+from calls import SYSTEM_SITE
 
 from datacrumbs.trace.costs import NOT_KNOWN, CallCost, read_costs
 from datacrumbs.trace.reader import read_traces
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from datacrumbs.testing import Installation
 
 CALLS, FUNCTION, PATIENCE_SECONDS, RUN_SECONDS = 1000, "f_00000", 60.0, 3.0
-SYSTEM_SITE = "capture_probes:\n  - provider: sys\n    functions: (write|pread64)\n"
 TEXT = """\
 Added nanoseconds a call, measured as for *One call*, beside what the same run's trace states for calls of that kind
 (`cost ...` of its provenance, with its margin). The error is that of the stated cost, by the median of the measured."""

@@ -28,6 +28,7 @@ sudo make bench                      # all of this on your machine, under 15 min
 sudo make bench-quick                # under 2 minutes; the figures are rough
 sudo .venv/bin/python bench/calls.py # one measurement alone; each of bench/ takes --quick and --json
 make bench-docs                      # this page, from the figures of the last `make bench`
+sudo make bench ARGS="--against DIR" # a call and a start with this checkout and another one, in turn
 ```
 
 How to read it:
@@ -41,9 +42,10 @@ How to read it:
   compare.
 """
 TAIL = """\
-Ways to turn records into lines are compared by `bench/lines.py`, and what compresses them by
-`sudo .venv/bin/python bench/compression.py`, which also takes `--quick` and `--json`, and needs `.venv/bin/pip install
-deflate zlib-ng` for all of its rows; the choices are in [a design note](design/0004-trace-writing.md).
+What compresses a trace's lines is compared by `sudo .venv/bin/python bench/compression.py`, which also takes `--quick`
+and `--json`, and needs `.venv/bin/pip install deflate zlib-ng` for all of its rows; the choice is in
+[a design note](design/0004-trace-writing.md). `bench/nodes.py` measures what the report of a job takes as the job has
+more nodes, see [beside other tools](beside-other-tools.md#as-a-job-has-more-nodes).
 """
 
 

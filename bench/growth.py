@@ -13,11 +13,11 @@ from _daemon import WRAP, daemon
 from _figures import Goal, quiet, spread
 from _harness import build, installation, library, library_site, output_of, tell, workplace
 from _result import Result, Table, measure
+from calls import SYSTEM_SITE
 
 FUNCTIONS, PROCESSES = (100, 1000, 10_000), (1, 10, 100, 1000)
 BATCHES, CALLS = 41, 1000
 FLAT = 1.15  # less than the machine's own noise from run to run
-SYSTEM_SITE = "capture_probes:\n  - provider: sys\n    functions: (write|pread64)\n"
 TEXT = """\
 Nanoseconds of a traced call (the call included): the last function of a library of which this many are probed, and
 `pread` of 4 KiB while this many processes of the same run are alive. Bare, the function takes 2 ns."""

@@ -2,6 +2,7 @@
 """Run all measurements, one after the other, and print what was to be reached beside what was.
 
 sudo python bench/run.py [--quick] [--results DIR] [NAME ...]
+sudo python bench/run.py --against CHECKOUT [--rounds N]
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from _harness import tell
 from _result import conditions, from_json, goal_table
+from against import compare
 
 HERE = Path(__file__).resolve().parent
 RESULTS, QUICK_RESULTS = HERE.parent / ".cache/bench", HERE.parent / ".cache/bench-quick"
@@ -35,7 +37,6 @@ MEASUREMENTS = (
     "reading",
 )
 NOT_QUICK = {"growth", "size"}  # of one short round they say little
-RECORDS = "lines"  # of the trace's lines alone: it has a form of its own
 
 
 def main() -> int:
@@ -43,7 +44,12 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: {' '.join(MEASUREMENTS)}")
     parser.add_argument("--quick", action="store_true", help="under two minutes; rough, and not all of them")
     parser.add_argument("--results", type=Path, metavar="DIR", help="default: .cache/bench, or .cache/bench-quick")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="only compare it with this one, in turn")
+    parser.add_argument("--rounds", type=int, default=7, help="of --against (7)")
     options = parser.parse_args()
+    if options.against:
+        compare(options.against.resolve(), options.rounds)
+        return 0
     options.results = options.results or (QUICK_RESULTS if options.quick else RESULTS)
     begin = time.monotonic()
     names = options.names or [name for name in MEASUREMENTS if not (options.quick and name in NOT_QUICK)]
@@ -54,8 +60,6 @@ def main() -> int:
         words = [sys.executable, HERE / f"{name}.py", "--json", options.results / f"{name}.json"]
         if subprocess.run([*words, *(["--quick"] if options.quick else [])], check=False).returncode:
             failed.append(name)
-    if not options.names and not options.quick:
-        subprocess.run([sys.executable, HERE / f"{RECORDS}.py", "--rows", "300000", "--rounds", "1"], check=False)
     found = [options.results / f"{name}.json" for name in names if name not in failed]
     results = [from_json(json.loads(path.read_text(encoding="utf-8"))) for path in found]
     if results:

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import os
 import pty
-import signal
 import struct
 import subprocess
 import termios
@@ -91,7 +90,7 @@ def watched(site: Installation, running: Daemon) -> Iterator[int]:
         if viewer.poll() is not None:
             raise SystemExit(f"datacrumbs_top ended with {viewer.returncode}")
     finally:
-        viewer.send_signal(signal.SIGINT)
+        viewer.terminate()
         viewer.wait()
         reading.join()
         os.close(ours)

@@ -9,26 +9,27 @@ from typing import Any
 
 import pytest
 
+from datacrumbs.trace import writer
+
 BENCH = Path(__file__).resolve().parents[3] / "bench"
-ROWS, BATCH = 4999, 997
+ROWS = 4999
 
 
 @pytest.fixture
-def recording(monkeypatch: pytest.MonkeyPatch) -> Any:
+def recording(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """What the library was asked for to write synthetic calls."""
     monkeypatch.syspath_prepend(str(BENCH))
-    capture, lines = importlib.import_module("_capture"), importlib.import_module("lines")
-    recorders = []
+    capture, synthetic = importlib.import_module("_capture"), importlib.import_module("_synthetic")
+    made = []
 
-    def recorder(*arguments: Any, **options: Any) -> Any:
-        recorders.append(capture.Recorder(*arguments, **options))
-        return recorders[-1]
+    def recorder(functions: int, *arguments: Any, **options: Any) -> Any:
+        made.append((functions, capture.Recorder(functions, *arguments, **options)))
+        return made[-1][1]
 
-    monkeypatch.setattr(lines, "Lines", recorder)
-    columns = lines.synthetic(ROWS)
-    starts = range(0, ROWS, BATCH)
-    lines.library([lines.records({name: column[at : at + BATCH] for name, column in columns.items()}) for at in starts])
-    return capture.Recording(len(lines.SHAPES), recorders[0].steps)
+    monkeypatch.setattr(writer, "Lines", recorder)
+    synthetic.write_trace(tmp_path / "run.pfw.gz", ROWS)
+    ((functions, lines),) = made
+    return capture.Recording(functions, lines.steps)
 
 
 def test_each_compressor_makes_members_of_the_same_lines(recording: Any, tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_each_compressor_makes_members_of_the_same_lines(recording: Any, tmp_pat
         for name, maker in makers.items()
     }
     assert recording.calls == ROWS
-    assert texts[compression.OURS].count(b"\n") == ROWS
+    assert texts[compression.OURS].count(b'"ph":"X"') == ROWS
     assert len(set(texts.values())) == 1
 
 

@@ -71,3 +71,8 @@ def test_the_page_is_that_of_its_figures() -> None:
     document = load("document")
     kept = json.loads(document.KEPT.read_text(encoding="utf-8"))
     assert document.page([document.from_json(one) for one in kept]) == document.PAGE.read_text(encoding="utf-8")
+
+
+def test_two_checkouts_are_compared_round_by_round() -> None:
+    rows = load("against").rows_of({"write": [220.0, 110.0, 330.0]}, {"write": [200.0, 100.0, 100.0]})
+    assert rows == [["write", "100 (100-200)", "220 (110-330)", "1.10"]]
