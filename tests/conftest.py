@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from datacrumbs.cache import analysis_cache
 from datacrumbs.testing import Installation, _installation
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ def load_module(path: Path) -> ModuleType:
         sys.modules[name] = importlib.util.module_from_spec(specification)
         specification.loader.exec_module(sys.modules[name])
     return sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept_for_the_next_test() -> Iterator[None]:
+    """Where this host keeps what compositions find out, a command that ran in this process would go on with it."""
+    yield
+    analysis_cache.keep_in(None)
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,8 @@ from datacrumbs.signer.target_rule import no_places
 from datacrumbs.system import SystemPaths, read_system_configuration
 from datacrumbs.trace.columns import Readers
 from datacrumbs.trace.dataframes import pl
-from datacrumbs.trace.json_lines import call_columns, parse_lines
+from datacrumbs.trace.file_names import FileNames
+from datacrumbs.trace.json_lines import SCHEMA, call_columns, parse_lines
 from datacrumbs.trace.last_line import footer_of
 from datacrumbs.trace.members import TraceText
 
@@ -332,14 +333,30 @@ def _trace(data: bytes) -> None:
     _report(_write(_DIRECTORY / "t.pfw.gz", gzip.compress(data, 1, mtime=0)))
 
 
+# Names of files likewise: of each hash the first one.
+def _file_names(text: bytes) -> None:
+    names, _, frame, skipped = FileNames().parse(text, SCHEMA)
+    whole, left = parse_lines(text)
+    assert skipped == left
+    assert {**_named(frame), **dict(names.cast(pl.String).rows())} == _named(whole)
+
+
+def _named(frame: pl.DataFrame) -> dict[str, str]:
+    arguments = pl.col("args").struct
+    files = frame.filter((pl.col("ph") == "M") & (pl.col("name") == "FH"))
+    rows = files.select(arguments.field("value"), arguments.field("name").alias("path")).drop_nulls().rows()
+    return dict(reversed(rows))
+
+
 # What the library takes of a text is what the reader of all of JSON takes.
 def _calls(data: bytes) -> None:
     text = data.rstrip(b"\n") + b"\n"
+    _file_names(text)
     part = _READERS.part([text])
     if part.calls is None:
         return
     frame, skipped = parse_lines(text)
-    calls = call_columns(frame.filter(pl.col("ph") == "X"))
+    calls = _READERS.functions.numbered(call_columns(frame.filter(pl.col("ph") == "X")))
     assert part.calls.cast(calls.schema).equals(calls)
     others, left = parse_lines(part.text)
     assert others.equals(frame.filter(pl.col("ph").ne_missing("X")))  # a line of nothing that is known has none

@@ -29,6 +29,7 @@ from datacrumbs.trace.footer import Footer
 from datacrumbs.trace.writer import TraceWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
     from typing import BinaryIO
 
@@ -251,6 +252,16 @@ def finish(writer: TraceWriter, lost: dict[int, int] | None = None) -> list[Func
         )
     writer.close(Footer(counts, {"plan": "sha256:12", "signer": "host"}, {"names_lost": 0}))
     return counts
+
+
+def written(batches: Iterable[Batch], made: Plan | None = None) -> tuple[bytes, TraceWriter]:
+    """A whole trace of some batches, and its writer, which is closed."""
+    stream = io.BytesIO()
+    writer = new_writer(stream, made)
+    for batch in batches:
+        writer.write(batch)
+    finish(writer)
+    return stream.getvalue(), writer
 
 
 @cache

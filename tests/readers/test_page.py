@@ -104,22 +104,63 @@ def test_tables_are_sorted_searched_and_saved(browser, page: Path) -> None:
     assert len(text.splitlines()) > 3
 
 
-def test_the_timeline_zooms(browser, page: Path) -> None:
+SLICES = "[...document.querySelectorAll('#canvas rect')]"
+DRAWN = "document.getElementById('canvas').innerHTML"
+
+
+def press(browser: Any, button: str) -> None:
+    browser.evaluate(f"document.querySelector('[data-zoom={button}]').click()")
+
+
+def test_the_timeline_zooms_where_the_wheel_turns(browser, page: Path) -> None:
     browser.open(page, 1440)
-    slices = "document.querySelectorAll('#canvas rect').length"
-    widest = (
-        "Math.max(...[...document.querySelectorAll('#canvas rect')].map(each => each.getBoundingClientRect().width))"
-    )
+    slices, width = f"{SLICES}.length", "{}.map(each => each.getBoundingClientRect().width)".format
+    widest = f"Math.max(...{width(SLICES)})"
     before = browser.evaluate(slices), browser.evaluate(widest)
+    turn = (
+        "(() => { const wide = each => each.getBoundingClientRect().width;"
+        f"const box = {SLICES}.sort((a, b) => wide(b) - wide(a))[0].getBoundingClientRect();"
+        "const at = {ctrlKey: true, deltaY: -1, clientX: box.left + box.width / 2, bubbles: true, cancelable: true};"
+        "document.getElementById('canvas').dispatchEvent(new WheelEvent('wheel', at)); })()"
+    )
     for _ in range(3):
-        browser.evaluate("document.querySelector('[data-zoom=in]').click()")
+        browser.evaluate(turn)
     assert browser.evaluate(slices) <= before[0]
     assert browser.evaluate(widest) >= before[1]
-    browser.evaluate("document.querySelector('[data-zoom=all]').click()")
+    press(browser, "all")
     assert (browser.evaluate(slices), browser.evaluate(widest)) == before
+    assert browser.complaints() == []
+
+
+def test_the_buttons_zoom_into_the_middle_and_out_again(browser, page: Path) -> None:
+    browser.open(page, 1440)
+    slices, first = f"{SLICES}.length", "document.querySelector('#canvas text.axis').textContent"
+    calls, whole = browser.evaluate(slices), browser.evaluate(DRAWN)
+    assert browser.evaluate(first) == "+0"
+    # What is in the middle depends on when the recorded program ran, so that there may be nothing at all.
+    for _ in range(3):
+        press(browser, "in")
+        assert browser.evaluate(slices) <= calls
+        assert ("no calls here" in browser.evaluate(DRAWN)) == (browser.evaluate(slices) == 0)
+    assert browser.evaluate(first) != "+0"
+    for _ in range(3):
+        press(browser, "out")
+    assert browser.evaluate(DRAWN) == whole
     windows = "document.querySelectorAll('#window option').length"
     assert browser.evaluate(windows) == browser.evaluate("document.querySelectorAll('#windows-table tbody tr').length")
     assert browser.complaints() == []
+
+
+def test_a_part_without_calls_says_so(browser, made: ModuleType, tmp_path: Path) -> None:
+    calls = [made.call("open", "POSIX", begin, 5, fhash="aa") for begin in (0, 100_000)]
+    trace = made.write(tmp_path / "a.pfw.gz", calls, {"aa": "/data/a"})
+    assert COMMAND.run([str(trace), "--html", str(tmp_path / "a.html")]) == 0
+    browser.open(tmp_path / "a.html", 1440)
+    assert "no calls here" not in browser.evaluate(DRAWN)
+    press(browser, "in")
+    assert "no calls here" in browser.evaluate(DRAWN)
+    press(browser, "all")
+    assert "no calls here" not in browser.evaluate(DRAWN)
 
 
 def test_code_in_a_name_does_not_run(browser, made: ModuleType, tmp_path: Path) -> None:

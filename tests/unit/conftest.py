@@ -1,21 +1,59 @@
-"""What the tests of several packages use: the synthetic trace, and a process of a user without rights."""
+"""What the tests of several packages use: the synthetic trace, a process of a user without rights, no installation."""
 
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from datacrumbs.commands._command import PREFIX_VARIABLE
 from datacrumbs.system import SystemPaths
 
 from ..conftest import load_module  # noqa: TID252
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 NOBODY = 65534
+NOWHERE = "/proc/nowhere"  # where not even root can make anything
+_HOST = SystemPaths()
+HOSTS = (
+    *map(os.fspath, (_HOST.configuration, _HOST.run, _HOST.state, _HOST.traces)),
+    *(os.fspath(Path.home() / place / "datacrumbs") for place in (".cache", ".config")),
+)
+ABOVE = {"/", tempfile.gettempdir()}
+_RIGHTS = {"os.chmod", "os.chown"}
+_SEEN = {"open", "os.listdir", "os.scandir", "os.mkdir", "os.remove", "os.rename"} | _RIGHTS
+_guarded: list[bool] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_installation() -> Iterator[None]:
+    """Commands that are given no prefix find nothing installed and nothing of the user's own, whatever host this is."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in (PREFIX_VARIABLE, "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+            patch.setenv(variable, NOWHERE)
+        _guarded.append(True)
+        yield
+        _guarded.clear()
+
+
+def _hosts_own(event: str, arguments: tuple[object, ...]) -> None:
+    if not _guarded or event not in _SEEN:
+        return
+    for name in arguments[:2]:
+        if isinstance(name, (str, bytes, os.PathLike)):
+            path = os.fsdecode(name)
+            if path.startswith(HOSTS) or (event in _RIGHTS and path in ABOVE):
+                pytest.fail(f"{event} of {path}, which is this host's own")
+
+
+sys.addaudithook(_hosts_own)
 
 
 @pytest.fixture(scope="session")

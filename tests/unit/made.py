@@ -43,14 +43,17 @@ def write(path: Path, calls: list[dict[str, Any]], files: dict[str, str] | None 
         path: Where to.
         calls: Lines, in the file's order.
         files: Hash -> name.
-        run: Keys of the run; ``host`` is the node's name, ``before`` are lines of the head, ``after`` of the end.
+        run: Keys of the run; ``host`` is the node's name, ``before`` are lines of the head, ``after`` of the end, and
+            ``lost`` is how many more calls were lost.
     """
     host, before, after = run.pop("host", "node"), run.pop("before", []), run.pop("after", [])
+    lost = run.pop("lost", 0)
     lines = [metadata("HH", {"name": host, "value": "00"}), metadata("datacrumbs_run", RUN | run), *before]
     lines += [metadata("FH", {"name": name, "value": value}) for value, name in (files or {}).items()]
     lines += [*calls, *after]
     counts = dict.fromkeys(("filtered", "counted", "unmatched", "in_flight"), 0)
-    totals = {"entered": len(calls), "recorded": len(calls), **counts, "lines": len(calls), "profiles": 0}
+    totals = {"entered": len(calls) + lost, "recorded": len(calls), **counts, "lines": len(calls), "profiles": 0}
+    totals |= {"lost_ring_full": lost} if lost else {}
     lines.append(metadata("datacrumbs_footer", totals))
     text = ["[", *(json.dumps(line, separators=(",", ":")) for line in lines), "]", ""]
     path.write_bytes(gzip.compress("\n".join(text).encode(), 1))

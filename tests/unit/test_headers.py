@@ -11,6 +11,7 @@ import pytest
 
 import datacrumbs
 from datacrumbs.engine import source
+from datacrumbs.model.plan import Snippet
 
 PACKAGE = Path(datacrumbs.__file__).parent
 FILES = tuple(sorted(str(file.relative_to(PACKAGE)) for file in PACKAGE.rglob("*.[ch]")))
@@ -51,3 +52,13 @@ def test_what_a_part_of_the_program_includes_is_before_it() -> None:
         for included in re.findall(r'^#include "(?:.*/)?(.*)"$', text, re.MULTILINE):
             assert included in parts[:position], part
     assert {Path(name).name for name in FILES if name.startswith("engine/bpf/")} == set(parts) - {source._CONTRACT}
+
+
+# bcc makes a table of all symbols of the kernel at each use of these names that it sees.
+def test_bcc_sees_none_of_its_names_for_helpers_that_read_memory() -> None:
+    text = source.up_to_snippet(Snippet(name="s", provider="p", text="/* a snippet */"))
+    for name in ("user", "user_str", "kernel", "kernel_str"):
+        helper = f"bpf_probe_read_{name}"
+        before = text.partition(f"#define {helper} dc_probe_read_{name}\n")[0]
+        assert before != text
+        assert not re.search(rf"\b{helper}\b", before)

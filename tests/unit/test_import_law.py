@@ -23,9 +23,9 @@ ORDER = (
     "secure",  # what root trusts of the disk
     "installed",
     "system",  # paths and the system configuration
+    "cache",  # of what was found out
     "elf",
     "kernel",
-    "composition_cache",
     "plugins",
     "probefile",
     "client",
@@ -63,8 +63,8 @@ SAME_STEM = {
 """Stems that more than one module or package has, and why."""
 ROOT_STAGES = ("engine", "daemon", "runs", "jobs", "serving", "signer", "trace", "probefile")
 FOREIGN_TO_ROOT = ("datacrumbs.provider", "datacrumbs.plugins", "datacrumbs.configure", "datacrumbs.testing")
-REGISTRY = PACKAGE / "commands/_registry.py"
-"""Finds each command's module by the command's name; none of those imports it."""
+BY_NAME = {PACKAGE / "commands/_registry.py", PACKAGE / "commands/_command.py"}
+"""They import the module that declares a command, and the one that does its work, by the names of these."""
 READER_STAGES = ("trace", "report")
 
 
@@ -83,8 +83,10 @@ def imported_modules(file: Path, package: str) -> frozenset[str]:
             modules |= {base} | {f"{base}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("import_module", "importlib.import_module"):
             named = isinstance(node.args[0], ast.Constant)
-            assert named or file == REGISTRY, f"{file}: imports a module whose name is computed"
+            assert named or file in BY_NAME, f"{file}: imports a module whose name is computed"
             modules |= {str(node.args[0].value)} if named else set()
+        elif isinstance(node, ast.keyword) and node.arg == "work" and isinstance(node.value, ast.Constant):
+            modules |= {f"{package}.{str(node.value.value).split(':')[0]}"}  # of a `Command`
     return frozenset(modules)
 
 
@@ -224,4 +226,4 @@ def test_nothing_that_runs_as_root_for_others_keeps_or_takes_what_was_kept() -> 
         for file in PACKAGE.rglob("*.py")
         if "keep_in(" in file.read_text(encoding="utf-8")
     }
-    assert callers == {"commands/_composing.py", "elf/analysis_cache.py", "session/own_plan.py"}
+    assert callers == {"commands/_composing.py", "cache/analysis_cache.py", "session/own_plan.py"}

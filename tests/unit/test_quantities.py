@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 
 from datacrumbs.errors import DatacrumbsError
-from datacrumbs.quantities import MEGABYTE, SECOND, duration, megabytes, seconds, shown_duration, shown_size, size
+from datacrumbs.quantities import (
+    MEGABYTE,
+    SECOND,
+    megabytes,
+    read_duration,
+    read_size,
+    seconds,
+    shown_duration,
+    shown_size,
+)
 from datacrumbs.system import SystemPaths, read_system_configuration
 
 
@@ -26,7 +35,7 @@ def test_durations(text: str, expected: float) -> None:
     ],
 )  # fmt: skip
 def test_sizes(text: str, expected: int) -> None:
-    assert size(text, MEGABYTE) == expected
+    assert read_size(text, MEGABYTE) == expected
     assert megabytes(text) == expected / MEGABYTE
 
 
@@ -50,7 +59,7 @@ def test_durations_are_shown_as_they_are_written(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["900G", "1GB", "512M", "1K", "17B"])
 def test_sizes_are_shown_as_they_are_written(text: str) -> None:
-    assert shown_size(size(text)) == text
+    assert shown_size(read_size(text)) == text
 
 
 def test_an_odd_size_is_shown_in_megabytes() -> None:
@@ -58,10 +67,10 @@ def test_an_odd_size_is_shown_in_megabytes() -> None:
 
 
 def test_a_number_without_a_unit_where_there_is_none() -> None:
-    assert duration("0") == size("0") == 0
+    assert read_duration("0") == read_size("0") == 0
     with pytest.raises(ValueError, match="expected a number with ns, us"):
-        duration("10")
-    assert duration("10", SECOND) == 10 * SECOND
+        read_duration("10")
+    assert read_duration("10", SECOND) == 10 * SECOND
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import subprocess
@@ -138,8 +139,13 @@ def test_definitions_of_return_probes_go_with_their_run(tracer) -> None:
     definitions = Path("/sys/kernel/tracing/kprobe_events")
     own = definitions.read_text()
     assert "r1024:datacrumbs_" in own
-    kprobe_events._write("r1024:datacrumbs_999999999_0a/return_0 vfs_read")
-    assert definitions.read_text() != own
+    left = own + "r1024:datacrumbs_0a/return_0 vfs_read\n"
+    kprobe_events._write("r1024:datacrumbs_0a/return_0 vfs_read")
+    assert definitions.read_text() == left
+    with definitions.open("rb") as other_daemon:
+        fcntl.flock(other_daemon, fcntl.LOCK_SH)  # as one that has defined, and not attached yet
+        kprobe_events.remove_left_definitions()
+        assert definitions.read_text() == left
     kprobe_events.remove_left_definitions()
     assert definitions.read_text() == own
     link = kprobe_events.attach_kernel_return(tracer.engine._descriptor("dc_kernel_leave"), "vfs_fsync", 0)

@@ -201,6 +201,12 @@ def test_files_that_code_and_pages_point_to_are_there() -> None:
             assert any((place / name).is_file() for place in places), f"{source.name} names {name}"
 
 
+def test_each_file_that_is_installed_is_described() -> None:
+    text = (REPOSITORY / "systemd/README.md").read_text(encoding="utf-8")
+    files = {path.name for path in (REPOSITORY / "systemd").iterdir()} - {"README.md"}
+    assert {name for name in files if f"| `{name}`" not in text and f", `{name}`" not in text} == set()
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_options_that_documents_name_exist(document: Path) -> None:
     pages = REPOSITORY / "docs/reference/commands"

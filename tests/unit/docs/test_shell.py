@@ -144,7 +144,7 @@ zmodload zsh/zpty
 zpty -b shell zsh -f -i
 until_seen() {
     local text
-    for _ in {1..2000}; do
+    for _ in {1..20000}; do
         zpty -r -t shell text && seen+=$text || sleep 0.01
         [[ $seen == *$1* ]] && return
     done
