@@ -33,11 +33,10 @@ def pytest_report_header() -> list[str]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Turn a skip into a failure, unless the test says that no bed has what it needs, or is expected to fail."""
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip into a failure, unless the test is expected to fail."""
     report = yield
-    expected = hasattr(report, "wasxfail") or item.get_closest_marker("absent_bed")
-    if STRICT and report.skipped and not expected:
+    if STRICT and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped, where CI=true allows no skip: {_reason(report.longrepr)}"
     return report

@@ -106,7 +106,7 @@ def build_client(scripts: Path, data: Path, version: str) -> None:
     """
     marks = SOURCES / "marks.c"
     launcher_flags = (*MARK_FLAGS, *LAUNCHER_FLAGS, f'-DDATACRUMBS_VERSION="{version}"')
-    launcher_sources = [SOURCES / "datacrumbs_wrap.c", SOURCES / "asking.c", marks]
+    launcher_sources = [*(SOURCES / name for name in ("datacrumbs_wrap.c", "preload.c", "asking.c")), marks]
     macros = predefined()
     if "__GLIBC__" in macros and not macros.isdisjoint(PORTABLE_MACHINES):
         launcher_flags = (*launcher_flags, "-nostartfiles")

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import enum
 import inspect
 import io
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import json_forms
 from command_lines import CommandLine, command_lines
 from completion import bash_completion, zsh_completion
+from hooks_page import hooks_page
 from man_pages import man_page
+from reference_text import code, default, described_type, page, prose, table
 from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from verb_completion import MAIN, bash_verbs, zsh_verbs
@@ -32,7 +33,7 @@ from datacrumbs.errors import ExitCode
 from datacrumbs.model import rule_kinds, rules
 from datacrumbs.model.plan import ARGUMENT_LIMIT
 from datacrumbs.model.record import FunctionCounts
-from datacrumbs.plugins import hookspecs, load_providers
+from datacrumbs.plugins import load_providers
 from datacrumbs.report.call_selection import CallSelection, select, select_profiles
 from datacrumbs.report.sorting import by_layer
 from datacrumbs.report.summary import table as table_of
@@ -42,7 +43,7 @@ from datacrumbs.trace import footer
 from datacrumbs.trace.reader import read_traces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REFERENCE = Path("docs/reference")
@@ -51,7 +52,6 @@ BASH = Path("share/bash-completion/completions")
 ZSH = Path("share/zsh/site-functions")
 PICTURE = Path("docs/images/report.svg")
 BUNDLED = ("hdf5", "mpi", "posix", "sys")
-NOTICE = "<!-- Written by scripts/docs.py from the code; do not edit. -->"
 
 EXIT_STATUS = f"""## Exit status
 
@@ -134,32 +134,6 @@ def pages() -> dict[Path, str]:
     return written | shipped_files()
 
 
-def page(title: str, *parts: str) -> str:
-    """A page from its parts."""
-    return "\n\n".join([NOTICE, f"# {title}", *(part.strip() for part in parts if part.strip())]) + "\n"
-
-
-def table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """A table of cells that may hold anything but line breaks."""
-    headings = list(headings)
-    lines = [headings, ["---"] * len(headings), *([_cell(cell) for cell in row] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|")
-
-
-def code(value: object) -> str:
-    """Text as code, with the reST marks of docstrings made Markdown's."""
-    return f"`{value}`"
-
-
-def prose(text: str) -> str:
-    """A docstring's text as Markdown."""
-    return text.replace("``", "`")
-
-
 # ---- commands ----
 
 
@@ -203,93 +177,6 @@ def shipped_files() -> dict[Path, str]:
     return written
 
 
-# ---- hooks ----
-
-
-def hooks_page() -> str:
-    """The hooks and everything that they return."""
-    names = [name for name in vars(hookspecs) if name.startswith("datacrumbs_")]
-    intro = (
-        f"A provider is a distribution with an entry point in the group `{provider.ENTRY_POINT_GROUP}` that names a "
-        "module. [Write a provider](../write-a-provider.md) shows a whole one."
-    )
-    parts = [intro, inspect.getdoc(hookspecs) or ""]
-    parts += [_hook(name, getattr(hookspecs, name)) for name in names]
-    parts.append("## What the hooks take and return")
-    given = [getattr(provider, name) for name in sorted(provider.__all__)]
-    parts += [_dataclass(each) for each in given if isinstance(each, type) and dataclasses.is_dataclass(each)]
-    parts += [_enumeration(each) for each in given if isinstance(each, type) and issubclass(each, enum.Enum)]
-    return page("Hooks", *parts)
-
-
-def _hook(name: str, function: Callable[..., object]) -> str:
-    signature = inspect.signature(function)
-    shown = f"```python\ndef {name}{str(signature).replace(chr(39), '')}\n```"
-    return f"## {name}\n\n{shown}\n\n{_docstring(function)}"
-
-
-def _docstring(described: object) -> str:
-    # Google style: "Args:" becomes a list, "Example::" a block of code.
-    text = inspect.getdoc(described) or ""
-    blocks = re.split(r"\n(?=Args:\n|Example::\n|Raises:\n|Returns:\n)", text)
-    written = []
-    for block in blocks:
-        head, _, rest = block.partition("\n")
-        if head in {"Args:", "Raises:"}:
-            items = _arguments(rest).items()
-            listed = "\n".join(f"* `{name}`: {meaning}" for name, meaning in items)
-            written.append(listed if head == "Args:" else f"Raises:\n\n{listed}")
-        elif head == "Returns:":
-            written.append(f"Returns: {prose(' '.join(rest.split()))}")
-        elif head == "Example::":
-            written.append(f"```python\n{inspect.cleandoc(rest)}\n```")
-        else:
-            written.append(prose(block).strip())
-    return "\n\n".join(written)
-
-
-def _arguments(text: str) -> dict[str, str]:
-    """Name -> meaning, from the body of an "Args:" block."""
-    found: dict[str, str] = {}
-    name = ""
-    for line in inspect.cleandoc(text).splitlines():
-        match = re.fullmatch(r"(\w+): (.*)", line)
-        if match:
-            name = match[1]
-            found[name] = match[2]
-        elif line.strip():
-            found[name] += f" {line.strip()}"
-    return {name: prose(meaning) for name, meaning in found.items()}
-
-
-def _described(described: type) -> tuple[str, dict[str, str]]:
-    text = inspect.getdoc(described) or ""
-    before, _, after = text.partition("Args:\n")
-    return prose(before).strip(), _arguments(after) if after else {}
-
-
-def _dataclass(described: type) -> str:
-    text, meanings = _described(described)
-    rows = [
-        (code(field.name), code(field.type), _default(field), meanings.get(field.name, ""))
-        for field in dataclasses.fields(described)
-    ]
-    return f"### {described.__name__}\n\n{text}\n\n{table(('field', 'type', 'default', 'meaning'), rows)}"
-
-
-def _default(field: dataclasses.Field[Any]) -> str:
-    if field.default is dataclasses.MISSING:
-        return "required" if field.default_factory is dataclasses.MISSING else code(field.default_factory())
-    value = field.default
-    return code(f"{type(value).__name__}.{value.name}" if isinstance(value, enum.Enum) else repr(value))
-
-
-def _enumeration(described: type[enum.Enum]) -> str:
-    text = re.sub(r"^([A-Z_]+): ", r"* \1: ", _described(described)[0], flags=re.MULTILINE)
-    members = ", ".join(code(member.value) for member in described)
-    return f"### {described.__name__}\n\n{text}\n\nValues: {members}."
-
-
 # ---- the rules of a plan ----
 
 
@@ -297,7 +184,7 @@ def rules_page() -> str:
     """What each field of a plan may hold, by the way to attach where that matters."""
     parts = []
     for kind, fields in rules.RULES.items():
-        meanings = _described(kind)[1]
+        meanings = described_type(kind)[1]
         rows = [
             (code(field), *cells, meanings.get(field, "") if first else "")
             for field, entry in fields.items()
@@ -355,13 +242,12 @@ def described_keys(keys: Iterable[str], descriptions: Mapping[str, str]) -> Iter
 
 def site_file_page() -> str:
     """The keys of a site file."""
-    ignored = {key: f"ignored, with a note: {reason}" for key, reason in site._IGNORED.items()}  # noqa: SLF001
-    top = described_keys(site._KEYS, TOP_KEYS | DETAIL_KEYS | ignored)  # noqa: SLF001
-    own = described_keys(site._PROVIDER_KEYS, PROVIDER_KEYS | DETAIL_KEYS)  # noqa: SLF001
-    known = dict.fromkeys((*site._REFERENCE_KEYS, *site._USDT_KEYS, *site._CUSTOM_KEYS))  # noqa: SLF001
+    ignored = {key: f"ignored, with a note: {reason}" for key, reason in site.IGNORED.items()}
+    top = described_keys(site.KEYS, TOP_KEYS | DETAIL_KEYS | ignored)
+    own = described_keys(site.PROVIDER_KEYS, PROVIDER_KEYS | DETAIL_KEYS)
+    known = dict.fromkeys((*site.REFERENCE_KEYS, *site.USDT_KEYS, *site.CUSTOM_KEYS))
     sources = [
-        (code(probe.value), ", ".join(code(source.value) for source in kinds))
-        for probe, kinds in site._SOURCES.items()  # noqa: SLF001
+        (code(probe.value), ", ".join(code(source.value) for source in kinds)) for probe, kinds in site.SOURCES.items()
     ]
     return page(
         "Keys of the site file",
@@ -380,8 +266,8 @@ def site_file_page() -> str:
 
 def system_page() -> str:
     """The keys of the system configuration."""
-    _, meanings = _described(SystemConfiguration)
-    defaults = {field.name: _default(field) for field in dataclasses.fields(SystemConfiguration)}
+    _, meanings = described_type(SystemConfiguration)
+    defaults = {field.name: default(field) for field in dataclasses.fields(SystemConfiguration)}
     defaults["trace_log_dir"] = code("/var/log/datacrumbs")
     rows = [(code(key), default, meanings[key]) for key, default in defaults.items()]
     return page(
@@ -403,12 +289,12 @@ def providers_page() -> str:
                 _option_default(option.default),
                 option.help + (f"; one of {', '.join(map(code, option.choices))}" if option.choices else ""),
             )
-            for option in each.options
+            for option in each.described.options
         ]
         presets = [(code(preset.name), preset.cost.value, preset.title) for preset in loaded.presets(each.name)]
         parts += [
             f"## {each.name}",
-            f"{each.title}. Layer: {each.layer.value}; distribution `{each.distribution}`.",
+            f"{each.described.title}. Layer: {each.described.layer.value}; distribution `{each.distribution}`.",
             table(("option", "type", "default", "meaning"), options) if options else "No options.",
             table(("preset", "cost", "what it selects"), presets),
         ]

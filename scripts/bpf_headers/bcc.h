@@ -29,6 +29,10 @@ enum {
 	BPF_RB_NO_WAKEUP = 1,
 	BPF_RB_FORCE_WAKEUP = 2,
 	BPF_RB_AVAIL_DATA = 0,
+	BPF_FUNC_probe_read_user = 112,
+	BPF_FUNC_probe_read_kernel = 113,
+	BPF_FUNC_probe_read_user_str = 114,
+	BPF_FUNC_probe_read_kernel_str = 115,
 };
 
 /* ---- maps ---- */
@@ -45,10 +49,6 @@ enum {
 #define BPF_HASH(name, key_type, value_type, size) BPF_F_TABLE("hash", key_type, value_type, name, size, 0)
 #define BPF_ARRAY(name, value_type, size) BPF_F_TABLE("array", u32, value_type, name, size, 0)
 #define BPF_PERCPU_ARRAY(name, value_type, size) BPF_F_TABLE("percpu_array", u32, value_type, name, size, 0)
-#define BPF_TASK_STORAGE(name, value_type) \
-	struct { \
-		value_type *(*task_storage_get)(void *, value_type *, u64); \
-	} name
 #define BPF_RINGBUF_OUTPUT(name, pages) \
 	struct { \
 		int (*ringbuf_output)(void *, u64, u64); \
@@ -66,10 +66,6 @@ struct task_struct *bpf_get_current_task_btf(void);
 u64 bpf_get_current_uid_gid(void);
 u32 bpf_get_prandom_u32(void);
 u64 bpf_ktime_get_ns(void);
-int bpf_probe_read_kernel(void *target, u32 size, const void *from);
-int bpf_probe_read_kernel_str(void *target, u32 size, const void *from);
-int bpf_probe_read_user(void *target, u32 size, const void *from);
-int bpf_probe_read_user_str(void *target, u32 size, const void *from);
 u64 bpf_ringbuf_query(void *ring, u64 flags);
 int bpf_seq_write(struct seq_file *file, const void *data, u32 size);
 long bpf_send_signal(u32 number);
