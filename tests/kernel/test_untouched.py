@@ -91,7 +91,7 @@ def _names(traced: tuple[Path, Trace, int], *symbols: str) -> list[str]:
 def test_paths_are_read_when_the_kernel_has_read_them(traced: tuple[Path, Trace, int]) -> None:
     opened = _names(traced, "open", "openat")
     assert [name for name in opened if name in {"made", "jail/inside"}] == ["made", "jail/inside"]
-    assert _names(traced, "rename", "renameat", "renameat2") == ["made"]
+    assert _names(traced, "rename", "renameat", "renameat2")[0] == "made"
     assert _names(traced, "unlink", "unlinkat")[0] == "moved"
     assert _names(traced, "stat", "newfstatat") == ["missing"]
     assert _names(traced, "mkdir", "mkdirat") == ["sub/inner"]
@@ -118,6 +118,15 @@ def test_a_constant_beside_a_path_does_not_hide_it(traced: tuple[Path, Trace, in
 def test_a_call_without_a_path_is_about_its_descriptor_unless_it_needs_a_path(traced: tuple[Path, Trace, int]) -> None:
     assert _names(traced, "utimensat") == ["timed", ""]
     assert _names(traced, "unlinkat")[-1:] == [""]
+
+
+def test_nor_is_a_second_path_that_is_not_given_a_directory(traced: tuple[Path, Trace, int]) -> None:
+    assert _names(traced, "renameat") == ["timed"]
+    _, trace, _ = traced
+    functions = trace.plan.functions
+    (call,) = (call for call in trace.calls if functions[call["function"]].symbol == "renameat")
+    labels = [argument.label for argument in functions[call["function"]].arguments]
+    assert trace.path(call["values"][labels.index("newpath")]) == ""
 
 
 def test_what_was_executed_has_the_path_that_the_kernel_was_given(traced: tuple[Path, Trace, int]) -> None:

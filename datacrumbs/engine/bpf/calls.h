@@ -392,6 +392,19 @@ static __always_inline void dc_conclude(struct dc_call *call, const struct dc_fu
 		dc_emit(call, function, count, duration, DC_RETURNED | (failed ? DC_FAILED : 0), error);
 }
 
+/* A call that needed the paths that it was not given is not about the descriptors beside them. */
+static __always_inline void dc_forget_directories(struct dc_call *call, const struct dc_function *function)
+{
+#pragma unroll
+	for (int i = 0; i < DC_REQUESTS; i++) {
+		if (function->request[i] != DC_REQUEST_PATH || call->arguments[function->subject[i] & 7])
+			continue;
+		if (function->slot[i] == DC_NONE)
+			call->file = 0;
+		call->names[i] = 0;
+	}
+}
+
 /* End a call that returned: `error` is what a system call said, or 0; `chosen` if sampling was asked at its entry. */
 static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *call, const struct dc_function *function,
 				     struct dc_count *count, u64 now, int failed, u16 error, int chosen)
@@ -418,8 +431,8 @@ static __always_inline void dc_leave(struct dc_thread *thread, struct dc_call *c
 		if (call->pending)
 			dc_total(DC_TOTAL_NAMES_UNREAD);
 	}
-	if (error == DC_EFAULT && function->request[0] == DC_REQUEST_PATH && !call->arguments[function->subject[0] & 7])
-		call->file = 0; /* it needed a path */
+	if (error == DC_EFAULT)
+		dc_forget_directories(call, function);
 	if (function->snippet)
 		dc_snippet_return(call, function->snippet);
 	if (!failed)

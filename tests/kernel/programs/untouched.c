@@ -125,7 +125,9 @@ int main(int count, char **arguments)
 	int made = open("timed", O_CREAT | O_WRONLY, 0600);
 	futimens(made, NULL);
 	syscall(SYS_utimensat, AT_FDCWD, NULL, NULL, 0);
-	syscall(SYS_unlinkat, open(directory, O_RDONLY | O_DIRECTORY), NULL, 0);
+	int here = open(directory, O_RDONLY | O_DIRECTORY);
+	syscall(SYS_unlinkat, here, NULL, 0);
+	syscall(SYS_renameat, here, "timed", here, NULL);
 
 	struct open_how how = {.flags = O_CREAT | O_WRONLY, .mode = 0600, .resolve = RESOLVE_IN_ROOT};
 	int jail = open("jail", O_RDONLY | O_DIRECTORY);
