@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from datacrumbs.report.node_files import by_node
 from datacrumbs.report.row_columns import QUANTILES, TIMED, columns
-from datacrumbs.report.row_sums import row_sums
+from datacrumbs.report.row_sums import sums_and_durations
 from datacrumbs.trace.columns import WORD
 from datacrumbs.trace.dataframes import pl
 
@@ -80,13 +80,22 @@ def exact_share(
         limit: How many rows at most will be shown of a table of files; None for all.
         channels: Whether paths are names of channels.
     """
-    parts = _with_texts(traces, _parts(calls, keys, scope), keys)
-    files = None
-    if "path" in keys and limit is not None:
+    of_row = list(dict.fromkeys(["trace", *numbers(keys)]))
+    layers = ["category"] if scope in {"file", "process"} else []
+    by = list(dict.fromkeys([*of_row, *layers, "within", "known"]))
+    calls = calls.with_columns(known=TIMED.fill_null(value=False))
+    spread = ~pl.col("within") if "name" in keys else ~pl.col("within") & pl.col("known")
+    of_some = "path" in keys and limit is not None
+    parts, durations = sums_and_durations(calls, by, None if of_some else spread)
+    parts = _with_texts(traces, parts, keys)
+    if of_some:
         of_nodes = by_node(traces, parts, channels=channels)
         rows = _rows(of_nodes, keys, scope, limit).filter(pl.col("timed") > 0)
         files = of_nodes.join(rows.select(keys), on=keys, how="semi", nulls_equal=True)["fhash"].unique()
-    durations = _with_texts(traces, _durations(calls, keys, files), keys)
+        of_files = calls.filter(spread, pl.col("fhash").is_in(files.implode(), nulls_equal=True))
+        _, durations = sums_and_durations(of_files, by, pl.lit(value=True))
+    durations = durations.group_by(*of_row, "known", "dur").agg(pl.col("calls").sum())
+    durations = _with_texts(traces, durations, keys)
     return TableShare(*(frame.drop("fhash", strict=False) for frame in (parts, durations)))
 
 
@@ -128,13 +137,6 @@ def _together(traces: Traces, frames: Sequence[pl.DataFrame], keys: list[str], *
 def numbers(keys: list[str]) -> list[str]:
     """The columns of calls that `named` makes keys of."""
     return [number for key in keys for number in (FILE if key == "path" else [key])]
-
-
-def _parts(calls: pl.LazyFrame, keys: list[str], scope: str | None) -> pl.DataFrame:
-    layers = ["category"] if scope in {"file", "process"} else []
-    by = list(dict.fromkeys(["trace", *numbers(keys), *layers]))
-    timed = calls.with_columns(known=TIMED.fill_null(value=False))
-    return row_sums(timed, [*by, "within", "known"])
 
 
 def _rows(parts: pl.DataFrame, keys: list[str], scope: str | None, limit: int | None) -> pl.DataFrame:
@@ -190,17 +192,6 @@ def _measures(keys: list[str], scope: str | None) -> list[pl.Expr]:
 # Which parts have a known duration: a function without a result has one, too.
 def _known(keys: list[str]) -> pl.Expr:
     return (pl.col("known").any() if "name" in keys else pl.col("known")) & ~pl.col("within")
-
-
-# How many of the calls took how long; of these files, or of all.
-def _durations(calls: pl.LazyFrame, keys: list[str], files: pl.Series | None) -> pl.DataFrame:
-    calls = calls.filter(~pl.col("within")).with_columns(known=TIMED.fill_null(value=False))
-    if "name" not in keys:
-        calls = calls.filter("known")
-    if files is not None:
-        calls = calls.filter(pl.col("fhash").is_in(files.implode(), nulls_equal=True))
-    by = dict.fromkeys(["trace", *numbers(keys), "known", "dur"])
-    return calls.group_by(*by).agg(pl.len().cast(pl.Int64).alias("calls")).collect(engine="streaming")
 
 
 # The quantile is the duration in its place, counted from 0 and rounded, among all of the row. None where the durations

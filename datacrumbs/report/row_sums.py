@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ctypes import c_void_p
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,12 +13,12 @@ from datacrumbs.trace.columns import NO_NUMBER, WORD
 from datacrumbs.trace.dataframes import pl
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 ROWS = 1 << 17
 """Calls that are added up at once: some times as many wait in memory."""
 MOST_SUMS = 1 << 18
-"""Rows of sums that wait to be put together."""
+"""Rows of sums that wait to be put together, or as many as there are together where these are more."""
 _FLAGS = ("failed", "sized", "opening", "waiting")
 _SUMS = ("calls", "failed", "sized", "moved", "movers", "opened", "waited", "took", "longest", "begin", "end")
 _MEASURES = ("failed", "sized", "own_bytes", "opening", "waiting", "dur", "ts", "end")
@@ -36,19 +37,57 @@ def row_sums(calls: pl.LazyFrame, by: Sequence[str]) -> pl.DataFrame:
         that count), moves (whether any do), movers (how many), opened, waited (us), took (us), longest (us), begin
         (epoch us, of the first) and end (of the last).
     """
+    return sums_and_durations(calls, by, None)[0]
+
+
+def sums_and_durations(
+    calls: pl.LazyFrame, by: Sequence[str], spread: pl.Expr | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The same, and how many of the calls took how long.
+
+    Args:
+        calls: As those of `row_sums`.
+        by: Likewise.
+        spread: Which of them are looked at for that, a truth value; None for none.
+
+    Returns:
+        What `row_sums` gives; and the columns ``by``, dur (us) and calls (their number).
+    """
     kinds = calls.select(by).collect_schema()
     of_call = {"failed": pl.col("errno").is_not_null(), "sized": pl.col("bytes").is_not_null()}
     flags = (of_call.get(name, pl.col(name)).cast(pl.UInt8).alias(name) for name in _FLAGS)
-    keys = (_number(name, kind) for name, kind in kinds.items())
-    numbers = calls.select(*keys, *flags, pl.col("own_bytes").fill_null(-1), "dur", "ts", "end")
-    parts, rows = [_summed(numbers.clear().collect(), by)], 0
-    for batch in numbers.collect_batches(chunk_size=ROWS, maintain_order=False, engine="streaming"):
-        parts.append(_summed(batch, by))
-        rows += len(parts[-1])
-        if rows > MOST_SUMS:
-            parts, rows = [_together(parts, by)], 0
+    keys = [_number(name, kind) for name, kind in kinds.items()]
+    looked_at = [] if spread is None else [spread.alias("spread")]
+    numbers = calls.select(*keys, *flags, pl.col("own_bytes").fill_null(-1), "dur", "ts", "end", *looked_at)
+    sums, durations = _Waiting(by, _together), _Waiting([*by, "dur"], _counted)
+    nothing = numbers.clear().collect()
+    batches = numbers.collect_batches(chunk_size=ROWS, maintain_order=False, engine="streaming")
+    for batch in chain([nothing], batches):
+        alike = AlikeRows([batch[name].to_numpy() for name in by])
+        sums.add(_summed(batch, by, alike))
+        if spread is not None or batch is nothing:
+            durations.add(_durations(batch, by, alike))
     moves = [(pl.col("movers") > 0).alias("moves"), pl.col("sized") > 0]
-    return _together(parts, by).with_columns(*moves, *(_value(name, kind) for name, kind in kinds.items()))
+    values = [_value(name, kind) for name, kind in kinds.items()]
+    return sums.all().with_columns(*moves, *values), durations.all().with_columns(values)
+
+
+class _Waiting:
+    # Rows of the parts of calls, which are put together when they are many.
+    def __init__(self, by: Sequence[str], together: Callable[[pl.DataFrame, Sequence[str]], pl.DataFrame]) -> None:
+        self._by, self._together = by, together
+        self._parts: list[pl.DataFrame] = []
+        self._rows, self._most = 0, MOST_SUMS
+
+    def add(self, part: pl.DataFrame) -> None:
+        self._parts.append(part)
+        self._rows += len(part)
+        if self._rows > self._most:
+            self._parts = [self.all()]
+            self._rows, self._most = 0, max(MOST_SUMS, len(self._parts[0]))
+
+    def all(self) -> pl.DataFrame:
+        return self._together(pl.concat(self._parts), self._by)
 
 
 def _number(name: str, kind: pl.DataType) -> pl.Expr:
@@ -63,8 +102,7 @@ def _value(name: str, kind: pl.DataType) -> pl.Expr:
     return (value.cast(pl.UInt32).cat.to(WORD) if is_word else value).cast(kind).alias(name)
 
 
-def _summed(calls: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
-    alike = AlikeRows([calls[name].to_numpy() for name in by])
+def _summed(calls: pl.DataFrame, by: Sequence[str], alike: AlikeRows) -> pl.DataFrame:
     sums = np.zeros((alike.count, len(_SUMS)), np.int64)
     columns = [np.ascontiguousarray(calls[name].to_numpy()) for name in _MEASURES]
     places = (c_void_p * len(columns))(*(column.ctypes.data for column in columns))
@@ -73,6 +111,19 @@ def _summed(calls: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     return pl.DataFrame(dict(keys) | dict(zip(_SUMS, sums.T, strict=True)))
 
 
-def _together(parts: Sequence[pl.DataFrame], by: Sequence[str]) -> pl.DataFrame:
+def _together(parts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     extremes = pl.col("longest").max(), pl.col("begin").min(), pl.col("end").max()
-    return pl.concat(parts).group_by(by).agg(pl.col(_SUMS[:8]).sum(), *extremes)
+    return parts.group_by(by).agg(pl.col(_SUMS[:8]).sum(), *extremes)
+
+
+def _durations(calls: pl.DataFrame, by: Sequence[str], alike: AlikeRows) -> pl.DataFrame:
+    rows = calls["spread"].to_numpy() if len(calls) else slice(0)
+    found = AlikeRows([alike.numbers[rows], calls["dur"].to_numpy()[rows]])
+    numbers, durations = found.columns()
+    keys = zip(by, (column[numbers] for column in alike.columns()), strict=True)
+    counts = np.bincount(found.numbers, minlength=found.count)
+    return pl.DataFrame(dict(keys) | {"dur": durations, "calls": counts})
+
+
+def _counted(parts: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    return parts.group_by(by).agg(pl.col("calls").sum())

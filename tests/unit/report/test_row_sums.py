@@ -59,8 +59,8 @@ def expected(calls: pl.DataFrame) -> pl.DataFrame:
     return calls.group_by(BY).agg(sums)
 
 
-def ordered(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.select(sorted(frame.columns)).sort(pl.col("category", "node").cast(pl.String), *BY)
+def ordered(frame: pl.DataFrame, *beside: str) -> pl.DataFrame:
+    return frame.select(sorted(frame.columns)).sort(pl.col("category", "node").cast(pl.String), *BY, *beside)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -79,3 +79,25 @@ def test_no_calls_have_no_sums() -> None:
     found = row_sums.row_sums(calls.lazy(), BY)
     assert found.is_empty()
     assert dict(found.schema) == dict(expected(calls).select(found.columns).schema)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("rows", [7, row_sums.ROWS])
+def test_durations_are_counted_of_those_that_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch, seed: int, rows: int
+) -> None:
+    monkeypatch.setattr(row_sums, "ROWS", rows)
+    monkeypatch.setattr(row_sums, "MOST_SUMS", rows)
+    calls = some_calls(seed)
+    sums, durations = row_sums.sums_and_durations(calls.lazy(), BY, ~pl.col("within"))
+    counted = calls.filter(~pl.col("within")).group_by(*BY, "dur").agg(pl.len().cast(pl.Int64).alias("calls"))
+    assert ordered(durations, "dur").equals(ordered(counted, "dur"))
+    assert ordered(sums).equals(ordered(expected(calls)))
+
+
+def test_no_durations_are_counted_where_none_are_looked_at() -> None:
+    calls = some_calls(1)
+    for some, spread in ((calls, None), (calls, pl.lit(value=False)), (calls.clear(), ~pl.col("within"))):
+        _, durations = row_sums.sums_and_durations(some.lazy(), BY, spread)
+        assert durations.is_empty()
+        assert durations.columns == [*BY, "dur", "calls"]
