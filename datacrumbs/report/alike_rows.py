@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import c_int, c_uint32, c_uint64, c_void_p
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class AlikeRows:
         count: How many numbers there are.
     """
 
-    def __init__(self, columns: Sequence[NDArray[np.int64]]) -> None:
+    def __init__(self, columns: Sequence[NDArray[np.integer[Any]]]) -> None:
         self._columns = [np.ascontiguousarray(column, np.int64) for column in columns]
         rows = len(columns[0])
         self.numbers, self._firsts = np.empty(rows, np.uint32), np.empty(rows, np.uint32)
