@@ -148,6 +148,7 @@ long bpf_task_pt_regs(struct task_struct *task);
 #define DC_LINUX_BINPRM_FILE 0
 #define DC_LINUX_BINPRM_SECUREEXEC_BIT 0
 #define DC_LINUX_BINPRM_INTERP_FLAGS 0
+#define DC_LINUX_BINPRM_FDPATH 0
 #define DC_TASK_THREAD_INFO_STATUS 0
 #define DC_MM_STRUCT_UPROBES_STATE 0
 #define DC_MM_STRUCT_EXE_FILE 0
