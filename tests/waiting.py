@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -20,3 +21,8 @@ def until(reached: Callable[[], Found], problem: Callable[[], object] = str) -> 
         assert time.monotonic() < end, problem()
         time.sleep(0.01)
     return found
+
+
+def state_of(process: int) -> str:
+    """The letter that proc(5) has for what a process does."""
+    return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]

@@ -33,6 +33,8 @@ _OWN = {
 SIGNALS = frozenset(signal.valid_signals() - _OWN)
 """What is taken one by one."""
 ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+_STOPPING = sum(1 << number - 1 for number in (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
+_SETS = ("SigPnd", "ShdPnd", "SigBlk", "SigIgn")
 _FROM_KERNEL = 1  # si_code of what a process sent is 0 or less
 _CANNOT_BEGIN = 125
 _LOOK_SECONDS = 0.05
@@ -120,7 +122,8 @@ def stop_as(number: int) -> None:
 
 # What continues a command may mean it alone, such as a process of its own or a debugger. This process has to go on
 # then, too, and while it is stopped only another one can see that. That one has to look: of what is stopped and
-# continued the kernel tells parents alone, neither a pidfd nor inotify.
+# continued the kernel tells parents alone, neither a pidfd nor inotify. A terminal may have stopped both, and only this
+# process have had a processor since.
 @contextmanager
 def _continued_with(command: int) -> Iterator[None]:
     watcher = os.fork()
@@ -137,7 +140,7 @@ def _watch(command: int, recorder: int) -> None:
     try:
         end_with_parent(signal.SIGKILL)
         while os.getppid() == recorder:
-            if _is_stopped(recorder) and not _is_stopped(command):
+            if _is_stopped(recorder) and not is_stopping(command):
                 os.kill(recorder, signal.SIGCONT)
             time.sleep(_LOOK_SECONDS)
     finally:
@@ -146,6 +149,17 @@ def _watch(command: int, recorder: int) -> None:
 
 def _is_stopped(pid: int) -> bool:
     return _status_of(pid)[:1] == [b"T"]
+
+
+def is_stopping(pid: int) -> bool:
+    """Whether a process is stopped, or will be as soon as it has a processor."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return False
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    waiting, shared, blocked, ignored = (int(status[name], 16) for name in _SETS)
+    return status["State"].startswith("T") or bool((waiting | shared) & ~blocked & ~ignored & _STOPPING)
 
 
 def _status_of(pid: int) -> list[bytes]:

@@ -19,7 +19,7 @@ from datacrumbs import client
 from datacrumbs.elf.functions import elf_functions
 from datacrumbs.testing import read_lines
 
-from ..waiting import until  # noqa: TID252 - a helper of all tests
+from ..waiting import state_of, until  # noqa: TID252 - helpers of all tests
 from .conftest import COMMANDS, NOBODY
 
 if TYPE_CHECKING:
@@ -369,8 +369,7 @@ def test_no_late_files(installation: Installation, probes: Path, library: Path, 
 
 def children(daemon: RunningDaemon) -> list[int]:
     found = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
-    ended = {child for child in found if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z"}
-    return [int(child) for child in found if child not in ended]
+    return [child for child in map(int, found) if state_of(child) != "Z"]
 
 
 def test_the_process_that_looks_is_killed(installation: Installation, probes: Path, library: Path, late: Path) -> None:

@@ -23,7 +23,7 @@ import pytest
 from datacrumbs.system import SystemPaths
 from datacrumbs.testing import read_lines
 
-from ..waiting import until  # noqa: TID252 - a helper of all tests
+from ..waiting import state_of, until  # noqa: TID252 - helpers of all tests
 from .conftest import COMMANDS, NOBODY
 
 if TYPE_CHECKING:
@@ -376,7 +376,7 @@ def test_a_command_that_reads_the_terminal(terminal: Terminal, prefix: Path, tmp
 STOPPED = """
 import os, signal, sys
 signal.signal(signal.SIGCONT, lambda *_: os.write(1, b"contin" b"ued\\n"))
-os.write(1, b"beg" b"un\\n")
+os.write(1, b"beg" b"un %d.\\n" % os.getpid())
 word = sys.stdin.readline()
 file = os.open("out", os.O_WRONLY | os.O_CREAT)
 for _ in range(37):
@@ -389,11 +389,15 @@ sys.exit(4)
 def test_a_command_that_is_stopped_and_continued(terminal: Terminal, prefix: Path, tmp_path: Path) -> None:
     (tmp_path / "work").write_text(STOPPED)
     terminal.type(line(prefix, sys.executable, "work") + "\n")
-    terminal.expect("begun")
+    terminal.expect("begun ")
+    command = int(terminal.expect("."))
     for _ in range(2):
         terminal.type("\x1a")
         terminal.expect("Stopped")
         terminal.expect("$ ")
+        # A shell knows what records the command. Where that one stops first, a line that is typed at once is perhaps
+        # read by the command, which is about to stop.
+        until(lambda: state_of(command) == "T")
         terminal.type("fg\n")
         terminal.expect("continued")
     terminal.type("well\n")
