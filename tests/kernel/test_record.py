@@ -373,10 +373,16 @@ def test_a_command_that_reads_the_terminal(terminal: Terminal, prefix: Path, tmp
     assert_complete(read_lines(only_trace(tmp_path)))
 
 
+# What it is told of being continued is not missed: a handler of Python's may wait until what is read is there.
 STOPPED = """
-import os, signal, sys
-signal.signal(signal.SIGCONT, lambda *_: os.write(1, b"contin" b"ued\\n"))
+import os, select, signal, sys
+told, wakes = os.pipe2(os.O_NONBLOCK)
+signal.signal(signal.SIGCONT, lambda *_: None)
+signal.set_wakeup_fd(wakes)
 os.write(1, b"beg" b"un %d.\\n" % os.getpid())
+while 0 not in select.select([0, told], [], [])[0]:
+    os.read(told, 64)
+    os.write(1, b"contin" b"ued\\n")
 word = sys.stdin.readline()
 file = os.open("out", os.O_WRONLY | os.O_CREAT)
 for _ in range(37):
