@@ -298,18 +298,22 @@ def users_directory():
         yield directory
 
 
+# A PATH whose patchelf first runs these lines, in the user's directory.
+def with_patchelf(directory, lines):
+    spy = directory / "bin/patchelf"
+    spy.parent.mkdir()
+    spy.write_text(f'#!/bin/sh\ncd "{directory}" || exit 1\n{lines}\nexec {shutil.which("patchelf")} "$@"\n')
+    spy.chmod(0o755)
+    return f"{spy.parent}:{os.environ['PATH']}"
+
+
 @pytest.mark.kernel
 def test_root_becomes_the_owner_of_a_users_directory(users_directory, library):
     """There its owner can exchange any name at any moment: what root does would be done for the user."""
     program = copy_of("ls", users_directory)
     os.chown(program, NOBODY, NOBODY)
-    spy = users_directory / "bin/patchelf"
-    spy.parent.mkdir()
-    spy.write_text(f'#!/bin/sh\nid -u >"{users_directory}/who"\nexec {shutil.which("patchelf")} "$@"\n')
-    spy.chmod(0o755)
-    done = run(
-        COMMANDS / "datacrumbs_track", "--executable", program, env={"PATH": f"{spy.parent}:{os.environ['PATH']}"}
-    )
+    path = with_patchelf(users_directory, "id -u >who")
+    done = run(COMMANDS / "datacrumbs_track", "--executable", program, env={"PATH": path})
     assert done.returncode == 0, done.stderr
     assert (users_directory / "who").read_text() == f"{NOBODY}\n"
     assert program.stat().st_uid == NOBODY
@@ -322,19 +326,10 @@ def test_the_owner_gets_neither_roots_terminal_nor_its_environment(users_directo
     """Its owner can look into what is executed there, and have it do anything."""
     program = copy_of("ls", users_directory)
     os.chown(program, NOBODY, NOBODY)
-    spy = users_directory / "bin/patchelf"
-    spy.parent.mkdir()
-    spy.write_text(
-        f"""#!/bin/sh
-cd "{users_directory}" || exit 1
-cat /proc/$$/environ >environment
+    look = """cat /proc/$$/environ >environment
 (echo hello >/dev/tty) 2>/dev/null && echo terminal >seen
-readlink /proc/$$/fd/* >>seen
-exec {shutil.which("patchelf")} "$@"
-"""
-    )
-    spy.chmod(0o755)
-    path = f"{spy.parent}:{os.environ['PATH']}"
+readlink /proc/$$/fd/* >>seen"""
+    path = with_patchelf(users_directory, look)
     status, shown = in_terminal(
         COMMANDS / "datacrumbs_track", "--executable", program, env={"PATH": path, "TOKEN": "of root's"}
     )
