@@ -25,33 +25,20 @@ _MEASURES = ("failed", "sized", "own_bytes", "opening", "waiting", "dur", "ts", 
 """In the order of C's, as the sums."""
 
 
-def row_sums(calls: pl.LazyFrame, by: Sequence[str]) -> pl.DataFrame:
-    """One row for each combination of values that calls have.
+def sums_and_durations(
+    calls: pl.LazyFrame, by: Sequence[str], spread: pl.Expr | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """One row for each combination of values that calls have, and how many of the calls took how long.
 
     Args:
         calls: With the columns of `outermost` and of `views.of_view`.
         by: Columns of whole numbers, truth values, categories or texts.
+        spread: Of which calls durations are counted, a truth value; None for none.
 
     Returns:
         The columns ``by``, then calls (their number), failed, sized (whether the bytes of any are known), moved (bytes
         that count), moves (whether any do), movers (how many), opened, waited (us), took (us), longest (us), begin
-        (epoch us, of the first) and end (of the last).
-    """
-    return sums_and_durations(calls, by, None)[0]
-
-
-def sums_and_durations(
-    calls: pl.LazyFrame, by: Sequence[str], spread: pl.Expr | None
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The same, and how many of the calls took how long.
-
-    Args:
-        calls: As those of `row_sums`.
-        by: Likewise.
-        spread: Which of them are looked at for that, a truth value; None for none.
-
-    Returns:
-        What `row_sums` gives; and the columns ``by``, dur (us) and calls (their number).
+        (epoch us, of the first) and end (of the last); and the columns ``by``, dur (us) and calls (their number).
     """
     kinds = calls.select(by).collect_schema()
     of_call = {"failed": pl.col("errno").is_not_null(), "sized": pl.col("bytes").is_not_null()}

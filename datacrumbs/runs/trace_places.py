@@ -51,7 +51,7 @@ def trace_places(top: Path, deepest: int = DEEPEST) -> Iterator[TracePlace]:
     """Files with a trace's name in a directory, and in those of root's below it; of others' directories themselves.
 
     Args:
-        top: The directory, whoever owns it.
+        top: The directory; any user may own it.
         deepest: How many directories deep; 0 for what is in this one alone, and no directories.
     """
     with suppress(OSError, ServedError):

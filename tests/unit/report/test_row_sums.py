@@ -69,14 +69,14 @@ def test_sums_are_those_of_groups(monkeypatch: pytest.MonkeyPatch, seed: int, ro
     monkeypatch.setattr(row_sums, "ROWS", rows)
     monkeypatch.setattr(row_sums, "MOST_SUMS", rows)
     calls = some_calls(seed)
-    found = row_sums.row_sums(calls.lazy(), BY)
+    found = row_sums.sums_and_durations(calls.lazy(), BY, None)[0]
     assert ordered(found).equals(ordered(expected(calls)))
     assert dict(found.schema) == dict(expected(calls).select(found.columns).schema)
 
 
 def test_no_calls_have_no_sums() -> None:
     calls = some_calls(1).clear()
-    found = row_sums.row_sums(calls.lazy(), BY)
+    found = row_sums.sums_and_durations(calls.lazy(), BY, None)[0]
     assert found.is_empty()
     assert dict(found.schema) == dict(expected(calls).select(found.columns).schema)
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 BOUNDS = Bounds(memory=1 << 30, processor_seconds=60, clock_seconds=300)
 TAKEN = SIGNALS - {signal.SIGALRM}  # which ends what takes longer than the bounds
-
-
 PTRACE_SEIZE, PTRACE_INTERRUPT = 0x4206, 0x4207
 
 
